@@ -1,0 +1,136 @@
+// The frames of /api/analytics/stream, read with care: the page may be older or newer than the
+// server, so unknown fields are ignored and missing optional ones get a plain default. Money leaves
+// this file as integers, since adding decimals as floats would drift by a cent over a day.
+
+/** Fixed-point money: 1/10,000 of the currency's unit. Exact up to about 900 billion units. */
+export type MoneyUnits = number;
+
+export const MONEY_SCALE = 10_000;
+
+/** Events by type in one bucket of event time. In a delta: the increment of that bucket. */
+export interface Bucket {
+  /** Start of the bucket, Unix milliseconds. */
+  timestamp: number;
+  counts: Readonly<Record<string, number>>;
+  revenue: MoneyUnits;
+}
+
+interface FrameBase {
+  seq: number;
+  timestamp: number;
+  seconds: Bucket[];
+  minutes: Bucket[];
+}
+
+/** The whole state at `seq`. May come at any time, and replaces everything. */
+export interface SnapshotFrame extends FrameBase {
+  type: 'snapshot';
+  epoch: string;
+  pageViews: number;
+  purchases: number;
+  errors: number;
+  events: number;
+  revenue: MoneyUnits;
+  activeUsers: number;
+  activeUsersWindowSeconds: number;
+  /** Business day as YYYY-MM-DD, in `timezone`. */
+  day: string;
+  timezone: string;
+  currency: string;
+}
+
+/** Increments of today's totals since the frame before. */
+export interface DeltaFrame extends FrameBase {
+  type: 'delta';
+  counts: Readonly<Record<string, number>>;
+  revenue: MoneyUnits;
+  activeUsers: number | null;
+  /** How far the live numbers lag behind what was taken in; 0 when they don't. */
+  behindMs: number;
+}
+
+export type Frame = SnapshotFrame | DeltaFrame;
+
+type Json = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const number = (value: unknown, fallback = 0): number =>
+  typeof value === 'number' && Number.isFinite(value) ? value : fallback;
+
+const string = (value: unknown, fallback: string): string =>
+  typeof value === 'string' && value !== '' ? value : fallback;
+
+/** JSON money has at most four decimals, so rounding only undoes the binary fraction. */
+export const toMoneyUnits = (value: unknown): MoneyUnits => Math.round(number(value) * MONEY_SCALE);
+
+function toCounts(value: unknown): Record<string, number> {
+  const counts: Record<string, number> = {};
+  if (isObject(value)) {
+    for (const [type, count] of Object.entries(value)) counts[type] = number(count);
+  }
+  return counts;
+}
+
+function toBuckets(value: unknown): Bucket[] {
+  if (!Array.isArray(value)) return [];
+  return value.filter(isObject).map((entry) => ({
+    timestamp: number(entry.timestamp),
+    counts: toCounts(entry.counts),
+    revenue: toMoneyUnits(entry.revenue),
+  }));
+}
+
+export const sumCounts = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0);
+
+function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame | null {
+  const body = frame.snapshot;
+  if (!isObject(body)) return null;
+  const counts = toCounts(body.counts);
+  return {
+    type: 'snapshot',
+    seq,
+    timestamp,
+    epoch: string(frame.epoch, ''),
+    pageViews: number(body.pageViews, counts.page_view ?? 0),
+    purchases: number(body.purchases, counts.purchase ?? 0),
+    errors: number(body.errors, counts.error ?? 0),
+    events: number(body.events, sumCounts(counts)),
+    revenue: toMoneyUnits(body.revenue),
+    activeUsers: number(body.activeUsers),
+    activeUsersWindowSeconds: number(body.activeUsersWindowSeconds, 300),
+    day: string(body.day, new Date(timestamp).toISOString().slice(0, 10)),
+    timezone: string(body.timezone, 'UTC'),
+    currency: string(body.currency, 'USD'),
+    seconds: toBuckets(body.seconds),
+    minutes: toBuckets(body.minutes),
+  };
+}
+
+/**
+ * One text frame, or null when it is not one of ours. Any frame that is not a snapshot is read as a
+ * delta: the contract gives every frame `counts` and `revenue`, whatever its type is called later.
+ */
+export function parseFrame(text: string): Frame | null {
+  let frame: unknown;
+  try {
+    frame = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (!isObject(frame) || typeof frame.seq !== 'number' || typeof frame.timestamp !== 'number') return null;
+  if (frame.type === 'snapshot') return toSnapshot(frame, frame.seq, frame.timestamp);
+  return {
+    type: 'delta',
+    seq: frame.seq,
+    timestamp: frame.timestamp,
+    counts: toCounts(frame.counts),
+    revenue: toMoneyUnits(frame.revenue),
+    activeUsers: typeof frame.activeUsers === 'number' ? frame.activeUsers : null,
+    behindMs: Math.max(0, number(frame.behindMs)),
+    seconds: toBuckets(frame.seconds),
+    minutes: toBuckets(frame.minutes),
+  };
+}

@@ -1,0 +1,136 @@
+// The state of the live view, and the one pure function that moves it: `applyFrame`.
+//
+// Invariant: after a snapshot and any run of deltas without a gap in `seq`, the totals are exactly
+// what GET /api/analytics/current would have said at that `seq`. The gap itself is the business of
+// connection.ts, which drops the connection rather than let a wrong sum through.
+
+import { sumCounts, type DeltaFrame, type Frame, type MoneyUnits, type SnapshotFrame } from './frames';
+import { MINUTE_MS, SECOND_MS, addBuckets, bucketStart, lastBuckets, sumOf, type Series } from './series';
+
+/** Seconds and minutes drawn. */
+export const SECONDS_SHOWN = 60;
+export const MINUTES_SHOWN = 60;
+
+/** Kept beyond what is drawn, so that a clock correction of a few seconds shows no hole. */
+const SPARE_BUCKETS = 10;
+
+/** The error rate "last 5 minutes": the minute in progress and the four before it. */
+export const ERROR_RATE_MINUTES = 5;
+
+export interface Totals {
+  pageViews: number;
+  purchases: number;
+  errors: number;
+  events: number;
+  revenue: MoneyUnits;
+}
+
+/** Active users as this page saw them, one sample a second. The server keeps no history of it. */
+export interface ActiveSample {
+  timestamp: number;
+  activeUsers: number;
+}
+
+export interface LiveState {
+  /** Server time of the newest frame, Unix milliseconds. */
+  timestamp: number;
+  day: string;
+  timezone: string;
+  currency: string;
+  /** Of `day`, by event time. */
+  totals: Totals;
+  activeUsers: number;
+  activeUsersWindowSeconds: number;
+  behindMs: number;
+  seconds: Series;
+  minutes: Series;
+  activeTrail: readonly ActiveSample[];
+}
+
+const oldestKept = (now: number, bucketMs: number, shown: number): number =>
+  bucketStart(now, bucketMs) - (shown + SPARE_BUCKETS) * bucketMs;
+
+function extendTrail(trail: readonly ActiveSample[], now: number, activeUsers: number): readonly ActiveSample[] {
+  const timestamp = bucketStart(now, SECOND_MS);
+  const oldest = timestamp - (SECONDS_SHOWN + SPARE_BUCKETS) * SECOND_MS;
+  const kept = trail.filter((sample) => sample.timestamp >= oldest && sample.timestamp < timestamp);
+  return [...kept, { timestamp, activeUsers }];
+}
+
+function fromSnapshot(frame: SnapshotFrame, before: LiveState | null): LiveState {
+  const { timestamp, day, timezone, currency, activeUsers, activeUsersWindowSeconds } = frame;
+  const { pageViews, purchases, errors, events, revenue } = frame;
+  return {
+    timestamp,
+    day,
+    timezone,
+    currency,
+    totals: { pageViews, purchases, errors, events, revenue },
+    activeUsers,
+    activeUsersWindowSeconds,
+    behindMs: 0,
+    seconds: addBuckets([], frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),
+    minutes: addBuckets([], frame.minutes, MINUTE_MS, oldestKept(timestamp, MINUTE_MS, MINUTES_SHOWN)),
+    // The only thing that outlives a snapshot: it is what was seen, and says nothing of totals.
+    activeTrail: extendTrail(before?.activeTrail ?? [], timestamp, activeUsers),
+  };
+}
+
+function withDelta(state: LiveState, frame: DeltaFrame): LiveState {
+  const { counts, timestamp } = frame;
+  const activeUsers = frame.activeUsers ?? state.activeUsers;
+  return {
+    ...state,
+    timestamp,
+    totals: {
+      pageViews: state.totals.pageViews + (counts.page_view ?? 0),
+      purchases: state.totals.purchases + (counts.purchase ?? 0),
+      errors: state.totals.errors + (counts.error ?? 0),
+      events: state.totals.events + sumCounts(counts),
+      revenue: state.totals.revenue + frame.revenue,
+    },
+    activeUsers,
+    behindMs: frame.behindMs,
+    seconds: addBuckets(
+      state.seconds,
+      frame.seconds,
+      SECOND_MS,
+      oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN),
+    ),
+    // An event is in `seconds` or in `minutes`, never in both, so the minute gets the two together.
+    minutes: addBuckets(
+      state.minutes,
+      [...frame.minutes, ...frame.seconds],
+      MINUTE_MS,
+      oldestKept(timestamp, MINUTE_MS, MINUTES_SHOWN),
+    ),
+    activeTrail: extendTrail(state.activeTrail, timestamp, activeUsers),
+  };
+}
+
+/** The state after `frame`. A delta with nothing to add to changes nothing. */
+export function applyFrame(state: LiveState | null, frame: Frame): LiveState | null {
+  if (frame.type === 'snapshot') return fromSnapshot(frame, state);
+  return state && withDelta(state, frame);
+}
+
+const ratio = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
+
+export const errorRateToday = ({ totals }: LiveState): number => ratio(totals.errors, totals.events);
+
+export function errorRateRecent(state: LiveState, now: number): number {
+  const points = lastBuckets(state.minutes, now, MINUTE_MS, ERROR_RATE_MINUTES);
+  return ratio(
+    sumOf(points, (point) => point.errors),
+    sumOf(points, (point) => point.events),
+  );
+}
+
+/** Nothing today and nothing in the last hour: a shop that has not sent its first event. */
+export const isEmpty = ({ totals, minutes }: LiveState): boolean => totals.events === 0 && minutes.length === 0;
+
+/** Active users by second, up to the last 60; shorter when the page was opened since. */
+export const activeUsersBySecond = (state: LiveState, now: number): number[] =>
+  state.activeTrail
+    .filter((sample) => sample.timestamp > now - SECONDS_SHOWN * SECOND_MS)
+    .map((sample) => sample.activeUsers);

@@ -1,0 +1,92 @@
+//! A batch: the unit that is sealed on disk once and then written, exactly once, to the
+//! store and to the live side.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::{
+    delta::Delta,
+    row::{self, Row, RowError},
+    time::Millis,
+};
+
+/// Writers of a pool, and so lanes: batch `seq` is written by lane `seq % LANES`, in
+/// order within its lane. A constant, not a setting: the guards that make a replay
+/// harmless are kept by (node, lane), on both sides.
+pub const LANES: u64 = 4;
+
+/// A node's identity, made once and kept in its data dir.
+pub type NodeId = Uuid;
+
+/// The identity of a batch. After a restart the same (node, seq) has the same contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchId {
+    /// The node that took the events in.
+    pub node: NodeId,
+    /// 1, 2, 3 … without a gap, on that node.
+    pub seq: u64,
+}
+
+impl BatchId {
+    /// The lane that writes this batch.
+    pub fn lane(self) -> u64 {
+        self.seq % LANES
+    }
+}
+
+/// An event that was refused, kept with its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// When it was received, Unix ms.
+    pub received_at: Millis,
+    /// The reason's code, as the answer gave it (`invalid_type`, …).
+    pub code: String,
+    /// The reason in words.
+    pub message: String,
+    /// What the client sent, cut to `dead_letters.max_bytes`; not valid JSON perhaps.
+    pub raw: String,
+}
+
+/// A sealed batch, whole, as a writer gets it.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Its identity.
+    pub id: BatchId,
+    /// When it was sealed, Unix ms.
+    pub sealed_at: Millis,
+    /// Events in `rows`.
+    pub events: u64,
+    /// Encoded rows ([`crate::domain::row`]) in the order of arrival; a row never spans
+    /// two chunks.
+    pub rows: Vec<Bytes>,
+    /// Refused events that arrived with them.
+    pub dead_letters: Vec<DeadLetter>,
+    /// What the rows add to the counters.
+    pub delta: Delta,
+}
+
+impl Batch {
+    /// The rows one by one.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Row<'_>, RowError>> {
+        self.rows.iter().flat_map(|chunk| row::rows(chunk))
+    }
+
+    /// Bytes of all rows.
+    pub fn bytes(&self) -> usize {
+        self.rows.iter().map(Bytes::len).sum()
+    }
+
+    /// The batch that stands in for one whose bytes were lost to a damaged disk, so that
+    /// the sequence has no gap.
+    pub fn void(id: BatchId) -> Batch {
+        Batch {
+            id,
+            sealed_at: 0,
+            events: 0,
+            rows: Vec::new(),
+            dead_letters: Vec::new(),
+            delta: Delta::default(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Moments and days. A moment is Unix milliseconds (`i64`), a bucket is named by the
+//! moment it starts at, and a business day is a calendar day of the business time zone.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+/// Unix milliseconds.
+pub type Millis = i64;
+
+/// One second, in milliseconds.
+pub const SECOND: Millis = 1_000;
+/// One minute, in milliseconds.
+pub const MINUTE: Millis = 60 * SECOND;
+/// One hour, in milliseconds.
+pub const HOUR: Millis = 60 * MINUTE;
+/// One day of 24 hours, in milliseconds.
+pub const DAY: Millis = 24 * HOUR;
+
+/// How far in the future a corrected event time may lie before it is clamped to the
+/// received time.
+pub const MAX_FUTURE: Millis = 5 * MINUTE;
+
+/// The earliest moment an event may carry: 1970-01-01.
+pub const EARLIEST: Millis = 0;
+/// The latest moment an event may carry: 9999-12-31T00:00:00Z.
+pub const LATEST: Millis = 253_402_214_400_000;
+
+/// The one clock: the moment now, in Unix milliseconds.
+pub fn now_ms() -> Millis {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(LATEST)
+}
+
+/// The start of the bucket of `width` ms that `at` falls into.
+pub fn bucket(at: Millis, width: Millis) -> Millis {
+    at - at.rem_euclid(width)
+}
+
+/// Reads RFC 3339 (`2026-11-27T14:00:00.5Z`, `…+01:00`) into Unix milliseconds.
+pub fn parse_rfc3339(text: &str) -> Option<Millis> {
+    let at = text.parse::<Timestamp>().ok()?.as_millisecond();
+    (EARLIEST..=LATEST).contains(&at).then_some(at)
+}
+
+/// The event time that is kept: corrected by the sender's clock skew where the sender
+/// said when it sent, and clamped to the received time where it lies too far ahead.
+pub fn corrected(event: Millis, sent: Option<Millis>, received: Millis) -> Millis {
+    let skew = sent.map_or(0, |sent| received - sent);
+    let at = event.saturating_add(skew);
+    if at > received + MAX_FUTURE {
+        received
+    } else {
+        at.clamp(EARLIEST, LATEST)
+    }
+}
+
+/// The business time zone: says which day a moment belongs to.
+#[derive(Clone, Debug)]
+pub struct BusinessZone {
+    zone: TimeZone,
+}
+
+/// One business day: its date and the moments it starts and ends at. 23 or 25 hours
+/// long where daylight saving turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BusinessDay {
+    /// The calendar date; prints as `2026-11-27`.
+    pub date: Date,
+    /// First millisecond of the day.
+    pub start: Millis,
+    /// First millisecond of the next day.
+    pub end: Millis,
+}
+
+impl BusinessDay {
+    /// Whether the moment falls on this day.
+    pub fn contains(&self, at: Millis) -> bool {
+        (self.start..self.end).contains(&at)
+    }
+}
+
+impl BusinessZone {
+    /// Looks up an IANA name such as `Europe/Berlin`, in the database built into the
+    /// binary.
+    pub fn named(name: &str) -> Result<BusinessZone, String> {
+        TimeZone::get(name)
+            .map(|zone| BusinessZone { zone })
+            .map_err(|e| format!("unknown time zone {name:?}: {e}"))
+    }
+
+    /// The zone's IANA name.
+    pub fn name(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
+    /// The business day that a moment falls on.
+    pub fn day_of(&self, at: Millis) -> BusinessDay {
+        let at = at.clamp(EARLIEST, LATEST);
+        let date = Timestamp::from_millisecond(at)
+            .expect("clamped into jiff's range")
+            .to_zoned(self.zone.clone())
+            .date();
+        let start_of = |date: Date| {
+            date.to_zoned(self.zone.clone())
+                .and_then(|day| day.start_of_day())
+                .map_or(at, |day| day.timestamp().as_millisecond())
+        };
+        BusinessDay {
+            date,
+            start: start_of(date),
+            end: date.tomorrow().map_or(LATEST, start_of),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skew_is_corrected_and_the_future_clamped() {
+        // The sender's clock runs 10 minutes ahead; the event is 2 s older than the send.
+        assert_eq!(
+            corrected(600_000 + 98_000, Some(600_000 + 100_000), 100_000),
+            98_000
+        );
+        assert_eq!(
+            corrected(100_000 + MAX_FUTURE, None, 100_000),
+            100_000 + MAX_FUTURE
+        );
+        assert_eq!(corrected(100_001 + MAX_FUTURE, None, 100_000), 100_000);
+        assert_eq!(corrected(-5, None, 100_000), EARLIEST);
+        assert_eq!(corrected(i64::MAX, None, 100_000), 100_000);
+    }
+
+    #[test]
+    fn a_day_is_23_or_25_hours_where_the_clock_turns() {
+        let berlin = BusinessZone::named("Europe/Berlin").unwrap();
+        let noon = |text: &str| berlin.day_of(parse_rfc3339(text).unwrap());
+        let spring = noon("2026-03-29T10:00:00Z");
+        assert_eq!(spring.end - spring.start, 23 * HOUR);
+        let autumn = noon("2026-10-25T10:00:00Z");
+        assert_eq!(autumn.end - autumn.start, 25 * HOUR);
+        assert_eq!(autumn.date.to_string(), "2026-10-25");
+        assert_eq!(autumn.start, parse_rfc3339("2026-10-24T22:00:00Z").unwrap());
+    }
+
+    #[test]
+    fn reads_rfc_3339_only() {
+        assert_eq!(
+            parse_rfc3339("2026-11-23T08:00:00Z"),
+            Some(1_795_420_800_000)
+        );
+        assert_eq!(
+            parse_rfc3339("2026-11-23T09:00:00.250+01:00"),
+            Some(1_795_420_800_250)
+        );
+        assert_eq!(parse_rfc3339("yesterday"), None);
+        assert_eq!(parse_rfc3339("0001-01-01T00:00:00Z"), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! Floodmark.
+pub mod config;
+pub mod domain;
+pub mod live;
+pub mod store;

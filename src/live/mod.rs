@@ -1,0 +1,126 @@
+//! The live side: counters of the running second, minute and day, and who is active.
+//! In-process ([`in_process`]) or Redis ([`redis`]), behind one interface.
+//!
+//! Whichever it is, every node keeps a mirror of the counters in memory
+//! ([`state::LiveState`], owned by the broadcaster): it starts from a [`Feed::Reset`] and
+//! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so
+//! there is one definition of each number and no read ever waits for Redis.
+
+pub mod state;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    batch::BatchId,
+    delta::{Delta, Visitor},
+    time::Millis,
+};
+
+/// What became of a batch's delta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Counted now.
+    Counted,
+    /// Counted before: a replay, nothing changed.
+    AlreadyCounted,
+    /// The live side lacks earlier batches of this lane (it lost them in a failover, or
+    /// was rebuilt from a ledger that has not got them yet): nothing changed; continue
+    /// with the batch after `last`.
+    Gap {
+        /// The last batch of this node and lane that it has; 0 for none.
+        last: u64,
+    },
+}
+
+/// Why the live side could not do what it was asked. All of these are retried.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}: {message}")]
+pub struct LiveError {
+    /// The class, as the metric `floodmark_sink_errors_total{kind}` names it.
+    pub kind: LiveErrorKind,
+    /// What failed, on what, and what to do.
+    pub message: String,
+}
+
+/// The class of a [`LiveError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveErrorKind {
+    /// Not reachable, connection lost, cluster down.
+    Unavailable,
+    /// It takes no writes (a replica, MISCONF).
+    ReadOnly,
+    /// It refused our credentials.
+    Denied,
+    /// Out of memory.
+    Full,
+    /// It was emptied and is being rebuilt from the ledger.
+    Rebuilding,
+    /// Anything else it answered.
+    Other,
+}
+
+impl std::fmt::Display for LiveErrorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LiveErrorKind::Unavailable => "unavailable",
+            LiveErrorKind::ReadOnly => "read_only",
+            LiveErrorKind::Denied => "denied",
+            LiveErrorKind::Full => "full",
+            LiveErrorKind::Rebuilding => "rebuilding",
+            LiveErrorKind::Other => "other",
+        })
+    }
+}
+
+/// What the broadcaster is told, in order.
+#[derive(Clone, Debug)]
+pub enum Feed {
+    /// The counters are exactly these: start over from them.
+    Reset(Box<state::LiveState>),
+    /// Add this.
+    Delta {
+        /// Increments (of any node).
+        delta: Arc<Delta>,
+        /// When the batch was sealed, Unix ms.
+        sealed_at: Millis,
+    },
+    /// The feed is interrupted: numbers are stale from now on, until the next `Reset` or
+    /// `Restored`.
+    Interrupted {
+        /// In words, for logs and `/readyz`.
+        reason: String,
+    },
+    /// The feed goes on where it stood; nothing was missed.
+    Restored,
+}
+
+/// Where a live store sends its [`Feed`]. Bounded: a full feed makes `apply` wait.
+pub type FeedSender = tokio::sync::mpsc::Sender<Feed>;
+
+/// The live counters and active-session sets.
+#[async_trait]
+pub trait LiveStore: Send + Sync + 'static {
+    /// `"redis"` or `"in-process"`.
+    fn name(&self) -> &'static str;
+
+    /// Adds the delta of batch `id` exactly once, in one atomic step with the guard of its
+    /// (node, lane), and sees to it that the feed of every node gets it.
+    async fn apply(
+        &self,
+        id: BatchId,
+        sealed_at: Millis,
+        delta: &Arc<Delta>,
+    ) -> Result<Applied, LiveError>;
+
+    /// Notes visitors with the time they were last seen. Idempotent, order does not matter.
+    async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError>;
+
+    /// Distinct visitors seen at `since` (Unix ms) or later, over all nodes. Forgets older
+    /// ones.
+    async fn active(&self, since: Millis) -> Result<u64, LiveError>;
+
+    /// Whether it answers and would take a write.
+    async fn check(&self) -> Result<(), LiveError>;
+}

@@ -1,0 +1,266 @@
+//! The mirror: seconds of the last hour, minutes of the last 24 hours and the business
+//! days around now, summed by series. Pure; every number that Floodmark shows comes from
+//! one of these.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+
+use crate::domain::{
+    delta::{Delta, Series},
+    money::Amount,
+    time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND, bucket},
+};
+
+/// How long a second stays, in ms.
+pub const SECONDS_KEPT: Millis = HOUR;
+/// How long a minute stays, in ms.
+pub const MINUTES_KEPT: Millis = DAY;
+/// How long a business day's total stays after its end, in ms.
+pub const DAYS_KEPT: Millis = DAY;
+
+/// The sums of one bucket, by series.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals(BTreeMap<Series, i64>);
+
+impl Totals {
+    /// Adds to one series.
+    pub fn add(&mut self, series: &Series, value: i64) {
+        match self.0.get_mut(series) {
+            Some(sum) => *sum = sum.saturating_add(value),
+            None => {
+                self.0.insert(series.clone(), value);
+            }
+        }
+    }
+
+    /// Adds all series of another bucket.
+    pub fn merge(&mut self, other: &Totals) {
+        other
+            .0
+            .iter()
+            .for_each(|(series, value)| self.add(series, *value));
+    }
+
+    /// Nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every series with its sum, in the order of [`Series`].
+    pub fn iter(&self) -> impl Iterator<Item = (&Series, i64)> {
+        self.0.iter().map(|(series, value)| (series, *value))
+    }
+
+    /// (event type, events), by name.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().filter_map(|(series, value)| match series {
+            Series::Count(kind) => Some((kind.as_str(), *value as u64)),
+            Series::Sum(_) => None,
+        })
+    }
+
+    /// Events of one type.
+    pub fn count(&self, kind: &str) -> u64 {
+        self.counts()
+            .find(|(name, _)| *name == kind)
+            .map_or(0, |(_, n)| n)
+    }
+
+    /// Events of all types.
+    pub fn events(&self) -> u64 {
+        self.counts().map(|(_, n)| n).sum()
+    }
+
+    /// The sum of a money metric.
+    pub fn sum(&self, metric: &str) -> Amount {
+        let found = self.0.iter().find_map(|(series, value)| match series {
+            Series::Sum(name) if name == metric => Some(*value),
+            _ => None,
+        });
+        Amount(found.unwrap_or(0))
+    }
+
+    /// Revenue.
+    pub fn revenue(&self) -> Amount {
+        self.sum("revenue")
+    }
+}
+
+/// The mirror of the live counters.
+#[derive(Clone, Debug)]
+pub struct LiveState {
+    zone: BusinessZone,
+    seconds: BTreeMap<Millis, Totals>,
+    minutes: BTreeMap<Millis, Totals>,
+    days: BTreeMap<Date, Totals>,
+}
+
+impl LiveState {
+    /// Nothing counted yet.
+    pub fn new(zone: BusinessZone) -> LiveState {
+        LiveState {
+            zone,
+            seconds: BTreeMap::new(),
+            minutes: BTreeMap::new(),
+            days: BTreeMap::new(),
+        }
+    }
+
+    /// The business time zone.
+    pub fn zone(&self) -> &BusinessZone {
+        &self.zone
+    }
+
+    /// Adds a delta, where `now` says which of its buckets are still kept.
+    pub fn apply(&mut self, delta: &Delta, now: Millis) {
+        let mut day: Option<BusinessDay> = None;
+        for (second, series, value) in delta.cells() {
+            if second >= now - SECONDS_KEPT {
+                self.add_second(second, series, value);
+            }
+            if second >= bucket(now - MINUTES_KEPT, MINUTE) {
+                self.add_minute(bucket(second, MINUTE), series, value);
+            }
+            let day = match day {
+                Some(known) if known.contains(second) => known,
+                _ => *day.insert(self.zone.day_of(second)),
+            };
+            if day.end + DAYS_KEPT > now {
+                self.add_day(day.date, series, value);
+            }
+        }
+    }
+
+    /// Adds to the second that starts at `second` (Unix ms).
+    pub fn add_second(&mut self, second: Millis, series: &Series, value: i64) {
+        self.seconds.entry(second).or_default().add(series, value);
+    }
+
+    /// Adds to the minute that starts at `minute` (Unix ms).
+    pub fn add_minute(&mut self, minute: Millis, series: &Series, value: i64) {
+        self.minutes.entry(minute).or_default().add(series, value);
+    }
+
+    /// Adds to a business day.
+    pub fn add_day(&mut self, date: Date, series: &Series, value: i64) {
+        self.days.entry(date).or_default().add(series, value);
+    }
+
+    /// Forgets what is older than it is kept.
+    pub fn prune(&mut self, now: Millis) {
+        self.seconds = self.seconds.split_off(&(now - SECONDS_KEPT));
+        self.minutes = self.minutes.split_off(&bucket(now - MINUTES_KEPT, MINUTE));
+        let oldest = self.zone.day_of(now - DAYS_KEPT).date;
+        self.days = self.days.split_off(&oldest);
+    }
+
+    /// The business day of `now` and its totals so far.
+    pub fn today(&self, now: Millis) -> (BusinessDay, Totals) {
+        let day = self.zone.day_of(now);
+        (day, self.days.get(&day.date).cloned().unwrap_or_default())
+    }
+
+    /// `n` seconds, oldest first, empty ones included; the last is the one in progress.
+    pub fn last_seconds(&self, now: Millis, n: usize) -> Vec<(Millis, Totals)> {
+        last(&self.seconds, now, SECOND, n)
+    }
+
+    /// `n` minutes, oldest first, empty ones included; the last is the one in progress.
+    pub fn last_minutes(&self, now: Millis, n: usize) -> Vec<(Millis, Totals)> {
+        last(&self.minutes, now, MINUTE, n)
+    }
+
+    /// Totals of `[from, to)` in buckets of `width` ms (a multiple of a second) that start
+    /// at `from`; taken from seconds where `width` is under a minute, else from minutes.
+    pub fn range(&self, from: Millis, to: Millis, width: Millis) -> Vec<(Millis, Totals)> {
+        let source = if width < MINUTE {
+            &self.seconds
+        } else {
+            &self.minutes
+        };
+        let mut out = Vec::new();
+        let mut start = from;
+        while start < to {
+            let end = (start + width).min(to);
+            let mut totals = Totals::default();
+            source
+                .range(start..end)
+                .for_each(|(_, found)| totals.merge(found));
+            out.push((start, totals));
+            start += width;
+        }
+        out
+    }
+}
+
+fn last(
+    buckets: &BTreeMap<Millis, Totals>,
+    now: Millis,
+    width: Millis,
+    n: usize,
+) -> Vec<(Millis, Totals)> {
+    let newest = bucket(now, width);
+    (0..n as i64)
+        .rev()
+        .map(|back| newest - back * width)
+        .map(|start| (start, buckets.get(&start).cloned().unwrap_or_default()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{delta::DeltaSum, time::parse_rfc3339};
+
+    fn state(zone: &str) -> LiveState {
+        LiveState::new(BusinessZone::named(zone).unwrap())
+    }
+
+    fn one(kind: &str, at: Millis) -> Delta {
+        let mut sum = DeltaSum::default();
+        sum.count(kind, at);
+        sum.finish()
+    }
+
+    #[test]
+    fn an_event_goes_to_the_buckets_of_its_own_time() {
+        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
+        let mut state = state("UTC");
+        state.apply(&one("page_view", now), now);
+        state.apply(&one("page_view", now - 10 * SECOND), now);
+        state.apply(&one("page_view", now - 2 * HOUR), now);
+        state.apply(&one("page_view", now - 15 * HOUR), now);
+        state.apply(&one("page_view", now - 50 * HOUR), now);
+
+        assert_eq!(state.today(now).1.count("page_view"), 3);
+        let seconds = state.last_seconds(now, 60);
+        assert_eq!(seconds.len(), 60);
+        assert_eq!(seconds[59].1.count("page_view"), 1);
+        assert_eq!(seconds[49].1.count("page_view"), 1);
+        let minutes = state.range(now - DAY, now + MINUTE, MINUTE);
+        assert_eq!(minutes.iter().map(|m| m.1.events()).sum::<u64>(), 2);
+        let day = state.range(bucket(now, MINUTE) - DAY, now + MINUTE, MINUTE);
+        assert_eq!(day.iter().map(|m| m.1.events()).sum::<u64>(), 4);
+    }
+
+    #[test]
+    fn today_turns_over_at_the_zones_midnight() {
+        let before = parse_rfc3339("2026-11-27T22:59:59Z").unwrap();
+        let mut state = state("Europe/Berlin");
+        state.apply(&one("error", before), before);
+        assert_eq!(state.today(before).1.count("error"), 1);
+        let (day, totals) = state.today(before + SECOND);
+        assert_eq!(day.date.to_string(), "2026-11-28");
+        assert!(totals.is_empty());
+    }
+
+    #[test]
+    fn old_buckets_are_forgotten() {
+        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
+        let mut state = state("UTC");
+        state.apply(&one("error", now), now);
+        state.prune(now + 3 * DAY);
+        assert!(state.seconds.is_empty() && state.minutes.is_empty() && state.days.is_empty());
+    }
+}

@@ -1,0 +1,106 @@
+//! Stores: where every event is kept for good, with the ledger beside it. PostgreSQL
+//! ([`postgres`]) or SQLite ([`sqlite`]), behind one interface.
+
+use async_trait::async_trait;
+use hashbrown::HashMap;
+
+use crate::domain::{
+    batch::{Batch, BatchId, LANES, NodeId},
+    delta::Delta,
+    time::Millis,
+};
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Its rows, its dead letters and its ledger row were committed together.
+    Stored {
+        /// Rows that are now in `events`.
+        events: u64,
+        /// Rows that the store refused and that went to the dead letters instead.
+        poisoned: u64,
+    },
+    /// The ledger had it already: a replay, nothing was written.
+    AlreadyStored,
+}
+
+/// Why a store could not do what it was asked. All of these are retried by the caller.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}: {message}")]
+pub struct StoreError {
+    /// The class, as the metric `floodmark_sink_errors_total{kind}` names it.
+    pub kind: StoreErrorKind,
+    /// What failed, on what, and what to do.
+    pub message: String,
+}
+
+/// The class of a [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// Not reachable, restarting, connection lost.
+    Unavailable,
+    /// It takes no writes (a standby after a failover, a read-only file).
+    ReadOnly,
+    /// It refused our credentials.
+    Denied,
+    /// Its disk is full.
+    Full,
+    /// The schema is missing or of another version.
+    Schema,
+    /// Anything else it answered.
+    Other,
+}
+
+impl std::fmt::Display for StoreErrorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            StoreErrorKind::Unavailable => "unavailable",
+            StoreErrorKind::ReadOnly => "read_only",
+            StoreErrorKind::Denied => "denied",
+            StoreErrorKind::Full => "full",
+            StoreErrorKind::Schema => "schema",
+            StoreErrorKind::Other => "other",
+        })
+    }
+}
+
+/// The ledger summed up by lane: what the live counters must be.
+#[derive(Clone, Debug, Default)]
+pub struct LedgerSum {
+    /// Indexed by lane.
+    pub lanes: [LaneSum; LANES as usize],
+}
+
+/// One lane of a [`LedgerSum`].
+#[derive(Clone, Debug, Default)]
+pub struct LaneSum {
+    /// Sum of the deltas of the batches that touch the asked time.
+    pub delta: Delta,
+    /// For each node the last batch of this lane that the ledger has, whatever its time.
+    pub last: HashMap<NodeId, u64>,
+}
+
+/// A place that keeps events for good.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// `"postgres"` or `"sqlite"`.
+    fn name(&self) -> &'static str;
+
+    /// Writes a batch exactly once: rows, dead letters and ledger row in one transaction,
+    /// or nothing. Batches of one lane come in order.
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError>;
+
+    /// Sums the ledger, in one consistent read: cells of batches whose span reaches
+    /// `since` or later, visitors of batches sealed at `visitors_since` or later (Unix ms).
+    async fn ledger_sum(
+        &self,
+        since: Millis,
+        visitors_since: Millis,
+    ) -> Result<LedgerSum, StoreError>;
+
+    /// The delta of one batch, with its visitors; `None` where the ledger has no such row.
+    async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError>;
+
+    /// Whether it answers and would take a write.
+    async fn check(&self) -> Result<(), StoreError>;
+}
