@@ -1,5 +1,6 @@
 //! Floodmark.
 pub mod config;
 pub mod domain;
+pub mod http;
 pub mod live;
 pub mod store;

@@ -56,10 +56,7 @@ pub fn purchase_amount(properties: &str) -> Result<Amount, PurchaseError> {
     let purchase: Purchase =
         serde_json::from_str(properties).map_err(|_| AmountError::NotANumber)?;
     let raw = purchase.amount.ok_or(PurchaseError::Missing)?.get();
-    let text = raw
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(raw);
+    let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
     let amount = Amount::parse(text.trim())?;
     if amount < Amount(0) {
         return Err(PurchaseError::Negative);
@@ -74,19 +71,10 @@ mod tests {
     #[test]
     fn a_purchase_needs_an_exact_amount() {
         assert_eq!(purchase_amount(r#"{"amount":19.99}"#), Ok(Amount(199_900)));
-        assert_eq!(
-            purchase_amount(r#"{"amount":"19.99"}"#),
-            Ok(Amount(199_900))
-        );
+        assert_eq!(purchase_amount(r#"{"amount":"19.99"}"#), Ok(Amount(199_900)));
         assert_eq!(purchase_amount(r#"{}"#), Err(PurchaseError::Missing));
-        assert_eq!(
-            purchase_amount(r#"{"amount":null}"#),
-            Err(PurchaseError::Missing)
-        );
-        assert_eq!(
-            purchase_amount(r#"{"amount":-1}"#),
-            Err(PurchaseError::Negative)
-        );
+        assert_eq!(purchase_amount(r#"{"amount":null}"#), Err(PurchaseError::Missing));
+        assert_eq!(purchase_amount(r#"{"amount":-1}"#), Err(PurchaseError::Negative));
         assert!(purchase_amount(r#"{"amount":[]}"#).is_err());
         assert!(purchase_amount(r#"{"amount":"12 €"}"#).is_err());
     }
@@ -108,10 +96,7 @@ mod tests {
         let cells: Vec<_> = delta.cells().collect();
         assert_eq!(
             cells,
-            [
-                (61_000, &Series::Count(PURCHASE.into()), 1),
-                (61_000, &Series::revenue(), 50_000),
-            ]
+            [(61_000, &Series::Count(PURCHASE.into()), 1), (61_000, &Series::revenue(), 50_000),]
         );
         assert_eq!(delta.visitors(), [(visitor_of("s"), 61_500)]);
     }

@@ -95,17 +95,10 @@ impl Delta {
     pub fn decode(cells: &[u8], visitors: Option<&[u8]>) -> Result<Delta, DeltaError> {
         let (events, series, cells): (u64, Vec<Series>, Vec<(i64, u32, i64)>) = decode(cells)?;
         if cells.iter().any(|cell| cell.1 as usize >= series.len()) {
-            return Err(DeltaError::Malformed(
-                postcard::Error::DeserializeBadEncoding,
-            ));
+            return Err(DeltaError::Malformed(postcard::Error::DeserializeBadEncoding));
         }
         let visitors = visitors.map(decode).transpose()?.unwrap_or_default();
-        Ok(Delta {
-            events,
-            series,
-            cells,
-            visitors,
-        })
+        Ok(Delta { events, series, cells, visitors })
     }
 }
 
@@ -117,9 +110,7 @@ fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DeltaError> {
     match bytes.split_first() {
         Some((&VERSION, body)) => Ok(postcard::from_bytes(body)?),
         Some((&version, _)) => Err(DeltaError::Version(version)),
-        None => Err(DeltaError::Malformed(
-            postcard::Error::DeserializeUnexpectedEnd,
-        )),
+        None => Err(DeltaError::Malformed(postcard::Error::DeserializeUnexpectedEnd)),
     }
 }
 
@@ -203,12 +194,7 @@ impl DeltaSum {
         visitors.sort_unstable();
         let mut series = sum.series;
         series.sort();
-        Delta {
-            events: sum.events,
-            series,
-            cells,
-            visitors,
-        }
+        Delta { events: sum.events, series, cells, visitors }
     }
 
     fn push(&mut self, series: Series) -> u32 {
@@ -217,10 +203,7 @@ impl DeltaSum {
     }
 
     fn add(&mut self, series: u32, at: Millis, value: i64) {
-        let cell = self
-            .cells
-            .entry((at.div_euclid(SECOND), series))
-            .or_insert(0);
+        let cell = self.cells.entry((at.div_euclid(SECOND), series)).or_insert(0);
         *cell = cell.saturating_add(value);
     }
 }
@@ -250,16 +233,11 @@ mod tests {
         // Series that cancelled out to no cell at all are not told apart.
         let mut sum = sum.finish();
         let used: Vec<u32> = sum.cells.iter().map(|cell| cell.1).collect();
-        let kept: Vec<u32> = (0..sum.series.len() as u32)
-            .filter(|i| used.contains(i))
-            .collect();
+        let kept: Vec<u32> = (0..sum.series.len() as u32).filter(|i| used.contains(i)).collect();
         sum.cells.iter_mut().for_each(|cell| {
             cell.1 = kept.iter().position(|i| *i == cell.1).expect("kept") as u32;
         });
-        sum.series = kept
-            .iter()
-            .map(|i| sum.series[*i as usize].clone())
-            .collect();
+        sum.series = kept.iter().map(|i| sum.series[*i as usize].clone()).collect();
         sum
     }
 

@@ -9,6 +9,8 @@
 pub mod aggregate;
 pub mod batch;
 pub mod delta;
+pub mod event;
+pub mod json;
 pub mod money;
 pub mod row;
 pub mod time;

@@ -39,9 +39,8 @@ impl Amount {
     pub fn parse(text: &str) -> Result<Amount, AmountError> {
         let (mantissa, exponent) = match text.find(['e', 'E']) {
             Some(at) => {
-                let exponent = text[at + 1..]
-                    .parse::<i32>()
-                    .map_err(|_| AmountError::NotANumber)?;
+                let exponent =
+                    text[at + 1..].parse::<i32>().map_err(|_| AmountError::NotANumber)?;
                 (&text[..at], exponent)
             }
             None => (text, 0),
@@ -140,18 +139,9 @@ mod tests {
     #[test]
     fn refuses_what_is_no_amount() {
         for text in ["", "-", ".5", "5.", "1,5", "NaN", "1e", "0x10", "--1", "1 "] {
-            assert_eq!(
-                Amount::parse(text),
-                Err(AmountError::NotANumber),
-                "{text:?}"
-            );
+            assert_eq!(Amount::parse(text), Err(AmountError::NotANumber), "{text:?}");
         }
-        for text in [
-            "100000000.01",
-            "1e9",
-            "1e999999999",
-            "99999999999999999999999",
-        ] {
+        for text in ["100000000.01", "1e9", "1e999999999", "99999999999999999999999"] {
             assert_eq!(Amount::parse(text), Err(AmountError::TooLarge), "{text:?}");
         }
     }

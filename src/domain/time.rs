@@ -28,9 +28,7 @@ pub const LATEST: Millis = 253_402_214_400_000;
 
 /// The one clock: the moment now, in Unix milliseconds.
 pub fn now_ms() -> Millis {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(LATEST)
 }
 
@@ -50,11 +48,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Millis> {
 pub fn corrected(event: Millis, sent: Option<Millis>, received: Millis) -> Millis {
     let skew = sent.map_or(0, |sent| received - sent);
     let at = event.saturating_add(skew);
-    if at > received + MAX_FUTURE {
-        received
-    } else {
-        at.clamp(EARLIEST, LATEST)
-    }
+    if at > received + MAX_FUTURE { received } else { at.clamp(EARLIEST, LATEST) }
 }
 
 /// The business time zone: says which day a moment belongs to.
@@ -108,11 +102,7 @@ impl BusinessZone {
                 .and_then(|day| day.start_of_day())
                 .map_or(at, |day| day.timestamp().as_millisecond())
         };
-        BusinessDay {
-            date,
-            start: start_of(date),
-            end: date.tomorrow().map_or(LATEST, start_of),
-        }
+        BusinessDay { date, start: start_of(date), end: date.tomorrow().map_or(LATEST, start_of) }
     }
 }
 
@@ -123,14 +113,8 @@ mod tests {
     #[test]
     fn skew_is_corrected_and_the_future_clamped() {
         // The sender's clock runs 10 minutes ahead; the event is 2 s older than the send.
-        assert_eq!(
-            corrected(600_000 + 98_000, Some(600_000 + 100_000), 100_000),
-            98_000
-        );
-        assert_eq!(
-            corrected(100_000 + MAX_FUTURE, None, 100_000),
-            100_000 + MAX_FUTURE
-        );
+        assert_eq!(corrected(600_000 + 98_000, Some(600_000 + 100_000), 100_000), 98_000);
+        assert_eq!(corrected(100_000 + MAX_FUTURE, None, 100_000), 100_000 + MAX_FUTURE);
         assert_eq!(corrected(100_001 + MAX_FUTURE, None, 100_000), 100_000);
         assert_eq!(corrected(-5, None, 100_000), EARLIEST);
         assert_eq!(corrected(i64::MAX, None, 100_000), 100_000);
@@ -150,14 +134,8 @@ mod tests {
 
     #[test]
     fn reads_rfc_3339_only() {
-        assert_eq!(
-            parse_rfc3339("2026-11-23T08:00:00Z"),
-            Some(1_795_420_800_000)
-        );
-        assert_eq!(
-            parse_rfc3339("2026-11-23T09:00:00.250+01:00"),
-            Some(1_795_420_800_250)
-        );
+        assert_eq!(parse_rfc3339("2026-11-23T08:00:00Z"), Some(1_795_420_800_000));
+        assert_eq!(parse_rfc3339("2026-11-23T09:00:00.250+01:00"), Some(1_795_420_800_250));
         assert_eq!(parse_rfc3339("yesterday"), None);
         assert_eq!(parse_rfc3339("0001-01-01T00:00:00Z"), None);
     }

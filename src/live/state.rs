@@ -36,10 +36,7 @@ impl Totals {
 
     /// Adds all series of another bucket.
     pub fn merge(&mut self, other: &Totals) {
-        other
-            .0
-            .iter()
-            .for_each(|(series, value)| self.add(series, *value));
+        other.0.iter().for_each(|(series, value)| self.add(series, *value));
     }
 
     /// Nothing in it.
@@ -62,9 +59,7 @@ impl Totals {
 
     /// Events of one type.
     pub fn count(&self, kind: &str) -> u64 {
-        self.counts()
-            .find(|(name, _)| *name == kind)
-            .map_or(0, |(_, n)| n)
+        self.counts().find(|(name, _)| *name == kind).map_or(0, |(_, n)| n)
     }
 
     /// Events of all types.
@@ -174,19 +169,13 @@ impl LiveState {
     /// Totals of `[from, to)` in buckets of `width` ms (a multiple of a second) that start
     /// at `from`; taken from seconds where `width` is under a minute, else from minutes.
     pub fn range(&self, from: Millis, to: Millis, width: Millis) -> Vec<(Millis, Totals)> {
-        let source = if width < MINUTE {
-            &self.seconds
-        } else {
-            &self.minutes
-        };
+        let source = if width < MINUTE { &self.seconds } else { &self.minutes };
         let mut out = Vec::new();
         let mut start = from;
         while start < to {
             let end = (start + width).min(to);
             let mut totals = Totals::default();
-            source
-                .range(start..end)
-                .for_each(|(_, found)| totals.merge(found));
+            source.range(start..end).for_each(|(_, found)| totals.merge(found));
             out.push((start, totals));
             start += width;
         }

@@ -28,6 +28,9 @@ export const STABLE_AFTER_MS = 5_000;
 /** RFC 6455 section 7.4.1, "Try Again Later": the server found this viewer too slow. */
 const CLOSE_TRY_LATER = 1013;
 
+/** Such a viewer waits as if it had failed this often already. */
+const LATER = 16;
+
 export type Link =
   | { kind: 'connecting' }
   | { kind: 'live' }
@@ -129,7 +132,7 @@ export class Connection {
     socket.onclose = (code) => {
       // Whatever the reason for 1008 (policy), the next try should find out over HTTP.
       if (code === 1008) this.#probeFirst = true;
-      this.#lose(code === CLOSE_TRY_LATER ? 5_000 : undefined);
+      this.#lose(code === CLOSE_TRY_LATER ? backoffMs(LATER, this.world.random()) : undefined);
     };
   }
 

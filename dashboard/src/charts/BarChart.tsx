@@ -1,0 +1,153 @@
+// One bar a bucket, painted by uPlot. The last bar is the bucket in progress and is drawn paler: it
+// is still growing, and a half-filled minute must not look like a drop in sales. A dashed line
+// stands at the highest bar, the flood mark.
+
+import { useEffect, useRef, useState } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { onThemeChange } from '../theme';
+import { readLook, type ChartColours, type Look } from './look';
+import { roundTop } from './scale';
+
+export interface BarChartProps {
+  /** Starts of the buckets in Unix milliseconds, evenly spaced, oldest first. */
+  times: readonly number[];
+  values: readonly number[];
+  bucketMs: number;
+  colours: ChartColours;
+  /** Top of the scale when there is next to nothing to draw. */
+  leastTop: number;
+  yLabel(value: number): string;
+  /** Ticks of the time axis in seconds, for a range in seconds. */
+  xTicks(from: number, to: number): number[];
+  /** `end` is the end of the range, for labels that count back from it. */
+  xLabel(tick: number, end: number): string;
+  /** Changes when the labels of the time axis mean something else, so that they are drawn anew. */
+  labelsKey?: string;
+  /** Whether the time axis has labels; a chart stacked above another leaves them to it. */
+  hasTimeLabels: boolean;
+  /** Charts with the same key share their cursor. */
+  syncKey?: string;
+  /** The bar under the pointer, or null. */
+  onHover(index: number | null): void;
+}
+
+/** The columns uPlot draws: bar centres in seconds, finished buckets, the one in progress. */
+function toColumns({ times, values, bucketMs }: BarChartProps): uPlot.AlignedData {
+  const last = times.length - 1;
+  return [
+    times.map((time) => (time + bucketMs / 2) / 1000),
+    values.map((value, index) => (index === last ? null : value)),
+    values.map((value, index) => (index === last ? value : null)),
+  ];
+}
+
+function drawHighMark(plot: uPlot, props: BarChartProps, look: Look): void {
+  const peak = Math.max(...props.values);
+  if (peak <= 0) return;
+  const { ctx, bbox } = plot;
+  const y = Math.round(plot.valToPos(peak, 'y', true)) - 1;
+  ctx.save();
+  ctx.strokeStyle = look.mark;
+  ctx.lineWidth = Math.max(1, Math.round(devicePixelRatio));
+  ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+  ctx.beginPath();
+  ctx.moveTo(bbox.left, y);
+  ctx.lineTo(bbox.left + bbox.width, y);
+  ctx.stroke();
+  ctx.restore();
+}
+
+function makeOptions(box: HTMLElement, look: Look, props: () => BarChartProps): uPlot.Options {
+  const { hasTimeLabels, syncKey } = props();
+  const bars = uPlot.paths.bars!({ size: [0.74, 48], radius: 0.18 });
+  const series = (fill: string): uPlot.Series => ({ fill, width: 0, paths: bars, points: { show: false } });
+  return {
+    width: box.clientWidth,
+    height: box.clientHeight,
+    legend: { show: false },
+    // Half a line above: the topmost label is centred on its line.
+    padding: [look.rem * 0.55, 0, hasTimeLabels ? 0 : 4, 0],
+    cursor: {
+      y: false,
+      drag: { x: false, y: false, setScale: false },
+      points: { show: false },
+      ...(syncKey ? { sync: { key: syncKey } } : {}),
+    },
+    scales: {
+      x: {
+        time: false,
+        range: () => {
+          const { times, bucketMs } = props();
+          return [(times[0] ?? 0) / 1000, ((times.at(-1) ?? 0) + bucketMs) / 1000];
+        },
+      },
+      y: { range: () => [0, roundTop(Math.max(0, ...props().values), props().leastTop)] },
+    },
+    series: [{}, series(look.bar), series(look.growing)],
+    axes: [
+      {
+        show: hasTimeLabels,
+        stroke: look.label,
+        font: look.font,
+        size: look.rem * 1.75,
+        gap: look.rem * 0.4,
+        grid: { show: false },
+        ticks: { show: false },
+        splits: (_plot, _axis, from, to) => props().xTicks(from, to),
+        values: (plot, ticks) => ticks.map((tick) => props().xLabel(tick, plot.scales.x!.max!)),
+      },
+      {
+        side: 1,
+        stroke: look.label,
+        font: look.font,
+        size: look.rem * 3.6,
+        gap: look.rem * 0.6,
+        grid: { stroke: look.grid, width: 1 },
+        ticks: { show: false },
+        splits: (_plot, _axis, _from, to) => [0, to / 2, to],
+        values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? '' : props().yLabel(tick))),
+      },
+    ],
+    hooks: {
+      drawSeries: [(plot, index) => void (index === 2 && drawHighMark(plot, props(), look))],
+      setCursor: [(plot) => props().onHover(plot.cursor.idx ?? null)],
+    },
+  };
+}
+
+export function BarChart(props: BarChartProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  // uPlot calls back long after this render; it must always see the newest props.
+  const newest = useRef(props);
+  newest.current = props;
+  // Colours and type size are read from the style sheet once a chart; a change makes a new chart.
+  const [lookKey, setLookKey] = useState('');
+
+  useEffect(() => {
+    const element = box.current!;
+    const look = readLook(element, newest.current.colours);
+    const chart = new uPlot(makeOptions(element, look, () => newest.current), toColumns(newest.current), element);
+    plot.current = chart;
+
+    const resize = new ResizeObserver(() => {
+      if (readLook(element, newest.current.colours).rem !== look.rem) setLookKey(`size ${devicePixelRatio} ${Date.now()}`);
+      else chart.setSize({ width: element.clientWidth, height: element.clientHeight });
+    });
+    resize.observe(element);
+    const stopTheme = onThemeChange(() => setLookKey(`theme ${Date.now()}`));
+    return () => {
+      stopTheme();
+      resize.disconnect();
+      chart.destroy();
+      plot.current = null;
+    };
+  }, [lookKey]);
+
+  // A quiet second changes the times but often none of the values, and the other way round.
+  const fingerprint = `${props.labelsKey} ${props.times.at(-1)} ${props.values.join()}`;
+  useEffect(() => plot.current?.setData(toColumns(newest.current)), [fingerprint]);
+
+  return <div class="chart-box" ref={box} aria-hidden="true" />;
+}

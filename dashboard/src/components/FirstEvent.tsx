@@ -1,0 +1,40 @@
+// What a new shop sees instead of an empty chart: the one command that makes the first number move.
+
+import { useState } from 'preact/hooks';
+
+const command = () =>
+  [
+    `curl ${location.origin}/v1/events \\`,
+    `  -H 'content-type: application/json' \\`,
+    `  -d '{"type":"page_view"}'`,
+  ].join('\n');
+
+export function FirstEvent() {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    // Only a secure origin (https, or this machine) has a clipboard; elsewhere the button is hidden.
+    await navigator.clipboard.writeText(command());
+    setCopied(true);
+  };
+  return (
+    <section class="first" aria-labelledby="first" data-testid="empty">
+      <div>
+        <h2 id="first">The water is still</h2>
+        <p>
+          No event has come in yet. Send the first one, and the numbers above move within the second. This page needs
+          no reload.
+        </p>
+      </div>
+      <div class="command">
+        <pre tabIndex={0}>
+          <code>{command()}</code>
+        </pre>
+        {navigator.clipboard && (
+          <button type="button" onClick={() => void copy()}>
+            {copied ? 'Copied' : 'Copy'}
+          </button>
+        )}
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,53 @@
+// The last hour by minute: page views, and under them errors on a scale of their own. On a shared
+// scale a hundred page views would hide the one error that matters.
+
+import { quarterHours } from '../charts/scale';
+import { clockMinute, count, countCompact } from '../format';
+import type { View } from '../live';
+import { MINUTE_MS, lastBuckets, type Point } from '../stream/series';
+import { MINUTES_SHOWN, type LiveState } from '../stream/state';
+import { ChartPanel } from './ChartPanel';
+
+const WINDOW = 'last 60 minutes';
+
+const plural = (value: number, one: string, many: string) => `${count(value)} ${value === 1 ? one : many}`;
+
+export function Hour({ view, state }: { view: View; state: LiveState }) {
+  const minutes = lastBuckets(state.minutes, view.asOf, MINUTE_MS, MINUTES_SHOWN);
+  const shared = (pick: (point: Point) => number) => ({
+    times: minutes.map((point) => point.timestamp),
+    values: minutes.map(pick),
+    bucketMs: MINUTE_MS,
+    yLabel: countCompact,
+    xTicks: quarterHours,
+    xLabel: (tick: number) => clockMinute(tick * 1000, state.timezone),
+    timeText: (time: number) => `at ${clockMinute(time, state.timezone)}`,
+    syncKey: 'hour',
+    window: WINDOW,
+  });
+
+  return (
+    <section class="hour" aria-label="The last hour, by minute">
+      <ChartPanel
+        {...shared((point) => point.pageViews)}
+        title="Page views by minute"
+        unit="Page views"
+        colours={{ bar: '--views-bar', growing: '--views-growing' }}
+        leastTop={4}
+        hasTimeLabels={false}
+        valueText={(value) => plural(value, 'page view', 'page views')}
+        quietText="No page views in the last 60 minutes"
+      />
+      <ChartPanel
+        {...shared((point) => point.errors)}
+        title="Errors by minute"
+        unit="Errors"
+        colours={{ bar: '--error-bar', growing: '--error-growing' }}
+        leastTop={4}
+        hasTimeLabels
+        valueText={(value) => plural(value, 'error', 'errors')}
+        quietText="No errors in the last 60 minutes"
+      />
+    </section>
+  );
+}

@@ -1,0 +1,38 @@
+// The connection in words: one place, so that the pill, the page's title and what a screen reader
+// hears never disagree.
+
+import { age } from '../format';
+import type { View } from '../live';
+
+/** From here on the numbers are called late. Below it the lag is the server's ordinary tick. */
+const BEHIND_FROM_MS = 2_000;
+
+export interface LinkWords {
+  /** Changes only with the state, so that a screen reader isn't told every second. */
+  state: string;
+  /** Ages and countdowns; may be empty. */
+  detail: string;
+}
+
+export function linkWords({ link, state, ageMs, localNow }: View): LinkWords {
+  switch (link.kind) {
+    case 'connecting':
+      return { state: 'Connecting', detail: '' };
+    case 'live':
+      return state && state.behindMs >= BEHIND_FROM_MS
+        ? { state: 'Behind', detail: `by ${age(state.behindMs)}` }
+        : { state: 'Live', detail: '' };
+    case 'stale':
+      return { state: 'Stale', detail: `last heard ${age(ageMs)} ago` };
+    case 'reconnecting': {
+      const wait = link.retryAt === null ? 0 : Math.ceil((link.retryAt - localNow) / 1000);
+      const next = wait > 0 ? `try ${link.attempt} in ${wait} s` : `try ${link.attempt}`;
+      return { state: 'Reconnecting', detail: next };
+    }
+    case 'unauthorized':
+      return { state: 'Token needed', detail: '' };
+  }
+}
+
+/** Whether the numbers on screen may be read as now. */
+export const isCurrent = ({ link }: View): boolean => link.kind === 'live';

@@ -1,0 +1,47 @@
+// Entry of the page: starts the live view, and draws it when it changes or time passes.
+
+import { render } from 'preact';
+import { App } from './components/App';
+import { isCurrent, linkWords } from './components/words';
+import { count, moneyWhole } from './format';
+import { Live } from './live';
+import { startTheme } from './theme';
+import './styles.css';
+
+/** Ages, countdowns and the walk of the charts, when no frame asks for a drawing. */
+const CLOCK_TICK_MS = 250;
+
+const root = document.getElementById('app')!;
+let drawingAsked = false;
+
+function draw(): void {
+  drawingAsked = false;
+  render(<App view={live.view()} onToken={(token) => live.signIn(token)} />, root);
+}
+
+/** At most one drawing a screen frame, and none in a hidden tab, where the state goes on alone. */
+function askDrawing(): void {
+  if (drawingAsked) return;
+  drawingAsked = true;
+  requestAnimationFrame(draw);
+}
+
+/** By timer and not by drawing: a title is read just when its tab is hidden. */
+function drawTitle(): void {
+  const view = live.view();
+  const { state } = view;
+  const numbers =
+    state && `${moneyWhole(state.totals.revenue, state.currency)} · ${count(state.activeUsers)} active`;
+  const warning = isCurrent(view) ? '' : linkWords(view).state;
+  const title = [[warning, numbers].filter(Boolean).join(' · '), 'Floodmark'].filter(Boolean).join(' — ');
+  if (document.title !== title) document.title = title;
+}
+
+const live = new Live(askDrawing);
+startTheme();
+live.start();
+draw();
+setInterval(() => {
+  askDrawing();
+  drawTitle();
+}, CLOCK_TICK_MS);
