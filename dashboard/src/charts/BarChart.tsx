@@ -146,8 +146,10 @@ export function BarChart(props: BarChartProps) {
   }, [lookKey]);
 
   // A quiet second changes the times but often none of the values, and the other way round.
-  const fingerprint = `${props.labelsKey} ${props.times.at(-1)} ${props.values.join()}`;
+  const fingerprint = `${props.times.at(-1)} ${props.values.join()}`;
   useEffect(() => plot.current?.setData(toColumns(newest.current)), [fingerprint]);
+  // While the scales stay as they are, uPlot keeps the labels it has.
+  useEffect(() => plot.current?.redraw(false, true), [props.labelsKey]);
 
   return <div class="chart-box" ref={box} aria-hidden="true" />;
 }

@@ -16,9 +16,13 @@ export function roundTop(peak: number, least: number): number {
   return step * power;
 }
 
+/** Ticks closer to the left edge than this share of the range would lose half their label. */
+const EDGE = 0.04;
+
 /** Full quarters of an hour inside the range, in seconds. */
 export function quarterHours(from: number, to: number): number[] {
   const ticks: number[] = [];
-  for (let tick = Math.ceil(from / 900) * 900; tick <= to; tick += 900) ticks.push(tick);
+  const first = from + (to - from) * EDGE;
+  for (let tick = Math.ceil(first / 900) * 900; tick <= to; tick += 900) ticks.push(tick);
   return ticks;
 }

@@ -69,7 +69,8 @@ export class Connection {
   #attempt = 0;
   /** The first try, and each after a refused handshake, asks over HTTP first: it may be a 401. */
   #probeFirst = true;
-  #lastFrameAt = 0;
+  /** Null until something was heard on this socket. */
+  #heardAt: number | null = null;
   /** Outdates what an abandoned try may still report. */
   #generation = 0;
   #timers = new Map<'retry' | 'silence' | 'open' | 'stable', () => void>();
@@ -97,7 +98,7 @@ export class Connection {
   wake(): void {
     if (this.#link.kind === 'reconnecting' && this.#link.retryAt !== null) {
       void this.#connect();
-    } else if (this.#socket && this.#lastFrameAt > 0 && this.#silentMs() >= STALE_AFTER_MS) {
+    } else if (this.#socket && this.#heardAt !== null && this.world.now() - this.#heardAt >= STALE_AFTER_MS) {
       this.#lose(0);
     }
   }
@@ -158,15 +159,11 @@ export class Connection {
   }
 
   #heard(): void {
-    this.#lastFrameAt = this.world.now();
+    this.#heardAt = this.world.now();
     this.#timer('silence', STALE_AFTER_MS, () => {
       if (this.#link.kind === 'live') this.#setLink({ kind: 'stale' });
       this.#timer('silence', DEAD_AFTER_MS - STALE_AFTER_MS, () => this.#lose());
     });
-  }
-
-  #silentMs(): number {
-    return this.world.now() - this.#lastFrameAt;
   }
 
   #lose(waitMs?: number): void {
@@ -188,6 +185,7 @@ export class Connection {
     this.#timers.clear();
     const socket = this.#socket;
     this.#socket = null;
+    this.#heardAt = null;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();

@@ -1,0 +1,75 @@
+// The page against the real server: numbers follow what is posted, and a server that is killed and
+// comes back needs nobody to reload anything.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import {
+  cardIs,
+  connectionIs,
+  launchBrowser,
+  makeDataDir,
+  post,
+  removeDataDir,
+  startServer,
+} from './support.mjs';
+
+let browser;
+let dataDir;
+let server;
+
+before(async () => {
+  browser = await launchBrowser();
+  dataDir = await makeDataDir();
+  server = await startServer({ dataDir });
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.kill();
+  if (dataDir) await removeDataDir(dataDir);
+});
+
+const purchase = (amount, sessionId) => ({ type: 'purchase', sessionId, properties: { amount, currency: 'USD' } });
+const pageView = (sessionId) => ({ type: 'page_view', sessionId });
+
+test('cards follow the events, and recover by themselves after the server was killed', async () => {
+  const page = await browser.newPage();
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(error));
+  await page.goto(server.url);
+
+  await connectionIs(page, 'live');
+  await cardIs(page, 'pageViews', '0');
+  await page.getByTestId('empty').waitFor();
+
+  await post(server.url, [pageView('s1'), pageView('s2'), purchase(19.99, 's1'), purchase(39.98, 's2')]);
+  await cardIs(page, 'pageViews', '2');
+  await cardIs(page, 'purchases', '2');
+  await cardIs(page, 'revenue', '59.97');
+  await cardIs(page, 'activeUsers', '2');
+  await cardIs(page, 'errors', '0');
+  await cardIs(page, 'errorRate', '0');
+  await page.getByTestId('empty').waitFor({ state: 'detached' });
+
+  await post(server.url, [{ type: 'error', sessionId: 's3', properties: { code: 'E42' } }]);
+  await cardIs(page, 'errors', '1');
+  await cardIs(page, 'errorRate', '0.2');
+  await cardIs(page, 'activeUsers', '3');
+
+  const { listen } = server;
+  await server.kill();
+  await connectionIs(page, 'reconnecting');
+  // What was known stays on screen, only no longer as live.
+  await cardIs(page, 'revenue', '59.97');
+
+  server = await startServer({ dataDir, listen });
+  await connectionIs(page, 'live');
+  await post(server.url, [purchase(0.03, 's4')]);
+  await cardIs(page, 'revenue', '60');
+  await cardIs(page, 'purchases', '3');
+  await cardIs(page, 'pageViews', '2');
+  await cardIs(page, 'errors', '1');
+
+  assert.deepEqual(errors, []);
+  await page.close();
+});

@@ -1,0 +1,117 @@
+// What the end-to-end tests stand on: the real server as a child process, and a real Chromium.
+
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+/** Longest wait for any condition. Generous: a test fails on what is wrong, never on a slow machine. */
+export const WAIT_MS = 30_000;
+
+function required(path, what, hint) {
+  if (!existsSync(path)) throw new Error(`${what} not found at ${path}. ${hint}`);
+  return path;
+}
+
+export const serverPath = () =>
+  required(
+    resolve(process.env.FLOODMARK_BIN ?? join(here, '../../target/debug/floodmark')),
+    'The floodmark server',
+    'Build it with `cargo build` (after `npm run build` here), or set FLOODMARK_BIN.',
+  );
+
+export const makeDataDir = () => mkdtemp(join(tmpdir(), 'floodmark-e2e-'));
+export const removeDataDir = (dir) => rm(dir, { recursive: true, force: true });
+
+/**
+ * Starts `floodmark serve` and resolves once it listens.
+ *
+ * @param {{ dataDir: string, listen?: string }} options `listen` defaults to a free port
+ * @returns {Promise<{ url: string, listen: string, kill(): Promise<void> }>} kill is SIGKILL, and
+ *   resolves when the process is gone
+ */
+export async function startServer({ dataDir, listen = '127.0.0.1:0' }) {
+  const child = spawn(serverPath(), ['serve', '--listen', listen, '--data-dir', dataDir], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const gone = new Promise((done) => child.once('exit', done));
+  let output = '';
+
+  const url = await new Promise((found, failed) => {
+    const fail = (why) => {
+      child.kill('SIGKILL');
+      failed(new Error(`The server ${why}. It said:\n${output}`));
+    };
+    const timer = setTimeout(() => fail(`did not listen within ${WAIT_MS} ms`), WAIT_MS);
+    child.once('error', (error) => fail(`could not be started: ${error.message}`));
+    child.once('exit', (code) => fail(`ended with ${code} before it listened`));
+    // Both are read to the end of its life, or a full pipe would stop the server.
+    child.stderr.on('data', (chunk) => (output += chunk));
+    child.stdout.on('data', (chunk) => {
+      output += chunk;
+      const match = /http:\/\/127\.0\.0\.1:\d+/.exec(output);
+      if (!match) return;
+      clearTimeout(timer);
+      found(match[0]);
+    });
+  });
+
+  return {
+    url,
+    listen: new URL(url).host,
+    async kill() {
+      child.kill('SIGKILL');
+      await gone;
+    },
+  };
+}
+
+export async function post(url, events) {
+  const response = await fetch(`${url}/v1/events`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(events),
+  });
+  if (response.status !== 202) throw new Error(`POST /v1/events: ${response.status} ${await response.text()}`);
+  return response.json();
+}
+
+export const launchBrowser = () =>
+  chromium.launch({
+    executablePath: required(
+      process.env.CHROMIUM ?? '/usr/bin/chromium',
+      'Chromium',
+      'Install it (`apt-get install chromium`), or set CHROMIUM to a Chromium or Chrome.',
+    ),
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--disable-background-networking',
+      '--no-first-run',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+
+/** Waits until the card's raw number is `expected`, and says what it was if it never is. */
+export async function cardIs(page, card, expected) {
+  const value = page.locator(`[data-testid="card-${card}"] [data-testid="value"]`);
+  const wanted = page.locator(`[data-testid="card-${card}"] [data-testid="value"][data-value="${expected}"]`);
+  try {
+    await wanted.waitFor({ state: 'attached', timeout: WAIT_MS });
+  } catch {
+    throw new Error(`card ${card}: expected ${expected}, shows ${await value.getAttribute('data-value')}`);
+  }
+}
+
+/** Waits until the connection is in one of the states. */
+export const connectionIs = (page, ...states) =>
+  page
+    .locator(states.map((state) => `[data-testid="connection"][data-state="${state}"]`).join(', '))
+    .waitFor({ state: 'attached', timeout: WAIT_MS });

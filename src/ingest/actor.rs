@@ -1,0 +1,407 @@
+//! The ingest actor.
+
+use std::{
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
+use tokio::sync::oneshot;
+
+use crate::{
+    config::Config,
+    domain::{
+        batch::{Batch, BatchId, NodeId},
+        row::rows,
+        time::{Millis, now_ms},
+    },
+    ingest::{
+        Accepted, Refused, Reply, Request,
+        committer::{Committed, Committer, Work},
+        dedupe::Dedupe,
+        dispatch::{Dispatch, Recent, Settled},
+        open_batch::OpenBatch,
+    },
+    spool::{Group, Recovery, Sink, Spool},
+};
+
+/// Accumulates events into fixed-size batches and hands these to the writers.
+///
+/// - Gets [`Append`] from the HTTP workers, [`Committed`] from the committer thread,
+///   [`Settled`] from the writers of both sinks, [`Drain`] at shutdown.
+/// - Sends [`Work`] to the committer thread and `WriteBatch` to the writers.
+/// - Owns the open batch, the index of ids and the order of batches.
+/// - Bounded by: its mailbox (`ingest.queue_requests`; the HTTP workers use `try_send`), the
+///   bytes of requests in flight (`http.max_inflight_bytes`), one open batch
+///   (`batch.max_events`, `batch.max_bytes`), one group at the committer, one batch at each
+///   writer.
+pub struct IngestActor {
+    node: NodeId,
+    limits: Limits,
+    spool: Spool,
+    committer: Option<Committer>,
+    dedupe: Dedupe,
+    sinks: [Dispatch; 2],
+    recent: Recent,
+
+    open: OpenBatch,
+    next_seq: u64,
+    /// Seals the open batch after `batch.flush_interval_ms`.
+    flush: Option<SpawnHandle>,
+
+    /// What gathers while the committer works.
+    gathering: Gathering,
+    group: Group,
+    /// What the committer has.
+    committing: Option<Gathering>,
+    /// The open batch as it is on disk: where to go back to when a write fails.
+    durable: Durable,
+    failed: Option<String>,
+    drains: Vec<oneshot::Sender<()>>,
+}
+
+struct Limits {
+    batch_events: u64,
+    batch_bytes: usize,
+    flush_interval: Duration,
+}
+
+/// A group in the making, beside its records.
+#[derive(Default)]
+struct Gathering {
+    replies: Vec<(Reply, Accepted)>,
+    /// Batches that it seals.
+    sealed: Vec<Batch>,
+    /// Ids that it added to the index.
+    ids: usize,
+    /// The open batch behind it.
+    durable: Durable,
+}
+
+#[derive(Default)]
+struct Durable {
+    next_seq: u64,
+    chunks: Vec<bytes::Bytes>,
+    dead_letters: Vec<crate::domain::batch::DeadLetter>,
+}
+
+/// The HTTP workers to the ingest actor: take these events in; answered over `reply` once
+/// they are on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Append {
+    /// The events.
+    pub request: Request,
+    /// Where the answer goes.
+    pub reply: Reply,
+}
+
+/// Seal and sync what is open, and answer when both sinks have everything.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain(pub oneshot::Sender<()>);
+
+/// What the ingest actor is made of.
+pub struct Parts {
+    /// The node's identity.
+    pub node: NodeId,
+    /// The spool.
+    pub spool: Spool,
+    /// What was found in it at start.
+    pub recovery: Recovery,
+    /// Store and live, in this order.
+    pub sinks: [Dispatch; 2],
+}
+
+impl IngestActor {
+    /// Takes up where the spool stands. The committer is started by the caller, which gives
+    /// it this actor's address.
+    pub fn new(config: &Config, parts: Parts) -> IngestActor {
+        let window_ms = config.dedupe.window_s as Millis * 1000;
+        let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
+        for (at, id) in &parts.recovery.ids {
+            dedupe.insert(id, *at);
+        }
+        let recovered = parts.recovery.open;
+        let durable = Durable {
+            next_seq: parts.recovery.next_seq,
+            chunks: recovered.rows.clone(),
+            dead_letters: recovered.dead_letters.clone(),
+        };
+        IngestActor {
+            node: parts.node,
+            limits: Limits {
+                batch_events: config.batch.max_events,
+                batch_bytes: config.batch.max_bytes,
+                flush_interval: Duration::from_millis(config.batch.flush_interval_ms),
+            },
+            spool: parts.spool,
+            committer: None,
+            dedupe,
+            sinks: parts.sinks,
+            recent: Recent::default(),
+            open: OpenBatch::recovered(recovered.rows, recovered.dead_letters),
+            next_seq: parts.recovery.next_seq,
+            flush: None,
+            gathering: Gathering::default(),
+            group: Group::default(),
+            committing: None,
+            durable,
+            failed: None,
+            drains: Vec::new(),
+        }
+    }
+
+    fn append(&mut self, request: Request, reply: Reply) {
+        let mut accepted = Accepted::default();
+        let mut ids = request.client_ids.iter().peekable();
+        let mut new_ids = Vec::new();
+        let mut at = 0;
+        let mut walk = rows(&request.rows);
+        let mut index = 0;
+        // The encoder is ours: a row that doesn't decode can't be.
+        while let Some(Ok(row)) = walk.next() {
+            let encoded = &request.rows[at..walk.position()];
+            at = walk.position();
+            let id = ids.next_if(|(of, _)| *of == index).map(|(_, id)| id.as_str());
+            index += 1;
+            if let Some(id) = id {
+                if !self.dedupe.insert(id, request.received_at) {
+                    accepted.duplicates += 1;
+                    continue;
+                }
+                new_ids.push(id);
+                self.gathering.ids += 1;
+            }
+            self.open.push(&row, encoded);
+            accepted.accepted += 1;
+            if self.open.events() >= self.limits.batch_events
+                || self.open.bytes() >= self.limits.batch_bytes
+            {
+                self.frame_ids(request.received_at, &mut new_ids);
+                self.seal();
+            }
+        }
+        self.frame_ids(request.received_at, &mut new_ids);
+        if !request.dead_letters.is_empty() {
+            self.open.refuse(request.dead_letters);
+        }
+        metrics::counter!("floodmark_events_duplicate_total").increment(accepted.duplicates.into());
+        self.gathering.replies.push((reply, accepted));
+    }
+
+    /// Client ids are framed in the batch of their rows, so that they are found again after
+    /// a restart.
+    fn frame_ids(&mut self, received_at: Millis, ids: &mut Vec<&str>) {
+        if !ids.is_empty() {
+            self.group.ids(received_at, ids.drain(..));
+        }
+    }
+
+    fn seal(&mut self) {
+        self.frame();
+        let id = BatchId { node: self.node, seq: self.next_seq };
+        let batch = self.open.seal(id, now_ms());
+        self.group.seal(id.seq, batch.sealed_at, batch.events, &batch.delta);
+        self.gathering.sealed.push(batch);
+        self.next_seq += 1;
+    }
+
+    fn frame(&mut self) {
+        let pending = self.open.frame();
+        if pending.events > 0 {
+            self.group.rows(pending.events, &pending.rows);
+        }
+        if !pending.dead_letters.is_empty() {
+            self.group.dead_letters(pending.dead_letters);
+        }
+    }
+
+    /// Hands what has gathered to the committer, unless that is busy.
+    fn commit(&mut self) {
+        if self.committing.is_some() {
+            return;
+        }
+        self.frame();
+        // A request whose events are all duplicates waits too: their firsts may still be on
+        // their way to the disk.
+        if self.group.is_empty() && self.gathering.replies.is_empty() {
+            return;
+        }
+        let mut gathering = std::mem::take(&mut self.gathering);
+        let (chunks, dead_letters) = self.open.framed();
+        gathering.durable = Durable { next_seq: self.next_seq, chunks, dead_letters };
+        let work = Work {
+            group: std::mem::take(&mut self.group),
+            replies: std::mem::take(&mut gathering.replies),
+        };
+        self.committing = Some(gathering);
+        if let Some(committer) = &self.committer {
+            committer.send(work);
+        }
+    }
+
+    /// A group did not reach the disk: everything since the last one that did is undone,
+    /// and its requests are refused.
+    fn undo(&mut self, group: Gathering, refused: &Refused) {
+        let gathering = std::mem::take(&mut self.gathering);
+        for (reply, _) in gathering.replies {
+            let _ = reply.send(Err(refused.clone()));
+        }
+        self.dedupe.take_back(gathering.ids + group.ids);
+        self.group.clear();
+        let chunks = self.durable.chunks.clone();
+        self.open = OpenBatch::recovered(chunks, self.durable.dead_letters.clone());
+        self.next_seq = self.durable.next_seq;
+    }
+
+    fn pump(&mut self) {
+        for sink in &mut self.sinks {
+            sink.pump(&self.spool, &self.recent);
+        }
+    }
+
+    /// A partial batch leaves after its time, always.
+    fn schedule_flush(&mut self, ctx: &mut Context<Self>) {
+        if self.open.is_empty() {
+            if let Some(flush) = self.flush.take() {
+                ctx.cancel_future(flush);
+            }
+        } else if self.flush.is_none() {
+            self.flush = Some(ctx.run_later(self.limits.flush_interval, |actor, ctx| {
+                actor.flush = None;
+                if !actor.open.is_empty() {
+                    actor.seal();
+                    actor.commit();
+                }
+                actor.schedule_flush(ctx);
+            }));
+        }
+    }
+
+    fn report(&mut self) {
+        metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
+        for sink in Sink::ALL {
+            let lag = self.spool.lag(sink);
+            metrics::gauge!("floodmark_spool_lag_events", "sink" => sink.as_str())
+                .set(lag.events as f64);
+        }
+        let now = now_ms();
+        self.dedupe.expire(now);
+        metrics::gauge!("floodmark_dedupe_ids").set(self.dedupe.len() as f64);
+        metrics::gauge!("floodmark_dedupe_window_seconds")
+            .set(self.dedupe.window_in_force(now) as f64 / 1000.0);
+    }
+
+    fn answer_drains(&mut self) {
+        let settled = || Sink::ALL.iter().all(|sink| self.spool.lag(*sink).batches == 0);
+        let idle = self.open.is_empty() && self.committing.is_none() && self.group.is_empty();
+        if !self.drains.is_empty() && (self.failed.is_some() || (idle && settled())) {
+            for drain in self.drains.drain(..) {
+                let _ = drain.send(());
+            }
+        }
+    }
+}
+
+impl Actor for IngestActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(Duration::from_secs(1), |actor, _| actor.report());
+        // What a crash left unsealed becomes the next batch, before anything new.
+        if !self.open.is_empty() {
+            self.seal();
+        }
+        self.report();
+    }
+}
+
+/// The caller of [`IngestActor::new`]: here is the committer; begin.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Begin(pub Committer);
+
+impl Handler<Begin> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, begin: Begin, _: &mut Context<Self>) {
+        self.committer = Some(begin.0);
+        self.commit();
+        self.pump();
+    }
+}
+
+impl Handler<Append> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
+        let refused = match &self.failed {
+            Some(reason) => Some(Refused::Failed(reason.clone())),
+            None if self.spool.is_full(append.request.rows.len() as u64) => Some(Refused::Full),
+            None => None,
+        };
+        if let Some(refused) = refused {
+            let _ = append.reply.send(Err(refused));
+            return;
+        }
+        self.append(append.request, append.reply);
+        self.commit();
+        self.schedule_flush(ctx);
+    }
+}
+
+impl Handler<Committed> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
+        let Some(group) = self.committing.take() else { return };
+        match committed.result {
+            Ok(()) => {
+                self.durable = group.durable;
+                for batch in group.sealed {
+                    self.recent.push(Arc::new(batch));
+                }
+                if self.group.is_empty() {
+                    self.group = committed.group;
+                }
+                self.pump();
+            }
+            Err(refused) => {
+                if let Refused::Failed(reason) = &refused {
+                    self.failed = Some(reason.clone());
+                }
+                self.undo(group, &refused);
+            }
+        }
+        self.commit();
+        self.schedule_flush(ctx);
+        self.answer_drains();
+    }
+}
+
+impl Handler<Settled> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
+        let sink = &mut self.sinks[settled.sink as usize];
+        sink.settled(settled.seq, &self.spool, &self.recent);
+        if let Some(oldest) = self.spool.oldest_unsettled() {
+            self.recent.forget_before(oldest);
+        }
+        self.answer_drains();
+    }
+}
+
+impl Handler<Drain> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, _: &mut Context<Self>) {
+        self.drains.push(drain.0);
+        if !self.open.is_empty() {
+            self.seal();
+        }
+        self.commit();
+        self.answer_drains();
+    }
+}

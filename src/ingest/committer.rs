@@ -1,0 +1,127 @@
+//! The committer: a thread of its own, because writing and syncing block. While it brings
+//! one group to the disk, the ingest actor gathers the next.
+//!
+//! It owns the [`SpoolWriter`], answers each request of a group once the group is on disk,
+//! and between groups persists cursors and deletes segments.
+
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use actix::{Message, Recipient};
+
+use crate::{
+    ingest::{Accepted, Refused, Reply},
+    spool::{CommitError, Group, SpoolWriter},
+};
+
+/// One group on its way to the disk.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// The records.
+    pub group: Group,
+    /// Who waits for it, with the answer each gets once it is on disk.
+    pub replies: Vec<(Reply, Accepted)>,
+}
+
+/// The committer to the ingest actor: the group is on disk, or it is not. At most one is
+/// under way, since the actor sends the next group only after it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Committed {
+    /// What the requests were told.
+    pub result: Result<(), Refused>,
+    /// The group, emptied, to be filled again.
+    pub group: Group,
+}
+
+/// Handle of the thread. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Committer {
+    work: Option<Sender<Work>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Starts the thread. `ingest` is told of each group; cursors are persisted and segments
+    /// deleted every `cursor_interval`.
+    pub fn start(
+        writer: SpoolWriter,
+        ingest: Recipient<Committed>,
+        cursor_interval: Duration,
+    ) -> std::io::Result<Committer> {
+        let (work, inbox) = channel();
+        let thread = thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || run(writer, &inbox, &ingest, cursor_interval))?;
+        Ok(Committer { work: Some(work), thread: Some(thread) })
+    }
+
+    /// Hands a group over.
+    pub fn send(&self, work: Work) {
+        if let Some(sender) = &self.work {
+            // Fails only when the thread has panicked; then the replies are dropped with
+            // the work, and each request is answered with an error.
+            let _ = sender.send(work);
+        }
+    }
+}
+
+impl Drop for Committer {
+    /// Waits until what was handed over is on disk and the cursors are persisted.
+    fn drop(&mut self) {
+        self.work.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(
+    mut writer: SpoolWriter,
+    inbox: &Receiver<Work>,
+    ingest: &Recipient<Committed>,
+    cursor_interval: Duration,
+) {
+    let mut retired_at = Instant::now();
+    loop {
+        let pause = cursor_interval.saturating_sub(retired_at.elapsed());
+        match inbox.recv_timeout(pause) {
+            Ok(work) => commit(&mut writer, work, ingest),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if retired_at.elapsed() >= cursor_interval {
+            retire(&mut writer);
+            retired_at = Instant::now();
+        }
+    }
+    retire(&mut writer);
+}
+
+fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &Recipient<Committed>) {
+    let result = writer.commit(&work.group).map_err(|e| match e {
+        CommitError::Full(reason) => {
+            tracing::warn!(%reason, "the spool's disk is full: requests get 503");
+            Refused::Full
+        }
+        CommitError::Failed(reason) => {
+            tracing::error!(%reason, "the spool's disk failed: intake stops until a restart");
+            Refused::Failed(reason.to_string())
+        }
+    });
+    for (reply, accepted) in work.replies {
+        // A client that has gone doesn't read its answer.
+        let _ = reply.send(result.clone().map(|()| accepted));
+    }
+    work.group.clear();
+    ingest.do_send(Committed { result, group: work.group });
+}
+
+fn retire(writer: &mut SpoolWriter) {
+    if let Err(e) = writer.retire() {
+        tracing::warn!(error = %e, "cursors not written or segments not deleted; trying again");
+    }
+}

@@ -1,0 +1,54 @@
+//! From a decoded request to a sealed batch on disk.
+//!
+//! [`actor::IngestActor`] takes requests in, drops duplicates ([`dedupe`]), adds their rows
+//! to the open batch ([`open_batch`]), and hands groups of them to the committer thread
+//! ([`committer`]): one write and one fdatasync for all requests that came meanwhile. What
+//! is sealed and on disk goes to the writers of both sinks, lane by lane ([`dispatch`]).
+
+pub mod actor;
+pub mod committer;
+pub mod dedupe;
+pub mod dispatch;
+pub mod open_batch;
+
+use tokio::sync::oneshot;
+
+use crate::domain::{batch::DeadLetter, time::Millis};
+
+/// The events of one request, checked and encoded.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// When it was received, Unix ms.
+    pub received_at: Millis,
+    /// Encoded rows, one after the other.
+    pub rows: Vec<u8>,
+    /// How many rows.
+    pub events: u32,
+    /// (index of the row, id) where the client gave an id; ascending.
+    pub client_ids: Vec<(u32, String)>,
+    /// The refused ones.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// What became of a request: on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Events that are now on disk.
+    pub accepted: u32,
+    /// Events that had come before, by their id.
+    pub duplicates: u32,
+}
+
+/// Why a request was not taken in; nothing of it is counted, and the client may try again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The spool has reached `spool.max_bytes`, or its disk is full.
+    #[error("the spool is full")]
+    Full,
+    /// The spool's disk failed; intake has stopped until a restart.
+    #[error("the spool's disk failed: {0}")]
+    Failed(String),
+}
+
+/// Where the answer goes.
+pub type Reply = oneshot::Sender<Result<Accepted, Refused>>;

@@ -1,0 +1,56 @@
+//! The one way to try again: the pause doubles from `retry.initial_ms` up to
+//! `retry.max_ms`, and each is drawn between half of it and the whole (jitter), so that
+//! writers that failed together don't return together.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::config;
+
+/// The pauses of one row of failures.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    initial_ms: u64,
+    max_ms: u64,
+    next_ms: u64,
+}
+
+impl Backoff {
+    /// Starts at the shortest pause.
+    pub fn new(config: &config::Retry) -> Backoff {
+        Backoff {
+            initial_ms: config.initial_ms,
+            max_ms: config.max_ms,
+            next_ms: config.initial_ms,
+        }
+    }
+
+    /// How long to wait before the next try.
+    pub fn pause(&mut self) -> Duration {
+        let ms = self.next_ms;
+        self.next_ms = (ms * 2).min(self.max_ms);
+        Duration::from_millis(rand::rng().random_range(ms / 2..=ms))
+    }
+
+    /// It worked: the next failure starts at the shortest pause again.
+    pub fn reset(&mut self) {
+        self.next_ms = self.initial_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_limit() {
+        let mut backoff = Backoff::new(&config::Retry { initial_ms: 100, max_ms: 1000 });
+        for ms in [100, 200, 400, 800, 1000, 1000] {
+            let pause = backoff.pause().as_millis();
+            assert!((ms / 2..=ms).contains(&pause), "{pause} for {ms}");
+        }
+        backoff.reset();
+        assert!(backoff.pause().as_millis() <= 100);
+    }
+}
