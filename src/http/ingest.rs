@@ -1,0 +1,212 @@
+//! `POST /v1/events`: decode, check, encode, hand to the ingest actor, and answer once the
+//! events are on disk.
+
+use actix::{Addr, dev::SendError};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::{
+    config::Config,
+    domain::{
+        batch::DeadLetter,
+        event::{EventLimits, Received, Rejection, millis},
+        time::now_ms,
+    },
+    http::{
+        auth::Keys,
+        error::ApiError,
+        payload::{self, Inflight},
+        wire::{self, Format, WireError},
+    },
+    ingest::{
+        Accepted, Refused, Request,
+        actor::{Append, IngestActor},
+    },
+};
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Intake {
+    /// The ingest actor.
+    pub ingest: Addr<IngestActor>,
+    /// Bytes of bodies in flight.
+    pub inflight: Inflight,
+    /// Who may send.
+    pub keys: Keys,
+    /// Limits.
+    pub http: crate::config::Http,
+    /// Limits of one event.
+    pub event: EventLimits,
+    /// `dead_letters.max_bytes`.
+    pub dead_letter_bytes: usize,
+}
+
+impl Intake {
+    /// With the limits of a configuration.
+    pub fn new(config: &Config, ingest: Addr<IngestActor>) -> Intake {
+        Intake {
+            ingest,
+            inflight: Inflight::new(config.http.max_inflight_bytes),
+            keys: Keys::new(&config.auth),
+            http: config.http.clone(),
+            event: EventLimits {
+                max_bytes: config.event.max_bytes,
+                max_depth: config.event.max_depth,
+            },
+            dead_letter_bytes: config.dead_letters.max_bytes,
+        }
+    }
+}
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.route("/v1/events", web::post().to(events));
+}
+
+/// The answer to a request of which at least one event was taken (or all were duplicates).
+#[derive(Debug, Serialize)]
+struct Answer {
+    accepted: u32,
+    duplicates: u32,
+    rejected: Vec<RejectedEvent>,
+}
+
+#[derive(Debug, Serialize)]
+struct RejectedEvent {
+    index: usize,
+    code: &'static str,
+    message: String,
+}
+
+async fn events(
+    request: HttpRequest,
+    payload: web::Payload,
+    intake: web::Data<Intake>,
+) -> Result<HttpResponse, ApiError> {
+    intake.keys.check_write(&request)?;
+    let format = format(&request)?;
+    let mut share = intake.inflight.share();
+    let body = payload::read(&request, payload, &intake.http, &mut share).await?;
+    let (taken, rejected) = check(&body, format, &intake)?;
+    let events = taken.events as usize + rejected.len();
+    let all_rejected = taken.events == 0 && events > 0;
+    let accepted = append(&intake, taken).await?;
+    metrics::counter!("floodmark_events_accepted_total", "source" => "http")
+        .increment(accepted.accepted.into());
+    let answer = Answer { accepted: accepted.accepted, duplicates: accepted.duplicates, rejected };
+    if all_rejected {
+        return Ok(HttpResponse::UnprocessableEntity().json(serde_json::json!({
+            "error": {"code": "all_rejected", "message": "every event of the request was rejected"},
+            "accepted": 0, "duplicates": 0, "rejected": answer.rejected,
+        })));
+    }
+    Ok(HttpResponse::Accepted().json(answer))
+}
+
+fn format(request: &HttpRequest) -> Result<Format, ApiError> {
+    let value = request.headers().get(header::CONTENT_TYPE);
+    let essence = value.and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    let essence = essence.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        // sendBeacon says text/plain, curl -d says form-urlencoded when it is told nothing.
+        "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => {
+            Ok(Format::Json)
+        }
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::NdJson),
+        other => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_type",
+            format!("Content-Type {other:?}: send application/json or application/x-ndjson"),
+        )),
+    }
+}
+
+/// Splits, checks and encodes the events of a body.
+fn check(
+    body: &[u8],
+    format: Format,
+    intake: &Intake,
+) -> Result<(Request, Vec<RejectedEvent>), ApiError> {
+    let decoding =
+        wire::split(body, format, intake.http.max_request_events).map_err(|e| match e {
+            WireError::TooMany(..) => {
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", e.to_string())
+            }
+            WireError::Empty => ApiError::bad_request("empty_body", e.to_string()),
+            WireError::NotEvents => ApiError::bad_request("not_events", e.to_string()),
+            WireError::Malformed(_) => ApiError::bad_request("malformed", e.to_string()),
+        })?;
+    let sent_at = millis(&decoding.sent_at).map_err(|_| {
+        ApiError::bad_request("invalid_sent_at", "sentAt must be Unix milliseconds or RFC 3339")
+    })?;
+    let received = Received { at: now_ms(), sent_at };
+    let mut request = Request {
+        received_at: received.at,
+        rows: Vec::with_capacity(body.len() + decoding.events.len() * 96),
+        ..Request::default()
+    };
+    let mut rejected = Vec::new();
+    for (index, raw) in decoding.events.iter().enumerate() {
+        let encoded = wire::event(raw)
+            .and_then(|event| event.encode(received, intake.event, &mut request.rows));
+        match encoded {
+            Ok(client_id) => {
+                if let Some(id) = client_id {
+                    request.client_ids.push((request.events, id));
+                }
+                request.events += 1;
+            }
+            Err(reason) => {
+                request.dead_letters.push(dead_letter(raw, &reason, received, intake));
+                rejected.push(RejectedEvent {
+                    index,
+                    code: reason.code(),
+                    message: reason.to_string(),
+                });
+            }
+        }
+    }
+    Ok((request, rejected))
+}
+
+fn dead_letter(raw: &[u8], reason: &Rejection, received: Received, intake: &Intake) -> DeadLetter {
+    metrics::counter!("floodmark_events_rejected_total", "code" => reason.code()).increment(1);
+    let kept = &raw[..raw.len().min(intake.dead_letter_bytes)];
+    DeadLetter {
+        received_at: received.at,
+        code: reason.code().to_owned(),
+        message: reason.to_string(),
+        // PostgreSQL's text holds no NUL.
+        raw: String::from_utf8_lossy(kept).replace('\0', "\u{fffd}"),
+    }
+}
+
+/// Hands a request to the ingest actor and waits until it is on disk.
+///
+/// # Errors
+/// 503 where the actor is behind, the spool is full, or its disk failed.
+pub async fn append(intake: &Intake, request: Request) -> Result<Accepted, ApiError> {
+    if request.events == 0 && request.dead_letters.is_empty() {
+        return Ok(Accepted::default());
+    }
+    let (reply, answer) = oneshot::channel();
+    intake.ingest.try_send(Append { request, reply }).map_err(|e| match e {
+        SendError::Full(_) => {
+            ApiError::unavailable("overloaded", "too many requests wait to be written", 1)
+        }
+        SendError::Closed(_) => ApiError::unavailable("stopping", "the server is stopping", 1),
+    })?;
+    match answer.await {
+        Ok(Ok(accepted)) => Ok(accepted),
+        Ok(Err(e @ Refused::Full)) => Err(ApiError::unavailable("spool_full", e.to_string(), 5)),
+        Ok(Err(e @ Refused::Failed(_))) => {
+            Err(ApiError::unavailable("spool_failed", e.to_string(), 30))
+        }
+        Err(_) => Err(ApiError::unavailable("stopping", "the server is stopping", 1)),
+    }
+}

@@ -1,0 +1,188 @@
+//! Reads a request's body: bounded in bytes, in time and in what it unpacks to.
+
+use std::{
+    io::{self, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    HttpRequest,
+    error::PayloadError,
+    http::{StatusCode, header},
+    web,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+
+use crate::{config, http::error::ApiError};
+
+/// Bytes of bodies in flight, over all requests: `http.max_inflight_bytes`.
+#[derive(Clone, Debug)]
+pub struct Inflight {
+    used: Arc<AtomicUsize>,
+    max: usize,
+}
+
+/// A request's share of [`Inflight`]; given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    inflight: Inflight,
+    bytes: usize,
+}
+
+impl Inflight {
+    /// Nothing in flight yet.
+    pub fn new(max: usize) -> Inflight {
+        Inflight { used: Arc::default(), max }
+    }
+
+    /// A share of nothing, which grows.
+    pub fn share(&self) -> Share {
+        Share { inflight: self.clone(), bytes: 0 }
+    }
+}
+
+impl Share {
+    /// Takes `bytes` more.
+    ///
+    /// # Errors
+    /// 503 where all requests together would hold more than the limit.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let before = self.inflight.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        if before + bytes > self.inflight.max {
+            return Err(ApiError::unavailable("overloaded", "too many bytes in flight; try again", 1));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.inflight.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+fn encoding(request: &HttpRequest) -> Result<Encoding, ApiError> {
+    let Some(value) = request.headers().get(header::CONTENT_ENCODING) else {
+        return Ok(Encoding::Identity);
+    };
+    match value.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Encoding::Identity),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        "deflate" => Ok(Encoding::Deflate),
+        "br" => Ok(Encoding::Brotli),
+        "zstd" => Ok(Encoding::Zstd),
+        other => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            format!("Content-Encoding {other:?}: send identity, gzip, deflate, br or zstd"),
+        )),
+    }
+}
+
+/// Reads and unpacks the body of a request.
+///
+/// # Errors
+/// 408 after `http.body_timeout_ms`, 413 beyond a limit, 415 for an unknown encoding, 400
+/// where it can't be unpacked or broke off, 503 where the server holds too much already.
+pub async fn read(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limits: &config::Http,
+    share: &mut Share,
+) -> Result<Bytes, ApiError> {
+    let encoding = encoding(request)?;
+    let timeout = Duration::from_millis(limits.body_timeout_ms);
+    let packed = tokio::time::timeout(timeout, collect(payload, limits.max_body_bytes, share))
+        .await
+        .map_err(|_| {
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
+        })??;
+    let max = limits.max_decoded_bytes;
+    let unpacked = match encoding {
+        Encoding::Identity => return Ok(packed),
+        Encoding::Gzip => unpack(flate2::read::MultiGzDecoder::new(&*packed), max, share),
+        Encoding::Deflate => {
+            // RFC 9110 means zlib; many clients send a bare deflate stream.
+            match unpack(flate2::read::ZlibDecoder::new(&*packed), max, share) {
+                Err(e) if e.code == "malformed_encoding" => {
+                    unpack(flate2::read::DeflateDecoder::new(&*packed), max, share)
+                }
+                other => other,
+            }
+        }
+        Encoding::Brotli => unpack(brotli::Decompressor::new(&*packed, 4096), max, share),
+        Encoding::Zstd => match zstd::stream::read::Decoder::new(&*packed) {
+            Ok(mut decoder) => {
+                // A frame may ask for a window of up to 2 GiB; ours never needs more than
+                // the limit of 8 MiB (2^23).
+                let _ = decoder.window_log_max(23);
+                unpack(decoder, max, share)
+            }
+            Err(e) => Err(malformed(&e)),
+        },
+    };
+    unpacked
+}
+
+async fn collect(
+    mut payload: web::Payload,
+    max: usize,
+    share: &mut Share,
+) -> Result<Bytes, ApiError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|e| match e {
+            PayloadError::Overflow => too_large(max),
+            e => ApiError::bad_request("incomplete_body", format!("the body broke off: {e}")),
+        })?;
+        if body.len() + chunk.len() > max {
+            return Err(too_large(max));
+        }
+        share.grow(chunk.len())?;
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn unpack(decoder: impl Read, max: usize, share: &mut Share) -> Result<Bytes, ApiError> {
+    let mut body = Vec::new();
+    // One byte more than allowed tells a body that ends at the limit from one that goes on.
+    decoder.take(max as u64 + 1).read_to_end(&mut body).map_err(|e| malformed(&e))?;
+    if body.len() > max {
+        return Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the body unpacks to more than {max} bytes; send fewer events in a request"),
+        ));
+    }
+    share.grow(body.len())?;
+    Ok(body.into())
+}
+
+fn malformed(e: &io::Error) -> ApiError {
+    ApiError::bad_request("malformed_encoding", format!("the body can't be unpacked: {e}"))
+}
+
+fn too_large(max: usize) -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_large",
+        format!("the body has more than {max} bytes; send fewer events in a request"),
+    )
+}

@@ -1,0 +1,145 @@
+//! The live writer actor.
+
+use std::{sync::Arc, time::Instant};
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
+
+use crate::{
+    config,
+    counter::{CounterActor, Touch},
+    domain::{
+        batch::{Batch, BatchId, LANES},
+        delta::Delta,
+    },
+    ingest::dispatch::{Settled, WriteBatch},
+    live::{Applied, LiveError, LiveErrorKind, LiveStore},
+    retry::Backoff,
+    spool::{Sink, Spool},
+    store::{Store, writer::read},
+    telemetry::health::Health,
+};
+
+/// Counts the batches of one lane, in order, each until it is counted. Where the live side
+/// has lost earlier batches, it counts these again first, from the spool or the ledger.
+///
+/// - Gets [`WriteBatch`] from the ingest actor, answers with [`Settled`]; sends [`Touch`] to
+///   the counter actor.
+/// - Bounded by: one batch at a time, which the ingest actor sees to.
+#[derive(Clone)]
+pub struct LiveWriter {
+    /// Where the counters are.
+    pub live: Arc<dyn LiveStore>,
+    /// The ledger, for batches that have left the spool.
+    pub store: Arc<dyn Store>,
+    /// Where a batch is read from when it is not in memory any more.
+    pub spool: Spool,
+    /// The active-session sets.
+    pub counter: Addr<CounterActor>,
+    /// The ingest actor.
+    pub settled: Recipient<Settled>,
+    /// Where trouble is told.
+    pub health: Health,
+    /// How to try again.
+    pub retry: config::Retry,
+}
+
+impl Actor for LiveWriter {
+    type Context = Context<Self>;
+}
+
+impl Handler<WriteBatch> for LiveWriter {
+    type Result = ();
+
+    fn handle(&mut self, write: WriteBatch, ctx: &mut Context<Self>) {
+        let work = self.clone().write(write);
+        ctx.spawn(work.into_actor(self).map(|seq, actor, _| {
+            actor.settled.do_send(Settled { sink: Sink::Live, seq });
+        }));
+    }
+}
+
+impl LiveWriter {
+    async fn write(self, write: WriteBatch) -> u64 {
+        let started = Instant::now();
+        let mut backoff = Backoff::new(&self.retry);
+        let batch = match write.batch {
+            Some(batch) => batch,
+            None => read(&self.spool, write.seq, &self.health, backoff.clone()).await,
+        };
+        let delta = Arc::new(batch.delta.clone());
+        loop {
+            match self.count(&batch, &delta).await {
+                Ok(()) => break,
+                Err(e) => {
+                    let kind = e.kind.to_string();
+                    self.health.trouble("live", &kind, &e.message);
+                    metrics::counter!("floodmark_sink_errors_total", "sink" => "live", "kind" => kind)
+                        .increment(1);
+                    tokio::time::sleep(backoff.pause()).await;
+                }
+            }
+        }
+        self.health.well("live");
+        metrics::histogram!("floodmark_batch_write_seconds", "sink" => "live")
+            .record(started.elapsed().as_secs_f64());
+        write.seq
+    }
+
+    async fn count(&self, batch: &Batch, delta: &Arc<Delta>) -> Result<(), LiveError> {
+        // Visitors first: noting them twice changes nothing, and once the batch is counted
+        // nobody would come back for them.
+        self.touch(delta).await?;
+        loop {
+            match self.live.apply(batch.id, batch.sealed_at, delta).await? {
+                Applied::Counted => {
+                    metrics::counter!("floodmark_events_counted_total").increment(batch.events);
+                    return Ok(());
+                }
+                Applied::AlreadyCounted => return Ok(()),
+                Applied::Gap { last } => self.catch_up(batch.id, last).await?,
+            }
+        }
+    }
+
+    /// Counts the batches of the lane between `last` and `id`.
+    async fn catch_up(&self, id: BatchId, last: u64) -> Result<(), LiveError> {
+        let first = if last == 0 { first_of_lane(id.lane()) } else { last + LANES };
+        tracing::info!(node = %id.node, first, before = id.seq, "the live side lacks batches: counting them again");
+        for seq in (first..id.seq).step_by(LANES as usize) {
+            let (sealed_at, delta) = self.lost(BatchId { seq, ..id }).await?;
+            self.touch(&delta).await?;
+            self.live.apply(BatchId { seq, ..id }, sealed_at, &delta).await?;
+        }
+        Ok(())
+    }
+
+    /// A batch that had been counted once: still in the spool, else in the ledger; in
+    /// neither only where it has left both for good, and then it counts nothing.
+    async fn lost(&self, id: BatchId) -> Result<(i64, Arc<Delta>), LiveError> {
+        if self.spool.oldest().is_some_and(|oldest| oldest <= id.seq) {
+            let backoff = Backoff::new(&self.retry);
+            let batch = read(&self.spool, id.seq, &self.health, backoff).await;
+            return Ok((batch.sealed_at, Arc::new(batch.delta.clone())));
+        }
+        let unavailable = |e: crate::store::StoreError| LiveError {
+            kind: LiveErrorKind::Unavailable,
+            message: format!("the ledger, needed to count batch {} again: {e}", id.seq),
+        };
+        let delta = self.store.ledger_delta(id).await.map_err(unavailable)?;
+        Ok((0, Arc::new(delta.unwrap_or_default())))
+    }
+
+    async fn touch(&self, delta: &Arc<Delta>) -> Result<(), LiveError> {
+        let sent = self.counter.send(Touch(delta.clone())).await;
+        sent.unwrap_or_else(|e| {
+            Err(LiveError {
+                kind: LiveErrorKind::Unavailable,
+                message: format!("the counter actor: {e}"),
+            })
+        })
+    }
+}
+
+fn first_of_lane(lane: u64) -> u64 {
+    if lane == 0 { LANES } else { lane }
+}
