@@ -6,6 +6,8 @@
 //! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so
 //! there is one definition of each number and no read ever waits for Redis.
 
+pub mod in_process;
+pub mod sessions;
 pub mod state;
 
 use std::sync::Arc;
@@ -13,9 +15,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::{
-    batch::BatchId,
+    batch::{BatchId, LANES},
     delta::{Delta, Visitor},
-    time::Millis,
+    time::{BusinessZone, Millis},
 };
 
 /// What became of a batch's delta.
@@ -123,4 +125,22 @@ pub trait LiveStore: Send + Sync + 'static {
 
     /// Whether it answers and would take a write.
     async fn check(&self) -> Result<(), LiveError>;
+}
+
+/// What the guard of a (node, lane) that stands at `last` (0: nothing yet) says to batch
+/// `seq` of that lane. The script in `redis/scripts` says the same.
+fn judge(last: u64, seq: u64) -> Applied {
+    if seq <= last {
+        Applied::AlreadyCounted
+    } else if last == seq.saturating_sub(LANES) {
+        Applied::Counted
+    } else {
+        Applied::Gap { last }
+    }
+}
+
+/// How far back the ledger is summed so that all that a mirror shows is whole: the
+/// business day of `now`, and 24 hours of minutes.
+fn ledger_since(zone: &BusinessZone, now: Millis) -> Millis {
+    zone.day_of(now).start.min(now - state::MINUTES_KEPT)
 }

@@ -1,0 +1,186 @@
+//! The live store of a single node without Redis: guards and active sessions in memory,
+//! counters only in the mirror that the feed leads to. What a restart forgets is built
+//! up again from the ledger ([`InProcess::start`]); what the ledger has not got yet is
+//! still in the spool, and the strict guard makes the live writers replay it from there.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use super::{
+    Applied, Feed, FeedSender, LiveError, LiveErrorKind, LiveStore, judge, ledger_since,
+    sessions::Sessions, state::LiveState,
+};
+use crate::{
+    domain::{
+        batch::{BatchId, LANES, NodeId},
+        delta::{Delta, Visitor},
+        time::{BusinessZone, Millis},
+    },
+    store::{LedgerSum, Store, StoreError},
+};
+
+/// The in-process live store.
+pub struct InProcess {
+    /// By lane: the last batch of each node that was counted. The lock is held until the
+    /// batch is in the feed, so that guard and feed agree on the order.
+    lanes: [tokio::sync::Mutex<HashMap<NodeId, u64>>; LANES as usize],
+    sessions: Mutex<Sessions>,
+    feed: FeedSender,
+}
+
+impl InProcess {
+    /// Sums the ledger as of `now` (Unix ms), sends the first [`Feed::Reset`] and counts
+    /// on from there. Visitors seen within `active_window` ms are active from the start.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        zone: BusinessZone,
+        active_window: Millis,
+        feed: FeedSender,
+        now: Millis,
+    ) -> Result<InProcess, StoreError> {
+        let sum = store
+            .ledger_sum(ledger_since(&zone, now), now - active_window)
+            .await?;
+        Ok(InProcess::continue_from(sum, zone, feed, now).await)
+    }
+
+    async fn continue_from(
+        sum: LedgerSum,
+        zone: BusinessZone,
+        feed: FeedSender,
+        now: Millis,
+    ) -> InProcess {
+        let mut state = LiveState::new(zone);
+        let mut sessions = Sessions::default();
+        for lane in &sum.lanes {
+            state.apply(&lane.delta, now);
+            for &(visitor, at) in lane.delta.visitors() {
+                sessions.touch(visitor, at);
+            }
+        }
+        // Nobody listens any more only while the process stops.
+        let _ = feed.send(Feed::Reset(Box::new(state))).await;
+        InProcess {
+            lanes: sum.lanes.map(|lane| tokio::sync::Mutex::new(lane.last)),
+            sessions: Mutex::new(sessions),
+            feed,
+        }
+    }
+}
+
+#[async_trait]
+impl LiveStore for InProcess {
+    fn name(&self) -> &'static str {
+        "in-process"
+    }
+
+    async fn apply(
+        &self,
+        id: BatchId,
+        sealed_at: Millis,
+        delta: &Arc<Delta>,
+    ) -> Result<Applied, LiveError> {
+        let mut guard = self.lanes[id.lane() as usize].lock().await;
+        let verdict = judge(guard.get(&id.node).copied().unwrap_or(0), id.seq);
+        if verdict == Applied::Counted {
+            // First the place in the feed, then guard and delta without an await between
+            // them: a caller that gives up while it waits has changed nothing.
+            let place = self.feed.reserve().await.map_err(|_| LiveError {
+                kind: LiveErrorKind::Unavailable,
+                message: "the broadcaster has stopped and takes no deltas".to_owned(),
+            })?;
+            guard.insert(id.node, id.seq);
+            place.send(Feed::Delta {
+                delta: delta.clone(),
+                sealed_at,
+            });
+        }
+        Ok(verdict)
+    }
+
+    async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError> {
+        let mut sessions = self.sessions.lock();
+        for &(visitor, at) in visitors {
+            sessions.touch(visitor, at);
+        }
+        Ok(())
+    }
+
+    async fn active(&self, since: Millis) -> Result<u64, LiveError> {
+        Ok(self.sessions.lock().active(since))
+    }
+
+    async fn check(&self) -> Result<(), LiveError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::domain::delta::DeltaSum;
+
+    const NOW: Millis = 1_795_420_800_000;
+
+    fn delta(kind: &str, visitor: Visitor) -> Arc<Delta> {
+        let mut sum = DeltaSum::default();
+        sum.count(kind, NOW);
+        sum.seen(visitor, NOW);
+        Arc::new(sum.finish())
+    }
+
+    fn batch(seq: u64) -> BatchId {
+        BatchId {
+            node: NodeId::nil(),
+            seq,
+        }
+    }
+
+    #[tokio::test]
+    async fn continues_where_the_ledger_stands() {
+        let mut sum = LedgerSum::default();
+        sum.lanes[1].delta = (*delta("page_view", 7)).clone();
+        sum.lanes[1].last.insert(NodeId::nil(), 5);
+        let (feed, mut fed) = mpsc::channel(8);
+        let zone = BusinessZone::named("UTC").unwrap();
+        let live = InProcess::continue_from(sum, zone, feed, NOW).await;
+
+        let Some(Feed::Reset(state)) = fed.recv().await else {
+            panic!("the feed starts with a reset");
+        };
+        assert_eq!(state.today(NOW).1.count("page_view"), 1);
+        assert_eq!(live.active(NOW).await.unwrap(), 1);
+
+        let error = delta("error", 8);
+        let apply = async |seq| live.apply(batch(seq), NOW, &error).await.unwrap();
+        assert_eq!(apply(5).await, Applied::AlreadyCounted);
+        assert_eq!(apply(13).await, Applied::Gap { last: 5 });
+        assert_eq!(apply(9).await, Applied::Counted);
+        assert_eq!(apply(9).await, Applied::AlreadyCounted);
+        assert_eq!(apply(8).await, Applied::Gap { last: 0 });
+        assert_eq!(apply(4).await, Applied::Counted);
+        assert_eq!(fed.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn giving_up_on_a_full_feed_changes_nothing() {
+        let (feed, mut fed) = mpsc::channel(1);
+        let zone = BusinessZone::named("UTC").unwrap();
+        let live = InProcess::continue_from(LedgerSum::default(), zone, feed, NOW).await;
+        let error = delta("error", 8);
+        {
+            // The reset still fills the feed; one poll shows that apply waits.
+            let mut waiting = std::pin::pin!(live.apply(batch(1), NOW, &error));
+            assert!(futures_util::poll!(&mut waiting).is_pending());
+        }
+        fed.recv().await;
+        let again = live.apply(batch(1), NOW, &error).await.unwrap();
+        assert_eq!(again, Applied::Counted);
+        assert!(matches!(fed.recv().await, Some(Feed::Delta { .. })));
+    }
+}

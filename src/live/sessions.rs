@@ -1,0 +1,139 @@
+//! Who is active: an exact set of visitors with the time each was last seen, for the
+//! in-process live store (Redis keeps the same set in sorted sets).
+//!
+//! A visitor sits in the map once and in one bucket of a second once, however often it
+//! is seen, so memory is that of the visitors in the window. A touch only moves the time
+//! in the map; the bucket is put right when it falls out of the window. Each such move
+//! was paid for by a touch, so a touch costs O(1) amortised.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use crate::domain::{
+    delta::Visitor,
+    time::{Millis, SECOND, bucket},
+};
+
+/// An exact active-visitor set.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    /// When each visitor was last seen, Unix ms.
+    last: HashMap<Visitor, Millis>,
+    /// Every visitor of `last`, in the bucket of the time it was seen at when it was put
+    /// there; it may have been seen since, never before.
+    buckets: BTreeMap<Millis, Vec<Visitor>>,
+    /// What lies before this has been forgotten.
+    floor: Millis,
+}
+
+impl Sessions {
+    /// Notes that `visitor` was seen at `at` (Unix ms), unless it was seen later already
+    /// or `at` is forgotten by now.
+    pub fn touch(&mut self, visitor: Visitor, at: Millis) {
+        if at < self.floor {
+            return;
+        }
+        match self.last.get_mut(&visitor) {
+            // A visitor's own bucket stays at or before its time.
+            Some(last) => *last = at.max(*last),
+            None => {
+                self.last.insert(visitor, at);
+                self.enqueue(visitor, at);
+            }
+        }
+    }
+
+    /// Forgets who was last seen before `since`, and says how many are left.
+    pub fn active(&mut self, since: Millis) -> u64 {
+        self.floor = self.floor.max(since);
+        while let Some(oldest) = self.buckets.first_entry()
+            && *oldest.key() <= self.floor
+        {
+            let (start, visitors) = oldest.remove_entry();
+            let mut kept = Vec::new();
+            for visitor in visitors {
+                match self.last.get(&visitor) {
+                    Some(&last) if last < self.floor => drop(self.last.remove(&visitor)),
+                    Some(&last) if bucket(last, SECOND) == start => kept.push(visitor),
+                    Some(&last) => self.enqueue(visitor, last),
+                    None => {}
+                }
+            }
+            // The bucket that `since` lies in keeps its later half, and is the last one
+            // to look at.
+            if !kept.is_empty() {
+                self.buckets.insert(start, kept);
+                break;
+            }
+        }
+        if self.last.capacity() > 1024 && self.last.len() < self.last.capacity() / 4 {
+            self.last.shrink_to(self.last.len() * 2);
+        }
+        self.last.len() as u64
+    }
+
+    fn enqueue(&mut self, visitor: Visitor, at: Millis) {
+        let start = bucket(at, SECOND);
+        self.buckets.entry(start).or_default().push(visitor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Touch(Visitor, Millis),
+        Active(Millis),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let touch = (0..12u128, 0..9_000i64).prop_map(|(v, at)| Step::Touch(v, at));
+        let active = (0..9_000i64).prop_map(Step::Active);
+        proptest::collection::vec(prop_oneof![6 => touch, 1 => active], 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_plain_map(steps in steps()) {
+            let (mut sessions, mut model) = (Sessions::default(), BTreeMap::new());
+            let mut floor = 0;
+            for step in steps {
+                match step {
+                    Step::Touch(visitor, at) => {
+                        sessions.touch(visitor, at);
+                        let last = model.entry(visitor).or_insert(at);
+                        *last = at.max(*last);
+                    }
+                    Step::Active(since) => {
+                        floor = since.max(floor);
+                        model.retain(|_, last| *last >= floor);
+                        prop_assert_eq!(sessions.active(since), model.len() as u64);
+                    }
+                }
+                let queued: usize = sessions.buckets.values().map(Vec::len).sum();
+                prop_assert_eq!(queued, sessions.last.len());
+            }
+        }
+    }
+
+    #[test]
+    fn memory_follows_the_window() {
+        let mut sessions = Sessions::default();
+        for second in 0..600i64 {
+            for visitor in 0..100 {
+                sessions.touch(visitor, second * SECOND);
+                sessions.touch(second as u128 * 1000 + visitor, second * SECOND);
+            }
+            sessions.active((second - 30) * SECOND);
+        }
+        assert!(sessions.last.len() <= 100 * 33);
+        assert!(sessions.buckets.len() <= 33);
+        assert_eq!(sessions.active(700 * SECOND), 0);
+        assert!(sessions.buckets.is_empty() && sessions.last.capacity() <= 1024 * 2);
+    }
+}
