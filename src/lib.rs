@@ -1,5 +1,6 @@
 //! Floodmark.
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod http;
 pub mod live;

@@ -1,10 +1,15 @@
 //! The configuration: one struct a section, each key explained in `config/default.toml`,
 //! which is also the list of all keys and the first layer.
 
-use serde::Deserialize;
+mod check;
+mod layers;
+
+pub use layers::{ConfigError, Overrides, Place, Problem, variable_name};
+
+use serde::{Deserialize, Serialize};
 
 /// The whole configuration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // config/default.toml documents each key, for users and for us
 pub struct Config {
@@ -31,7 +36,7 @@ pub struct Config {
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Deserialize)]
+        #[derive(Clone, Debug, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
         #[allow(missing_docs)]
         pub struct $name { $(pub $field: $type),+ }

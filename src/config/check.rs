@@ -1,0 +1,314 @@
+//! What a configuration must be as a whole, beyond the types of its values. All that is
+//! wrong is reported at once.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    str::FromStr,
+};
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, ConfigError, Problem};
+use crate::domain::time::BusinessZone;
+
+/// Numbers that may be 0; each says in `config/default.toml` what 0 means.
+const MAY_BE_ZERO: [&str; 1] = ["http.workers"];
+
+impl Config {
+    /// The addresses that `listen` stands for: one for `127.0.0.1:8080`, perhaps two for
+    /// `localhost:8080`. Looks a name up; an address is only parsed.
+    pub fn listen_addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let no_address = |why: String| {
+            format!(
+                "listen: {:?} is not an address such as 127.0.0.1:8080 or 0.0.0.0:8080 ({why})",
+                self.listen
+            )
+        };
+        let addresses: Vec<_> = self
+            .listen
+            .to_socket_addrs()
+            .map_err(|e| no_address(e.to_string()))?
+            .collect();
+        if addresses.is_empty() {
+            return Err(no_address("the name has no address".to_owned()));
+        }
+        Ok(addresses)
+    }
+
+    /// Checks values against each other and against the world that is compiled in (time
+    /// zones, formats). Touches no disk and no server.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut found = Vec::new();
+        self.check_listen(&mut found);
+        self.check_words(&mut found);
+        self.check_urls(&mut found);
+        self.check_limits(&mut found);
+        self.check_order(&mut found);
+        if found.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError::Invalid(
+            found.into_iter().map(Problem::Check).collect(),
+        ))
+    }
+
+    fn check_listen(&self, found: &mut Vec<String>) {
+        let addresses = match self.listen_addresses() {
+            Ok(addresses) => addresses,
+            Err(message) => return found.push(message),
+        };
+        let is_set = |list: &[String]| list.iter().any(|item| !item.trim().is_empty());
+        let missing: Vec<&str> = [
+            (
+                is_set(&self.auth.write_keys),
+                "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS)",
+            ),
+            (
+                is_set(&self.auth.viewer_tokens),
+                "auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS)",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(set, name)| (!set).then_some(name))
+        .collect();
+        let loopback = addresses.iter().all(|address| address.ip().is_loopback());
+        if !loopback && !self.auth.insecure && !missing.is_empty() {
+            found.push(format!(
+                "listen: {} can be reached from other machines; set {}, or --insecure to let \
+                 anyone send events and see the numbers",
+                self.listen,
+                missing.join(" and "),
+            ));
+        }
+    }
+
+    fn check_words(&self, found: &mut Vec<String>) {
+        if self.data_dir.as_os_str().is_empty() {
+            found.push("data_dir: is empty; name a folder".to_owned());
+        }
+        if let Err(message) = BusinessZone::named(&self.timezone) {
+            found.push(format!(
+                "timezone: {message}; use a name such as Europe/Berlin"
+            ));
+        }
+        let letters = self.currency.bytes().all(|b| b.is_ascii_uppercase());
+        if self.currency.len() != 3 || !letters {
+            found.push(format!(
+                "currency: {:?} is not a code of three letters such as EUR",
+                self.currency
+            ));
+        }
+        if !["auto", "text", "json"].contains(&self.log.format.as_str()) {
+            found.push(format!(
+                "log.format: {:?} is none of auto, text, json",
+                self.log.format
+            ));
+        }
+        if let Err(e) = EnvFilter::from_str(&self.log.level) {
+            found.push(format!("log.level: {:?}: {e}", self.log.level));
+        }
+        let mut keys = self.auth.write_keys.iter().chain(&self.auth.viewer_tokens);
+        if keys.any(|key| key.trim().is_empty()) {
+            found.push(
+                "auth: an empty write key or viewer token would let anyone in; remove it"
+                    .to_owned(),
+            );
+        }
+        for origin in &self.stream.allowed_origins {
+            let host = origin
+                .strip_prefix("https://")
+                .or_else(|| origin.strip_prefix("http://"));
+            if !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
+                found.push(format!(
+                    "stream.allowed_origins: {origin:?} is not an origin such as \
+                     https://shop.example"
+                ));
+            }
+        }
+    }
+
+    /// The messages leave the URLs out: they hold passwords.
+    fn check_urls(&self, found: &mut Vec<String>) {
+        if !self.postgres.url.is_empty()
+            && let Err(e) = tokio_postgres::Config::from_str(&self.postgres.url)
+        {
+            found.push(format!(
+                "postgres.url: is not a URL such as postgres://user:password@host:5432/database \
+                 ({e})"
+            ));
+        }
+        for (at, url) in self.redis.urls.iter().enumerate() {
+            if redis::parse_redis_url(url).is_none() {
+                found.push(format!(
+                    "redis.urls: number {} is not a URL such as redis://:password@host:6379",
+                    at + 1
+                ));
+            }
+        }
+    }
+
+    fn check_limits(&self, found: &mut Vec<String>) {
+        let table = toml::Table::try_from(self).expect("the configuration came from TOML");
+        for (section, values) in &table {
+            let Some(values) = values.as_table() else {
+                continue;
+            };
+            for (key, value) in values {
+                let key = format!("{section}.{key}");
+                if value.as_integer() == Some(0) && !MAY_BE_ZERO.contains(&key.as_str()) {
+                    found.push(format!("{key}: must be more than 0"));
+                }
+            }
+        }
+    }
+
+    fn check_order(&self, found: &mut Vec<String>) {
+        let mut at_most = |small: (&str, u64), large: (&str, u64), why: &str| {
+            if small.1 > large.1 {
+                found.push(format!(
+                    "{} ({}) must be at most {} ({}): {why}",
+                    small.0, small.1, large.0, large.1
+                ));
+            }
+        };
+        let (http, stream, spool) = (&self.http, &self.stream, &self.spool);
+        at_most(
+            ("stream.tick_ms", stream.tick_ms),
+            ("stream.heartbeat_ms", stream.heartbeat_ms),
+            "a frame leaves on a tick",
+        );
+        at_most(
+            ("stream.ping_interval_ms", stream.ping_interval_ms + 1),
+            ("stream.silence_timeout_ms", stream.silence_timeout_ms),
+            "a viewer needs a ping to answer before it counts as silent",
+        );
+        at_most(
+            ("retry.initial_ms", self.retry.initial_ms),
+            ("retry.max_ms", self.retry.max_ms),
+            "waiting time grows from the first to the second",
+        );
+        at_most(
+            ("spool.segment_bytes", spool.segment_bytes + 1),
+            ("spool.max_bytes", spool.max_bytes),
+            "the spool holds several segments",
+        );
+        at_most(
+            ("batch.max_bytes", self.batch.max_bytes as u64 + 1),
+            ("spool.segment_bytes", spool.segment_bytes),
+            "a batch never spans two segments",
+        );
+        at_most(
+            ("event.max_bytes", self.event.max_bytes as u64),
+            ("batch.max_bytes", self.batch.max_bytes as u64),
+            "an event has to fit into a batch",
+        );
+        at_most(
+            ("event.max_bytes", self.event.max_bytes as u64),
+            ("http.max_decoded_bytes", http.max_decoded_bytes as u64),
+            "an event has to fit into a request",
+        );
+        at_most(
+            ("http.max_body_bytes", http.max_body_bytes as u64),
+            ("http.max_decoded_bytes", http.max_decoded_bytes as u64),
+            "a body is never smaller decoded than sent",
+        );
+        at_most(
+            ("http.max_decoded_bytes", http.max_decoded_bytes as u64),
+            ("http.max_inflight_bytes", http.max_inflight_bytes as u64),
+            "one request has to fit",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        match config.check() {
+            Ok(()) => String::new(),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_default_is_fine() {
+        assert_eq!(problems(|_| ()), "");
+    }
+
+    #[test]
+    fn a_public_address_needs_keys() {
+        assert_eq!(
+            problems(|c| c.listen = "0.0.0.0:8080".to_owned()),
+            "listen: 0.0.0.0:8080 can be reached from other machines; set auth.write_keys \
+             (FLOODMARK_AUTH__WRITE_KEYS) and auth.viewer_tokens \
+             (FLOODMARK_AUTH__VIEWER_TOKENS), or --insecure to let anyone send events and see \
+             the numbers"
+        );
+        let half = problems(|c| {
+            c.listen = "[::]:80".to_owned();
+            c.auth.write_keys = vec!["k".to_owned()];
+        });
+        assert!(half.contains("set auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS), or"));
+        let both = problems(|c| {
+            c.listen = "192.0.2.1:80".to_owned();
+            c.auth.write_keys = vec!["k".to_owned()];
+            c.auth.viewer_tokens = vec!["t".to_owned()];
+        });
+        assert_eq!(both, "");
+        let insecure = problems(|c| {
+            c.listen = "0.0.0.0:80".to_owned();
+            c.auth.insecure = true;
+        });
+        assert_eq!(insecure, "");
+        for loopback in ["127.0.0.2:1", "[::1]:1", "localhost:0"] {
+            assert_eq!(problems(|c| c.listen = loopback.to_owned()), "");
+        }
+    }
+
+    #[test]
+    fn everything_wrong_is_listed_at_once() {
+        assert_eq!(
+            problems(|c| {
+                c.listen = "8080".to_owned();
+                c.timezone = "Mars/Olympus".to_owned();
+                c.currency = "Euro".to_owned();
+                c.log.format = "xml".to_owned();
+                c.stream.tick_ms = 2000;
+                c.spool.segment_bytes = c.spool.max_bytes;
+                c.batch.max_events = 0;
+                c.auth.write_keys = vec![" ".to_owned()];
+                c.stream.allowed_origins = vec!["shop.example/".to_owned()];
+            })
+            .lines()
+            .map(|line| line.split(" (").next().unwrap())
+            .collect::<Vec<_>>(),
+            [
+                "listen: \"8080\" is not an address such as 127.0.0.1:8080 or 0.0.0.0:8080",
+                "timezone: unknown time zone \"Mars/Olympus\": failed to find time zone \
+                 `Mars/Olympus` in time zone database; use a name such as Europe/Berlin",
+                "currency: \"Euro\" is not a code of three letters such as EUR",
+                "log.format: \"xml\" is none of auto, text, json",
+                "auth: an empty write key or viewer token would let anyone in; remove it",
+                "stream.allowed_origins: \"shop.example/\" is not an origin such as \
+                 https://shop.example",
+                "batch.max_events: must be more than 0",
+                "stream.tick_ms",
+                "spool.segment_bytes",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_url_is_never_shown() {
+        let message = problems(|c| {
+            c.postgres.url = "postgres://u:secret@h:port/d".to_owned();
+            c.redis.urls = vec!["redis://ok".to_owned(), "http://:secret@h".to_owned()];
+        });
+        assert!(message.contains("postgres.url: is not a URL"), "{message}");
+        assert!(message.contains("redis.urls: number 2"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+}

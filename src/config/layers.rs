@@ -1,0 +1,456 @@
+//! How the configuration is put together: `config/default.toml`, then a file, then
+//! `FLOODMARK_…` variables, then flags, each laid over the one before.
+//!
+//! The built-in layer is also the schema. A key that it doesn't have is an error, and the
+//! type of its value is the type that every other layer must give. All mistakes of all
+//! layers are reported at once, each with the place it was made at.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use toml::{
+    Spanned, Table, Value,
+    de::{DeTable, DeValue},
+};
+
+use super::{Config, DEFAULT_TOML};
+
+/// What flags set; `None` and empty leave the lower layers as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--postgres`
+    pub postgres: Option<String>,
+    /// `--redis`, all of them
+    pub redis: Vec<String>,
+    /// `--insecure`; `false` leaves `auth.insecure` as it is
+    pub insecure: bool,
+}
+
+/// Why there is no configuration to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file of `--config` can't be read.
+    #[error("can't read the configuration file {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{place}: {message}")]
+    Syntax {
+        /// File and line.
+        place: Place,
+        /// What the parser said.
+        message: String,
+    },
+    /// Keys or values that can't be used; every one of them, one a line.
+    #[error("{}", one_a_line(.0))]
+    Invalid(Vec<Problem>),
+}
+
+/// Where a value was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the file, at this line (from 1).
+    File(PathBuf, usize),
+    /// By a variable of this name.
+    Variable(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Place::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// There is no such key.
+    #[error("{place}: unknown key {key:?}; the nearest known one is {nearest:?}")]
+    UnknownKey {
+        /// Where it stands.
+        place: Place,
+        /// What stands there, with its section.
+        key: String,
+        /// What was perhaps meant.
+        nearest: String,
+    },
+    /// A variable begins with `FLOODMARK_` and names no key.
+    #[error("{name}: unknown variable; the nearest known one is {nearest}")]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// What was perhaps meant.
+        nearest: String,
+    },
+    /// The value has the wrong type.
+    #[error("{place}: {key} must be {expected}, not {got}")]
+    WrongType {
+        /// Where it stands.
+        place: Place,
+        /// Which key, with its section.
+        key: String,
+        /// The type it must have.
+        expected: String,
+        /// What it is; the value of a secret is never shown.
+        got: String,
+    },
+    /// Each value alone is fine, but not this one with the others.
+    #[error("{0}")]
+    Check(String),
+}
+
+fn one_a_line(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    lines.join("\n")
+}
+
+impl Config {
+    /// Lays the layers over each other and checks the result.
+    ///
+    /// `variables` is the whole environment; names that don't begin with `FLOODMARK_` are
+    /// left alone.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+        flags: &Overrides,
+    ) -> Result<Config, ConfigError> {
+        let mut layers = Layers::new();
+        if let Some(path) = file {
+            let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            })?;
+            layers.file(path, &text)?;
+        }
+        let mut variables: Vec<_> = variables.collect();
+        variables.sort();
+        for (name, text) in &variables {
+            layers.variable(name, text);
+        }
+        layers.flags(flags);
+        let config = layers.finish()?;
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// The keys of the built-in layer by their dotted name, each with the value of the
+/// highest layer so far.
+struct Layers {
+    values: BTreeMap<String, Value>,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    fn new() -> Layers {
+        let defaults: Table = DEFAULT_TOML.parse().expect("config/default.toml is TOML");
+        let mut values = BTreeMap::new();
+        for (name, value) in defaults {
+            match value {
+                Value::Table(section) => {
+                    for (key, value) in section {
+                        values.insert(format!("{name}.{key}"), value);
+                    }
+                }
+                value => {
+                    values.insert(name, value);
+                }
+            }
+        }
+        Layers {
+            values,
+            problems: Vec::new(),
+        }
+    }
+
+    fn file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let place = |offset: usize| {
+            let line = 1 + text[..offset.min(text.len())].matches('\n').count();
+            Place::File(path.to_owned(), line)
+        };
+        let document = DeTable::parse(text).map_err(|e| ConfigError::Syntax {
+            place: place(e.span().map_or(0, |span| span.start)),
+            message: e.message().to_owned(),
+        })?;
+        let mut entries: Vec<_> = document.get_ref().iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
+            let at = place(name.span().start);
+            if self.values.contains_key(name.get_ref().as_ref()) {
+                self.toml(at, name.get_ref(), value);
+            } else if !self.is_section(name.get_ref()) {
+                let is_section = matches!(value.get_ref(), DeValue::Table(_));
+                self.unknown_key(at, name.get_ref().to_string(), is_section);
+            } else if let DeValue::Table(section) = value.get_ref() {
+                let mut entries: Vec<_> = section.iter().collect();
+                entries.sort_by_key(|(key, _)| key.span().start);
+                for (key, value) in entries {
+                    let at = place(key.span().start);
+                    let key = format!("{}.{}", name.get_ref(), key.get_ref());
+                    if self.values.contains_key(&key) {
+                        self.toml(at, &key, value);
+                    } else {
+                        self.unknown_key(at, key, false);
+                    }
+                }
+            } else {
+                self.problems.push(Problem::WrongType {
+                    place: at,
+                    key: name.get_ref().to_string(),
+                    expected: format!("a section, [{}]", name.get_ref()),
+                    got: in_words(value.get_ref(), false),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn variable(&mut self, name: &str, text: &str) {
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            return;
+        };
+        if is_reserved(rest) {
+            return;
+        }
+        let key = rest.to_ascii_lowercase().replace("__", ".");
+        let place = Place::Variable(name.to_owned());
+        let Some(known) = self.values.get(&key) else {
+            let names = self.values.keys().map(|key| variable_name(key));
+            self.problems.push(Problem::UnknownVariable {
+                name: name.to_owned(),
+                nearest: nearest(name, names),
+            });
+            return;
+        };
+        let parsed = match known {
+            Value::Array(_) if !text.trim_start().starts_with('[') => Some(list(text)),
+            Value::String(_) => Some(Value::String(text.to_owned())),
+            _ => match DeValue::parse(text.trim()) {
+                Ok(value) => return self.toml(place, &key, &value),
+                Err(_) => None,
+            },
+        };
+        match parsed {
+            Some(value) => {
+                self.values.insert(key, value);
+            }
+            None => self.problems.push(Problem::WrongType {
+                expected: type_of(known).to_owned(),
+                got: shown(text, is_secret(&key)),
+                place,
+                key,
+            }),
+        }
+    }
+
+    fn flags(&mut self, flags: &Overrides) {
+        let mut set = |key: &str, value: Value| {
+            self.values.insert(key.to_owned(), value);
+        };
+        if let Some(listen) = &flags.listen {
+            set("listen", listen.clone().into());
+        }
+        if let Some(dir) = &flags.data_dir {
+            set("data_dir", dir.to_string_lossy().into_owned().into());
+        }
+        if let Some(url) = &flags.postgres {
+            set("postgres.url", url.clone().into());
+        }
+        if !flags.redis.is_empty() {
+            set("redis.urls", flags.redis.clone().into());
+        }
+        if flags.insecure {
+            set("auth.insecure", true.into());
+        }
+    }
+
+    fn finish(self) -> Result<Config, ConfigError> {
+        if !self.problems.is_empty() {
+            return Err(ConfigError::Invalid(self.problems));
+        }
+        let mut whole = Table::new();
+        for (key, value) in self.values {
+            match key.split_once('.') {
+                None => {
+                    whole.insert(key, value);
+                }
+                Some((section, key)) => {
+                    let section = whole
+                        .entry(section)
+                        .or_insert_with(|| Value::Table(Table::new()));
+                    if let Value::Table(section) = section {
+                        section.insert(key.to_owned(), value);
+                    }
+                }
+            }
+        }
+        // What the types of the built-in values don't say: that a number fits its field.
+        whole
+            .try_into()
+            .map_err(|e: toml::de::Error| ConfigError::Invalid(vec![Problem::Check(e.to_string())]))
+    }
+
+    /// Sets a known key from TOML, if the type is that of the built-in value.
+    fn toml(&mut self, place: Place, key: &str, value: &Spanned<DeValue<'_>>) {
+        let known = &self.values[key];
+        match converted(known, value.get_ref()) {
+            Some(value) => {
+                self.values.insert(key.to_owned(), value);
+            }
+            None => self.problems.push(Problem::WrongType {
+                place,
+                key: key.to_owned(),
+                expected: type_of(known).to_owned(),
+                got: in_words(value.get_ref(), is_secret(key)),
+            }),
+        }
+    }
+
+    fn is_section(&self, name: &str) -> bool {
+        let within = |key: &String| key.split_once('.').is_some_and(|(s, _)| s == name);
+        self.values.keys().any(within)
+    }
+
+    fn unknown_key(&mut self, place: Place, key: String, is_section: bool) {
+        // The same name in another section is nearer than any misspelling.
+        let leaf = key.rsplit('.').next().unwrap_or(&key);
+        let same_leaf = self.values.keys().find(|known| {
+            let known = known.rsplit('.').next().unwrap_or(known);
+            known == leaf
+        });
+        let section_of = |known: &String| Some(known.split_once('.')?.0.to_owned());
+        let nearest = match same_leaf {
+            _ if is_section => nearest(&key, self.values.keys().filter_map(section_of)),
+            Some(known) => known.clone(),
+            None => nearest(&key, self.values.keys().cloned()),
+        };
+        self.problems.push(Problem::UnknownKey {
+            place,
+            key,
+            nearest,
+        });
+    }
+}
+
+const PREFIX: &str = "FLOODMARK_";
+
+/// The variable that sets a key: `postgres.url` is `FLOODMARK_POSTGRES__URL`.
+pub fn variable_name(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
+}
+
+/// Names that begin with `FLOODMARK_` and are not ours to read: the binary that browser
+/// and load tests start, and what Kubernetes puts into every container beside a Service
+/// called `floodmark` or `floodmark-…` (`FLOODMARK_SERVICE_HOST`,
+/// `FLOODMARK_PORT_8080_TCP_ADDR`, …).
+/// Source: kubernetes.io/docs/tutorials/services/connect-applications-service, "Environment
+/// Variables".
+fn is_reserved(rest: &str) -> bool {
+    if rest == "BIN" {
+        return true;
+    }
+    // With a leading underscore, so that a Service of the bare name matches too.
+    let rest = format!("_{rest}");
+    if rest.ends_with("_SERVICE_HOST") || rest.ends_with("_PORT") {
+        return true;
+    }
+    rest.contains("_SERVICE_PORT_")
+        || rest.split_once("_PORT_").is_some_and(|(_, port)| {
+            let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+            let protocol = &port[digits..];
+            digits > 0
+                && ["_TCP", "_UDP", "_SCTP"]
+                    .iter()
+                    .any(|p| protocol.starts_with(p))
+        })
+}
+
+fn is_secret(key: &str) -> bool {
+    // A URL holds a password.
+    key.starts_with("auth.") && key != "auth.insecure" || key.contains(".url")
+}
+
+fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
+    known
+        .min_by_key(|known| strsim::damerau_levenshtein(name, known))
+        .expect("the built-in layer has keys")
+}
+
+/// A comma-separated list; empty text is the empty list.
+fn list(text: &str) -> Value {
+    let items = text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
+    Value::Array(items.map(Value::from).collect())
+}
+
+fn converted(known: &Value, value: &DeValue<'_>) -> Option<Value> {
+    match (known, value) {
+        (Value::String(_), DeValue::String(text)) => Some(Value::String(text.to_string())),
+        (Value::Boolean(_), DeValue::Boolean(value)) => Some(Value::Boolean(*value)),
+        (Value::Integer(_), DeValue::Integer(value)) => {
+            let value = i64::from_str_radix(value.as_str(), value.radix()).ok()?;
+            (value >= 0).then_some(Value::Integer(value))
+        }
+        (Value::Array(_), DeValue::Array(items)) => {
+            let item = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+                DeValue::String(text) => Some(Value::String(text.to_string())),
+                _ => None,
+            };
+            items
+                .iter()
+                .map(item)
+                .collect::<Option<_>>()
+                .map(Value::Array)
+        }
+        _ => None,
+    }
+}
+
+fn type_of(known: &Value) -> &'static str {
+    match known {
+        Value::String(_) => "a string",
+        Value::Integer(_) => "a whole number, 0 or more",
+        Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list of strings",
+        _ => "a section",
+    }
+}
+
+fn in_words(value: &DeValue<'_>, secret: bool) -> String {
+    match value {
+        DeValue::String(text) => shown(text, secret),
+        DeValue::Integer(number) => format!("{number}"),
+        DeValue::Float(number) => format!("{number}"),
+        DeValue::Boolean(value) => format!("{value}"),
+        DeValue::Datetime(moment) => format!("the moment {moment}"),
+        DeValue::Array(_) => "a list that holds other things".to_owned(),
+        DeValue::Table(_) => "a section".to_owned(),
+    }
+}
+
+fn shown(text: &str, secret: bool) -> String {
+    if secret {
+        "a string".to_owned()
+    } else {
+        format!("the string {text:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

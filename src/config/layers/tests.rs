@@ -1,0 +1,202 @@
+use std::io::Write;
+
+use super::*;
+
+fn load(file: &str, variables: &[(&str, &str)], flags: &Overrides) -> Result<Config, String> {
+    let mut toml = tempfile::NamedTempFile::new().unwrap();
+    toml.write_all(file.as_bytes()).unwrap();
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()));
+    let path = toml.path();
+    Config::load(Some(path), variables, flags)
+        .map_err(|e| e.to_string().replace(path.to_str().unwrap(), "FILE"))
+}
+
+fn refused(file: &str, variables: &[(&str, &str)]) -> String {
+    load(file, variables, &Overrides::default()).expect_err("must be refused")
+}
+
+#[test]
+fn nothing_set_is_the_default() {
+    let config = Config::load(None, std::iter::empty(), &Overrides::default()).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:8080");
+    assert_eq!(config.stream.tick_ms, 200);
+    assert!(config.postgres.url.is_empty());
+}
+
+#[test]
+fn each_layer_lies_over_the_one_before() {
+    let file = "
+        listen = '127.0.0.1:1111'
+        data_dir = 'of-file'
+        redis.urls = ['redis://of-file']
+        [batch]
+        max_events = 1_000
+        flush_interval_ms = 0x10
+        [spool]
+        max_bytes = 1_000_000_000
+    ";
+    let variables = [
+        ("FLOODMARK_LISTEN", "127.0.0.1:2222"),
+        ("FLOODMARK_DATA_DIR", "of variable"),
+        ("FLOODMARK_BATCH__MAX_EVENTS", "2000"),
+        ("FLOODMARK_AUTH__INSECURE", "true"),
+        ("PATH", "/bin"),
+    ];
+    let flags = Overrides {
+        listen: Some("127.0.0.1:3333".to_owned()),
+        redis: vec!["redis://a".to_owned(), "redis://b".to_owned()],
+        ..Overrides::default()
+    };
+    let config = load(file, &variables, &flags).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:3333");
+    assert_eq!(config.data_dir, Path::new("of variable"));
+    assert_eq!(config.batch.max_events, 2000);
+    assert_eq!(config.batch.flush_interval_ms, 16);
+    assert_eq!(config.spool.max_bytes, 1_000_000_000);
+    assert_eq!(config.redis.urls, ["redis://a", "redis://b"]);
+    assert!(config.auth.insecure);
+    assert_eq!(config.batch.max_bytes, Config::default().batch.max_bytes);
+}
+
+#[test]
+fn a_list_is_comma_separated_or_toml() {
+    let keys = |text| {
+        let variables = [("FLOODMARK_AUTH__WRITE_KEYS", text)];
+        let config = load("", &variables, &Overrides::default()).unwrap();
+        config.auth.write_keys
+    };
+    assert_eq!(keys("one, two,"), ["one", "two"]);
+    assert_eq!(keys(r#"["with,comma", "two"]"#), ["with,comma", "two"]);
+    assert!(keys("").is_empty());
+}
+
+#[test]
+fn an_unknown_key_of_the_file_is_named_with_its_line_and_the_nearest() {
+    assert_eq!(
+        refused("listne = 'x'\n[postgres]\nurl = ''\nuri = 'y'\n", &[]),
+        "FILE:1: unknown key \"listne\"; the nearest known one is \"listen\"\n\
+         FILE:4: unknown key \"postgres.uri\"; the nearest known one is \"postgres.url\""
+    );
+    // The right name in the wrong section, and a section that isn't there.
+    assert_eq!(
+        refused("max_viewers = 5\n\n[strem]\ntick_ms = 1\n", &[]),
+        "FILE:1: unknown key \"max_viewers\"; the nearest known one is \"stream.max_viewers\"\n\
+         FILE:3: unknown key \"strem\"; the nearest known one is \"stream\""
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_named_with_the_nearest() {
+    assert_eq!(
+        refused(
+            "",
+            &[
+                ("FLOODMARK_POSTGRES_URL", "postgres://u:secret@h/d"),
+                ("FLOODMARK_STREAM__TICK", "1"),
+                ("FLOODMARK_LOGLEVEL", "info"),
+            ]
+        ),
+        "FLOODMARK_LOGLEVEL: unknown variable; the nearest known one is FLOODMARK_LOG__LEVEL\n\
+         FLOODMARK_POSTGRES_URL: unknown variable; the nearest known one is \
+         FLOODMARK_POSTGRES__URL\n\
+         FLOODMARK_STREAM__TICK: unknown variable; the nearest known one is \
+         FLOODMARK_STREAM__TICK_MS"
+    );
+}
+
+#[test]
+fn names_that_are_not_ours_are_left_alone() {
+    let variables = [
+        ("FLOODMARK_BIN", "target/debug/floodmark"),
+        ("FLOODMARK_SERVICE_HOST", "10.0.0.1"),
+        ("FLOODMARK_SERVICE_PORT", "8080"),
+        ("FLOODMARK_SERVICE_PORT_HTTP", "8080"),
+        ("FLOODMARK_PORT", "tcp://10.0.0.1:8080"),
+        ("FLOODMARK_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("FLOODMARK_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("FLOODMARK_REDIS_SERVICE_HOST", "10.0.0.2"),
+        ("FLOODMARKING", "1"),
+    ];
+    load("", &variables, &Overrides::default()).unwrap();
+    assert!(refused("", &[("FLOODMARK_PORT_NAME", "1")]).contains("unknown variable"));
+}
+
+#[test]
+fn a_wrong_type_is_named_with_what_it_must_be_and_what_it_is() {
+    let file = "
+listen = 8080
+postgres = 'postgres://localhost'
+[batch]
+max_events = 'many'
+flush_interval_ms = -1
+max_bytes = 1.5
+[auth]
+write_keys = 'secret'
+insecure = 'yes'
+[stream]
+allowed_origins = [1]
+";
+    assert_eq!(
+        refused(file, &[]),
+        "FILE:2: listen must be a string, not 8080\n\
+         FILE:3: postgres must be a section, [postgres], not the string \
+         \"postgres://localhost\"\n\
+         FILE:5: batch.max_events must be a whole number, 0 or more, not the string \"many\"\n\
+         FILE:6: batch.flush_interval_ms must be a whole number, 0 or more, not -1\n\
+         FILE:7: batch.max_bytes must be a whole number, 0 or more, not 1.5\n\
+         FILE:9: auth.write_keys must be a list of strings, not a string\n\
+         FILE:10: auth.insecure must be true or false, not the string \"yes\"\n\
+         FILE:12: stream.allowed_origins must be a list of strings, not a list that holds \
+         other things"
+    );
+    assert_eq!(
+        refused(
+            "",
+            &[
+                ("FLOODMARK_BATCH__MAX_EVENTS", "5k"),
+                ("FLOODMARK_AUTH__INSECURE", "1"),
+                ("FLOODMARK_HTTP__WORKERS", ""),
+            ]
+        ),
+        "FLOODMARK_AUTH__INSECURE: auth.insecure must be true or false, not 1\n\
+         FLOODMARK_BATCH__MAX_EVENTS: batch.max_events must be a whole number, 0 or more, \
+         not the string \"5k\"\n\
+         FLOODMARK_HTTP__WORKERS: http.workers must be a whole number, 0 or more, \
+         not the string \"\""
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_named_with_its_line() {
+    let message = refused("listen = 'a'\n\n[batch\n", &[]);
+    assert!(message.starts_with("FILE:3: "), "{message}");
+    let missing = Config::load(
+        Some(Path::new("/nowhere/floodmark.toml")),
+        std::iter::empty(),
+        &Overrides::default(),
+    );
+    assert_eq!(
+        missing.unwrap_err().to_string(),
+        "can't read the configuration file /nowhere/floodmark.toml: \
+         No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn every_key_can_be_set_by_its_variable() {
+    for (key, value) in Layers::new().values {
+        let text = match value {
+            Value::String(text) => text,
+            Value::Array(items) => {
+                assert!(items.iter().all(Value::is_str), "{key}");
+                String::new()
+            }
+            value => value.to_string(),
+        };
+        let name = variable_name(&key);
+        load("", &[(&name, &text)], &Overrides::default())
+            .unwrap_or_else(|e| panic!("{name}={text}: {e}"));
+    }
+}

@@ -1,0 +1,471 @@
+//! The shop itself: visitors that come, look around, fill a cart, pay or leave.
+//!
+//! A simulation by events: a heap holds for each visitor the moment of the next step;
+//! the earliest step is taken, gives one event, and says when the visitor's next one is.
+//! Nothing looks at a clock, so an hour is played in the time it takes to compute it.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::demo::{
+    catalogue::{self, Product, pick},
+    event::{CartLine, Properties, ShopEvent},
+    traffic,
+};
+use crate::domain::{
+    money::Amount,
+    time::{Millis, SECOND},
+};
+
+/// Events of an average visitor: how many must come for a wanted rate. A test holds it
+/// to what the simulation gives.
+const EVENTS_PER_VISITOR: f64 = 4.5;
+
+/// The shop opens this long before the first event that is given out, so that it is
+/// already full of visitors then.
+const WARM_UP: Millis = 120 * SECOND;
+
+/// A simulated shop: an endless iterator of events in order of time.
+pub struct Shop {
+    rng: StdRng,
+    seed: u64,
+    /// Prefix of all ids of this run.
+    run: String,
+    currency: String,
+    start: Millis,
+    /// Visitors in a millisecond, on average.
+    arrivals: f64,
+    /// When the next visitor comes, in ms, finer than a millisecond.
+    next_arrival: f64,
+    steps: BinaryHeap<Reverse<(Millis, u64)>>,
+    visitors: hashbrown::HashMap<u64, Visitor>,
+    visitor_count: u64,
+    event_count: u64,
+}
+
+struct Visitor {
+    user: Option<String>,
+    device: &'static str,
+    country: &'static str,
+    gateway: &'static str,
+    step: Step,
+    looking_at: &'static Product,
+    cart: Vec<(&'static Product, u32)>,
+    payments_failed: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Land,
+    Browse,
+    AddToCart,
+    Checkout,
+    SignUp,
+    Pay,
+    Thanks,
+}
+
+impl Shop {
+    /// Opens a shop that gives `rate` events a second on average, the first of them at
+    /// `start` (Unix ms) or just after.
+    pub fn new(seed: u64, start: Millis, rate: f64, currency: &str) -> Shop {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..].copy_from_slice(&start.to_le_bytes());
+        let opens = start - WARM_UP;
+        let mut shop = Shop {
+            rng: StdRng::seed_from_u64(xxh3_64(&key)),
+            seed,
+            run: format!("{:08x}", xxh3_64(&key) as u32),
+            currency: currency.to_owned(),
+            start,
+            arrivals: rate / EVENTS_PER_VISITOR / SECOND as f64,
+            next_arrival: opens as f64,
+            steps: BinaryHeap::new(),
+            visitors: hashbrown::HashMap::new(),
+            visitor_count: 0,
+            event_count: 0,
+        };
+        shop.next_arrival = shop.arrival_after(opens as f64);
+        shop
+    }
+
+    /// The next arrival of a Poisson process whose rate follows the traffic's wave, by
+    /// thinning: draw at the highest rate there is, keep a draw as often as the wave is high.
+    fn arrival_after(&mut self, from: f64) -> f64 {
+        let mut at = from;
+        loop {
+            at -= (1.0 - self.rng.random::<f64>()).ln() / (self.arrivals * traffic::WAVE_MAX);
+            let wave = traffic::wave(self.seed, at as Millis);
+            if self.rng.random::<f64>() * traffic::WAVE_MAX < wave {
+                return at;
+            }
+        }
+    }
+
+    fn arrive(&mut self) {
+        let at = self.next_arrival;
+        self.next_arrival = self.arrival_after(at);
+        self.visitor_count += 1;
+        let rng = &mut self.rng;
+        let known = rng.random_bool(0.3);
+        let visitor = Visitor {
+            user: known.then(|| format!("u{:05}", rng.random_range(0..40_000))),
+            device: pick(catalogue::DEVICES, rng),
+            country: pick(catalogue::COUNTRIES, rng),
+            gateway: pick(catalogue::GATEWAYS, rng),
+            step: Step::Land,
+            looking_at: catalogue::pick_product(rng),
+            cart: Vec::new(),
+            payments_failed: 0,
+        };
+        self.visitors.insert(self.visitor_count, visitor);
+        self.steps.push(Reverse((at as Millis, self.visitor_count)));
+    }
+
+    /// Takes one visitor's step: its event, and the next step if there is one.
+    fn step(&mut self, at: Millis, number: u64) -> ShopEvent {
+        let mut visitor = self.visitors.remove(&number).expect("each step has one");
+        self.event_count += 1;
+        let scene = Scene {
+            rng: &mut self.rng,
+            seed: self.seed,
+            at,
+            currency: &self.currency,
+            order_id: format!("o-{}-{:x}", self.run, self.event_count),
+            new_user: format!("n-{}-{number:x}", self.run),
+        };
+        let (kind, properties, next) = visitor.act(scene);
+        let event = ShopEvent {
+            kind,
+            timestamp: at,
+            properties,
+            user_id: visitor.user.clone(),
+            session_id: format!("s-{}-{number:x}", self.run),
+            id: format!("e-{}-{:x}", self.run, self.event_count),
+        };
+        if let Some((step, seconds)) = next {
+            visitor.step = step;
+            let pause = self.rng.random_range(seconds.0..seconds.1) * SECOND as f64;
+            self.visitors.insert(number, visitor);
+            self.steps.push(Reverse((at + pause as Millis, number)));
+        }
+        event
+    }
+}
+
+impl Iterator for Shop {
+    type Item = ShopEvent;
+
+    fn next(&mut self) -> Option<ShopEvent> {
+        loop {
+            let earliest = self.steps.peek().map(|Reverse((at, _))| *at);
+            if earliest.is_none_or(|at| self.next_arrival < at as f64) {
+                self.arrive();
+                continue;
+            }
+            let Reverse((at, number)) = self.steps.pop().expect("peeked");
+            let event = self.step(at, number);
+            if at >= self.start {
+                return Some(event);
+            }
+        }
+    }
+}
+
+/// What a visitor knows when it acts.
+struct Scene<'a> {
+    rng: &'a mut StdRng,
+    seed: u64,
+    at: Millis,
+    currency: &'a str,
+    order_id: String,
+    new_user: String,
+}
+
+/// The next step, and how many seconds away it is at least and at most; `None`: leaves.
+type Next = Option<(Step, (f64, f64))>;
+
+const A_LOOK: (f64, f64) = (3.0, 24.0);
+const A_MOMENT: (f64, f64) = (1.0, 4.0);
+const A_FORM: (f64, f64) = (8.0, 40.0);
+
+impl Visitor {
+    fn act(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
+        match self.step {
+            Step::Land => self.land(scene),
+            Step::Browse => self.browse(scene),
+            Step::AddToCart => self.add_to_cart(scene),
+            Step::Checkout => self.check_out(scene),
+            Step::SignUp => self.sign_up(scene),
+            Step::Pay => self.pay(scene),
+            Step::Thanks => (
+                "page_view",
+                self.view("/thanks".to_owned(), None),
+                scene.rng.random_bool(0.1).then_some((Step::Browse, A_LOOK)),
+            ),
+        }
+    }
+
+    fn land(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
+        let rng = scene.rng;
+        let path = match rng.random_range(0..100) {
+            0..40 => "/".to_owned(),
+            40..65 => format!("/c/{}", self.looking_at.category),
+            _ => format!("/p/{}", self.looking_at.slug),
+        };
+        let view = self.view(path, Some(pick(catalogue::REFERRERS, rng)));
+        let stays = rng.random_bool(0.68);
+        ("page_view", view, stays.then_some((Step::Browse, A_LOOK)))
+    }
+
+    fn browse(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
+        let rng = scene.rng;
+        self.looking_at = catalogue::pick_product(rng);
+        let (path, is_product) = match rng.random_range(0..100) {
+            0..30 => (format!("/c/{}", self.looking_at.category), false),
+            30..40 => ("/search".to_owned(), false),
+            40..43 => ("/help/delivery".to_owned(), false),
+            _ => (format!("/p/{}", self.looking_at.slug), true),
+        };
+        let next = match rng.random_range(0..100) {
+            0..28 if is_product => Some((Step::AddToCart, A_LOOK)),
+            28..44 => None,
+            _ => Some((Step::Browse, A_LOOK)),
+        };
+        if rng.random_bool(0.012) {
+            let errors = catalogue::PAGE_ERRORS;
+            let (code, message) = errors[rng.random_range(0..errors.len())];
+            return ("error", self.error(code, message, path, None), next);
+        }
+        ("page_view", self.view(path, None), next)
+    }
+
+    fn add_to_cart(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
+        let rng = scene.rng;
+        let product = self.looking_at;
+        let quantity = match rng.random_range(0..100) {
+            0..84 => 1,
+            84..96 => 2,
+            _ => rng.random_range(3..7),
+        };
+        self.cart.push((product, quantity));
+        let next = match rng.random_range(0..100) {
+            0..52 => Some((Step::Checkout, A_LOOK)),
+            52..82 => Some((Step::Browse, A_LOOK)),
+            _ => None,
+        };
+        let properties = Properties::AddToCart {
+            sku: product.sku,
+            name: product.name,
+            category: product.category,
+            price: product.price(),
+            quantity,
+            device: self.device,
+            country: self.country,
+        };
+        ("add_to_cart", properties, next)
+    }
+
+    fn check_out(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
+        let next = match scene.rng.random_range(0..100) {
+            0..25 => None,
+            25..50 if self.user.is_none() => Some((Step::SignUp, A_FORM)),
+            _ => Some((Step::Pay, A_FORM)),
+        };
+        let properties = Properties::BeginCheckout {
+            value: self.total(),
+            currency: scene.currency.to_owned(),
+            quantity: self.pieces(),
+            device: self.device,
+            country: self.country,
+        };
+        ("begin_checkout", properties, next)
+    }
+
+    fn sign_up(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
+        self.user = Some(scene.new_user);
+        let properties = Properties::Signup {
+            method: pick(catalogue::SIGNUPS, scene.rng),
+            device: self.device,
+            country: self.country,
+        };
+        ("signup", properties, Some((Step::Pay, A_FORM)))
+    }
+
+    fn pay(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
+        let rng = scene.rng;
+        let is_failing = traffic::failing_gateway(scene.seed, scene.at) == Some(self.gateway);
+        let failure = if is_failing && rng.random_bool(0.75) {
+            Some((
+                "gateway_timeout",
+                "The payment gateway did not answer in 30 s",
+            ))
+        } else if rng.random_bool(0.035) {
+            Some(("card_declined", "The bank declined the card"))
+        } else {
+            None
+        };
+        if let Some((code, message)) = failure {
+            self.payments_failed += 1;
+            let again = self.payments_failed < 3 && rng.random_bool(0.7);
+            let path = "/checkout/payment".to_owned();
+            let error = self.error(code, message, path, Some(self.gateway));
+            return ("error", error, again.then_some((Step::Pay, A_FORM)));
+        }
+        let properties = Properties::Purchase {
+            order_id: scene.order_id,
+            amount: self.total(),
+            currency: scene.currency.to_owned(),
+            quantity: self.pieces(),
+            items: self.lines(),
+            gateway: self.gateway,
+            device: self.device,
+            country: self.country,
+        };
+        self.cart.clear();
+        ("purchase", properties, Some((Step::Thanks, A_MOMENT)))
+    }
+
+    fn view(&self, path: String, referrer: Option<&'static str>) -> Properties {
+        Properties::PageView {
+            path,
+            referrer,
+            device: self.device,
+            country: self.country,
+        }
+    }
+
+    fn error(
+        &self,
+        code: &'static str,
+        message: &'static str,
+        path: String,
+        gateway: Option<&'static str>,
+    ) -> Properties {
+        Properties::Error {
+            code,
+            message,
+            path,
+            gateway,
+            device: self.device,
+            country: self.country,
+        }
+    }
+
+    fn total(&self) -> Amount {
+        let line = |(product, quantity): &(&Product, u32)| product.price().0 * i64::from(*quantity);
+        Amount(self.cart.iter().map(line).sum())
+    }
+
+    fn pieces(&self) -> u32 {
+        self.cart.iter().map(|(_, quantity)| quantity).sum()
+    }
+
+    fn lines(&self) -> Vec<CartLine> {
+        let line = |&(product, quantity): &(&Product, u32)| CartLine {
+            sku: product.sku,
+            price: product.price(),
+            quantity,
+        };
+        self.cart.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashbrown::{HashMap, HashSet};
+
+    use super::*;
+    use crate::domain::{
+        aggregate::{PURCHASE, purchase_amount},
+        time::{HOUR, MINUTE},
+    };
+
+    const START: Millis = 1_795_420_800_000;
+
+    fn text(seed: u64, start: Millis) -> String {
+        let mut lines = Vec::new();
+        for event in Shop::new(seed, start, 40.0, "USD").take(3000) {
+            event.write_line(&mut lines);
+        }
+        String::from_utf8(lines).unwrap()
+    }
+
+    #[test]
+    fn a_seed_and_a_start_give_the_same_bytes_and_others_give_others() {
+        assert_eq!(text(1, START), text(1, START));
+        assert_ne!(text(1, START), text(2, START));
+        assert_ne!(text(1, START), text(1, START + 1));
+    }
+
+    #[test]
+    fn the_rate_is_what_was_asked_for_from_the_first_minute_on() {
+        for (seed, rate) in [(1, 40.0), (2, 40.0), (3, 200.0)] {
+            let hour = Shop::new(seed, START, rate, "USD")
+                .take_while(|event| event.timestamp < START + HOUR)
+                .count() as f64;
+            let asked = rate * 3600.0;
+            assert!((hour / asked - 1.0).abs() < 0.06, "{hour} for {asked}");
+            let minute = Shop::new(seed, START, rate, "USD")
+                .take_while(|event| event.timestamp < START + MINUTE)
+                .count() as f64;
+            assert!(minute > rate * 60.0 * 0.5, "{minute} in the first minute");
+        }
+    }
+
+    #[test]
+    fn events_come_in_order_with_unique_ids() {
+        let events: Vec<_> = Shop::new(5, START, 40.0, "USD").take(20_000).collect();
+        assert!(events[0].timestamp >= START);
+        assert!(events.is_sorted_by_key(|event| event.timestamp));
+        let ids: HashSet<_> = events.iter().map(|event| &event.id).collect();
+        assert_eq!(ids.len(), events.len());
+    }
+
+    #[test]
+    fn the_mix_is_that_of_a_shop() {
+        let mut mix: HashMap<&str, f64> = HashMap::new();
+        let count = 100_000;
+        for event in Shop::new(11, START, 40.0, "USD").take(count) {
+            *mix.entry(event.kind).or_default() += 100.0 / count as f64;
+            let line = serde_json::to_string(&event.properties).unwrap();
+            if event.kind == PURCHASE {
+                assert!(purchase_amount(&line).unwrap() > Amount(0), "{line}");
+            }
+        }
+        let within = |kind: &str, low: f64, high: f64| {
+            assert!((low..high).contains(&mix[kind]), "{kind} of {mix:?}");
+        };
+        within("page_view", 65.0, 85.0);
+        within("add_to_cart", 7.0, 15.0);
+        within("begin_checkout", 4.0, 9.0);
+        within("purchase", 2.5, 6.0);
+        within("error", 0.8, 3.0);
+        within("signup", 0.5, 2.0);
+        assert_eq!(mix.len(), 6);
+    }
+
+    #[test]
+    fn the_dashboard_sees_it_move_and_most_seconds_sell() {
+        let mut sold = [0i64; 600];
+        let mut seen = [0i64; 600];
+        for event in Shop::new(3, START, 40.0, "USD") {
+            let second = ((event.timestamp - START) / SECOND) as usize;
+            if second >= 600 {
+                break;
+            }
+            seen[second] += 1;
+            if let Properties::Purchase { amount, .. } = &event.properties {
+                sold[second] += amount.0;
+            }
+        }
+        let with_sales = sold.iter().filter(|units| **units > 0).count();
+        assert!(with_sales > 360, "{with_sales} of 600 seconds sell");
+        assert!(seen.iter().all(|events| *events > 3));
+        let highest = *seen.iter().max().unwrap();
+        assert!(highest > 65, "highest second has {highest}");
+    }
+}
