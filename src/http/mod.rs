@@ -1,2 +1,13 @@
-//! HTTP.
+//! HTTP: what comes in ([`ingest`]) and what is asked ([`query`], [`stream`], [`ops`],
+//! [`assets`]).
+
+pub mod assets;
+pub mod auth;
+pub mod error;
+pub mod ingest;
+pub mod ops;
+pub mod payload;
+pub mod query;
+pub mod request_id;
+pub mod stream;
 pub mod wire;

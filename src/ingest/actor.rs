@@ -155,7 +155,6 @@ impl IngestActor {
     fn append(&mut self, request: Request, reply: Reply) {
         let mut accepted = Accepted::default();
         let mut ids = request.client_ids.iter().peekable();
-        let mut new_ids = Vec::new();
         let mut at = 0;
         let mut walk = rows(&request.rows);
         let mut index = 0;
@@ -170,32 +169,21 @@ impl IngestActor {
                     accepted.duplicates += 1;
                     continue;
                 }
-                new_ids.push(id);
                 self.gathering.ids += 1;
             }
-            self.open.push(&row, encoded);
+            self.open.push(&row, encoded, id);
             accepted.accepted += 1;
             if self.open.events() >= self.limits.batch_events
                 || self.open.bytes() >= self.limits.batch_bytes
             {
-                self.frame_ids(request.received_at, &mut new_ids);
                 self.seal();
             }
         }
-        self.frame_ids(request.received_at, &mut new_ids);
         if !request.dead_letters.is_empty() {
             self.open.refuse(request.dead_letters);
         }
         metrics::counter!("floodmark_events_duplicate_total").increment(accepted.duplicates.into());
         self.gathering.replies.push((reply, accepted));
-    }
-
-    /// Client ids are framed in the batch of their rows, so that they are found again after
-    /// a restart.
-    fn frame_ids(&mut self, received_at: Millis, ids: &mut Vec<&str>) {
-        if !ids.is_empty() {
-            self.group.ids(received_at, ids.drain(..));
-        }
     }
 
     fn seal(&mut self) {
@@ -210,11 +198,10 @@ impl IngestActor {
     fn frame(&mut self) {
         let pending = self.open.frame();
         if pending.events > 0 {
-            self.group.rows(pending.events, &pending.rows);
+            let ids = pending.ids.iter().map(String::as_str);
+            self.group.rows(pending.events, &pending.rows, pending.received_at, ids);
         }
-        if !pending.dead_letters.is_empty() {
-            self.group.dead_letters(pending.dead_letters);
-        }
+        self.group.dead_letters(pending.dead_letters);
     }
 
     /// Hands what has gathered to the committer, unless that is busy.
@@ -403,5 +390,20 @@ impl Handler<Drain> for IngestActor {
         }
         self.commit();
         self.answer_drains();
+    }
+}
+
+/// After [`Drain`]: stop the committer thread (cursors are persisted) and answer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close(pub oneshot::Sender<()>);
+
+impl Handler<Close> for IngestActor {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, _: &mut Context<Self>) {
+        self.failed.get_or_insert_with(|| "the server is stopping".to_owned());
+        drop(self.committer.take());
+        let _ = close.0.send(());
     }
 }

@@ -16,6 +16,9 @@ pub struct OpenBatch {
     chunks: Vec<Bytes>,
     pending: Vec<u8>,
     pending_events: u32,
+    pending_ids: Vec<String>,
+    /// When the newest pending row was received, Unix ms.
+    pending_received_at: Millis,
     events: u64,
     bytes: usize,
     dead_letters: Vec<DeadLetter>,
@@ -31,6 +34,10 @@ pub struct Pending<'a> {
     pub events: u32,
     /// Their bytes.
     pub rows: Bytes,
+    /// When they were received, Unix ms.
+    pub received_at: Millis,
+    /// The ids that clients gave them.
+    pub ids: Vec<String>,
     /// Refused events.
     pub dead_letters: &'a [DeadLetter],
 }
@@ -55,11 +62,14 @@ impl OpenBatch {
         open
     }
 
-    /// Adds a row: `encoded` is the same row in bytes.
-    pub fn push(&mut self, row: &Row<'_>, encoded: &[u8]) {
+    /// Adds a row: `encoded` is the same row in bytes, `client_id` its id where the client
+    /// gave one.
+    pub fn push(&mut self, row: &Row<'_>, encoded: &[u8], client_id: Option<&str>) {
         aggregate::add_row(&mut self.sum, row);
         self.pending.extend_from_slice(encoded);
         self.pending_events += 1;
+        self.pending_ids.extend(client_id.map(str::to_owned));
+        self.pending_received_at = row.received_at;
         self.events += 1;
         self.bytes += encoded.len();
     }
@@ -95,6 +105,8 @@ impl OpenBatch {
         Pending {
             events: std::mem::take(&mut self.pending_events),
             rows,
+            received_at: self.pending_received_at,
+            ids: std::mem::take(&mut self.pending_ids),
             dead_letters: &self.dead_letters[letters..],
         }
     }

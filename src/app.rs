@@ -1,0 +1,257 @@
+//! The wiring: one function that reads like the picture in DESIGN section 1, from the spool
+//! outwards, and its reverse at shutdown.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Actor, Addr, Arbiter};
+use actix_cors::Cors;
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    middleware::DefaultHeaders,
+    web,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    broadcast::{self, LiveView},
+    config::Config,
+    counter::CounterActor,
+    domain::{
+        batch::LANES,
+        time::{BusinessZone, now_ms},
+    },
+    http::{assets, auth::Keys, ingest as intake, ops, query, request_id, stream},
+    ingest::{
+        actor::{Begin, Drain, IngestActor, Parts},
+        committer::Committer,
+        dispatch::Dispatch,
+    },
+    live::{self, writer::LiveWriter},
+    spool::{self, Sink, Spool, SpoolOptions},
+    store::{self, writer::StoreWriter},
+    telemetry::{health::Health, prometheus},
+};
+
+/// Feed events that may wait for the broadcaster.
+const FEED_CAPACITY: usize = 256;
+
+/// A server that runs. Stop it with [`Running::stop`].
+pub struct Running {
+    /// Where it listens (with the port that was chosen for port 0).
+    pub addr: SocketAddr,
+    ingest: Addr<IngestActor>,
+    viewers: broadcast::Viewers,
+    server: ServerHandle,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    shutdown_timeout: Duration,
+    /// Keeps the data dir's lock.
+    _node: spool::Node,
+}
+
+/// Why it could not start: what failed, on what.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_ {
+    move |e| StartError(format!("{what}: {e}"))
+}
+
+/// Starts everything. Call it on an actix system.
+///
+/// # Errors
+/// The data dir is in use or can't be written, the address is taken, the store can't be
+/// opened. A Postgres or Redis that is down is no error: they are tried again.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let zone = BusinessZone::named(&config.timezone).map_err(failed("timezone"))?;
+    let metrics = prometheus::start().map_err(failed("metrics"))?;
+    let listener = TcpListener::bind(&config.listen)
+        .map_err(failed(&format!("can't listen on {}", config.listen)))?;
+    let addr = listener.local_addr().map_err(failed("listen"))?;
+    let health = Health::default();
+    let now = now_ms();
+
+    // The log in the middle.
+    let node = spool::Node::open(&config.data_dir).map_err(failed("data dir"))?;
+    let options = SpoolOptions {
+        dir: config.data_dir.join("spool"),
+        node: node.id(),
+        segment_bytes: config.spool.segment_bytes,
+        max_bytes: config.spool.max_bytes,
+    };
+    let opened = Spool::open(options, config.dedupe.window_s as i64 * 1000, now)
+        .map_err(failed("spool"))?;
+    for finding in &opened.recovery.report {
+        tracing::warn!(finding, "spool recovery");
+    }
+    let spool = opened.spool;
+
+    // The fan-out, which the live side feeds.
+    let (feed, follow) = mpsc::channel(FEED_CAPACITY);
+    let viewers = broadcast::start(broadcast::Settings::new(&config, zone.clone()), follow);
+    let view = viewers.view().clone();
+
+    // The two sinks.
+    let store = store::open(&config).await.map_err(failed("store"))?;
+    let live = live::open(&config, store.clone(), zone, feed, now).await.map_err(failed("live"))?;
+
+    // The actors: one thread for intake, one for each sink's writers.
+    let intake_thread = Arbiter::new();
+    let store_thread = Arbiter::new();
+    let live_thread = Arbiter::new();
+
+    let counter = CounterActor {
+        live: live.clone(),
+        broadcaster: viewers.active_users(),
+        window: config.live.active_window_s as i64 * 1000,
+    };
+    let counter = CounterActor::start_in_arbiter(&live_thread.handle(), |_| counter);
+
+    let (ingest_tx, ingest_rx) = oneshot::channel();
+    let parts = {
+        let (spool, health, retry) = (spool.clone(), health.clone(), config.retry.clone());
+        let recovery = opened.recovery;
+        let node = node.id();
+        move |ingest: &Addr<IngestActor>| {
+            let stores = (0..LANES).map(|_| {
+                let writer = StoreWriter {
+                    store: store.clone(),
+                    spool: spool.clone(),
+                    settled: ingest.clone().recipient(),
+                    health: health.clone(),
+                    retry: retry.clone(),
+                };
+                StoreWriter::start_in_arbiter(&store_thread.handle(), |_| writer).recipient()
+            });
+            let lives = (0..LANES).map(|_| {
+                let writer = LiveWriter {
+                    live: live.clone(),
+                    store: store.clone(),
+                    spool: spool.clone(),
+                    counter: counter.clone(),
+                    settled: ingest.clone().recipient(),
+                    health: health.clone(),
+                    retry: retry.clone(),
+                };
+                LiveWriter::start_in_arbiter(&live_thread.handle(), |_| writer).recipient()
+            });
+            let sinks = [
+                Dispatch::new(Sink::Store, stores.collect()),
+                Dispatch::new(Sink::Live, lives.collect()),
+            ];
+            Parts { node, spool, recovery, sinks }
+        }
+    };
+    let ingest_config = config.clone();
+    let ingest = IngestActor::start_in_arbiter(&intake_thread.handle(), move |ctx| {
+        use actix::AsyncContext;
+        ctx.set_mailbox_capacity(ingest_config.ingest.queue_requests);
+        let _ = ingest_tx.send(());
+        IngestActor::new(&ingest_config, parts(&ctx.address()))
+    });
+    ingest_rx.await.map_err(failed("ingest actor"))?;
+    let cursor_interval = Duration::from_millis(config.spool.cursor_interval_ms);
+    let committer =
+        Committer::start(opened.writer, ingest.clone().recipient(), cursor_interval)
+            .map_err(failed("committer thread"))?;
+    ingest.do_send(Begin(committer));
+
+    // The door.
+    let server = serve(&config, listener, &ingest, &viewers, health, spool, view, metrics)
+        .map_err(failed("HTTP server"))?;
+    let handle = server.handle();
+    Ok(Running {
+        addr,
+        ingest,
+        viewers,
+        server: handle,
+        serving: tokio::task::spawn_local(server),
+        shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
+        _node: node,
+    })
+}
+
+#[allow(clippy::too_many_arguments)] // called once, from the wiring
+fn serve(
+    config: &Config,
+    listener: TcpListener,
+    ingest: &Addr<IngestActor>,
+    viewers: &broadcast::Viewers,
+    health: Health,
+    spool: Spool,
+    view: LiveView,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+) -> std::io::Result<actix_web::dev::Server> {
+    let keys = Keys::new(&config.auth);
+    let intake_state = web::Data::new(intake::Intake::new(config, ingest.clone()));
+    let ops_state = web::Data::new(ops::Ops {
+        health,
+        spool,
+        view: view.clone(),
+        metrics,
+        keys: keys.clone(),
+    });
+    let keys = web::Data::new(keys);
+    let view = web::Data::new(view);
+    let viewers = web::Data::new(viewers.clone());
+    let app = move || {
+        App::new()
+            .app_data(intake_state.clone())
+            .app_data(ops_state.clone())
+            .app_data(keys.clone())
+            .app_data(view.clone())
+            .app_data(viewers.clone())
+            .wrap(DefaultHeaders::new().add(("x-content-type-options", "nosniff")))
+            .wrap(actix_web::middleware::from_fn(request_id::layer))
+            .service(
+                web::scope("/v1")
+                    // Any page may send events; none may read the answer's cookies (there are
+                    // none).
+                    .wrap(Cors::default().allow_any_origin().allow_any_header().allow_any_method())
+                    .configure(intake::routes),
+            )
+            .configure(query::routes)
+            .configure(stream::routes)
+            .configure(ops::routes)
+            .configure(assets::routes)
+    };
+    let mut server = HttpServer::new(app)
+        .on_connect(broadcast::on_connect)
+        .client_request_timeout(Duration::from_millis(config.http.header_timeout_ms))
+        .max_connections(config.http.max_connections)
+        .shutdown_timeout(config.http.shutdown_timeout_ms.div_ceil(1000))
+        .disable_signals();
+    if config.http.workers > 0 {
+        server = server.workers(config.http.workers);
+    }
+    Ok(server.listen(listener)?.run())
+}
+
+impl Running {
+    /// Stops in the order in which nothing is lost: viewers are told (1001), no new
+    /// connection is accepted, requests that were begun get their answer, what is open is
+    /// sealed, and both sinks get what they can take before the deadline. What they could not
+    /// take stays in the spool for the next start.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        let timeout = self.shutdown_timeout;
+        self.server.pause().await;
+        self.viewers.shutdown(timeout).await;
+        self.server.stop(true).await;
+        let _ = self.serving.await;
+        let (done, drained) = oneshot::channel();
+        self.ingest.do_send(Drain(done));
+        if tokio::time::timeout(timeout, drained).await.is_err() {
+            tracing::warn!("the sinks are behind: the rest stays in the spool until the next start");
+        }
+        let (done, closed) = oneshot::channel();
+        self.ingest.do_send(crate::ingest::actor::Close(done));
+        let _ = tokio::time::timeout(timeout, closed).await;
+        tracing::info!("stopped");
+    }
+}

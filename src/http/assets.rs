@@ -1,0 +1,48 @@
+//! The dashboard: bundled when the crate is built, embedded in the binary.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+#[derive(RustEmbed)]
+#[folder = "$FLOODMARK_DASHBOARD_DIST"]
+struct Dashboard;
+
+/// The page loads nothing from elsewhere, and can't be framed by another site. uPlot sets
+/// styles on its elements.
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// Adds the routes: `/` and the page's own files.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.route("/", web::get().to(|request: HttpRequest| async move { file(&request, "index.html") }));
+    for name in Dashboard::iter() {
+        let path = format!("/{name}");
+        let serve = move |request: HttpRequest| {
+            let name = name.clone();
+            async move { file(&request, &name) }
+        };
+        config.route(&path, web::get().to(serve));
+    }
+}
+
+fn file(request: &HttpRequest, name: &str) -> HttpResponse {
+    let Some(EmbeddedFile { data, metadata, .. }) = Dashboard::get(name) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let hash: String = metadata.sha256_hash()[..16].iter().map(|b| format!("{b:02x}")).collect();
+    let tag = header::EntityTag::new_strong(hash);
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header(header::ETag(tag.clone()))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .content_type(metadata.mimetype());
+    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+    if known.is_some_and(|known| known == tag.to_string()) {
+        response.status(actix_web::http::StatusCode::NOT_MODIFIED);
+        return response.finish();
+    }
+    response.body(data.into_owned())
+}

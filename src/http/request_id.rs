@@ -1,0 +1,39 @@
+//! Every request has an id: the client's `X-Request-Id` where it is a sensible one, else a
+//! new one. It is in the log lines of the request and in its answer.
+
+use actix_web::{
+    Error,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{HeaderName, HeaderValue},
+    middleware::Next,
+};
+use tracing::Instrument;
+use uuid::Uuid;
+
+const NAME: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The middleware.
+pub async fn layer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let given = request.headers().get(NAME).filter(|value| {
+        let bytes = value.as_bytes();
+        bytes.len() <= 64 && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    });
+    let id = given.cloned().unwrap_or_else(|| {
+        let mut text = Uuid::encode_buffer();
+        let text = Uuid::new_v4().simple().encode_lower(&mut text);
+        HeaderValue::from_str(text).expect("hexadecimal")
+    });
+    let text = id.to_str().unwrap_or_default();
+    let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.path());
+    let mut response = next.call(request).instrument(span.clone()).await?;
+    if response.status().is_server_error() || response.status().is_client_error() {
+        let _entered = span.enter();
+        tracing::debug!(status = response.status().as_u16(), "refused");
+    }
+    response.headers_mut().insert(NAME, id);
+    Ok(response)
+}

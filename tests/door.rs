@@ -1,0 +1,191 @@
+//! The door under bad input: each a clear refusal or a closed connection, the server goes on,
+//! neighbours are unharmed.
+
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use support::server::Server;
+
+/// Sends raw bytes, reads until the server closes or has answered in full.
+fn raw(server: &Server, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.addr()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // The server may refuse before it has read everything, and close.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn post(server: &Server, headers: &str, body: &[u8]) -> (u16, Value) {
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let answer = raw(server, &[head.as_bytes(), body].concat());
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+fn post_json(server: &Server, body: &str) -> (u16, Value) {
+    post(server, "Content-Type: application/json\r\n", body.as_bytes())
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn page_views(server: &Server) -> u64 {
+    server.current()["pageViews"].as_u64().unwrap()
+}
+
+#[test]
+fn every_shape_of_body_is_taken() {
+    let server = Server::start();
+    let one = r#"{"type":"page_view"}"#;
+    assert_eq!(post_json(&server, one).0, 202);
+    let (status, answer) = post_json(&server, &format!("[{one},{one}]"));
+    assert_eq!((status, answer), (202, json!({"accepted":2,"duplicates":0,"rejected":[]})));
+    assert_eq!(post_json(&server, &format!(r#"{{"batch":[{one}],"sentAt":1}}"#)).1["accepted"], 1);
+    let ndjson = "Content-Type: application/x-ndjson\r\n";
+    assert_eq!(post(&server, ndjson, format!("{one}\n{one}\n").as_bytes()).1["accepted"], 2);
+    assert_eq!(post(&server, "Content-Type: text/plain;charset=UTF-8\r\n", one.as_bytes()).0, 202);
+    let packed = "Content-Encoding: gzip\r\n";
+    assert_eq!(post(&server, packed, &gzip(one.as_bytes())).0, 202);
+    let zstd = zstd::encode_all(one.as_bytes(), 1).unwrap();
+    assert_eq!(post(&server, "Content-Encoding: zstd\r\n", &zstd).0, 202);
+    let mut brotli = Vec::new();
+    brotli::CompressorWriter::new(&mut brotli, 4096, 5, 22).write_all(one.as_bytes()).unwrap();
+    assert_eq!(post(&server, "Content-Encoding: br\r\n", &brotli).0, 202);
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    zlib.write_all(one.as_bytes()).unwrap();
+    assert_eq!(post(&server, "Content-Encoding: deflate\r\n", &zlib.finish().unwrap()).0, 202);
+    server.until("all are counted", |server| page_views(server) == 11);
+}
+
+#[test]
+fn a_bad_event_never_fails_its_neighbours() {
+    let server = Server::start();
+    let body = r#"[{"type":"page_view"},{"type":7},17,{"type":"page_view","properties":{"a":"\u0000"}},
+        {"type":"purchase"},{"type":"page_view","userId":{}},{"type":"page_view"}]"#;
+    let (status, answer) = post_json(&server, body);
+    assert_eq!(status, 202);
+    assert_eq!((&answer["accepted"], &answer["duplicates"]), (&json!(2), &json!(0)));
+    let rejected: Vec<_> = answer["rejected"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| (r["index"].as_u64().unwrap(), r["code"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        rejected,
+        [
+            (1, "invalid_type"),
+            (2, "not_an_object"),
+            (3, "invalid_properties"),
+            (4, "invalid_amount"),
+            (5, "invalid_user_id"),
+        ]
+    );
+    server.until("the good ones are counted", |server| page_views(server) == 2);
+    server.until("the bad ones are dead letters", |server| server.count("dead_letters") == 5);
+    assert_eq!(server.count("events"), 2);
+}
+
+#[test]
+fn an_id_counts_once() {
+    let server = Server::start();
+    let body = r#"[{"type":"page_view","id":"a"},{"type":"page_view","id":"a"},{"type":"page_view"}]"#;
+    assert_eq!(post_json(&server, body).1, json!({"accepted":2,"duplicates":1,"rejected":[]}));
+    assert_eq!(post_json(&server, body).1, json!({"accepted":1,"duplicates":2,"rejected":[]}));
+    server.until("three are counted", |server| page_views(server) == 3);
+    server.until("three are stored", |server| server.count("events") == 3);
+}
+
+#[test]
+fn whole_requests_are_refused_with_a_code() {
+    let server = Server::start();
+    let refused = |(status, answer): (u16, Value)| {
+        (status, answer["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let says = |status: u16, code: &str| (status, code.to_owned());
+    let json = |body: &str| refused(post_json(&server, body));
+    assert_eq!(json(r#"[{"type":"page_view"}"#), says(400, "malformed"));
+    assert_eq!(json("  "), says(400, "empty_body"));
+    assert_eq!(json("true"), says(400, "not_events"));
+    assert_eq!(refused(post(&server, "", b"[\"\xff\"]")), says(400, "malformed"));
+    assert_eq!(json(r#"{"type":"häh"}"#), says(422, "all_rejected"));
+    let deep = format!(r#"{{"type":"a","properties":{}1{}}}"#, r#"{"a":"#.repeat(1000), "}".repeat(1000));
+    let (status, answer) = post_json(&server, &deep);
+    assert_eq!((status, &answer["rejected"][0]["code"]), (422, &json!("too_deep")));
+    assert_eq!(json(&"[".repeat(1000)), says(400, "malformed"));
+
+    let large = "x".repeat(2 << 20);
+    assert_eq!(refused(post(&server, "", large.as_bytes())), says(413, "too_large"));
+    let bomb = gzip(&vec![b' '; 64 << 20]);
+    assert!(bomb.len() < 1 << 20, "the bomb itself is within the limit");
+    let packed = "Content-Encoding: gzip\r\n";
+    assert_eq!(refused(post(&server, packed, &bomb)), says(413, "too_large"));
+    assert_eq!(refused(post(&server, packed, b"not gzip")), says(400, "malformed_encoding"));
+    let many = format!("[{}1]", "1,".repeat(5000));
+    assert_eq!(json(&many), says(413, "too_many_events"));
+    let event = format!(r#"{{"type":"a","properties":{{"a":"{}"}}}}"#, "x".repeat(65 << 10));
+    assert_eq!(post_json(&server, &event).1["rejected"][0]["code"], "event_too_large");
+
+    let media = "Content-Type: image/png\r\n";
+    assert_eq!(refused(post(&server, media, b"{}")), says(415, "unsupported_type"));
+    let packing = "Content-Encoding: lzma\r\n";
+    assert_eq!(refused(post(&server, packing, b"{}")), says(415, "unsupported_encoding"));
+
+    assert_eq!(post_json(&server, r#"{"type":"page_view"}"#).0, 202, "the server goes on");
+    server.until("it is counted", |server| page_views(server) == 1);
+}
+
+#[test]
+fn half_a_request_and_silence_is_closed() {
+    let server =
+        Server::with(&[("FLOODMARK_HTTP__HEADER_TIMEOUT_MS", "300"), ("FLOODMARK_HTTP__BODY_TIMEOUT_MS", "300")]);
+    let answer = raw(&server, b"POST /v1/events HTTP/1.1\r\nHost: x\r\n");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let answer = raw(
+        &server,
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 50\r\n\r\n{\"type\"",
+    );
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(post_json(&server, r#"{"type":"page_view"}"#).0, 202, "the server goes on");
+}
+
+#[test]
+fn keys_let_in_only_who_has_one() {
+    let server = Server::with(&[
+        ("FLOODMARK_AUTH__WRITE_KEYS", "w1,w2"),
+        ("FLOODMARK_AUTH__VIEWER_TOKENS", "v1"),
+    ]);
+    let event = br#"{"type":"page_view"}"#;
+    let (status, answer) = post(&server, "", event);
+    assert_eq!((status, &answer["error"]["code"]), (401, &json!("unauthorized")));
+    assert_eq!(post(&server, "Authorization: Bearer v1\r\n", event).0, 401);
+    assert_eq!(post(&server, "Authorization: Bearer w2\r\n", event).0, 202);
+    // Basic auth with the key as user name: base64 of "w1:".
+    assert_eq!(post(&server, "Authorization: Basic dzE6\r\n", event).0, 202);
+    let get = |path: &str, token: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}\r\n");
+        raw(&server, request.as_bytes())[9..12].to_owned()
+    };
+    for path in ["/api/analytics/current", "/api/analytics/timeseries", "/api/analytics/stream", "/metrics"] {
+        assert_eq!(get(path, ""), "401", "{path}");
+        assert_eq!(get(path, "Authorization: Bearer w1\r\n"), "401", "{path}");
+    }
+    assert_eq!(get("/api/analytics/current", "Authorization: Bearer v1\r\n"), "200");
+    assert_eq!(get("/api/analytics/current?token=v1", ""), "200");
+    assert_eq!(get("/healthz", ""), "200");
+}
