@@ -31,7 +31,7 @@ pub fn wave(seed: u64, at: Millis) -> f64 {
     let seconds = at as f64 / SECOND as f64;
     let phase = unit(seed, 0, 0) * TAU;
     let swell = 0.30 * (seconds * TAU / SWELL_S + phase).sin();
-    let ripple = 0.15 * (seconds * TAU / RIPPLE_S + phase).sin();
+    let ripple = 0.22 * (seconds * TAU / RIPPLE_S + phase).sin();
     let slot = at.div_euclid(BURST_SLOT);
     // A burst's tail reaches into the next slot.
     let bursts = burst(seed, slot - 1, at) + burst(seed, slot, at);
@@ -96,7 +96,7 @@ mod tests {
             let highest = samples.iter().copied().fold(0.0, f64::max);
             let lowest = samples.iter().copied().fold(9.0, f64::min);
             assert!(highest > 3.0 && highest < WAVE_MAX, "highest {highest}");
-            assert!(lowest < 0.6 && lowest > 0.2, "lowest {lowest}");
+            assert!(lowest < 0.6 && lowest > 0.1, "lowest {lowest}");
         }
     }
 
