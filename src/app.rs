@@ -32,7 +32,7 @@ use crate::{
         dispatch::Dispatch,
     },
     live::{self, writer::LiveWriter},
-    spool::{self, Sink, Spool, SpoolOptions},
+    spool::{DataDir, IdWindow, Sink, Spool, SpoolOptions},
     store::{self, writer::StoreWriter},
     telemetry::{health::Health, prometheus},
 };
@@ -50,7 +50,7 @@ pub struct Running {
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
     shutdown_timeout: Duration,
     /// Keeps the data dir's lock.
-    _node: spool::Node,
+    _data_dir: DataDir,
 }
 
 /// Why it could not start: what failed, on what.
@@ -77,16 +77,20 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let now = now_ms();
 
     // The log in the middle.
-    let node = spool::Node::open(&config.data_dir).map_err(failed("data dir"))?;
+    let data_dir = DataDir::open(&config.data_dir).map_err(failed("data dir"))?;
+    let node = data_dir.node();
     let options = SpoolOptions {
-        dir: config.data_dir.join("spool"),
-        node: node.id(),
+        dir: data_dir.spool_dir(),
+        node,
         segment_bytes: config.spool.segment_bytes,
         max_bytes: config.spool.max_bytes,
     };
-    let opened = Spool::open(options, config.dedupe.window_s as i64 * 1000, now)
-        .map_err(failed("spool"))?;
-    for finding in &opened.recovery.report {
+    let ids = IdWindow {
+        window_ms: config.dedupe.window_s as i64 * 1000,
+        max_ids: config.dedupe.max_ids,
+    };
+    let opened = Spool::open(options, ids, now).map_err(failed("spool"))?;
+    for finding in data_dir.report().iter().chain(&opened.recovery.report) {
         tracing::warn!(finding, "spool recovery");
     }
     let spool = opened.spool;
@@ -116,7 +120,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let parts = {
         let (spool, health, retry) = (spool.clone(), health.clone(), config.retry.clone());
         let recovery = opened.recovery;
-        let node = node.id();
         move |ingest: &Addr<IngestActor>| {
             let stores = (0..LANES).map(|_| {
                 let writer = StoreWriter {
@@ -172,7 +175,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         server: handle,
         serving: tokio::task::spawn_local(server),
         shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
-        _node: node,
+        _data_dir: data_dir,
     })
 }
 

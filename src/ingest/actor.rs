@@ -373,9 +373,8 @@ impl Handler<Settled> for IngestActor {
     fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
         let sink = &mut self.sinks[settled.sink as usize];
         sink.settled(settled.seq, &self.spool, &self.recent);
-        if let Some(oldest) = self.spool.oldest_unsettled() {
-            self.recent.forget_before(oldest);
-        }
+        let both = Sink::ALL.map(|sink| self.spool.settled(sink)).into_iter().min();
+        self.recent.forget_before(both.unwrap_or(0) + 1);
         self.answer_drains();
     }
 }

@@ -9,6 +9,7 @@
 pub mod in_process;
 pub mod sessions;
 pub mod state;
+pub mod writer;
 
 use std::sync::Arc;
 

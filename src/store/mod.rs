@@ -4,6 +4,7 @@
 mod ledger;
 pub mod poison;
 pub mod sqlite;
+pub mod writer;
 
 use std::sync::Arc;
 

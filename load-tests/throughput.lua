@@ -1,0 +1,41 @@
+-- wrk script: requests of BATCH events each (default 100), prepared once. Mix and sizes as a
+-- shop's: mostly page views, some purchases, errors and signups; 5,000 sessions.
+local size = tonumber(os.getenv("BATCH") or "100")
+local bodies = {}
+
+local function event(n)
+  local session = string.format('"sessionId":"s%06d"', math.random(5000))
+  local draw = math.random()
+  if draw < 0.03 then
+    return string.format(
+      '{"type":"purchase",%s,"properties":{"amount":%d.%02d,"currency":"USD","gateway":"adyen","items":%d}}',
+      session, math.random(200), math.random(99), math.random(5))
+  elseif draw < 0.05 then
+    return string.format('{"type":"error",%s,"properties":{"code":"E%d","path":"/checkout/pay"}}', session, math.random(20))
+  elseif draw < 0.06 then
+    return string.format('{"type":"signup",%s,"properties":{"plan":"free"}}', session)
+  end
+  return string.format(
+    '{"type":"page_view",%s,"properties":{"path":"/products/%d","referrer":"https://example.com/","device":"mobile"}}',
+    session, math.random(900))
+end
+
+function init()
+  math.randomseed(42)
+  for i = 1, 50 do
+    local events = {}
+    for n = 1, size do events[n] = event(n) end
+    bodies[i] = wrk.format("POST", "/v1/events", { ["Content-Type"] = "application/json" },
+      "[" .. table.concat(events, ",") .. "]")
+  end
+end
+
+local at = 0
+function request()
+  at = at % #bodies + 1
+  return bodies[at]
+end
+
+function response(status)
+  if status ~= 202 then print("status " .. status) end
+end
