@@ -1,14 +1,36 @@
 //! Stores: where every event is kept for good, with the ledger beside it. PostgreSQL
 //! ([`postgres`]) or SQLite ([`sqlite`]), behind one interface.
 
+mod ledger;
+pub mod poison;
+pub mod sqlite;
+
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use hashbrown::HashMap;
 
-use crate::domain::{
-    batch::{Batch, BatchId, LANES, NodeId},
-    delta::Delta,
-    time::Millis,
+use crate::{
+    config::Config,
+    domain::{
+        batch::{Batch, BatchId, LANES, NodeId},
+        delta::Delta,
+        time::Millis,
+    },
 };
+
+/// Opens the store that the configuration names: Postgres where `postgres.url` is set,
+/// else SQLite under `data_dir`.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let dir = config.data_dir.clone();
+    match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open(&dir)).await {
+        Ok(store) => Ok(Arc::new(store?)),
+        Err(e) => Err(StoreError {
+            kind: StoreErrorKind::Other,
+            message: format!("SQLite: the blocking task ended early: {e}"),
+        }),
+    }
+}
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +102,18 @@ pub struct LaneSum {
     pub last: HashMap<NodeId, u64>,
 }
 
+/// What a store holds, counted: for `floodmark check` and for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreTotals {
+    /// Rows in `events`.
+    pub events: u64,
+    /// Rows in `dead_letters`.
+    pub dead_letters: u64,
+    /// Events of all batches in the ledger, as sealed: `events`, and the rows that the
+    /// store refused.
+    pub ledger_events: u64,
+}
+
 /// A place that keeps events for good.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -100,6 +134,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The delta of one batch, with its visitors; `None` where the ledger has no such row.
     async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError>;
+
+    /// Counts what it holds. Reads every row: not for a hot path.
+    async fn totals(&self) -> Result<StoreTotals, StoreError>;
 
     /// Whether it answers and would take a write.
     async fn check(&self) -> Result<(), StoreError>;

@@ -1,0 +1,95 @@
+//! A database of a test's own, and a look into it past the store.
+
+use std::sync::Arc;
+
+use floodmark::{
+    config::Config,
+    domain::{aggregate::add_row, batch::NodeId, delta::Delta, delta::DeltaSum, row::Row},
+    store::{self, Store},
+};
+
+use crate::support::batches::Event;
+
+pub enum Backend {
+    Sqlite(tempfile::TempDir),
+}
+
+impl Backend {
+    pub fn sqlite() -> Backend {
+        Backend::Sqlite(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    pub fn config(&self) -> Config {
+        let mut config = Config::default();
+        match self {
+            Backend::Sqlite(dir) => config.data_dir = dir.path().to_owned(),
+        }
+        config
+    }
+
+    /// Opens the store, as a fresh start of the server does.
+    pub async fn open(&self) -> Arc<dyn Store> {
+        store::open(&self.config()).await.expect("the store opens")
+    }
+
+    /// All rows of `events`, by time and id.
+    pub async fn events(&self) -> Vec<Event> {
+        match self {
+            Backend::Sqlite(dir) => {
+                let db = rusqlite::Connection::open(dir.path().join("floodmark.db")).unwrap();
+                let sql = "SELECT time, id, type, user_id, session_id, properties, received_at
+                           FROM events ORDER BY time, id";
+                let mut select = db.prepare(sql).unwrap();
+                let rows = select.query_map([], |row| {
+                    assert_eq!(row.get::<_, i64>(6)?, row.get::<_, i64>(0)? + 20);
+                    Ok(Event {
+                        time: row.get(0)?,
+                        id: row.get(1)?,
+                        kind: row.get(2)?,
+                        user: row.get(3)?,
+                        session: row.get(4)?,
+                        properties: row.get(5)?,
+                    })
+                });
+                rows.unwrap().collect::<Result<_, _>>().unwrap()
+            }
+        }
+    }
+
+    /// All dead letters, as (seq, code, raw), by seq and raw.
+    pub async fn dead_letters(&self) -> Vec<(u64, String, String)> {
+        match self {
+            Backend::Sqlite(dir) => {
+                let db = rusqlite::Connection::open(dir.path().join("floodmark.db")).unwrap();
+                let sql = "SELECT seq, code, raw FROM dead_letters ORDER BY seq, raw";
+                let mut select = db.prepare(sql).unwrap();
+                let rows = select.query_map([], |row| {
+                    Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?))
+                });
+                rows.unwrap().collect::<Result<_, _>>().unwrap()
+            }
+        }
+    }
+}
+
+/// What rows read back add to the counters.
+pub fn delta_of(events: &[Event]) -> Delta {
+    let mut sum = DeltaSum::default();
+    for event in events {
+        let row: Row<'_> = event.row();
+        add_row(&mut sum, &row);
+    }
+    sum.finish()
+}
+
+/// The ledger summed over all lanes, from the beginning of time.
+pub async fn ledger_total(store: &dyn Store) -> Delta {
+    let ledger = store.ledger_sum(0, 0).await.expect("the ledger is read");
+    let mut sum = DeltaSum::default();
+    ledger.lanes.iter().for_each(|lane| sum.merge(&lane.delta));
+    sum.finish()
+}
+
+pub fn node(n: u128) -> NodeId {
+    NodeId::from_u128(n)
+}

@@ -1,0 +1,261 @@
+//! What every store keeps to.
+
+use floodmark::{
+    domain::{batch::Batch, time::SECOND},
+    store::{StoreTotals, Written},
+};
+
+use crate::{
+    backend::{Backend, delta_of, ledger_total, node},
+    support::batches::{START, batch, dead_letter, event},
+};
+
+macro_rules! contract {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Backend::sqlite()).await;
+                }
+            )+
+        }
+    };
+}
+
+contract!(
+    every_event_is_stored_once,
+    a_replay_changes_nothing,
+    a_replay_on_many_lanes_at_once_changes_nothing,
+    the_ledger_is_the_sum_of_the_rows,
+    the_ledger_is_summed_since_a_moment,
+    dead_letters_are_kept_with_their_batch,
+    a_restart_keeps_everything,
+    a_void_batch_moves_its_lane_on,
+    a_reader_does_not_wait_for_writers,
+);
+
+fn stored(events: u64) -> Written {
+    Written::Stored {
+        events,
+        poisoned: 0,
+    }
+}
+
+async fn every_event_is_stored_once(backend: Backend) {
+    let store = backend.open().await;
+    for seq in 1..=6 {
+        let written = store.write(&batch(node(1), seq, 100)).await.unwrap();
+        assert_eq!(written, stored(100));
+    }
+    let events = backend.events().await;
+    assert_eq!(events.len(), 600);
+    for (n, found) in events.iter().enumerate() {
+        let sent = event(n as u64);
+        assert_eq!(
+            (
+                &found.id,
+                found.time,
+                &found.kind,
+                &found.user,
+                &found.session
+            ),
+            (&sent.id, sent.time, &sent.kind, &sent.user, &sent.session)
+        );
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(json(&found.properties), json(&sent.properties));
+    }
+    store.check().await.unwrap();
+}
+
+async fn a_replay_changes_nothing(backend: Backend) {
+    let store = backend.open().await;
+    let mut first = batch(node(1), 1, 50);
+    first.dead_letters.push(dead_letter(1));
+    for seq in [1, 5] {
+        let mut batch = batch(node(1), seq, 50);
+        batch.dead_letters = first.dead_letters.clone();
+        assert_eq!(store.write(&batch).await.unwrap(), stored(50));
+    }
+    // The last of its lane, and one before it; another lane and another node don't mind.
+    for seq in [5, 1] {
+        let again = store.write(&batch(node(1), seq, 50)).await.unwrap();
+        assert_eq!(again, Written::AlreadyStored);
+    }
+    assert_eq!(
+        store.write(&batch(node(1), 2, 50)).await.unwrap(),
+        stored(50)
+    );
+    assert_eq!(
+        store.write(&batch(node(2), 1, 50)).await.unwrap(),
+        stored(50)
+    );
+    let totals = store.totals().await.unwrap();
+    let expected = StoreTotals {
+        events: 200,
+        dead_letters: 2,
+        ledger_events: 200,
+    };
+    assert_eq!(totals, expected);
+}
+
+async fn a_replay_on_many_lanes_at_once_changes_nothing(backend: Backend) {
+    let store = backend.open().await;
+    // Every batch is written by three writers at once, as after a lost answer.
+    let mut written = 0;
+    for round in 0..4u64 {
+        let writes = (1..=4).flat_map(|lane| [round * 4 + lane; 3]).map(|seq| {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(&batch(node(1), seq, 30)).await.unwrap() })
+        });
+        for write in futures_util::future::join_all(writes).await {
+            written += u64::from(write.unwrap() == stored(30));
+        }
+    }
+    assert_eq!(written, 16);
+    assert_eq!(store.totals().await.unwrap().events, 16 * 30);
+    let events = backend.events().await;
+    assert_eq!(ledger_total(&*store).await, delta_of(&events));
+}
+
+async fn the_ledger_is_the_sum_of_the_rows(backend: Backend) {
+    let store = backend.open().await;
+    for seq in 1..=9 {
+        for n in 1..=2 {
+            store.write(&batch(node(n), seq, 40 + seq)).await.unwrap();
+        }
+    }
+    let events = backend.events().await;
+    assert_eq!(ledger_total(&*store).await, delta_of(&events));
+
+    let ledger = store.ledger_sum(0, 0).await.unwrap();
+    for (lane, last) in [(0, 8), (1, 9), (2, 6), (3, 7)] {
+        for n in 1..=2 {
+            assert_eq!(
+                ledger.lanes[lane].last.get(&node(n)),
+                Some(&last),
+                "lane {lane}"
+            );
+        }
+        assert_eq!(ledger.lanes[lane].last.len(), 2);
+    }
+    let one = batch(node(2), 7, 47);
+    assert_eq!(store.ledger_delta(one.id).await.unwrap(), Some(one.delta));
+    let mut none = one.id;
+    none.seq = 10;
+    assert_eq!(store.ledger_delta(none).await.unwrap(), None);
+}
+
+async fn the_ledger_is_summed_since_a_moment(backend: Backend) {
+    let store = backend.open().await;
+    // 100 events span 9.7 s: batches 1 to 8 begin at 0 s, 9.7 s, 19.4 s, …
+    let batches: Vec<Batch> = (1..=8).map(|seq| batch(node(1), seq, 100)).collect();
+    for batch in &batches {
+        store.write(batch).await.unwrap();
+    }
+    let last_second = |batch: &Batch| batch.delta.span().unwrap().1;
+    let since = last_second(&batches[2]);
+    let visitors_since = batches[6].sealed_at;
+    let ledger = store.ledger_sum(since, visitors_since).await.unwrap();
+    let events: u64 = ledger.lanes.iter().map(|lane| lane.delta.events).sum();
+    assert_eq!(events, 600, "batches 3 to 8");
+    // Lane 3 has batches 3 and 7, and the visitors of 7 only; lane 1 has no visitors.
+    assert_eq!(
+        ledger.lanes[3].delta.visitors(),
+        batches[6].delta.visitors()
+    );
+    assert!(ledger.lanes[1].delta.visitors().is_empty());
+
+    // A millisecond later batch 3 is out; the last of every lane stays.
+    let ledger = store.ledger_sum(since + SECOND, START * 2).await.unwrap();
+    let events: u64 = ledger.lanes.iter().map(|lane| lane.delta.events).sum();
+    assert_eq!(events, 500);
+    assert_eq!(ledger.lanes[3].last[&node(1)], 7);
+
+    // Visitors of batches whose cells are not asked for come without cells.
+    let ledger = store.ledger_sum(START * 2, 0).await.unwrap();
+    assert_eq!(ledger.lanes[0].delta.cells().count(), 0);
+    assert_eq!(ledger.lanes[0].delta.events, 0);
+    assert!(!ledger.lanes[0].delta.visitors().is_empty());
+}
+
+async fn dead_letters_are_kept_with_their_batch(backend: Backend) {
+    let store = backend.open().await;
+    let mut first = batch(node(1), 1, 10);
+    first.dead_letters = (0..3).map(dead_letter).collect();
+    // A batch of refused events only.
+    let mut second = Batch::void(first.id);
+    second.id.seq = 2;
+    second.dead_letters = vec![dead_letter(9)];
+    assert_eq!(store.write(&first).await.unwrap(), stored(10));
+    assert_eq!(store.write(&second).await.unwrap(), stored(0));
+    let letters = backend.dead_letters().await;
+    let found: Vec<_> = letters
+        .iter()
+        .map(|letter| (letter.0, &*letter.1))
+        .collect();
+    assert_eq!(
+        found,
+        [1, 1, 1, 2].map(|seq| (seq, "invalid_type")).to_vec()
+    );
+    assert!(
+        letters[3].2.starts_with("{\"n\":9, \"nul\":\""),
+        "{letters:?}"
+    );
+    assert!(letters[3].2.ends_with("ü"), "{letters:?}");
+}
+
+async fn a_restart_keeps_everything(backend: Backend) {
+    let store = backend.open().await;
+    store.write(&batch(node(1), 1, 20)).await.unwrap();
+    store.write(&batch(node(1), 2, 20)).await.unwrap();
+    let before = ledger_total(&*store).await;
+    drop(store);
+    let store = backend.open().await;
+    assert_eq!(ledger_total(&*store).await, before);
+    let again = store.write(&batch(node(1), 2, 20)).await.unwrap();
+    assert_eq!(again, Written::AlreadyStored);
+    assert_eq!(
+        store.write(&batch(node(1), 3, 20)).await.unwrap(),
+        stored(20)
+    );
+    assert_eq!(store.totals().await.unwrap().events, 60);
+}
+
+async fn a_void_batch_moves_its_lane_on(backend: Backend) {
+    let store = backend.open().await;
+    let mut void = Batch::void(batch(node(1), 1, 1).id);
+    assert_eq!(store.write(&void).await.unwrap(), stored(0));
+    assert_eq!(store.write(&void).await.unwrap(), Written::AlreadyStored);
+    void.id.seq = 5;
+    assert_eq!(store.write(&void).await.unwrap(), stored(0));
+    let ledger = store.ledger_sum(0, 0).await.unwrap();
+    assert_eq!(ledger.lanes[1].last[&node(1)], 5);
+    assert!(ledger.lanes[1].delta.is_empty());
+}
+
+async fn a_reader_does_not_wait_for_writers(backend: Backend) {
+    let store = backend.open().await;
+    store.write(&batch(node(1), 1, 20)).await.unwrap();
+    let writer = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for seq in 2..=60 {
+                store.write(&batch(node(1), seq, 50)).await.unwrap();
+            }
+        })
+    };
+    // Every read is of one moment: heads and sums tell the same story.
+    while !writer.is_finished() {
+        let ledger = store.ledger_sum(0, 0).await.unwrap();
+        for (lane, sum) in ledger.lanes.iter().enumerate() {
+            let last = sum.last.get(&node(1)).copied().unwrap_or(0);
+            let batches = (1..=last).filter(|seq| seq % 4 == lane as u64).count() as u64;
+            let first = if lane == 1 { 20 } else { 50 };
+            let events = batches.saturating_sub(1) * 50 + if batches > 0 { first } else { 0 };
+            assert_eq!(sum.delta.events, events);
+        }
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+}
