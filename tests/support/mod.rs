@@ -2,3 +2,4 @@
 #![allow(dead_code)] // each binary uses its part
 
 pub mod batches;
+pub mod redis;
