@@ -171,6 +171,26 @@ impl Node {
         futures_util::future::join_all(lanes).await;
     }
 
+    /// Keeps sealing and sending until `done`.
+    pub async fn load(&self, done: &AtomicBool) {
+        while !done.load(Ordering::SeqCst) {
+            self.seal(8);
+            self.drain().await;
+        }
+    }
+
+    /// Waits until `lane` has counted `more` batches more than by now.
+    pub async fn counts_more(&self, lane: usize, more: u64) {
+        let mut start = None;
+        eventually("the load goes on", async || {
+            let Ok(heads) = self.live.heads(self.id).await else {
+                return false;
+            };
+            heads[lane] >= *start.get_or_insert(heads[lane]) + more * LANES
+        })
+        .await;
+    }
+
     async fn drain_lane(&self, lane: u64) {
         let end = self.spool.lock().len() as u64;
         let give_up = Instant::now() + LIMIT;
@@ -315,6 +335,22 @@ fn shown(state: &LiveState) -> Shown {
         add(2, index as Millis, totals);
     }
     all
+}
+
+/// Both nodes send without a pause while `happens` happens, and are exact afterwards.
+pub async fn under_load(a: &Node, b: &Node, happens: impl Future<Output = ()>) {
+    let done = AtomicBool::new(false);
+    let happens = async {
+        a.counts_more(1, 5).await;
+        happens.await;
+        a.counts_more(1, 5).await;
+        done.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(a.load(&done), b.load(&done), happens);
+    // Nothing is sent any more; what got lost after it was sent shows only now.
+    tokio::join!(a.drain(), b.drain());
+    a.shows(&[a, b]).await;
+    b.shows(&[a, b]).await;
 }
 
 /// Waits for a condition, never for a time.

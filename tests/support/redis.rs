@@ -122,8 +122,19 @@ impl RedisServer {
             .unwrap_or_else(|e| panic!("{command:?}: {e}"))
     }
 
+    /// Runs one command with a password.
+    pub fn run_as<T: FromRedisValue>(&self, password: &str, command: &[&str]) -> T {
+        let url = format!("redis://:{password}@127.0.0.1:{}", self.port);
+        self.send(&url, command)
+            .unwrap_or_else(|e| panic!("{command:?}: {e}"))
+    }
+
     pub fn try_run<T: FromRedisValue>(&self, command: &[&str]) -> RedisResult<T> {
-        let client = redis::Client::open(self.url())?;
+        self.send(&self.url(), command)
+    }
+
+    fn send<T: FromRedisValue>(&self, url: &str, command: &[&str]) -> RedisResult<T> {
+        let client = redis::Client::open(url)?;
         let mut line = client.get_connection_with_timeout(Duration::from_secs(2))?;
         let mut cmd = redis::cmd(command[0]);
         cmd.arg(&command[1..]);
