@@ -10,7 +10,9 @@ use std::{
 fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let dashboard = root.join("dashboard");
-    for input in ["src", "public", "package.json", "package-lock.json", "build.mjs", "tsconfig.json"] {
+    for input in
+        ["src", "public", "package.json", "package-lock.json", "build.mjs", "tsconfig.json"]
+    {
         println!("cargo:rerun-if-changed=dashboard/{input}");
     }
     println!("cargo:rerun-if-changed=migrations");

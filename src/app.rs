@@ -3,7 +3,6 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::Arc,
     time::Duration,
 };
 
@@ -57,6 +56,13 @@ pub struct Running {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(String);
+
+impl StartError {
+    /// In words.
+    pub fn new(message: String) -> StartError {
+        StartError(message)
+    }
+}
 
 fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_ {
     move |e| StartError(format!("{what}: {e}"))

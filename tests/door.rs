@@ -104,7 +104,8 @@ fn a_bad_event_never_fails_its_neighbours() {
 #[test]
 fn an_id_counts_once() {
     let server = Server::start();
-    let body = r#"[{"type":"page_view","id":"a"},{"type":"page_view","id":"a"},{"type":"page_view"}]"#;
+    let body =
+        r#"[{"type":"page_view","id":"a"},{"type":"page_view","id":"a"},{"type":"page_view"}]"#;
     assert_eq!(post_json(&server, body).1, json!({"accepted":2,"duplicates":1,"rejected":[]}));
     assert_eq!(post_json(&server, body).1, json!({"accepted":1,"duplicates":2,"rejected":[]}));
     server.until("three are counted", |server| page_views(server) == 3);
@@ -124,7 +125,8 @@ fn whole_requests_are_refused_with_a_code() {
     assert_eq!(json("true"), says(400, "not_events"));
     assert_eq!(refused(post(&server, "", b"[\"\xff\"]")), says(400, "malformed"));
     assert_eq!(json(r#"{"type":"häh"}"#), says(422, "all_rejected"));
-    let deep = format!(r#"{{"type":"a","properties":{}1{}}}"#, r#"{"a":"#.repeat(1000), "}".repeat(1000));
+    let deep =
+        format!(r#"{{"type":"a","properties":{}1{}}}"#, r#"{"a":"#.repeat(1000), "}".repeat(1000));
     let (status, answer) = post_json(&server, &deep);
     assert_eq!((status, &answer["rejected"][0]["code"]), (422, &json!("too_deep")));
     assert_eq!(json(&"[".repeat(1000)), says(400, "malformed"));
@@ -152,8 +154,10 @@ fn whole_requests_are_refused_with_a_code() {
 
 #[test]
 fn half_a_request_and_silence_is_closed() {
-    let server =
-        Server::with(&[("FLOODMARK_HTTP__HEADER_TIMEOUT_MS", "300"), ("FLOODMARK_HTTP__BODY_TIMEOUT_MS", "300")]);
+    let server = Server::with(&[
+        ("FLOODMARK_HTTP__HEADER_TIMEOUT_MS", "300"),
+        ("FLOODMARK_HTTP__BODY_TIMEOUT_MS", "300"),
+    ]);
     let answer = raw(&server, b"POST /v1/events HTTP/1.1\r\nHost: x\r\n");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     let answer = raw(
@@ -181,7 +185,9 @@ fn keys_let_in_only_who_has_one() {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}\r\n");
         raw(&server, request.as_bytes())[9..12].to_owned()
     };
-    for path in ["/api/analytics/current", "/api/analytics/timeseries", "/api/analytics/stream", "/metrics"] {
+    for path in
+        ["/api/analytics/current", "/api/analytics/timeseries", "/api/analytics/stream", "/metrics"]
+    {
         assert_eq!(get(path, ""), "401", "{path}");
         assert_eq!(get(path, "Authorization: Bearer w1\r\n"), "401", "{path}");
     }

@@ -102,7 +102,7 @@ fn run(
 }
 
 fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &Recipient<Committed>) {
-    let result = writer.commit(&work.group).map_err(|e| match e {
+    let result = writer.commit(&mut work.group).map_err(|e| match e {
         CommitError::Full(reason) => {
             tracing::warn!(%reason, "the spool's disk is full: requests get 503");
             Refused::Full

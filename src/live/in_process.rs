@@ -113,6 +113,14 @@ impl LiveStore for InProcess {
         Ok(self.sessions.lock().active(since))
     }
 
+    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
+        let mut heads = [0; LANES as usize];
+        for (head, lane) in heads.iter_mut().zip(&self.lanes) {
+            *head = lane.lock().await.get(&node).copied().unwrap_or(0);
+        }
+        Ok(heads)
+    }
+
     async fn check(&self) -> Result<(), LiveError> {
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! there is one definition of each number and no read ever waits for Redis.
 
 pub mod in_process;
+pub mod redis;
 pub mod sessions;
 pub mod state;
 pub mod writer;
@@ -15,10 +16,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::{
-    batch::{BatchId, LANES},
-    delta::{Delta, Visitor},
-    time::{BusinessZone, Millis},
+use crate::{
+    config::Config,
+    domain::{
+        batch::{BatchId, LANES, NodeId},
+        delta::{Delta, Visitor},
+        time::{BusinessZone, Millis, SECOND},
+    },
+    store::{Store, StoreError},
 };
 
 /// What became of a batch's delta.
@@ -124,8 +129,57 @@ pub trait LiveStore: Send + Sync + 'static {
     /// ones.
     async fn active(&self, since: Millis) -> Result<u64, LiveError>;
 
+    /// The last batch of `node` that each lane has counted, 0 for none. A writer that has
+    /// nothing to send asks now and then: a live side that lost its last batches says so
+    /// only when it is asked, and the writer then replays what follows.
+    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError>;
+
     /// Whether it answers and would take a write.
     async fn check(&self) -> Result<(), LiveError>;
+}
+
+/// Why the live side can't be opened. An unreachable Redis is no such reason.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A key of `[redis]` makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// The ledger that the in-process counters start from can't be read.
+    #[error("read the ledger for the live counters: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Opens the live side that `redis.urls` asks for: none, in-process; one, Redis (or the
+/// Redis Cluster it is part of); several, a Redis Cluster. In-process sums the ledger as
+/// of `now` (Unix ms) first; Redis is connected to in the background.
+pub async fn open(
+    config: &Config,
+    store: Arc<dyn Store>,
+    zone: BusinessZone,
+    feed: FeedSender,
+    now: Millis,
+) -> Result<Arc<dyn LiveStore>, OpenError> {
+    if config.redis.urls.is_empty() {
+        let window = config.live.active_window_s as Millis * SECOND;
+        let live = in_process::InProcess::start(store, zone, window, feed, now).await?;
+        return Ok(Arc::new(live));
+    }
+    let live = redis::Redis::start(config, store, zone, feed).map_err(OpenError::Config)?;
+    Ok(Arc::new(live))
+}
+
+/// Puts all live counters in Redis back to what the ledger says, in place of whatever is
+/// there; `floodmark rebuild`. What the ledger lacks is replayed by the nodes that have
+/// it. Without Redis there is nothing to do.
+pub async fn rebuild(
+    config: &Config,
+    store: Arc<dyn Store>,
+    zone: BusinessZone,
+) -> Result<(), LiveError> {
+    if config.redis.urls.is_empty() {
+        return Ok(());
+    }
+    redis::rebuild(config, store, zone).await
 }
 
 /// What the guard of a (node, lane) that stands at `last` (0: nothing yet) says to batch

@@ -142,6 +142,21 @@ impl LiveState {
         self.days.entry(date).or_default().add(series, value);
     }
 
+    /// Every second that has something, oldest first.
+    pub fn seconds(&self) -> impl Iterator<Item = (Millis, &Totals)> {
+        self.seconds.iter().map(|(start, totals)| (*start, totals))
+    }
+
+    /// Every minute that has something, oldest first.
+    pub fn minutes(&self) -> impl Iterator<Item = (Millis, &Totals)> {
+        self.minutes.iter().map(|(start, totals)| (*start, totals))
+    }
+
+    /// Every business day that has something, oldest first.
+    pub fn days(&self) -> impl Iterator<Item = (Date, &Totals)> {
+        self.days.iter().map(|(date, totals)| (*date, totals))
+    }
+
     /// Forgets what is older than it is kept.
     pub fn prune(&mut self, now: Millis) {
         self.seconds = self.seconds.split_off(&(now - SECONDS_KEPT));

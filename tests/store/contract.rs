@@ -36,10 +36,7 @@ contract!(
 );
 
 fn stored(events: u64) -> Written {
-    Written::Stored {
-        events,
-        poisoned: 0,
-    }
+    Written::Stored { events, poisoned: 0 }
 }
 
 async fn every_event_is_stored_once(backend: Backend) {
@@ -53,13 +50,7 @@ async fn every_event_is_stored_once(backend: Backend) {
     for (n, found) in events.iter().enumerate() {
         let sent = event(n as u64);
         assert_eq!(
-            (
-                &found.id,
-                found.time,
-                &found.kind,
-                &found.user,
-                &found.session
-            ),
+            (&found.id, found.time, &found.kind, &found.user, &found.session),
             (&sent.id, sent.time, &sent.kind, &sent.user, &sent.session)
         );
         let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
@@ -82,20 +73,10 @@ async fn a_replay_changes_nothing(backend: Backend) {
         let again = store.write(&batch(node(1), seq, 50)).await.unwrap();
         assert_eq!(again, Written::AlreadyStored);
     }
-    assert_eq!(
-        store.write(&batch(node(1), 2, 50)).await.unwrap(),
-        stored(50)
-    );
-    assert_eq!(
-        store.write(&batch(node(2), 1, 50)).await.unwrap(),
-        stored(50)
-    );
+    assert_eq!(store.write(&batch(node(1), 2, 50)).await.unwrap(), stored(50));
+    assert_eq!(store.write(&batch(node(2), 1, 50)).await.unwrap(), stored(50));
     let totals = store.totals().await.unwrap();
-    let expected = StoreTotals {
-        events: 200,
-        dead_letters: 2,
-        ledger_events: 200,
-    };
+    let expected = StoreTotals { events: 200, dead_letters: 2, ledger_events: 200 };
     assert_eq!(totals, expected);
 }
 
@@ -131,11 +112,7 @@ async fn the_ledger_is_the_sum_of_the_rows(backend: Backend) {
     let ledger = store.ledger_sum(0, 0).await.unwrap();
     for (lane, last) in [(0, 8), (1, 9), (2, 6), (3, 7)] {
         for n in 1..=2 {
-            assert_eq!(
-                ledger.lanes[lane].last.get(&node(n)),
-                Some(&last),
-                "lane {lane}"
-            );
+            assert_eq!(ledger.lanes[lane].last.get(&node(n)), Some(&last), "lane {lane}");
         }
         assert_eq!(ledger.lanes[lane].last.len(), 2);
     }
@@ -160,10 +137,7 @@ async fn the_ledger_is_summed_since_a_moment(backend: Backend) {
     let events: u64 = ledger.lanes.iter().map(|lane| lane.delta.events).sum();
     assert_eq!(events, 600, "batches 3 to 8");
     // Lane 3 has batches 3 and 7, and the visitors of 7 only; lane 1 has no visitors.
-    assert_eq!(
-        ledger.lanes[3].delta.visitors(),
-        batches[6].delta.visitors()
-    );
+    assert_eq!(ledger.lanes[3].delta.visitors(), batches[6].delta.visitors());
     assert!(ledger.lanes[1].delta.visitors().is_empty());
 
     // A millisecond later batch 3 is out; the last of every lane stays.
@@ -190,18 +164,9 @@ async fn dead_letters_are_kept_with_their_batch(backend: Backend) {
     assert_eq!(store.write(&first).await.unwrap(), stored(10));
     assert_eq!(store.write(&second).await.unwrap(), stored(0));
     let letters = backend.dead_letters().await;
-    let found: Vec<_> = letters
-        .iter()
-        .map(|letter| (letter.0, &*letter.1))
-        .collect();
-    assert_eq!(
-        found,
-        [1, 1, 1, 2].map(|seq| (seq, "invalid_type")).to_vec()
-    );
-    assert!(
-        letters[3].2.starts_with("{\"n\":9, \"nul\":\""),
-        "{letters:?}"
-    );
+    let found: Vec<_> = letters.iter().map(|letter| (letter.0, &*letter.1)).collect();
+    assert_eq!(found, [1, 1, 1, 2].map(|seq| (seq, "invalid_type")).to_vec());
+    assert!(letters[3].2.starts_with("{\"n\":9, \"nul\":\""), "{letters:?}");
     assert!(letters[3].2.ends_with("ü"), "{letters:?}");
 }
 
@@ -215,10 +180,7 @@ async fn a_restart_keeps_everything(backend: Backend) {
     assert_eq!(ledger_total(&*store).await, before);
     let again = store.write(&batch(node(1), 2, 20)).await.unwrap();
     assert_eq!(again, Written::AlreadyStored);
-    assert_eq!(
-        store.write(&batch(node(1), 3, 20)).await.unwrap(),
-        stored(20)
-    );
+    assert_eq!(store.write(&batch(node(1), 3, 20)).await.unwrap(), stored(20));
     assert_eq!(store.totals().await.unwrap().events, 60);
 }
 

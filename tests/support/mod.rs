@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each binary uses its part
 
 pub mod batches;
+pub mod redis;
 pub mod server;
 
 /// Posts events to `/v1/events`; the status, or an error where no answer came.

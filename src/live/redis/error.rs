@@ -1,0 +1,101 @@
+//! What Redis answers, sorted into the kinds that the live writers report.
+
+use redis::{ErrorKind, RedisError};
+
+use crate::live::{LiveError, LiveErrorKind};
+
+/// Codes that appear in an answer, also in the middle of one that the client library made
+/// out of several servers' answers.
+const CODES: &[(&str, LiveErrorKind, &str)] = &[
+    ("OOM", LiveErrorKind::Full, "raise maxmemory or free memory"),
+    (
+        "READONLY",
+        LiveErrorKind::ReadOnly,
+        "this is a replica: point redis.urls at the primary",
+    ),
+    (
+        "MISCONF",
+        LiveErrorKind::ReadOnly,
+        "Redis can't save to its disk and refuses writes: see its log",
+    ),
+    (
+        "NOREPLICAS",
+        LiveErrorKind::ReadOnly,
+        "Redis has fewer replicas than min-replicas-to-write",
+    ),
+    (
+        "WRONGPASS",
+        LiveErrorKind::Denied,
+        "check user name and password in redis.urls",
+    ),
+    (
+        "NOAUTH",
+        LiveErrorKind::Denied,
+        "put the password into redis.urls: redis://:PASSWORD@HOST",
+    ),
+    (
+        "NOPERM",
+        LiveErrorKind::Denied,
+        "give the user the commands, keys and channels of redis.prefix",
+    ),
+    ("LOADING", LiveErrorKind::Unavailable, "Redis is starting"),
+    ("BUSY", LiveErrorKind::Unavailable, "a script is running"),
+    (
+        "CLUSTERDOWN",
+        LiveErrorKind::Unavailable,
+        "the cluster lacks a master",
+    ),
+    (
+        "MASTERDOWN",
+        LiveErrorKind::Unavailable,
+        "the replica has lost its master",
+    ),
+    ("MOVED", LiveErrorKind::Unavailable, "slots are moving"),
+    ("ASK", LiveErrorKind::Unavailable, "slots are moving"),
+    ("TRYAGAIN", LiveErrorKind::Unavailable, "slots are moving"),
+];
+
+/// Sorts an error; `doing` says at what, for the message.
+pub(super) fn live_error(doing: &str, error: &RedisError) -> LiveError {
+    let text = error.to_string();
+    let by_code = |code: &str| CODES.iter().find(|known| known.0 == code);
+    let known = error.code().and_then(by_code).or_else(|| {
+        text.split(|c: char| !c.is_ascii_uppercase())
+            .find_map(by_code)
+    });
+    let (kind, hint) = match known {
+        Some(&(_, kind, hint)) => (kind, Some(hint)),
+        None => (kind_of(error, &text), None),
+    };
+    let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
+    LiveError {
+        kind,
+        message: format!("{doing}: {text}{hint}"),
+    }
+}
+
+fn kind_of(error: &RedisError, text: &str) -> LiveErrorKind {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => LiveErrorKind::Denied,
+        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => LiveErrorKind::Unavailable,
+        _ if error.is_timeout() || error.is_connection_dropped() => LiveErrorKind::Unavailable,
+        _ if text.contains("max number of clients") => LiveErrorKind::Unavailable,
+        _ => LiveErrorKind::Other,
+    }
+}
+
+/// An error of our own making.
+pub(super) fn unavailable(message: impl Into<String>) -> LiveError {
+    LiveError {
+        kind: LiveErrorKind::Unavailable,
+        message: message.into(),
+    }
+}
+
+/// The live side has no counters to add to, yet.
+pub(super) fn rebuilding() -> LiveError {
+    LiveError {
+        kind: LiveErrorKind::Rebuilding,
+        message: "Redis was emptied; its counters are being rebuilt from the ledger".to_owned(),
+    }
+}

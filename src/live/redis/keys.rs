@@ -1,0 +1,261 @@
+//! The one place that names keys, fields and channels.
+//!
+//! Everything of a lane carries the hash tag `{PREFIX:laneN}`, so one script may touch it
+//! all, in a cluster too:
+//!
+//! | key | type | what | kept |
+//! | --- | --- | --- | --- |
+//! | `{…}:meta` | hash | `generation`, `version` | for good |
+//! | `{…}:guards` | hash | node -> last batch counted | for good |
+//! | `{…}:s:HOUR` | hash | `SECOND:SERIES` -> sum | 3 h after the last write |
+//! | `{…}:m:HOUR` | hash | `MINUTE:SERIES` -> sum | 27 h after the last write |
+//! | `{…}:d:DATE` | hash | `SERIES` -> sum | 3 days after the last write |
+//! | `{…}:feed` | sharded channel | `GENERATION:VERSION:` sealed_at, cells | |
+//!
+//! HOUR is hours since 1970, SECOND and MINUTE count within it, SERIES is `c:TYPE` or
+//! `s:METRIC`. Active visitors are in sorted sets `{PREFIX:activeN}`.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::{
+        batch::LANES,
+        delta::{Series, Visitor},
+        time::{BusinessZone, DAY, HOUR, MAX_FUTURE, MINUTE, Millis, SECOND},
+    },
+    live::state::{DAYS_KEPT, LiveState, MINUTES_KEPT, SECONDS_KEPT},
+};
+
+/// Sorted sets that the active visitors are spread over.
+pub(super) const ACTIVE_SHARDS: usize = 16;
+
+/// Room for clocks of nodes that disagree, when buckets are looked up by the hour.
+const CLOCK_SLACK: Millis = 10 * MINUTE;
+
+/// How long what hangs on a bucket's hash lives after the last write to it, in seconds.
+/// Counted from the write, not from the bucket, so that Redis' own clock does not matter.
+const SECONDS_TTL: i64 = (SECONDS_KEPT + 2 * HOUR) / SECOND;
+const MINUTES_TTL: i64 = (MINUTES_KEPT + 3 * HOUR) / SECOND;
+const DAYS_TTL: i64 = 3 * DAY / SECOND;
+
+/// Names keys under one prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+/// Names the keys of one lane.
+#[derive(Clone, Debug)]
+pub(super) struct LaneKeys {
+    tag: String,
+}
+
+/// What a bucket hash holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bucket {
+    /// Seconds of the hour since 1970.
+    Seconds(i64),
+    /// Minutes of the hour since 1970.
+    Minutes(i64),
+    /// The business day.
+    Day(jiff::civil::Date),
+}
+
+/// The increments of one bucket hash: (field, value).
+pub(super) type Fields = Vec<(String, i64)>;
+
+impl Keys {
+    /// A prefix must not bring a hash tag of its own.
+    pub(super) fn new(prefix: &str) -> Result<Keys, String> {
+        if prefix.is_empty() || prefix.contains(['{', '}']) {
+            return Err(format!(
+                "redis.prefix {prefix:?} must not be empty or contain braces"
+            ));
+        }
+        let prefix = prefix.to_owned();
+        Ok(Keys { prefix })
+    }
+
+    pub(super) fn lane(&self, lane: u64) -> LaneKeys {
+        LaneKeys {
+            tag: format!("{{{}:lane{lane}}}", self.prefix),
+        }
+    }
+
+    pub(super) fn lanes(&self) -> impl Iterator<Item = LaneKeys> {
+        (0..LANES).map(|lane| self.lane(lane))
+    }
+
+    /// The sorted set of one shard of the active visitors.
+    pub(super) fn active(&self, shard: usize) -> String {
+        format!("{{{}:active{shard}}}", self.prefix)
+    }
+
+    /// Held by the node that rebuilds.
+    pub(super) fn rebuild_lock(&self) -> String {
+        format!("{{{}:rebuild}}:lock", self.prefix)
+    }
+}
+
+/// The shard of a visitor. Hashes are uniform, so any bits will do.
+pub(super) fn active_shard(visitor: Visitor) -> usize {
+    (visitor % ACTIVE_SHARDS as u128) as usize
+}
+
+impl LaneKeys {
+    pub(super) fn meta(&self) -> String {
+        format!("{}:meta", self.tag)
+    }
+
+    pub(super) fn guards(&self) -> String {
+        format!("{}:guards", self.tag)
+    }
+
+    pub(super) fn channel(&self) -> String {
+        format!("{}:feed", self.tag)
+    }
+
+    pub(super) fn bucket(&self, bucket: Bucket) -> String {
+        match bucket {
+            Bucket::Seconds(hour) => format!("{}:s:{hour}", self.tag),
+            Bucket::Minutes(hour) => format!("{}:m:{hour}", self.tag),
+            Bucket::Day(date) => format!("{}:d:{date}", self.tag),
+        }
+    }
+}
+
+/// Where `key` is written to before generation `generation` takes its place.
+pub(super) fn staged(key: &str, generation: &str) -> String {
+    format!("{key}:new:{generation}")
+}
+
+impl Bucket {
+    /// How long its hash lives after a write, in seconds.
+    pub(super) fn ttl(self) -> i64 {
+        match self {
+            Bucket::Seconds(_) => SECONDS_TTL,
+            Bucket::Minutes(_) => MINUTES_TTL,
+            Bucket::Day(_) => DAYS_TTL,
+        }
+    }
+
+    /// All that can hold something a mirror shows at `now`.
+    pub(super) fn kept_at(now: Millis, zone: &BusinessZone) -> Vec<Bucket> {
+        let hours = |kept: Millis| {
+            (now - kept - CLOCK_SLACK).div_euclid(HOUR)
+                ..=(now + MAX_FUTURE + CLOCK_SLACK).div_euclid(HOUR)
+        };
+        let mut all: Vec<Bucket> = hours(SECONDS_KEPT).map(Bucket::Seconds).collect();
+        all.extend(hours(MINUTES_KEPT).map(Bucket::Minutes));
+        let mut day = zone.day_of(now - DAYS_KEPT - CLOCK_SLACK);
+        while day.start <= now + MAX_FUTURE + CLOCK_SLACK {
+            all.push(Bucket::Day(day.date));
+            day = zone.day_of(day.end);
+        }
+        all
+    }
+
+    /// Adds what its hash holds to a mirror. Fields that nobody of ours wrote are passed
+    /// over.
+    pub(super) fn add_to(self, state: &mut LiveState, fields: &[(String, i64)]) {
+        for (field, value) in fields {
+            let (at, series) = match self {
+                Bucket::Day(_) => (0, field.as_str()),
+                _ => match field
+                    .split_once(':')
+                    .and_then(|(at, series)| Some((at.parse::<i64>().ok()?, series)))
+                {
+                    Some(split) => split,
+                    None => continue,
+                },
+            };
+            let Some(series) = parse_series(series) else {
+                continue;
+            };
+            match self {
+                Bucket::Seconds(hour) => {
+                    state.add_second(hour * HOUR + at * SECOND, &series, *value)
+                }
+                Bucket::Minutes(hour) => {
+                    state.add_minute(hour * HOUR + at * MINUTE, &series, *value)
+                }
+                Bucket::Day(date) => state.add_day(date, &series, *value),
+            }
+        }
+    }
+}
+
+/// A mirror taken apart into bucket hashes.
+pub(super) fn buckets_of(state: &LiveState) -> BTreeMap<Bucket, Fields> {
+    let mut all: BTreeMap<Bucket, Fields> = BTreeMap::new();
+    let mut add = |bucket: Bucket, at: String, totals: &crate::live::state::Totals| {
+        let fields = all.entry(bucket).or_default();
+        fields.extend(totals.iter().map(|(series, value)| {
+            let field = match series {
+                Series::Count(name) => format!("{at}c:{name}"),
+                Series::Sum(name) => format!("{at}s:{name}"),
+            };
+            (field, value)
+        }));
+    };
+    for (second, totals) in state.seconds() {
+        let at = format!("{}:", second.rem_euclid(HOUR) / SECOND);
+        add(Bucket::Seconds(second.div_euclid(HOUR)), at, totals);
+    }
+    for (minute, totals) in state.minutes() {
+        let at = format!("{}:", minute.rem_euclid(HOUR) / MINUTE);
+        add(Bucket::Minutes(minute.div_euclid(HOUR)), at, totals);
+    }
+    for (date, totals) in state.days() {
+        add(Bucket::Day(date), String::new(), totals);
+    }
+    all
+}
+
+fn parse_series(text: &str) -> Option<Series> {
+    match text.split_once(':')? {
+        ("c", name) => Some(Series::Count(name.to_owned())),
+        ("s", name) => Some(Series::Sum(name.to_owned())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{delta::DeltaSum, time::parse_rfc3339};
+
+    #[test]
+    fn a_mirror_survives_being_taken_apart() {
+        let zone = BusinessZone::named("Europe/Berlin").unwrap();
+        let now = parse_rfc3339("2026-11-27T23:00:30Z").unwrap();
+        let mut sum = DeltaSum::default();
+        for back in [-4, 0, 1, 59, 61, 24 * 60 - 1, 26 * 60] {
+            sum.count("odd:name with space", now - back * MINUTE);
+            sum.sum(Series::revenue(), now - back * MINUTE, i64::MAX / 4);
+        }
+        let mut state = LiveState::new(zone.clone());
+        state.apply(&sum.finish(), now);
+
+        let kept = Bucket::kept_at(now, &zone);
+        let mut back = LiveState::new(zone);
+        for (bucket, fields) in buckets_of(&state) {
+            assert!(kept.contains(&bucket), "{bucket:?} would not be loaded");
+            bucket.add_to(&mut back, &fields);
+        }
+        assert!(state.seconds().eq(back.seconds()));
+        assert!(state.minutes().eq(back.minutes()));
+        assert!(state.days().eq(back.days()));
+    }
+
+    #[test]
+    fn keys_of_a_lane_share_their_tag() {
+        let keys = Keys::new("shop").unwrap();
+        let lane = keys.lane(2);
+        for key in [lane.meta(), lane.channel(), lane.bucket(Bucket::Minutes(7))] {
+            assert!(key.starts_with("{shop:lane2}:"), "{key}");
+            assert!(staged(&key, "g").starts_with("{shop:lane2}:"));
+        }
+        assert!(Keys::new("a{b}").is_err());
+    }
+}

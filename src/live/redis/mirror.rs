@@ -1,0 +1,327 @@
+//! The feed of this node's mirror.
+//!
+//! A subscription is one connection to each server that owns a lane, and on it, in this
+//! order: SSUBSCRIBE to the lane's channel, then one script that reads the lane's
+//! counters with their generation and version. A server answers one connection in order,
+//! so the messages with a higher version than the one read are exactly those that the
+//! counters lack. From there each message must be the next version; any other, a new
+//! generation, a lost connection or a probe that disagrees ends the subscription, and a
+//! new one starts with a [`Feed::Reset`] from the counters.
+//!
+//! The probe reads generation and version on the same connections: it notices a
+//! connection that is only half open, and messages that got lost on the way.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures_util::future::try_join_all;
+use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use tokio::sync::mpsc;
+
+use super::{
+    Shared,
+    error::{live_error, rebuilding, unavailable},
+    keys::Bucket,
+    retry::Backoff,
+    script,
+};
+use crate::{
+    domain::{
+        batch::LANES,
+        delta::Delta,
+        time::{Millis, now_ms},
+    },
+    live::{Feed, FeedSender, LiveError, state::LiveState},
+};
+
+/// Messages that may wait for the broadcaster; more are dropped, which reads as a gap.
+const MAX_WAITING: usize = 4096;
+/// How often the subscription is probed.
+const PROBE_INTERVAL: Duration = Duration::from_millis(1000);
+/// How long a lost subscription may take to come back before the feed counts as
+/// interrupted.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// A subscription that lasted less is followed by a wait.
+const SHORT_LIVED: Duration = Duration::from_secs(1);
+
+/// Where a lane stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Position {
+    generation: String,
+    version: u64,
+}
+
+/// A running subscription.
+struct Subscription {
+    /// By lane.
+    lines: Vec<MultiplexedConnection>,
+    /// By lane.
+    channels: Vec<String>,
+    /// By lane: what the mirror has.
+    positions: Vec<Position>,
+    pushes: mpsc::Receiver<PushInfo>,
+}
+
+/// Why a subscription ended.
+enum End {
+    /// Start over, for this reason.
+    Lost(String),
+    /// The broadcaster has stopped.
+    NobodyListens,
+}
+
+/// Feeds the mirror for as long as the broadcaster listens.
+pub(super) async fn run(shared: Arc<Shared>, feed: FeedSender) {
+    let mut backoff = Backoff::new(&shared.retry);
+    let mut reason = String::new();
+    let mut interrupted = false;
+    loop {
+        let mut start = pin!(Subscription::start(&shared));
+        let started = match tokio::time::timeout(PATIENCE, &mut start).await {
+            Ok(started) => started,
+            Err(_) if interrupted => start.await,
+            Err(_) => {
+                if reason.is_empty() {
+                    reason = "Redis does not answer yet".to_owned();
+                }
+                if interrupt(&feed, &reason).await.is_err() {
+                    return;
+                }
+                interrupted = true;
+                start.await
+            }
+        };
+        match started {
+            Ok((mut subscription, state)) => {
+                if feed.send(Feed::Reset(Box::new(state))).await.is_err() {
+                    return;
+                }
+                if interrupted {
+                    tracing::info!("the feed from Redis is back");
+                }
+                interrupted = false;
+                let since = tokio::time::Instant::now();
+                match subscription.follow(&shared, &feed).await {
+                    End::NobodyListens => return,
+                    End::Lost(why) => reason = why,
+                }
+                tracing::debug!(reason, "starting over from Redis' counters");
+                if since.elapsed() < SHORT_LIVED {
+                    backoff.wait().await;
+                } else {
+                    backoff.reset();
+                }
+            }
+            Err(error) => {
+                if !interrupted {
+                    reason = error.to_string();
+                    if interrupt(&feed, &reason).await.is_err() {
+                        return;
+                    }
+                    interrupted = true;
+                }
+                tokio::select! {
+                    () = backoff.wait() => {}
+                    () = feed.closed() => return,
+                }
+            }
+        }
+    }
+}
+
+async fn interrupt(feed: &FeedSender, reason: &str) -> Result<(), ()> {
+    tracing::warn!(reason, "the feed from Redis is interrupted");
+    let reason = reason.to_owned();
+    feed.send(Feed::Interrupted { reason }).await.map_err(drop)
+}
+
+impl Subscription {
+    async fn start(shared: &Shared) -> Result<(Subscription, LiveState), LiveError> {
+        let (sender, pushes) = mpsc::channel(MAX_WAITING);
+        let lanes: Vec<_> = shared.keys.lanes().collect();
+        let channels: Vec<String> = lanes.iter().map(|lane| lane.channel()).collect();
+        let mut lines = shared.servers.owners(&channels, &sender).await?;
+
+        let now = now_ms();
+        let buckets = Bucket::kept_at(now, &shared.zone);
+        let mut state = LiveState::new(shared.zone.clone());
+        let mut positions = Vec::new();
+        for (lane, line) in lanes.iter().zip(&mut lines) {
+            let subscribed = redis::cmd("SSUBSCRIBE")
+                .arg(lane.channel())
+                .exec_async(line)
+                .await;
+            subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
+
+            let mut keys = vec![lane.meta()];
+            keys.extend(buckets.iter().map(|bucket| lane.bucket(*bucket)));
+            let (generation, version, hashes): (String, u64, Vec<Vec<(String, i64)>>) =
+                script::LOAD
+                    .call(line, &keys, &[])
+                    .await
+                    .map_err(|e| live_error("load the counters", &e))?;
+            if generation.is_empty() {
+                shared.rebuild_wanted.notify_one();
+                return Err(rebuilding());
+            }
+            for (bucket, fields) in buckets.iter().zip(&hashes) {
+                bucket.add_to(&mut state, fields);
+            }
+            positions.push(Position {
+                generation,
+                version,
+            });
+        }
+        state.prune(now);
+        let subscription = Subscription {
+            lines,
+            channels,
+            positions,
+            pushes,
+        };
+        Ok((subscription, state))
+    }
+
+    async fn follow(&mut self, shared: &Shared, feed: &FeedSender) -> End {
+        loop {
+            let before = self.positions.clone();
+            let probe = probe(self.lines.clone(), shared);
+            let mut probe = pin!(probe);
+            let found = loop {
+                tokio::select! {
+                    // What was published before the probe was answered comes first.
+                    biased;
+                    push = self.pushes.recv() => {
+                        if let Err(end) = self.take(push, feed).await {
+                            return end;
+                        }
+                    }
+                    found = &mut probe => break found,
+                    () = feed.closed() => return End::NobodyListens,
+                }
+            };
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => return End::Lost(error.to_string()),
+            };
+            while let Ok(push) = self.pushes.try_recv() {
+                if let Err(end) = self.take(Some(push), feed).await {
+                    return end;
+                }
+            }
+            for (lane, found) in found.into_iter().enumerate() {
+                let (before, now) = (&before[lane], &self.positions[lane]);
+                let is_ours = found.generation == now.generation;
+                if !is_ours || !(before.version..=now.version).contains(&found.version) {
+                    return End::Lost(format!(
+                        "lane {lane} stands at {} of generation {}, the mirror at {} of {}",
+                        found.version, found.generation, now.version, now.generation
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Passes on one message.
+    async fn take(&mut self, push: Option<PushInfo>, feed: &FeedSender) -> Result<(), End> {
+        let lost = |why: &str| Err(End::Lost(why.to_owned()));
+        let Some(PushInfo { kind, data }) = push else {
+            return lost("the connection to Redis was lost");
+        };
+        match kind {
+            PushKind::SMessage => {}
+            PushKind::SSubscribe => return Ok(()),
+            PushKind::SUnsubscribe => return lost("a lane moved to another server"),
+            PushKind::Disconnection => return lost("the connection to Redis was lost"),
+            _ => return Ok(()),
+        }
+        let [Value::BulkString(channel), Value::BulkString(payload)] = &data[..] else {
+            return lost("Redis sent a message of another shape");
+        };
+        let lane = self
+            .channels
+            .iter()
+            .position(|known| known.as_bytes() == channel);
+        let (Some(lane), Some(message)) = (lane, Message::parse(payload)) else {
+            return lost("somebody else publishes on our channels");
+        };
+        let position = &mut self.positions[lane];
+        if message.generation != position.generation {
+            return lost("the counters were rebuilt");
+        }
+        if message.version <= position.version {
+            return Ok(()); // published before the counters were read
+        }
+        if message.version != position.version + 1 {
+            return lost("a message was lost");
+        }
+        position.version = message.version;
+        let (delta, sealed_at) = match message.delta() {
+            Ok(read) => read,
+            Err(why) => return Err(End::Lost(why)),
+        };
+        let delta = Arc::new(delta);
+        let sent = feed.send(Feed::Delta { delta, sealed_at }).await;
+        sent.map_err(|_| End::NobodyListens)
+    }
+}
+
+/// After a while, asks every lane where it stands.
+async fn probe(
+    lines: Vec<MultiplexedConnection>,
+    shared: &Shared,
+) -> Result<Vec<Position>, LiveError> {
+    tokio::time::sleep(PROBE_INTERVAL).await;
+    let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
+        let mut ask = redis::cmd("HMGET");
+        ask.arg(shared.keys.lane(lane).meta())
+            .arg("generation")
+            .arg("version");
+        let (generation, version): (Option<String>, Option<u64>) =
+            ask.query_async(&mut line).await?;
+        Ok(Position {
+            generation: generation.unwrap_or_default(),
+            version: version.unwrap_or(0),
+        })
+    }));
+    match tokio::time::timeout(shared.servers.probe_timeout(), asked).await {
+        Ok(answer) => answer.map_err(|e| live_error("probe the subscription", &e)),
+        Err(_) => Err(unavailable("probe the subscription: Redis does not answer")),
+    }
+}
+
+/// A delta as it is published: `GENERATION:VERSION:`, put before it by the script, then
+/// sealed_at and the encoded cells. No visitors: those are counted in Redis.
+struct Message<'a> {
+    generation: &'a str,
+    version: u64,
+    body: &'a [u8],
+}
+
+/// The part of a message that the script does not make.
+pub(super) fn message_body(sealed_at: Millis, delta: &Delta) -> Vec<u8> {
+    let mut body = sealed_at.to_be_bytes().to_vec();
+    body.extend(delta.encode_cells());
+    body
+}
+
+impl<'a> Message<'a> {
+    fn parse(payload: &'a [u8]) -> Option<Message<'a>> {
+        let mut parts = payload.splitn(3, |byte| *byte == b':');
+        let generation = std::str::from_utf8(parts.next()?).ok()?;
+        let version = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+        Some(Message {
+            generation,
+            version,
+            body: parts.next()?,
+        })
+    }
+
+    fn delta(&self) -> Result<(Delta, Millis), String> {
+        let (sealed_at, cells) = self
+            .body
+            .split_first_chunk()
+            .ok_or("a message was cut short")?;
+        let delta = Delta::decode(cells, None).map_err(|e| format!("read a message: {e}"))?;
+        Ok((delta, Millis::from_be_bytes(*sealed_at)))
+    }
+}

@@ -1,0 +1,197 @@
+//! The live store in Redis or a Redis Cluster, 7.0 or newer, shared by all nodes.
+//!
+//! - A batch is one call of one script (`scripts/apply.lua`): guard, increments and the
+//!   message to all mirrors, all of it or nothing.
+//! - Each lane's keys carry one hash tag ([`keys`]), so that works in a cluster as well.
+//! - A lane has a *generation*, made when its counters were last put in place, and a
+//!   *version*, one more with every batch. They tell a mirror whether it missed anything
+//!   ([`mirror`]); a lane without a generation is rebuilt from the ledger ([`rebuild`]).
+//! - Active visitors are sorted sets over several tags ([`active`]).
+
+mod active;
+mod error;
+mod keys;
+mod mirror;
+mod rebuild;
+mod retry;
+mod script;
+mod servers;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::{sync::Notify, task::JoinHandle};
+
+use self::{
+    error::rebuilding,
+    keys::{Keys, buckets_of},
+    servers::{Connection, Servers},
+};
+use super::{Applied, FeedSender, LiveError, LiveErrorKind, LiveStore, state::LiveState};
+use crate::{
+    config::{self, Config},
+    domain::{
+        batch::{BatchId, LANES, NodeId},
+        delta::{Delta, Visitor},
+        time::{BusinessZone, Millis, SECOND, now_ms},
+    },
+    store::Store,
+};
+
+/// What the parts of the Redis live store have in common.
+struct Shared {
+    servers: Servers,
+    keys: Keys,
+    zone: BusinessZone,
+    store: Arc<dyn Store>,
+    /// How long a visitor is active, in ms.
+    active_window: Millis,
+    retry: config::Retry,
+    /// Somebody found a lane without a generation.
+    rebuild_wanted: Notify,
+}
+
+impl Shared {
+    fn new(config: &Config, store: Arc<dyn Store>, zone: BusinessZone) -> Result<Shared, String> {
+        Ok(Shared {
+            servers: Servers::new(&config.redis)?,
+            keys: Keys::new(&config.redis.prefix)?,
+            zone,
+            store,
+            active_window: config.live.active_window_s as Millis * SECOND,
+            retry: config.retry.clone(),
+            rebuild_wanted: Notify::new(),
+        })
+    }
+
+    /// How long an untouched set of active visitors stays, in ms.
+    fn active_ttl(&self) -> Millis {
+        2 * self.active_window
+    }
+}
+
+/// The Redis live store. Its tasks end when it is dropped.
+pub struct Redis {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Redis {
+    /// Starts to connect in the background, and feeds the mirror from then on. Whether
+    /// Redis is there or not: until it is, the feed says so.
+    pub(super) fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        zone: BusinessZone,
+        feed: FeedSender,
+    ) -> Result<Redis, String> {
+        let shared = Arc::new(Shared::new(config, store, zone)?);
+        let tasks = vec![
+            tokio::spawn(mirror::run(shared.clone(), feed)),
+            tokio::spawn(rebuild::run(shared.clone())),
+        ];
+        Ok(Redis { shared, tasks })
+    }
+
+    fn want_rebuild(&self) -> LiveError {
+        self.shared.rebuild_wanted.notify_one();
+        rebuilding()
+    }
+}
+
+/// Rebuilds all counters from the ledger, in place of whatever Redis has.
+pub(super) async fn rebuild(
+    config: &Config,
+    store: Arc<dyn Store>,
+    zone: BusinessZone,
+) -> Result<(), LiveError> {
+    let shared = Shared::new(config, store, zone).map_err(|message| LiveError {
+        kind: LiveErrorKind::Other,
+        message,
+    })?;
+    rebuild::rebuild_all(&shared).await
+}
+
+#[async_trait]
+impl LiveStore for Redis {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn apply(
+        &self,
+        id: BatchId,
+        sealed_at: Millis,
+        delta: &Arc<Delta>,
+    ) -> Result<Applied, LiveError> {
+        let lane = self.shared.keys.lane(id.lane());
+        // The mirror's own rules say which buckets an increment goes to.
+        let mut cells = LiveState::new(self.shared.zone.clone());
+        cells.apply(delta, now_ms());
+        let buckets = buckets_of(&cells);
+
+        let mut keys = vec![lane.meta(), lane.guards()];
+        keys.extend(buckets.keys().map(|bucket| lane.bucket(*bucket)));
+        let number = |n: i64| n.to_string().into_bytes();
+        let mut args = vec![
+            id.node.to_string().into_bytes(),
+            number(id.seq as i64),
+            number(id.seq.saturating_sub(LANES) as i64),
+            lane.channel().into_bytes(),
+            mirror::message_body(sealed_at, delta),
+        ];
+        args.extend(buckets.keys().map(|bucket| number(bucket.ttl())));
+        for (index, fields) in (1..).zip(buckets.into_values()) {
+            for (field, value) in fields {
+                args.extend([number(index), field.into_bytes(), number(value)]);
+            }
+        }
+        let call = async |mut connection: Connection| {
+            script::APPLY
+                .call::<(u8, u64)>(&mut connection, &keys, &args)
+                .await
+        };
+        match self.shared.servers.run("count a batch", call).await? {
+            (0, _) => Ok(Applied::Counted),
+            (1, _) => Ok(Applied::AlreadyCounted),
+            (2, last) => Ok(Applied::Gap { last }),
+            _ => Err(self.want_rebuild()),
+        }
+    }
+
+    async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError> {
+        let Shared { servers, keys, .. } = &*self.shared;
+        active::touch(servers, keys, visitors, self.shared.active_ttl()).await
+    }
+
+    async fn active(&self, since: Millis) -> Result<u64, LiveError> {
+        active::count(&self.shared.servers, &self.shared.keys, since).await
+    }
+
+    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
+        let ask = async |mut connection: Connection| {
+            let mut heads = [0i64; LANES as usize];
+            for (head, lane) in heads.iter_mut().zip(self.shared.keys.lanes()) {
+                let keys = [lane.meta(), lane.guards()];
+                let node = [node.to_string().into_bytes()];
+                *head = script::HEADS.call(&mut connection, &keys, &node).await?;
+            }
+            Ok(heads)
+        };
+        let heads = self.shared.servers.run("read the guards", ask).await?;
+        if heads.contains(&-1) {
+            return Err(self.want_rebuild());
+        }
+        Ok(heads.map(|head| head as u64))
+    }
+
+    async fn check(&self) -> Result<(), LiveError> {
+        self.heads(NodeId::nil()).await.map(drop)
+    }
+}

@@ -1,0 +1,228 @@
+//! Counters from the ledger, when Redis has none.
+//!
+//! A lane without a generation refuses every batch, so nothing is counted between the
+//! read of the ledger and the moment its sum is put in place. The sum and the guards come
+//! from one consistent read and are put in place in one step, so whatever the ledger has
+//! got since is seen as a gap by the strict guard, and is replayed. That is why it is
+//! harmless if two nodes rebuild at once: the second finds a generation and leaves it.
+//! The lock only saves work.
+
+use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use super::{
+    Shared, active,
+    error::unavailable,
+    keys::{Bucket, Fields, LaneKeys, buckets_of, staged},
+    retry::Backoff,
+    script,
+    servers::Connection,
+};
+use crate::{
+    domain::{batch::LANES, time::now_ms},
+    live::{LiveError, LiveErrorKind, ledger_since, state::LiveState},
+    store::LaneSum,
+};
+
+/// How long the lock holds others off, in ms.
+const LOCK_TTL_MS: u64 = 10_000;
+/// How long a forced rebuild waits for the lock before it goes ahead without.
+const LOCK_PATIENCE: Duration = Duration::from_millis(LOCK_TTL_MS + 1_000);
+/// How often a node that waits for another's rebuild looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long staged hashes stay, should their rebuilder die, in seconds.
+const STAGED_TTL: u64 = 600;
+/// Fields in one command.
+const CHUNK: usize = 1000;
+
+/// Rebuilds whenever somebody noticed that a lane has no generation.
+pub(super) async fn run(shared: Arc<Shared>) {
+    loop {
+        shared.rebuild_wanted.notified().await;
+        let mut backoff = Backoff::new(&shared.retry);
+        let mut told = None;
+        while let Err(error) = rebuild_missing(&shared).await {
+            if told != Some(error.kind) {
+                tracing::warn!(%error, "can't rebuild the live counters yet");
+                told = Some(error.kind);
+            }
+            backoff.wait().await;
+        }
+    }
+}
+
+/// Rebuilds the lanes that have no generation, or waits until another node has.
+async fn rebuild_missing(shared: &Shared) -> Result<(), LiveError> {
+    loop {
+        let missing = missing(shared).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if let Some(lock) = Lock::take(shared).await? {
+            tracing::info!(lanes = ?missing, "Redis has no counters: rebuilding from the ledger");
+            let rebuilt = rebuild(shared, &missing, false).await;
+            lock.release(shared).await;
+            return rebuilt;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Rebuilds all lanes, whatever they have.
+pub(super) async fn rebuild_all(shared: &Shared) -> Result<(), LiveError> {
+    let wait = async {
+        loop {
+            if let Some(lock) = Lock::take(shared).await? {
+                return Ok::<_, LiveError>(lock);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    let lock = match tokio::time::timeout(LOCK_PATIENCE, wait).await {
+        Ok(lock) => Some(lock?),
+        Err(_) => None,
+    };
+    let all: Vec<u64> = (0..LANES).collect();
+    let rebuilt = rebuild(shared, &all, true).await;
+    if let Some(lock) = lock {
+        lock.release(shared).await;
+    }
+    rebuilt
+}
+
+async fn missing(shared: &Shared) -> Result<Vec<u64>, LiveError> {
+    let look = async |mut connection: Connection| {
+        let mut missing = Vec::new();
+        for lane in 0..LANES {
+            let mut has = redis::cmd("HEXISTS");
+            has.arg(shared.keys.lane(lane).meta()).arg("generation");
+            if !has.query_async::<bool>(&mut connection).await? {
+                missing.push(lane);
+            }
+        }
+        Ok(missing)
+    };
+    shared.servers.run("look for the counters", look).await
+}
+
+async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), LiveError> {
+    let now = now_ms();
+    let sum = shared
+        .store
+        .ledger_sum(ledger_since(&shared.zone, now), now - shared.active_window)
+        .await
+        .map_err(|error| LiveError {
+            kind: LiveErrorKind::Rebuilding,
+            message: format!("read the ledger to rebuild Redis: {error}"),
+        })?;
+    for &lane in lanes {
+        install(shared, lane, &sum.lanes[lane as usize], force).await?;
+    }
+    for lane in &sum.lanes {
+        let visitors = lane.delta.visitors();
+        active::touch(&shared.servers, &shared.keys, visitors, shared.active_ttl()).await?;
+    }
+    Ok(())
+}
+
+/// Stages what a lane must be, then puts it in place.
+async fn install(shared: &Shared, lane: u64, sum: &LaneSum, force: bool) -> Result<(), LiveError> {
+    let now = now_ms();
+    let mut state = LiveState::new(shared.zone.clone());
+    state.apply(&sum.delta, now);
+    let mut buckets = buckets_of(&state);
+    // Hashes that shall be empty are named too, so that nothing old stays in them.
+    for bucket in Bucket::kept_at(now, &shared.zone) {
+        buckets.entry(bucket).or_default();
+    }
+    let keys = shared.keys.lane(lane);
+    let guards: Fields = sum
+        .last
+        .iter()
+        .map(|(node, last)| (node.to_string(), *last as i64))
+        .collect();
+    let mut hashes = vec![(keys.guards(), guards, 0)];
+    hashes.extend(
+        buckets
+            .into_iter()
+            .map(|(bucket, fields)| (keys.bucket(bucket), fields, bucket.ttl())),
+    );
+    let answer = shared
+        .servers
+        .run("put the rebuilt counters in place", async |connection| {
+            put_in_place(connection, &keys, &hashes, force).await
+        })
+        .await?;
+    match answer {
+        -1 => Err(unavailable("Redis was emptied again while it was rebuilt")),
+        _ => Ok(()),
+    }
+}
+
+async fn put_in_place(
+    mut connection: Connection,
+    lane: &LaneKeys,
+    hashes: &[(String, Fields, i64)],
+    force: bool,
+) -> redis::RedisResult<i64> {
+    let generation = Uuid::new_v4().simple().to_string();
+    let mut keys = vec![lane.meta()];
+    let mode: &[u8] = if force { b"force" } else { b"missing" };
+    let mut args = vec![
+        generation.clone().into_bytes(),
+        mode.to_vec(),
+        lane.channel().into_bytes(),
+    ];
+    for (key, fields, ttl) in hashes {
+        let staged = staged(key, &generation);
+        for chunk in fields.chunks(CHUNK) {
+            let mut set = redis::cmd("HSET");
+            set.arg(&staged);
+            for (field, value) in chunk {
+                set.arg(field).arg(*value);
+            }
+            set.exec_async(&mut connection).await?;
+        }
+        if !fields.is_empty() {
+            let mut expire = redis::cmd("EXPIRE");
+            expire.arg(&staged).arg(STAGED_TTL);
+            expire.exec_async(&mut connection).await?;
+        }
+        keys.extend([key.clone(), staged]);
+        args.extend([
+            fields.len().to_string().into_bytes(),
+            ttl.to_string().into_bytes(),
+        ]);
+    }
+    script::INSTALL.call(&mut connection, &keys, &args).await
+}
+
+/// Held while rebuilding.
+struct Lock(String);
+
+impl Lock {
+    async fn take(shared: &Shared) -> Result<Option<Lock>, LiveError> {
+        let token = Uuid::new_v4().to_string();
+        let take = async |mut connection: Connection| {
+            let mut set = redis::cmd("SET");
+            set.arg(shared.keys.rebuild_lock()).arg(&token);
+            set.arg("NX").arg("PX").arg(LOCK_TTL_MS);
+            set.query_async::<Option<String>>(&mut connection).await
+        };
+        let taken = shared.servers.run("take the rebuild lock", take).await?;
+        Ok(taken.map(|_| Lock(token)))
+    }
+
+    /// Lets go. Failing that, the lock lets go of itself.
+    async fn release(self, shared: &Shared) {
+        let keys = [shared.keys.rebuild_lock()];
+        let unlock = async |mut connection: Connection| {
+            let token = [self.0.into_bytes()];
+            script::UNLOCK
+                .call::<i64>(&mut connection, &keys, &token)
+                .await
+        };
+        let _ = shared.servers.run("release the rebuild lock", unlock).await;
+    }
+}

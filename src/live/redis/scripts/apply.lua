@@ -1,0 +1,40 @@
+#!lua
+-- Counts one batch of one (node, lane), exactly once: guard, increments and message in
+-- one step. No flags: Redis refuses the script as a whole when it is out of memory, a
+-- replica, or can't write to disk. Lua does not roll back, so all is checked first.
+--
+-- KEYS  meta, guards, then one hash a bucket
+-- ARGV  node, seq, its predecessor in the lane, channel, message,
+--       then the TTL of each bucket (seconds), then (bucket, field, increment) each
+-- Gives {0, seq} counted, {1, last} counted before, {2, last} gap, {3, 0} no generation
+for _, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'hash' and kind ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind .. ', not a hash of ours')
+  end
+end
+local generation = redis.call('HGET', KEYS[1], 'generation')
+if not generation then return {3, 0} end
+local seq = tonumber(ARGV[2])
+local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)
+if seq <= last then return {1, last} end
+if last ~= tonumber(ARGV[3]) then return {2, last} end
+
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+local buckets = #KEYS - 2
+for i = 6 + buckets, #ARGV, 3 do
+  local key, field, value = KEYS[2 + tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
+  local reply = redis.pcall('HINCRBY', key, field, value)
+  if type(reply) == 'table' and reply.err then
+    -- Beyond 64 bits: it stays at the end of the range, as it does in the mirrors.
+    local limit = '9223372036854775807'
+    if value:sub(1, 1) == '-' then limit = '-9223372036854775808' end
+    redis.call('HSET', key, field, limit)
+  end
+end
+for i = 1, buckets do
+  redis.call('EXPIRE', KEYS[2 + i], ARGV[5 + i])
+end
+redis.call('SPUBLISH', ARGV[4], generation .. ':' .. string.format('%.0f', version) .. ':' .. ARGV[5])
+return {0, seq}

@@ -1,0 +1,389 @@
+//! How to reach Redis: one server or a cluster, found out at the first connection.
+//!
+//! Commands go through one shared connection, made when it is needed and replaced when it
+//! fails; in a cluster it is the client library's, which follows MOVED and ASK. The feed
+//! has connections of its own ([`Servers::owners`]), one to each server that owns a lane.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rand::seq::SliceRandom;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    Pipeline, ProtocolVersion, PushInfo, RedisFuture, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+    cluster::ClusterClientBuilder,
+    cluster_async::ClusterConnection,
+};
+
+use super::error::{live_error, unavailable};
+use crate::{
+    config,
+    live::{LiveError, LiveErrorKind},
+};
+
+/// The oldest Redis that has sharded pub/sub and script flags.
+const MIN_MAJOR_VERSION: u64 = 7;
+/// How long the cluster's connection is left to mend itself before it is replaced.
+const CLUSTER_MENDS: Duration = Duration::from_secs(3);
+
+/// The servers of `redis.urls`.
+pub(super) struct Servers {
+    seeds: Vec<ConnectionInfo>,
+    /// Whether they are a cluster; known from the first answer on.
+    cluster: OnceLock<bool>,
+    /// The cluster's servers as last seen: a way in when all seeds are gone.
+    known: Mutex<Vec<ConnectionInfo>>,
+    current: tokio::sync::Mutex<Option<Connection>>,
+    connections: AtomicU64,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+}
+
+/// The shared connection for commands.
+#[derive(Clone)]
+pub(super) struct Connection {
+    id: u64,
+    since: Instant,
+    line: Line,
+}
+
+#[derive(Clone)]
+enum Line {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match &mut self.line {
+            Line::Single(line) => line.req_packed_command(cmd),
+            Line::Cluster(line) => line.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        cmd: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match &mut self.line {
+            Line::Single(line) => line.req_packed_commands(cmd, offset, count),
+            Line::Cluster(line) => line.req_packed_commands(cmd, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match &self.line {
+            Line::Single(line) => line.get_db(),
+            Line::Cluster(line) => line.get_db(),
+        }
+    }
+}
+
+impl Servers {
+    /// Reads the URLs; connects to nothing yet.
+    pub(super) fn new(config: &config::Redis) -> Result<Servers, String> {
+        // rediss:// needs a process-wide provider; if there is one already, it stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let seeds = config.urls.iter().map(|url| {
+            let info = url
+                .as_str()
+                .into_connection_info()
+                .map_err(|e| format!("redis.urls: {}: {e}", without_password(url)))?;
+            let settings = info.redis_settings().clone();
+            Ok(info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
+        });
+        Ok(Servers {
+            seeds: seeds.collect::<Result<_, String>>()?,
+            cluster: OnceLock::new(),
+            known: Mutex::default(),
+            current: tokio::sync::Mutex::default(),
+            connections: AtomicU64::new(0),
+            connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            response_timeout: Duration::from_millis(config.response_timeout_ms),
+        })
+    }
+
+    /// How long a cheap command may take before its connection counts as dead.
+    pub(super) fn probe_timeout(&self) -> Duration {
+        self.connect_timeout.min(self.response_timeout)
+    }
+
+    /// Runs commands on the shared connection. `doing` is for the message of an error.
+    pub(super) async fn run<T>(
+        &self,
+        doing: &str,
+        commands: impl AsyncFnOnce(Connection) -> RedisResult<T>,
+    ) -> Result<T, LiveError> {
+        let connection = self.connection().await?;
+        let (id, since) = (connection.id, connection.since);
+        let is_cluster = matches!(connection.line, Line::Cluster(_));
+        match commands(connection).await {
+            Ok(answer) => Ok(answer),
+            Err(e) => {
+                let error = live_error(doing, &e);
+                let broken = match is_cluster {
+                    true => {
+                        error.kind == LiveErrorKind::Unavailable && since.elapsed() > CLUSTER_MENDS
+                    }
+                    false => e.is_unrecoverable_error() || e.is_timeout(),
+                };
+                // A replica or a refused login may be a server that is to be replaced by
+                // another behind the same name.
+                if broken || matches!(error.kind, LiveErrorKind::ReadOnly | LiveErrorKind::Denied) {
+                    let mut current = self.current.lock().await;
+                    if current.as_ref().is_some_and(|current| current.id == id) {
+                        *current = None;
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<Connection, LiveError> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = &*current {
+            return Ok(connection.clone());
+        }
+        let line = match self.is_cluster().await? {
+            false => Line::Single(self.connect(&self.seeds[0], None).await?.0),
+            true => {
+                let client = ClusterClientBuilder::new(self.ways_in())
+                    .connection_timeout(self.connect_timeout)
+                    .response_timeout(self.response_timeout)
+                    .overall_response_timeout(Some(self.response_timeout))
+                    .retries(4)
+                    .max_retry_wait(500)
+                    .build();
+                let connect = async { client?.get_async_connection().await };
+                let line = connect.await;
+                Line::Cluster(line.map_err(|e| live_error("connect to the Redis Cluster", &e))?)
+            }
+        };
+        let connection = Connection {
+            id: self.connections.fetch_add(1, Ordering::Relaxed),
+            since: Instant::now(),
+            line,
+        };
+        *current = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Seeds and known servers, each once, in random order.
+    fn ways_in(&self) -> Vec<ConnectionInfo> {
+        let mut all = self.seeds.clone();
+        for known in self.known.lock().iter() {
+            if all.iter().all(|seed| seed.addr() != known.addr()) {
+                all.push(known.clone());
+            }
+        }
+        all.shuffle(&mut rand::rng());
+        all
+    }
+
+    /// Whether the servers are a cluster, asking one if that is not known yet.
+    async fn is_cluster(&self) -> Result<bool, LiveError> {
+        if let Some(known) = self.cluster.get() {
+            return Ok(*known);
+        }
+        let mut failed = None;
+        for seed in self.ways_in() {
+            match self.connect(&seed, None).await {
+                Ok((_, is_cluster)) if is_cluster || self.seeds.len() == 1 => {
+                    return Ok(*self.cluster.get_or_init(|| is_cluster));
+                }
+                Ok(_) => {
+                    return Err(LiveError {
+                        kind: LiveErrorKind::Other,
+                        message: format!(
+                            "redis.urls has several servers, which means a Redis Cluster, but \
+                             {} is not part of one; give one URL for a single server",
+                            seed.addr()
+                        ),
+                    });
+                }
+                Err(e) => failed = Some(e),
+            }
+        }
+        Err(failed.unwrap_or_else(|| unavailable("redis.urls is empty")))
+    }
+
+    /// Connects to one server and looks at what it is; says whether it is of a cluster.
+    /// With `pushes`, what it publishes goes there; what has no room is dropped (the
+    /// versions tell).
+    async fn connect(
+        &self,
+        info: &ConnectionInfo,
+        pushes: Option<tokio::sync::mpsc::Sender<PushInfo>>,
+    ) -> Result<(MultiplexedConnection, bool), LiveError> {
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.response_timeout));
+        if let Some(pushes) = pushes {
+            config = config.set_push_sender(move |push| pushes.try_send(push));
+        }
+        let doing = format!("connect to Redis at {}", info.addr());
+        let connect = async {
+            let client = Client::open(info.clone())?;
+            let mut line = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
+            let hello: std::collections::HashMap<String, Value> =
+                redis::cmd("HELLO").query_async(&mut line).await?;
+            Ok((line, hello))
+        };
+        let (line, hello) = connect.await.map_err(|e| live_error(&doing, &e))?;
+        let text = |field: &str| match hello.get(field) {
+            Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            Some(Value::SimpleString(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let version = text("version");
+        let major = version.split('.').next().and_then(|v| v.parse().ok());
+        if major.is_some_and(|major: u64| major < MIN_MAJOR_VERSION) {
+            return Err(LiveError {
+                kind: LiveErrorKind::Other,
+                message: format!(
+                    "Redis at {} is version {version}; Floodmark needs {MIN_MAJOR_VERSION}.0 or newer",
+                    info.addr()
+                ),
+            });
+        }
+        Ok((line, text("mode") == "cluster"))
+    }
+
+    /// Connects to the server that owns each of `keys`, in their order; a server that
+    /// owns several has one connection.
+    pub(super) async fn owners(
+        &self,
+        keys: &[String],
+        pushes: &tokio::sync::mpsc::Sender<PushInfo>,
+    ) -> Result<Vec<MultiplexedConnection>, LiveError> {
+        if !self.is_cluster().await? {
+            let (line, _) = self.connect(&self.seeds[0], Some(pushes.clone())).await?;
+            return Ok(vec![line; keys.len()]);
+        }
+        let mut failed = unavailable("redis.urls is empty");
+        for way_in in self.ways_in() {
+            let addresses = match self.addresses(&way_in, keys).await {
+                Ok(addresses) => addresses,
+                Err(e) => {
+                    failed = e;
+                    continue;
+                }
+            };
+            let mut open: Vec<(ConnectionAddr, MultiplexedConnection)> = Vec::new();
+            let mut owners = Vec::new();
+            for address in addresses {
+                let line = match open.iter().find(|(known, _)| *known == address) {
+                    Some((_, line)) => line.clone(),
+                    None => {
+                        let info = way_in.clone().set_addr(address.clone());
+                        let (line, _) = self.connect(&info, Some(pushes.clone())).await?;
+                        open.push((address, line.clone()));
+                        line
+                    }
+                };
+                owners.push(line);
+            }
+            return Ok(owners);
+        }
+        Err(failed)
+    }
+
+    /// Asks one server of the cluster which servers own `keys`.
+    async fn addresses(
+        &self,
+        way_in: &ConnectionInfo,
+        keys: &[String],
+    ) -> Result<Vec<ConnectionAddr>, LiveError> {
+        let doing = format!("read the cluster's slots from {}", way_in.addr());
+        let (mut line, _) = self.connect(way_in, None).await?;
+        let asked = async {
+            let slots: Vec<(u16, u16, Vec<Value>)> = redis::cmd("CLUSTER")
+                .arg("SLOTS")
+                .query_async::<Vec<Vec<Value>>>(&mut line)
+                .await?
+                .into_iter()
+                .map(|mut range| {
+                    let servers = range.split_off(2.min(range.len()));
+                    let (first, last) = redis::from_redis_value(Value::Array(range))?;
+                    let master = servers.into_iter().next().unwrap_or(Value::Nil);
+                    let master: Vec<Value> = redis::from_redis_value(master)?;
+                    Ok((first, last, master))
+                })
+                .collect::<RedisResult<_>>()?;
+            let mut owners = Vec::new();
+            for key in keys {
+                let slot: u16 = redis::cmd("CLUSTER")
+                    .arg("KEYSLOT")
+                    .arg(key)
+                    .query_async(&mut line)
+                    .await?;
+                owners.push(slot);
+            }
+            Ok((slots, owners))
+        };
+        let (slots, wanted) = asked.await.map_err(|e| live_error(&doing, &e))?;
+        let address = |server: &[Value]| -> Option<ConnectionAddr> {
+            let host: Option<String> = redis::from_redis_value(server.first()?.clone()).ok()?;
+            let port: u16 = redis::from_redis_value(server.get(1)?.clone()).ok()?;
+            // No name: the server does not know how it is reached, we do.
+            let host = host.filter(|host| !host.is_empty() && host != "?");
+            Some(at(way_in.addr(), host, port))
+        };
+        *self.known.lock() = slots
+            .iter()
+            .filter_map(|range| address(&range.2))
+            .map(|address| way_in.clone().set_addr(address))
+            .collect();
+        wanted
+            .iter()
+            .map(|slot| {
+                slots
+                    .iter()
+                    .find(|range| (range.0..=range.1).contains(slot))
+                    .and_then(|range| address(&range.2))
+                    .ok_or_else(|| unavailable(format!("{doing}: nobody owns slot {slot}")))
+            })
+            .collect()
+    }
+}
+
+/// Another server of the same cluster: same way of connecting, other address.
+fn at(like: &ConnectionAddr, host: Option<String>, port: u16) -> ConnectionAddr {
+    match like.clone() {
+        ConnectionAddr::TcpTls {
+            host: same,
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host: host.unwrap_or(same),
+            port,
+            insecure,
+            tls_params,
+        },
+        ConnectionAddr::Tcp(same, _) => ConnectionAddr::Tcp(host.unwrap_or(same), port),
+        other => host.map_or(other, |host| ConnectionAddr::Tcp(host, port)),
+    }
+}
+
+/// A URL as it may be printed.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            format!("{}…{}", &url[..scheme + 3], &url[at..])
+        }
+        _ => url.to_owned(),
+    }
+}

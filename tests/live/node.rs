@@ -1,0 +1,349 @@
+//! A node as the live side sees it: a spool, writers that send it, and the mirror.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use floodmark::{
+    config::Config,
+    domain::{
+        batch::{Batch, LANES, NodeId},
+        money::Amount,
+        time::{BusinessZone, MINUTE, Millis, SECOND, bucket, now_ms},
+    },
+    live::{self, Applied, Feed, LiveErrorKind, LiveStore, state::LiveState},
+    store::{self, Store},
+};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::support::{
+    batches::{Event, seal},
+    redis::{RedisCluster, RedisServer},
+};
+
+/// Longer than anything here takes, even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What the nodes of a test have in common: the store, and where the live side is.
+pub struct Site {
+    pub config: Config,
+    pub store: Arc<dyn Store>,
+    _dir: tempfile::TempDir,
+}
+
+impl Site {
+    /// Several URLs mean a cluster, none in-process.
+    pub async fn new(urls: Vec<String>) -> Site {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.data_dir = dir.path().to_owned();
+        config.redis.urls = urls;
+        config.redis.connect_timeout_ms = 1000;
+        config.redis.response_timeout_ms = 1500;
+        config.retry.initial_ms = 10;
+        config.retry.max_ms = 200;
+        Site { store: store::open(&config).await.unwrap(), config, _dir: dir }
+    }
+
+    pub async fn node(&self) -> Node {
+        Node::open(&self.config, self.store.clone()).await
+    }
+}
+
+/// The live sides that there are.
+pub enum Backend {
+    InProcess,
+    Redis(RedisServer),
+    Cluster(RedisCluster),
+}
+
+impl Backend {
+    pub fn redis() -> Backend {
+        Backend::Redis(RedisServer::start())
+    }
+
+    pub fn cluster() -> Backend {
+        Backend::Cluster(RedisCluster::start())
+    }
+
+    pub fn urls(&self) -> Vec<String> {
+        match self {
+            Backend::InProcess => vec![],
+            Backend::Redis(server) => vec![server.url()],
+            Backend::Cluster(cluster) => cluster.urls(),
+        }
+    }
+
+    pub fn flushall(&self) {
+        match self {
+            Backend::InProcess => panic!("a process can't be flushed"),
+            Backend::Redis(server) => server.flushall(),
+            Backend::Cluster(cluster) => cluster.flushall(),
+        }
+    }
+}
+
+pub fn zone() -> BusinessZone {
+    BusinessZone::named("Europe/Berlin").unwrap()
+}
+
+/// The mirror that the feed leads to, and what the feed said besides.
+#[derive(Default)]
+pub struct Mirror {
+    state: Mutex<Option<LiveState>>,
+    pub interrupted: AtomicBool,
+    resets: AtomicUsize,
+    reasons: Mutex<Vec<String>>,
+}
+
+pub struct Node {
+    pub id: NodeId,
+    pub live: Arc<dyn LiveStore>,
+    pub mirror: Arc<Mirror>,
+    pub spool: Mutex<Vec<Arc<Batch>>>,
+    pub store: Arc<dyn Store>,
+}
+
+impl Node {
+    pub async fn open(config: &Config, store: Arc<dyn Store>) -> Node {
+        let (feed, mut fed) = mpsc::channel(64);
+        let mirror = Arc::new(Mirror::default());
+        let follower = mirror.clone();
+        tokio::spawn(async move {
+            while let Some(told) = fed.recv().await {
+                follower.take(told);
+            }
+        });
+        let live = live::open(config, store.clone(), zone(), feed, now_ms()).await.unwrap();
+        Node { id: NodeId::new_v4(), live, mirror, spool: Mutex::default(), store }
+    }
+
+    /// Seals `batches` more batches of a few events of the last minutes.
+    pub fn seal(&self, batches: u64) {
+        let mut spool = self.spool.lock();
+        for _ in 0..batches {
+            let seq = spool.len() as u64 + 1;
+            spool.push(Arc::new(sealed(self.id, seq)));
+        }
+    }
+
+    pub fn batch(&self, seq: u64) -> Arc<Batch> {
+        self.spool.lock()[seq as usize - 1].clone()
+    }
+
+    /// Sends one batch once.
+    pub async fn apply(&self, seq: u64) -> Result<Applied, live::LiveError> {
+        let batch = self.batch(seq);
+        let delta = Arc::new(batch.delta.clone());
+        self.live.apply(batch.id, batch.sealed_at, &delta).await
+    }
+
+    /// Stores the first batches, up to `seq`.
+    pub async fn store_up_to(&self, seq: u64) {
+        let batches: Vec<_> = self.spool.lock()[..seq as usize].to_vec();
+        for batch in batches {
+            self.store.write(&batch).await.unwrap();
+        }
+    }
+
+    /// Sends the whole spool as the writers of four lanes do, through whatever goes
+    /// wrong, until the live side has all of it.
+    pub async fn drain(&self) {
+        let lanes = (0..LANES).map(|lane| self.drain_lane(lane));
+        futures_util::future::join_all(lanes).await;
+    }
+
+    /// Keeps sealing and sending until `done`.
+    pub async fn load(&self, done: &AtomicBool) {
+        while !done.load(Ordering::SeqCst) {
+            self.seal(8);
+            self.drain().await;
+        }
+    }
+
+    /// Waits until `lane` has counted `more` batches more than by now.
+    pub async fn counts_more(&self, lane: usize, more: u64) {
+        let mut start = None;
+        eventually("the load goes on", async || {
+            let Ok(heads) = self.live.heads(self.id).await else {
+                return false;
+            };
+            heads[lane] >= *start.get_or_insert(heads[lane]) + more * LANES
+        })
+        .await;
+    }
+
+    async fn drain_lane(&self, lane: u64) {
+        let end = self.spool.lock().len() as u64;
+        let give_up = Instant::now() + LIMIT;
+        let mut next = if lane == 0 { LANES } else { lane };
+        while Instant::now() < give_up {
+            if next > end {
+                // Nothing to send: ask where it stands.
+                let last = (1..=end).rev().find(|seq| seq % LANES == lane).unwrap_or(0);
+                match self.live.heads(self.id).await {
+                    Ok(heads) if heads[lane as usize] == last => return,
+                    Ok(heads) => next = after(lane, heads[lane as usize]),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+                continue;
+            }
+            match self.apply(next).await {
+                Ok(Applied::Counted | Applied::AlreadyCounted) => next += LANES,
+                Ok(Applied::Gap { last }) => next = after(lane, last),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        panic!("lane {lane} is not drained in time");
+    }
+
+    /// Waits until one attempt to count a batch fails in this way.
+    pub async fn fails_with(&self, seq: u64, kind: LiveErrorKind) {
+        let mut last = None;
+        eventually(&format!("batch {seq} fails: {kind}"), async || {
+            last = Some(self.apply(seq).await);
+            matches!(&last, Some(Err(e)) if e.kind == kind)
+        })
+        .await;
+    }
+
+    /// Waits until the mirror shows exactly the sum of these nodes' spools.
+    pub async fn shows(&self, nodes: &[&Node]) {
+        let spools = nodes.iter().map(|node| node.spool.lock().clone());
+        self.shows_sum(&spools.flatten().collect::<Vec<_>>()).await;
+    }
+
+    /// Waits until the mirror shows exactly the sum of these batches.
+    pub async fn shows_sum(&self, batches: &[Arc<Batch>]) {
+        let mut expected = LiveState::new(zone());
+        for batch in batches {
+            expected.apply(&batch.delta, now_ms());
+        }
+        let expected = shown(&expected);
+        eventually("the mirror is exact", async || {
+            !self.mirror.interrupted.load(Ordering::SeqCst)
+                && self.mirror.state.lock().as_ref().map(shown).as_ref() == Some(&expected)
+        })
+        .await;
+    }
+}
+
+fn after(lane: u64, last: u64) -> u64 {
+    match last {
+        0 if lane == 0 => LANES,
+        0 => lane,
+        last => last + LANES,
+    }
+}
+
+fn sealed(node: NodeId, seq: u64) -> Batch {
+    let now = bucket(now_ms(), SECOND);
+    let events: Vec<Event> = (0..6)
+        .map(|n| {
+            let at = now - ((seq * 7 + n * 31) % 240) as Millis * SECOND;
+            let mut event = Event::at(at, format!("{node}-{seq}-{n}"));
+            event.session = Some(format!("session-{}", (seq * 3 + n) % 50));
+            if n == 0 {
+                event.kind = "purchase".to_owned();
+                event.properties = format!(r#"{{"amount":{seq}.19}}"#);
+            }
+            event
+        })
+        .collect();
+    seal(node, seq, &events)
+}
+
+impl Mirror {
+    fn take(&self, told: Feed) {
+        let mut state = self.state.lock();
+        match told {
+            Feed::Reset(new) => {
+                *state = Some(*new);
+                self.resets.fetch_add(1, Ordering::SeqCst);
+                self.interrupted.store(false, Ordering::SeqCst);
+            }
+            Feed::Delta { delta, .. } => {
+                let state = state.as_mut().expect("a reset comes first");
+                state.apply(&delta, now_ms());
+            }
+            Feed::Interrupted { reason } => {
+                let was = self.interrupted.swap(true, Ordering::SeqCst);
+                assert!(!was, "interrupted twice: {reason}");
+                self.reasons.lock().push(reason);
+            }
+            Feed::Restored => self.interrupted.store(false, Ordering::SeqCst),
+        }
+    }
+
+    pub async fn is_interrupted(&self) {
+        eventually("the feed is interrupted", async || self.interrupted.load(Ordering::SeqCst))
+            .await;
+    }
+
+    /// Waits for a reset after this call, with or without an interruption before it.
+    pub async fn is_reset(&self, resets: usize) {
+        eventually("the feed starts over", async || self.resets() > resets).await;
+    }
+
+    pub fn resets(&self) -> usize {
+        self.resets.load(Ordering::SeqCst)
+    }
+
+    /// Why the feed was interrupted, each time.
+    pub fn reasons(&self) -> Vec<String> {
+        self.reasons.lock().clone()
+    }
+}
+
+type Shown = BTreeMap<(u8, Millis), (Vec<(String, u64)>, Amount)>;
+
+/// All that a state shows of the last few minutes, and the days.
+fn shown(state: &LiveState) -> Shown {
+    let oldest = bucket(now_ms() - 20 * MINUTE, MINUTE);
+    let mut all = Shown::new();
+    let mut add = |kind, at, totals: &live::state::Totals| {
+        let counts = totals.counts().map(|(name, n)| (name.to_owned(), n));
+        all.insert((kind, at), (counts.collect(), totals.revenue()));
+    };
+    for (at, totals) in state.seconds().filter(|second| second.0 >= oldest) {
+        add(0, at, totals);
+    }
+    for (at, totals) in state.minutes().filter(|minute| minute.0 >= oldest) {
+        add(1, at, totals);
+    }
+    for (index, (_, totals)) in state.days().enumerate() {
+        add(2, index as Millis, totals);
+    }
+    all
+}
+
+/// Both nodes send without a pause while `happens` happens, and are exact afterwards.
+pub async fn under_load(a: &Node, b: &Node, happens: impl Future<Output = ()>) {
+    let done = AtomicBool::new(false);
+    let happens = async {
+        a.counts_more(1, 5).await;
+        happens.await;
+        a.counts_more(1, 5).await;
+        done.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(a.load(&done), b.load(&done), happens);
+    // Nothing is sent any more; what got lost after it was sent shows only now.
+    tokio::join!(a.drain(), b.drain());
+    a.shows(&[a, b]).await;
+    b.shows(&[a, b]).await;
+}
+
+/// Waits for a condition, never for a time.
+pub async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let give_up = Instant::now() + LIMIT;
+    while !done().await {
+        assert!(Instant::now() < give_up, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,181 @@
+//! Redis out of memory, read-only, gone, frozen, locked, or back with old numbers.
+
+use std::sync::atomic::Ordering;
+
+use floodmark::{
+    domain::time::{SECOND, now_ms},
+    live::{self, LiveErrorKind},
+};
+
+use crate::{
+    node::{Node, Site, eventually, zone},
+    support::redis::RedisServer,
+};
+
+async fn started(server: &RedisServer) -> (Site, Node) {
+    let site = Site::new(vec![server.url()]).await;
+    let node = site.node().await;
+    node.seal(40);
+    eventually("the first batch is counted", async || node.apply(1).await.is_ok()).await;
+    (site, node)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn out_of_memory_is_told_apart_and_recovers() {
+    let server = RedisServer::start();
+    let (_site, node) = started(&server).await;
+    server.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    node.fails_with(2, LiveErrorKind::Full).await;
+    let check = node.live.check().await.unwrap_err();
+    assert_eq!(check.kind, LiveErrorKind::Full, "{check}");
+    let touch = node.live.touch(&[(1, now_ms())]).await.unwrap_err();
+    assert_eq!(touch.kind, LiveErrorKind::Full, "{touch}");
+    // What was counted before can still be read.
+    assert_eq!(node.live.active(now_ms() - SECOND).await.unwrap(), 0);
+    server.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    node.drain().await;
+    node.shows(&[&node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_read_only_until_it_is_promoted() {
+    let server = RedisServer::start();
+    let primary = RedisServer::start();
+    let (_site, node) = started(&server).await;
+    let port = primary.port().to_string();
+    server.run::<()>(&["CONFIG", "SET", "replica-read-only", "yes"]);
+    server.run::<()>(&["REPLICAOF", "127.0.0.1", &port]);
+    node.fails_with(2, LiveErrorKind::ReadOnly).await;
+    let check = node.live.check().await.unwrap_err();
+    assert_eq!(check.kind, LiveErrorKind::ReadOnly, "{check}");
+    server.run::<()>(&["REPLICAOF", "NO", "ONE"]);
+    node.drain().await;
+    node.shows(&[&node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_empty_is_filled_again() {
+    let mut server = RedisServer::start();
+    let (_site, node) = started(&server).await;
+    node.drain().await;
+    node.store_up_to(30).await;
+    server.stop();
+    node.fails_with(1, LiveErrorKind::Unavailable).await;
+    node.mirror.is_interrupted().await;
+    server.restart();
+    node.drain().await;
+    node.shows(&[&node]).await;
+    assert_eq!(node.mirror.reasons().len(), 2, "{:?}", node.mirror.reasons());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_noticed_by_writer_and_mirror() {
+    let server = RedisServer::start();
+    let (_site, node) = started(&server).await;
+    node.shows_sum(&[node.batch(1)]).await;
+    server.pause();
+    node.fails_with(2, LiveErrorKind::Unavailable).await;
+    node.mirror.is_interrupted().await;
+    server.resume();
+    node.drain().await;
+    node.shows(&[&node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_does_not_wait_for_redis() {
+    let mut server = RedisServer::start();
+    server.stop();
+    let site = Site::new(vec![server.url()]).await;
+    let node = site.node().await;
+    node.seal(10);
+    node.fails_with(1, LiveErrorKind::Unavailable).await;
+    node.mirror.is_interrupted().await;
+    server.restart();
+    node.drain().await;
+    node.shows(&[&node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_lost_its_last_writes_gets_them_again() {
+    let mut server = RedisServer::start();
+    let (_site, node) = started(&server).await;
+    node.drain().await;
+    server.run::<()>(&["SAVE"]);
+    node.seal(40);
+    node.drain().await;
+    node.shows(&[&node]).await;
+    server.restart();
+    // Guards and counters are those of the snapshot; nothing of this is in the ledger.
+    node.drain().await;
+    node.shows(&[&node]).await;
+    assert_eq!(node.live.heads(node.id).await.unwrap(), [80, 77, 78, 79]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_password_is_told_apart() {
+    let server = RedisServer::with(&["--requirepass", "s3cr:t"]);
+    let mut site = Site::new(vec![server.url()]).await;
+    for user in ["", ":wrong@"] {
+        site.config.redis.urls = vec![format!("redis://{user}127.0.0.1:{}", server.port())];
+        let node = site.node().await;
+        node.seal(1);
+        node.fails_with(1, LiveErrorKind::Denied).await;
+        node.mirror.is_interrupted().await;
+    }
+    // With the right password, and a database of its own.
+    site.config.redis.urls = vec![format!("redis://:s3cr%3At@127.0.0.1:{}/3", server.port())];
+    let node = site.node().await;
+    node.seal(9);
+    node.drain().await;
+    node.shows(&[&node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_key_in_the_way_is_named_and_nothing_is_half_written() {
+    let server = RedisServer::start();
+    let (_site, node) = started(&server).await;
+    let date: Vec<String> = server.run(&["KEYS", "{floodmark:lane2}:d:*"]);
+    assert_eq!(date, Vec::<String>::new());
+    let day = zone().day_of(now_ms() - 30 * SECOND).date;
+    let key = format!("{{floodmark:lane2}}:d:{day}");
+    server.run::<()>(&["SET", &key, "not ours"]);
+    node.fails_with(2, LiveErrorKind::Other).await;
+    let error = node.apply(2).await.unwrap_err().to_string();
+    assert!(error.contains(&key), "{error}");
+    server.run::<()>(&["DEL", &key]);
+    node.drain().await;
+    node.shows(&[&node]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forced_rebuild_puts_wrong_counters_right() {
+    let server = RedisServer::start();
+    let (site, node) = started(&server).await;
+    node.drain().await;
+    node.store_up_to(33).await;
+    let days: Vec<String> = server.run(&["KEYS", "{floodmark:lane*}:d:*"]);
+    for day in &days {
+        server.run::<()>(&["HINCRBY", day, "c:page_view", "1000000"]);
+    }
+    live::rebuild(&site.config, site.store.clone(), zone()).await.unwrap();
+    node.drain().await;
+    node.shows(&[&node]).await;
+    // A node that reads the counters afresh sees the same, and nothing is left over.
+    site.node().await.shows(&[&node]).await;
+    let staged: Vec<String> = server.run(&["KEYS", "*:new:*"]);
+    assert_eq!(staged, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_message_is_noticed_while_nothing_else_comes() {
+    let server = RedisServer::start();
+    let (_site, node) = started(&server).await;
+    node.drain().await;
+    node.shows(&[&node]).await;
+    let resets = node.mirror.resets();
+    // As if a batch had been counted whose message never came.
+    server.run::<()>(&["HINCRBY", "{floodmark:lane1}:meta", "version", "1"]);
+    node.mirror.is_reset(resets).await;
+    node.shows(&[&node]).await;
+    assert!(!node.mirror.interrupted.load(Ordering::SeqCst));
+}
