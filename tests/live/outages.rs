@@ -179,3 +179,13 @@ async fn a_lost_message_is_noticed_while_nothing_else_comes() {
     node.shows(&[&node]).await;
     assert!(!node.mirror.interrupted.load(Ordering::SeqCst));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_to_a_server_without_it_fails_cleanly() {
+    let server = RedisServer::start();
+    let site = Site::new(vec![server.url().replace("redis://", "rediss://")]).await;
+    let node = site.node().await;
+    node.seal(1);
+    node.fails_with(1, LiveErrorKind::Unavailable).await;
+    node.mirror.is_interrupted().await;
+}

@@ -7,7 +7,7 @@
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -42,6 +42,7 @@ pub(super) struct Servers {
     known: Mutex<Vec<ConnectionInfo>>,
     current: tokio::sync::Mutex<Option<Connection>>,
     connections: AtomicU64,
+    eviction_looked_at: AtomicBool,
     connect_timeout: Duration,
     response_timeout: Duration,
 }
@@ -107,6 +108,7 @@ impl Servers {
             known: Mutex::default(),
             current: tokio::sync::Mutex::default(),
             connections: AtomicU64::new(0),
+            eviction_looked_at: AtomicBool::new(false),
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
             response_timeout: Duration::from_millis(config.response_timeout_ms),
         })
@@ -241,7 +243,7 @@ impl Servers {
                 redis::cmd("HELLO").query_async(&mut line).await?;
             Ok((line, hello))
         };
-        let (line, hello) = connect.await.map_err(|e| live_error(&doing, &e))?;
+        let (mut line, hello) = connect.await.map_err(|e| live_error(&doing, &e))?;
         let text = |field: &str| match hello.get(field) {
             Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             Some(Value::SimpleString(text)) => text.clone(),
@@ -258,7 +260,30 @@ impl Servers {
                 ),
             });
         }
+        self.warn_of_eviction(&mut line, info).await;
         Ok((line, text("mode") == "cluster"))
+    }
+
+    /// Says once that a server may throw counters away when its memory is full. Where the
+    /// user may not ask, nothing is said.
+    async fn warn_of_eviction(&self, line: &mut MultiplexedConnection, info: &ConnectionInfo) {
+        if self.eviction_looked_at.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let asked = redis::cmd("INFO").arg("memory").query_async(line).await;
+        let memory: String = asked.unwrap_or_default();
+        let of = |field: &str| {
+            let line = memory.lines().find_map(|line| line.strip_prefix(field));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        let (limit, policy) = (of("maxmemory:"), of("maxmemory_policy:"));
+        if !matches!(&limit[..], "" | "0") && !matches!(&policy[..], "" | "noeviction") {
+            tracing::warn!(
+                server = %info.addr(), limit, policy,
+                "Redis may evict counters, which makes the live numbers wrong without a word; \
+                 set maxmemory-policy noeviction"
+            );
+        }
     }
 
     /// Connects to the server that owns each of `keys`, in their order; a server that
