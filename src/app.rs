@@ -8,12 +8,7 @@ use std::{
 
 use actix::{Actor, Addr, Arbiter};
 use actix_cors::Cors;
-use actix_web::{
-    App, HttpServer,
-    dev::ServerHandle,
-    middleware::DefaultHeaders,
-    web,
-};
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware::DefaultHeaders, web};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -165,9 +160,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     });
     ingest_rx.await.map_err(failed("ingest actor"))?;
     let cursor_interval = Duration::from_millis(config.spool.cursor_interval_ms);
-    let committer =
-        Committer::start(opened.writer, ingest.clone().recipient(), cursor_interval)
-            .map_err(failed("committer thread"))?;
+    let committer = Committer::start(opened.writer, ingest.clone().recipient(), cursor_interval)
+        .map_err(failed("committer thread"))?;
     ingest.do_send(Begin(committer));
 
     // The door.
@@ -198,13 +192,8 @@ fn serve(
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
     let intake_state = web::Data::new(intake::Intake::new(config, ingest.clone()));
-    let ops_state = web::Data::new(ops::Ops {
-        health,
-        spool,
-        view: view.clone(),
-        metrics,
-        keys: keys.clone(),
-    });
+    let ops_state =
+        web::Data::new(ops::Ops { health, spool, view: view.clone(), metrics, keys: keys.clone() });
     let keys = web::Data::new(keys);
     let view = web::Data::new(view);
     let viewers = web::Data::new(viewers.clone());
@@ -256,7 +245,9 @@ impl Running {
         let (done, drained) = oneshot::channel();
         self.ingest.do_send(Drain(done));
         if tokio::time::timeout(timeout, drained).await.is_err() {
-            tracing::warn!("the sinks are behind: the rest stays in the spool until the next start");
+            tracing::warn!(
+                "the sinks are behind: the rest stays in the spool until the next start"
+            );
         }
         let (done, closed) = oneshot::channel();
         self.ingest.do_send(crate::ingest::actor::Close(done));

@@ -19,11 +19,7 @@ pub struct Backoff {
 impl Backoff {
     /// Starts at the shortest pause.
     pub fn new(config: &config::Retry) -> Backoff {
-        Backoff {
-            initial_ms: config.initial_ms,
-            max_ms: config.max_ms,
-            next_ms: config.initial_ms,
-        }
+        Backoff { initial_ms: config.initial_ms, max_ms: config.max_ms, next_ms: config.initial_ms }
     }
 
     /// How long to wait before the next try.

@@ -200,9 +200,8 @@ impl Handler<Join> for Broadcaster {
             lacking_since: Some(monotonic),
         };
         if let Some(frames) = first {
-            let fits = frames
-                .into_iter()
-                .all(|text| viewer.session.try_send(Deliver(text)).is_ok());
+            let fits =
+                frames.into_iter().all(|text| viewer.session.try_send(Deliver(text)).is_ok());
             if fits {
                 viewer.lacking_since = None;
             }

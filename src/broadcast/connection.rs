@@ -18,9 +18,7 @@ pub struct ConnectionHandle(Arc<Socket>);
 impl ConnectionHandle {
     /// Duplicates the socket of a connection.
     pub fn of(stream: &TcpStream) -> io::Result<ConnectionHandle> {
-        Ok(ConnectionHandle(Arc::new(
-            SockRef::from(stream).try_clone()?,
-        )))
+        Ok(ConnectionHandle(Arc::new(SockRef::from(stream).try_clone()?)))
     }
 
     /// Makes it a viewer's connection: a small send buffer, so that the kernel does not

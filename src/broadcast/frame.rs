@@ -20,11 +20,7 @@ pub struct Bucket {
 
 impl From<(Millis, Totals)> for Bucket {
     fn from((timestamp, counts): (Millis, Totals)) -> Bucket {
-        Bucket {
-            timestamp,
-            revenue: counts.revenue(),
-            counts,
-        }
+        Bucket { timestamp, revenue: counts.revenue(), counts }
     }
 }
 

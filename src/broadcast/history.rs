@@ -19,11 +19,7 @@ pub struct History {
 impl History {
     /// Keeps up to `max_frames` frames after frame `newest`.
     pub fn new(max_frames: usize, newest: u64) -> History {
-        History {
-            frames: VecDeque::new(),
-            newest,
-            max_frames,
-        }
+        History { frames: VecDeque::new(), newest, max_frames }
     }
 
     /// Adds the frame after the newest.

@@ -1,10 +1,7 @@
 //! The viewer session actor.
 #![allow(deprecated)] // actix-web-actors is deprecated and chosen all the same: a viewer is an actor
 
-use std::{
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, Message, StreamHandler};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, WebsocketContext};
@@ -91,11 +88,7 @@ impl Handler<Goodbye> for ViewerSession {
 }
 
 impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for ViewerSession {
-    fn handle(
-        &mut self,
-        message: Result<ws::Message, ws::ProtocolError>,
-        ctx: &mut Self::Context,
-    ) {
+    fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, ctx: &mut Self::Context) {
         self.pulse.store(monotonic_ms(), Ordering::Relaxed);
         match message {
             Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),

@@ -70,13 +70,7 @@ impl Pending {
     /// Takes everything up to now, leaves what lies ahead.
     fn take_due(&mut self, now: Millis) -> Pending {
         let ahead = self.seconds.split_off(&(bucket(now, SECOND) + SECOND));
-        std::mem::replace(
-            self,
-            Pending {
-                seconds: ahead,
-                ..Pending::default()
-            },
-        )
+        std::mem::replace(self, Pending { seconds: ahead, ..Pending::default() })
     }
 }
 
@@ -187,11 +181,7 @@ impl Timeline {
             self.history.push(text.clone());
             text
         };
-        Some(Frame {
-            text,
-            is_snapshot,
-            oldest_sealed_at: due.oldest_sealed_at,
-        })
+        Some(Frame { text, is_snapshot, oldest_sealed_at: due.oldest_sealed_at })
     }
 
     /// A snapshot of the newest frame, shared by all who ask before the next one. `None`
@@ -204,8 +194,7 @@ impl Timeline {
         now: Millis,
         monotonic: u64,
     ) -> Option<ByteString> {
-        let behind_frame =
-            self.start_over || !self.day.contains(now) || self.pending.has_due(now);
+        let behind_frame = self.start_over || !self.day.contains(now) || self.pending.has_due(now);
         if let Some(cached) = &self.snapshot
             && cached.seq == self.seq
             && (behind_frame || monotonic < cached.made_at + self.pace.tick_ms)
@@ -278,11 +267,7 @@ impl Timeline {
                 minutes: buckets(state.last_minutes(now, SHOWN)),
             },
         });
-        self.snapshot = Some(Cached {
-            text: text.clone(),
-            seq: self.seq,
-            made_at: monotonic,
-        });
+        self.snapshot = Some(Cached { text: text.clone(), seq: self.seq, made_at: monotonic });
         text
     }
 }

@@ -24,11 +24,8 @@ impl Config {
                 self.listen
             )
         };
-        let addresses: Vec<_> = self
-            .listen
-            .to_socket_addrs()
-            .map_err(|e| no_address(e.to_string()))?
-            .collect();
+        let addresses: Vec<_> =
+            self.listen.to_socket_addrs().map_err(|e| no_address(e.to_string()))?.collect();
         if addresses.is_empty() {
             return Err(no_address("the name has no address".to_owned()));
         }
@@ -47,9 +44,7 @@ impl Config {
         if found.is_empty() {
             return Ok(());
         }
-        Err(ConfigError::Invalid(
-            found.into_iter().map(Problem::Check).collect(),
-        ))
+        Err(ConfigError::Invalid(found.into_iter().map(Problem::Check).collect()))
     }
 
     fn check_listen(&self, found: &mut Vec<String>) {
@@ -59,10 +54,7 @@ impl Config {
         };
         let is_set = |list: &[String]| list.iter().any(|item| !item.trim().is_empty());
         let missing: Vec<&str> = [
-            (
-                is_set(&self.auth.write_keys),
-                "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS)",
-            ),
+            (is_set(&self.auth.write_keys), "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS)"),
             (
                 is_set(&self.auth.viewer_tokens),
                 "auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS)",
@@ -87,9 +79,7 @@ impl Config {
             found.push("data_dir: is empty; name a folder".to_owned());
         }
         if let Err(message) = BusinessZone::named(&self.timezone) {
-            found.push(format!(
-                "timezone: {message}; use a name such as Europe/Berlin"
-            ));
+            found.push(format!("timezone: {message}; use a name such as Europe/Berlin"));
         }
         let letters = self.currency.bytes().all(|b| b.is_ascii_uppercase());
         if self.currency.len() != 3 || !letters {
@@ -99,10 +89,7 @@ impl Config {
             ));
         }
         if !["auto", "text", "json"].contains(&self.log.format.as_str()) {
-            found.push(format!(
-                "log.format: {:?} is none of auto, text, json",
-                self.log.format
-            ));
+            found.push(format!("log.format: {:?} is none of auto, text, json", self.log.format));
         }
         if let Err(e) = EnvFilter::from_str(&self.log.level) {
             found.push(format!("log.level: {:?}: {e}", self.log.level));
@@ -115,9 +102,7 @@ impl Config {
             );
         }
         for origin in &self.stream.allowed_origins {
-            let host = origin
-                .strip_prefix("https://")
-                .or_else(|| origin.strip_prefix("http://"));
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
                 found.push(format!(
                     "stream.allowed_origins: {origin:?} is not an origin such as \

@@ -130,10 +130,8 @@ impl Config {
     ) -> Result<Config, ConfigError> {
         let mut layers = Layers::new();
         if let Some(path) = file {
-            let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-                path: path.to_owned(),
-                source,
-            })?;
+            let text = fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
             layers.file(path, &text)?;
         }
         let mut variables: Vec<_> = variables.collect();
@@ -171,10 +169,7 @@ impl Layers {
                 }
             }
         }
-        Layers {
-            values,
-            problems: Vec::new(),
-        }
+        Layers { values, problems: Vec::new() }
     }
 
     fn file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
@@ -289,9 +284,8 @@ impl Layers {
                     whole.insert(key, value);
                 }
                 Some((section, key)) => {
-                    let section = whole
-                        .entry(section)
-                        .or_insert_with(|| Value::Table(Table::new()));
+                    let section =
+                        whole.entry(section).or_insert_with(|| Value::Table(Table::new()));
                     if let Value::Table(section) = section {
                         section.insert(key.to_owned(), value);
                     }
@@ -338,11 +332,7 @@ impl Layers {
             Some(known) => known.clone(),
             None => nearest(&key, self.values.keys().cloned()),
         };
-        self.problems.push(Problem::UnknownKey {
-            place,
-            key,
-            nearest,
-        });
+        self.problems.push(Problem::UnknownKey { place, key, nearest });
     }
 }
 
@@ -372,10 +362,7 @@ fn is_reserved(rest: &str) -> bool {
         || rest.split_once("_PORT_").is_some_and(|(_, port)| {
             let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
             let protocol = &port[digits..];
-            digits > 0
-                && ["_TCP", "_UDP", "_SCTP"]
-                    .iter()
-                    .any(|p| protocol.starts_with(p))
+            digits > 0 && ["_TCP", "_UDP", "_SCTP"].iter().any(|p| protocol.starts_with(p))
         })
 }
 
@@ -392,10 +379,7 @@ fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
 
 /// A comma-separated list; empty text is the empty list.
 fn list(text: &str) -> Value {
-    let items = text
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty());
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     Value::Array(items.map(Value::from).collect())
 }
 
@@ -412,11 +396,7 @@ fn converted(known: &Value, value: &DeValue<'_>) -> Option<Value> {
                 DeValue::String(text) => Some(Value::String(text.to_string())),
                 _ => None,
             };
-            items
-                .iter()
-                .map(item)
-                .collect::<Option<_>>()
-                .map(Value::Array)
+            items.iter().map(item).collect::<Option<_>>().map(Value::Array)
         }
         _ => None,
     }
@@ -445,11 +425,7 @@ fn in_words(value: &DeValue<'_>, secret: bool) -> String {
 }
 
 fn shown(text: &str, secret: bool) -> String {
-    if secret {
-        "a string".to_owned()
-    } else {
-        format!("the string {text:?}")
-    }
+    if secret { "a string".to_owned() } else { format!("the string {text:?}") }
 }
 
 #[cfg(test)]

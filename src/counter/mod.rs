@@ -9,7 +9,10 @@ use actix::{
 
 use crate::{
     broadcast::ActiveUsers,
-    domain::{delta::Delta, time::{Millis, now_ms}},
+    domain::{
+        delta::Delta,
+        time::{Millis, now_ms},
+    },
     live::{LiveError, LiveStore},
 };
 

@@ -104,10 +104,7 @@ pub const SIGNUPS: Weighted = &[("email", 58), ("google", 28), ("apple", 14)];
 pub const PAGE_ERRORS: &[(&str, &str)] = &[
     ("404", "Page not found"),
     ("500", "Internal server error"),
-    (
-        "js_type_error",
-        "undefined is not an object (evaluating 'item.price')",
-    ),
+    ("js_type_error", "undefined is not an object (evaluating 'item.price')"),
     ("502", "Bad gateway"),
     ("image_timeout", "Image took longer than 10 s"),
 ];

@@ -109,11 +109,7 @@ mod tests {
                 amount: Amount(698_000),
                 currency: "EUR".to_owned(),
                 quantity: 2,
-                items: vec![CartLine {
-                    sku: "HW-101",
-                    price: Amount(349_000),
-                    quantity: 2,
-                }],
+                items: vec![CartLine { sku: "HW-101", price: Amount(349_000), quantity: 2 }],
                 gateway: "stripe",
                 device: "mobile",
                 country: "DE",

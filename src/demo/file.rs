@@ -111,9 +111,7 @@ mod tests {
         write(&plan(200), &plain).unwrap();
         write(&plan(200), &gz).unwrap();
         let mut unpacked = Vec::new();
-        GzDecoder::new(File::open(gz).unwrap())
-            .read_to_end(&mut unpacked)
-            .unwrap();
+        GzDecoder::new(File::open(gz).unwrap()).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, std::fs::read(plain).unwrap());
     }
 

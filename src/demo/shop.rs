@@ -299,10 +299,7 @@ impl Visitor {
         let rng = scene.rng;
         let is_failing = traffic::failing_gateway(scene.seed, scene.at) == Some(self.gateway);
         let failure = if is_failing && rng.random_bool(0.75) {
-            Some((
-                "gateway_timeout",
-                "The payment gateway did not answer in 30 s",
-            ))
+            Some(("gateway_timeout", "The payment gateway did not answer in 30 s"))
         } else if rng.random_bool(0.035) {
             Some(("card_declined", "The bank declined the card"))
         } else {
@@ -330,12 +327,7 @@ impl Visitor {
     }
 
     fn view(&self, path: String, referrer: Option<&'static str>) -> Properties {
-        Properties::PageView {
-            path,
-            referrer,
-            device: self.device,
-            country: self.country,
-        }
+        Properties::PageView { path, referrer, device: self.device, country: self.country }
     }
 
     fn error(

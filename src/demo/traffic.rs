@@ -87,10 +87,7 @@ mod tests {
     #[test]
     fn the_average_is_one_and_it_moves() {
         for seed in 0..5 {
-            let samples: Vec<f64> = (0..24 * HOUR)
-                .step_by(500)
-                .map(|at| wave(seed, at))
-                .collect();
+            let samples: Vec<f64> = (0..24 * HOUR).step_by(500).map(|at| wave(seed, at)).collect();
             let mean = samples.iter().sum::<f64>() / samples.len() as f64;
             assert!((mean - 1.0).abs() < 0.03, "mean {mean} of seed {seed}");
             let highest = samples.iter().copied().fold(0.0, f64::max);
@@ -102,10 +99,8 @@ mod tests {
 
     #[test]
     fn a_gateway_fails_now_and_then_and_recovers() {
-        let failing = (0..HOUR)
-            .step_by(1000)
-            .filter(|at| failing_gateway(7, *at).is_some())
-            .count();
+        let failing =
+            (0..HOUR).step_by(1000).filter(|at| failing_gateway(7, *at).is_some()).count();
         assert!((100..1000).contains(&failing), "{failing} s of an hour");
     }
 }

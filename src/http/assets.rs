@@ -14,7 +14,10 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 
 /// Adds the routes: `/` and the page's own files.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/", web::get().to(|request: HttpRequest| async move { file(&request, "index.html") }));
+    config.route(
+        "/",
+        web::get().to(|request: HttpRequest| async move { file(&request, "index.html") }),
+    );
     for name in Dashboard::iter() {
         let path = format!("/{name}");
         let serve = move |request: HttpRequest| {

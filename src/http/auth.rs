@@ -1,6 +1,9 @@
 //! Who may send and who may see. A key is compared in constant time.
 
-use actix_web::{HttpRequest, http::{StatusCode, header}};
+use actix_web::{
+    HttpRequest,
+    http::{StatusCode, header},
+};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use subtle::ConstantTimeEq;
 
@@ -70,7 +73,9 @@ fn offered(request: &HttpRequest, header_name: &str, parameter: &str) -> Vec<Str
     let mut offers = Vec::new();
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     offers.extend(text(header_name).map(str::to_owned));
-    if let Some((scheme, value)) = text(header::AUTHORIZATION.as_str()).and_then(|v| v.split_once(' ')) {
+    if let Some((scheme, value)) =
+        text(header::AUTHORIZATION.as_str()).and_then(|v| v.split_once(' '))
+    {
         if scheme.eq_ignore_ascii_case("bearer") {
             offers.push(value.trim().to_owned());
         } else if scheme.eq_ignore_ascii_case("basic")
@@ -82,7 +87,8 @@ fn offered(request: &HttpRequest, header_name: &str, parameter: &str) -> Vec<Str
     }
     let query = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string());
     if let Ok(query) = query {
-        offers.extend(query.into_inner().into_iter().filter(|(k, _)| k == parameter).map(|(_, v)| v));
+        offers
+            .extend(query.into_inner().into_iter().filter(|(k, _)| k == parameter).map(|(_, v)| v));
     }
     offers
 }

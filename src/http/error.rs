@@ -32,7 +32,11 @@ impl ApiError {
     }
 
     /// 503, with the seconds after which to try again.
-    pub fn unavailable(code: &'static str, message: impl Into<String>, retry_after: u32) -> ApiError {
+    pub fn unavailable(
+        code: &'static str,
+        message: impl Into<String>,
+        retry_after: u32,
+    ) -> ApiError {
         ApiError {
             retry_after: Some(retry_after),
             ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)

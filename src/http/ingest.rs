@@ -65,7 +65,7 @@ impl Intake {
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/v1/events", web::post().to(events));
+    config.route("/events", web::post().to(events));
 }
 
 /// The answer to a request of which at least one event was taken (or all were duplicates).

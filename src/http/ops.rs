@@ -53,7 +53,8 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
         .iter()
         .map(|sink| {
             let lag = ops.spool.lag(*sink);
-            let value = json!({"events": lag.events, "batches": lag.batches, "oldest": lag.oldest_ms});
+            let value =
+                json!({"events": lag.events, "batches": lag.batches, "oldest": lag.oldest_ms});
             (sink.as_str().to_owned(), value)
         })
         .collect();
@@ -64,7 +65,10 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     response.json(json!({"status": status, "reasons": reasons, "lag": lag}))
 }
 
-async fn render_metrics(request: HttpRequest, ops: web::Data<Ops>) -> Result<HttpResponse, ApiError> {
+async fn render_metrics(
+    request: HttpRequest,
+    ops: web::Data<Ops>,
+) -> Result<HttpResponse, ApiError> {
     ops.keys.check_view(&request)?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")

@@ -55,7 +55,11 @@ impl Share {
         let before = self.inflight.used.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
         if before + bytes > self.inflight.max {
-            return Err(ApiError::unavailable("overloaded", "too many bytes in flight; try again", 1));
+            return Err(ApiError::unavailable(
+                "overloaded",
+                "too many bytes in flight; try again",
+                1,
+            ));
         }
         Ok(())
     }

@@ -165,9 +165,17 @@ fn span(parameters: &Parameters, now: Millis, width: Millis) -> Result<(Millis, 
 
 /// Where the buckets start, and at last where the last one ends. Hours and days are the
 /// business zone's.
-fn starts(view: &LiveView, from: Millis, to: Millis, width: Millis) -> Result<Vec<Millis>, ApiError> {
+fn starts(
+    view: &LiveView,
+    from: Millis,
+    to: Millis,
+    width: Millis,
+) -> Result<Vec<Millis>, ApiError> {
     if (to - from) / width > MAX_POINTS {
-        return Err(invalid("interval", "too many points; ask for a shorter span or wider buckets"));
+        return Err(invalid(
+            "interval",
+            "too many points; ask for a shorter span or wider buckets",
+        ));
     }
     let zone = view.zone();
     let mut start = match width {

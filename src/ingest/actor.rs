@@ -1,9 +1,6 @@
 //! The ingest actor.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use tokio::sync::oneshot;

@@ -41,9 +41,7 @@ impl InProcess {
         feed: FeedSender,
         now: Millis,
     ) -> Result<InProcess, StoreError> {
-        let sum = store
-            .ledger_sum(ledger_since(&zone, now), now - active_window)
-            .await?;
+        let sum = store.ledger_sum(ledger_since(&zone, now), now - active_window).await?;
         Ok(InProcess::continue_from(sum, zone, feed, now).await)
     }
 
@@ -93,10 +91,7 @@ impl LiveStore for InProcess {
                 message: "the broadcaster has stopped and takes no deltas".to_owned(),
             })?;
             guard.insert(id.node, id.seq);
-            place.send(Feed::Delta {
-                delta: delta.clone(),
-                sealed_at,
-            });
+            place.send(Feed::Delta { delta: delta.clone(), sealed_at });
         }
         Ok(verdict)
     }
@@ -143,10 +138,7 @@ mod tests {
     }
 
     fn batch(seq: u64) -> BatchId {
-        BatchId {
-            node: NodeId::nil(),
-            seq,
-        }
+        BatchId { node: NodeId::nil(), seq }
     }
 
     #[tokio::test]

@@ -77,9 +77,7 @@ impl Summing {
 }
 
 fn lane_index(lane: i64) -> Result<usize, StoreError> {
-    let known = usize::try_from(lane)
-        .ok()
-        .filter(|&lane| lane < LANES as usize);
+    let known = usize::try_from(lane).ok().filter(|&lane| lane < LANES as usize);
     known.ok_or_else(|| StoreError {
         kind: StoreErrorKind::Schema,
         message: format!("the ledger has a row of lane {lane}, this version has {LANES} lanes"),

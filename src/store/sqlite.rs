@@ -60,12 +60,10 @@ impl SqliteStore {
             message: format!("{}: {e}", dir.display()),
         })?;
         let mut writer = connect(&path).map_err(at)?;
-        embedded::migrations::runner()
-            .run(&mut writer)
-            .map_err(|e| StoreError {
-                kind: StoreErrorKind::Schema,
-                message: format!("{}: {e}", path.display()),
-            })?;
+        embedded::migrations::runner().run(&mut writer).map_err(|e| StoreError {
+            kind: StoreErrorKind::Schema,
+            message: format!("{}: {e}", path.display()),
+        })?;
         let reader = connect(&path).map_err(at)?;
         reader.pragma_update(None, "query_only", true).map_err(at)?;
         Ok(SqliteStore {
@@ -112,10 +110,7 @@ impl Store for SqliteStore {
         let entry = Entry::of(batch);
         let rows = batch.rows.clone();
         let letters = batch.dead_letters.clone();
-        with(&self.writer, move |conn| {
-            write(conn, &entry, &rows, letters)
-        })
-        .await
+        with(&self.writer, move |conn| write(conn, &entry, &rows, letters)).await
     }
 
     async fn ledger_sum(
@@ -123,10 +118,7 @@ impl Store for SqliteStore {
         since: Millis,
         visitors_since: Millis,
     ) -> Result<LedgerSum, StoreError> {
-        with(&self.reader, move |conn| {
-            ledger_sum(conn, since, visitors_since)
-        })
-        .await
+        with(&self.reader, move |conn| ledger_sum(conn, since, visitors_since)).await
     }
 
     async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError> {
@@ -135,9 +127,8 @@ impl Store for SqliteStore {
                 "SELECT delta, visitors FROM ledger WHERE node = ? AND lane = ? AND seq = ?",
             )?;
             let key = params![id.node.as_bytes(), id.lane() as i64, id.seq as i64];
-            let found: Option<(Vec<u8>, Vec<u8>)> = select
-                .query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
+            let found: Option<(Vec<u8>, Vec<u8>)> =
+                select.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             match found {
                 Some((cells, visitors)) => Ok(Some(Delta::decode(&cells, Some(&visitors))?)),
                 None => Ok(None),
@@ -164,8 +155,7 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         with(&self.writer, |conn| {
-            conn.transaction_with_behavior(TransactionBehavior::Immediate)?
-                .rollback()?;
+            conn.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
             Ok(())
         })
         .await
@@ -225,10 +215,7 @@ fn write(
         entry.visitors,
     ])?;
     tx.commit()?;
-    Ok(Written::Stored {
-        events: stored,
-        poisoned,
-    })
+    Ok(Written::Stored { events: stored, poisoned })
 }
 
 /// Inserts all rows; bytes that are no row go to `letters`. Returns the rows inserted.
@@ -344,10 +331,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::Unknown | ErrorCode::SchemaChanged) => StoreErrorKind::Schema,
             _ => StoreErrorKind::Other,
         };
-        StoreError {
-            kind,
-            message: format!("SQLite: {e}"),
-        }
+        StoreError { kind, message: format!("SQLite: {e}") }
     }
 }
 
@@ -372,19 +356,10 @@ mod tests {
         row.encode(&mut rows);
         let good = rows.clone();
         rows.extend_from_slice(&[0xff; 40]);
-        let mut batch = Batch::void(BatchId {
-            node: Uuid::from_u128(1),
-            seq: 1,
-        });
+        let mut batch = Batch::void(BatchId { node: Uuid::from_u128(1), seq: 1 });
         batch.events = 3;
         batch.rows = vec![rows.into(), good.into()];
-        assert_eq!(
-            store.write(&batch).await.unwrap(),
-            Written::Stored {
-                events: 2,
-                poisoned: 1
-            }
-        );
+        assert_eq!(store.write(&batch).await.unwrap(), Written::Stored { events: 2, poisoned: 1 });
         assert_eq!(store.totals().await.unwrap().dead_letters, 1);
     }
 
@@ -403,8 +378,7 @@ mod tests {
         .await
         .unwrap();
         assert!(
-            plan.iter()
-                .any(|step| step.contains("ledger_by_last_second"))
+            plan.iter().any(|step| step.contains("ledger_by_last_second"))
                 && plan.iter().all(|step| !step.starts_with("SCAN")),
             "{plan:?}"
         );

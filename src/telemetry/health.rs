@@ -15,9 +15,8 @@ impl Health {
     pub fn trouble(&self, part: &'static str, kind: &str, message: &str) {
         let reason = format!("{kind}: {message}");
         let mut troubles = self.troubles.write();
-        let same_kind = troubles
-            .get(part)
-            .is_some_and(|known| known.split(':').next() == Some(kind));
+        let same_kind =
+            troubles.get(part).is_some_and(|known| known.split(':').next() == Some(kind));
         if !same_kind {
             tracing::warn!(part, kind, message, "in trouble; trying again");
         }

@@ -5,9 +5,8 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Upper bounds of histograms of seconds.
-const SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
+const SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -28,7 +27,9 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
-    use metrics::{describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram};
+    use metrics::{
+        describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
+    };
     counter!("floodmark_events_accepted_total", "Events on disk, by wire format");
     counter!("floodmark_events_rejected_total", "Events refused, by reason");
     counter!("floodmark_events_duplicate_total", "Events whose id had come before");
@@ -38,7 +39,10 @@ fn describe() {
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
     counter!("floodmark_sink_errors_total", "Failed tries to write a batch, by kind");
     histogram!("floodmark_batch_write_seconds", "From handing a batch to a sink to its success");
-    histogram!("floodmark_ingest_to_viewer_seconds", "From a batch's seal to the frame that shows it");
+    histogram!(
+        "floodmark_ingest_to_viewer_seconds",
+        "From a batch's seal to the frame that shows it"
+    );
     gauge!("floodmark_viewers", "WebSocket viewers");
     counter!("floodmark_viewer_evictions_total", "Viewers closed because they could not keep up");
     gauge!("floodmark_active_users", "Distinct sessions of the active window");

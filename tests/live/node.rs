@@ -41,10 +41,7 @@ impl Site {
     /// Several URLs mean a cluster, none in-process.
     pub async fn new(urls: Vec<String>) -> Site {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = Config {
-            data_dir: dir.path().to_owned(),
-            ..Config::default()
-        };
+        let mut config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
         config.redis.urls = urls;
         config.redis.connect_timeout_ms = 1000;
         config.redis.response_timeout_ms = 1500;

@@ -5,9 +5,7 @@ use super::*;
 fn load(file: &str, variables: &[(&str, &str)], flags: &Overrides) -> Result<Config, String> {
     let mut toml = tempfile::NamedTempFile::new().unwrap();
     toml.write_all(file.as_bytes()).unwrap();
-    let variables = variables
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()));
+    let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     let path = toml.path();
     Config::load(Some(path), variables, flags)
         .map_err(|e| e.to_string().replace(path.to_str().unwrap(), "FILE"))

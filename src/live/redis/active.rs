@@ -28,10 +28,7 @@ pub(super) async fn touch(
         shards[active_shard(visitor)].push((visitor, at));
     }
     let write = async |connection: super::servers::Connection| {
-        let shards = shards
-            .iter()
-            .enumerate()
-            .filter(|(_, seen)| !seen.is_empty());
+        let shards = shards.iter().enumerate().filter(|(_, seen)| !seen.is_empty());
         try_join_all(shards.map(|(shard, seen)| {
             let (key, mut connection) = (keys.active(shard), connection.clone());
             async move {
@@ -44,11 +41,7 @@ pub(super) async fn touch(
                     }
                     zadd.exec_async(&mut connection).await?;
                 }
-                redis::cmd("PEXPIRE")
-                    .arg(&key)
-                    .arg(ttl)
-                    .exec_async(&mut connection)
-                    .await
+                redis::cmd("PEXPIRE").arg(&key).arg(ttl).exec_async(&mut connection).await
             }
         }))
         .await
@@ -69,10 +62,7 @@ pub(super) async fn count(servers: &Servers, keys: &Keys, since: Millis) -> Resu
                     .arg(format!("({since}"))
                     .exec_async(&mut connection)
                     .await?;
-                redis::cmd("ZCARD")
-                    .arg(&key)
-                    .query_async::<u64>(&mut connection)
-                    .await
+                redis::cmd("ZCARD").arg(&key).query_async::<u64>(&mut connection).await
             }
         }))
         .await

@@ -8,31 +8,15 @@ use crate::live::{LiveError, LiveErrorKind};
 /// out of several servers' answers.
 const CODES: &[(&str, LiveErrorKind, &str)] = &[
     ("OOM", LiveErrorKind::Full, "raise maxmemory or free memory"),
-    (
-        "READONLY",
-        LiveErrorKind::ReadOnly,
-        "this is a replica: point redis.urls at the primary",
-    ),
+    ("READONLY", LiveErrorKind::ReadOnly, "this is a replica: point redis.urls at the primary"),
     (
         "MISCONF",
         LiveErrorKind::ReadOnly,
         "Redis can't save to its disk and refuses writes: see its log",
     ),
-    (
-        "NOREPLICAS",
-        LiveErrorKind::ReadOnly,
-        "Redis has fewer replicas than min-replicas-to-write",
-    ),
-    (
-        "WRONGPASS",
-        LiveErrorKind::Denied,
-        "check user name and password in redis.urls",
-    ),
-    (
-        "NOAUTH",
-        LiveErrorKind::Denied,
-        "put the password into redis.urls: redis://:PASSWORD@HOST",
-    ),
+    ("NOREPLICAS", LiveErrorKind::ReadOnly, "Redis has fewer replicas than min-replicas-to-write"),
+    ("WRONGPASS", LiveErrorKind::Denied, "check user name and password in redis.urls"),
+    ("NOAUTH", LiveErrorKind::Denied, "put the password into redis.urls: redis://:PASSWORD@HOST"),
     (
         "NOPERM",
         LiveErrorKind::Denied,
@@ -40,16 +24,8 @@ const CODES: &[(&str, LiveErrorKind, &str)] = &[
     ),
     ("LOADING", LiveErrorKind::Unavailable, "Redis is starting"),
     ("BUSY", LiveErrorKind::Unavailable, "a script is running"),
-    (
-        "CLUSTERDOWN",
-        LiveErrorKind::Unavailable,
-        "the cluster lacks a master",
-    ),
-    (
-        "MASTERDOWN",
-        LiveErrorKind::Unavailable,
-        "the replica has lost its master",
-    ),
+    ("CLUSTERDOWN", LiveErrorKind::Unavailable, "the cluster lacks a master"),
+    ("MASTERDOWN", LiveErrorKind::Unavailable, "the replica has lost its master"),
     ("MOVED", LiveErrorKind::Unavailable, "slots are moving"),
     ("ASK", LiveErrorKind::Unavailable, "slots are moving"),
     ("TRYAGAIN", LiveErrorKind::Unavailable, "slots are moving"),
@@ -59,19 +35,16 @@ const CODES: &[(&str, LiveErrorKind, &str)] = &[
 pub(super) fn live_error(doing: &str, error: &RedisError) -> LiveError {
     let text = error.to_string();
     let by_code = |code: &str| CODES.iter().find(|known| known.0 == code);
-    let known = error.code().and_then(by_code).or_else(|| {
-        text.split(|c: char| !c.is_ascii_uppercase())
-            .find_map(by_code)
-    });
+    let known = error
+        .code()
+        .and_then(by_code)
+        .or_else(|| text.split(|c: char| !c.is_ascii_uppercase()).find_map(by_code));
     let (kind, hint) = match known {
         Some(&(_, kind, hint)) => (kind, Some(hint)),
         None => (kind_of(error, &text), None),
     };
     let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
-    LiveError {
-        kind,
-        message: format!("{doing}: {text}{hint}"),
-    }
+    LiveError { kind, message: format!("{doing}: {text}{hint}") }
 }
 
 fn kind_of(error: &RedisError, text: &str) -> LiveErrorKind {
@@ -86,10 +59,7 @@ fn kind_of(error: &RedisError, text: &str) -> LiveErrorKind {
 
 /// An error of our own making.
 pub(super) fn unavailable(message: impl Into<String>) -> LiveError {
-    LiveError {
-        kind: LiveErrorKind::Unavailable,
-        message: message.into(),
-    }
+    LiveError { kind: LiveErrorKind::Unavailable, message: message.into() }
 }
 
 /// The live side has no counters to add to, yet.

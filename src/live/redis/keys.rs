@@ -68,18 +68,14 @@ impl Keys {
     /// A prefix must not bring a hash tag of its own.
     pub(super) fn new(prefix: &str) -> Result<Keys, String> {
         if prefix.is_empty() || prefix.contains(['{', '}']) {
-            return Err(format!(
-                "redis.prefix {prefix:?} must not be empty or contain braces"
-            ));
+            return Err(format!("redis.prefix {prefix:?} must not be empty or contain braces"));
         }
         let prefix = prefix.to_owned();
         Ok(Keys { prefix })
     }
 
     pub(super) fn lane(&self, lane: u64) -> LaneKeys {
-        LaneKeys {
-            tag: format!("{{{}:lane{lane}}}", self.prefix),
-        }
+        LaneKeys { tag: format!("{{{}:lane{lane}}}", self.prefix) }
     }
 
     pub(super) fn lanes(&self) -> impl Iterator<Item = LaneKeys> {

@@ -146,10 +146,7 @@ impl Subscription {
         let mut state = LiveState::new(shared.zone.clone());
         let mut positions = Vec::new();
         for (lane, line) in lanes.iter().zip(&mut lines) {
-            let subscribed = redis::cmd("SSUBSCRIBE")
-                .arg(lane.channel())
-                .exec_async(line)
-                .await;
+            let subscribed = redis::cmd("SSUBSCRIBE").arg(lane.channel()).exec_async(line).await;
             subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
 
             let mut keys = vec![lane.meta()];
@@ -166,18 +163,10 @@ impl Subscription {
             for (bucket, fields) in buckets.iter().zip(&hashes) {
                 bucket.add_to(&mut state, fields);
             }
-            positions.push(Position {
-                generation,
-                version,
-            });
+            positions.push(Position { generation, version });
         }
         state.prune(now);
-        let subscription = Subscription {
-            lines,
-            channels,
-            positions,
-            pushes,
-        };
+        let subscription = Subscription { lines, channels, positions, pushes };
         Ok((subscription, state))
     }
 
@@ -237,10 +226,7 @@ impl Subscription {
         let [Value::BulkString(channel), Value::BulkString(payload)] = &data[..] else {
             return lost("Redis sent a message of another shape");
         };
-        let lane = self
-            .channels
-            .iter()
-            .position(|known| known.as_bytes() == channel);
+        let lane = self.channels.iter().position(|known| known.as_bytes() == channel);
         let (Some(lane), Some(message)) = (lane, Message::parse(payload)) else {
             return lost("somebody else publishes on our channels");
         };
@@ -273,15 +259,10 @@ async fn probe(
     tokio::time::sleep(PROBE_INTERVAL).await;
     let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
         let mut ask = redis::cmd("HMGET");
-        ask.arg(shared.keys.lane(lane).meta())
-            .arg("generation")
-            .arg("version");
+        ask.arg(shared.keys.lane(lane).meta()).arg("generation").arg("version");
         let (generation, version): (Option<String>, Option<u64>) =
             ask.query_async(&mut line).await?;
-        Ok(Position {
-            generation: generation.unwrap_or_default(),
-            version: version.unwrap_or(0),
-        })
+        Ok(Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) })
     }));
     match tokio::time::timeout(shared.servers.probe_timeout(), asked).await {
         Ok(answer) => answer.map_err(|e| live_error("probe the subscription", &e)),
@@ -309,18 +290,11 @@ impl<'a> Message<'a> {
         let mut parts = payload.splitn(3, |byte| *byte == b':');
         let generation = std::str::from_utf8(parts.next()?).ok()?;
         let version = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
-        Some(Message {
-            generation,
-            version,
-            body: parts.next()?,
-        })
+        Some(Message { generation, version, body: parts.next()? })
     }
 
     fn delta(&self) -> Result<(Delta, Millis), String> {
-        let (sealed_at, cells) = self
-            .body
-            .split_first_chunk()
-            .ok_or("a message was cut short")?;
+        let (sealed_at, cells) = self.body.split_first_chunk().ok_or("a message was cut short")?;
         let delta = Delta::decode(cells, None).map_err(|e| format!("read a message: {e}"))?;
         Ok((delta, Millis::from_be_bytes(*sealed_at)))
     }

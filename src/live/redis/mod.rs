@@ -111,10 +111,8 @@ pub(super) async fn rebuild(
     store: Arc<dyn Store>,
     zone: BusinessZone,
 ) -> Result<(), LiveError> {
-    let shared = Shared::new(config, store, zone).map_err(|message| LiveError {
-        kind: LiveErrorKind::Other,
-        message,
-    })?;
+    let shared = Shared::new(config, store, zone)
+        .map_err(|message| LiveError { kind: LiveErrorKind::Other, message })?;
     rebuild::rebuild_all(&shared).await
 }
 
@@ -153,9 +151,7 @@ impl LiveStore for Redis {
             }
         }
         let call = async |mut connection: Connection| {
-            script::APPLY
-                .call::<(u8, u64)>(&mut connection, &keys, &args)
-                .await
+            script::APPLY.call::<(u8, u64)>(&mut connection, &keys, &args).await
         };
         match self.shared.servers.run("count a batch", call).await? {
             (0, _) => Ok(Applied::Counted),

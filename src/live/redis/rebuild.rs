@@ -137,16 +137,11 @@ async fn install(shared: &Shared, lane: u64, sum: &LaneSum, force: bool) -> Resu
         buckets.entry(bucket).or_default();
     }
     let keys = shared.keys.lane(lane);
-    let guards: Fields = sum
-        .last
-        .iter()
-        .map(|(node, last)| (node.to_string(), *last as i64))
-        .collect();
+    let guards: Fields =
+        sum.last.iter().map(|(node, last)| (node.to_string(), *last as i64)).collect();
     let mut hashes = vec![(keys.guards(), guards, 0)];
     hashes.extend(
-        buckets
-            .into_iter()
-            .map(|(bucket, fields)| (keys.bucket(bucket), fields, bucket.ttl())),
+        buckets.into_iter().map(|(bucket, fields)| (keys.bucket(bucket), fields, bucket.ttl())),
     );
     let answer = shared
         .servers
@@ -169,11 +164,8 @@ async fn put_in_place(
     let generation = Uuid::new_v4().simple().to_string();
     let mut keys = vec![lane.meta()];
     let mode: &[u8] = if force { b"force" } else { b"missing" };
-    let mut args = vec![
-        generation.clone().into_bytes(),
-        mode.to_vec(),
-        lane.channel().into_bytes(),
-    ];
+    let mut args =
+        vec![generation.clone().into_bytes(), mode.to_vec(), lane.channel().into_bytes()];
     for (key, fields, ttl) in hashes {
         let staged = staged(key, &generation);
         for chunk in fields.chunks(CHUNK) {
@@ -190,10 +182,7 @@ async fn put_in_place(
             expire.exec_async(&mut connection).await?;
         }
         keys.extend([key.clone(), staged]);
-        args.extend([
-            fields.len().to_string().into_bytes(),
-            ttl.to_string().into_bytes(),
-        ]);
+        args.extend([fields.len().to_string().into_bytes(), ttl.to_string().into_bytes()]);
     }
     script::INSTALL.call(&mut connection, &keys, &args).await
 }
@@ -219,9 +208,7 @@ impl Lock {
         let keys = [shared.keys.rebuild_lock()];
         let unlock = async |mut connection: Connection| {
             let token = [self.0.into_bytes()];
-            script::UNLOCK
-                .call::<i64>(&mut connection, &keys, &token)
-                .await
+            script::UNLOCK.call::<i64>(&mut connection, &keys, &token).await
         };
         let _ = shared.servers.run("release the rebuild lock", unlock).await;
     }

@@ -15,11 +15,7 @@ pub(super) struct Backoff {
 impl Backoff {
     pub(super) fn new(config: &config::Retry) -> Backoff {
         let initial = Duration::from_millis(config.initial_ms.max(1));
-        Backoff {
-            initial,
-            max: Duration::from_millis(config.max_ms).max(initial),
-            next: initial,
-        }
+        Backoff { initial, max: Duration::from_millis(config.max_ms).max(initial), next: initial }
     }
 
     /// The next failure is a first one again.

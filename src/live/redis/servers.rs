@@ -236,9 +236,7 @@ impl Servers {
         let doing = format!("connect to Redis at {}", info.addr());
         let connect = async {
             let client = Client::open(info.clone())?;
-            let mut line = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
+            let mut line = client.get_multiplexed_async_connection_with_config(&config).await?;
             let hello: std::collections::HashMap<String, Value> =
                 redis::cmd("HELLO").query_async(&mut line).await?;
             Ok((line, hello))
@@ -349,11 +347,8 @@ impl Servers {
                 .collect::<RedisResult<_>>()?;
             let mut owners = Vec::new();
             for key in keys {
-                let slot: u16 = redis::cmd("CLUSTER")
-                    .arg("KEYSLOT")
-                    .arg(key)
-                    .query_async(&mut line)
-                    .await?;
+                let slot: u16 =
+                    redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query_async(&mut line).await?;
                 owners.push(slot);
             }
             Ok((slots, owners))
@@ -387,17 +382,9 @@ impl Servers {
 /// Another server of the same cluster: same way of connecting, other address.
 fn at(like: &ConnectionAddr, host: Option<String>, port: u16) -> ConnectionAddr {
     match like.clone() {
-        ConnectionAddr::TcpTls {
-            host: same,
-            insecure,
-            tls_params,
-            ..
-        } => ConnectionAddr::TcpTls {
-            host: host.unwrap_or(same),
-            port,
-            insecure,
-            tls_params,
-        },
+        ConnectionAddr::TcpTls { host: same, insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host: host.unwrap_or(same), port, insecure, tls_params }
+        }
         ConnectionAddr::Tcp(same, _) => ConnectionAddr::Tcp(host.unwrap_or(same), port),
         other => host.map_or(other, |host| ConnectionAddr::Tcp(host, port)),
     }
