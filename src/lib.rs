@@ -2,4 +2,5 @@
 pub mod config;
 pub mod domain;
 pub mod live;
+pub mod spool;
 pub mod store;

@@ -1,0 +1,119 @@
+//! The cursor file: how far each sink is, and how far the sequence may have run.
+//!
+//! It is replaced as a whole. Losing it costs replays, which the guards of the sinks make
+//! harmless; it never costs events.
+
+use std::{fs, io, path::Path};
+
+use uuid::Uuid;
+
+use crate::{
+    domain::batch::NodeId,
+    spool::{
+        disk,
+        record::{le32, le64},
+    },
+};
+
+pub(super) const FILE: &str = "cursors";
+const MAGIC: &[u8; 8] = b"FLOODCUR";
+const LEN: usize = 8 + 16 + 4 * 8 + 4;
+
+/// Sequence numbers that may be sealed before the cursor file is written again. If the
+/// newest segment is lost, the sequence goes on behind them all: a number that a sink has
+/// seen is never given to other events.
+pub(super) const RESERVE: u64 = 1024;
+
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cursors {
+    /// Whose they are.
+    pub node: NodeId,
+    /// By sink: it and all before it are settled.
+    pub settled: [u64; 2],
+    /// No batch above this has been sealed.
+    pub reserved: u64,
+    /// The newest segment; if there is none so new, it was lost.
+    pub active: u64,
+}
+
+impl Cursors {
+    /// A node that has sealed nothing.
+    pub(super) fn new(node: NodeId) -> Cursors {
+        Cursors {
+            node,
+            settled: [0; 2],
+            reserved: 0,
+            active: 0,
+        }
+    }
+
+    /// Reads the file: `Ok(None)` without one, an error in words for one that is damaged.
+    pub(super) fn load(dir: &Path) -> Result<Option<Cursors>, String> {
+        match fs::read(dir.join(FILE)) {
+            Ok(bytes) => match Cursors::decode(&bytes) {
+                Some(cursors) => Ok(Some(cursors)),
+                None => Err("it is damaged".to_owned()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("it can't be read: {error}")),
+        }
+    }
+
+    /// Replaces the file; on the disk when this returns.
+    pub(super) fn store(&self, dir: &Path) -> io::Result<()> {
+        disk::replace(dir, FILE, &self.encode())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(LEN);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(self.node.as_bytes());
+        for number in [self.settled[0], self.settled[1], self.reserved, self.active] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Cursors> {
+        let (body, crc) = bytes.split_at_checked(LEN - 4)?;
+        let whole = body.starts_with(MAGIC) && crc.len() == 4;
+        if !whole || crc32fast::hash(body) != le32(crc)? {
+            return None;
+        }
+        let number = |index: usize| le64(&body[24 + index * 8..]);
+        Some(Cursors {
+            node: Uuid::from_slice(&body[8..24]).ok()?,
+            settled: [number(0)?, number(1)?],
+            reserved: number(2)?,
+            active: number(3)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comes_back_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Cursors::load(dir.path()), Ok(None));
+        let cursors = Cursors {
+            node: Uuid::from_u128(7),
+            settled: [3, 2],
+            reserved: 1027,
+            active: 1,
+        };
+        cursors.store(dir.path()).unwrap();
+        assert_eq!(Cursors::load(dir.path()), Ok(Some(cursors)));
+        let bytes = cursors.encode();
+        for at in 0..bytes.len() {
+            assert_eq!(Cursors::decode(&bytes[..at]), None);
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert_eq!(Cursors::decode(&flipped), None);
+        }
+    }
+}

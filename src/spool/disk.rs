@@ -1,0 +1,109 @@
+//! The few steps that make bytes durable, in one place: so that no caller forgets one, and
+//! so that a test can make any of them fail.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+/// Writes all of `bytes` at `offset`.
+pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    #[cfg(test)]
+    if let Some(error) = faults::write() {
+        // Half of it gets there: what a disk does that fills up during a write.
+        file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+        return Err(error);
+    }
+    file.write_all_at(bytes, offset)
+}
+
+/// Waits until the file's contents and length are on the disk.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    #[cfg(test)]
+    if let Some(error) = faults::sync() {
+        return Err(error);
+    }
+    file.sync_data()
+}
+
+/// Waits until the names in a folder are on the disk.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Puts a whole file in place, or leaves the old one: a temporary file, fsync, rename,
+/// fsync of the folder.
+pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.{TEMPORARY}"));
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        // It would only take room; the next start removes it otherwise.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    fs::rename(&temporary, dir.join(name))?;
+    sync_dir(dir)
+}
+
+/// Ending of a file that never became a whole one.
+pub(super) const TEMPORARY: &str = "tmp";
+
+/// Whether it is the one kind of failure that passes by itself: no room on the disk, in
+/// memory, or for one more open file. What was tried has not happened, or only in part.
+pub(super) fn may_pass(error: &io::Error) -> bool {
+    // ENFILE and EMFILE, which have no ErrorKind.
+    matches!(error.raw_os_error(), Some(23 | 24))
+        || matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge
+                | io::ErrorKind::OutOfMemory
+        )
+}
+
+/// Failures on demand, for this thread.
+#[cfg(test)]
+pub(super) mod faults {
+    use std::{cell::Cell, io};
+
+    thread_local! {
+        static WRITE: Cell<Option<(u32, io::ErrorKind)>> = const { Cell::new(None) };
+        static SYNC: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Lets `after` writes pass, then fails one.
+    pub(crate) fn fail_write(after: u32, kind: io::ErrorKind) {
+        WRITE.set(Some((after, kind)));
+    }
+
+    /// Fails the next sync.
+    pub(crate) fn fail_sync() {
+        SYNC.set(true);
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn reset() {
+        WRITE.set(None);
+        SYNC.set(false);
+    }
+
+    pub(super) fn write() -> Option<io::Error> {
+        match WRITE.take()? {
+            (0, kind) => Some(kind.into()),
+            (after, kind) => {
+                WRITE.set(Some((after - 1, kind)));
+                None
+            }
+        }
+    }
+
+    pub(super) fn sync() -> Option<io::Error> {
+        SYNC.take().then(|| io::Error::other("injected"))
+    }
+}

@@ -1,0 +1,131 @@
+//! Reading a batch back.
+
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
+
+use bytes::Bytes;
+
+use crate::{
+    domain::{
+        batch::{Batch, BatchId, DeadLetter},
+        delta::Delta,
+    },
+    spool::{
+        Shared, SpoolError, failed,
+        group::{parse_rows, parse_seal},
+        record::{self, Item},
+        segment,
+    },
+};
+
+pub(super) fn read(shared: &Shared, seq: u64) -> Result<Batch, SpoolError> {
+    let id = BatchId {
+        node: shared.options.node,
+        seq,
+    };
+    let entry = |seq| shared.index.lock().get(seq).copied();
+    let Some(found) = entry(seq) else {
+        return Err(SpoolError::Gone { seq });
+    };
+    if found.void {
+        return Ok(Batch::void(id));
+    }
+    let path = segment::path(&shared.options.dir, found.segment);
+    let mut bytes = vec![0; found.len as usize];
+    // Opened anew each time: a batch is megabytes, and a long outage leaves more segments
+    // than a process may hold open.
+    let read = File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, found.offset));
+    match read {
+        Ok(()) => {}
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound if entry(seq).is_none() => {
+                return Err(SpoolError::Gone { seq });
+            }
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
+                shared.lost(seq, "its segment is missing or cut");
+                return Ok(Batch::void(id));
+            }
+            _ => return Err(failed("read", &path)(error)),
+        },
+    }
+    match decode(id, Bytes::from(bytes))? {
+        Some(batch) => Ok(batch),
+        None => {
+            shared.lost(seq, "a checksum does not match");
+            Ok(Batch::void(id))
+        }
+    }
+}
+
+/// The batch that these records make, from its first to its seal; `None` if damaged.
+fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
+    let mut items = record::scan(&bytes, 0);
+    let Some(Item::Record {
+        kind: record::SEAL,
+        at,
+    }) = items.pop()
+    else {
+        return Ok(None);
+    };
+    let Some((seal, cells, visitors)) = parse_seal(&bytes[record::payload(&bytes, &at)]) else {
+        return Ok(None);
+    };
+    if seal.seq != id.seq {
+        return Ok(None);
+    }
+    let delta = Delta::decode(cells, Some(visitors)).map_err(|source| SpoolError::Undecodable {
+        seq: id.seq,
+        source,
+    })?;
+    let Some(contents) = Contents::of(&bytes, &items) else {
+        return Ok(None);
+    };
+    Ok(Some(Batch {
+        id,
+        sealed_at: seal.sealed_at,
+        events: seal.events,
+        rows: contents
+            .rows
+            .into_iter()
+            .map(|at| bytes.slice(at))
+            .collect(),
+        dead_letters: contents.dead_letters,
+        delta,
+    }))
+}
+
+/// What lies between two seals.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub events: u64,
+    /// Where runs of rows lie.
+    pub rows: Vec<Range<usize>>,
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+impl Contents {
+    /// `None` if anything but whole records is among them.
+    pub(super) fn of(bytes: &[u8], items: &[Item]) -> Option<Contents> {
+        let mut contents = Contents::default();
+        for item in items {
+            let Item::Record { kind, at } = item else {
+                return None;
+            };
+            let payload = record::payload(bytes, at);
+            match *kind {
+                record::ROWS => {
+                    let rows = parse_rows(&bytes[payload.clone()])?;
+                    contents.events += u64::from(rows.events);
+                    contents
+                        .rows
+                        .push(payload.start + rows.rows_at..payload.end);
+                }
+                record::DEAD_LETTERS => {
+                    let letters: Vec<DeadLetter> = postcard::from_bytes(&bytes[payload]).ok()?;
+                    contents.dead_letters.extend(letters);
+                }
+                _ => return None,
+            }
+        }
+        Some(contents)
+    }
+}

@@ -1,0 +1,113 @@
+//! Segment files: their names, their header, and making one.
+//!
+//! ```text
+//! 8 bytes magic | u32 version | 16 bytes node | u64 first seq | u32 crc32 of all before
+//! ```
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+use crate::{
+    domain::batch::NodeId,
+    spool::{
+        disk,
+        record::{le32, le64},
+    },
+};
+
+const MAGIC: &[u8; 8] = b"FLOODSEG";
+/// The format that this version reads and writes.
+pub(super) const VERSION: u32 = 1;
+/// Bytes before the first record.
+pub(super) const HEADER: usize = 40;
+
+const ENDING: &str = ".seg";
+
+/// Name of the segment whose first batch is `first`.
+pub(super) fn name(first: u64) -> String {
+    format!("{first:020}{ENDING}")
+}
+
+/// Path of the segment whose first batch is `first`.
+pub(super) fn path(dir: &Path, first: u64) -> PathBuf {
+    dir.join(name(first))
+}
+
+/// The first batch, from a file's name.
+pub(super) fn parse_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(ENDING)?;
+    let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?
+}
+
+/// The header of a new segment.
+pub(super) fn header(node: NodeId, first: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(node.as_bytes());
+    out.extend_from_slice(&first.to_le_bytes());
+    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    out
+}
+
+/// What a segment's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub version: u32,
+    pub node: NodeId,
+    pub first: u64,
+}
+
+/// Reads a header; `None` if it is damaged or not there.
+pub(super) fn parse_header(bytes: &[u8]) -> Option<Header> {
+    let head = bytes.get(..HEADER)?;
+    let crc = le32(&head[HEADER - 4..])?;
+    if !head.starts_with(MAGIC) || crc32fast::hash(&head[..HEADER - 4]) != crc {
+        return None;
+    }
+    Some(Header {
+        version: le32(&head[8..])?,
+        node: Uuid::from_slice(&head[12..28]).ok()?,
+        first: le64(&head[28..])?,
+    })
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub file: File,
+    /// The number in its name.
+    pub first: u64,
+    /// Where the next record goes.
+    pub offset: u64,
+    /// Where the open batch begins.
+    pub batch_start: u64,
+}
+
+impl Active {
+    /// Makes an empty segment; it and its name are on the disk when this returns. On
+    /// failure there is no such file, as far as the disk allows.
+    pub(super) fn create(dir: &Path, node: NodeId, first: u64) -> io::Result<Active> {
+        let path = path(dir, first);
+        let file = File::create_new(&path)?;
+        let made = disk::write_at(&file, &header(node, first), 0)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| disk::sync_dir(dir));
+        if let Err(error) = made {
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(Active {
+            file,
+            first,
+            offset: HEADER as u64,
+            batch_start: HEADER as u64,
+        })
+    }
+}
