@@ -15,7 +15,6 @@ pub mod domain;
 pub mod http;
 pub mod ingest;
 pub mod live;
-pub mod retry;
 pub mod spool;
 pub mod store;
 pub mod telemetry;

@@ -53,12 +53,18 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
 /// Ending of a file that never became a whole one.
 pub(super) const TEMPORARY: &str = "tmp";
 
-/// Whether the disk has no room: the one kind of failure that passes by itself.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
+/// Whether it is the one kind of failure that passes by itself: no room on the disk, in
+/// memory, or for one more open file. What was tried has not happened, or only in part.
+pub(super) fn may_pass(error: &io::Error) -> bool {
+    // ENFILE and EMFILE, which have no ErrorKind.
+    matches!(error.raw_os_error(), Some(23 | 24))
+        || matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge
+                | io::ErrorKind::OutOfMemory
+        )
 }
 
 /// Failures on demand, for this thread.
@@ -79,6 +85,12 @@ pub(super) mod faults {
     /// Fails the next sync.
     pub(crate) fn fail_sync() {
         SYNC.set(true);
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn reset() {
+        WRITE.set(None);
+        SYNC.set(false);
     }
 
     pub(super) fn write() -> Option<io::Error> {

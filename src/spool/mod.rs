@@ -6,9 +6,9 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `00000000000000000042.seg` | a segment, named by its first batch: header, then records ([`record`], [`group`]) |
-//! | `cursors` | how far each sink is, how far the sequence may have run ([`cursor`]) |
-//! | `ids-00000000000000000001.log` | client ids of a segment that is gone, within the dedupe window ([`ids`]) |
+//! | `00000000000000000042.seg` | a segment, named by its first batch: header, then records (`record.rs`, `group.rs`) |
+//! | `cursors` | how far each sink is, how far the sequence may have run (`cursor.rs`) |
+//! | `ids-00000000000000000001.log` | client ids of a segment that is gone, within the dedupe window (`ids.rs`) |
 //! | `quarantine/` | damaged segments that are no longer needed, kept for a human to look at |
 //!
 //! # Invariants
@@ -19,7 +19,7 @@
 //!    changes: after a restart the same seq has the same contents, or is void.
 //! 3. A batch lies in one segment. Segments roll right after a seal.
 //! 4. A seq is never given to two different batches, even if segments, cursors or both are
-//!    lost: see [`cursor::RESERVE`].
+//!    lost: see `cursor::RESERVE`.
 //! 5. The sequence has no gap: a batch whose bytes are lost is there as a void batch.
 //! 6. Cursors are on the disk before a segment that they have passed is unlinked, and so are
 //!    its ids that the dedupe index still needs.
@@ -167,7 +167,11 @@ pub enum SpoolError {
 }
 
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SpoolError + 'a {
-    move |source| SpoolError::Io { what, path: path.to_owned(), source }
+    move |source| SpoolError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// An opened spool.

@@ -58,7 +58,12 @@ impl DataDir {
         let lock = lock(path)?;
         let mut report = Vec::new();
         let node = identity(path, &mut report)?;
-        Ok(DataDir { path: path.to_owned(), node, report, _lock: lock })
+        Ok(DataDir {
+            path: path.to_owned(),
+            node,
+            report,
+            _lock: lock,
+        })
     }
 
     /// The folder.
@@ -87,7 +92,11 @@ fn spool_dir(path: &Path) -> PathBuf {
 }
 
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DataDirError + 'a {
-    move |source| DataDirError::Io { what, path: path.to_owned(), source }
+    move |source| DataDirError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn lock(path: &Path) -> Result<File, DataDirError> {
@@ -212,16 +221,14 @@ mod tests {
     #[test]
     fn the_identity_is_kept_as_long_as_the_sequence_is_known() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || DataDir::open(dir.path()).unwrap();
-        let first = open().node();
-        fs::create_dir_all(open().spool_dir()).unwrap();
-
-        let node = open().node();
-        assert_ne!(node, first, "nothing was sealed under the first one");
-        Cursors::new(node).store(&open().spool_dir()).unwrap();
-        // The open() above made another one: what the cursors say is a trace of any node.
-        let node = open().node();
-        assert_eq!(open().node(), node);
+        let first = DataDir::open(dir.path()).unwrap().node();
+        let open = DataDir::open(dir.path()).unwrap();
+        assert_ne!(open.node(), first, "nobody knows what the first one sealed");
+        fs::create_dir_all(open.spool_dir()).unwrap();
+        Cursors::new(open.node()).store(&open.spool_dir()).unwrap();
+        let node = open.node();
+        drop(open);
+        assert_eq!(DataDir::open(dir.path()).unwrap().node(), node);
     }
 
     #[test]

@@ -74,7 +74,7 @@ enum Stop {
 
 impl Stop {
     fn of(what: &'static str) -> impl FnOnce(io::Error) -> Stop {
-        move |error| match disk::is_full(&error) {
+        move |error| match disk::may_pass(&error) {
             true => Stop::NoRoom(error),
             false => Stop::Fatal(what, error),
         }
@@ -214,7 +214,8 @@ impl SpoolWriter {
             .map_err(Stop::of("make the next segment"))?;
         done.rolled.push(std::mem::replace(&mut self.active, next));
         // Before anything is in it, so that its loss would be noticed.
-        self.store_cursors(self.cursors.reserved, first).map_err(Stop::of("cursors"))
+        self.store_cursors(self.cursors.reserved, first)
+            .map_err(Stop::of("cursors"))
     }
 
     /// Takes back what a commit has written, so that not even a crash brings it back half.
@@ -357,7 +358,7 @@ impl SpoolWriter {
         self.id_files.push(IdFile { first, stats });
         match ids::store(dir, first, &log) {
             Ok(()) => Ok(None),
-            Err(error) if disk::is_full(&error) => Ok(Some(log)),
+            Err(error) if disk::may_pass(&error) => Ok(Some(log)),
             Err(error) => Err(failed("write", &dir.join(ids::name(first)))(error)),
         }
     }
