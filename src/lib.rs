@@ -1,4 +1,5 @@
 //! Floodmark.
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod domain;

@@ -1,0 +1,309 @@
+//! `floodmark check`: what `serve` needs, looked at one by one and said in words. Changes
+//! nothing.
+
+use std::{
+    fmt, fs,
+    fs::TryLockError,
+    io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use indicatif::HumanBytes;
+
+use super::{ServeArgs, connect};
+use crate::config::Config;
+
+/// The file in the data dir that a running server keeps locked.
+const LOCK_FILE: &str = "lock";
+/// How long a store may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// What came of one look.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    Fine(String),
+    /// It would start, but.
+    Doubtful(String),
+    Wrong(String),
+}
+
+use Finding::{Doubtful, Fine, Wrong};
+
+/// A finding with its name, as it is printed.
+struct Line<'a>(&'a str, &'a Finding);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (state, words) = match self.1 {
+            Fine(words) => ("ok", words),
+            Doubtful(words) => ("warn", words),
+            Wrong(words) => ("FAIL", words),
+        };
+        // What follows the first line is set under its words.
+        let words = words.replace('\n', &format!("\n{:21}", ""));
+        write!(f, "{state:<5} {:<14} {words}", self.0)
+    }
+}
+
+/// Runs the command: exit code 0 if `serve` would start.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    let mut all_fine = true;
+    let mut say = |name: &str, finding: Finding| {
+        println!("{}", Line(name, &finding));
+        all_fine &= !matches!(finding, Wrong(_));
+    };
+    let config = match args.load() {
+        Ok(config) => config,
+        Err(e) => {
+            say("configuration", Wrong(e.to_string()));
+            return ExitCode::FAILURE;
+        }
+    };
+    let origin = args.config.as_ref().map_or_else(
+        || "no file, so the built-in one".to_owned(),
+        |path| path.display().to_string(),
+    );
+    say(
+        "configuration",
+        Fine(format!("{origin}, with variables and flags")),
+    );
+    say("access", access(&config));
+    say("data dir", data_dir(&config.data_dir));
+    say("free space", free_space(&config));
+    say("lock", lock(&config.data_dir));
+    say("address", address(&config));
+    actix::System::new().block_on(async {
+        say("store", store(&config).await);
+        say("live counters", live(&config).await);
+    });
+    if all_fine {
+        println!("Floodmark can start.");
+        ExitCode::SUCCESS
+    } else {
+        println!("Floodmark can't run like this; see above.");
+        ExitCode::FAILURE
+    }
+}
+
+fn access(config: &Config) -> Finding {
+    let (keys, tokens) = (&config.auth.write_keys, &config.auth.viewer_tokens);
+    let who = |list: &[String], known: &str| match list.len() {
+        0 => "anyone".to_owned(),
+        1 => format!("1 {known}"),
+        n => format!("{n} {known}s"),
+    };
+    let words = format!(
+        "{} may send events, {} may see the numbers",
+        who(keys, "write key"),
+        who(tokens, "viewer token"),
+    );
+    let addresses = config.listen_addresses().unwrap_or_default();
+    let is_local = addresses.iter().all(|address| address.ip().is_loopback());
+    if is_local || !keys.is_empty() && !tokens.is_empty() {
+        Fine(words)
+    } else {
+        Doubtful(format!(
+            "{words}, from any machine that reaches {}",
+            config.listen
+        ))
+    }
+}
+
+/// The folder itself, or the nearest one above it that is there.
+fn existing(dir: &Path) -> io::Result<PathBuf> {
+    let dir = std::path::absolute(dir)?;
+    let above = dir.ancestors().find(|above| above.exists());
+    Ok(above.unwrap_or(Path::new("/")).to_owned())
+}
+
+fn data_dir(dir: &Path) -> Finding {
+    let shown = dir.display();
+    let existing = match existing(dir) {
+        Ok(existing) => existing,
+        Err(e) => return Wrong(format!("{shown}: {e}")),
+    };
+    if !existing.is_dir() {
+        return Wrong(format!("{} is not a folder", existing.display()));
+    }
+    let probe = existing.join(format!(".floodmark-check-{}", std::process::id()));
+    let written = fs::write(&probe, b"floodmark check").and_then(|()| fs::remove_file(&probe));
+    match written {
+        Ok(()) if dir.exists() => Fine(format!("{shown} can be written")),
+        Ok(()) => Fine(format!("{shown} is not there yet and can be made")),
+        Err(e) => Wrong(format!(
+            "{} can't be written: {e}; give this user the folder, or set --data-dir",
+            existing.display()
+        )),
+    }
+}
+
+fn free_space(config: &Config) -> Finding {
+    match existing(&config.data_dir).and_then(fs4::available_space) {
+        Ok(free) => judge_space(free, config),
+        Err(e) => Wrong(format!("unknown: {e}")),
+    }
+}
+
+fn judge_space(free: u64, config: &Config) -> Finding {
+    let words = format!("{} free", HumanBytes(free));
+    let limit = HumanBytes(config.spool.max_bytes);
+    if free < 2 * config.spool.segment_bytes {
+        Wrong(format!("{words}: less than two segments of the spool"))
+    } else if free < config.spool.max_bytes {
+        Doubtful(format!(
+            "{words}, and the spool may grow to {limit} (spool.max_bytes)"
+        ))
+    } else {
+        Fine(format!("{words}, the spool may grow to {limit}"))
+    }
+}
+
+fn lock(dir: &Path) -> Finding {
+    let path = dir.join(LOCK_FILE);
+    let file = match fs::File::options().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Fine("free".to_owned()),
+        Err(e) => return Wrong(format!("{}: {e}", path.display())),
+    };
+    match file.try_lock() {
+        Ok(()) => Fine("free".to_owned()),
+        Err(TryLockError::WouldBlock) => Wrong(format!(
+            "a running floodmark has {}; a data dir belongs to one process",
+            dir.display()
+        )),
+        Err(TryLockError::Error(e)) => Wrong(format!("{}: {e}", path.display())),
+    }
+}
+
+fn address(config: &Config) -> Finding {
+    let addresses = match config.listen_addresses() {
+        Ok(addresses) => addresses,
+        Err(words) => return Wrong(words),
+    };
+    match TcpListener::bind(&*addresses) {
+        Ok(_) => Fine(format!("{} is free", config.listen)),
+        Err(e) => Wrong(format!("{} can't be listened on: {e}", config.listen)),
+    }
+}
+
+async fn store(config: &Config) -> Finding {
+    let wanted = match config.postgres.url.as_str() {
+        "" => "SQLite in the data dir",
+        _ => "PostgreSQL",
+    };
+    let look = async {
+        let store = connect::store(config).await?;
+        store.check().await.map_err(|e| e.to_string())
+    };
+    answered(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)
+}
+
+async fn live(config: &Config) -> Finding {
+    let wanted = match config.redis.urls.len() {
+        0 => "in this process",
+        1 => "Redis",
+        _ => "Redis Cluster",
+    };
+    let look = async {
+        let live = connect::live(config).await?;
+        live.check().await.map_err(|e| e.to_string())
+    };
+    answered(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)
+}
+
+fn answered<Late>(wanted: &str, answer: Result<Result<(), String>, Late>) -> Finding {
+    match answer {
+        Ok(Ok(())) => Fine(format!("{wanted}: answers and takes writes")),
+        Ok(Err(e)) => Wrong(format!("{wanted}: {e}")),
+        Err(_) => Wrong(format!(
+            "{wanted}: no answer within {} s",
+            ANSWER_WITHIN.as_secs()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_it_is_and_wraps_under_its_words() {
+        assert_eq!(
+            Line("data dir", &Fine("d can be written".to_owned())).to_string(),
+            "ok    data dir       d can be written"
+        );
+        assert_eq!(
+            Line("configuration", &Wrong("one\ntwo".to_owned())).to_string(),
+            "FAIL  configuration  one\n                     two"
+        );
+    }
+
+    #[test]
+    fn a_data_dir_is_tried_and_left_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, not_yet) = (dir.path(), dir.path().join("a/b"));
+        assert!(matches!(data_dir(there), Fine(words) if words.ends_with("can be written")));
+        assert!(matches!(data_dir(&not_yet), Fine(words) if words.ends_with("can be made")));
+        assert_eq!(fs::read_dir(there).unwrap().count(), 0);
+        let file = there.join("file");
+        fs::write(&file, b"").unwrap();
+        assert!(
+            matches!(data_dir(&file.join("x")), Wrong(words) if words.contains("not a folder"))
+        );
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(lock(dir.path()), Fine("free".to_owned()));
+        let file = fs::File::create(dir.path().join(LOCK_FILE)).unwrap();
+        assert_eq!(lock(dir.path()), Fine("free".to_owned()));
+        file.lock().unwrap();
+        assert!(matches!(lock(dir.path()), Wrong(_)));
+    }
+
+    #[test]
+    fn an_address_in_use_is_seen() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = Config {
+            listen: taken.local_addr().unwrap().to_string(),
+            ..Config::default()
+        };
+        assert!(matches!(address(&config), Wrong(_)));
+        drop(taken);
+        assert!(matches!(address(&config), Fine(_)));
+    }
+
+    #[test]
+    fn space_is_judged_by_the_spool() {
+        let config = Config::default();
+        let spool = config.spool.clone();
+        assert!(matches!(
+            judge_space(spool.segment_bytes, &config),
+            Wrong(_)
+        ));
+        assert!(matches!(
+            judge_space(spool.max_bytes - 1, &config),
+            Doubtful(_)
+        ));
+        assert!(matches!(judge_space(spool.max_bytes, &config), Fine(_)));
+    }
+
+    #[test]
+    fn open_access_from_outside_is_doubtful() {
+        let mut config = Config::default();
+        assert!(matches!(access(&config), Fine(_)));
+        config.listen = "0.0.0.0:8080".to_owned();
+        assert_eq!(
+            access(&config),
+            Doubtful(
+                "anyone may send events, anyone may see the numbers, from any machine that \
+                 reaches 0.0.0.0:8080"
+                    .to_owned()
+            )
+        );
+    }
+}

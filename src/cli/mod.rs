@@ -1,0 +1,165 @@
+//! The command line: `floodmark serve`, and what is built around it. Each command is a
+//! file of this folder; this one reads the arguments and says which.
+
+mod check;
+mod connect;
+mod demo;
+mod maintain;
+mod replay;
+mod sender;
+mod serve;
+mod signals;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+pub use signals::shutdown;
+
+use crate::config::{Config, ConfigError, Overrides};
+
+/// Live numbers for a shop: every event kept, every second shown.
+#[derive(Parser, Debug)]
+#[command(name = "floodmark", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the server (also without any command)
+    Serve(ServeArgs),
+    /// Run the server with a simulated shop that sends traffic
+    Demo(demo::DemoArgs),
+    /// Bring the store's schema up to date, and stop
+    Migrate(ServeArgs),
+    /// Count the live counters anew from the ledger, and stop
+    Rebuild(ServeArgs),
+    /// Send a file of events to a server
+    Replay(replay::ReplayArgs),
+    /// Check the configuration and every connection, in words
+    Check(ServeArgs),
+}
+
+/// What decides the configuration, the same for every command that has one.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    /// Configuration file (TOML); its keys are those of config/default.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Folder for the spool and the embedded store [default: floodmark-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// PostgreSQL that keeps the events; without it SQLite in the data dir does
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+    /// Redis that keeps the live counters, several for a cluster; without it this process does
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    redis: Vec<String>,
+    /// Allow any address without write keys and viewer tokens
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl ServeArgs {
+    /// The configuration of all layers, checked.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        // A variable that is not Unicode becomes one that is no valid value, rather than
+        // one that is passed over.
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        Config::load(self.config.as_deref(), variables, &self.overrides())
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen.clone(),
+            data_dir: self.data_dir.clone(),
+            postgres: self.postgres.clone(),
+            redis: self.redis.clone(),
+            insecure: self.insecure,
+        }
+    }
+}
+
+/// Reads the arguments of this process and does what they say.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => with_config(&args, serve::run),
+        Command::Demo(args) => demo::run(&args),
+        Command::Migrate(args) => with_config(&args, maintain::migrate),
+        Command::Rebuild(args) => with_config(&args, maintain::rebuild),
+        Command::Replay(args) => replay::run(&args),
+        Command::Check(args) => check::run(&args),
+    }
+}
+
+/// Loads the configuration and goes on with it, or says what is wrong with it.
+fn with_config(args: &ServeArgs, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match args.load() {
+        Ok(config) => then(config),
+        Err(e) => {
+            eprintln!("floodmark: the configuration can't be used:\n{e}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Exit code where the arguments or the configuration are at fault, as clap has it.
+const USAGE: u8 = 2;
+
+/// A number above 0, for flags.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("must be a number above 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::try_parse_from(line.split(' ')).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_serve_with_its_flags() {
+        let cli = parse("floodmark --listen 127.0.0.1:1 --redis a,b --redis c").unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.redis, ["a", "b", "c"]);
+        let cli = parse("floodmark serve --data-dir d --insecure").unwrap();
+        let Some(Command::Serve(args)) = cli.command else {
+            panic!("serve");
+        };
+        let flags = args.overrides();
+        assert_eq!(flags.data_dir, Some(PathBuf::from("d")));
+        assert!(flags.insecure && flags.listen.is_none());
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        assert!(parse("floodmark replay f --rate 5 --speed 2").is_err());
+        assert!(parse("floodmark replay f --rate 0").is_err());
+        assert!(parse("floodmark replay f --batch 5001").is_err());
+        assert!(parse("floodmark --listen x serve").is_err());
+        assert!(parse("floodmark demo --write f").is_err(), "how many?");
+        assert!(parse("floodmark demo --events 5").is_err());
+        assert!(parse("floodmark demo --ephemeral --data-dir d").is_err());
+    }
+}

@@ -1,0 +1,309 @@
+//! From a file's lines to batches: each with the moment it is due at. Reads as it goes,
+//! never the whole file.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+
+use super::stamp::{Head, Stamp, stamp};
+use crate::domain::time::Millis;
+
+/// A line may be this long; the server takes 64 KiB.
+const MAX_LINE_BYTES: u64 = 1 << 20;
+/// A batch is closed at this size, whatever it holds: the server takes 1 MiB.
+const MAX_BATCH_BYTES: usize = 768 << 10;
+/// Events that were recorded further apart than this don't share a batch.
+const MAX_BATCH_SPAN: Duration = Duration::from_millis(100);
+
+/// When events are due.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// As fast as the server takes them.
+    Free,
+    /// So many a second.
+    Rate(f64),
+    /// As they were recorded, so many times faster.
+    Recorded(f64),
+}
+
+/// Some events, ready to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// NDJSON.
+    pub body: Bytes,
+    /// Lines of it.
+    pub events: u64,
+    /// When to send it, counted from the start.
+    pub due: Duration,
+}
+
+/// Cuts a reader's lines into batches.
+pub struct Batches<R> {
+    lines: R,
+    pace: Pace,
+    stamp: Stamp,
+    max_events: u64,
+    /// Timestamp of the first event that has one.
+    first: Option<Millis>,
+    /// When the event before this one was due.
+    due: Duration,
+    /// Events read.
+    read: u64,
+    open: Vec<u8>,
+    open_events: u64,
+    open_since: Duration,
+    line: Vec<u8>,
+}
+
+impl<R: BufRead> Batches<R> {
+    /// Batches of at most `max_events`; `stamp` says what is changed in each event.
+    pub fn new(lines: R, pace: Pace, stamp: Stamp, max_events: u64) -> Batches<R> {
+        Batches {
+            lines,
+            pace,
+            stamp,
+            max_events,
+            first: None,
+            due: Duration::ZERO,
+            read: 0,
+            open: Vec::new(),
+            open_events: 0,
+            open_since: Duration::ZERO,
+            line: Vec::new(),
+        }
+    }
+
+    /// Reads one line that is not blank; `false` at the end.
+    fn read_line(&mut self) -> io::Result<bool> {
+        loop {
+            self.line.clear();
+            let limited = &mut (&mut self.lines).take(MAX_LINE_BYTES);
+            if limited.read_until(b'\n', &mut self.line)? == 0 {
+                return Ok(false);
+            }
+            if self.line.last() != Some(&b'\n') && self.line.len() as u64 == MAX_LINE_BYTES {
+                return Err(io::Error::other(format!(
+                    "event {} is longer than {MAX_LINE_BYTES} bytes",
+                    self.read + 1
+                )));
+            }
+            self.line.truncate(self.line.trim_ascii_end().len());
+            if !self.line.is_empty() {
+                self.read += 1;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// When the event of `self.line` is due, with its own timestamp.
+    fn due(&mut self, head: &Head<'_>) -> Duration {
+        match self.pace {
+            Pace::Free => Duration::ZERO,
+            Pace::Rate(rate) => Duration::from_secs_f64((self.read - 1) as f64 / rate),
+            Pace::Recorded(speed) => {
+                let since = match (head.moment(), self.first) {
+                    (Some(at), Some(first)) => (at - first).max(0) as u64,
+                    _ => 0,
+                };
+                // An event that was recorded late, or without a timestamp, goes with the
+                // one before it.
+                Duration::from_millis(since).div_f64(speed).max(self.due)
+            }
+        }
+    }
+
+    fn close(&mut self) -> Option<Outgoing> {
+        if self.open_events == 0 {
+            return None;
+        }
+        let due = match self.pace {
+            Pace::Recorded(_) => self.due,
+            Pace::Free | Pace::Rate(_) => self.open_since,
+        };
+        Some(Outgoing {
+            body: Bytes::from(std::mem::take(&mut self.open)),
+            events: std::mem::take(&mut self.open_events),
+            due,
+        })
+    }
+}
+
+impl<R: BufRead> Iterator for Batches<R> {
+    type Item = io::Result<Outgoing>;
+
+    fn next(&mut self) -> Option<io::Result<Outgoing>> {
+        loop {
+            match self.read_line() {
+                Err(e) => return Some(Err(e)),
+                Ok(false) => return self.close().map(Ok),
+                Ok(true) => {}
+            }
+            let line = std::mem::take(&mut self.line);
+            let head = Head::of(&line);
+            if self.first.is_none() {
+                self.first = head.moment();
+            }
+            let due = self.due(&head);
+            let full = self.open_events >= self.max_events
+                || self.open.len() + line.len() > MAX_BATCH_BYTES
+                || matches!(self.pace, Pace::Recorded(_))
+                    && due.saturating_sub(self.open_since) > MAX_BATCH_SPAN;
+            let closed = if full { self.close() } else { None };
+            if self.open_events == 0 {
+                self.open_since = due;
+            }
+            self.due = due;
+            let recorded = matches!(self.pace, Pace::Recorded(_)).then_some(due);
+            stamp(
+                &line,
+                &head,
+                &self.stamp,
+                self.first,
+                recorded,
+                self.read,
+                &mut self.open,
+            );
+            self.open.push(b'\n');
+            self.open_events += 1;
+            drop(head);
+            self.line = line;
+            if closed.is_some() {
+                return closed.map(Ok);
+            }
+        }
+    }
+}
+
+/// A file being read: its lines, and how far it has been read.
+pub struct Source {
+    /// The lines, unpacked where the name ends in `.gz`.
+    pub lines: Box<dyn BufRead + Send>,
+    /// Bytes of the file, as it lies on disk.
+    pub bytes: u64,
+    /// Bytes of it that were read so far.
+    pub position: Arc<AtomicU64>,
+}
+
+/// Opens a file.
+pub fn open(path: &Path) -> io::Result<Source> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let position = Arc::new(AtomicU64::new(0));
+    let counted = Counted {
+        file,
+        position: Arc::clone(&position),
+    };
+    let lines: Box<dyn BufRead + Send> = if path.extension().is_some_and(|suffix| suffix == "gz") {
+        let packed = BufReader::with_capacity(READ_BYTES, counted);
+        Box::new(BufReader::with_capacity(
+            READ_BYTES,
+            MultiGzDecoder::new(packed),
+        ))
+    } else {
+        Box::new(BufReader::with_capacity(READ_BYTES, counted))
+    };
+    Ok(Source {
+        lines,
+        bytes,
+        position,
+    })
+}
+
+const READ_BYTES: usize = 256 << 10;
+
+struct Counted {
+    file: File,
+    position: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.position.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batches(text: &str, pace: Pace, max_events: u64) -> Vec<(u64, Duration)> {
+        Batches::new(text.as_bytes(), pace, Stamp::default(), max_events)
+            .map(|batch| batch.map(|batch| (batch.events, batch.due)).unwrap())
+            .collect()
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn at(moments: &[i64]) -> String {
+        let line = |at: &i64| format!("{{\"id\":\"x\",\"timestamp\":{at}}}\n");
+        moments.iter().map(line).collect()
+    }
+
+    #[test]
+    fn all_lines_come_through_and_blank_ones_are_left_out() {
+        let text = "{\"id\":1}\r\n\n  \n{\"id\":2}\nno json\n{\"id\":3}";
+        let bodies: Vec<_> = Batches::new(text.as_bytes(), Pace::Free, Stamp::default(), 2)
+            .map(|batch| batch.unwrap().body)
+            .collect();
+        assert_eq!(
+            bodies,
+            ["{\"id\":1}\n{\"id\":2}\n", "no json\n{\"id\":3}\n"]
+        );
+        assert!(batches("", Pace::Free, 2).is_empty());
+    }
+
+    #[test]
+    fn a_rate_is_a_schedule_without_drift() {
+        let text = at(&[0; 1001]);
+        let batches = batches(&text, Pace::Rate(3000.0), 100);
+        assert_eq!(batches.len(), 11);
+        for (number, (_, due)) in batches.iter().enumerate() {
+            let expected = number as f64 * 100.0 / 3000.0;
+            assert!((due.as_secs_f64() - expected).abs() < 1e-6);
+        }
+        assert_eq!(batches[10].0, 1);
+    }
+
+    #[test]
+    fn recorded_events_are_due_as_they_were_recorded() {
+        let text = at(&[5000, 5040, 5060, 6000, 5990, 9000]);
+        assert_eq!(
+            batches(&text, Pace::Recorded(1.0), 100),
+            [(3, ms(60)), (2, ms(1000)), (1, ms(4000))]
+        );
+        assert_eq!(
+            batches(&text, Pace::Recorded(10.0), 100),
+            [(5, ms(100)), (1, ms(400))]
+        );
+        assert_eq!(batches(&text, Pace::Recorded(10.0), 2).len(), 4);
+    }
+
+    #[test]
+    fn a_batch_stays_under_what_the_server_takes() {
+        let line = format!("{{\"id\":\"{}\"}}\n", "x".repeat(300_000));
+        let batches = batches(&line.repeat(5), Pace::Free, 100);
+        let events: Vec<u64> = batches.iter().map(|(events, _)| *events).collect();
+        assert_eq!(events, [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_an_error() {
+        let text = "x".repeat(2 << 20);
+        let mut batches = Batches::new(text.as_bytes(), Pace::Free, Stamp::default(), 100);
+        assert!(batches.next().unwrap().is_err());
+    }
+}
