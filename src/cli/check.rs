@@ -66,10 +66,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         || "no file, so the built-in one".to_owned(),
         |path| path.display().to_string(),
     );
-    say(
-        "configuration",
-        Fine(format!("{origin}, with variables and flags")),
-    );
+    say("configuration", Fine(format!("{origin}, with variables and flags")));
     say("access", access(&config));
     say("data dir", data_dir(&config.data_dir));
     say("free space", free_space(&config));
@@ -105,10 +102,7 @@ fn access(config: &Config) -> Finding {
     if is_local || !keys.is_empty() && !tokens.is_empty() {
         Fine(words)
     } else {
-        Doubtful(format!(
-            "{words}, from any machine that reaches {}",
-            config.listen
-        ))
+        Doubtful(format!("{words}, from any machine that reaches {}", config.listen))
     }
 }
 
@@ -153,9 +147,7 @@ fn judge_space(free: u64, config: &Config) -> Finding {
     if free < 2 * config.spool.segment_bytes {
         Wrong(format!("{words}: less than two segments of the spool"))
     } else if free < config.spool.max_bytes {
-        Doubtful(format!(
-            "{words}, and the spool may grow to {limit} (spool.max_bytes)"
-        ))
+        Doubtful(format!("{words}, and the spool may grow to {limit} (spool.max_bytes)"))
     } else {
         Fine(format!("{words}, the spool may grow to {limit}"))
     }
@@ -218,10 +210,7 @@ fn answered<Late>(wanted: &str, answer: Result<Result<(), String>, Late>) -> Fin
     match answer {
         Ok(Ok(())) => Fine(format!("{wanted}: answers and takes writes")),
         Ok(Err(e)) => Wrong(format!("{wanted}: {e}")),
-        Err(_) => Wrong(format!(
-            "{wanted}: no answer within {} s",
-            ANSWER_WITHIN.as_secs()
-        )),
+        Err(_) => Wrong(format!("{wanted}: no answer within {} s", ANSWER_WITHIN.as_secs())),
     }
 }
 
@@ -268,10 +257,8 @@ mod tests {
     #[test]
     fn an_address_in_use_is_seen() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let config = Config {
-            listen: taken.local_addr().unwrap().to_string(),
-            ..Config::default()
-        };
+        let config =
+            Config { listen: taken.local_addr().unwrap().to_string(), ..Config::default() };
         assert!(matches!(address(&config), Wrong(_)));
         drop(taken);
         assert!(matches!(address(&config), Fine(_)));
@@ -281,14 +268,8 @@ mod tests {
     fn space_is_judged_by_the_spool() {
         let config = Config::default();
         let spool = config.spool.clone();
-        assert!(matches!(
-            judge_space(spool.segment_bytes, &config),
-            Wrong(_)
-        ));
-        assert!(matches!(
-            judge_space(spool.max_bytes - 1, &config),
-            Doubtful(_)
-        ));
+        assert!(matches!(judge_space(spool.segment_bytes, &config), Wrong(_)));
+        assert!(matches!(judge_space(spool.max_bytes - 1, &config), Doubtful(_)));
         assert!(matches!(judge_space(spool.max_bytes, &config), Fine(_)));
     }
 

@@ -101,12 +101,7 @@ fn write(args: &DemoArgs, path: &Path, events: u64) -> Result<(), String> {
         currency: config.currency,
     };
     let bytes = file::write(&plan, path).map_err(|e| format!("{}: {e}", path.display()))?;
-    println!(
-        "{}: {} events, {}",
-        path.display(),
-        HumanCount(events),
-        indicatif::HumanBytes(bytes)
-    );
+    println!("{}: {} events, {}", path.display(), HumanCount(events), indicatif::HumanBytes(bytes));
     Ok(())
 }
 
@@ -128,9 +123,7 @@ fn serve_shop(args: &DemoArgs) -> Result<(), String> {
 }
 
 async fn serve_until_stopped(args: &DemoArgs, config: &Config) -> Result<(), String> {
-    let running = serve::start(config.clone())
-        .await
-        .map_err(|e| e.to_string())?;
+    let running = serve::start(config.clone()).await.map_err(|e| e.to_string())?;
     let base = format!("http://{}", reachable(running.addr));
     println!(
         "\n  Floodmark demo: a simulated shop, about {} events a second\n\n  \
@@ -139,11 +132,7 @@ async fn serve_until_stopped(args: &DemoArgs, config: &Config) -> Result<(), Str
          Stop        Ctrl-C\n",
         args.rate,
         config.data_dir.display(),
-        if args.ephemeral {
-            ", deleted at the end"
-        } else {
-            ""
-        },
+        if args.ephemeral { ", deleted at the end" } else { "" },
     );
     let result = tokio::select! {
         result = open_shop(args, config, &base) => result,
@@ -185,10 +174,7 @@ async fn send_traffic(shop: Shop, sender: Rc<Sender>) -> Result<(), String> {
     loop {
         let now = now_ms();
         // This machine slept: what happened meanwhile happened without anyone.
-        while shop
-            .next_if(|event| event.timestamp < now - 2 * HOUR)
-            .is_some()
-        {}
+        while shop.next_if(|event| event.timestamp < now - 2 * HOUR).is_some() {}
         let round: Vec<ShopEvent> =
             std::iter::from_fn(|| shop.next_if(|event| event.timestamp <= now))
                 .take(ROUND_EVENTS)
@@ -251,11 +237,7 @@ impl Api {
     async fn ready(&self) -> bool {
         let ask = async {
             loop {
-                let answer = self
-                    .client
-                    .get(format!("{}/readyz", self.base))
-                    .send()
-                    .await;
+                let answer = self.client.get(format!("{}/readyz", self.base)).send().await;
                 if answer.is_ok_and(|answer| answer.status().is_success()) {
                     return;
                 }
@@ -291,9 +273,7 @@ mod tests {
 
     #[test]
     fn a_session_stays_with_one_front_end_and_nothing_is_lost() {
-        let round: Vec<_> = Shop::new(1, 1_795_420_800_000, 40.0, "USD")
-            .take(500)
-            .collect();
+        let round: Vec<_> = Shop::new(1, 1_795_420_800_000, 40.0, "USD").take(500).collect();
         let requests = split(&round);
         assert_eq!(requests.len(), FRONTS);
         assert_eq!(requests.iter().map(|(_, events)| events).sum::<u64>(), 500);
@@ -312,9 +292,8 @@ mod tests {
 
     #[test]
     fn a_round_fits_into_requests_that_the_server_takes() {
-        let round: Vec<_> = Shop::new(1, 1_795_420_800_000, 40.0, "USD")
-            .take(ROUND_EVENTS)
-            .collect();
+        let round: Vec<_> =
+            Shop::new(1, 1_795_420_800_000, 40.0, "USD").take(ROUND_EVENTS).collect();
         let limit = Config::default().http.max_body_bytes;
         assert!(split(&round).iter().all(|(body, _)| body.len() < limit));
     }

@@ -82,10 +82,7 @@ pub enum SendError {
 
 /// The outcome of one attempt that is not an answer.
 enum Attempt {
-    Again {
-        why: String,
-        after: Option<Duration>,
-    },
+    Again { why: String, after: Option<Duration> },
     Never(SendError),
 }
 
@@ -105,12 +102,7 @@ impl Sender {
             .timeout(ATTEMPT_TIMEOUT)
             .disable_redirects()
             .finish();
-        Ok(Sender {
-            client,
-            url: events_url(base)?,
-            key: key.map(str::to_owned),
-            patience,
-        })
+        Ok(Sender { client, url: events_url(base)?, key: key.map(str::to_owned), patience })
     }
 
     /// Sends `events` lines of NDJSON until the server has taken them. An `Answer` accounts
@@ -123,9 +115,8 @@ impl Sender {
                 Ok(answer) => return Ok(Answer { retries, ..answer }),
                 Err(Attempt::Never(error)) => return Err(error),
                 Err(Attempt::Again { why, after }) => {
-                    let pause = after
-                        .unwrap_or_else(|| backoff(retries, rand::random()))
-                        .min(PAUSE_MAX);
+                    let pause =
+                        after.unwrap_or_else(|| backoff(retries, rand::random())).min(PAUSE_MAX);
                     if begin.elapsed() + pause > self.patience {
                         return Err(SendError::GaveUp {
                             url: self.url.clone(),
@@ -155,10 +146,7 @@ impl Sender {
                 status: StatusCode::BAD_REQUEST,
                 message: e.to_string(),
             }),
-            e => Attempt::Again {
-                why: e.to_string(),
-                after: None,
-            },
+            e => Attempt::Again { why: e.to_string(), after: None },
         })?;
         let status = response.status();
         let after = response
@@ -186,26 +174,18 @@ impl Sender {
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
                 Ok(all_rejected(&body, events))
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(Attempt::Again {
-                why: format!("{status}: {}", error_of(&body).message),
-                after,
-            }),
-            status if status.is_server_error() => Err(Attempt::Again {
-                why: format!("{status}: {}", error_of(&body).message),
-                after,
-            }),
-            status => Err(Attempt::Never(
-                self.refused(status, error_of(&body).message),
-            )),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+                Err(Attempt::Again { why: format!("{status}: {}", error_of(&body).message), after })
+            }
+            status if status.is_server_error() => {
+                Err(Attempt::Again { why: format!("{status}: {}", error_of(&body).message), after })
+            }
+            status => Err(Attempt::Never(self.refused(status, error_of(&body).message))),
         }
     }
 
     fn refused(&self, status: StatusCode, message: String) -> SendError {
-        SendError::Refused {
-            url: self.url.clone(),
-            status,
-            message,
-        }
+        SendError::Refused { url: self.url.clone(), status, message }
     }
 }
 
@@ -214,9 +194,7 @@ fn events_url(base: &str) -> Result<String, String> {
     const ROUTE: &str = "/v1/events";
     let uri: Uri = base.parse().map_err(|e| format!("{base:?}: {e}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-        return Err(format!(
-            "{base:?} is not a server's address such as http://127.0.0.1:8080"
-        ));
+        return Err(format!("{base:?} is not a server's address such as http://127.0.0.1:8080"));
     }
     let base = base.trim_end_matches('/');
     let route = if base.ends_with(ROUTE) { "" } else { ROUTE };
@@ -251,10 +229,7 @@ fn all_rejected(body: &[u8], events: u64) -> Answer {
     let mut rejected = each.rejected;
     let missing = (events as usize).saturating_sub(rejected.len());
     rejected.extend(std::iter::repeat_n(error_of(body), missing));
-    Answer {
-        rejected,
-        ..Answer::default()
-    }
+    Answer { rejected, ..Answer::default() }
 }
 
 #[cfg(test)]
@@ -297,9 +272,7 @@ mod tests {
     }
 
     fn busy() -> HttpResponse {
-        HttpResponse::TooManyRequests()
-            .insert_header(("retry-after", "0"))
-            .body("")
+        HttpResponse::TooManyRequests().insert_header(("retry-after", "0")).body("")
     }
 
     fn full() -> HttpResponse {
@@ -317,12 +290,7 @@ mod tests {
         let begin = Instant::now();
         let answer = send(vec![busy, full, taken], 20).await.unwrap();
         assert!(begin.elapsed() >= Duration::from_secs(1));
-        let expected = Answer {
-            accepted: 1,
-            duplicates: 1,
-            rejected: Vec::new(),
-            retries: 2,
-        };
+        let expected = Answer { accepted: 1, duplicates: 1, rejected: Vec::new(), retries: 2 };
         assert_eq!(answer, expected);
     }
 
@@ -363,10 +331,7 @@ mod tests {
         let url = |base| events_url(base);
         assert_eq!(url("http://h:1"), Ok("http://h:1/v1/events".to_owned()));
         assert_eq!(url("https://h/"), Ok("https://h/v1/events".to_owned()));
-        assert_eq!(
-            url("http://h/x/v1/events"),
-            Ok("http://h/x/v1/events".to_owned())
-        );
+        assert_eq!(url("http://h/x/v1/events"), Ok("http://h/x/v1/events".to_owned()));
         assert!(url("127.0.0.1:8080").is_err());
         assert!(url("ftp://h").is_err());
     }

@@ -1,29 +1,23 @@
-//! `floodmark serve`: the seam to the application. `run` and `start` are all that the
-//! other commands know of it.
+//! `floodmark serve`: start, say where, run until SIGTERM or SIGINT, stop in order.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
-use crate::config::Config;
+use crate::{
+    app::{self, Running, StartError},
+    config::Config,
+    telemetry::log,
+};
 
-/// A server that runs in this process.
-pub struct Running {
-    /// The address it listens on, with the port it really got.
-    pub addr: SocketAddr,
-}
-
-impl Running {
-    /// Stops it as SIGTERM would: nothing that was answered 202 is lost.
-    pub async fn stop(self) {}
-}
-
-/// Why it did not start.
-#[derive(Debug, thiserror::Error)]
-#[error("the server is not part of this build")]
-pub struct StartError;
-
-/// Starts a server, inside a running actix system.
-pub async fn start(_config: Config) -> Result<Running, StartError> {
-    Err(StartError)
+/// Starts a server, inside a running actix system, and says on standard output where it
+/// listens.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    log::start(&config.log).map_err(StartError::new)?;
+    let running = app::start(config).await?;
+    // At once, even into a pipe; that nobody reads it is no error.
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "Floodmark listens on http://{}", running.addr);
+    let _ = out.flush();
+    Ok(running)
 }
 
 /// Runs the command until SIGTERM or SIGINT.
@@ -31,7 +25,6 @@ pub fn run(config: Config) -> ExitCode {
     actix::System::new().block_on(async {
         match start(config).await {
             Ok(running) => {
-                println!("http://{}", running.addr);
                 super::shutdown().await;
                 running.stop().await;
                 ExitCode::SUCCESS

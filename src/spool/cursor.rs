@@ -40,12 +40,7 @@ pub(super) struct Cursors {
 impl Cursors {
     /// A node that has sealed nothing.
     pub(super) fn new(node: NodeId) -> Cursors {
-        Cursors {
-            node,
-            settled: [0; 2],
-            reserved: 0,
-            active: 0,
-        }
+        Cursors { node, settled: [0; 2], reserved: 0, active: 0 }
     }
 
     /// Reads the file: `Ok(None)` without one, an error in words for one that is damaged.
@@ -100,12 +95,8 @@ mod tests {
     fn comes_back_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Cursors::load(dir.path()), Ok(None));
-        let cursors = Cursors {
-            node: Uuid::from_u128(7),
-            settled: [3, 2],
-            reserved: 1027,
-            active: 1,
-        };
+        let cursors =
+            Cursors { node: Uuid::from_u128(7), settled: [3, 2], reserved: 1027, active: 1 };
         cursors.store(dir.path()).unwrap();
         assert_eq!(Cursors::load(dir.path()), Ok(Some(cursors)));
         let bytes = cursors.encode();

@@ -91,10 +91,7 @@ impl Group {
         self.bytes.extend_from_slice(rows);
         record::finish(&mut self.bytes[at..], record::ROWS);
         if count > 0 {
-            self.ids.add(IdStats {
-                count,
-                newest: received_at,
-            });
+            self.ids.add(IdStats { count, newest: received_at });
         }
     }
 
@@ -126,12 +123,7 @@ impl Group {
         self.seals.push(SealMark {
             start,
             end: self.bytes.len(),
-            seal: Seal {
-                seq,
-                sealed_at,
-                events,
-                bytes: 0,
-            },
+            seal: Seal { seq, sealed_at, events, bytes: 0 },
         });
     }
 
@@ -195,12 +187,8 @@ pub(super) fn parse_rows(payload: &[u8]) -> Option<RowsPayload<'_>> {
 pub(super) fn parse_seal(payload: &[u8]) -> Option<(Seal, &[u8], &[u8])> {
     let word = |at: usize| le64(payload.get(at..)?);
     let len = le32(payload.get(SEAL_FIXED - 4..)?)? as usize;
-    let seal = Seal {
-        seq: word(0)?,
-        sealed_at: word(8)? as Millis,
-        events: word(16)?,
-        bytes: word(24)?,
-    };
+    let seal =
+        Seal { seq: word(0)?, sealed_at: word(8)? as Millis, events: word(16)?, bytes: word(24)? };
     let (cells, visitors) = payload.get(SEAL_FIXED..)?.split_at_checked(len)?;
     Some((seal, cells, visitors))
 }

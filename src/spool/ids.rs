@@ -35,11 +35,7 @@ pub(super) fn distil(segment: &[u8], since: Millis) -> (Vec<u8>, IdStats) {
     let mut out = Vec::new();
     let mut stats = IdStats::default();
     for item in record::scan(segment, super::segment::HEADER) {
-        let Item::Record {
-            kind: record::ROWS,
-            at,
-        } = item
-        else {
+        let Item::Record { kind: record::ROWS, at } = item else {
             continue;
         };
         let rows = parse_rows(&segment[record::payload(segment, &at)]);
@@ -51,10 +47,7 @@ pub(super) fn distil(segment: &[u8], since: Millis) -> (Vec<u8>, IdStats) {
         out.extend_from_slice(&rows.received_at.to_le_bytes());
         out.extend_from_slice(rows.ids);
         record::finish(&mut out[start..], record::IDS);
-        stats.add(IdStats {
-            count: parse_ids(rows.ids).count() as u64,
-            newest: rows.received_at,
-        });
+        stats.add(IdStats { count: parse_ids(rows.ids).count() as u64, newest: rows.received_at });
     }
     (out, stats)
 }
@@ -69,11 +62,7 @@ pub(super) fn load(
     let mut stats = IdStats::default();
     let mut damaged = 0;
     for item in record::scan(&bytes, 0) {
-        let Item::Record {
-            kind: record::IDS,
-            at,
-        } = item
-        else {
+        let Item::Record { kind: record::IDS, at } = item else {
             damaged += item.at().len();
             continue;
         };

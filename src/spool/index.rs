@@ -27,22 +27,11 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(segment: u64, offset: u64, len: u64, events: u64, sealed_at: Millis) -> Self {
-        Entry {
-            segment,
-            offset,
-            len,
-            events,
-            sealed_at,
-            void: false,
-            settled: [false; 2],
-        }
+        Entry { segment, offset, len, events, sealed_at, void: false, settled: [false; 2] }
     }
 
     pub(super) fn void(sealed_at: Millis) -> Entry {
-        Entry {
-            void: true,
-            ..Entry::new(0, 0, 0, 0, sealed_at)
-        }
+        Entry { void: true, ..Entry::new(0, 0, 0, 0, sealed_at) }
     }
 }
 
@@ -82,10 +71,8 @@ impl Index {
         Index {
             oldest,
             entries: VecDeque::new(),
-            sinks: settled.map(|seq| Progress {
-                watermark: seq.max(oldest - 1),
-                ..Progress::default()
-            }),
+            sinks: settled
+                .map(|seq| Progress { watermark: seq.max(oldest - 1), ..Progress::default() }),
             segments: VecDeque::new(),
         }
     }
@@ -148,10 +135,7 @@ impl Index {
         progress.events -= events;
         progress.batches -= 1;
         let mut watermark = progress.watermark;
-        while self
-            .get(watermark + 1)
-            .is_some_and(|entry| entry.settled[sink as usize])
-        {
+        while self.get(watermark + 1).is_some_and(|entry| entry.settled[sink as usize]) {
             watermark += 1;
         }
         self.sinks[sink as usize].watermark = watermark;
@@ -188,9 +172,7 @@ impl Index {
         Lag {
             events: progress.events,
             batches: progress.batches,
-            oldest_ms: self
-                .get(progress.watermark + 1)
-                .map(|entry| entry.sealed_at),
+            oldest_ms: self.get(progress.watermark + 1).map(|entry| entry.sealed_at),
         }
     }
 

@@ -167,11 +167,7 @@ pub enum SpoolError {
 }
 
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SpoolError + 'a {
-    move |source| SpoolError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| SpoolError::Io { what, path: path.to_owned(), source }
 }
 
 /// An opened spool.

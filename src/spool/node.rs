@@ -58,12 +58,7 @@ impl DataDir {
         let lock = lock(path)?;
         let mut report = Vec::new();
         let node = identity(path, &mut report)?;
-        Ok(DataDir {
-            path: path.to_owned(),
-            node,
-            report,
-            _lock: lock,
-        })
+        Ok(DataDir { path: path.to_owned(), node, report, _lock: lock })
     }
 
     /// The folder.
@@ -92,11 +87,7 @@ fn spool_dir(path: &Path) -> PathBuf {
 }
 
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DataDirError + 'a {
-    move |source| DataDirError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| DataDirError::Io { what, path: path.to_owned(), source }
 }
 
 fn lock(path: &Path) -> Result<File, DataDirError> {

@@ -18,10 +18,7 @@ use crate::{
 };
 
 pub(super) fn read(shared: &Shared, seq: u64) -> Result<Batch, SpoolError> {
-    let id = BatchId {
-        node: shared.options.node,
-        seq,
-    };
+    let id = BatchId { node: shared.options.node, seq };
     let entry = |seq| shared.index.lock().get(seq).copied();
     let Some(found) = entry(seq) else {
         return Err(SpoolError::Gone { seq });
@@ -59,11 +56,7 @@ pub(super) fn read(shared: &Shared, seq: u64) -> Result<Batch, SpoolError> {
 /// The batch that these records make, from its first to its seal; `None` if damaged.
 fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
     let mut items = record::scan(&bytes, 0);
-    let Some(Item::Record {
-        kind: record::SEAL,
-        at,
-    }) = items.pop()
-    else {
+    let Some(Item::Record { kind: record::SEAL, at }) = items.pop() else {
         return Ok(None);
     };
     let Some((seal, cells, visitors)) = parse_seal(&bytes[record::payload(&bytes, &at)]) else {
@@ -72,10 +65,8 @@ fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
     if seal.seq != id.seq {
         return Ok(None);
     }
-    let delta = Delta::decode(cells, Some(visitors)).map_err(|source| SpoolError::Undecodable {
-        seq: id.seq,
-        source,
-    })?;
+    let delta = Delta::decode(cells, Some(visitors))
+        .map_err(|source| SpoolError::Undecodable { seq: id.seq, source })?;
     let Some(contents) = Contents::of(&bytes, &items) else {
         return Ok(None);
     };
@@ -83,11 +74,7 @@ fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
         id,
         sealed_at: seal.sealed_at,
         events: seal.events,
-        rows: contents
-            .rows
-            .into_iter()
-            .map(|at| bytes.slice(at))
-            .collect(),
+        rows: contents.rows.into_iter().map(|at| bytes.slice(at)).collect(),
         dead_letters: contents.dead_letters,
         delta,
     }))
@@ -115,9 +102,7 @@ impl Contents {
                 record::ROWS => {
                     let rows = parse_rows(&bytes[payload.clone()])?;
                     contents.events += u64::from(rows.events);
-                    contents
-                        .rows
-                        .push(payload.start + rows.rows_at..payload.end);
+                    contents.rows.push(payload.start + rows.rows_at..payload.end);
                 }
                 record::DEAD_LETTERS => {
                     let letters: Vec<DeadLetter> = postcard::from_bytes(&bytes[payload]).ok()?;

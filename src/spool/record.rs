@@ -106,18 +106,13 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Vec<Item> {
     while at < bytes.len() {
         let rest = &bytes[at..];
         let item = match head(rest) {
-            Some((kind, len)) if is_intact(rest, kind, len) => Item::Record {
-                kind,
-                at: at..at + HEAD + len,
-            },
-            Some((kind, len)) if HEAD + len < rest.len() => Item::Damage {
-                kind: Some(kind),
-                at: at..at + HEAD + len,
-            },
-            _ => Item::Damage {
-                kind: None,
-                at: at..at + 1 + resync(&rest[1..]),
-            },
+            Some((kind, len)) if is_intact(rest, kind, len) => {
+                Item::Record { kind, at: at..at + HEAD + len }
+            }
+            Some((kind, len)) if HEAD + len < rest.len() => {
+                Item::Damage { kind: Some(kind), at: at..at + HEAD + len }
+            }
+            _ => Item::Damage { kind: None, at: at..at + 1 + resync(&rest[1..]) },
         };
         at = item.at().end;
         items.push(item);
@@ -130,9 +125,7 @@ fn resync(bytes: &[u8]) -> usize {
     (0..bytes.len())
         .find(|&at| {
             // The kind is looked at first: it rules out nearly every position.
-            let known = bytes
-                .get(at + 8)
-                .is_some_and(|kind| (1..=IDS).contains(kind));
+            let known = bytes.get(at + 8).is_some_and(|kind| (1..=IDS).contains(kind));
             let rest = &bytes[at..];
             known && head(rest).is_some_and(|(kind, len)| is_intact(rest, kind, len))
         })
@@ -162,10 +155,7 @@ mod tests {
             let at = begin(&mut bytes);
             bytes.extend_from_slice(payload);
             finish(&mut bytes[at..], ROWS);
-            items.push(Item::Record {
-                kind: ROWS,
-                at: at..bytes.len(),
-            });
+            items.push(Item::Record { kind: ROWS, at: at..bytes.len() });
         }
         (bytes, items)
     }

@@ -157,11 +157,7 @@ pub(super) fn open(
         (window, id_files),
         !recovery.open.is_empty(),
     );
-    Ok(Opened {
-        spool: Spool { shared },
-        writer,
-        recovery,
-    })
+    Ok(Opened { spool: Spool { shared }, writer, recovery })
 }
 
 struct Listing {
@@ -172,11 +168,7 @@ struct Listing {
 
 /// Sorts the folder's files by what they are, and removes those that never became whole.
 fn list(dir: &Path) -> Result<Listing, SpoolError> {
-    let mut listing = Listing {
-        segments: Vec::new(),
-        id_files: Vec::new(),
-        report: Vec::new(),
-    };
+    let mut listing = Listing { segments: Vec::new(), id_files: Vec::new(), report: Vec::new() };
     for entry in fs::read_dir(dir).map_err(failed("list", dir))? {
         let entry = entry.map_err(failed("list", dir))?;
         let file_name = entry.file_name();
@@ -192,9 +184,7 @@ fn list(dir: &Path) -> Result<Listing, SpoolError> {
             let words = "was left by a stop in the middle of writing it: removed";
             listing.report.push(format!("{name} {words}"));
         } else if name != cursor::FILE {
-            listing
-                .report
-                .push(format!("{name} is not a file of the spool: left alone"));
+            listing.report.push(format!("{name} is not a file of the spool: left alone"));
         }
     }
     listing.segments.sort_unstable();
@@ -241,8 +231,7 @@ impl Log<'_> {
             match ids::load(self.dir, first, |at, id| self.ids.push(at, id)) {
                 Ok((stats, damaged)) => {
                     if damaged > 0 {
-                        self.report
-                            .push(format!("{name}: {damaged} bytes of ids are damaged"));
+                        self.report.push(format!("{name}: {damaged} bytes of ids are damaged"));
                     }
                     files.push(IdFile { first, stats });
                 }
@@ -284,8 +273,7 @@ impl Log<'_> {
                 return self.set_aside(&name, "holds nothing that can be read");
             }
             fs::remove_file(&path).map_err(failed("remove", &path))?;
-            self.report
-                .push(format!("{name} was made but never written to: removed"));
+            self.report.push(format!("{name} was made but never written to: removed"));
             return Ok(());
         }
 
@@ -304,15 +292,8 @@ impl Log<'_> {
         if header.is_none_or(|header| header.first != first) {
             self.hurt(&format!("{name}: its header is damaged or not its own"));
         }
-        let seals = items.iter().rposition(|item| {
-            matches!(
-                item,
-                Item::Record {
-                    kind: record::SEAL,
-                    ..
-                }
-            )
-        });
+        let seals =
+            items.iter().rposition(|item| matches!(item, Item::Record { kind: record::SEAL, .. }));
         let (sealed, tail) = items.split_at(seals.map_or(0, |at| at + 1));
         self.batches(first, &file, sealed);
         self.newest = Some(Tail {
@@ -343,10 +324,9 @@ impl Log<'_> {
         let mut records: Vec<&Item> = Vec::new();
         for item in items {
             let seal = match item {
-                Item::Record {
-                    kind: record::SEAL,
-                    at,
-                } => parse_seal(&file[record::payload(file, at)]).map(|seal| (seal.0, at)),
+                Item::Record { kind: record::SEAL, at } => {
+                    parse_seal(&file[record::payload(file, at)]).map(|seal| (seal.0, at))
+                }
                 _ => None,
             };
             let Some((seal, at)) = seal else {
@@ -409,8 +389,7 @@ impl Log<'_> {
         let from = self.index.next_seq();
         if from < next {
             let last = next - 1;
-            self.report
-                .push(format!("batches {from} to {last} are missing"));
+            self.report.push(format!("batches {from} to {last} are missing"));
             self.damaged += next - from;
             self.index.fill(next);
         }
@@ -418,11 +397,7 @@ impl Log<'_> {
 
     fn take_ids(&mut self, file: &Bytes, items: &[Item]) {
         for item in items {
-            let Item::Record {
-                kind: record::ROWS,
-                at,
-            } = item
-            else {
+            let Item::Record { kind: record::ROWS, at } = item else {
                 continue;
             };
             let Some(rows) = parse_rows(&file[record::payload(file, at)]) else {
@@ -444,9 +419,8 @@ impl Log<'_> {
 
     /// Reports damage to the segment that was pushed last.
     fn hurt(&mut self, words: &str) {
-        self.report.push(format!(
-            "{words} (the file goes to quarantine/ once it is no longer needed)"
-        ));
+        self.report
+            .push(format!("{words} (the file goes to quarantine/ once it is no longer needed)"));
         if let Some(segment) = self.index.segments.back_mut() {
             segment.damaged = true;
         }
@@ -455,8 +429,7 @@ impl Log<'_> {
     /// Moves a file that is of no use here out of the way.
     fn set_aside(&mut self, name: &str, why: &str) -> Result<(), SpoolError> {
         quarantine(self.dir, name).map_err(failed("quarantine", &self.dir.join(name)))?;
-        self.report
-            .push(format!("{name} {why}: moved to quarantine/"));
+        self.report.push(format!("{name} {why}: moved to quarantine/"));
         Ok(())
     }
 
@@ -510,11 +483,7 @@ impl Log<'_> {
             open.dead_letters = whole.dead_letters;
             self.take_ids(&tail.file, &records);
         }
-        let hurt = self
-            .index
-            .segments
-            .back()
-            .is_some_and(|newest| newest.damaged);
+        let hurt = self.index.segments.back().is_some_and(|newest| newest.damaged);
         let active = match tail {
             // Behind a jump in the sequence, a name says where it goes on.
             Some(tail) if !hurt && next == unsealed => self.resume(&tail, end)?,
@@ -533,8 +502,7 @@ impl Log<'_> {
         let end = items.last().map_or(tail.start, |item| item.at().end);
         if end < tail.file.len() {
             let torn = tail.file.len() - end;
-            self.report
-                .push(format!("{name}: torn end cut at {end} ({torn} bytes)"));
+            self.report.push(format!("{name}: torn end cut at {end} ({torn} bytes)"));
         }
         let may_be_seal = |item: &Item| match item {
             Item::Record { kind, .. } => *kind == record::SEAL,
@@ -547,21 +515,14 @@ impl Log<'_> {
             self.damaged += u64::from(lost.is_some());
             self.hurt(&format!("{name}: damaged between {} and {end}", tail.start));
         }
-        Kept {
-            records,
-            end,
-            seal_lost: lost.is_some(),
-        }
+        Kept { records, end, seal_lost: lost.is_some() }
     }
 
     /// Goes on in the newest segment, behind its last intact record.
     fn resume(&mut self, tail: &Tail, end: usize) -> Result<Active, SpoolError> {
         let path = segment::path(self.dir, tail.first);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        let file =
+            OpenOptions::new().read(true).write(true).open(&path).map_err(failed("open", &path))?;
         if end < tail.file.len() {
             file.set_len(end as u64)
                 .and_then(|()| file.sync_all())
@@ -573,12 +534,7 @@ impl Log<'_> {
         if let Some(segment) = self.index.segments.back_mut() {
             segment.bytes = end as u64;
         }
-        Ok(Active {
-            file,
-            first: tail.first,
-            offset: end as u64,
-            batch_start: tail.start as u64,
-        })
+        Ok(Active { file, first: tail.first, offset: end as u64, batch_start: tail.start as u64 })
     }
 
     /// Goes on in a new segment, which begins with the open batch of a damaged one.
@@ -595,9 +551,7 @@ impl Log<'_> {
         if let Some(old) = old {
             // Its sealed batches may be in the page cache only; readers see them from now on.
             let path = segment::path(self.dir, old.first);
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(failed("sync", &path))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
             for item in records {
                 bytes.extend_from_slice(&old.file[item.at().clone()]);
             }
@@ -609,18 +563,14 @@ impl Log<'_> {
                 let kept =
                     quarantine_name(self.dir, &name).and_then(|kept| fs::hard_link(&path, kept));
                 if let Err(error) = kept {
-                    self.report
-                        .push(format!("{name} could not be quarantined: {error}"));
+                    self.report.push(format!("{name} could not be quarantined: {error}"));
                 }
                 self.index.segments.pop_back();
             }
         }
         disk::replace(self.dir, &name, &bytes).map_err(failed("write", &path))?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        let file =
+            File::options().read(true).write(true).open(&path).map_err(failed("open", &path))?;
         self.index.segments.push_back(Segment {
             first: next,
             last: 0,
@@ -628,12 +578,7 @@ impl Log<'_> {
             ids,
             damaged: false,
         });
-        Ok(Active {
-            file,
-            first: next,
-            offset: bytes.len() as u64,
-            batch_start: HEADER as u64,
-        })
+        Ok(Active { file, first: next, offset: bytes.len() as u64, batch_start: HEADER as u64 })
     }
 }
 

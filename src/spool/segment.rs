@@ -103,11 +103,6 @@ impl Active {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Active {
-            file,
-            first,
-            offset: HEADER as u64,
-            batch_start: HEADER as u64,
-        })
+        Ok(Active { file, first, offset: HEADER as u64, batch_start: HEADER as u64 })
     }
 }

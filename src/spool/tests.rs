@@ -20,10 +20,7 @@ use crate::domain::{
 
 const NODE: NodeId = Uuid::from_u128(77);
 const NOW: Millis = 1_000_000;
-const WINDOW: IdWindow = IdWindow {
-    window_ms: 1_000,
-    max_ids: 1_000,
-};
+const WINDOW: IdWindow = IdWindow { window_ms: 1_000, max_ids: 1_000 };
 
 /// A spool in a temporary folder.
 struct Bench {
@@ -40,11 +37,7 @@ impl Bench {
             true => tempfile::tempdir_in(memory),
             false => tempfile::tempdir(),
         };
-        Bench {
-            dir: dir.unwrap(),
-            segment_bytes,
-            max_bytes: 1 << 30,
-        }
+        Bench { dir: dir.unwrap(), segment_bytes, max_bytes: 1 << 30 }
     }
 
     fn options(&self) -> SpoolOptions {
@@ -116,10 +109,7 @@ fn ids_of(batch: &Batch) -> Vec<String> {
 }
 
 fn open_ids(open: &OpenTail) -> Vec<String> {
-    let rows = open
-        .rows
-        .iter()
-        .flat_map(|chunk| crate::domain::row::rows(chunk));
+    let rows = open.rows.iter().flat_map(|chunk| crate::domain::row::rows(chunk));
     rows.map(|row| row.unwrap().id.to_owned()).collect()
 }
 
@@ -141,11 +131,7 @@ fn settle_all(spool: &Spool, through: u64) {
 
 /// After whatever happened, the spool takes in, delivers and remembers again.
 fn works(bench: &Bench) {
-    let Opened {
-        spool,
-        mut writer,
-        recovery,
-    } = bench.open();
+    let Opened { spool, mut writer, recovery } = bench.open();
     let mut next = recovery.next_seq;
     let mut group = Group::default();
     if !recovery.open.is_empty() {
@@ -157,9 +143,7 @@ fn works(bench: &Bench) {
     }
     fill(&mut writer, next, next + 2);
     drop((spool, writer));
-    let Opened {
-        spool, recovery, ..
-    } = bench.open();
+    let Opened { spool, recovery, .. } = bench.open();
     assert_eq!(recovery.next_seq, next + 3);
     assert!(recovery.open.is_empty());
     for seq in next..next + 3 {
@@ -170,11 +154,7 @@ fn works(bench: &Bench) {
 #[test]
 fn a_batch_comes_back_as_it_was_sealed() {
     let bench = Bench::new(1 << 20);
-    let Opened {
-        spool,
-        mut writer,
-        recovery,
-    } = bench.open();
+    let Opened { spool, mut writer, recovery } = bench.open();
     assert_eq!(recovery.next_seq, 1);
     assert_eq!(recovery.report, Vec::<String>::new());
     let letters = vec![DeadLetter {
@@ -219,9 +199,7 @@ fn a_batch_comes_back_as_it_was_sealed() {
 #[test]
 fn a_group_of_many_batches_rolls_between_them() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     let mut group = Group::default();
     for seq in 1..=9 {
         put(&mut group, &format!("e{seq}"));
@@ -230,16 +208,11 @@ fn a_group_of_many_batches_rolls_between_them() {
     put(&mut group, "open");
     writer.commit(&mut group).unwrap();
     assert!(bench.names(".seg").len() > 2);
-    let on_disk: u64 = bench
-        .names(".seg")
-        .iter()
-        .map(|name| fs::metadata(bench.path(name)).unwrap().len())
-        .sum();
+    let on_disk: u64 =
+        bench.names(".seg").iter().map(|name| fs::metadata(bench.path(name)).unwrap().len()).sum();
     assert_eq!(spool.bytes(), on_disk);
     drop((spool, writer));
-    let Opened {
-        spool, recovery, ..
-    } = bench.open();
+    let Opened { spool, recovery, .. } = bench.open();
     for seq in 1..=9 {
         assert_eq!(ids_of(&spool.read(seq).unwrap()), [format!("e{seq}")]);
     }
@@ -251,9 +224,7 @@ fn a_group_of_many_batches_rolls_between_them() {
 #[test]
 fn segments_go_once_both_sinks_have_passed_them() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 12);
     let before = bench.names(".seg");
     (1..=12).for_each(|seq| spool.settle(Sink::Store, seq));
@@ -269,9 +240,7 @@ fn segments_go_once_both_sinks_have_passed_them() {
     assert!(matches!(spool.read(1), Err(SpoolError::Gone { .. })));
 
     drop((spool, writer));
-    let Opened {
-        spool, recovery, ..
-    } = bench.open();
+    let Opened { spool, recovery, .. } = bench.open();
     assert_eq!(recovery.next_seq, 13);
     assert_eq!(recovery.report, Vec::<String>::new());
     assert_eq!(spool.lag(Sink::Live), Lag::default());
@@ -288,9 +257,7 @@ fn id_files_go_when_their_window_has_passed_or_newer_ones_fill_it() {
         let window = IdWindow { max_ids, ..WINDOW };
         Spool::open(bench.options(), window, NOW).unwrap()
     };
-    let Opened {
-        spool, mut writer, ..
-    } = open(1_000);
+    let Opened { spool, mut writer, .. } = open(1_000);
     fill(&mut writer, 1, 12);
     settle_all(&spool, 12);
     writer.retire_at(NOW).unwrap();
@@ -298,11 +265,7 @@ fn id_files_go_when_their_window_has_passed_or_newer_ones_fill_it() {
     assert!(files > 2);
     drop((spool, writer));
 
-    let Opened {
-        recovery,
-        mut writer,
-        ..
-    } = open(3);
+    let Opened { recovery, mut writer, .. } = open(3);
     assert_eq!(recovery.ids.len(), 3, "the newest");
     writer.retire_at(NOW).unwrap();
     assert!((1..files).contains(&bench.names(".log").len()));
@@ -313,9 +276,7 @@ fn id_files_go_when_their_window_has_passed_or_newer_ones_fill_it() {
 #[test]
 fn a_crash_between_cursors_and_unlink_is_tidied_up() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 12);
     let saved: Vec<_> = bench
         .names(".seg")
@@ -328,11 +289,7 @@ fn a_crash_between_cursors_and_unlink_is_tidied_up() {
     for (bytes, name) in &saved {
         fs::write(bench.path(name), bytes).unwrap();
     }
-    let Opened {
-        spool,
-        mut writer,
-        recovery,
-    } = bench.open();
+    let Opened { spool, mut writer, recovery } = bench.open();
     assert_eq!(recovery.report, Vec::<String>::new());
     assert_eq!(recovery.next_seq, 13);
     assert_eq!(spool.next(Sink::Store, 1, 0), None);
@@ -345,9 +302,7 @@ fn a_crash_between_cursors_and_unlink_is_tidied_up() {
 #[test]
 fn the_sequence_goes_on_when_all_segments_are_lost() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 6);
     settle_all(&spool, 4);
     writer.retire_at(NOW).unwrap();
@@ -356,26 +311,15 @@ fn the_sequence_goes_on_when_all_segments_are_lost() {
     for name in bench.names(".seg") {
         fs::remove_file(bench.path(&name)).unwrap();
     }
-    let Opened {
-        spool,
-        recovery,
-        writer,
-    } = bench.open();
+    let Opened { spool, recovery, writer } = bench.open();
     assert!(recovery.next_seq > 20, "no number is used twice");
     assert!(!recovery.report.is_empty());
-    assert_eq!(
-        spool.next(Sink::Store, 1, 0),
-        Some(5),
-        "no gap: what is lost is void"
-    );
+    assert_eq!(spool.next(Sink::Store, 1, 0), Some(5), "no gap: what is lost is void");
     assert_eq!(spool.read(5).unwrap().events, 0);
     assert_eq!(spool.newest_sealed(), recovery.next_seq - 1);
     drop((spool, writer));
     let again = bench.open().recovery;
-    assert_eq!(
-        again.next_seq, recovery.next_seq,
-        "and it goes on from there once"
-    );
+    assert_eq!(again.next_seq, recovery.next_seq, "and it goes on from there once");
     works(&bench);
 }
 
@@ -383,24 +327,16 @@ fn the_sequence_goes_on_when_all_segments_are_lost() {
 fn a_segment_lost_at_either_end_or_between_is_void() {
     for lost in [0, 2, usize::MAX] {
         let bench = Bench::new(300);
-        let Opened {
-            spool, mut writer, ..
-        } = bench.open();
+        let Opened { spool, mut writer, .. } = bench.open();
         fill(&mut writer, 1, 12);
         writer.retire_at(NOW).unwrap();
         drop((spool, writer));
         let names = bench.names(".seg");
         let lost = lost.min(names.len() - 1);
         let first = segment::parse_name(&names[lost]).unwrap();
-        let end = names
-            .get(lost + 1)
-            .map_or(13, |name| segment::parse_name(name).unwrap());
+        let end = names.get(lost + 1).map_or(13, |name| segment::parse_name(name).unwrap());
         fs::remove_file(bench.path(&names[lost])).unwrap();
-        let Opened {
-            spool,
-            recovery,
-            writer,
-        } = bench.open();
+        let Opened { spool, recovery, writer } = bench.open();
         assert!(!recovery.report.is_empty());
         for seq in 1..=12 {
             let events = u64::from(!(first..end).contains(&seq));
@@ -416,9 +352,7 @@ fn a_segment_lost_at_either_end_or_between_is_void() {
 fn cursors_that_are_lost_or_damaged_cost_replays_only() {
     for damage in [None, Some(&b"FLOODCUR and then nonsense"[..]), Some(b"")] {
         let bench = Bench::new(300);
-        let Opened {
-            spool, mut writer, ..
-        } = bench.open();
+        let Opened { spool, mut writer, .. } = bench.open();
         fill(&mut writer, 1, 12);
         settle_all(&spool, 6);
         writer.retire_at(NOW).unwrap();
@@ -427,11 +361,7 @@ fn cursors_that_are_lost_or_damaged_cost_replays_only() {
             None => fs::remove_file(bench.path(cursor::FILE)).unwrap(),
             Some(bytes) => fs::write(bench.path(cursor::FILE), bytes).unwrap(),
         }
-        let Opened {
-            spool,
-            recovery,
-            writer,
-        } = bench.open();
+        let Opened { spool, recovery, writer } = bench.open();
         assert_eq!(recovery.report.len(), 1, "{:?}", recovery.report);
         assert_eq!(recovery.next_seq, 13);
         let oldest = spool.oldest().unwrap();
@@ -448,9 +378,7 @@ fn cursors_that_are_lost_or_damaged_cost_replays_only() {
 #[test]
 fn stray_files_are_survived_and_named() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 6);
     drop((spool, writer));
     fs::write(bench.path("cursors.tmp"), "half").unwrap();
@@ -461,11 +389,7 @@ fn stray_files_are_survived_and_named() {
     let far = segment::header(NODE, 1 << 40);
     fs::write(segment::path(bench.dir.path(), 1 << 40), far).unwrap();
     fs::write(segment::path(bench.dir.path(), u64::MAX), [7; 100]).unwrap();
-    let Opened {
-        spool,
-        recovery,
-        writer,
-    } = bench.open();
+    let Opened { spool, recovery, writer } = bench.open();
     assert_eq!(recovery.next_seq, 7);
     assert_eq!(recovery.report.len(), 6, "{:?}", recovery.report);
     assert_eq!(recovery.damaged, 0);
@@ -474,11 +398,7 @@ fn stray_files_are_survived_and_named() {
     assert_eq!(spool.read(6).unwrap().events, 1);
     drop((spool, writer));
     works(&bench);
-    assert_eq!(
-        bench.open().recovery.report.len(),
-        1,
-        "only the notes are still there"
-    );
+    assert_eq!(bench.open().recovery.report.len(), 1, "only the notes are still there");
 }
 
 #[test]
@@ -490,14 +410,8 @@ fn a_newer_format_is_refused_and_left_alone() {
     header[segment::HEADER - 4..].copy_from_slice(&crc);
     fs::write(segment::path(bench.dir.path(), 1), &header).unwrap();
     let error = Spool::open(bench.options(), WINDOW, NOW).unwrap_err();
-    assert!(
-        matches!(error, SpoolError::Version { version: 2, .. }),
-        "{error}"
-    );
-    assert_eq!(
-        fs::read(segment::path(bench.dir.path(), 1)).unwrap(),
-        header
-    );
+    assert!(matches!(error, SpoolError::Version { version: 2, .. }), "{error}");
+    assert_eq!(fs::read(segment::path(bench.dir.path(), 1)).unwrap(), header);
 }
 
 #[test]
@@ -505,9 +419,7 @@ fn a_full_disk_takes_nothing_and_then_the_same_group() {
     // The failing write is the group's first, or one behind a roll or two.
     for after in 0..6 {
         let bench = Bench::new(300);
-        let Opened {
-            spool, mut writer, ..
-        } = bench.open();
+        let Opened { spool, mut writer, .. } = bench.open();
         fill(&mut writer, 1, 1);
         let mut group = Group::default();
         for seq in 2..=9 {
@@ -536,9 +448,7 @@ fn a_full_disk_takes_nothing_and_then_the_same_group() {
 #[test]
 fn a_failed_fsync_is_the_end_until_a_restart() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 3);
     let mut group = Group::default();
     put(&mut group, "e4");
@@ -557,9 +467,7 @@ fn a_failed_fsync_is_the_end_until_a_restart() {
 fn full_is_full_until_segments_go() {
     let mut bench = Bench::new(1 << 20);
     bench.max_bytes = 2_000; // and so segments of 500
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     let mut seq = 0;
     while !spool.is_full(200) {
         seq += 1;
@@ -574,9 +482,7 @@ fn full_is_full_until_segments_go() {
 #[test]
 fn damage_while_running_is_void_and_counted_once() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 12);
     let name = bench.names(".seg")[1].clone();
     let seq = segment::parse_name(&name).unwrap();
@@ -596,11 +502,7 @@ fn damage_while_running_is_void_and_counted_once() {
 #[test]
 fn an_open_batch_that_lost_a_record_in_its_middle_keeps_the_others() {
     let bench = Bench::new(1 << 20);
-    let Opened {
-        writer: mut w,
-        spool,
-        ..
-    } = bench.open();
+    let Opened { writer: mut w, spool, .. } = bench.open();
     fill(&mut w, 1, 2);
     let at = spool.bytes() as usize;
     let mut group = Group::default();
@@ -618,11 +520,7 @@ fn an_open_batch_that_lost_a_record_in_its_middle_keeps_the_others() {
     assert_eq!(open_ids(&recovery.open), ["a", "c"]);
     let ids: Vec<_> = recovery.ids.iter().map(|(_, id)| id.as_str()).collect();
     assert_eq!(ids, ["e1", "e2", "a", "c"], "b may be sent again");
-    assert_eq!(
-        fs::read(bench.path(name)).unwrap(),
-        bytes,
-        "kept as evidence"
-    );
+    assert_eq!(fs::read(bench.path(name)).unwrap(), bytes, "kept as evidence");
     works(&bench);
 }
 
@@ -645,19 +543,9 @@ fn sample() -> (Bench, Vec<(String, Vec<u8>)>) {
 
 /// What is left of the sample: by seq the ids in its batch, and the open ones.
 fn left(bench: &Bench) -> (BTreeMap<u64, Vec<String>>, Vec<String>, Recovery) {
-    let Opened {
-        spool, recovery, ..
-    } = bench.open();
+    let Opened { spool, recovery, .. } = bench.open();
     let batches = (1..=5)
-        .map(|seq| {
-            (
-                seq,
-                spool
-                    .read(seq)
-                    .map(|batch| ids_of(&batch))
-                    .unwrap_or_default(),
-            )
-        })
+        .map(|seq| (seq, spool.read(seq).map(|batch| ids_of(&batch)).unwrap_or_default()))
         .collect();
     (batches, open_ids(&recovery.open), recovery)
 }
@@ -668,9 +556,7 @@ fn ends(files: &[(String, Vec<u8>)]) -> Vec<(usize, std::ops::Range<usize>)> {
     for (index, (_, bytes)) in files.iter().enumerate() {
         let mut start = segment::HEADER;
         for item in record::scan(bytes, start) {
-            let record::Item::Record { kind, at } = item else {
-                unreachable!()
-            };
+            let record::Item::Record { kind, at } = item else { unreachable!() };
             if kind == record::SEAL {
                 ends.push((index, start..at.end));
                 start = at.end;
@@ -697,23 +583,15 @@ fn a_cut_at_any_byte_loses_nothing_before_it() {
         }
         let _ = fs::remove_file(bench.path(cursor::FILE));
         let _ = fs::remove_dir_all(bench.path(recovery::QUARANTINE));
-        bench
-            .names(".seg")
-            .iter()
-            .filter(|n| **n > *name)
-            .for_each(|n| {
-                fs::remove_file(bench.path(n)).unwrap();
-            });
+        bench.names(".seg").iter().filter(|n| **n > *name).for_each(|n| {
+            fs::remove_file(bench.path(n)).unwrap();
+        });
         fs::write(bench.path(name), &end).unwrap();
         let (batches, open, recovery) = left(&bench);
         for seq in 1..=5 {
             let (file, at) = &ends[seq as usize - 1];
             if *file == 0 || at.end <= cut {
-                assert_eq!(
-                    batches[&seq],
-                    [format!("e{seq}")],
-                    "cut {cut}: {recovery:?}"
-                );
+                assert_eq!(batches[&seq], [format!("e{seq}")], "cut {cut}: {recovery:?}");
             } else if !batches[&seq].is_empty() || recovery.open.is_empty() {
                 assert!(batches[&seq].is_empty());
             }
@@ -815,10 +693,7 @@ struct Model {
 
 impl Model {
     fn watermark(&self, sink: usize) -> u64 {
-        (1..)
-            .find(|seq| !self.settled[sink].contains(seq))
-            .unwrap_or(1)
-            - 1
+        (1..).find(|seq| !self.settled[sink].contains(seq)).unwrap_or(1) - 1
     }
 
     /// Builds a group; returns what committing it makes of the batches and the open batch.
@@ -856,14 +731,9 @@ impl Model {
             assert!(oldest <= self.watermark(sink as usize) + 1);
             assert_eq!(spool.settled(sink), self.watermark(sink as usize));
             let behind: Vec<u64> = (1..=newest).filter(|seq| !settled.contains(seq)).collect();
-            let events = behind
-                .iter()
-                .map(|seq| self.batches[*seq as usize - 1].len() as u64);
+            let events = behind.iter().map(|seq| self.batches[*seq as usize - 1].len() as u64);
             let lag = spool.lag(sink);
-            assert_eq!(
-                (lag.batches, lag.events),
-                (behind.len() as u64, events.sum())
-            );
+            assert_eq!((lag.batches, lag.events), (behind.len() as u64, events.sum()));
             assert_eq!(lag.oldest_ms, behind.first().map(|_| NOW));
             for lane in 0..LANES {
                 let next = behind.iter().copied().find(|seq| seq % LANES == lane);

@@ -214,8 +214,7 @@ impl SpoolWriter {
             .map_err(Stop::of("make the next segment"))?;
         done.rolled.push(std::mem::replace(&mut self.active, next));
         // Before anything is in it, so that its loss would be noticed.
-        self.store_cursors(self.cursors.reserved, first)
-            .map_err(Stop::of("cursors"))
+        self.store_cursors(self.cursors.reserved, first).map_err(Stop::of("cursors"))
     }
 
     /// Takes back what a commit has written, so that not even a crash brings it back half.

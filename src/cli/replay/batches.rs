@@ -164,15 +164,7 @@ impl<R: BufRead> Iterator for Batches<R> {
             }
             self.due = due;
             let recorded = matches!(self.pace, Pace::Recorded(_)).then_some(due);
-            stamp(
-                &line,
-                &head,
-                &self.stamp,
-                self.first,
-                recorded,
-                self.read,
-                &mut self.open,
-            );
+            stamp(&line, &head, &self.stamp, self.first, recorded, self.read, &mut self.open);
             self.open.push(b'\n');
             self.open_events += 1;
             drop(head);
@@ -199,24 +191,14 @@ pub fn open(path: &Path) -> io::Result<Source> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
     let position = Arc::new(AtomicU64::new(0));
-    let counted = Counted {
-        file,
-        position: Arc::clone(&position),
-    };
+    let counted = Counted { file, position: Arc::clone(&position) };
     let lines: Box<dyn BufRead + Send> = if path.extension().is_some_and(|suffix| suffix == "gz") {
         let packed = BufReader::with_capacity(READ_BYTES, counted);
-        Box::new(BufReader::with_capacity(
-            READ_BYTES,
-            MultiGzDecoder::new(packed),
-        ))
+        Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(packed)))
     } else {
         Box::new(BufReader::with_capacity(READ_BYTES, counted))
     };
-    Ok(Source {
-        lines,
-        bytes,
-        position,
-    })
+    Ok(Source { lines, bytes, position })
 }
 
 const READ_BYTES: usize = 256 << 10;
@@ -259,10 +241,7 @@ mod tests {
         let bodies: Vec<_> = Batches::new(text.as_bytes(), Pace::Free, Stamp::default(), 2)
             .map(|batch| batch.unwrap().body)
             .collect();
-        assert_eq!(
-            bodies,
-            ["{\"id\":1}\n{\"id\":2}\n", "no json\n{\"id\":3}\n"]
-        );
+        assert_eq!(bodies, ["{\"id\":1}\n{\"id\":2}\n", "no json\n{\"id\":3}\n"]);
         assert!(batches("", Pace::Free, 2).is_empty());
     }
 
@@ -285,10 +264,7 @@ mod tests {
             batches(&text, Pace::Recorded(1.0), 100),
             [(3, ms(60)), (2, ms(1000)), (1, ms(4000))]
         );
-        assert_eq!(
-            batches(&text, Pace::Recorded(10.0), 100),
-            [(5, ms(100)), (1, ms(400))]
-        );
+        assert_eq!(batches(&text, Pace::Recorded(10.0), 100), [(5, ms(100)), (1, ms(400))]);
         assert_eq!(batches(&text, Pace::Recorded(10.0), 2).len(), 4);
     }
 

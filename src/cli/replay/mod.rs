@@ -89,11 +89,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     match actix::System::new().block_on(replay(args)) {
         Ok(tally) => {
             print!("{tally}");
-            if tally.all_taken() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
+            if tally.all_taken() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(message) => {
             eprintln!("floodmark replay: {message}");
@@ -108,11 +104,7 @@ async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
     let connections = usize::from(args.connections);
     let patience = Duration::from_secs(args.patience);
     let sender = Sender::new(&args.to, args.key.as_deref(), connections, patience)?;
-    let Source {
-        lines,
-        bytes,
-        position,
-    } = source;
+    let Source { lines, bytes, position } = source;
     let report = Report::new(bytes, position);
 
     let batches = Batches::new(lines, args.pace(), args.stamp(), args.batch);
@@ -135,9 +127,8 @@ async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
         start: Instant::now(),
         stop: CancellationToken::new(),
     });
-    let senders: Vec<_> = (0..connections)
-        .map(|_| actix::spawn(Rc::clone(&replay).send_batches()))
-        .collect();
+    let senders: Vec<_> =
+        (0..connections).map(|_| actix::spawn(Rc::clone(&replay).send_batches())).collect();
     let shown = actix::spawn(Rc::clone(&report).keep_showing());
     for sender in senders {
         sender.await.map_err(|e| e.to_string())?;
@@ -145,9 +136,7 @@ async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
     shown.abort();
     // Closes the queue, so that the reader ends if it still has something to read.
     drop(replay);
-    let read = reader
-        .join()
-        .map_err(|_| "the reading thread panicked".to_owned())?;
+    let read = reader.join().map_err(|_| "the reading thread panicked".to_owned())?;
     let mut tally = report.finish();
     if let Err(e) = read {
         tally.fail(format!("reading {} stopped: {e}", args.file.display()));
@@ -230,10 +219,7 @@ mod tests {
                 return busy.insert_header(("retry-after", "0")).finish();
             }
             let (mut accepted, mut duplicates, mut rejected) = (0, 0, Vec::new());
-            for line in body
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.is_empty())
-            {
+            for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 match serde_json::from_slice::<serde_json::Value>(line) {
                     Ok(event) if taken.ids.insert(event["id"].to_string()) => accepted += 1,
                     Ok(_) => duplicates += 1,
@@ -272,9 +258,7 @@ mod tests {
 
     #[actix_web::test]
     async fn every_event_is_sent_and_counted_once_whatever_the_server_puts_off() {
-        let text: String = (0..5000)
-            .map(|at| format!("{{\"timestamp\":{at}}}\n"))
-            .collect();
+        let text: String = (0..5000).map(|at| format!("{{\"timestamp\":{at}}}\n")).collect();
         for flags in [
             &["--batch", "64"] as &[&str],
             &["--rate", "100000", "--connections", "1"],
@@ -283,10 +267,7 @@ mod tests {
             let (tally, ids) = replayed(&text, flags).await;
             assert!(tally.all_taken(), "{tally}");
             assert_eq!(ids, 5000);
-            assert!(
-                tally.to_string().contains("accepted             5,000"),
-                "{tally}"
-            );
+            assert!(tally.to_string().contains("accepted             5,000"), "{tally}");
         }
     }
 

@@ -128,13 +128,7 @@ impl Report {
             let style = style.expect("the template is well-formed");
             ProgressBar::new(bytes).with_style(style)
         });
-        Rc::new(Report {
-            tally: RefCell::default(),
-            begin: Instant::now(),
-            bytes,
-            position,
-            bar,
-        })
+        Rc::new(Report { tally: RefCell::default(), begin: Instant::now(), bytes, position, bar })
     }
 
     /// Adds a server's answer about a batch of `events`.
@@ -209,17 +203,11 @@ mod tests {
 
     #[test]
     fn the_tally_accounts_for_every_event() {
-        let mut tally = Tally {
-            elapsed: Duration::from_secs(2),
-            ..Tally::default()
-        };
+        let mut tally = Tally { elapsed: Duration::from_secs(2), ..Tally::default() };
         tally.add(answer(100, 0, &[]), 100);
         tally.add(answer(90, 10, &[]), 100);
         assert!(tally.all_taken(), "a duplicate is there already");
-        let bad = [
-            ("invalid_type", "type is missing"),
-            ("invalid_type", "type is 5"),
-        ];
+        let bad = [("invalid_type", "type is missing"), ("invalid_type", "type is 5")];
         tally.add(answer(1998, 0, &bad), 2000);
         assert!(!tally.all_taken());
         assert_eq!(

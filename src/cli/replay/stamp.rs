@@ -41,10 +41,9 @@ impl Head<'_> {
     /// Looks at a line.
     pub fn of(line: &[u8]) -> Head<'_> {
         match serde_json::from_slice::<Head<'_>>(line) {
-            Ok(head) if line.trim_ascii_start().starts_with(b"{") => Head {
-                is_event: true,
-                ..head
-            },
+            Ok(head) if line.trim_ascii_start().starts_with(b"{") => {
+                Head { is_event: true, ..head }
+            }
             _ => Head::default(),
         }
     }
@@ -125,10 +124,7 @@ mod tests {
     }
 
     fn ids() -> Stamp {
-        Stamp {
-            ids: Some("r-".to_owned()),
-            ..Stamp::default()
-        }
+        Stamp { ids: Some("r-".to_owned()), ..Stamp::default() }
     }
 
     #[test]
@@ -140,10 +136,7 @@ mod tests {
 
     #[test]
     fn timestamps_shift_and_the_rest_stays() {
-        let how = Stamp {
-            begin: Some(50_000),
-            ..Stamp::default()
-        };
+        let how = Stamp { begin: Some(50_000), ..Stamp::default() };
         assert_eq!(
             stamped(r#"{"a": 1.50,"timestamp" : 3000 , "b":"é"}"#, &how, None),
             r#"{"a": 1.50,"timestamp" : 52000 , "b":"é"}"#
@@ -153,40 +146,24 @@ mod tests {
             r#"{"timestamp":53000}"#
         );
         let due = Some(Duration::from_millis(200));
-        assert_eq!(
-            stamped(r#"{"timestamp":3000}"#, &how, due),
-            r#"{"timestamp":50200}"#
-        );
-        for unclear in [
-            r#"{"timestamp":"noon"}"#,
-            r#"{"timestamp":1.5}"#,
-            r#"{"a":1}"#,
-        ] {
+        assert_eq!(stamped(r#"{"timestamp":3000}"#, &how, due), r#"{"timestamp":50200}"#);
+        for unclear in [r#"{"timestamp":"noon"}"#, r#"{"timestamp":1.5}"#, r#"{"a":1}"#] {
             assert_eq!(stamped(unclear, &how, None), unclear);
         }
     }
 
     #[test]
     fn an_event_without_an_id_gets_one() {
-        assert_eq!(
-            stamped(r#" {"type":"a"}"#, &ids(), None),
-            r#" {"id":"r-7","type":"a"}"#
-        );
+        assert_eq!(stamped(r#" {"type":"a"}"#, &ids(), None), r#" {"id":"r-7","type":"a"}"#);
         assert_eq!(
             stamped(r#"{"id":null,"a":{"id":1}}"#, &ids(), None),
             r#"{"id":"r-7","a":{"id":1}}"#
         );
-        assert_eq!(
-            stamped(r#"{"a":{"id":1}}"#, &ids(), None),
-            r#"{"id":"r-7","a":{"id":1}}"#
-        );
+        assert_eq!(stamped(r#"{"a":{"id":1}}"#, &ids(), None), r#"{"id":"r-7","a":{"id":1}}"#);
         for kept in [r#"{"id":"mine"}"#, r#"{"id":5}"#, "{}", "{ }", "nonsense"] {
             assert_eq!(stamped(kept, &ids(), None), kept);
         }
-        let replace = Stamp {
-            replace_ids: true,
-            ..ids()
-        };
+        let replace = Stamp { replace_ids: true, ..ids() };
         assert_eq!(
             stamped(r#"{"id":"mine","timestamp":5}"#, &replace, None),
             r#"{"id":"r-7","timestamp":5}"#
