@@ -22,7 +22,7 @@ fn main() {
         npm(&dashboard, &["ci", "--no-audit", "--no-fund"]);
     }
     npm(&dashboard, &["run", "--silent", "build"]);
-    println!("cargo:rustc-env=FLOODMARK_DASHBOARD_DIST={}", dashboard.join("dist").display());
+    println!("cargo:rustc-env=DASHBOARD_DIST={}", dashboard.join("dist").display());
 }
 
 fn newer(a: &Path, b: &Path) -> bool {

@@ -1,5 +1,6 @@
-//! The `floodmark` program: all of it is in the library, so that tests and benchmarks
-//! reach it too.
+//! The floodmark command.
+
+
 
 fn main() -> std::process::ExitCode {
     floodmark::cli::run()

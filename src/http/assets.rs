@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 #[derive(RustEmbed)]
-#[folder = "$FLOODMARK_DASHBOARD_DIST"]
+#[folder = "$DASHBOARD_DIST"]
 struct Dashboard;
 
 /// The page loads nothing from elsewhere, and can't be framed by another site. uPlot sets
