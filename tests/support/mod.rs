@@ -2,3 +2,6 @@
 #![allow(dead_code)] // each binary uses its part
 
 pub mod batches;
+pub mod pgbouncer;
+pub mod postgres;
+pub mod process;
