@@ -11,7 +11,7 @@ use nix::{
 };
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::process::{command, find, folder, free_port, run, user, wait_until};
+use super::process::{command, find, folder, free_port, run, temp, user, wait_until};
 
 const HINT: &str = "apt-get install postgresql-15";
 const FOLDERS: [&str; 4] = [
@@ -51,25 +51,25 @@ impl Postgres {
             server: None,
             folder,
         };
-        postgres.configure(settings);
+        // Durable as far as its process goes, not against a power cut.
+        postgres.configure(&format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
+             fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\nmax_connections = 60\n\
+             log_min_error_statement = panic\n\
+             timezone = 'America/New_York'\n{settings}",
+            postgres.port,
+            postgres.folder.display(),
+        ));
         postgres.start_again();
         postgres
     }
 
-    fn configure(&self, settings: &str) {
+    /// Adds lines to its postgresql.conf, for the next start.
+    pub fn configure(&self, settings: &str) {
         use std::io::Write;
         let path = self.data().join("postgresql.conf");
         let mut file = std::fs::File::options().append(true).open(path).unwrap();
-        // Durable as far as its process goes, not against a power cut.
-        writeln!(
-            file,
-            "\nlisten_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
-             fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\nmax_connections = 60\n\
-             timezone = 'America/New_York'\n{settings}",
-            self.port,
-            self.folder.display(),
-        )
-        .unwrap();
+        writeln!(file, "\n{settings}").unwrap();
     }
 
     /// Where its files are; a test may put some of its own there before a restart.
@@ -216,13 +216,11 @@ fn bin_folders() -> Vec<&'static str> {
 fn template() -> PathBuf {
     let initdb = find("initdb", &bin_folders(), HINT);
     let version = run(command(&initdb).arg("--version"));
-    let version: String = version
-        .chars()
-        .filter(|c| c.is_ascii_digit() || *c == '.')
-        .collect();
+    // "initdb (PostgreSQL) 15.18 (Debian …)"
+    let version = version.split_whitespace().nth(2).unwrap_or("unknown");
     let (uid, _) = user();
     let name = format!("floodmark-pgtemplate-1-{version}-{uid}");
-    let template = std::env::temp_dir().join(name);
+    let template = temp().join(name);
     if template.join("PG_VERSION").exists() {
         return template;
     }

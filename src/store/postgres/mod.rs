@@ -128,7 +128,9 @@ impl PostgresStore {
         session.begin("ISOLATION LEVEL READ COMMITTED").await?;
         // Sent together: preparing has no effect of its own, whatever the guard says.
         let (taken, statement) =
-            tokio::try_join!(take_turn(&session, batch.id), copy::prepare(&session))?;
+            tokio::join!(take_turn(&session, batch.id), copy::prepare(&session));
+        // The guard's error first: the other only follows from it.
+        let (taken, statement) = (taken?, statement?);
         if !taken {
             drop(statement);
             session.run("ROLLBACK").await?;

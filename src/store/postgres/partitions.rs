@@ -11,7 +11,11 @@ use crate::{
         row::COLUMNS,
         time::{DAY, now_ms},
     },
-    store::postgres::{errors::Failure, schema::LOCK, session::Session},
+    store::postgres::{
+        errors::Failure,
+        schema::{LOCK, exists},
+        session::Session,
+    },
 };
 
 /// Days before today that get a partition when an event needs one.
@@ -133,9 +137,7 @@ async fn attach(session: &Session, day: Day, move_rows: bool) -> Result<(), Fail
         .run(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
         .await?;
     // Also when it was detached: who put a day aside wants it to stay aside.
-    let known = session
-        .rows(&format!("SELECT to_regclass('{name}') IS NOT NULL"))
-        .await?;
+    let known = session.rows(&format!("SELECT {}", exists(&name))).await?;
     if known == [[Some("t".to_owned())]] {
         return session.run("COMMIT").await;
     }

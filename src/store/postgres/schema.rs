@@ -59,6 +59,13 @@ async fn apply(session: &Session, wanted: &[Migration]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// SQL: whether a table of this name is there. Not `to_regclass`, which answers from a
+/// cache that may not have heard of what another session committed while we waited for its
+/// lock.
+pub(super) fn exists(table: &str) -> String {
+    format!("EXISTS (SELECT FROM pg_class WHERE relname = '{table}' AND pg_table_is_visible(oid))")
+}
+
 /// The migrations that the database does not have. One that it has and we don't, or have
 /// otherwise, is another version's database: an error.
 async fn missing<'a>(
@@ -67,8 +74,8 @@ async fn missing<'a>(
 ) -> Result<Vec<&'a Migration>, Failure> {
     let found = session
         .rows(&format!(
-            "SELECT to_regclass('{HISTORY}') IS NOT NULL,
-                    current_setting('server_encoding')"
+            "SELECT {}, current_setting('server_encoding')",
+            exists(HISTORY)
         ))
         .await?;
     let field = |i: usize| found.first().and_then(|row| row.get(i)?.as_deref());
