@@ -55,7 +55,7 @@ impl Postgres {
         postgres.configure(&format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
              fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\nmax_connections = 60\n\
-             log_min_error_statement = panic\n\
+             log_min_error_statement = panic\ndynamic_shared_memory_type = mmap\n\
              timezone = 'America/New_York'\n{settings}",
             postgres.port,
             postgres.folder.display(),
