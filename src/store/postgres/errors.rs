@@ -46,7 +46,9 @@ impl Failure {
     /// (22), a constraint (23, 44), a limit such as nesting (54), the message of a row
     /// (08P01: "insufficient data left in message"), a trigger's RAISE (P0001).
     pub fn is_of_a_row(&self) -> bool {
-        let Some(code) = &self.code else { return false };
+        let Some(code) = self.code.as_ref().filter(|_| self.of_copy) else {
+            return false;
+        };
         matches!(class(code), "22" | "23" | "44" | "54") || matches!(code.code(), "08P01" | "P0001")
     }
 
