@@ -1,7 +1,5 @@
 //! The floodmark command.
 
-
-
 fn main() -> std::process::ExitCode {
     floodmark::cli::run()
 }

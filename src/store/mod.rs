@@ -3,6 +3,7 @@
 
 mod ledger;
 pub mod poison;
+pub mod postgres;
 pub mod sqlite;
 pub mod writer;
 
@@ -21,8 +22,13 @@ use crate::{
 };
 
 /// Opens the store that the configuration names: Postgres where `postgres.url` is set,
-/// else SQLite under `data_dir`.
+/// else SQLite under `data_dir`. A Postgres that can't be reached right now is no error:
+/// its schema is brought up to date before the first write or read.
 pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    if !config.postgres.url.is_empty() {
+        let store = postgres::PostgresStore::open(&config.postgres)?;
+        return Ok(Arc::new(store));
+    }
     let dir = config.data_dir.clone();
     match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open(&dir)).await {
         Ok(store) => Ok(Arc::new(store?)),

@@ -8,10 +8,11 @@ use floodmark::{
     store::{self, Store},
 };
 
-use crate::support::batches::Event;
+use crate::support::{batches::Event, postgres::Postgres};
 
 pub enum Backend {
     Sqlite(tempfile::TempDir),
+    Postgres(Postgres),
 }
 
 impl Backend {
@@ -19,10 +20,15 @@ impl Backend {
         Backend::Sqlite(tempfile::tempdir().expect("a temporary folder"))
     }
 
+    pub fn postgres() -> Backend {
+        Backend::Postgres(Postgres::start())
+    }
+
     pub fn config(&self) -> Config {
         let mut config = Config::default();
         match self {
             Backend::Sqlite(dir) => config.data_dir = dir.path().to_owned(),
+            Backend::Postgres(postgres) => config.postgres.url = postgres.url(),
         }
         config
     }
@@ -53,6 +59,25 @@ impl Backend {
                 });
                 rows.unwrap().collect::<Result<_, _>>().unwrap()
             }
+            Backend::Postgres(postgres) => {
+                let sql = "SELECT (extract(epoch FROM time) * 1000)::bigint, id, type, user_id,
+                                  session_id, properties,
+                                  (extract(epoch FROM received_at - time) * 1000)::bigint
+                           FROM events ORDER BY time, id";
+                let rows = postgres.sql(sql).await.into_iter().map(|row| {
+                    assert_eq!(row[6], "20");
+                    let optional = |i: usize| Some(row[i].clone()).filter(|it| it != "NULL");
+                    Event {
+                        time: row[0].parse().unwrap(),
+                        id: row[1].clone(),
+                        kind: row[2].clone(),
+                        user: optional(3),
+                        session: optional(4),
+                        properties: row[5].clone(),
+                    }
+                });
+                rows.collect()
+            }
         }
     }
 
@@ -67,6 +92,11 @@ impl Backend {
                     Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?))
                 });
                 rows.unwrap().collect::<Result<_, _>>().unwrap()
+            }
+            Backend::Postgres(postgres) => {
+                let sql = "SELECT seq, code, raw FROM dead_letters ORDER BY seq, raw";
+                let rows = postgres.sql(sql).await.into_iter();
+                rows.map(|row| (row[0].parse().unwrap(), row[1].clone(), row[2].clone())).collect()
             }
         }
     }

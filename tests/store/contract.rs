@@ -20,6 +20,15 @@ macro_rules! contract {
                 }
             )+
         }
+
+        mod postgres {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Backend::postgres()).await;
+                }
+            )+
+        }
     };
 }
 

@@ -2,5 +2,6 @@
 
 mod backend;
 mod contract;
+mod postgres;
 #[path = "../support/mod.rs"]
 mod support;

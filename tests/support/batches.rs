@@ -50,8 +50,8 @@ impl Event {
 /// The `n`th event of a shop: page views, errors, a purchase in eight; ten a second.
 pub fn event(n: u64) -> Event {
     let mut event = Event::at(START + n as Millis * 97, format!("event-{n}"));
-    event.user = (n % 3 == 0).then(|| format!("user-{}", n % 40));
-    event.session = (n % 5 != 0).then(|| format!("session-{}", n % 70));
+    event.user = n.is_multiple_of(3).then(|| format!("user-{}", n % 40));
+    event.session = (!n.is_multiple_of(5)).then(|| format!("session-{}", n % 70));
     event.kind = match n % 8 {
         0 => "purchase",
         1 | 2 => "error",

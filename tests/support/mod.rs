@@ -2,6 +2,9 @@
 #![allow(dead_code)] // each binary uses its part
 
 pub mod batches;
+pub mod pgbouncer;
+pub mod postgres;
+pub mod process;
 pub mod redis;
 pub mod server;
 

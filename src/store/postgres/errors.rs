@@ -1,0 +1,190 @@
+//! What Postgres answers, put into the classes of [`StoreErrorKind`].
+//! Source: PostgreSQL 15 documentation, appendix A, "PostgreSQL Error Codes".
+
+use std::{error::Error, time::Duration};
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use tokio_postgres::error::SqlState;
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// An error of one exchange with the server: the code decides whether the store itself can
+/// do something about it, else it goes to the caller as a [`StoreError`].
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub code: Option<SqlState>,
+    pub kind: StoreErrorKind,
+    pub message: String,
+    /// Whether COPY said so, while it read rows.
+    pub of_copy: bool,
+}
+
+impl Failure {
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Failure {
+        Failure { code: None, kind, message: message.into(), of_copy: false }
+    }
+
+    /// Notes that COPY said so, while it read rows.
+    pub fn of_copy(mut self) -> Failure {
+        self.of_copy = true;
+        self
+    }
+
+    pub fn timeout(limit: Duration) -> Failure {
+        Failure::new(
+            StoreErrorKind::Unavailable,
+            format!("no answer within {} ms", limit.as_millis()),
+        )
+    }
+
+    /// Whether the row itself is at fault, so that sending it again can't help: bad data
+    /// (22), a constraint (23, 44), a limit such as nesting (54), the message of a row
+    /// (08P01: "insufficient data left in message"), a trigger's RAISE (P0001).
+    pub fn is_of_a_row(&self) -> bool {
+        let Some(code) = self.code.as_ref().filter(|_| self.of_copy) else {
+            return false;
+        };
+        matches!(class(code), "22" | "23" | "44" | "54") || matches!(code.code(), "08P01" | "P0001")
+    }
+
+    /// The error as the caller gets it, with the place it happened at.
+    pub fn at(self, place: &str) -> StoreError {
+        StoreError { kind: self.kind, message: format!("Postgres {place}: {}", self.message) }
+    }
+}
+
+fn class(code: &SqlState) -> &str {
+    code.code().get(..2).unwrap_or_default()
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Failure {
+        Failure::new(e.kind, e.message)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(e: tokio_postgres::Error) -> Failure {
+        let code = e.code().cloned();
+        let (kind, message) = match e.as_db_error() {
+            Some(db) => {
+                let mut message = format!("{} ({})", db.message(), db.code().code());
+                for more in [db.detail(), db.hint()].into_iter().flatten() {
+                    message.push_str(": ");
+                    message.push_str(more);
+                }
+                (kind_of_code(db.code(), db.message()), message)
+            }
+            None => (kind_of_chain(&e), chain(&e)),
+        };
+        Failure { code, kind, message, of_copy: false }
+    }
+}
+
+impl From<PoolError> for Failure {
+    fn from(e: PoolError) -> Failure {
+        match e {
+            PoolError::Backend(e) => e.into(),
+            PoolError::Timeout(TimeoutType::Wait) => Failure::new(
+                StoreErrorKind::Unavailable,
+                "all connections are busy, and none became free in time",
+            ),
+            PoolError::Timeout(_) => Failure::new(
+                StoreErrorKind::Unavailable,
+                "no answer to the connection attempt in time",
+            ),
+            other => Failure::new(StoreErrorKind::Other, other.to_string()),
+        }
+    }
+}
+
+fn kind_of_code(code: &SqlState, message: &str) -> StoreErrorKind {
+    use StoreErrorKind::*;
+    match (class(code), code.code()) {
+        (_, "25006") => ReadOnly,
+        (_, "42501") | ("28", _) => Denied,
+        // PgBouncer before 1.20 has this one code for everything.
+        ("08", "08P01") if message.contains("authentication failed") => Denied,
+        (_, "53100") => Full,
+        // Connection, resources, rollback of our transaction, timeouts, shutdown, I/O:
+        // these pass.
+        ("08" | "40" | "53" | "55" | "57" | "58", _) | (_, "25P03" | "25P04") => Unavailable,
+        // No such database, no such schema, no such table or column.
+        ("3D" | "3F" | "42", _) => Schema,
+        _ => Other,
+    }
+}
+
+fn kind_of_chain(e: &tokio_postgres::Error) -> StoreErrorKind {
+    let first: &(dyn Error + 'static) = e;
+    let of_tls = std::iter::successors(Some(first), |e| (*e).source()).any(|e| {
+        let inner = e.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref());
+        e.is::<rustls::Error>() || inner.is_some_and(|e| e.is::<rustls::Error>())
+    });
+    let text = chain(e);
+    if of_tls || text.contains("does not support TLS") {
+        // A certificate does not become good by waiting, but its server may be replaced.
+        StoreErrorKind::Other
+    } else if text.contains("does not allow writes") {
+        StoreErrorKind::ReadOnly
+    } else if text.contains("password missing") || text.contains("authentication error") {
+        StoreErrorKind::Denied
+    } else {
+        StoreErrorKind::Unavailable
+    }
+}
+
+/// The error with all its causes: its own text is only the outermost.
+fn chain(e: &dyn Error) -> String {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        let more = e.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = e.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: &str) -> Failure {
+        let code = SqlState::from_code(code);
+        let kind = kind_of_code(&code, "");
+        Failure { code: Some(code), kind, message: String::new(), of_copy: true }
+    }
+
+    #[test]
+    fn codes_have_their_class() {
+        use StoreErrorKind::*;
+        for (code, kind) in [
+            ("57P01", Unavailable),
+            ("57P03", Unavailable),
+            ("57014", Unavailable),
+            ("08006", Unavailable),
+            ("53300", Unavailable),
+            ("40P01", Unavailable),
+            ("25006", ReadOnly),
+            ("28P01", Denied),
+            ("42501", Denied),
+            ("53100", Full),
+            ("42P01", Schema),
+            ("3D000", Schema),
+            ("XX000", Other),
+        ] {
+            assert_eq!(failure(code).kind, kind, "{code}");
+            assert!(!failure(code).is_of_a_row(), "{code}");
+        }
+        for code in ["22P05", "22003", "23514", "54001", "08P01", "P0001"] {
+            assert!(failure(code).is_of_a_row(), "{code}");
+            let mut elsewhere = failure(code);
+            elsewhere.of_copy = false;
+            assert!(!elsewhere.is_of_a_row(), "{code}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Connections: two pools, one for writers and one for readers, and the session that a
+//! caller borrows. Nothing in a session outlives its transaction (no `SET`, no named
+//! statement, no session lock), so PgBouncer may sit between in transaction mode.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use deadpool_postgres::{
+    Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_postgres::{
+    Client, Error, Row, SimpleQueryMessage,
+    config::SslMode,
+    types::{ToSql, Type},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::{
+    config::Postgres,
+    store::{
+        StoreError, StoreErrorKind,
+        postgres::{address::Address, errors::Failure, password, tls},
+    },
+};
+
+/// How long after `statement_timeout` the server may still say so itself.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A pool of connections to one address.
+pub(super) struct Sessions {
+    pool: Pool,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+}
+
+impl Sessions {
+    /// A pool of at most `size`. Connects to nothing yet.
+    pub fn new(config: &Postgres, address: &Address, size: usize) -> Result<Sessions, StoreError> {
+        let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
+        let statement_timeout = Duration::from_millis(config.statement_timeout_ms);
+        let hosts = address.config.get_hosts().len().max(1) as u32;
+        let manager = Manager::from_connect(
+            address.config.clone(),
+            Connector { tls: tls::connector(address)?, address: Arc::new(address.clone()) },
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(statement_timeout),
+                // Resolving, connecting, TLS and authentication, for each host in turn.
+                create: Some(connect_timeout * hosts),
+                recycle: Some(connect_timeout),
+            })
+            .build()
+            .map_err(|e| StoreError {
+                kind: StoreErrorKind::Other,
+                message: format!("Postgres: {e}"),
+            })?;
+        Ok(Sessions { pool, connect_timeout, statement_timeout })
+    }
+
+    /// Borrows a connection.
+    pub async fn get(&self) -> Result<Session, Failure> {
+        Ok(Session {
+            connection: Some(self.pool.get().await?),
+            connect_timeout: self.connect_timeout,
+            statement_timeout: self.statement_timeout,
+        })
+    }
+}
+
+struct Connector {
+    tls: MakeRustlsConnect,
+    address: Arc<Address>,
+}
+
+type Connecting<'a> =
+    Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + 'a>>;
+
+impl Connect for Connector {
+    fn connect(&self, config: &tokio_postgres::Config) -> Connecting<'_> {
+        let mut config = config.clone();
+        Box::pin(async move {
+            if config.get_password().is_none()
+                && let Some(password) = password::find(&self.address)
+            {
+                config.password(password);
+            }
+            // Without a name there is nothing to verify and no TLS: a Unix socket.
+            let named = config
+                .get_hosts()
+                .iter()
+                .any(|host| matches!(host, tokio_postgres::config::Host::Tcp(_)));
+            if !named && config.get_ssl_mode() == SslMode::Prefer {
+                config.ssl_mode(SslMode::Disable);
+            }
+            let (client, connection) = config.connect(self.tls.clone()).await?;
+            let task = tokio::spawn(async move {
+                // Whoever uses the client gets the error too, and reports it once.
+                if let Err(e) = connection.await {
+                    tracing::debug!("a connection to Postgres ended: {e}");
+                }
+            });
+            Ok((client, task))
+        })
+    }
+}
+
+/// A value, and the type it is sent as.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// A borrowed connection. It goes back to its pool only by [`Session::done`]: after an
+/// error, or when its caller goes away in the middle, it is closed instead, which rolls
+/// back, and makes the next caller connect anew (to the new primary after a failover).
+pub(super) struct Session {
+    connection: Option<Object>,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+}
+
+impl Session {
+    pub fn client(&self) -> &Client {
+        self.connection.as_ref().expect("only done() takes it")
+    }
+
+    /// Begins a transaction. Its statements are cancelled by the server after
+    /// `statement_timeout_ms`. The answer has to come within `connect_timeout_ms`: a
+    /// server that is stopped, or gone without a word, is noticed here.
+    pub async fn begin(&self, mode: &str) -> Result<(), Failure> {
+        let limit = self.statement_timeout.as_millis();
+        let sql = format!("BEGIN {mode}; SET LOCAL statement_timeout = {limit}");
+        within(self.connect_timeout, self.client().batch_execute(&sql)).await
+    }
+
+    /// Waits for one answer, for as long as a statement may take.
+    pub async fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failure> {
+        within(self.statement_timeout + GRACE, answer).await
+    }
+
+    /// Runs SQL without parameters by the simple protocol; the rows as text.
+    pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
+        let messages = self.answer(self.client().simple_query(sql)).await?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect())
+            }
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    /// Runs one statement with parameters, parsed and executed in one message and under no
+    /// name; its rows.
+    pub async fn query(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Failure> {
+        self.answer(self.client().query_typed(sql, parameters)).await
+    }
+
+    /// Runs SQL without parameters and rows.
+    pub async fn run(&self, sql: &str) -> Result<(), Failure> {
+        self.answer(self.client().batch_execute(sql)).await
+    }
+
+    /// Gives the connection back: no transaction is open on it, and nothing went wrong.
+    pub fn done(mut self) {
+        drop(self.connection.take());
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Failure> {
+    match timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failure::timeout(limit)),
+    }
+}

@@ -1,0 +1,198 @@
+//! TLS to the server: rustls with ring, and verification as libpq's `sslmode` names it.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore,
+    SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    server::ParsedCertificate,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::store::{
+    StoreError, StoreErrorKind,
+    postgres::address::{Address, Verify},
+};
+
+/// The connector for an address.
+pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreError> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match address.verify {
+        Verify::Nothing => Arc::new(Anyone(provider.clone())),
+        Verify::Chain | Verify::ChainAndName => Arc::new(Trusted::new(
+            roots(address)?,
+            address.verify == Verify::ChainAndName,
+            provider.clone(),
+        )?),
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| failed(&e.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn failed(why: &str) -> StoreError {
+    StoreError { kind: StoreErrorKind::Other, message: format!("TLS to Postgres: {why}") }
+}
+
+/// Roots to trust: `sslrootcert`, else `~/.postgresql/root.crt` as libpq has it, else (or
+/// with `sslrootcert=system`) the public ones.
+fn roots(address: &Address) -> Result<Vec<CertificateDer<'static>>, StoreError> {
+    let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt"));
+    let path = match &address.roots {
+        Some(path) if path.as_os_str() == "system" => None,
+        Some(path) => Some(path.clone()),
+        None => own.filter(|path| path.exists()),
+    };
+    let Some(path) = path else {
+        return Ok(Vec::new());
+    };
+    let why = |e: &dyn std::fmt::Display| failed(&format!("sslrootcert {}: {e}", path.display()));
+    let read: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(&path).map_err(|e| why(&e))?.collect();
+    let read = read.map_err(|e| why(&e))?;
+    if read.is_empty() {
+        return Err(why(&"no certificate in it"));
+    }
+    Ok(read)
+}
+
+/// `sslmode=require`: encrypted, with whoever it is. Nothing about the certificate is
+/// checked, its signatures neither: they would only tie the session to an unknown key.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// `verify-ca` and `verify-full`.
+#[derive(Debug)]
+struct Trusted {
+    /// webpki's verifier, which always checks the name too.
+    chain: Arc<WebPkiServerVerifier>,
+    given: Vec<CertificateDer<'static>>,
+    name: bool,
+}
+
+impl Trusted {
+    fn new(
+        given: Vec<CertificateDer<'static>>,
+        name: bool,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Trusted, StoreError> {
+        let mut store = RootCertStore::empty();
+        if given.is_empty() {
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        for root in &given {
+            store.add(root.clone()).map_err(|e| failed(&format!("sslrootcert: {e}")))?;
+        }
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+            .build()
+            .map_err(|e| failed(&e.to_string()))?;
+        Ok(Trusted { chain, given, name })
+    }
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verdict =
+            self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp, now);
+        match verdict {
+            // The chain is good, only the name isn't: verify-ca asks no more.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if !self.name => Ok(ServerCertVerified::assertion()),
+            // A self-signed certificate, given as its own root, is a CA to openssl's
+            // defaults. webpki refuses a CA as a server; libpq takes it, and so do we: it
+            // is, byte for byte, what we were told to trust. Its dates were checked before.
+            Err(ref e) if is_ca_as_server(e) && self.given.iter().any(|it| it == end_entity) => {
+                if self.name {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+fn is_ca_as_server(e: &Error) -> bool {
+    match e {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(e))) => {
+            e.to_string() == "CaUsedAsEndEntity"
+        }
+        _ => false,
+    }
+}

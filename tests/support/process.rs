@@ -1,0 +1,109 @@
+//! Servers that a test starts: as an ordinary user, and gone with the test.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use nix::unistd::{Gid, Uid, User};
+
+/// Who runs the servers: us, or where we are root, a user that PostgreSQL and PgBouncer
+/// agree to run as.
+pub fn user() -> (Uid, Gid) {
+    let me = Uid::effective();
+    if !me.is_root() {
+        return (me, Gid::effective());
+    }
+    let names = ["postgres", "nobody"];
+    let user = names.iter().find_map(|name| User::from_name(name).ok().flatten());
+    let user = user.expect("running as root: a user postgres or nobody to run servers as");
+    (user.uid, user.gid)
+}
+
+/// A command run as [`user`], killed by the kernel when the thread that started it ends:
+/// also when the test process is killed. Start servers from the test's own thread.
+pub fn command(program: impl Into<std::ffi::OsString>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if Uid::effective().is_root() {
+        let (uid, gid) = user();
+        command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string()]);
+        command.arg("--clear-groups");
+    }
+    command.arg("--").arg(program.into());
+    command.stdin(Stdio::null());
+    // The servers must not find their way into ours.
+    for variable in ["PGPASSWORD", "PGPASSFILE", "PGHOST", "PGPORT", "PGDATA", "PGUSER"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs a command to its end; panics with what it said when it fails.
+pub fn run(command: &mut Command) -> String {
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(e) => panic!("{command:?}: {e}"),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Where a program is: one of `folders`, else on the PATH. Panics with the hint.
+pub fn find(program: &str, folders: &[&str], hint: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = folders.iter().map(PathBuf::from);
+    let found = folders
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{program} is not installed: {hint}"))
+}
+
+/// Where servers keep their files: in memory where there is room (a thousand small files
+/// are copied there in a fifth of the time), else the temporary folder.
+pub fn temp() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let free = nix::sys::statvfs::statvfs(&memory)
+        .map_or(0, |fs| fs.blocks_available() * fs.fragment_size());
+    if free > 4 * 1024 * 1024 * 1024 { memory } else { std::env::temp_dir() }
+}
+
+/// A fresh folder that [`user`] owns. Short, since a Unix socket's path is. Those that
+/// killed tests have left behind are removed on the way.
+pub fn folder(of: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let temp = temp();
+    let prefix = format!("floodmark-{of}-");
+    for entry in std::fs::read_dir(&temp).expect("a temporary folder").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid =
+            name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = temp.join(format!("{prefix}{}-{number}", std::process::id()));
+    std::fs::create_dir(&path).expect("a folder of our own");
+    let (uid, gid) = user();
+    nix::unistd::chown(&path, Some(uid), Some(gid)).expect("the folder changes hands");
+    path
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// Waits for a condition, for at most half a minute.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed().as_secs() < 30, "{what}: not within 30 s");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
