@@ -18,8 +18,9 @@
 //! 2. Readers see a batch only once its seal is on the disk. What they have seen never
 //!    changes: after a restart the same seq has the same contents, or is void.
 //! 3. A batch lies in one segment. Segments roll right after a seal.
-//! 4. A seq is never given to two different batches, even if segments, cursors or both are
-//!    lost: see `cursor::RESERVE`.
+//! 4. A seq is never given to two different batches, even if segments or cursors are lost (see
+//!    `cursor::RESERVE`) or both are (the node gets a new identity, see [`DataDir`]). Beyond it:
+//!    a disk that cuts the end of the newest file after it said that it was kept.
 //! 5. The sequence has no gap: a batch whose bytes are lost is there as a void batch.
 //! 6. Cursors are on the disk before a segment that they have passed is unlinked, and so are
 //!    its ids that the dedupe index still needs.

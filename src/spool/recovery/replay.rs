@@ -1,0 +1,275 @@
+//! Reading the log, segment by segment: which batches are there and which of them are whole.
+
+use std::{fs, path::Path};
+
+use bytes::Bytes;
+
+use crate::{
+    domain::batch::NodeId,
+    spool::{
+        SpoolError, failed,
+        group::{IdStats, parse_ids, parse_rows, parse_seal},
+        ids::{self, IdFile},
+        index::{Entry, Index, Segment},
+        record::{self, Item},
+        recovery::{IdRing, quarantine},
+        segment::{self, HEADER},
+    },
+};
+
+/// Void batches that one gap may make. A larger one is no loss but a file that does not
+/// belong here.
+const MAX_GAP: u64 = 1 << 22;
+/// The log as it is read.
+pub(super) struct Log<'a> {
+    pub dir: &'a Path,
+    pub node: NodeId,
+    pub index: Index,
+    /// Whether the index begins where it should: without cursors, that is where the oldest
+    /// segment begins.
+    pub base_known: bool,
+    /// The store has this batch and all before it.
+    pub stored: u64,
+    pub ids: IdRing,
+    /// The newest segment so far, with what follows its last seal.
+    pub newest: Option<Tail>,
+    pub report: Vec<String>,
+    pub damaged: u64,
+}
+
+/// What follows the last seal of a segment.
+pub(super) struct Tail {
+    pub first: u64,
+    pub file: Bytes,
+    /// Where the last seal ends.
+    pub start: usize,
+    pub items: Vec<Item>,
+}
+
+impl Log<'_> {
+    pub(super) fn load_id_files(&mut self, firsts: &[u64]) -> Vec<IdFile> {
+        let mut files = Vec::new();
+        for &first in firsts {
+            let name = ids::name(first);
+            match ids::load(self.dir, first, |at, id| self.ids.push(at, id)) {
+                Ok((stats, damaged)) => {
+                    if damaged > 0 {
+                        self.report
+                            .push(format!("{name}: {damaged} bytes of ids are damaged"));
+                    }
+                    files.push(IdFile { first, stats });
+                }
+                Err(error) => self.report.push(format!("{name} can't be read: {error}")),
+            }
+        }
+        files
+    }
+
+    /// Reads one more segment, newer than all before.
+    pub(super) fn load(&mut self, first: u64) -> Result<(), SpoolError> {
+        let path = segment::path(self.dir, first);
+        let name = segment::name(first);
+        let file = match fs::read(&path) {
+            Ok(file) => Bytes::from(file),
+            Err(error) => return self.set_aside(&name, &format!("can't be read: {error}")),
+        };
+        let header = segment::parse_header(&file);
+        if let Some(header) = header {
+            if header.version != segment::VERSION {
+                let version = header.version;
+                return Err(SpoolError::Version { path, version });
+            }
+            if header.node != self.node {
+                return self.set_aside(&name, &format!("belongs to node {}", header.node));
+            }
+        }
+        let far = match self.base_known {
+            true => self.index.next_seq().saturating_add(MAX_GAP),
+            false => u64::MAX / 2,
+        };
+        if first > far {
+            return self.set_aside(&name, "is far ahead of all others");
+        }
+        let items = record::scan(&file, HEADER);
+        let intact = |item: &Item| matches!(item, Item::Record { .. });
+        if header.is_none() && !items.iter().any(intact) {
+            if file.len() > HEADER {
+                return self.set_aside(&name, "holds nothing that can be read");
+            }
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+            self.report
+                .push(format!("{name} was made but never written to: removed"));
+            return Ok(());
+        }
+
+        if !std::mem::replace(&mut self.base_known, true) {
+            let oldest = first.max(1);
+            self.index = Index::new(oldest, [oldest - 1; 2]);
+        }
+        self.supersede();
+        self.index.segments.push_back(Segment {
+            first,
+            last: 0,
+            bytes: file.len() as u64,
+            ids: IdStats::default(),
+            damaged: false,
+        });
+        if header.is_none_or(|header| header.first != first) {
+            self.hurt(&format!("{name}: its header is damaged or not its own"));
+        }
+        let seals = items.iter().rposition(|item| {
+            matches!(
+                item,
+                Item::Record {
+                    kind: record::SEAL,
+                    ..
+                }
+            )
+        });
+        let (sealed, tail) = items.split_at(seals.map_or(0, |at| at + 1));
+        self.batches(first, &file, sealed);
+        self.newest = Some(Tail {
+            first,
+            start: sealed.last().map_or(HEADER, |item| item.at().end),
+            items: tail.to_vec(),
+            file,
+        });
+        Ok(())
+    }
+
+    /// The newest segment so far is not the newest after all: it should end with a seal.
+    fn supersede(&mut self) {
+        let Some(tail) = self.newest.take().filter(|tail| !tail.items.is_empty()) else {
+            return;
+        };
+        self.hurt(&format!(
+            "{}: its last {} bytes are no whole batch",
+            segment::name(tail.first),
+            tail.file.len() - tail.start
+        ));
+    }
+
+    /// Takes in the batches of the segment that was pushed last. `items` ends with a seal.
+    fn batches(&mut self, first: u64, file: &Bytes, items: &[Item]) {
+        let name = segment::name(first);
+        let mut end = HEADER;
+        let mut records: Vec<&Item> = Vec::new();
+        for item in items {
+            let seal = match item {
+                Item::Record {
+                    kind: record::SEAL,
+                    at,
+                } => parse_seal(&file[record::payload(file, at)]).map(|seal| (seal.0, at)),
+                _ => None,
+            };
+            let Some((seal, at)) = seal else {
+                records.push(item);
+                continue;
+            };
+            let start = at.start.checked_sub(seal.bytes as usize);
+            // A seal before this one may be lost; its records are not this batch's.
+            let start = start.filter(|start| *start >= end);
+            let inside = |item: &&Item| start.is_some_and(|start| item.at().start >= start);
+            let mut covered = start;
+            for item in records.iter().filter(|item| inside(item)) {
+                let whole = matches!(item, Item::Record { .. });
+                covered = covered.filter(|at| whole && *at == item.at().start);
+                covered = covered.map(|_| item.at().end);
+            }
+            let intact = covered == Some(at.start);
+            if start != Some(end) {
+                self.hurt(&format!("{name}: damaged before batch {}", seal.seq));
+            }
+            // An id whose event is lost must not keep the client's next try out.
+            let keep = |item: &&Item| (intact && inside(item)) || seal.seq <= self.stored;
+            let kept: Vec<Item> = records.iter().copied().filter(keep).cloned().collect();
+            self.take_ids(file, &kept);
+            records.clear();
+            end = at.end;
+
+            let next = self.index.next_seq();
+            if seal.seq < next {
+                // Settled by both sinks before the restart, or else a copy of another file.
+                if self.index.oldest().is_some_and(|oldest| seal.seq >= oldest) {
+                    self.hurt(&format!("{name}: batch {} is here twice", seal.seq));
+                }
+            } else if seal.seq - next > MAX_GAP {
+                self.hurt(&format!("{name}: batch {} is out of order", seal.seq));
+                continue;
+            } else {
+                self.gap(seal.seq);
+                let start = start.unwrap_or(at.start);
+                let (offset, len) = (start as u64, (at.end - start) as u64);
+                let entry = Entry::new(first, offset, len, seal.events, seal.sealed_at);
+                self.index.push(entry);
+                if !intact {
+                    self.hurt(&format!(
+                        "{name}: batch {} is damaged, its {} events are lost",
+                        seal.seq, seal.events
+                    ));
+                    self.index.mark_void(seal.seq);
+                    self.damaged += 1;
+                }
+            }
+            if let Some(segment) = self.index.segments.back_mut() {
+                segment.last = segment.last.max(seal.seq);
+            }
+        }
+    }
+
+    /// Batches up to `next` are nowhere: void.
+    fn gap(&mut self, next: u64) {
+        let from = self.index.next_seq();
+        if from < next {
+            let last = next - 1;
+            self.report
+                .push(format!("batches {from} to {last} are missing"));
+            self.damaged += next - from;
+            self.index.fill(next);
+        }
+    }
+
+    pub(super) fn take_ids(&mut self, file: &Bytes, items: &[Item]) {
+        for item in items {
+            let Item::Record {
+                kind: record::ROWS,
+                at,
+            } = item
+            else {
+                continue;
+            };
+            let Some(rows) = parse_rows(&file[record::payload(file, at)]) else {
+                continue;
+            };
+            let mut count = 0;
+            for id in parse_ids(rows.ids) {
+                self.ids.push(rows.received_at, id);
+                count += 1;
+            }
+            if count > 0
+                && let Some(segment) = self.index.segments.back_mut()
+            {
+                let newest = rows.received_at;
+                segment.ids.add(IdStats { count, newest });
+            }
+        }
+    }
+
+    /// Reports damage to the segment that was pushed last.
+    pub(super) fn hurt(&mut self, words: &str) {
+        self.report.push(format!(
+            "{words} (the file goes to quarantine/ once it is no longer needed)"
+        ));
+        if let Some(segment) = self.index.segments.back_mut() {
+            segment.damaged = true;
+        }
+    }
+
+    /// Moves a file that is of no use here out of the way.
+    fn set_aside(&mut self, name: &str, why: &str) -> Result<(), SpoolError> {
+        quarantine(self.dir, name).map_err(failed("quarantine", &self.dir.join(name)))?;
+        self.report
+            .push(format!("{name} {why}: moved to quarantine/"));
+        Ok(())
+    }
+}
