@@ -26,7 +26,10 @@ struct Known {
 
 #[test]
 fn kill_9_under_load_loses_and_doubles_nothing() {
-    let mut server = Server::with(&[("FLOODMARK_SPOOL__SEGMENT_BYTES", "65536")]);
+    let mut server = Server::with(&[
+        ("FLOODMARK_SPOOL__SEGMENT_BYTES", "262144"),
+        ("FLOODMARK_BATCH__MAX_BYTES", "131072"),
+    ]);
     let known = Arc::new(Mutex::new(Known::default()));
     for round in 0..5 {
         load_and_kill(&mut server, &known, round);

@@ -155,7 +155,7 @@ fn whole_requests_are_refused_with_a_code() {
 #[test]
 fn half_a_request_and_silence_is_closed() {
     let server = Server::with(&[
-        ("FLOODMARK_HTTP__HEADER_TIMEOUT_MS", "300"),
+        ("FLOODMARK_HTTP__HEADER_TIMEOUT_MS", "2000"),
         ("FLOODMARK_HTTP__BODY_TIMEOUT_MS", "300"),
     ]);
     let answer = raw(&server, b"POST /v1/events HTTP/1.1\r\nHost: x\r\n");

@@ -6,12 +6,15 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::config;
 
+/// What libraries say at every start is not for operators; `log.level` may ask for it.
+const QUIET: &str = "refinery_core=warn,actix_server=warn";
+
 /// Starts logging; later calls in the same process change nothing.
 ///
 /// # Errors
 /// `log.level` is no filter.
 pub fn start(config: &config::Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&config.level)
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.level))
         .map_err(|e| format!("log.level {:?} is no filter: {e}", config.level))?;
     let json = match config.format.as_str() {
         "json" => true,

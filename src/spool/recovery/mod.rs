@@ -149,11 +149,7 @@ pub(super) fn open(
         (window, id_files),
         !recovery.open.is_empty(),
     );
-    Ok(Opened {
-        spool: Spool { shared },
-        writer,
-        recovery,
-    })
+    Ok(Opened { spool: Spool { shared }, writer, recovery })
 }
 
 struct Listing {
@@ -164,11 +160,7 @@ struct Listing {
 
 /// Sorts the folder's files by what they are, and removes those that never became whole.
 fn list(dir: &Path) -> Result<Listing, SpoolError> {
-    let mut listing = Listing {
-        segments: Vec::new(),
-        id_files: Vec::new(),
-        report: Vec::new(),
-    };
+    let mut listing = Listing { segments: Vec::new(), id_files: Vec::new(), report: Vec::new() };
     for entry in fs::read_dir(dir).map_err(failed("list", dir))? {
         let entry = entry.map_err(failed("list", dir))?;
         let file_name = entry.file_name();
@@ -184,9 +176,7 @@ fn list(dir: &Path) -> Result<Listing, SpoolError> {
             let words = "was left by a stop in the middle of writing it: removed";
             listing.report.push(format!("{name} {words}"));
         } else if name != cursor::FILE {
-            listing
-                .report
-                .push(format!("{name} is not a file of the spool: left alone"));
+            listing.report.push(format!("{name} is not a file of the spool: left alone"));
         }
     }
     listing.segments.sort_unstable();

@@ -54,8 +54,7 @@ impl Log<'_> {
             match ids::load(self.dir, first, |at, id| self.ids.push(at, id)) {
                 Ok((stats, damaged)) => {
                     if damaged > 0 {
-                        self.report
-                            .push(format!("{name}: {damaged} bytes of ids are damaged"));
+                        self.report.push(format!("{name}: {damaged} bytes of ids are damaged"));
                     }
                     files.push(IdFile { first, stats });
                 }
@@ -97,8 +96,7 @@ impl Log<'_> {
                 return self.set_aside(&name, "holds nothing that can be read");
             }
             fs::remove_file(&path).map_err(failed("remove", &path))?;
-            self.report
-                .push(format!("{name} was made but never written to: removed"));
+            self.report.push(format!("{name} was made but never written to: removed"));
             return Ok(());
         }
 
@@ -117,15 +115,8 @@ impl Log<'_> {
         if header.is_none_or(|header| header.first != first) {
             self.hurt(&format!("{name}: its header is damaged or not its own"));
         }
-        let seals = items.iter().rposition(|item| {
-            matches!(
-                item,
-                Item::Record {
-                    kind: record::SEAL,
-                    ..
-                }
-            )
-        });
+        let seals =
+            items.iter().rposition(|item| matches!(item, Item::Record { kind: record::SEAL, .. }));
         let (sealed, tail) = items.split_at(seals.map_or(0, |at| at + 1));
         self.batches(first, &file, sealed);
         self.newest = Some(Tail {
@@ -156,10 +147,9 @@ impl Log<'_> {
         let mut records: Vec<&Item> = Vec::new();
         for item in items {
             let seal = match item {
-                Item::Record {
-                    kind: record::SEAL,
-                    at,
-                } => parse_seal(&file[record::payload(file, at)]).map(|seal| (seal.0, at)),
+                Item::Record { kind: record::SEAL, at } => {
+                    parse_seal(&file[record::payload(file, at)]).map(|seal| (seal.0, at))
+                }
                 _ => None,
             };
             let Some((seal, at)) = seal else {
@@ -222,8 +212,7 @@ impl Log<'_> {
         let from = self.index.next_seq();
         if from < next {
             let last = next - 1;
-            self.report
-                .push(format!("batches {from} to {last} are missing"));
+            self.report.push(format!("batches {from} to {last} are missing"));
             self.damaged += next - from;
             self.index.fill(next);
         }
@@ -231,11 +220,7 @@ impl Log<'_> {
 
     pub(super) fn take_ids(&mut self, file: &Bytes, items: &[Item]) {
         for item in items {
-            let Item::Record {
-                kind: record::ROWS,
-                at,
-            } = item
-            else {
+            let Item::Record { kind: record::ROWS, at } = item else {
                 continue;
             };
             let Some(rows) = parse_rows(&file[record::payload(file, at)]) else {
@@ -257,9 +242,8 @@ impl Log<'_> {
 
     /// Reports damage to the segment that was pushed last.
     pub(super) fn hurt(&mut self, words: &str) {
-        self.report.push(format!(
-            "{words} (the file goes to quarantine/ once it is no longer needed)"
-        ));
+        self.report
+            .push(format!("{words} (the file goes to quarantine/ once it is no longer needed)"));
         if let Some(segment) = self.index.segments.back_mut() {
             segment.damaged = true;
         }
@@ -268,8 +252,7 @@ impl Log<'_> {
     /// Moves a file that is of no use here out of the way.
     fn set_aside(&mut self, name: &str, why: &str) -> Result<(), SpoolError> {
         quarantine(self.dir, name).map_err(failed("quarantine", &self.dir.join(name)))?;
-        self.report
-            .push(format!("{name} {why}: moved to quarantine/"));
+        self.report.push(format!("{name} {why}: moved to quarantine/"));
         Ok(())
     }
 }

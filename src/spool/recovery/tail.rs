@@ -86,11 +86,7 @@ impl Log<'_> {
             open.dead_letters = whole.dead_letters;
             self.take_ids(&tail.file, &records);
         }
-        let hurt = self
-            .index
-            .segments
-            .back()
-            .is_some_and(|newest| newest.damaged);
+        let hurt = self.index.segments.back().is_some_and(|newest| newest.damaged);
         let active = match tail {
             // Behind a jump in the sequence, a name says where it goes on.
             Some(tail) if !hurt && next == unsealed => self.resume(&tail, end)?,
@@ -109,8 +105,7 @@ impl Log<'_> {
         let end = items.last().map_or(tail.start, |item| item.at().end);
         if end < tail.file.len() {
             let torn = tail.file.len() - end;
-            self.report
-                .push(format!("{name}: torn end cut at {end} ({torn} bytes)"));
+            self.report.push(format!("{name}: torn end cut at {end} ({torn} bytes)"));
         }
         let may_be_seal = |item: &Item| match item {
             Item::Record { kind, .. } => *kind == record::SEAL,
@@ -123,21 +118,14 @@ impl Log<'_> {
             self.damaged += u64::from(lost.is_some());
             self.hurt(&format!("{name}: damaged between {} and {end}", tail.start));
         }
-        Kept {
-            records,
-            end,
-            seal_lost: lost.is_some(),
-        }
+        Kept { records, end, seal_lost: lost.is_some() }
     }
 
     /// Goes on in the newest segment, behind its last intact record.
     fn resume(&mut self, tail: &Tail, end: usize) -> Result<Active, SpoolError> {
         let path = segment::path(self.dir, tail.first);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        let file =
+            OpenOptions::new().read(true).write(true).open(&path).map_err(failed("open", &path))?;
         if end < tail.file.len() {
             file.set_len(end as u64)
                 .and_then(|()| file.sync_all())
@@ -149,12 +137,7 @@ impl Log<'_> {
         if let Some(segment) = self.index.segments.back_mut() {
             segment.bytes = end as u64;
         }
-        Ok(Active {
-            file,
-            first: tail.first,
-            offset: end as u64,
-            batch_start: tail.start as u64,
-        })
+        Ok(Active { file, first: tail.first, offset: end as u64, batch_start: tail.start as u64 })
     }
 
     /// Goes on in a new segment, which begins with the open batch of a damaged one.
@@ -171,9 +154,7 @@ impl Log<'_> {
         if let Some(old) = old {
             // Its sealed batches may be in the page cache only; readers see them from now on.
             let path = segment::path(self.dir, old.first);
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(failed("sync", &path))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
             for item in records {
                 bytes.extend_from_slice(&old.file[item.at().clone()]);
             }
@@ -185,18 +166,14 @@ impl Log<'_> {
                 let kept =
                     quarantine_name(self.dir, &name).and_then(|kept| fs::hard_link(&path, kept));
                 if let Err(error) = kept {
-                    self.report
-                        .push(format!("{name} could not be quarantined: {error}"));
+                    self.report.push(format!("{name} could not be quarantined: {error}"));
                 }
                 self.index.segments.pop_back();
             }
         }
         disk::replace(self.dir, &name, &bytes).map_err(failed("write", &path))?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        let file =
+            File::options().read(true).write(true).open(&path).map_err(failed("open", &path))?;
         self.index.segments.push_back(Segment {
             first: next,
             last: 0,
@@ -204,11 +181,6 @@ impl Log<'_> {
             ids,
             damaged: false,
         });
-        Ok(Active {
-            file,
-            first: next,
-            offset: bytes.len() as u64,
-            batch_start: HEADER as u64,
-        })
+        Ok(Active { file, first: next, offset: bytes.len() as u64, batch_start: HEADER as u64 })
     }
 }

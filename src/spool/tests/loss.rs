@@ -5,9 +5,7 @@ use super::*;
 #[test]
 fn a_crash_between_cursors_and_unlink_is_tidied_up() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 12);
     let saved: Vec<_> = bench
         .names(".seg")
@@ -20,11 +18,7 @@ fn a_crash_between_cursors_and_unlink_is_tidied_up() {
     for (bytes, name) in &saved {
         fs::write(bench.path(name), bytes).unwrap();
     }
-    let Opened {
-        spool,
-        mut writer,
-        recovery,
-    } = bench.open();
+    let Opened { spool, mut writer, recovery } = bench.open();
     assert_eq!(recovery.report, Vec::<String>::new());
     assert_eq!(recovery.next_seq, 13);
     assert_eq!(spool.next(Sink::Store, 1, 0), None);
@@ -37,9 +31,7 @@ fn a_crash_between_cursors_and_unlink_is_tidied_up() {
 #[test]
 fn the_sequence_goes_on_when_all_segments_are_lost() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 6);
     settle_all(&spool, 4);
     writer.retire_at(NOW).unwrap();
@@ -48,26 +40,15 @@ fn the_sequence_goes_on_when_all_segments_are_lost() {
     for name in bench.names(".seg") {
         fs::remove_file(bench.path(&name)).unwrap();
     }
-    let Opened {
-        spool,
-        recovery,
-        writer,
-    } = bench.open();
+    let Opened { spool, recovery, writer } = bench.open();
     assert!(recovery.next_seq > 20, "no number is used twice");
     assert!(!recovery.report.is_empty());
-    assert_eq!(
-        spool.next(Sink::Store, 1, 0),
-        Some(5),
-        "no gap: what is lost is void"
-    );
+    assert_eq!(spool.next(Sink::Store, 1, 0), Some(5), "no gap: what is lost is void");
     assert_eq!(spool.read(5).unwrap().events, 0);
     assert_eq!(spool.newest_sealed(), recovery.next_seq - 1);
     drop((spool, writer));
     let again = bench.open().recovery;
-    assert_eq!(
-        again.next_seq, recovery.next_seq,
-        "and it goes on from there once"
-    );
+    assert_eq!(again.next_seq, recovery.next_seq, "and it goes on from there once");
     works(&bench);
 }
 
@@ -75,24 +56,16 @@ fn the_sequence_goes_on_when_all_segments_are_lost() {
 fn a_segment_lost_at_either_end_or_between_is_void() {
     for lost in [0, 2, usize::MAX] {
         let bench = Bench::new(300);
-        let Opened {
-            spool, mut writer, ..
-        } = bench.open();
+        let Opened { spool, mut writer, .. } = bench.open();
         fill(&mut writer, 1, 12);
         writer.retire_at(NOW).unwrap();
         drop((spool, writer));
         let names = bench.names(".seg");
         let lost = lost.min(names.len() - 1);
         let first = segment::parse_name(&names[lost]).unwrap();
-        let end = names
-            .get(lost + 1)
-            .map_or(13, |name| segment::parse_name(name).unwrap());
+        let end = names.get(lost + 1).map_or(13, |name| segment::parse_name(name).unwrap());
         fs::remove_file(bench.path(&names[lost])).unwrap();
-        let Opened {
-            spool,
-            recovery,
-            writer,
-        } = bench.open();
+        let Opened { spool, recovery, writer } = bench.open();
         assert!(!recovery.report.is_empty());
         for seq in 1..=12 {
             let events = u64::from(!(first..end).contains(&seq));
@@ -108,9 +81,7 @@ fn a_segment_lost_at_either_end_or_between_is_void() {
 fn cursors_that_are_lost_or_damaged_cost_replays_only() {
     for damage in [None, Some(&b"FLOODCUR and then nonsense"[..]), Some(b"")] {
         let bench = Bench::new(300);
-        let Opened {
-            spool, mut writer, ..
-        } = bench.open();
+        let Opened { spool, mut writer, .. } = bench.open();
         fill(&mut writer, 1, 12);
         settle_all(&spool, 6);
         writer.retire_at(NOW).unwrap();
@@ -119,11 +90,7 @@ fn cursors_that_are_lost_or_damaged_cost_replays_only() {
             None => fs::remove_file(bench.path(cursor::FILE)).unwrap(),
             Some(bytes) => fs::write(bench.path(cursor::FILE), bytes).unwrap(),
         }
-        let Opened {
-            spool,
-            recovery,
-            writer,
-        } = bench.open();
+        let Opened { spool, recovery, writer } = bench.open();
         assert_eq!(recovery.report.len(), 1, "{:?}", recovery.report);
         assert_eq!(recovery.next_seq, 13);
         let oldest = spool.oldest().unwrap();
@@ -140,9 +107,7 @@ fn cursors_that_are_lost_or_damaged_cost_replays_only() {
 #[test]
 fn stray_files_are_survived_and_named() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 6);
     drop((spool, writer));
     fs::write(bench.path("cursors.tmp"), "half").unwrap();
@@ -153,11 +118,7 @@ fn stray_files_are_survived_and_named() {
     let far = segment::header(NODE, 1 << 40);
     fs::write(segment::path(bench.dir.path(), 1 << 40), far).unwrap();
     fs::write(segment::path(bench.dir.path(), u64::MAX), [7; 100]).unwrap();
-    let Opened {
-        spool,
-        recovery,
-        writer,
-    } = bench.open();
+    let Opened { spool, recovery, writer } = bench.open();
     assert_eq!(recovery.next_seq, 7);
     assert_eq!(recovery.report.len(), 6, "{:?}", recovery.report);
     assert_eq!(recovery.damaged, 0);
@@ -166,11 +127,7 @@ fn stray_files_are_survived_and_named() {
     assert_eq!(spool.read(6).unwrap().events, 1);
     drop((spool, writer));
     works(&bench);
-    assert_eq!(
-        bench.open().recovery.report.len(),
-        1,
-        "only the notes are still there"
-    );
+    assert_eq!(bench.open().recovery.report.len(), 1, "only the notes are still there");
 }
 
 #[test]
@@ -182,22 +139,14 @@ fn a_newer_format_is_refused_and_left_alone() {
     header[segment::HEADER - 4..].copy_from_slice(&crc);
     fs::write(segment::path(bench.dir.path(), 1), &header).unwrap();
     let error = Spool::open(bench.options(), WINDOW, NOW).unwrap_err();
-    assert!(
-        matches!(error, SpoolError::Version { version: 2, .. }),
-        "{error}"
-    );
-    assert_eq!(
-        fs::read(segment::path(bench.dir.path(), 1)).unwrap(),
-        header
-    );
+    assert!(matches!(error, SpoolError::Version { version: 2, .. }), "{error}");
+    assert_eq!(fs::read(segment::path(bench.dir.path(), 1)).unwrap(), header);
 }
 
 #[test]
 fn damage_while_running_is_void_and_counted_once() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 12);
     let name = bench.names(".seg")[1].clone();
     let seq = segment::parse_name(&name).unwrap();
@@ -217,11 +166,7 @@ fn damage_while_running_is_void_and_counted_once() {
 #[test]
 fn an_open_batch_that_lost_a_record_in_its_middle_keeps_the_others() {
     let bench = Bench::new(1 << 20);
-    let Opened {
-        writer: mut w,
-        spool,
-        ..
-    } = bench.open();
+    let Opened { writer: mut w, spool, .. } = bench.open();
     fill(&mut w, 1, 2);
     let at = spool.bytes() as usize;
     let mut group = Group::default();
@@ -239,11 +184,7 @@ fn an_open_batch_that_lost_a_record_in_its_middle_keeps_the_others() {
     assert_eq!(open_ids(&recovery.open), ["a", "c"]);
     let ids: Vec<_> = recovery.ids.iter().map(|(_, id)| id.as_str()).collect();
     assert_eq!(ids, ["e1", "e2", "a", "c"], "b may be sent again");
-    assert_eq!(
-        fs::read(bench.path(name)).unwrap(),
-        bytes,
-        "kept as evidence"
-    );
+    assert_eq!(fs::read(bench.path(name)).unwrap(), bytes, "kept as evidence");
     works(&bench);
 }
 
@@ -266,19 +207,9 @@ fn sample() -> (Bench, Vec<(String, Vec<u8>)>) {
 
 /// What is left of the sample: by seq the ids in its batch, and the open ones.
 fn left(bench: &Bench) -> (BTreeMap<u64, Vec<String>>, Vec<String>, Recovery) {
-    let Opened {
-        spool, recovery, ..
-    } = bench.open();
+    let Opened { spool, recovery, .. } = bench.open();
     let batches = (1..=5)
-        .map(|seq| {
-            (
-                seq,
-                spool
-                    .read(seq)
-                    .map(|batch| ids_of(&batch))
-                    .unwrap_or_default(),
-            )
-        })
+        .map(|seq| (seq, spool.read(seq).map(|batch| ids_of(&batch)).unwrap_or_default()))
         .collect();
     (batches, open_ids(&recovery.open), recovery)
 }
@@ -289,9 +220,7 @@ fn ends(files: &[(String, Vec<u8>)]) -> Vec<(usize, std::ops::Range<usize>)> {
     for (index, (_, bytes)) in files.iter().enumerate() {
         let mut start = segment::HEADER;
         for item in record::scan(bytes, start) {
-            let record::Item::Record { kind, at } = item else {
-                unreachable!()
-            };
+            let record::Item::Record { kind, at } = item else { unreachable!() };
             if kind == record::SEAL {
                 ends.push((index, start..at.end));
                 start = at.end;
@@ -318,23 +247,15 @@ fn a_cut_at_any_byte_loses_nothing_before_it() {
         }
         let _ = fs::remove_file(bench.path(cursor::FILE));
         let _ = fs::remove_dir_all(bench.path(recovery::QUARANTINE));
-        bench
-            .names(".seg")
-            .iter()
-            .filter(|n| **n > *name)
-            .for_each(|n| {
-                fs::remove_file(bench.path(n)).unwrap();
-            });
+        bench.names(".seg").iter().filter(|n| **n > *name).for_each(|n| {
+            fs::remove_file(bench.path(n)).unwrap();
+        });
         fs::write(bench.path(name), &end).unwrap();
         let (batches, open, recovery) = left(&bench);
         for seq in 1..=5 {
             let (file, at) = &ends[seq as usize - 1];
             if *file == 0 || at.end <= cut {
-                assert_eq!(
-                    batches[&seq],
-                    [format!("e{seq}")],
-                    "cut {cut}: {recovery:?}"
-                );
+                assert_eq!(batches[&seq], [format!("e{seq}")], "cut {cut}: {recovery:?}");
             } else if !batches[&seq].is_empty() || recovery.open.is_empty() {
                 assert!(batches[&seq].is_empty());
             }

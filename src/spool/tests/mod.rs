@@ -24,10 +24,7 @@ use crate::domain::{
 
 const NODE: NodeId = Uuid::from_u128(77);
 const NOW: Millis = 1_000_000;
-const WINDOW: IdWindow = IdWindow {
-    window_ms: 1_000,
-    max_ids: 1_000,
-};
+const WINDOW: IdWindow = IdWindow { window_ms: 1_000, max_ids: 1_000 };
 
 /// A spool in a temporary folder.
 struct Bench {
@@ -44,11 +41,7 @@ impl Bench {
             true => tempfile::tempdir_in(memory),
             false => tempfile::tempdir(),
         };
-        Bench {
-            dir: dir.unwrap(),
-            segment_bytes,
-            max_bytes: 1 << 30,
-        }
+        Bench { dir: dir.unwrap(), segment_bytes, max_bytes: 1 << 30 }
     }
 
     fn options(&self) -> SpoolOptions {
@@ -120,10 +113,7 @@ fn ids_of(batch: &Batch) -> Vec<String> {
 }
 
 fn open_ids(open: &OpenTail) -> Vec<String> {
-    let rows = open
-        .rows
-        .iter()
-        .flat_map(|chunk| crate::domain::row::rows(chunk));
+    let rows = open.rows.iter().flat_map(|chunk| crate::domain::row::rows(chunk));
     rows.map(|row| row.unwrap().id.to_owned()).collect()
 }
 
@@ -145,11 +135,7 @@ fn settle_all(spool: &Spool, through: u64) {
 
 /// After whatever happened, the spool takes in, delivers and remembers again.
 fn works(bench: &Bench) {
-    let Opened {
-        spool,
-        mut writer,
-        recovery,
-    } = bench.open();
+    let Opened { spool, mut writer, recovery } = bench.open();
     let mut next = recovery.next_seq;
     let mut group = Group::default();
     if !recovery.open.is_empty() {
@@ -161,9 +147,7 @@ fn works(bench: &Bench) {
     }
     fill(&mut writer, next, next + 2);
     drop((spool, writer));
-    let Opened {
-        spool, recovery, ..
-    } = bench.open();
+    let Opened { spool, recovery, .. } = bench.open();
     assert_eq!(recovery.next_seq, next + 3);
     assert!(recovery.open.is_empty());
     for seq in next..next + 3 {
@@ -174,11 +158,7 @@ fn works(bench: &Bench) {
 #[test]
 fn a_batch_comes_back_as_it_was_sealed() {
     let bench = Bench::new(1 << 20);
-    let Opened {
-        spool,
-        mut writer,
-        recovery,
-    } = bench.open();
+    let Opened { spool, mut writer, recovery } = bench.open();
     assert_eq!(recovery.next_seq, 1);
     assert_eq!(recovery.report, Vec::<String>::new());
     let letters = vec![DeadLetter {
@@ -223,9 +203,7 @@ fn a_batch_comes_back_as_it_was_sealed() {
 #[test]
 fn a_group_of_many_batches_rolls_between_them() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     let mut group = Group::default();
     for seq in 1..=9 {
         put(&mut group, &format!("e{seq}"));
@@ -234,16 +212,11 @@ fn a_group_of_many_batches_rolls_between_them() {
     put(&mut group, "open");
     writer.commit(&mut group).unwrap();
     assert!(bench.names(".seg").len() > 2);
-    let on_disk: u64 = bench
-        .names(".seg")
-        .iter()
-        .map(|name| fs::metadata(bench.path(name)).unwrap().len())
-        .sum();
+    let on_disk: u64 =
+        bench.names(".seg").iter().map(|name| fs::metadata(bench.path(name)).unwrap().len()).sum();
     assert_eq!(spool.bytes(), on_disk);
     drop((spool, writer));
-    let Opened {
-        spool, recovery, ..
-    } = bench.open();
+    let Opened { spool, recovery, .. } = bench.open();
     for seq in 1..=9 {
         assert_eq!(ids_of(&spool.read(seq).unwrap()), [format!("e{seq}")]);
     }
@@ -255,9 +228,7 @@ fn a_group_of_many_batches_rolls_between_them() {
 #[test]
 fn segments_go_once_both_sinks_have_passed_them() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 12);
     let before = bench.names(".seg");
     (1..=12).for_each(|seq| spool.settle(Sink::Store, seq));
@@ -273,9 +244,7 @@ fn segments_go_once_both_sinks_have_passed_them() {
     assert!(matches!(spool.read(1), Err(SpoolError::Gone { .. })));
 
     drop((spool, writer));
-    let Opened {
-        spool, recovery, ..
-    } = bench.open();
+    let Opened { spool, recovery, .. } = bench.open();
     assert_eq!(recovery.next_seq, 13);
     assert_eq!(recovery.report, Vec::<String>::new());
     assert_eq!(spool.lag(Sink::Live), Lag::default());
@@ -292,9 +261,7 @@ fn id_files_go_when_their_window_has_passed_or_newer_ones_fill_it() {
         let window = IdWindow { max_ids, ..WINDOW };
         Spool::open(bench.options(), window, NOW).unwrap()
     };
-    let Opened {
-        spool, mut writer, ..
-    } = open(1_000);
+    let Opened { spool, mut writer, .. } = open(1_000);
     fill(&mut writer, 1, 12);
     settle_all(&spool, 12);
     writer.retire_at(NOW).unwrap();
@@ -302,11 +269,7 @@ fn id_files_go_when_their_window_has_passed_or_newer_ones_fill_it() {
     assert!(files > 2);
     drop((spool, writer));
 
-    let Opened {
-        recovery,
-        mut writer,
-        ..
-    } = open(3);
+    let Opened { recovery, mut writer, .. } = open(3);
     assert_eq!(recovery.ids.len(), 3, "the newest");
     writer.retire_at(NOW).unwrap();
     assert!((1..files).contains(&bench.names(".log").len()));
@@ -319,9 +282,7 @@ fn a_full_disk_takes_nothing_and_then_the_same_group() {
     // The failing write is the group's first, or one behind a roll or two.
     for after in 0..6 {
         let bench = Bench::new(300);
-        let Opened {
-            spool, mut writer, ..
-        } = bench.open();
+        let Opened { spool, mut writer, .. } = bench.open();
         fill(&mut writer, 1, 1);
         let mut group = Group::default();
         for seq in 2..=9 {
@@ -350,9 +311,7 @@ fn a_full_disk_takes_nothing_and_then_the_same_group() {
 #[test]
 fn a_failed_fsync_is_the_end_until_a_restart() {
     let bench = Bench::new(300);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     fill(&mut writer, 1, 3);
     let mut group = Group::default();
     put(&mut group, "e4");
@@ -371,9 +330,7 @@ fn a_failed_fsync_is_the_end_until_a_restart() {
 fn full_is_full_until_segments_go() {
     let mut bench = Bench::new(1 << 20);
     bench.max_bytes = 2_000; // and so segments of 500
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     let mut seq = 0;
     while !spool.is_full(200) {
         seq += 1;
@@ -388,9 +345,7 @@ fn full_is_full_until_segments_go() {
 #[test]
 fn readers_follow_a_writer_on_another_thread() {
     let bench = Bench::new(2_000);
-    let Opened {
-        spool, mut writer, ..
-    } = bench.open();
+    let Opened { spool, mut writer, .. } = bench.open();
     let total = 300;
     std::thread::scope(|scope| {
         for sink in Sink::ALL {

@@ -48,10 +48,7 @@ struct Model {
 
 impl Model {
     fn watermark(&self, sink: usize) -> u64 {
-        (1..)
-            .find(|seq| !self.settled[sink].contains(seq))
-            .unwrap_or(1)
-            - 1
+        (1..).find(|seq| !self.settled[sink].contains(seq)).unwrap_or(1) - 1
     }
 
     /// Builds a group; returns what committing it makes of the batches and the open batch.
@@ -89,14 +86,9 @@ impl Model {
             assert!(oldest <= self.watermark(sink as usize) + 1);
             assert_eq!(spool.settled(sink), self.watermark(sink as usize));
             let behind: Vec<u64> = (1..=newest).filter(|seq| !settled.contains(seq)).collect();
-            let events = behind
-                .iter()
-                .map(|seq| self.batches[*seq as usize - 1].len() as u64);
+            let events = behind.iter().map(|seq| self.batches[*seq as usize - 1].len() as u64);
             let lag = spool.lag(sink);
-            assert_eq!(
-                (lag.batches, lag.events),
-                (behind.len() as u64, events.sum())
-            );
+            assert_eq!((lag.batches, lag.events), (behind.len() as u64, events.sum()));
             assert_eq!(lag.oldest_ms, behind.first().map(|_| NOW));
             for lane in 0..LANES {
                 let next = behind.iter().copied().find(|seq| seq % LANES == lane);
