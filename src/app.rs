@@ -141,6 +141,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                     settled: ingest.clone().recipient(),
                     health: health.clone(),
                     retry: retry.clone(),
+                    rests_at: None,
                 };
                 LiveWriter::start_in_arbiter(&live_thread.handle(), |_| writer).recipient()
             });

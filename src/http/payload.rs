@@ -118,8 +118,8 @@ pub async fn read(
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
         })??;
     let max = limits.max_decoded_bytes;
-    let unpacked = match encoding {
-        Encoding::Identity => return Ok(packed),
+    match encoding {
+        Encoding::Identity => Ok(packed),
         Encoding::Gzip => unpack(flate2::read::MultiGzDecoder::new(&*packed), max, share),
         Encoding::Deflate => {
             // RFC 9110 means zlib; many clients send a bare deflate stream.
@@ -140,8 +140,7 @@ pub async fn read(
             }
             Err(e) => Err(malformed(&e)),
         },
-    };
-    unpacked
+    }
 }
 
 async fn collect(

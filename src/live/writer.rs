@@ -1,6 +1,9 @@
 //! The live writer actor.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
 
@@ -41,25 +44,38 @@ pub struct LiveWriter {
     pub health: Health,
     /// How to try again.
     pub retry: config::Retry,
+    /// The last batch that was counted; `None` while one is being written.
+    pub rests_at: Option<BatchId>,
 }
+
+/// How often a lane that rests looks whether the live side still has what it was given: a
+/// failover may have lost it, and no next batch may come for long.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl Actor for LiveWriter {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_later(LOOK_EVERY, Self::look);
+    }
 }
 
 impl Handler<WriteBatch> for LiveWriter {
     type Result = ();
 
     fn handle(&mut self, write: WriteBatch, ctx: &mut Context<Self>) {
+        self.rests_at = None;
         let work = self.clone().write(write);
-        ctx.spawn(work.into_actor(self).map(|seq, actor, _| {
+        ctx.spawn(work.into_actor(self).map(|id, actor, _| {
+            let seq = id.seq;
+            actor.rests_at = Some(id);
             actor.settled.do_send(Settled { sink: Sink::Live, seq });
         }));
     }
 }
 
 impl LiveWriter {
-    async fn write(self, write: WriteBatch) -> u64 {
+    async fn write(self, write: WriteBatch) -> BatchId {
         let started = Instant::now();
         let mut backoff = Backoff::new(&self.retry);
         let batch = match write.batch {
@@ -82,7 +98,27 @@ impl LiveWriter {
         self.health.well("live");
         metrics::histogram!("floodmark_batch_write_seconds", "sink" => "live")
             .record(started.elapsed().as_secs_f64());
-        write.seq
+        batch.id
+    }
+
+    /// Counts again what the live side has lost while this lane rests. What fails now is
+    /// tried again at the next look.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let writer = self.clone();
+        let work = async move {
+            let Some(rests_at) = writer.rests_at else { return };
+            let Ok(heads) = writer.live.heads(rests_at.node).await else { return };
+            let last = heads[rests_at.lane() as usize];
+            if last < rests_at.seq {
+                let next = BatchId { seq: rests_at.seq + LANES, ..rests_at };
+                if let Err(e) = writer.catch_up(next, last).await {
+                    tracing::debug!(error = %e, "catching up while resting");
+                }
+            }
+        };
+        ctx.spawn(work.into_actor(self).map(|(), _, ctx| {
+            ctx.run_later(LOOK_EVERY, Self::look);
+        }));
     }
 
     async fn count(&self, batch: &Batch, delta: &Arc<Delta>) -> Result<(), LiveError> {

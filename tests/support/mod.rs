@@ -5,6 +5,7 @@ pub mod batches;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
+pub mod program;
 pub mod redis;
 pub mod server;
 

@@ -167,7 +167,6 @@ impl<R: BufRead> Iterator for Batches<R> {
             stamp(&line, &head, &self.stamp, self.first, recorded, self.read, &mut self.open);
             self.open.push(b'\n');
             self.open_events += 1;
-            drop(head);
             self.line = line;
             if closed.is_some() {
                 return closed.map(Ok);
