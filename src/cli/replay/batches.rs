@@ -175,7 +175,6 @@ impl<R: BufRead> Iterator for Batches<R> {
             );
             self.open.push(b'\n');
             self.open_events += 1;
-            drop(head);
             self.line = line;
             if closed.is_some() {
                 return closed.map(Ok);
