@@ -156,6 +156,8 @@ fn spawn(data: &TempDir, listen: &str, settings: &[(String, String)]) -> (Child,
         .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_floodmark"), "serve"])
         .args(["--listen", listen, "--data-dir"])
         .arg(data.path())
+        // "Today" must not turn in the middle of a test.
+        .env("FLOODMARK_TIMEZONE", super::program::noon_zone())
         .envs(settings.iter().map(|(k, v)| (k, v)))
         .stdout(Stdio::piped())
         .spawn()
