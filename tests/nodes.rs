@@ -7,19 +7,19 @@ mod support;
 use std::process::{Child, Command};
 
 use serde_json::Value;
-use support::{postgres::Postgres, program::wait_until, redis::Redis, server::Server};
+use support::{postgres::Postgres, program::wait_until, redis::RedisServer, server::Server};
 
 const EVENTS: u64 = 40_000;
 
 struct Shop {
     postgres: Postgres,
-    redis: Redis,
+    redis: RedisServer,
     nodes: [Server; 2],
 }
 
 impl Shop {
     fn open() -> Shop {
-        let (postgres, redis) = (Postgres::start(), Redis::start());
+        let (postgres, redis) = (Postgres::start(), RedisServer::start());
         let node = || {
             Server::with(&[
                 ("FLOODMARK_POSTGRES__URL", &postgres.url()),
@@ -72,7 +72,8 @@ impl Shop {
                 *counts.entry(kind.to_owned()).or_default() += 1;
                 if kind == "purchase" {
                     let properties = event["properties"].to_string();
-                    revenue += floodmark::domain::aggregate::purchase_amount(&properties).unwrap().0;
+                    revenue +=
+                        floodmark::domain::aggregate::purchase_amount(&properties).unwrap().0;
                 }
             }
         }
@@ -84,7 +85,11 @@ impl Shop {
                 if same { Ok(()) } else { Err(current) }
             });
         }
-        let count = |sql: &str| self.postgres.sql(sql).trim().parse::<u64>().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let count = |sql: &str| {
+            let rows = runtime.block_on(self.postgres.sql(sql));
+            rows[0][0].parse::<u64>().unwrap()
+        };
         wait_until("all rows are there", || match count("SELECT count(*) FROM events") {
             rows if rows == total => Ok(()),
             rows => Err(rows),
