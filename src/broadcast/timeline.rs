@@ -254,6 +254,14 @@ impl Timeline {
         monotonic: u64,
     ) -> ByteString {
         let buckets = |totals: Vec<_>| totals.into_iter().map(Bucket::from).collect();
+        // What is dated ahead is still to come as a second; the minute in progress must not
+        // have it already.
+        let mut minutes = state.last_minutes(now, SHOWN);
+        if let Some((start, totals)) = minutes.last_mut() {
+            let come = state.range(*start, bucket(now, SECOND) + SECOND, SECOND);
+            *totals = Totals::default();
+            come.iter().for_each(|(_, second)| totals.merge(second));
+        }
         let text = frame::text(&SnapshotFrame {
             seq: self.seq,
             epoch: &self.epoch,
@@ -264,7 +272,7 @@ impl Timeline {
             snapshot: Snapshot {
                 current: view.current_of(state, now),
                 seconds: buckets(state.last_seconds(now, SHOWN)),
-                minutes: buckets(state.last_minutes(now, SHOWN)),
+                minutes: buckets(minutes),
             },
         });
         self.snapshot = Some(Cached { text: text.clone(), seq: self.seq, made_at: monotonic });

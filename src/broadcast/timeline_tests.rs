@@ -138,3 +138,26 @@ fn a_quiet_stream_sends_a_heartbeat_and_nothing_else() {
     }
     assert!((10..=13).contains(&frames), "{frames} frames in 10 quiet seconds");
 }
+
+#[test]
+fn an_event_dated_a_little_ahead_is_charted_once() {
+    let mut stream = Stream::start("2026-11-27T12:00:10Z");
+    let now = stream.view.now();
+    stream.count(now + 5 * SECOND, 10_000);
+    stream.tick();
+    let snapshot = stream.snapshot().unwrap();
+    let minute = |frame: &Value| -> u64 {
+        let minutes = frame["snapshot"]["minutes"].as_array().unwrap();
+        minutes.last().unwrap()["counts"]["purchase"].as_u64().unwrap_or(0)
+    };
+    let mut charted = minute(&snapshot);
+    for _ in 0..50 {
+        stream.now.fetch_add(200, Ordering::Relaxed);
+        let Some(frame) = stream.tick() else { continue };
+        for second in frame["seconds"].as_array().into_iter().flatten() {
+            charted += second["counts"]["purchase"].as_u64().unwrap_or(0);
+        }
+    }
+    assert_eq!(charted, 1, "the minute chart of one who follows");
+    assert_eq!(minute(&stream.snapshot().unwrap()), 1, "and of one who comes later");
+}

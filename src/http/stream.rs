@@ -48,7 +48,9 @@ fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), ApiErro
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or("?");
-    let own = origin.split_once("://").map(|(_, host)| host) == text(header::HOST);
+    // `null` has no host, nor has a request without the header: these must not match.
+    let host = origin.split_once("://").map(|(_, host)| host);
+    let own = host.is_some() && host == text(header::HOST);
     if own || allowed.iter().any(|known| known == origin) {
         return Ok(());
     }
