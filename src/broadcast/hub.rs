@@ -1,0 +1,289 @@
+//! The hub: for each viewer, whether it takes the next frame, gets a snapshot, or has to
+//! go. Pure but for what an [`Outlet`] does.
+//!
+//! What a viewer has not taken yet is counted here: sent to it, minus what its session
+//! says it took. A session whose peer does not read is not polled, so it takes nothing,
+//! answers nothing and can't even stop; hence every deadline is judged here.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use actix_web_actors::ws::CloseCode;
+use bytestring::ByteString;
+use hashbrown::HashMap;
+
+/// A viewer on this node, since its start.
+pub type ViewerId = u64;
+
+/// What is sent to a viewer's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deliver {
+    /// One frame.
+    Frame(ByteString),
+    /// Frames it missed, oldest first.
+    Missed(Vec<ByteString>),
+    /// Say this and end.
+    Close(CloseCode, &'static str),
+}
+
+/// Why a session did not take something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its mailbox is full.
+    Full,
+    /// It has ended.
+    Gone,
+}
+
+/// The way to one viewer. Neither call ever waits.
+pub trait Outlet {
+    /// Puts something into the session's mailbox.
+    fn offer(&self, what: Deliver) -> Result<(), Refused>;
+    /// Ends the connection from outside.
+    fn cut(&self);
+}
+
+/// What a session tells of itself, without a message: it writes, the hub reads.
+#[derive(Debug)]
+pub struct Pulse {
+    taken: AtomicU64,
+    heard_at: AtomicU64,
+}
+
+impl Pulse {
+    /// A session that starts now (monotonic ms).
+    pub fn new(now: u64) -> Pulse {
+        Pulse {
+            taken: AtomicU64::new(0),
+            heard_at: AtomicU64::new(now),
+        }
+    }
+
+    /// The session took one message out of its mailbox.
+    pub fn took(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The peer sent something, a pong above all (monotonic ms).
+    pub fn heard(&self, now: u64) {
+        self.heard_at.store(now, Ordering::Relaxed);
+    }
+}
+
+/// The limits of one viewer.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Frames that may wait for it.
+    pub mailbox_frames: u64,
+    /// How long it may stay unable to take a frame.
+    pub slow_timeout_ms: u64,
+    /// How long its peer may send nothing, not even a pong.
+    pub silence_timeout_ms: u64,
+    /// From the Close frame to the cut.
+    pub close_grace_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Has had every frame so far.
+    Follows,
+    /// Has lost the thread (or never had it), and gets a snapshot as soon as it has taken
+    /// all that waits for it.
+    NeedsSnapshot { since: u64 },
+    /// Was told to close, and is cut then. An evicted one is cut even if its session has
+    /// ended: a peer that does not read can hold the connection up after that, too.
+    Closing { until: u64, evicted: bool },
+}
+
+struct Viewer<O> {
+    outlet: O,
+    pulse: Arc<Pulse>,
+    sent: u64,
+    standing: Standing,
+}
+
+impl<O: Outlet> Viewer<O> {
+    fn outstanding(&self) -> u64 {
+        let taken = self.pulse.taken.load(Ordering::Relaxed);
+        self.sent.saturating_sub(taken)
+    }
+
+    fn takes_snapshot(&self) -> bool {
+        matches!(self.standing, Standing::NeedsSnapshot { .. }) && self.outstanding() == 0
+    }
+
+    fn offer(&mut self, what: Deliver) -> Result<(), Refused> {
+        self.outlet.offer(what)?;
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn close(&mut self, code: CloseCode, why: &'static str, until: u64) {
+        // Refused or not, the cut follows.
+        let _ = self.offer(Deliver::Close(code, why));
+        let evicted = code != CloseCode::Away;
+        self.standing = Standing::Closing { until, evicted };
+    }
+}
+
+/// The viewers of this node.
+pub struct Hub<O> {
+    viewers: HashMap<ViewerId, Viewer<O>>,
+    limits: Limits,
+}
+
+impl<O: Outlet> Hub<O> {
+    /// No viewers yet.
+    pub fn new(limits: Limits) -> Hub<O> {
+        Hub {
+            viewers: HashMap::new(),
+            limits,
+        }
+    }
+
+    /// Viewers, the closing ones included.
+    pub fn len(&self) -> usize {
+        self.viewers.len()
+    }
+
+    /// A new viewer, which needs a first frame.
+    pub fn join(&mut self, id: ViewerId, outlet: O, pulse: Arc<Pulse>, now: u64) {
+        let viewer = Viewer {
+            outlet,
+            pulse,
+            sent: 0,
+            standing: Standing::NeedsSnapshot { since: now },
+        };
+        self.viewers.insert(id, viewer);
+    }
+
+    /// A viewer's session has ended.
+    pub fn leave(&mut self, id: ViewerId) {
+        let standing = self.viewers.get(&id).map(|viewer| viewer.standing);
+        if !matches!(standing, Some(Standing::Closing { evicted: true, .. })) {
+            self.viewers.remove(&id);
+        }
+    }
+
+    /// Puts a viewer on the thread: after `first` it follows.
+    pub fn follow(&mut self, id: ViewerId, first: Deliver) {
+        let Some(viewer) = self.viewers.get_mut(&id) else {
+            return;
+        };
+        // A viewer that missed nothing needs nothing to follow.
+        let nothing = matches!(&first, Deliver::Missed(frames) if frames.is_empty());
+        match nothing
+            .then_some(())
+            .map_or_else(|| viewer.offer(first), Ok)
+        {
+            Ok(()) => viewer.standing = Standing::Follows,
+            Err(Refused::Full) => {}
+            Err(Refused::Gone) => self.leave(id),
+        }
+    }
+
+    /// Sends a frame to everyone who follows. Who has no room for it falls out and needs a
+    /// snapshot. A frame that `is_snapshot` also serves those who need one.
+    pub fn send(&mut self, frame: &ByteString, is_snapshot: bool, now: u64) {
+        let room = self.limits.mailbox_frames;
+        self.viewers.retain(|_, viewer| {
+            let takes = match viewer.standing {
+                Standing::Follows => viewer.outstanding() < room,
+                Standing::NeedsSnapshot { .. } if is_snapshot => viewer.outstanding() == 0,
+                Standing::NeedsSnapshot { .. } | Standing::Closing { .. } => return true,
+            };
+            match takes.then(|| viewer.offer(Deliver::Frame(frame.clone()))) {
+                Some(Ok(())) => viewer.standing = Standing::Follows,
+                Some(Err(Refused::Gone)) => return false,
+                Some(Err(Refused::Full)) | None => {
+                    if viewer.standing == Standing::Follows {
+                        viewer.standing = Standing::NeedsSnapshot { since: now };
+                    }
+                }
+            }
+            true
+        });
+    }
+
+    /// Whether someone needs a snapshot and could take it.
+    pub fn wants_snapshot(&self) -> bool {
+        self.viewers.values().any(Viewer::takes_snapshot)
+    }
+
+    /// Puts everyone who needs a snapshot, and has room, back on the thread.
+    pub fn serve_snapshot(&mut self, snapshot: &ByteString) {
+        self.viewers.retain(|_, viewer| {
+            if viewer.takes_snapshot() {
+                match viewer.offer(Deliver::Frame(snapshot.clone())) {
+                    Ok(()) => viewer.standing = Standing::Follows,
+                    Err(Refused::Full) => {}
+                    Err(Refused::Gone) => return false,
+                }
+            }
+            true
+        });
+    }
+
+    /// Closes the slow and the silent, cuts those that did not end after a Close. Returns
+    /// how many were found slow or silent.
+    pub fn judge(&mut self, now: u64) -> u64 {
+        let Limits {
+            slow_timeout_ms,
+            silence_timeout_ms,
+            close_grace_ms,
+            ..
+        } = self.limits;
+        let mut evicted = 0;
+        self.viewers.retain(|_, viewer| {
+            let heard_at = viewer.pulse.heard_at.load(Ordering::Relaxed);
+            let silent = now.saturating_sub(heard_at) > silence_timeout_ms;
+            match viewer.standing {
+                Standing::Closing { until, .. } if now >= until => {
+                    viewer.outlet.cut();
+                    return false;
+                }
+                Standing::Closing { .. } => {}
+                Standing::NeedsSnapshot { since }
+                    if now.saturating_sub(since) > slow_timeout_ms =>
+                {
+                    viewer.close(CloseCode::Again, "too slow", now + close_grace_ms);
+                    evicted += 1;
+                }
+                _ if silent => {
+                    viewer.close(CloseCode::Policy, "no pong", now + close_grace_ms);
+                    evicted += 1;
+                }
+                Standing::Follows | Standing::NeedsSnapshot { .. } => {}
+            }
+            true
+        });
+        evicted
+    }
+
+    /// Tells up to `n` viewers to close because this server goes away. Returns whether
+    /// there were any left to tell.
+    pub fn close_some(&mut self, n: usize, now: u64) -> bool {
+        let until = now + self.limits.close_grace_ms;
+        let open = |viewer: &&mut Viewer<O>| !matches!(viewer.standing, Standing::Closing { .. });
+        let mut told = 0;
+        for viewer in self.viewers.values_mut().filter(open).take(n) {
+            viewer.close(CloseCode::Away, "shutting down", until);
+            told += 1;
+        }
+        told > 0
+    }
+
+    /// Cuts everyone who is left; returns how many.
+    pub fn cut_all(&mut self) -> usize {
+        self.viewers.values().for_each(|viewer| viewer.outlet.cut());
+        let left = self.viewers.len();
+        self.viewers.clear();
+        left
+    }
+}
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

@@ -1,0 +1,219 @@
+//! The view: what HTTP handlers and frames read, while the broadcaster alone writes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use serde::{Serialize, Serializer};
+
+use crate::{
+    domain::{
+        aggregate::PURCHASE,
+        money::Amount,
+        time::{BusinessZone, Millis, now_ms},
+    },
+    live::state::{LiveState, Totals},
+};
+
+/// The event type counted as a page view.
+pub(crate) const PAGE_VIEW: &str = "page_view";
+/// The event type counted as an error.
+pub(crate) const ERROR: &str = "error";
+/// The event type counted as a signup.
+pub(crate) const SIGNUP: &str = "signup";
+
+/// Says what time it is, in Unix ms. A value, so that a test can move it over midnight.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// The one real clock.
+pub fn real_clock() -> Clock {
+    Arc::new(now_ms)
+}
+
+/// Since when and why the numbers stand still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Interruption {
+    pub reason: String,
+    pub since: Millis,
+}
+
+/// Read access to the mirror: cheap to clone, never waits for anything but the broadcaster
+/// adding one delta.
+#[derive(Clone)]
+pub struct LiveView(Arc<Shared>);
+
+struct Shared {
+    state: RwLock<LiveState>,
+    active: AtomicU64,
+    /// A first [`crate::live::Feed::Reset`] has come.
+    filled: AtomicBool,
+    interruption: RwLock<Option<Interruption>>,
+    zone: BusinessZone,
+    currency: String,
+    active_window_s: u64,
+    clock: Clock,
+}
+
+impl LiveView {
+    pub(super) fn new(
+        zone: BusinessZone,
+        currency: String,
+        active_window_s: u64,
+        clock: Clock,
+    ) -> LiveView {
+        let since = clock();
+        LiveView(Arc::new(Shared {
+            state: RwLock::new(LiveState::new(zone.clone())),
+            active: AtomicU64::new(0),
+            filled: AtomicBool::new(false),
+            interruption: RwLock::new(Some(Interruption {
+                reason: "the live counters have not been read yet".into(),
+                since,
+            })),
+            zone,
+            currency,
+            active_window_s,
+            clock,
+        }))
+    }
+
+    /// The moment now, Unix ms, by the clock that frames carry.
+    pub fn now(&self) -> Millis {
+        (self.0.clock)()
+    }
+
+    /// The business time zone.
+    pub fn zone(&self) -> &BusinessZone {
+        &self.0.zone
+    }
+
+    /// The counters. Hold it briefly: the broadcaster waits for readers.
+    pub fn state(&self) -> RwLockReadGuard<'_, LiveState> {
+        self.0.state.read()
+    }
+
+    /// Distinct visitors of the active window.
+    pub fn active_users(&self) -> u64 {
+        self.0.active.load(Ordering::Relaxed)
+    }
+
+    /// Whether the counters were read at least once since the start; before that they are
+    /// zeros and mean nothing.
+    pub fn is_filled(&self) -> bool {
+        self.0.filled.load(Ordering::Relaxed)
+    }
+
+    /// Why the numbers stand still, in words; `None` while they move.
+    pub fn interrupted(&self) -> Option<String> {
+        let interruption = self.0.interruption.read();
+        interruption.as_ref().map(|it| it.reason.clone())
+    }
+
+    /// How long the numbers have stood still at `now`, in ms.
+    pub fn behind_ms(&self, now: Millis) -> Option<Millis> {
+        let interruption = self.0.interruption.read();
+        interruption.as_ref().map(|it| (now - it.since).max(0))
+    }
+
+    /// Today's totals.
+    pub fn current(&self) -> Current {
+        let now = self.now();
+        self.current_of(&self.state(), now)
+    }
+
+    pub(super) fn current_of(&self, state: &LiveState, now: Millis) -> Current {
+        let (day, totals) = state.today(now);
+        let events = totals.events();
+        let errors = totals.count(ERROR);
+        Current {
+            page_views: totals.count(PAGE_VIEW),
+            purchases: totals.count(PURCHASE),
+            revenue: totals.revenue(),
+            errors,
+            signups: totals.count(SIGNUP),
+            events,
+            error_rate: errors as f64 / events.max(1) as f64,
+            counts: totals,
+            active_users: self.active_users(),
+            active_users_window_seconds: self.0.active_window_s,
+            day: day.date.to_string(),
+            timezone: self.0.zone.name().to_owned(),
+            currency: self.0.currency.clone(),
+            timestamp: now,
+            behind_ms: self.behind_ms(now),
+        }
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, LiveState> {
+        self.0.state.write()
+    }
+
+    pub(super) fn set_active_users(&self, active: u64) {
+        self.0.active.store(active, Ordering::Relaxed);
+    }
+
+    pub(super) fn interrupt(&self, reason: String) {
+        let now = self.now();
+        let mut interruption = self.0.interruption.write();
+        // A second reason does not make the numbers younger.
+        let since = interruption.as_ref().map_or(now, |it| it.since);
+        *interruption = Some(Interruption { reason, since });
+    }
+
+    pub(super) fn restored(&self) {
+        // Zeros that were never filled stay marked as such.
+        if self.is_filled() {
+            *self.0.interruption.write() = None;
+        }
+    }
+
+    pub(super) fn filled(&self) {
+        self.0.filled.store(true, Ordering::Relaxed);
+        self.restored();
+    }
+}
+
+/// What `GET /api/analytics/current` answers, and the core of a snapshot.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Current {
+    /// Events of type `page_view`, today.
+    pub page_views: u64,
+    /// Events of type `purchase`, today.
+    pub purchases: u64,
+    /// Sum of the purchases' amounts, today.
+    pub revenue: Amount,
+    /// Events of type `error`, today.
+    pub errors: u64,
+    /// Events of type `signup`, today.
+    pub signups: u64,
+    /// Events of every type, today.
+    pub events: u64,
+    /// `errors / events`; 0 without events.
+    pub error_rate: f64,
+    /// Events by type, today.
+    #[serde(serialize_with = "counts")]
+    pub counts: Totals,
+    /// Distinct visitors of the window.
+    pub active_users: u64,
+    /// The window of `active_users`.
+    pub active_users_window_seconds: u64,
+    /// The business day that "today" is, `2026-11-27`.
+    pub day: String,
+    /// IANA name of the business time zone.
+    pub timezone: String,
+    /// What `revenue` is in.
+    pub currency: String,
+    /// Unix ms.
+    pub timestamp: Millis,
+    /// How long the numbers have stood still; left out while they move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_ms: Option<Millis>,
+}
+
+/// Totals as the JSON object `{type: events}`.
+pub(super) fn counts<S: Serializer>(totals: &Totals, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(totals.counts())
+}
