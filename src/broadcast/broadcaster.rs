@@ -346,3 +346,114 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        broadcast::real_clock,
+        config::Config,
+        domain::{
+            delta::{DeltaSum, Series},
+            time::{BusinessZone, now_ms},
+        },
+        live::state::LiveState,
+    };
+
+    struct Alone {
+        actor: actix::Addr<Broadcaster>,
+        view: LiveView,
+        feed: mpsc::Sender<Feed>,
+        metrics: PrometheusHandle,
+    }
+
+    fn utc() -> BusinessZone {
+        BusinessZone::named("UTC").unwrap()
+    }
+
+    fn alone() -> Alone {
+        let stream = config::Stream {
+            tick_ms: 5,
+            ..Config::default().stream
+        };
+        let view = LiveView::new(utc(), "USD".into(), 300, real_clock());
+        let (feed, events) = mpsc::channel(4);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let actor = metrics::with_local_recorder(&recorder, || {
+            Broadcaster::new(Arc::new(stream), view.clone(), events)
+        });
+        Alone {
+            actor: actor.start(),
+            view,
+            feed,
+            metrics,
+        }
+    }
+
+    async fn until(mut condition: impl FnMut() -> bool) {
+        let wait = async {
+            while !condition() {
+                actix::clock::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let waited = actix::clock::timeout(Duration::from_secs(20), wait).await;
+        waited.expect("condition in time");
+    }
+
+    #[actix::test]
+    async fn keeps_the_mirror_and_its_metrics() {
+        let alone = alone();
+        assert!(alone.view.interrupted().is_some());
+        let state = Box::new(LiveState::new(utc()));
+        alone.feed.send(Feed::Reset(state)).await.unwrap();
+        let mut sum = DeltaSum::default();
+        sum.count("purchase", now_ms());
+        sum.sum(Series::revenue(), now_ms(), 199_900);
+        let delta = Feed::Delta {
+            delta: Arc::new(sum.finish()),
+            sealed_at: now_ms(),
+        };
+        alone.feed.send(delta).await.unwrap();
+        alone.actor.send(ActiveUsers(12)).await.unwrap();
+        until(|| alone.view.current().purchases == 1).await;
+        assert_eq!(alone.view.current().active_users, 12);
+        assert_eq!(alone.view.interrupted(), None);
+        for line in [
+            "floodmark_business_total{metric=\"purchases\"} 1",
+            "floodmark_business_total{metric=\"revenue\"} 19.99",
+            "floodmark_active_users 12",
+            "floodmark_viewers 0",
+            "floodmark_viewer_evictions_total 0",
+            "floodmark_ingest_to_viewer_seconds_count 1",
+        ] {
+            until(|| alone.metrics.render().contains(line)).await;
+        }
+    }
+
+    #[actix::test]
+    async fn outlives_its_feed_and_says_so() {
+        let alone = alone();
+        let state = Box::new(LiveState::new(utc()));
+        alone.feed.send(Feed::Reset(state)).await.unwrap();
+        until(|| alone.view.interrupted().is_none()).await;
+        drop(alone.feed);
+        until(|| alone.view.interrupted().is_some()).await;
+        alone.actor.send(ActiveUsers(1)).await.unwrap();
+    }
+
+    #[actix::test]
+    async fn a_shutdown_without_viewers_is_over_at_once() {
+        let alone = alone();
+        let within = Duration::from_secs(60);
+        let (first, second) = futures_util::future::join(
+            alone.actor.send(Shutdown { within }),
+            alone.actor.send(Shutdown { within }),
+        )
+        .await;
+        assert_eq!((first.unwrap(), second.unwrap()), (0, 0));
+    }
+}

@@ -110,6 +110,11 @@ impl Viewers {
         self.room.broadcaster.clone().recipient()
     }
 
+    /// Places taken.
+    pub fn count(&self) -> usize {
+        self.room.taken.load(Ordering::Relaxed)
+    }
+
     /// Whether the broadcaster is alive.
     pub fn is_running(&self) -> bool {
         self.room.broadcaster.connected()
