@@ -21,7 +21,6 @@ use super::{
     Shared,
     error::{live_error, rebuilding, unavailable},
     keys::Bucket,
-    retry::Backoff,
     script,
 };
 use crate::{
@@ -31,6 +30,7 @@ use crate::{
         time::{Millis, now_ms},
     },
     live::{Feed, FeedSender, LiveError, state::LiveState},
+    retry::Backoff,
 };
 
 /// Messages that may wait for the broadcaster; more are dropped, which reads as a gap.
@@ -106,7 +106,7 @@ pub(super) async fn run(shared: Arc<Shared>, feed: FeedSender) {
                 }
                 tracing::debug!(reason, "starting over from Redis' counters");
                 if since.elapsed() < SHORT_LIVED {
-                    backoff.wait().await;
+                    tokio::time::sleep(backoff.pause()).await;
                 } else {
                     backoff.reset();
                 }
@@ -120,7 +120,7 @@ pub(super) async fn run(shared: Arc<Shared>, feed: FeedSender) {
                     interrupted = true;
                 }
                 tokio::select! {
-                    () = backoff.wait() => {}
+                    () = tokio::time::sleep(backoff.pause()) => {}
                     () = feed.closed() => return,
                 }
             }

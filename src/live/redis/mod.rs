@@ -13,7 +13,6 @@ mod error;
 mod keys;
 mod mirror;
 mod rebuild;
-mod retry;
 mod script;
 mod servers;
 

@@ -15,13 +15,13 @@ use super::{
     Shared, active,
     error::unavailable,
     keys::{Bucket, Fields, LaneKeys, buckets_of, staged},
-    retry::Backoff,
     script,
     servers::Connection,
 };
 use crate::{
     domain::{batch::LANES, time::now_ms},
     live::{LiveError, LiveErrorKind, ledger_since, state::LiveState},
+    retry::Backoff,
     store::LaneSum,
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 tracing::warn!(%error, "can't rebuild the live counters yet");
                 told = Some(error.kind);
             }
-            backoff.wait().await;
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 }
