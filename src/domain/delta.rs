@@ -3,6 +3,8 @@
 //! tick) to the viewers. Deltas form a commutative sum: merging in any order gives the
 //! same result, and the delta of all rows is the sum of the deltas of their batches.
 
+use std::fmt;
+
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,24 @@ impl Series {
     /// The one sum there is so far: amounts of purchases.
     pub fn revenue() -> Series {
         Series::Sum("revenue".to_owned())
+    }
+
+    /// Reads what `Display` writes: the key of the series in Redis and in the rollups.
+    pub fn parse(text: &str) -> Option<Series> {
+        match text.split_once(':')? {
+            ("c", name) => Some(Series::Count(name.to_owned())),
+            ("s", name) => Some(Series::Sum(name.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Series::Count(name) => write!(f, "c:{name}"),
+            Series::Sum(name) => write!(f, "s:{name}"),
+        }
     }
 }
 

@@ -165,7 +165,7 @@ impl Bucket {
                     None => continue,
                 },
             };
-            let Some(series) = parse_series(series) else {
+            let Some(series) = Series::parse(series) else {
                 continue;
             };
             match self {
@@ -186,13 +186,7 @@ pub(super) fn buckets_of(state: &LiveState) -> BTreeMap<Bucket, Fields> {
     let mut all: BTreeMap<Bucket, Fields> = BTreeMap::new();
     let mut add = |bucket: Bucket, at: String, totals: &crate::live::state::Totals| {
         let fields = all.entry(bucket).or_default();
-        fields.extend(totals.iter().map(|(series, value)| {
-            let field = match series {
-                Series::Count(name) => format!("{at}c:{name}"),
-                Series::Sum(name) => format!("{at}s:{name}"),
-            };
-            (field, value)
-        }));
+        fields.extend(totals.iter().map(|(series, value)| (format!("{at}{series}"), value)));
     };
     for (second, totals) in state.seconds() {
         let at = format!("{}:", second.rem_euclid(HOUR) / SECOND);
@@ -206,14 +200,6 @@ pub(super) fn buckets_of(state: &LiveState) -> BTreeMap<Bucket, Fields> {
         add(Bucket::Day(date), String::new(), totals);
     }
     all
-}
-
-fn parse_series(text: &str) -> Option<Series> {
-    match text.split_once(':')? {
-        ("c", name) => Some(Series::Count(name.to_owned())),
-        ("s", name) => Some(Series::Sum(name.to_owned())),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
