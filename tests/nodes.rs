@@ -71,9 +71,7 @@ impl Shop {
                 let kind = event["type"].as_str().unwrap();
                 *counts.entry(kind.to_owned()).or_default() += 1;
                 if kind == "purchase" {
-                    let properties = event["properties"].to_string();
-                    revenue +=
-                        floodmark::domain::aggregate::purchase_amount(&properties).unwrap().0;
+                    revenue += support::amount_of(&event["properties"]);
                 }
             }
         }

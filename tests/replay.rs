@@ -5,10 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use floodmark::domain::{
-    aggregate::{PURCHASE, purchase_amount},
-    money::Amount,
-};
+use floodmark::domain::money::Amount;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use support::program::{Server, floodmark_output, noon_zone, scratch, wait_until};
@@ -38,9 +35,10 @@ fn sums_of(file: &Path) -> Sums {
         match event.kind {
             "page_view" => sums.page_views += 1,
             "error" => sums.errors += 1,
-            PURCHASE => {
+            "purchase" => {
                 sums.purchases += 1;
-                sums.revenue.0 += purchase_amount(event.properties.get()).unwrap().0;
+                sums.revenue.0 +=
+                    support::amount_of(&serde_json::from_str(event.properties.get()).unwrap());
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ mod support;
 
 use std::{path::Path, process::Command};
 
-use floodmark::domain::{aggregate::purchase_amount, money::Amount};
+use floodmark::domain::money::Amount;
 use serde_json::Value;
 use support::server::Server;
 
@@ -33,7 +33,7 @@ impl Sums {
             let kind = event["type"].as_str().unwrap();
             *sums.counts.entry(kind.to_owned()).or_default() += 1;
             if kind == "purchase" {
-                sums.revenue += purchase_amount(&event["properties"].to_string()).unwrap().0;
+                sums.revenue += support::amount_of(&event["properties"]);
             }
         }
         sums

@@ -10,7 +10,6 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     domain::{
-        aggregate::PURCHASE,
         money::Amount,
         time::{BusinessZone, Millis, now_ms},
     },
@@ -19,6 +18,8 @@ use crate::{
 
 /// The event type counted as a page view.
 pub(crate) const PAGE_VIEW: &str = "page_view";
+/// The event type counted as a purchase.
+pub(crate) const PURCHASE: &str = "purchase";
 /// The event type counted as an error.
 pub(crate) const ERROR: &str = "error";
 /// The event type counted as a signup.

@@ -16,7 +16,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Config, DEFAULT_TOML};
+use super::{Config, DEFAULT_TOML, rules::RuleLayers};
 
 /// What flags set; `None` and empty leave the lower layers as they are.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +108,14 @@ pub enum Problem {
         /// What it is; the value of a secret is never shown.
         got: String,
     },
+    /// A rule can't be used.
+    #[error("{place}: {message}")]
+    Rule {
+        /// Where it stands.
+        place: Place,
+        /// Which list or table, and what is wrong.
+        message: String,
+    },
     /// Each value alone is fine, but not this one with the others.
     #[error("{0}")]
     Check(String),
@@ -150,7 +158,14 @@ impl Config {
 /// highest layer so far.
 struct Layers {
     values: BTreeMap<String, Value>,
+    rules: RuleLayers,
     problems: Vec<Problem>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Layers::new().finish().expect("config/default.toml is a whole configuration")
+    }
 }
 
 impl Layers {
@@ -159,6 +174,7 @@ impl Layers {
         let mut values = BTreeMap::new();
         for (name, value) in defaults {
             match value {
+                _ if RuleLayers::has(&name) => {}
                 Value::Table(section) => {
                     for (key, value) in section {
                         values.insert(format!("{name}.{key}"), value);
@@ -169,19 +185,23 @@ impl Layers {
                 }
             }
         }
-        Layers { values, problems: Vec::new() }
+        let (mut rules, mut problems) = (RuleLayers::default(), Vec::new());
+        let document = DeTable::parse(DEFAULT_TOML).expect("config/default.toml is TOML");
+        let place = |at| line_of(Path::new("config/default.toml"), DEFAULT_TOML, at);
+        rules.add(document.get_ref(), place, &mut problems);
+        Layers { values, rules, problems }
     }
 
     fn file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let place = |offset: usize| {
-            let line = 1 + text[..offset.min(text.len())].matches('\n').count();
-            Place::File(path.to_owned(), line)
-        };
+        let place = |offset: usize| line_of(path, text, offset);
         let document = DeTable::parse(text).map_err(|e| ConfigError::Syntax {
             place: place(e.span().map_or(0, |span| span.start)),
             message: e.message().to_owned(),
         })?;
-        let mut entries: Vec<_> = document.get_ref().iter().collect();
+        self.rules.add(document.get_ref(), place, &mut self.problems);
+        let is_rules = |name: &str| RuleLayers::has(name);
+        let mut entries: Vec<_> =
+            document.get_ref().iter().filter(|(name, _)| !is_rules(name.get_ref())).collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         for (name, value) in entries {
             let at = place(name.span().start);
@@ -273,7 +293,9 @@ impl Layers {
         }
     }
 
-    fn finish(self) -> Result<Config, ConfigError> {
+    fn finish(mut self) -> Result<Config, ConfigError> {
+        let base = self.values.get("currency").and_then(Value::as_str).unwrap_or_default();
+        let rules = self.rules.finish(base, &mut self.problems);
         if !self.problems.is_empty() {
             return Err(ConfigError::Invalid(self.problems));
         }
@@ -293,9 +315,10 @@ impl Layers {
             }
         }
         // What the types of the built-in values don't say: that a number fits its field.
-        whole
-            .try_into()
-            .map_err(|e: toml::de::Error| ConfigError::Invalid(vec![Problem::Check(e.to_string())]))
+        let config: Config = whole.try_into().map_err(|e: toml::de::Error| {
+            ConfigError::Invalid(vec![Problem::Check(e.to_string())])
+        })?;
+        Ok(Config { rules, ..config })
     }
 
     /// Sets a known key from TOML, if the type is that of the built-in value.
@@ -334,6 +357,11 @@ impl Layers {
         };
         self.problems.push(Problem::UnknownKey { place, key, nearest });
     }
+}
+
+fn line_of(path: &Path, text: &str, offset: usize) -> Place {
+    let line = 1 + text[..offset.min(text.len())].matches('\n').count();
+    Place::File(path.to_owned(), line)
 }
 
 const PREFIX: &str = "FLOODMARK_";

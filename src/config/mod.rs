@@ -3,8 +3,10 @@
 
 mod check;
 mod layers;
+mod rules;
 
 pub use layers::{ConfigError, Overrides, Place, Problem, variable_name};
+pub use rules::Rules;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub stream: Stream,
     pub retry: Retry,
     pub log: Log,
+    #[serde(skip)]
+    pub rules: Rules,
 }
 
 macro_rules! section {
@@ -95,7 +99,7 @@ section!(
 );
 section!(
     /// `[live]`
-    Live { active_window_s: u64 }
+    Live { active_window_s: u64, max_event_types: usize }
 );
 section!(
     /// `[stream]`
@@ -123,9 +127,3 @@ section!(
 
 /// The built-in first layer, and the documentation of every key.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
-
-impl Default for Config {
-    fn default() -> Self {
-        toml::from_str(DEFAULT_TOML).expect("config/default.toml holds every key")
-    }
-}

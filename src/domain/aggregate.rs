@@ -1,103 +1,227 @@
-//! What a row adds to the counters: a pure function of the row. The ingest actor runs it
-//! once over every batch, before the batch is sealed.
+//! What a row adds to the counters. The ingest actor runs it once over every batch, before
+//! the batch is sealed: the delta is then what it is, also after a change of the rules.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use xxhash_rust::xxh3::xxh3_128;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::domain::{
-    delta::{DeltaSum, Series, Visitor},
-    money::{Amount, AmountError},
+    delta::{DeltaSum, QUARTER_HOUR, Series, Visitor},
+    metric::{Measures, Plan, Who, all},
+    money::Amount,
     row::Row,
+    time::{DAY, Millis, bucket},
 };
 
-/// Adds one row to a sum.
-pub fn add_row(sum: &mut DeltaSum, row: &Row<'_>) {
-    sum.count(row.kind, row.time);
-    if row.kind == PURCHASE
-        && let Ok(amount) = purchase_amount(row.properties)
-    {
-        sum.sum(Series::revenue(), row.time, amount.0);
-    }
-    if let Some(visitor) = row.visitor() {
-        sum.seen(visitor_of(visitor), row.time);
-    }
-}
+/// Events whose type is one too many are counted under this.
+pub const OTHER: &str = "other";
 
-/// The event type whose `properties.amount` is revenue.
-pub const PURCHASE: &str = "purchase";
+/// Distinct values that this node remembers having noted; beyond, it forgets them all and
+/// notes them again, which changes no number.
+const MAX_NOTED: usize = 500_000;
 
 /// The visitor that a session id or user id stands for. The same on every node.
 pub fn visitor_of(id: &str) -> Visitor {
     xxh3_128(id.as_bytes())
 }
 
-/// Why a purchase's amount can't be counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PurchaseError {
-    /// `properties.amount` is not there (or null).
-    #[error("a purchase needs properties.amount")]
-    Missing,
-    /// It is there and is no amount.
-    #[error("properties.amount {0}")]
-    Invalid(#[from] AmountError),
-    /// It is below zero.
-    #[error("properties.amount is negative")]
-    Negative,
+/// Adds rows to sums, by the rules. Remembers which event types it knows and what distinct
+/// metrics have seen, so that neither grows without bound.
+#[derive(Debug)]
+pub struct Aggregator {
+    measures: Arc<Measures>,
+    types: Types,
+    /// What distinct metrics have seen, so that a visitor is noted once a span, not once a
+    /// batch: (quarter of an hour, metric's index in the plan, hash).
+    noted: HashSet<(Millis, u64)>,
 }
 
-/// The amount of a purchase: a JSON number, or a string that holds a decimal number.
-pub fn purchase_amount(properties: &str) -> Result<Amount, PurchaseError> {
-    #[derive(Deserialize)]
-    struct Purchase<'a> {
-        #[serde(borrow)]
-        amount: Option<&'a RawValue>,
+impl Aggregator {
+    /// With the rules in force, and how many event types may have counters of their own
+    /// beside those that rules name (`metrics.max_types`).
+    pub fn new(measures: Arc<Measures>, max_types: usize) -> Aggregator {
+        let types = Types { seen: HashMap::new(), max: max_types };
+        Aggregator { measures, types, noted: HashSet::new() }
     }
-    let purchase: Purchase =
-        serde_json::from_str(properties).map_err(|_| AmountError::NotANumber)?;
-    let raw = purchase.amount.ok_or(PurchaseError::Missing)?.get();
-    let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
-    let amount = Amount::parse(text.trim())?;
-    if amount < Amount(0) {
-        return Err(PurchaseError::Negative);
+
+    /// Adds one row to a sum.
+    pub fn add(&mut self, sum: &mut DeltaSum, row: &Row<'_>) {
+        let measures = self.measures.clone();
+        let known = measures.names_type(row.kind) || self.types.admit(row.kind, row.received_at);
+        sum.count(if known { row.kind } else { OTHER }, row.time);
+        self.follow(measures.plan(row.kind), &measures, sum, row);
+        if let Some(visitor) = row.visitor() {
+            sum.seen(visitor_of(visitor), row.time);
+        }
     }
-    Ok(amount)
+
+    /// Sums that rows were added to are given up: what they noted is noted again.
+    pub fn undo(&mut self) {
+        self.noted.clear();
+    }
+
+    fn follow(&mut self, plan: &Plan, measures: &Measures, sum: &mut DeltaSum, row: &Row<'_>) {
+        let picked = plan.pick(row.properties);
+        for step in plan.matching.iter().filter(|step| all(&step.conditions, &picked)) {
+            sum.sum(step.series.clone(), row.time, 1);
+        }
+        for step in plan.sums.iter().filter(|step| all(&step.conditions, &picked)) {
+            let Some(text) = &picked[step.property] else { continue };
+            let Ok(amount) = Amount::parse(text.trim()) else { continue };
+            let base = match step.currency {
+                Some(currency) => {
+                    let code = measures.rates().code(picked[currency].as_deref());
+                    let series = Series::Money(step.metric.clone(), code.to_owned());
+                    sum.sum(series, row.time, amount.0);
+                    measures.rates().to_base(amount, code)
+                }
+                None => Some(amount),
+            };
+            if let Some(amount) = base {
+                sum.sum(step.series.clone(), row.time, amount.0);
+            }
+        }
+        for (name, property) in &plan.tops {
+            if let Some(value) = &picked[*property] {
+                sum.top(name, row.time, value, 1);
+            }
+        }
+        for step in plan.distinct.iter().filter(|step| all(&step.conditions, &picked)) {
+            let who = match step.who {
+                Who::Visitor => row.visitor(),
+                Who::User => row.user_id,
+                Who::Property(property) => picked[property].as_deref(),
+            };
+            if let Some(who) = who {
+                self.note(&step.metric, xxh3_64(who.as_bytes()), sum, row.time);
+            }
+        }
+    }
+
+    fn note(&mut self, metric: &str, hash: u64, sum: &mut DeltaSum, at: Millis) {
+        let key = (bucket(at, QUARTER_HOUR), hash ^ xxh3_64(metric.as_bytes()));
+        if self.noted.len() >= MAX_NOTED {
+            self.noted.clear();
+        }
+        if self.noted.insert(key) {
+            sum.distinct(metric, at, hash);
+        }
+    }
+}
+
+/// Event types that have counters of their own.
+#[derive(Debug)]
+struct Types {
+    /// When each was last seen, Unix ms.
+    seen: HashMap<String, Millis>,
+    max: usize,
+}
+
+impl Types {
+    /// Whether events of this type are counted under their own name. Once there are too
+    /// many, one that nobody has sent for a day makes room.
+    fn admit(&mut self, kind: &str, now: Millis) -> bool {
+        if let Some(last) = self.seen.get_mut(kind) {
+            *last = now;
+            return true;
+        }
+        if self.seen.len() >= self.max {
+            self.seen.retain(|_, last| *last > now - DAY);
+        }
+        if self.seen.len() >= self.max {
+            return false;
+        }
+        self.seen.insert(kind.to_owned(), now);
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::Config, domain::delta::Delta};
 
-    #[test]
-    fn a_purchase_needs_an_exact_amount() {
-        assert_eq!(purchase_amount(r#"{"amount":19.99}"#), Ok(Amount(199_900)));
-        assert_eq!(purchase_amount(r#"{"amount":"19.99"}"#), Ok(Amount(199_900)));
-        assert_eq!(purchase_amount(r#"{}"#), Err(PurchaseError::Missing));
-        assert_eq!(purchase_amount(r#"{"amount":null}"#), Err(PurchaseError::Missing));
-        assert_eq!(purchase_amount(r#"{"amount":-1}"#), Err(PurchaseError::Negative));
-        assert!(purchase_amount(r#"{"amount":[]}"#).is_err());
-        assert!(purchase_amount(r#"{"amount":"12 €"}"#).is_err());
+    fn shipped() -> Arc<Measures> {
+        Config::default().rules.measures
     }
 
-    #[test]
-    fn a_row_adds_its_count_its_revenue_and_its_visitor() {
-        let mut sum = DeltaSum::default();
-        let row = Row {
+    fn row<'a>(kind: &'a str, properties: &'a str) -> Row<'a> {
+        Row {
             time: 61_500,
             received_at: 62_000,
             id: "1",
-            kind: PURCHASE,
+            kind,
             user_id: Some("u"),
             session_id: Some("s"),
-            properties: r#"{"amount":5}"#,
-        };
-        add_row(&mut sum, &row);
-        let delta = sum.finish();
-        let cells: Vec<_> = delta.cells().collect();
+            properties,
+        }
+    }
+
+    fn added(rows: &[Row<'_>], max_types: usize) -> Delta {
+        let mut aggregator = Aggregator::new(shipped(), max_types);
+        let mut sum = DeltaSum::default();
+        rows.iter().for_each(|row| aggregator.add(&mut sum, row));
+        sum.finish()
+    }
+
+    fn cells(delta: &Delta) -> Vec<(String, i64)> {
+        delta.cells().map(|(_, series, value)| (series.to_string(), value)).collect()
+    }
+
+    fn expect(pairs: &[(&str, i64)]) -> Vec<(String, i64)> {
+        pairs.iter().map(|(series, value)| ((*series).to_owned(), *value)).collect()
+    }
+
+    #[test]
+    fn a_purchase_adds_its_count_its_revenue_and_its_visitor() {
+        let delta = added(&[row("purchase", r#"{"amount":5,"currency":"EUR"}"#)], 9);
+        // No rate, so nothing in the base currency.
+        assert_eq!(cells(&delta), expect(&[("c:purchase", 1), ("m:EUR:revenue", 50_000)]));
+        let delta = added(&[row("purchase", r#"{"amount":"5"}"#)], 9);
         assert_eq!(
-            cells,
-            [(61_000, &Series::Count(PURCHASE.into()), 1), (61_000, &Series::revenue(), 50_000),]
+            cells(&delta),
+            expect(&[("c:purchase", 1), ("s:revenue", 50_000), ("m:USD:revenue", 50_000)])
         );
         assert_eq!(delta.visitors(), [(visitor_of("s"), 61_500)]);
+    }
+
+    #[test]
+    fn filters_and_breakdowns_look_at_properties() {
+        let delta = added(
+            &[
+                row("error", r#"{"path":"/checkout/payment","code":"502","gateway":"adyen"}"#),
+                row("error", r#"{"path":"/home","code":502}"#),
+            ],
+            9,
+        );
+        assert_eq!(cells(&delta), expect(&[("c:error", 2), ("n:checkout_errors", 1)]));
+        let tops: Vec<_> = delta.tops().map(|(at, name, top)| (at, name, top.largest(9))).collect();
+        assert!(tops.contains(&(60_000, "error/code", vec![("502", 2)])), "{tops:?}");
+        assert!(tops.contains(&(60_000, "error/gateway", vec![("adyen", 1)])), "{tops:?}");
+    }
+
+    #[test]
+    fn a_visitor_is_noted_once_a_quarter_of_an_hour() {
+        let mut aggregator = Aggregator::new(shipped(), 9);
+        let mut sum = DeltaSum::default();
+        let view = row("page_view", "{}");
+        aggregator.add(&mut sum, &view);
+        aggregator.add(&mut sum, &view);
+        assert_eq!(sum.finish().distinct().count(), 1);
+        aggregator.add(&mut sum, &view);
+        assert_eq!(sum.finish().distinct().count(), 0);
+        aggregator.undo();
+        aggregator.add(&mut sum, &view);
+        assert_eq!(sum.finish().distinct().count(), 1);
+    }
+
+    #[test]
+    fn one_type_too_many_is_other() {
+        let delta = added(&[row("a", "{}"), row("b", "{}"), row("c", "{}"), row("error", "{}")], 2);
+        assert_eq!(
+            cells(&delta),
+            expect(&[("c:a", 1), ("c:b", 1), ("c:error", 1), ("c:other", 1)])
+        );
     }
 }

@@ -5,22 +5,31 @@
 
 use std::fmt;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::time::{Millis, SECOND};
+use crate::domain::{
+    time::{MINUTE, Millis, SECOND, bucket},
+    top::Top,
+};
 
 /// What a counter counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Series {
     /// Events of one type; the value is a number of events.
     Count(String),
-    /// The sum of a money metric (`revenue`); the value is in 1/10,000.
+    /// The sum of a property, a money metric (`revenue`) in the base currency; the value is
+    /// in 1/10,000.
     Sum(String),
+    /// Events that a count metric with filters matches; the value is a number of events.
+    Matching(String),
+    /// The part of a money metric that came in one currency (metric, code), in 1/10,000 of
+    /// that currency.
+    Money(String, String),
 }
 
 impl Series {
-    /// The one sum there is so far: amounts of purchases.
+    /// Amounts of purchases, in the base currency.
     pub fn revenue() -> Series {
         Series::Sum("revenue".to_owned())
     }
@@ -30,6 +39,11 @@ impl Series {
         match text.split_once(':')? {
             ("c", name) => Some(Series::Count(name.to_owned())),
             ("s", name) => Some(Series::Sum(name.to_owned())),
+            ("n", name) => Some(Series::Matching(name.to_owned())),
+            ("m", money) => {
+                let (currency, name) = money.split_once(':')?;
+                Some(Series::Money(name.to_owned(), currency.to_owned()))
+            }
             _ => None,
         }
     }
@@ -40,6 +54,8 @@ impl fmt::Display for Series {
         match self {
             Series::Count(name) => write!(f, "c:{name}"),
             Series::Sum(name) => write!(f, "s:{name}"),
+            Series::Matching(name) => write!(f, "n:{name}"),
+            Series::Money(name, currency) => write!(f, "m:{currency}:{name}"),
         }
     }
 }
@@ -48,7 +64,11 @@ impl fmt::Display for Series {
 /// two visitors of one shop never share it by chance.
 pub type Visitor = u128;
 
-/// Increments by second of event time, and the visitors seen.
+/// The span that distinct values are noted by: every time zone's midnight falls on one.
+pub const QUARTER_HOUR: Millis = 15 * MINUTE;
+
+/// Increments by second of event time, the most frequent values of properties by minute,
+/// and who and what was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
     /// Events counted.
@@ -57,6 +77,12 @@ pub struct Delta {
     series: Vec<Series>,
     /// (second since 1970, index into `series`, increment), ascending, no zero increments.
     cells: Vec<(i64, u32, i64)>,
+    /// What `tops` and `distinct` refer to by index.
+    names: Vec<String>,
+    /// (minute since 1970, index of the breakdown's name, values), ascending.
+    tops: Vec<(i64, u32, Top)>,
+    /// (quarter of an hour since 1970, index of the metric's name, hash), ascending.
+    distinct: Vec<(i64, u32, u64)>,
     /// (visitor, time of its last event in Unix ms), ascending.
     visitors: Vec<(Visitor, Millis)>,
 }
@@ -72,12 +98,18 @@ pub enum DeltaError {
     Malformed(#[from] postcard::Error),
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Without `names`, `tops` and `distinct`.
+const VERSION_1: u8 = 1;
+
+/// What a delta holds but for its visitors, as it is encoded.
+type Cells = (u64, Vec<Series>, Vec<(i64, u32, i64)>);
+type Noted = (Vec<String>, Vec<(i64, u32, Top)>, Vec<(i64, u32, u64)>);
 
 impl Delta {
     /// Nothing to add.
     pub fn is_empty(&self) -> bool {
-        self.events == 0 && self.cells.is_empty() && self.visitors.is_empty()
+        *self == Delta::default()
     }
 
     /// Every increment: (start of the second in Unix ms, series, value).
@@ -85,6 +117,19 @@ impl Delta {
         self.cells
             .iter()
             .map(|&(second, series, value)| (second * SECOND, &self.series[series as usize], value))
+    }
+
+    /// The most frequent values: (start of the minute in Unix ms, breakdown, values).
+    pub fn tops(&self) -> impl Iterator<Item = (Millis, &str, &Top)> {
+        let name = |index: u32| self.names[index as usize].as_str();
+        self.tops.iter().map(move |(minute, index, top)| (minute * MINUTE, name(*index), top))
+    }
+
+    /// What distinct metrics saw: (start of the quarter of an hour in Unix ms, metric, hash).
+    pub fn distinct(&self) -> impl Iterator<Item = (Millis, &str, u64)> {
+        let name = |index: u32| self.names[index as usize].as_str();
+        let at = |quarter: i64| quarter * QUARTER_HOUR;
+        self.distinct.iter().map(move |&(quarter, index, hash)| (at(quarter), name(index), hash))
     }
 
     /// Visitors with the time of their last event.
@@ -98,10 +143,11 @@ impl Delta {
         Some((first.0 * SECOND, last.0 * SECOND))
     }
 
-    /// Events and cells, encoded: one version byte, then postcard. What the ledger keeps
-    /// for rebuilding counters.
+    /// All but the visitors, encoded: one version byte, then postcard. What the ledger
+    /// keeps for rebuilding counters.
     pub fn encode_cells(&self) -> Vec<u8> {
-        encode(&(self.events, &self.series, &self.cells))
+        let cells = (self.events, &self.series, &self.cells);
+        encode(&(cells, (&self.names, &self.tops, &self.distinct)))
     }
 
     /// The visitors, encoded. Kept apart from the cells: they are many, and only the last
@@ -113,12 +159,24 @@ impl Delta {
     /// Reads back what [`Delta::encode_cells`] wrote and, where at hand, what
     /// [`Delta::encode_visitors`] wrote.
     pub fn decode(cells: &[u8], visitors: Option<&[u8]>) -> Result<Delta, DeltaError> {
-        let (events, series, cells): (u64, Vec<Series>, Vec<(i64, u32, i64)>) = decode(cells)?;
-        if cells.iter().any(|cell| cell.1 as usize >= series.len()) {
+        let ((events, series, cells), (names, tops, distinct)): (Cells, Noted) = match cells.first()
+        {
+            Some(&VERSION_1) => (decode(VERSION_1, cells)?, Noted::default()),
+            _ => decode(VERSION, cells)?,
+        };
+        let known = |index: u32, len: usize| (index as usize) < len;
+        let whole = cells.iter().all(|cell| known(cell.1, series.len()))
+            && tops.iter().all(|top| known(top.1, names.len()))
+            && distinct.iter().all(|seen| known(seen.1, names.len()));
+        if !whole {
             return Err(DeltaError::Malformed(postcard::Error::DeserializeBadEncoding));
         }
-        let visitors = visitors.map(decode).transpose()?.unwrap_or_default();
-        Ok(Delta { events, series, cells, visitors })
+        let visitors = match visitors {
+            Some([VERSION_1, body @ ..]) => postcard::from_bytes(body)?,
+            Some(bytes) => decode(VERSION, bytes)?,
+            None => Vec::new(),
+        };
+        Ok(Delta { events, series, cells, names, tops, distinct, visitors })
     }
 }
 
@@ -126,10 +184,10 @@ fn encode(body: &impl Serialize) -> Vec<u8> {
     postcard::to_extend(body, vec![VERSION]).expect("plain data always encodes")
 }
 
-fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DeltaError> {
+fn decode<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<T, DeltaError> {
     match bytes.split_first() {
-        Some((&VERSION, body)) => Ok(postcard::from_bytes(body)?),
-        Some((&version, _)) => Err(DeltaError::Version(version)),
+        Some((&found, body)) if found == version => Ok(postcard::from_bytes(body)?),
+        Some((&found, _)) => Err(DeltaError::Version(found)),
         None => Err(DeltaError::Malformed(postcard::Error::DeserializeUnexpectedEnd)),
     }
 }
@@ -140,6 +198,9 @@ pub struct DeltaSum {
     events: u64,
     series: Vec<Series>,
     cells: HashMap<(i64, u32), i64>,
+    names: Vec<String>,
+    tops: HashMap<(i64, u32), Top>,
+    distinct: HashSet<(i64, u32, u64)>,
     visitors: HashMap<Visitor, Millis>,
 }
 
@@ -164,6 +225,18 @@ impl DeltaSum {
         self.add(index, at, value);
     }
 
+    /// Adds `n` occurrences of `value` to the breakdown `name` at `at` (Unix ms).
+    pub fn top(&mut self, name: &str, at: Millis, value: &str, n: u64) {
+        let index = self.name(name);
+        self.tops.entry((bucket(at, MINUTE) / MINUTE, index)).or_default().add(value, n);
+    }
+
+    /// Notes that the distinct metric `name` saw what hashes to `hash` at `at` (Unix ms).
+    pub fn distinct(&mut self, name: &str, at: Millis, hash: u64) {
+        let index = self.name(name);
+        self.distinct.insert((bucket(at, QUARTER_HOUR) / QUARTER_HOUR, index, hash));
+    }
+
     /// Notes that `visitor` was there at `at` (Unix ms).
     pub fn seen(&mut self, visitor: Visitor, at: Millis) {
         let last = self.visitors.entry(visitor).or_insert(at);
@@ -184,6 +257,13 @@ impl DeltaSum {
         for &(second, series, value) in &delta.cells {
             self.add(index[series as usize], second * SECOND, value);
         }
+        let name: Vec<u32> = delta.names.iter().map(|name| self.name(name)).collect();
+        for (minute, index, top) in &delta.tops {
+            self.tops.entry((*minute, name[*index as usize])).or_default().merge(top);
+        }
+        for &(quarter, index, hash) in &delta.distinct {
+            self.distinct.insert((quarter, name[index as usize], hash));
+        }
         for &(visitor, at) in &delta.visitors {
             self.seen(visitor, at);
         }
@@ -197,12 +277,7 @@ impl DeltaSum {
     /// The sum, in its one canonical order; leaves an empty sum behind.
     pub fn finish(&mut self) -> Delta {
         let sum = std::mem::take(self);
-        let mut order: Vec<u32> = (0..sum.series.len() as u32).collect();
-        order.sort_by(|a, b| sum.series[*a as usize].cmp(&sum.series[*b as usize]));
-        let mut rank = vec![0u32; order.len()];
-        for (new, &old) in order.iter().enumerate() {
-            rank[old as usize] = new as u32;
-        }
+        let (series, rank) = sorted(sum.series);
         let mut cells: Vec<_> = sum
             .cells
             .into_iter()
@@ -210,11 +285,33 @@ impl DeltaSum {
             .map(|((second, series), value)| (second, rank[series as usize], value))
             .collect();
         cells.sort_unstable();
+        let (names, rank) = sorted(sum.names);
+        let mut tops: Vec<_> = sum
+            .tops
+            .into_iter()
+            .map(|((minute, name), mut top)| {
+                top.trim();
+                (minute, rank[name as usize], top)
+            })
+            .collect();
+        tops.sort_unstable_by_key(|top| (top.0, top.1));
+        let mut distinct: Vec<_> = sum
+            .distinct
+            .into_iter()
+            .map(|(quarter, name, hash)| (quarter, rank[name as usize], hash))
+            .collect();
+        distinct.sort_unstable();
         let mut visitors: Vec<_> = sum.visitors.into_iter().collect();
         visitors.sort_unstable();
-        let mut series = sum.series;
-        series.sort();
-        Delta { events: sum.events, series, cells, visitors }
+        Delta { events: sum.events, series, cells, names, tops, distinct, visitors }
+    }
+
+    fn name(&mut self, name: &str) -> u32 {
+        let known = self.names.iter().position(|known| known == name);
+        known.unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        }) as u32
     }
 
     fn push(&mut self, series: Series) -> u32 {
@@ -226,6 +323,17 @@ impl DeltaSum {
         let cell = self.cells.entry((at.div_euclid(SECOND), series)).or_insert(0);
         *cell = cell.saturating_add(value);
     }
+}
+
+/// Sorts a list, and says for each old place the new one.
+fn sorted<T: Ord>(list: Vec<T>) -> (Vec<T>, Vec<u32>) {
+    let mut order: Vec<(T, usize)> = list.into_iter().zip(0..).collect();
+    order.sort();
+    let mut rank = vec![0u32; order.len()];
+    for (new, (_, old)) in order.iter().enumerate() {
+        rank[*old] = new as u32;
+    }
+    (order.into_iter().map(|(item, _)| item).collect(), rank)
 }
 
 #[cfg(test)]
@@ -241,6 +349,9 @@ mod tests {
             for (kind, at, visitor, value) in events {
                 sum.count(&format!("type{kind}"), at);
                 sum.sum(Series::revenue(), at, value);
+                sum.sum(Series::Money("revenue".into(), "EUR".into()), at, value);
+                sum.top("error/code", at, &format!("{value}"), 1);
+                sum.distinct("sessions", at, visitor as u64);
                 sum.seen(visitor, at);
             }
             sum.finish()
@@ -272,6 +383,18 @@ mod tests {
         }
 
         #[test]
+        fn a_series_is_read_as_it_is_written(name in "[a-z:. ]{1,9}", currency in "[A-Z]{3}") {
+            for series in [
+                Series::Count(name.clone()),
+                Series::Sum(name.clone()),
+                Series::Matching(name.clone()),
+                Series::Money(name.clone(), currency.clone()),
+            ] {
+                prop_assert_eq!(Series::parse(&series.to_string()), Some(series));
+            }
+        }
+
+        #[test]
         fn encode_and_decode_are_inverse(delta in deltas()) {
             let back = Delta::decode(&delta.encode_cells(), Some(&delta.encode_visitors()));
             prop_assert_eq!(back.unwrap(), delta);
@@ -281,5 +404,17 @@ mod tests {
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = Delta::decode(&bytes, Some(&bytes));
         }
+    }
+
+    #[test]
+    fn a_delta_of_version_1_is_still_read() {
+        let series = vec![Series::Count("error".into())];
+        let old = postcard::to_extend(&(1u64, series, vec![(60i64, 0u32, 1i64)]), vec![1]);
+        let visitors = postcard::to_extend(&vec![(7u128, 60_000i64)], vec![1]);
+        let delta = Delta::decode(&old.unwrap(), Some(&visitors.unwrap())).unwrap();
+        let mut sum = DeltaSum::default();
+        sum.count("error", 60_000);
+        sum.seen(7, 60_000);
+        assert_eq!(delta, sum.finish());
     }
 }

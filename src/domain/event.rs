@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use crate::domain::{
-    aggregate::{self, PURCHASE, PurchaseError},
     json::{self, JsonFault},
+    metric::{AmountFault, Measures},
     row::Row,
     time::{self, EARLIEST, LATEST, Millis},
 };
@@ -86,7 +86,7 @@ pub enum Rejection {
     #[error("properties: {0}")]
     InvalidProperties(JsonFault),
     #[error("{0}")]
-    InvalidAmount(PurchaseError),
+    InvalidAmount(AmountFault),
     #[error("the event has {0} bytes, more than {1}")]
     TooLarge(usize, usize),
 }
@@ -122,12 +122,14 @@ pub struct Received {
 }
 
 impl Incoming<'_> {
-    /// Checks the event and appends its row to `out`. Gives the id where the client set
+    /// Checks the event, also against the money metrics of `measures`, and appends its row
+    /// to `out`. Gives the id where the client set
     /// one: such an event is idempotent. On error `out` is as it was.
     pub fn encode(
         &self,
         received: Received,
         limits: EventLimits,
+        measures: &Measures,
         out: &mut Vec<u8>,
     ) -> Result<Option<String>, Rejection> {
         let kind = match &self.kind {
@@ -135,8 +137,7 @@ impl Incoming<'_> {
             Field::Absent => return Err(Rejection::MissingType),
             _ => return Err(Rejection::InvalidType),
         };
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.:- ".contains(&b);
-        if kind.is_empty() || kind.len() > MAX_TYPE || !kind.bytes().all(allowed) {
+        if !is_type(kind) {
             return Err(Rejection::InvalidType);
         }
         let time = match millis(&self.timestamp)? {
@@ -156,9 +157,7 @@ impl Incoming<'_> {
         }
         json::check(properties, limits.max_depth.saturating_sub(1))
             .map_err(Rejection::InvalidProperties)?;
-        if kind == PURCHASE {
-            aggregate::purchase_amount(properties).map_err(Rejection::InvalidAmount)?;
-        }
+        measures.plan(kind).check(kind, properties).map_err(Rejection::InvalidAmount)?;
 
         let mut made = Uuid::encode_buffer();
         let id = match &client_id {
@@ -177,6 +176,12 @@ impl Incoming<'_> {
         row.encode(out);
         Ok(client_id.map(Cow::into_owned))
     }
+}
+
+/// Whether a text may be an event's `type`.
+pub fn is_type(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.:- ".contains(&b);
+    (1..=MAX_TYPE).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// A moment: Unix ms as a number, or RFC 3339; `None` where absent.
@@ -213,8 +218,14 @@ fn text<'a>(field: &'a Field<'_>, max: usize) -> Result<Option<Cow<'a, str>>, ()
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::domain::row::rows;
+    use crate::{config::Config, domain::row::rows};
+
+    fn shipped() -> Arc<Measures> {
+        Config::default().rules.measures
+    }
 
     const LIMITS: EventLimits = EventLimits { max_bytes: 1000, max_depth: 4 };
     const RECEIVED: Received = Received { at: 1_795_420_800_000, sent_at: None };
@@ -225,7 +236,7 @@ mod tests {
 
     fn refused(event: &Incoming<'_>) -> &'static str {
         let mut out = vec![7];
-        let code = event.encode(RECEIVED, LIMITS, &mut out).unwrap_err().code();
+        let code = event.encode(RECEIVED, LIMITS, &shipped(), &mut out).unwrap_err().code();
         assert_eq!(out, [7], "a refused event leaves nothing behind");
         code
     }
@@ -233,7 +244,7 @@ mod tests {
     #[test]
     fn the_plainest_event_gets_time_id_and_properties() {
         let mut out = Vec::new();
-        assert_eq!(event().encode(RECEIVED, LIMITS, &mut out), Ok(None));
+        assert_eq!(event().encode(RECEIVED, LIMITS, &shipped(), &mut out), Ok(None));
         let row = rows(&out).next().unwrap().unwrap();
         assert_eq!((row.time, row.received_at), (RECEIVED.at, RECEIVED.at));
         assert_eq!((row.kind, row.properties), ("page_view", "{}"));
@@ -250,7 +261,10 @@ mod tests {
             timestamp: Field::Text("2026-11-23T07:59:00Z".into()),
             ..event()
         };
-        assert_eq!(event.encode(RECEIVED, LIMITS, &mut out), Ok(Some("order-1".into())));
+        assert_eq!(
+            event.encode(RECEIVED, LIMITS, &shipped(), &mut out),
+            Ok(Some("order-1".into()))
+        );
         let row = rows(&out).next().unwrap().unwrap();
         assert_eq!(row.id, "order-1");
         assert_eq!((row.user_id, row.session_id), (Some("42"), None));

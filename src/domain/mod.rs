@@ -8,9 +8,14 @@
 
 pub mod aggregate;
 pub mod batch;
+pub mod currency;
 pub mod delta;
 pub mod event;
 pub mod json;
+pub mod metric;
 pub mod money;
+pub mod properties;
 pub mod row;
 pub mod time;
+pub mod top;
+pub mod totals;

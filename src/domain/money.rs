@@ -37,53 +37,58 @@ impl Amount {
     /// Digits past the fourth decimal are rounded half away from zero: a cart summed in
     /// JavaScript arrives as `59.97000000000001` and means `59.97`.
     pub fn parse(text: &str) -> Result<Amount, AmountError> {
-        let (mantissa, exponent) = match text.find(['e', 'E']) {
-            Some(at) => {
-                let exponent =
-                    text[at + 1..].parse::<i32>().map_err(|_| AmountError::NotANumber)?;
-                (&text[..at], exponent)
-            }
-            None => (text, 0),
-        };
-        let (negative, digits) = match mantissa.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, mantissa),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
-            return Err(AmountError::NotANumber);
-        }
-        if digits.ends_with('.') {
-            return Err(AmountError::NotANumber);
-        }
-
-        // Walk the digits with the power of ten that each stands for.
-        let mut power = i64::from(exponent) + whole.len() as i64 - 1 + i64::from(DECIMALS);
-        let mut units: i64 = 0;
-        let mut rounds_up = false;
-        for digit in whole.bytes().chain(fraction.bytes()).map(|b| b - b'0') {
-            if power >= 0 {
-                units = units
-                    .checked_mul(10)
-                    .and_then(|u| u.checked_add(i64::from(digit)))
-                    .ok_or(AmountError::TooLarge)?;
-            } else if power == -1 {
-                rounds_up = digit >= 5;
-            }
-            power -= 1;
-        }
-        // Zeros that a positive exponent still asks for.
-        while power >= 0 && units != 0 {
-            units = units.checked_mul(10).ok_or(AmountError::TooLarge)?;
-            power -= 1;
-        }
-        units += i64::from(rounds_up);
-        if units > MAX_WHOLE_PER_EVENT * UNITS_PER_WHOLE {
-            return Err(AmountError::TooLarge);
-        }
-        Ok(Amount(if negative { -units } else { units }))
+        parse_decimal(text, DECIMALS, MAX_WHOLE_PER_EVENT).map(Amount)
     }
+}
+
+/// Reads a decimal number into units of 10^-`decimals`, rounded half away from zero;
+/// [`AmountError::TooLarge`] beyond `max_whole`.
+pub(crate) fn parse_decimal(text: &str, decimals: i32, max_whole: i64) -> Result<i64, AmountError> {
+    let (mantissa, exponent) = match text.find(['e', 'E']) {
+        Some(at) => {
+            let exponent = text[at + 1..].parse::<i32>().map_err(|_| AmountError::NotANumber)?;
+            (&text[..at], exponent)
+        }
+        None => (text, 0),
+    };
+    let (negative, digits) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+        return Err(AmountError::NotANumber);
+    }
+    if digits.ends_with('.') {
+        return Err(AmountError::NotANumber);
+    }
+
+    // Walk the digits with the power of ten that each stands for.
+    let mut power = i64::from(exponent) + whole.len() as i64 - 1 + i64::from(decimals);
+    let mut units: i64 = 0;
+    let mut rounds_up = false;
+    for digit in whole.bytes().chain(fraction.bytes()).map(|b| b - b'0') {
+        if power >= 0 {
+            units = units
+                .checked_mul(10)
+                .and_then(|u| u.checked_add(i64::from(digit)))
+                .ok_or(AmountError::TooLarge)?;
+        } else if power == -1 {
+            rounds_up = digit >= 5;
+        }
+        power -= 1;
+    }
+    // Zeros that a positive exponent still asks for.
+    while power >= 0 && units != 0 {
+        units = units.checked_mul(10).ok_or(AmountError::TooLarge)?;
+        power -= 1;
+    }
+    units += i64::from(rounds_up);
+    if units > max_whole * 10i64.pow(decimals as u32) {
+        return Err(AmountError::TooLarge);
+    }
+    Ok(if negative { -units } else { units })
 }
 
 impl fmt::Display for Amount {

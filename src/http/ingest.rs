@@ -1,6 +1,8 @@
 //! `POST /v1/events`: decode, check, encode, hand to the ingest actor, and answer once the
 //! events are on disk.
 
+use std::sync::Arc;
+
 use actix::{Addr, dev::SendError};
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -15,6 +17,7 @@ use crate::{
     domain::{
         batch::DeadLetter,
         event::{EventLimits, Received, Rejection, millis},
+        metric::Measures,
         time::now_ms,
     },
     http::{
@@ -42,6 +45,8 @@ pub struct Intake {
     pub http: crate::config::Http,
     /// Limits of one event.
     pub event: EventLimits,
+    /// The rules that amounts are checked against.
+    pub measures: Arc<Measures>,
     /// `dead_letters.max_bytes`.
     pub dead_letter_bytes: usize,
 }
@@ -58,6 +63,7 @@ impl Intake {
                 max_bytes: config.event.max_bytes,
                 max_depth: config.event.max_depth,
             },
+            measures: config.rules.measures.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
         }
     }
@@ -152,8 +158,9 @@ fn check(
     };
     let mut rejected = Vec::new();
     for (index, raw) in decoding.events.iter().enumerate() {
-        let encoded = wire::event(raw)
-            .and_then(|event| event.encode(received, intake.event, &mut request.rows));
+        let encoded = wire::event(raw).and_then(|event| {
+            event.encode(received, intake.event, &intake.measures, &mut request.rows)
+        });
         match encoded {
             Ok(client_id) => {
                 if let Some(id) = client_id {

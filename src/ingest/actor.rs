@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     config::Config,
     domain::{
+        aggregate::Aggregator,
         batch::{Batch, BatchId, NodeId},
         row::rows,
         time::{Millis, now_ms},
@@ -38,6 +39,7 @@ pub struct IngestActor {
     spool: Spool,
     committer: Option<Committer>,
     dedupe: Dedupe,
+    aggregator: Aggregator,
     sinks: [Dispatch; 2],
     recent: Recent,
 
@@ -119,6 +121,8 @@ impl IngestActor {
         for (at, id) in &parts.recovery.ids {
             dedupe.insert(id, *at);
         }
+        let mut aggregator =
+            Aggregator::new(config.rules.measures.clone(), config.live.max_event_types);
         let recovered = parts.recovery.open;
         let durable = Durable {
             next_seq: parts.recovery.next_seq,
@@ -137,7 +141,8 @@ impl IngestActor {
             dedupe,
             sinks: parts.sinks,
             recent: Recent::default(),
-            open: OpenBatch::recovered(recovered.rows, recovered.dead_letters),
+            open: OpenBatch::recovered(&mut aggregator, recovered.rows, recovered.dead_letters),
+            aggregator,
             next_seq: parts.recovery.next_seq,
             flush: None,
             gathering: Gathering::default(),
@@ -168,7 +173,7 @@ impl IngestActor {
                 }
                 self.gathering.ids += 1;
             }
-            self.open.push(&row, encoded, id);
+            self.open.push(&mut self.aggregator, &row, encoded, id);
             accepted.accepted += 1;
             if self.open.events() >= self.limits.batch_events
                 || self.open.bytes() >= self.limits.batch_bytes
@@ -234,8 +239,9 @@ impl IngestActor {
         }
         self.dedupe.take_back(gathering.ids + group.ids);
         self.group.clear();
-        let chunks = self.durable.chunks.clone();
-        self.open = OpenBatch::recovered(chunks, self.durable.dead_letters.clone());
+        self.aggregator.undo();
+        let (chunks, letters) = (self.durable.chunks.clone(), self.durable.dead_letters.clone());
+        self.open = OpenBatch::recovered(&mut self.aggregator, chunks, letters);
         self.next_seq = self.durable.next_seq;
     }
 

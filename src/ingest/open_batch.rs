@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::domain::{
-    aggregate,
+    aggregate::Aggregator,
     batch::{Batch, BatchId, DeadLetter},
     delta::DeltaSum,
     row::{Row, rows},
@@ -44,7 +44,11 @@ pub struct Pending<'a> {
 
 impl OpenBatch {
     /// The batch as it is on disk, unsealed: what a crash or a failed write leaves.
-    pub fn recovered(chunks: Vec<Bytes>, dead_letters: Vec<DeadLetter>) -> OpenBatch {
+    pub fn recovered(
+        aggregator: &mut Aggregator,
+        chunks: Vec<Bytes>,
+        dead_letters: Vec<DeadLetter>,
+    ) -> OpenBatch {
         let mut open = OpenBatch {
             framed_dead_letters: dead_letters.len(),
             dead_letters,
@@ -53,7 +57,7 @@ impl OpenBatch {
         for chunk in &chunks {
             // Rows that passed a checksum are well-formed; the encoder is ours.
             for row in rows(chunk).flatten() {
-                aggregate::add_row(&mut open.sum, &row);
+                aggregator.add(&mut open.sum, &row);
                 open.events += 1;
             }
             open.bytes += chunk.len();
@@ -64,8 +68,14 @@ impl OpenBatch {
 
     /// Adds a row: `encoded` is the same row in bytes, `client_id` its id where the client
     /// gave one.
-    pub fn push(&mut self, row: &Row<'_>, encoded: &[u8], client_id: Option<&str>) {
-        aggregate::add_row(&mut self.sum, row);
+    pub fn push(
+        &mut self,
+        aggregator: &mut Aggregator,
+        row: &Row<'_>,
+        encoded: &[u8],
+        client_id: Option<&str>,
+    ) {
+        aggregator.add(&mut self.sum, row);
         self.pending.extend_from_slice(encoded);
         self.pending_events += 1;
         self.pending_ids.extend(client_id.map(str::to_owned));

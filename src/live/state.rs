@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
+pub use crate::domain::totals::Totals;
 use crate::domain::{
     delta::{Delta, Series},
-    money::Amount,
     time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND, bucket},
 };
 
@@ -18,69 +18,6 @@ pub const SECONDS_KEPT: Millis = HOUR;
 pub const MINUTES_KEPT: Millis = DAY;
 /// How long a business day's total stays after its end, in ms.
 pub const DAYS_KEPT: Millis = DAY;
-
-/// The sums of one bucket, by series.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals(BTreeMap<Series, i64>);
-
-impl Totals {
-    /// Adds to one series.
-    pub fn add(&mut self, series: &Series, value: i64) {
-        match self.0.get_mut(series) {
-            Some(sum) => *sum = sum.saturating_add(value),
-            None => {
-                self.0.insert(series.clone(), value);
-            }
-        }
-    }
-
-    /// Adds all series of another bucket.
-    pub fn merge(&mut self, other: &Totals) {
-        other.0.iter().for_each(|(series, value)| self.add(series, *value));
-    }
-
-    /// Nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Every series with its sum, in the order of [`Series`].
-    pub fn iter(&self) -> impl Iterator<Item = (&Series, i64)> {
-        self.0.iter().map(|(series, value)| (series, *value))
-    }
-
-    /// (event type, events), by name.
-    pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0.iter().filter_map(|(series, value)| match series {
-            Series::Count(kind) => Some((kind.as_str(), *value as u64)),
-            Series::Sum(_) => None,
-        })
-    }
-
-    /// Events of one type.
-    pub fn count(&self, kind: &str) -> u64 {
-        self.counts().find(|(name, _)| *name == kind).map_or(0, |(_, n)| n)
-    }
-
-    /// Events of all types.
-    pub fn events(&self) -> u64 {
-        self.counts().map(|(_, n)| n).sum()
-    }
-
-    /// The sum of a money metric.
-    pub fn sum(&self, metric: &str) -> Amount {
-        let found = self.0.iter().find_map(|(series, value)| match series {
-            Series::Sum(name) if name == metric => Some(*value),
-            _ => None,
-        });
-        Amount(found.unwrap_or(0))
-    }
-
-    /// Revenue.
-    pub fn revenue(&self) -> Amount {
-        self.sum("revenue")
-    }
-}
 
 /// The mirror of the live counters.
 #[derive(Clone, Debug)]

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use floodmark::{
     config::Config,
-    domain::{aggregate::add_row, batch::NodeId, delta::Delta, delta::DeltaSum, row::Row},
+    domain::{batch::NodeId, delta::Delta, delta::DeltaSum, row::Row},
     store::{self, Store},
 };
 
-use crate::support::{batches::Event, postgres::Postgres};
+use crate::support::{
+    batches::{Event, add_row},
+    postgres::Postgres,
+};
 
 pub enum Backend {
     Sqlite(tempfile::TempDir),

@@ -1,11 +1,17 @@
 //! Sealed batches, made as the ingest actor makes them.
 
-use floodmark::domain::{
-    aggregate::add_row,
-    batch::{Batch, BatchId, DeadLetter, NodeId},
-    delta::DeltaSum,
-    row::Row,
-    time::Millis,
+use std::sync::{Arc, LazyLock};
+
+use floodmark::{
+    config::Config,
+    domain::{
+        aggregate::Aggregator,
+        batch::{Batch, BatchId, DeadLetter, NodeId},
+        delta::DeltaSum,
+        metric::Measures,
+        row::Row,
+        time::Millis,
+    },
 };
 
 /// 2026-11-27T08:00:00Z, a Black Friday.
@@ -64,6 +70,12 @@ pub fn event(n: u64) -> Event {
         _ => format!(r#"{{"path":"/product/{n}","quote":"\"\u00e9\n"}}"#),
     };
     event
+}
+
+/// Adds a row to a sum by the shipped rules.
+pub fn add_row(sum: &mut DeltaSum, row: &Row<'_>) {
+    static MEASURES: LazyLock<Arc<Measures>> = LazyLock::new(|| Config::default().rules.measures);
+    Aggregator::new(MEASURES.clone(), 200).add(sum, row);
 }
 
 /// Seals events as batch `seq` of `node`, in chunks of a few rows as the spool hands over.

@@ -1,9 +1,9 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::*;
-use crate::domain::{
-    aggregate::{PURCHASE, purchase_amount},
-    time::{HOUR, MINUTE},
+use crate::{
+    config::Config,
+    domain::time::{HOUR, MINUTE},
 };
 
 const START: Millis = 1_795_420_800_000;
@@ -51,12 +51,11 @@ fn events_come_in_order_with_unique_ids() {
 fn the_mix_is_that_of_a_shop() {
     let mut mix: HashMap<&str, f64> = HashMap::new();
     let count = 100_000;
+    let measures = Config::default().rules.measures;
     for event in Shop::new(11, START, 40.0, "USD").take(count) {
         *mix.entry(event.kind).or_default() += 100.0 / count as f64;
         let line = serde_json::to_string(&event.properties).unwrap();
-        if event.kind == PURCHASE {
-            assert!(purchase_amount(&line).unwrap() > Amount(0), "{line}");
-        }
+        assert_eq!(measures.plan(event.kind).check(event.kind, &line), Ok(()), "{line}");
     }
     let within = |kind: &str, low: f64, high: f64| {
         assert!((low..high).contains(&mix[kind]), "{kind} of {mix:?}");

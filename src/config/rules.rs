@@ -1,0 +1,190 @@
+//! Rules: lists of `[[metric]]`, `[[breakdown]]` and such, and the table `[rates]`. A file's
+//! entries are laid over the built-in ones by their name, and whatever is wrong with one is
+//! told with the line it stands at.
+
+use std::{fmt::Display, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, ValueDeserializer},
+};
+
+use super::{Place, Problem};
+use crate::domain::{
+    currency::Rates,
+    metric::{BreakdownSpec, List, Measures, MetricSpec},
+};
+
+/// The rules in force.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Metrics, breakdowns and rates, compiled.
+    pub measures: Arc<Measures>,
+}
+
+/// A rule that can be laid over another.
+trait Rule: DeserializeOwned {
+    /// What it is called; one of the same name takes its place.
+    fn key(&self) -> String;
+    /// Takes the one of its name away.
+    fn is_off(&self) -> bool;
+}
+
+impl Rule for MetricSpec {
+    fn key(&self) -> String {
+        self.name.clone()
+    }
+
+    fn is_off(&self) -> bool {
+        self.off
+    }
+}
+
+impl Rule for BreakdownSpec {
+    fn key(&self) -> String {
+        format!("{}/{}", self.event, self.property)
+    }
+
+    fn is_off(&self) -> bool {
+        self.off
+    }
+}
+
+/// A list of rules, each with its place.
+#[derive(Debug)]
+struct Entries<R>(Vec<(Place, R)>);
+
+impl<R> Default for Entries<R> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+/// Rules in the making.
+#[derive(Debug, Default)]
+pub(super) struct RuleLayers {
+    metrics: Entries<MetricSpec>,
+    breakdowns: Entries<BreakdownSpec>,
+    rates: Vec<(Place, String, String)>,
+}
+
+/// The lists and tables of rules.
+const NAMES: [&str; 3] = ["metric", "breakdown", "rates"];
+
+impl RuleLayers {
+    /// Whether a top-level name is one of rules.
+    pub fn has(name: &str) -> bool {
+        NAMES.contains(&name)
+    }
+
+    /// Lays the rules of a file over those so far.
+    pub fn add(
+        &mut self,
+        document: &DeTable<'_>,
+        place: impl Fn(usize) -> Place,
+        problems: &mut Vec<Problem>,
+    ) {
+        for (name, value) in document {
+            match name.get_ref().as_ref() {
+                "metric" => self.metrics.add("metric", value, &place, problems),
+                "breakdown" => self.breakdowns.add("breakdown", value, &place, problems),
+                "rates" => self.add_rates(value, &place, problems),
+                _ => {}
+            }
+        }
+    }
+
+    fn add_rates(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        place: &impl Fn(usize) -> Place,
+        problems: &mut Vec<Problem>,
+    ) {
+        let DeValue::Table(table) = value.get_ref() else {
+            return problems
+                .push(wrong(place(value.span().start), "rates: must be a section, [rates]"));
+        };
+        for (code, rate) in table {
+            let at = place(code.span().start);
+            let text = match rate.get_ref() {
+                DeValue::String(text) => text.to_string(),
+                DeValue::Integer(number) => number.to_string(),
+                DeValue::Float(number) => number.to_string(),
+                _ => {
+                    problems.push(wrong(at, format!("rates.{}: must be a number", code.get_ref())));
+                    continue;
+                }
+            };
+            self.rates.retain(|(_, known, _)| known != code.get_ref());
+            self.rates.push((at, code.get_ref().to_string(), text.replace('_', "")));
+        }
+    }
+
+    /// Compiles the rules.
+    pub fn finish(self, base: &str, problems: &mut Vec<Problem>) -> Rules {
+        let mut rates = Rates::new(base);
+        for (place, code, rate) in self.rates {
+            if let Err(message) = rates.add(&code, &rate) {
+                problems.push(wrong(place, format!("rates.{code}: {message}")));
+            }
+        }
+        let (metric_places, metrics) = self.metrics.in_force();
+        let (breakdown_places, breakdowns) = self.breakdowns.in_force();
+        match Measures::compile(&metrics, &breakdowns, rates) {
+            Ok(measures) => Rules { measures: Arc::new(measures) },
+            Err(faults) => {
+                problems.extend(faults.into_iter().map(|fault| {
+                    let (list, places) = match fault.list {
+                        List::Metrics => ("metric", &metric_places),
+                        List::Breakdowns => ("breakdown", &breakdown_places),
+                    };
+                    wrong(places[fault.index].clone(), format!("[[{list}]]: {}", fault.message))
+                }));
+                Rules::default()
+            }
+        }
+    }
+}
+
+impl<R: Rule> Entries<R> {
+    fn add(
+        &mut self,
+        list: &str,
+        value: &Spanned<DeValue<'_>>,
+        place: &impl Fn(usize) -> Place,
+        problems: &mut Vec<Problem>,
+    ) {
+        let DeValue::Array(items) = value.get_ref() else {
+            let message = format!("{list}: must be a list of sections, [[{list}]]");
+            return problems.push(wrong(place(value.span().start), message));
+        };
+        let below = self.0.len();
+        for item in items {
+            let at = item.span().start;
+            match R::deserialize(ValueDeserializer::from(item.clone())) {
+                Ok(rule) => {
+                    let rule = (place(at), rule);
+                    let same = |known: &(Place, R)| known.1.key() == rule.1.key();
+                    match self.0[..below].iter().position(same) {
+                        Some(index) => self.0[index] = rule,
+                        // Twice in one file is left for the compiler to find.
+                        None => self.0.push(rule),
+                    }
+                }
+                Err(e) => {
+                    let at = e.span().map_or(at, |span| span.start);
+                    problems.push(wrong(place(at), format!("[[{list}]]: {}", e.message())));
+                }
+            }
+        }
+    }
+
+    fn in_force(self) -> (Vec<Place>, Vec<R>) {
+        self.0.into_iter().filter(|(_, rule)| !rule.is_off()).unzip()
+    }
+}
+
+fn wrong(place: Place, message: impl Display) -> Problem {
+    Problem::Rule { place, message: message.to_string() }
+}

@@ -1,0 +1,155 @@
+//! The most frequent values of a stream, in bounded room: a Misra-Gries summary in its
+//! mergeable form.
+//!
+//! Up to [`CAPACITY`] different values the counts are exact. Beyond, the smallest counts
+//! are shaved off: every count that is left is too low by at most [`Top::error`], never
+//! too high, and that error is at most N / (CAPACITY + 1) of the N events summed, however
+//! they were merged. A value that is missing was seen at most that often.
+//!
+//! Source: P. K. Agarwal et al., "Mergeable Summaries", PODS 2012, section 3.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Values kept. The script `live/redis/scripts/apply.lua` is given the same number.
+pub const CAPACITY: usize = 100;
+
+/// Longest value kept, in bytes; longer ones are cut there.
+pub const MAX_VALUE: usize = 128;
+
+/// Counts of the most frequent values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Top {
+    /// By value. At most [`CAPACITY`] after [`Top::trim`].
+    counts: BTreeMap<Box<str>, u64>,
+    /// What was taken off each count.
+    shaved: u64,
+}
+
+impl Top {
+    /// Adds `n` occurrences of `value`. Grows until [`Top::trim`].
+    pub fn add(&mut self, value: &str, n: u64) {
+        let value = cut(value);
+        match self.counts.get_mut(value) {
+            Some(count) => *count += n,
+            None => {
+                self.counts.insert(value.into(), n);
+            }
+        }
+    }
+
+    /// Adds all counts of another summary, and trims.
+    pub fn merge(&mut self, other: &Top) {
+        for (value, n) in &other.counts {
+            self.add(value, *n);
+        }
+        self.shaved += other.shaved;
+        self.trim();
+    }
+
+    /// Shaves down to [`CAPACITY`] values.
+    pub fn trim(&mut self) {
+        if self.counts.len() <= CAPACITY {
+            return;
+        }
+        let mut counts: Vec<u64> = self.counts.values().copied().collect();
+        let (_, &mut shave, _) = counts.select_nth_unstable_by(CAPACITY, |a, b| b.cmp(a));
+        self.counts.retain(|_, count| {
+            *count = count.saturating_sub(shave);
+            *count > 0
+        });
+        self.shaved += shave;
+    }
+
+    /// Different values at hand.
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// No value at all.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// By how much a count may be too low.
+    pub fn error(&self) -> u64 {
+        self.shaved
+    }
+
+    /// (value, count), by value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts.iter().map(|(value, count)| (&**value, *count))
+    }
+
+    /// The count of one value, 0 where it is not there.
+    pub fn count(&self, value: &str) -> u64 {
+        self.counts.get(cut(value)).copied().unwrap_or(0)
+    }
+
+    /// The `n` largest, largest first; equal ones by value.
+    pub fn largest(&self, n: usize) -> Vec<(&str, u64)> {
+        let mut all: Vec<_> = self.iter().collect();
+        all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        all.truncate(n);
+        all
+    }
+}
+
+/// A value cut to [`MAX_VALUE`] bytes, at a character.
+fn cut(value: &str) -> &str {
+    &value[..value.floor_char_boundary(MAX_VALUE)]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn few_values_are_counted_exactly() {
+        let mut top = Top::default();
+        (0..CAPACITY).for_each(|value| top.add(&value.to_string(), value as u64 + 1));
+        top.trim();
+        assert_eq!((top.len(), top.error()), (CAPACITY, 0));
+        assert_eq!(top.largest(2), [("99", 100), ("98", 99)]);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_at_a_character() {
+        let mut top = Top::default();
+        top.add(&"ü".repeat(MAX_VALUE), 1);
+        assert_eq!(top.largest(1)[0].0.len(), MAX_VALUE);
+    }
+
+    proptest! {
+        /// Skewed streams over many values, merged in any grouping.
+        #[test]
+        fn counts_are_low_by_at_most_the_stated_error(
+            batches in proptest::collection::vec(
+                proptest::collection::vec((0..40u32, 0..40u32), 1..400), 1..8),
+        ) {
+            let mut exact: BTreeMap<String, u64> = BTreeMap::new();
+            let mut merged = Top::default();
+            let mut n = 0;
+            for batch in &batches {
+                let mut top = Top::default();
+                for (a, b) in batch {
+                    let value = (a * b).to_string();
+                    top.add(&value, 1);
+                    *exact.entry(value).or_default() += 1;
+                    n += 1;
+                }
+                top.trim();
+                merged.merge(&top);
+            }
+            prop_assert!(merged.len() <= CAPACITY);
+            prop_assert!(merged.error() <= n / (CAPACITY as u64 + 1));
+            for (value, count) in exact {
+                let kept = merged.count(&value);
+                prop_assert!(kept <= count && count - kept <= merged.error());
+            }
+        }
+    }
+}
