@@ -103,7 +103,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     // The two sinks.
     let store = store::open(&config).await.map_err(failed("store"))?;
-    let live = live::open(&config, store.clone(), zone, feed, now).await.map_err(failed("live"))?;
+    let live = live::open(&config, store.clone(), zone.clone(), feed, now)
+        .await
+        .map_err(failed("live"))?;
 
     // The actors: one thread for intake, one for each sink's writers.
     let intake_thread = Arbiter::new();
@@ -112,8 +114,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let counter = CounterActor {
         live: live.clone(),
-        broadcaster: viewers.active_users(),
+        broadcaster: viewers.counted(),
         window: config.live.active_window_s as i64 * 1000,
+        zone: zone.clone(),
     };
     let counter = CounterActor::start_in_arbiter(&live_thread.handle(), |_| counter);
 

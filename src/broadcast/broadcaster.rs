@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
+use jiff::civil::Date;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -17,12 +18,12 @@ use crate::{
         view::LiveView,
         viewers::Settings,
     },
-    live::Feed,
+    live::{Feed, Population},
 };
 
 /// Fans what was counted out to all viewers of this node.
 ///
-/// - Gets the live side's [`Feed`], [`ActiveUsers`] from the counter actor, `Join` and `Leave`
+/// - Gets the live side's [`Feed`], [`Counted`] from the counter actor, `Join` and `Leave`
 ///   from the sessions; sends each session `Deliver` and `Goodbye`.
 /// - Owns the mirror (everyone else reads it through [`LiveView`]), the frame sequence and the
 ///   list of viewers.
@@ -36,10 +37,15 @@ pub struct Broadcaster {
     stopping: Option<oneshot::Sender<()>>,
 }
 
-/// The counter actor to the broadcaster: so many visitors are active.
+/// The counter actor to the broadcaster: so many there are.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ActiveUsers(pub u64);
+pub struct Counted {
+    /// Active visitors, and distinct values.
+    pub population: Population,
+    /// The business day of the distinct values.
+    pub day: Date,
+}
 
 /// Closes all viewers with 1001, in batches; answered when all are told.
 #[derive(Message)]
@@ -162,8 +168,8 @@ impl Handler<Fed> for Broadcaster {
                 let view = self.view.clone();
                 self.timeline.start_over(&view.state(), now);
             }
-            Feed::Delta { delta, sealed_at } => {
-                self.view.write().apply(&delta, now);
+            Feed::Delta { delta, lane, sealed_at } => {
+                self.view.write().apply(lane, &delta, now);
                 self.timeline.add(&delta, sealed_at, now);
             }
             Feed::Interrupted { reason } => self.view.interrupt(reason),
@@ -172,11 +178,11 @@ impl Handler<Fed> for Broadcaster {
     }
 }
 
-impl Handler<ActiveUsers> for Broadcaster {
+impl Handler<Counted> for Broadcaster {
     type Result = ();
 
-    fn handle(&mut self, active: ActiveUsers, _: &mut Context<Self>) {
-        self.view.set_active_users(active.0);
+    fn handle(&mut self, counted: Counted, _: &mut Context<Self>) {
+        self.view.set_population(counted.population, counted.day);
     }
 }
 

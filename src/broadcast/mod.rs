@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  live::Feed ──> Broadcaster ──> LiveView (mirror, read by HTTP)
-//!  ActiveUsers ─>  │ timeline: merges a tick's deltas into one frame, serialised once
+//!  Counted ─>  │ timeline: merges a tick's deltas into one frame, serialised once
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
 //!                       │ Deliver (bounded, never waits)
@@ -27,7 +27,7 @@ mod timeline;
 mod view;
 mod viewers;
 
-pub use broadcaster::{ActiveUsers, Broadcaster, Shutdown};
+pub use broadcaster::{Broadcaster, Counted, Shutdown};
 pub use connection::{ConnectionHandle, on_connect};
 pub use session::ViewerSession;
 pub use view::{Clock, Current, LiveView, real_clock};

@@ -9,9 +9,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::domain::{
-    delta::{DeltaSum, Series},
-    time::{BusinessZone, parse_rfc3339},
+use crate::{
+    config::Config,
+    domain::{
+        delta::{DeltaSum, Series},
+        time::{BusinessZone, parse_rfc3339},
+    },
 };
 
 struct Stream {
@@ -26,7 +29,7 @@ impl Stream {
         let clock = now.clone();
         let zone = BusinessZone::named("UTC").unwrap();
         let clock: crate::broadcast::Clock = Arc::new(move || clock.load(Ordering::Relaxed));
-        let view = LiveView::new(zone, "USD".into(), 300, clock);
+        let view = LiveView::new(zone, Config::default().rules.measures, 300, clock);
         let pace = Pace { tick_ms: 200, heartbeat_ms: 1000 };
         let timeline = Timeline::new("e".into(), pace, 10, &view, 0);
         Stream { now, view, timeline }
@@ -38,7 +41,7 @@ impl Stream {
         sum.sum(Series::revenue(), at, units);
         let delta = sum.finish();
         let now = self.view.now();
-        self.view.write().apply(&delta, now);
+        self.view.write().apply(0, &delta, now);
         self.timeline.add(&delta, now, now);
     }
 

@@ -1,19 +1,28 @@
 //! The view: what HTTP handlers and frames read, while the broadcaster alone writes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
+use jiff::civil::Date;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde::{Serialize, Serializer};
 
 use crate::{
     domain::{
+        delta::Series,
+        metric::{Measures, Source, Value},
         money::Amount,
         time::{BusinessZone, Millis, now_ms},
     },
-    live::state::{LiveState, Totals},
+    live::{
+        Population,
+        state::{LiveState, Totals},
+    },
 };
 
 /// The event type counted as a page view.
@@ -48,11 +57,13 @@ pub struct LiveView(Arc<Shared>);
 struct Shared {
     state: RwLock<LiveState>,
     active: AtomicU64,
+    /// Distinct values of a business day.
+    distinct: RwLock<(Date, BTreeMap<String, u64>)>,
     /// A first [`crate::live::Feed::Reset`] has come.
     filled: AtomicBool,
     interruption: RwLock<Option<Interruption>>,
     zone: BusinessZone,
-    currency: String,
+    measures: Arc<Measures>,
     active_window_s: u64,
     clock: Clock,
 }
@@ -60,7 +71,7 @@ struct Shared {
 impl LiveView {
     pub(super) fn new(
         zone: BusinessZone,
-        currency: String,
+        measures: Arc<Measures>,
         active_window_s: u64,
         clock: Clock,
     ) -> LiveView {
@@ -68,13 +79,14 @@ impl LiveView {
         LiveView(Arc::new(Shared {
             state: RwLock::new(LiveState::new(zone.clone())),
             active: AtomicU64::new(0),
+            distinct: RwLock::default(),
             filled: AtomicBool::new(false),
             interruption: RwLock::new(Some(Interruption {
                 reason: "the live counters have not been read yet".into(),
                 since,
             })),
             zone,
-            currency,
+            measures,
             active_window_s,
             clock,
         }))
@@ -83,6 +95,11 @@ impl LiveView {
     /// The moment now, Unix ms, by the clock that frames carry.
     pub fn now(&self) -> Millis {
         (self.0.clock)()
+    }
+
+    /// The metrics, and how they are read.
+    pub fn measures(&self) -> &Measures {
+        &self.0.measures
     }
 
     /// The business time zone.
@@ -126,6 +143,8 @@ impl LiveView {
 
     pub(super) fn current_of(&self, state: &LiveState, now: Millis) -> Current {
         let (day, totals) = state.today(now);
+        let metrics = self.metrics_of(&totals, day.date);
+        let currencies = totals.currencies();
         let events = totals.events();
         let errors = totals.count(ERROR);
         Current {
@@ -136,23 +155,35 @@ impl LiveView {
             signups: totals.count(SIGNUP),
             events,
             error_rate: errors as f64 / events.max(1) as f64,
+            metrics,
+            currencies,
             counts: totals,
             active_users: self.active_users(),
             active_users_window_seconds: self.0.active_window_s,
             day: day.date.to_string(),
             timezone: self.0.zone.name().to_owned(),
-            currency: self.0.currency.clone(),
+            currency: self.0.measures.rates().base().to_owned(),
             timestamp: now,
             behind_ms: self.behind_ms(now),
         }
+    }
+
+    /// Every metric of the configuration, of one business day.
+    fn metrics_of(&self, totals: &Totals, day: Date) -> Vec<(String, Value)> {
+        let distinct = self.0.distinct.read();
+        let source = Day { totals, distinct: (distinct.0 == day).then_some(&distinct.1) };
+        let measures = &self.0.measures;
+        let value = |metric| measures.value(metric, &source);
+        measures.metrics().iter().map(|metric| (metric.name.clone(), value(metric))).collect()
     }
 
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, LiveState> {
         self.0.state.write()
     }
 
-    pub(super) fn set_active_users(&self, active: u64) {
-        self.0.active.store(active, Ordering::Relaxed);
+    pub(super) fn set_population(&self, population: Population, day: Date) {
+        self.0.active.store(population.active, Ordering::Relaxed);
+        *self.0.distinct.write() = (day, population.distinct);
     }
 
     pub(super) fn interrupt(&self, reason: String) {
@@ -194,6 +225,12 @@ pub struct Current {
     pub events: u64,
     /// `errors / events`; 0 without events.
     pub error_rate: f64,
+    /// Every metric of the configuration, by name, today; null where it has no value.
+    #[serde(serialize_with = "metrics")]
+    pub metrics: Vec<(String, Value)>,
+    /// Money metrics in the currencies that amounts came in: `{metric: {code: sum}}`. Sums
+    /// in a currency without a rate are only here.
+    pub currencies: BTreeMap<String, BTreeMap<String, Amount>>,
     /// Events by type, today.
     #[serde(serialize_with = "counts")]
     pub counts: Totals,
@@ -212,6 +249,31 @@ pub struct Current {
     /// How long the numbers have stood still; left out while they move.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_ms: Option<Millis>,
+}
+
+/// One business day: its sums, and its distinct values where these are known.
+struct Day<'a> {
+    totals: &'a Totals,
+    distinct: Option<&'a BTreeMap<String, u64>>,
+}
+
+impl Source for Day<'_> {
+    fn series(&self, series: &Series) -> i64 {
+        self.totals.series(series)
+    }
+
+    fn all_events(&self) -> i64 {
+        self.totals.all_events()
+    }
+
+    fn distinct(&self, metric: &str) -> Option<i64> {
+        Some(self.distinct?.get(metric).map_or(0, |n| *n as i64))
+    }
+}
+
+/// Metrics as the JSON object `{name: value}`.
+fn metrics<S: Serializer>(metrics: &[(String, Value)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(metrics.iter().map(|(name, value)| (name, value)))
 }
 
 /// Totals as the JSON object `{type: events}`.

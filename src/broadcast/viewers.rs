@@ -16,11 +16,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     broadcast::{
-        ActiveUsers, Broadcaster, Clock, ConnectionHandle, LiveView, Shutdown, ViewerSession,
+        Broadcaster, Clock, ConnectionHandle, Counted, LiveView, Shutdown, ViewerSession,
         monotonic_ms, real_clock,
     },
     config::{self, Config},
-    domain::time::BusinessZone,
+    domain::{metric::Measures, time::BusinessZone},
     live::Feed,
 };
 
@@ -33,8 +33,8 @@ pub struct Settings {
     pub stream: config::Stream,
     /// Business time zone.
     pub zone: BusinessZone,
-    /// What revenue is in.
-    pub currency: String,
+    /// The metrics.
+    pub measures: Arc<Measures>,
     /// `live.active_window_s`.
     pub active_window_s: u64,
     /// What time it is; tests move it.
@@ -47,7 +47,7 @@ impl Settings {
         Settings {
             stream: config.stream.clone(),
             zone,
-            currency: config.currency.clone(),
+            measures: config.rules.measures.clone(),
             active_window_s: config.live.active_window_s,
             clock: real_clock(),
         }
@@ -75,7 +75,7 @@ pub fn start(settings: Settings, feed: mpsc::Receiver<Feed>) -> Viewers {
     super::describe_metrics();
     let view = LiveView::new(
         settings.zone.clone(),
-        settings.currency.clone(),
+        settings.measures.clone(),
         settings.active_window_s,
         settings.clock.clone(),
     );
@@ -93,8 +93,8 @@ impl Viewers {
         &self.view
     }
 
-    /// Where the counter actor tells how many are active.
-    pub fn active_users(&self) -> Recipient<ActiveUsers> {
+    /// Where the counter actor tells how many there are.
+    pub fn counted(&self) -> Recipient<Counted> {
         self.broadcaster.clone().recipient()
     }
 

@@ -8,26 +8,28 @@ use actix::{
 };
 
 use crate::{
-    broadcast::ActiveUsers,
+    broadcast::Counted,
     domain::{
         delta::Delta,
-        time::{Millis, now_ms},
+        time::{BusinessZone, Millis, now_ms},
     },
     live::{LiveError, LiveStore},
 };
 
-/// Maintains the active-session sets.
+/// Maintains the active-session sets, and what distinct metrics count.
 ///
-/// - Gets [`Touch`] from the live writers; tells the broadcaster [`ActiveUsers`] each second.
+/// - Gets [`Touch`] from the live writers; tells the broadcaster [`Counted`] each second.
 /// - The sets themselves are the live store's, shared by all nodes.
 /// - Bounded by: one touch for each live writer, one count under way.
 pub struct CounterActor {
     /// Where the sets are.
     pub live: Arc<dyn LiveStore>,
     /// The broadcaster.
-    pub broadcaster: Recipient<ActiveUsers>,
+    pub broadcaster: Recipient<Counted>,
     /// `live.active_window_s`, in ms.
     pub window: Millis,
+    /// Says which day is today.
+    pub zone: BusinessZone,
 }
 
 /// These visitors were there. Answered once their sets have them.
@@ -41,12 +43,13 @@ impl CounterActor {
     /// Counts, tells, and counts again a second after the answer, so that a slow live store
     /// has one count to answer at a time.
     fn count(&mut self, ctx: &mut Context<Self>) {
-        let (live, since) = (self.live.clone(), now_ms() - self.window);
-        let count = async move { live.active(since).await };
-        ctx.spawn(count.into_actor(self).map(|active, actor, ctx| {
+        let (live, now) = (self.live.clone(), now_ms());
+        let (since, day) = (now - self.window, self.zone.day_of(now).date);
+        let count = async move { live.population(since, day).await };
+        ctx.spawn(count.into_actor(self).map(move |population, actor, ctx| {
             // A failure is the live writers' to report; the last number stays.
-            if let Ok(active) = active {
-                actor.broadcaster.do_send(ActiveUsers(active));
+            if let Ok(population) = population {
+                actor.broadcaster.do_send(Counted { population, day });
             }
             ctx.run_later(COUNT_EVERY, Self::count);
         }));
@@ -66,6 +69,6 @@ impl Handler<Touch> for CounterActor {
 
     fn handle(&mut self, touch: Touch, _: &mut Context<Self>) -> Self::Result {
         let live = self.live.clone();
-        Box::pin(async move { live.touch(touch.0.visitors()).await })
+        Box::pin(async move { live.touch(&touch.0).await })
     }
 }

@@ -61,6 +61,17 @@ impl Totals {
         Amount(found.unwrap_or(0))
     }
 
+    /// Money metrics by the currency that amounts came in: metric, code, sum.
+    pub fn currencies(&self) -> BTreeMap<String, BTreeMap<String, Amount>> {
+        let mut all: BTreeMap<String, BTreeMap<String, Amount>> = BTreeMap::new();
+        for (series, value) in &self.0 {
+            if let Series::Money(metric, code) = series {
+                all.entry(metric.clone()).or_default().insert(code.clone(), Amount(*value));
+            }
+        }
+        all
+    }
+
     /// Revenue.
     pub fn revenue(&self) -> Amount {
         self.sum("revenue")

@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
+use jiff::civil::Date;
 use parking_lot::Mutex;
 
 use super::{
-    Applied, Feed, FeedSender, LiveError, LiveErrorKind, LiveStore, judge, ledger_since,
-    sessions::Sessions, state::LiveState,
+    Applied, Feed, FeedSender, LiveError, LiveErrorKind, LiveStore, Population,
+    distinct::DistinctDays, judge, ledger_since, sessions::Sessions, state::LiveState,
 };
 use crate::{
     domain::{
         batch::{BatchId, LANES, NodeId},
-        delta::{Delta, Visitor},
+        delta::Delta,
         time::{BusinessZone, Millis},
     },
     store::{LedgerSum, Store, StoreError},
@@ -27,8 +28,27 @@ pub struct InProcess {
     /// By lane: the last batch of each node that was counted. The lock is held until the
     /// batch is in the feed, so that guard and feed agree on the order.
     lanes: [tokio::sync::Mutex<HashMap<NodeId, u64>>; LANES as usize],
-    sessions: Mutex<Sessions>,
+    noted: Mutex<Noted>,
+    zone: BusinessZone,
     feed: FeedSender,
+}
+
+/// Who and what was seen.
+#[derive(Default)]
+struct Noted {
+    sessions: Sessions,
+    distinct: DistinctDays,
+}
+
+impl Noted {
+    fn touch(&mut self, zone: &BusinessZone, delta: &Delta) {
+        for &(visitor, at) in delta.visitors() {
+            self.sessions.touch(visitor, at);
+        }
+        for (at, metric, hash) in delta.distinct() {
+            self.distinct.note(zone.day_of(at).date, metric, hash);
+        }
+    }
 }
 
 impl InProcess {
@@ -51,19 +71,18 @@ impl InProcess {
         feed: FeedSender,
         now: Millis,
     ) -> InProcess {
-        let mut state = LiveState::new(zone);
-        let mut sessions = Sessions::default();
-        for lane in &sum.lanes {
-            state.apply(&lane.delta, now);
-            for &(visitor, at) in lane.delta.visitors() {
-                sessions.touch(visitor, at);
-            }
+        let mut state = LiveState::new(zone.clone());
+        let mut noted = Noted::default();
+        for (lane_number, lane) in (0..).zip(&sum.lanes) {
+            state.apply(lane_number, &lane.delta, now);
+            noted.touch(&zone, &lane.delta);
         }
         // Nobody listens any more only while the process stops.
         let _ = feed.send(Feed::Reset(Box::new(state))).await;
         InProcess {
             lanes: sum.lanes.map(|lane| tokio::sync::Mutex::new(lane.last)),
-            sessions: Mutex::new(sessions),
+            noted: Mutex::new(noted),
+            zone,
             feed,
         }
     }
@@ -91,21 +110,22 @@ impl LiveStore for InProcess {
                 message: "the broadcaster has stopped and takes no deltas".to_owned(),
             })?;
             guard.insert(id.node, id.seq);
-            place.send(Feed::Delta { delta: delta.clone(), sealed_at });
+            place.send(Feed::Delta { delta: delta.clone(), lane: id.lane(), sealed_at });
         }
         Ok(verdict)
     }
 
-    async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError> {
-        let mut sessions = self.sessions.lock();
-        for &(visitor, at) in visitors {
-            sessions.touch(visitor, at);
-        }
+    async fn touch(&self, delta: &Delta) -> Result<(), LiveError> {
+        self.noted.lock().touch(&self.zone, delta);
         Ok(())
     }
 
-    async fn active(&self, since: Millis) -> Result<u64, LiveError> {
-        Ok(self.sessions.lock().active(since))
+    async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError> {
+        let mut noted = self.noted.lock();
+        Ok(Population {
+            active: noted.sessions.active(since),
+            distinct: noted.distinct.counts(day),
+        })
     }
 
     async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
@@ -126,7 +146,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::domain::delta::DeltaSum;
+    use crate::domain::delta::{DeltaSum, Visitor};
 
     const NOW: Millis = 1_795_420_800_000;
 
@@ -154,7 +174,8 @@ mod tests {
             panic!("the feed starts with a reset");
         };
         assert_eq!(state.today(NOW).1.count("page_view"), 1);
-        assert_eq!(live.active(NOW).await.unwrap(), 1);
+        let day = live.zone.day_of(NOW).date;
+        assert_eq!(live.population(NOW, day).await.unwrap().active, 1);
 
         let error = delta("error", 8);
         let apply = async |seq| live.apply(batch(seq), NOW, &error).await.unwrap();

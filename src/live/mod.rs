@@ -6,21 +6,23 @@
 //! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so
 //! there is one definition of each number and no read ever waits for Redis.
 
+mod distinct;
 pub mod in_process;
 pub mod redis;
 pub mod sessions;
 pub mod state;
 pub mod writer;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
+use jiff::civil::Date;
 
 use crate::{
     config::Config,
     domain::{
         batch::{BatchId, LANES, NodeId},
-        delta::{Delta, Visitor},
+        delta::Delta,
         time::{BusinessZone, Millis, SECOND},
     },
     store::{Store, StoreError},
@@ -91,6 +93,8 @@ pub enum Feed {
     Delta {
         /// Increments (of any node).
         delta: Arc<Delta>,
+        /// The lane of the batch.
+        lane: u64,
         /// When the batch was sealed, Unix ms.
         sealed_at: Millis,
     },
@@ -102,6 +106,15 @@ pub enum Feed {
     },
     /// The feed goes on where it stood; nothing was missed.
     Restored,
+}
+
+/// Numbers of different things seen, over all nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Population {
+    /// Active visitors.
+    pub active: u64,
+    /// By distinct metric: different values on the business day asked for.
+    pub distinct: BTreeMap<String, u64>,
 }
 
 /// Where a live store sends its [`Feed`]. Bounded: a full feed makes `apply` wait.
@@ -122,12 +135,13 @@ pub trait LiveStore: Send + Sync + 'static {
         delta: &Arc<Delta>,
     ) -> Result<Applied, LiveError>;
 
-    /// Notes visitors with the time they were last seen. Idempotent, order does not matter.
-    async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError>;
+    /// Notes visitors with the time they were last seen, and what distinct metrics saw.
+    /// Idempotent, order does not matter.
+    async fn touch(&self, delta: &Delta) -> Result<(), LiveError>;
 
-    /// Distinct visitors seen at `since` (Unix ms) or later, over all nodes. Forgets older
-    /// ones.
-    async fn active(&self, since: Millis) -> Result<u64, LiveError>;
+    /// Who was seen at `since` (Unix ms) or later, and what distinct metrics saw on the
+    /// business day `day`, over all nodes. Forgets older visitors.
+    async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError>;
 
     /// The last batch of `node` that each lane has counted, 0 for none. A writer that has
     /// nothing to send asks now and then: a live side that lost its last batches says so

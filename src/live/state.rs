@@ -1,8 +1,8 @@
 //! The mirror: seconds of the last hour, minutes of the last 24 hours and the business
-//! days around now, summed by series. Pure; every number that Floodmark shows comes from
+//! days around now, summed by series, and the breakdowns of these minutes. Pure; every number that Floodmark shows comes from
 //! one of these.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::civil::Date;
 
@@ -10,6 +10,7 @@ pub use crate::domain::totals::Totals;
 use crate::domain::{
     delta::{Delta, Series},
     time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND, bucket},
+    top::Top,
 };
 
 /// How long a second stays, in ms.
@@ -26,6 +27,9 @@ pub struct LiveState {
     seconds: BTreeMap<Millis, Totals>,
     minutes: BTreeMap<Millis, Totals>,
     days: BTreeMap<Date, Totals>,
+    /// By minute, breakdown and lane. Each lane is summed by itself, batch by batch in its
+    /// order, so that what a full summary drops is the same in every mirror.
+    tops: BTreeMap<(Millis, Arc<str>, u64), Top>,
 }
 
 impl LiveState {
@@ -36,6 +40,7 @@ impl LiveState {
             seconds: BTreeMap::new(),
             minutes: BTreeMap::new(),
             days: BTreeMap::new(),
+            tops: BTreeMap::new(),
         }
     }
 
@@ -44,8 +49,9 @@ impl LiveState {
         &self.zone
     }
 
-    /// Adds a delta, where `now` says which of its buckets are still kept.
-    pub fn apply(&mut self, delta: &Delta, now: Millis) {
+    /// Adds the delta of a batch of `lane`, where `now` says which of its buckets are still
+    /// kept.
+    pub fn apply(&mut self, lane: u64, delta: &Delta, now: Millis) {
         let mut day: Option<BusinessDay> = None;
         for (second, series, value) in delta.cells() {
             if second >= now - SECONDS_KEPT {
@@ -60,6 +66,11 @@ impl LiveState {
             };
             if day.end + DAYS_KEPT > now {
                 self.add_day(day.date, series, value);
+            }
+        }
+        for (minute, name, top) in delta.tops() {
+            if minute >= bucket(now - MINUTES_KEPT, MINUTE) {
+                self.add_top(minute, name, lane, top);
             }
         }
     }
@@ -77,6 +88,32 @@ impl LiveState {
     /// Adds to a business day.
     pub fn add_day(&mut self, date: Date, series: &Series, value: i64) {
         self.days.entry(date).or_default().add(series, value);
+    }
+
+    /// Adds to a breakdown's minute (its start in Unix ms) of one lane.
+    pub fn add_top(&mut self, minute: Millis, name: &str, lane: u64, top: &Top) {
+        // Shared with the minute before, where that has the same breakdown.
+        let known = self.tops.range(..=(minute, Arc::from(name), lane)).next_back();
+        let name = match known {
+            Some(((_, known, _), _)) if **known == *name => known.clone(),
+            _ => Arc::from(name),
+        };
+        self.tops.entry((minute, name, lane)).or_default().merge(top);
+    }
+
+    /// Every minute of every breakdown and lane: (start in Unix ms, name, lane, values).
+    pub fn tops(&self) -> impl Iterator<Item = (Millis, &str, u64, &Top)> {
+        self.tops.iter().map(|((minute, name, lane), top)| (*minute, &**name, *lane, top))
+    }
+
+    /// The most frequent values of a breakdown in the minutes `[from, to)`, all lanes
+    /// together.
+    pub fn breakdown(&self, name: &str, from: Millis, to: Millis) -> Top {
+        let start = |at| (bucket(at, MINUTE), Arc::from(""), 0);
+        let mut sum = Top::default();
+        let minutes = self.tops.range(start(from)..start(to.max(from) + MINUTE - 1));
+        minutes.filter(|((_, of, _), _)| **of == *name).for_each(|(_, top)| sum.merge(top));
+        sum
     }
 
     /// Every second that has something, oldest first.
@@ -98,6 +135,7 @@ impl LiveState {
     pub fn prune(&mut self, now: Millis) {
         self.seconds = self.seconds.split_off(&(now - SECONDS_KEPT));
         self.minutes = self.minutes.split_off(&bucket(now - MINUTES_KEPT, MINUTE));
+        self.tops = self.tops.split_off(&(bucket(now - MINUTES_KEPT, MINUTE), Arc::from(""), 0));
         let oldest = self.zone.day_of(now - DAYS_KEPT).date;
         self.days = self.days.split_off(&oldest);
     }
@@ -168,11 +206,11 @@ mod tests {
     fn an_event_goes_to_the_buckets_of_its_own_time() {
         let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
         let mut state = state("UTC");
-        state.apply(&one("page_view", now), now);
-        state.apply(&one("page_view", now - 10 * SECOND), now);
-        state.apply(&one("page_view", now - 2 * HOUR), now);
-        state.apply(&one("page_view", now - 15 * HOUR), now);
-        state.apply(&one("page_view", now - 50 * HOUR), now);
+        state.apply(0, &one("page_view", now), now);
+        state.apply(0, &one("page_view", now - 10 * SECOND), now);
+        state.apply(0, &one("page_view", now - 2 * HOUR), now);
+        state.apply(0, &one("page_view", now - 15 * HOUR), now);
+        state.apply(0, &one("page_view", now - 50 * HOUR), now);
 
         assert_eq!(state.today(now).1.count("page_view"), 3);
         let seconds = state.last_seconds(now, 60);
@@ -187,7 +225,7 @@ mod tests {
     fn today_turns_over_at_the_zones_midnight() {
         let before = parse_rfc3339("2026-11-27T22:59:59Z").unwrap();
         let mut state = state("Europe/Berlin");
-        state.apply(&one("error", before), before);
+        state.apply(0, &one("error", before), before);
         assert_eq!(state.today(before).1.count("error"), 1);
         let (day, totals) = state.today(before + SECOND);
         assert_eq!(day.date.to_string(), "2026-11-28");
@@ -195,10 +233,35 @@ mod tests {
     }
 
     #[test]
+    fn a_breakdown_is_summed_over_its_minutes_and_lanes() {
+        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
+        let code = |at: Millis, code: &str| {
+            let mut sum = DeltaSum::default();
+            sum.top("error/code", at, code, 2);
+            sum.top("error/path", at, "/", 1);
+            sum.finish()
+        };
+        let mut state = state("UTC");
+        state.apply(0, &code(now, "502"), now);
+        state.apply(1, &code(now, "502"), now);
+        state.apply(1, &code(now - MINUTE, "404"), now);
+        state.apply(0, &code(now - 25 * HOUR, "502"), now);
+        let of = |from, to| {
+            let top = state.breakdown("error/code", from, to);
+            top.iter().map(|(value, n)| (value.to_owned(), n)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(now - MINUTE, now), [("404".into(), 2), ("502".into(), 4)]);
+        assert_eq!(of(now - MINUTE, bucket(now, MINUTE)), [("404".into(), 2)]);
+        assert_eq!(of(now - 30 * HOUR, now - DAY), []);
+        state.prune(now + DAY + 2 * MINUTE);
+        assert_eq!(state.tops().count(), 0);
+    }
+
+    #[test]
     fn old_buckets_are_forgotten() {
         let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
         let mut state = state("UTC");
-        state.apply(&one("error", now), now);
+        state.apply(0, &one("error", now), now);
         state.prune(now + 3 * DAY);
         assert!(state.seconds.is_empty() && state.minutes.is_empty() && state.days.is_empty());
     }

@@ -1,17 +1,20 @@
 //! What every live store does.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use floodmark::{
     domain::{
         aggregate::visitor_of,
-        batch::LANES,
-        time::{SECOND, now_ms},
+        batch::{BatchId, LANES},
+        delta::DeltaSum,
+        time::{MINUTE, SECOND, now_ms},
     },
     live::{Applied, LiveErrorKind},
 };
 
-use crate::node::{Backend, Site, eventually, under_load};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::node::{Backend, Node, Site, eventually, under_load, zone};
 
 macro_rules! every_backend {
     ($($test:ident),+ $(,)?) => {
@@ -28,6 +31,8 @@ macro_rules! every_backend {
 }
 
 every_backend!(
+    distinct_values_are_exact_up_to_a_limit_and_near_beyond,
+    a_crowded_breakdown_is_the_same_everywhere,
     a_batch_is_counted_once_and_in_order,
     the_mirror_is_the_sum_of_the_deltas,
     active_visitors_are_exact,
@@ -77,8 +82,10 @@ async fn active_visitors_are_exact(backend: Backend) {
     let site = Site::new(backend.urls()).await;
     let a = site.node().await;
     let now = now_ms();
-    let seen = |range: std::ops::Range<u32>, at| -> Vec<_> {
-        range.map(|n| (visitor_of(&n.to_string()), at)).collect()
+    let seen = |range: std::ops::Range<u32>, at| {
+        let mut sum = DeltaSum::default();
+        range.for_each(|n| sum.seen(visitor_of(&n.to_string()), at));
+        sum.finish()
     };
     a.shows(&[]).await;
     a.live.touch(&seen(0..300, now - 100 * SECOND)).await.unwrap();
@@ -87,14 +94,100 @@ async fn active_visitors_are_exact(backend: Backend) {
     if !matches!(backend, Backend::InProcess) {
         let b = site.node().await;
         b.live.touch(&seen(200..500, now)).await.unwrap();
-        assert_eq!(b.live.active(now - 150 * SECOND).await.unwrap(), 500);
+        assert_eq!(b.active(now - 150 * SECOND).await, 500);
     } else {
         a.live.touch(&seen(200..500, now)).await.unwrap();
     }
-    assert_eq!(a.live.active(now - 150 * SECOND).await.unwrap(), 500);
-    assert_eq!(a.live.active(now - 100 * SECOND).await.unwrap(), 500);
-    assert_eq!(a.live.active(now - 100 * SECOND + 1).await.unwrap(), 300);
-    assert_eq!(a.live.active(now + 1).await.unwrap(), 0);
+    assert_eq!(a.active(now - 150 * SECOND).await, 500);
+    assert_eq!(a.active(now - 100 * SECOND).await, 500);
+    assert_eq!(a.active(now - 100 * SECOND + 1).await, 300);
+    assert_eq!(a.active(now + 1).await, 0);
+}
+
+async fn distinct_values_are_exact_up_to_a_limit_and_near_beyond(backend: Backend) {
+    let site = Site::new(backend.urls()).await;
+    let a = site.node().await;
+    let now = now_ms();
+    let day = zone().day_of(now).date;
+    let seen = |range: std::ops::Range<u32>| {
+        let mut sum = DeltaSum::default();
+        range.for_each(|n| sum.distinct("sessions", now, xxh3_64(&n.to_be_bytes())));
+        sum.finish()
+    };
+    let count = async |node: &Node, day| {
+        let population = node.live.population(now, day).await.unwrap();
+        population.distinct.get("sessions").copied().unwrap_or(0)
+    };
+    a.shows(&[]).await;
+    a.live.touch(&seen(0..3000)).await.unwrap();
+    a.live.touch(&seen(1000..9000)).await.unwrap();
+    assert_eq!(count(&a, day).await, 9000);
+    let b = match backend {
+        Backend::InProcess => None,
+        _ => Some(site.node().await),
+    };
+    b.as_ref().unwrap_or(&a).live.touch(&seen(5000..60_000)).await.unwrap();
+    for node in [Some(&a), b.as_ref()].into_iter().flatten() {
+        let near = count(node, day).await as f64 / 60_000.0;
+        assert!((0.97..1.03).contains(&near), "{near}");
+        assert_eq!(count(node, day.yesterday().unwrap()).await, 0);
+    }
+}
+
+/// More values than a breakdown keeps: every mirror shows the same, off by no more than it
+/// says.
+async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
+    let site = Site::new(backend.urls()).await;
+    let a = site.node().await;
+    a.shows(&[]).await;
+    let now = now_ms();
+    let mut exact = std::collections::BTreeMap::<String, u64>::new();
+    for seq in 1..=40u64 {
+        let mut sum = DeltaSum::default();
+        sum.count("batch", now);
+        for n in 0..200 {
+            let value = format!("/{}", (n * n + seq * 7) % (n + 20));
+            sum.top("page_view/path", now, &value, 1);
+            *exact.entry(value).or_default() += 1;
+        }
+        let id = BatchId { node: a.id, seq };
+        a.live.apply(id, now, &Arc::new(sum.finish())).await.unwrap();
+    }
+    let total: u64 = exact.values().sum();
+    let top = async |node: &Node| {
+        let state = node.mirror.state.lock();
+        let state = state.as_ref().expect("it was reset");
+        state.breakdown("page_view/path", now - MINUTE, now + MINUTE)
+    };
+    let all_of_it = async |node: &Node| {
+        let state = node.mirror.state.lock();
+        state.as_ref().map(|state| {
+            state
+                .tops()
+                .map(|(at, name, lane, top)| (at, name.to_owned(), lane, top.clone()))
+                .collect::<Vec<_>>()
+        })
+    };
+    eventually("all batches arrived", async || {
+        let state = a.mirror.state.lock();
+        state.as_ref().is_some_and(|state| state.today(now).1.count("batch") == 40)
+    })
+    .await;
+    if !matches!(backend, Backend::InProcess) {
+        // What a later node reads from the counters is what the first one followed.
+        let b = site.node().await;
+        eventually("both are the same", async || {
+            let (of_a, of_b) = (all_of_it(&a).await, all_of_it(&b).await);
+            of_a.is_some() && of_a == of_b
+        })
+        .await;
+    }
+    let top = top(&a).await;
+    assert!(top.error() > 0 && top.error() <= total / 101, "{} of {total}", top.error());
+    for (value, count) in exact {
+        let kept = top.count(&value);
+        assert!(kept <= count && count - kept <= top.error(), "{value}: {kept} of {count}");
+    }
 }
 
 async fn a_restart_continues_from_the_ledger(backend: Backend) {
@@ -144,7 +237,7 @@ mod emptied {
             }
         })
         .await;
-        assert!(a.live.active(now_ms() - 300 * SECOND).await.unwrap() > 0);
+        assert!(a.active(now_ms() - 300 * SECOND).await > 0);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

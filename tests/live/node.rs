@@ -13,7 +13,6 @@ use floodmark::{
     config::Config,
     domain::{
         batch::{Batch, LANES, NodeId},
-        money::Amount,
         time::{BusinessZone, MINUTE, Millis, SECOND, bucket, now_ms},
     },
     live::{self, Applied, Feed, LiveErrorKind, LiveStore, state::LiveState},
@@ -95,7 +94,7 @@ pub fn zone() -> BusinessZone {
 /// The mirror that the feed leads to, and what the feed said besides.
 #[derive(Default)]
 pub struct Mirror {
-    state: Mutex<Option<LiveState>>,
+    pub state: Mutex<Option<LiveState>>,
     pub interrupted: AtomicBool,
     resets: AtomicUsize,
     reasons: Mutex<Vec<String>>,
@@ -212,6 +211,12 @@ impl Node {
         .await;
     }
 
+    /// Active visitors since a moment.
+    pub async fn active(&self, since: Millis) -> u64 {
+        let day = zone().day_of(now_ms()).date;
+        self.live.population(since, day).await.unwrap().active
+    }
+
     /// Waits until the mirror shows exactly the sum of these nodes' spools.
     pub async fn shows(&self, nodes: &[&Node]) {
         let spools = nodes.iter().map(|node| node.spool.lock().clone());
@@ -222,7 +227,7 @@ impl Node {
     pub async fn shows_sum(&self, batches: &[Arc<Batch>]) {
         let mut expected = LiveState::new(zone());
         for batch in batches {
-            expected.apply(&batch.delta, now_ms());
+            expected.apply(batch.id.lane(), &batch.delta, now_ms());
         }
         let expected = shown(&expected);
         eventually("the mirror is exact", async || {
@@ -248,6 +253,10 @@ fn sealed(node: NodeId, seq: u64) -> Batch {
             let at = now - ((seq * 7 + n * 31) % 240) as Millis * SECOND;
             let mut event = Event::at(at, format!("{node}-{seq}-{n}"));
             event.session = Some(format!("session-{}", (seq * 3 + n) % 50));
+            if n == 1 {
+                event.kind = "error".to_owned();
+                event.properties = format!(r#"{{"path":"/checkout/a","code":{}}}"#, seq % 9);
+            }
             if n == 0 {
                 event.kind = "purchase".to_owned();
                 event.properties = format!(r#"{{"amount":{seq}.19}}"#);
@@ -267,9 +276,9 @@ impl Mirror {
                 self.resets.fetch_add(1, Ordering::SeqCst);
                 self.interrupted.store(false, Ordering::SeqCst);
             }
-            Feed::Delta { delta, .. } => {
+            Feed::Delta { delta, lane, .. } => {
                 let state = state.as_mut().expect("a reset comes first");
-                state.apply(&delta, now_ms());
+                state.apply(lane, &delta, now_ms());
             }
             Feed::Interrupted { reason } => {
                 let was = self.interrupted.swap(true, Ordering::SeqCst);
@@ -300,15 +309,15 @@ impl Mirror {
     }
 }
 
-type Shown = BTreeMap<(u8, Millis), (Vec<(String, u64)>, Amount)>;
+type Shown = BTreeMap<(u8, Millis), Vec<(String, i64)>>;
 
 /// All that a state shows of the last few minutes, and the days.
 fn shown(state: &LiveState) -> Shown {
     let oldest = bucket(now_ms() - 20 * MINUTE, MINUTE);
     let mut all = Shown::new();
     let mut add = |kind, at, totals: &live::state::Totals| {
-        let counts = totals.counts().map(|(name, n)| (name.to_owned(), n));
-        all.insert((kind, at), (counts.collect(), totals.revenue()));
+        let sums = totals.iter().map(|(series, value)| (series.to_string(), value));
+        all.insert((kind, at), sums.collect());
     };
     for (at, totals) in state.seconds().filter(|second| second.0 >= oldest) {
         add(0, at, totals);
@@ -318,6 +327,10 @@ fn shown(state: &LiveState) -> Shown {
     }
     for (index, (_, totals)) in state.days().enumerate() {
         add(2, index as Millis, totals);
+    }
+    for (at, name, lane, top) in state.tops().filter(|top| top.0 >= oldest) {
+        let values = top.iter().map(|(value, n)| (format!("{name} {lane} {value}"), n as i64));
+        all.entry((3, at)).or_default().extend(values);
     }
     all
 }

@@ -28,10 +28,12 @@ async fn out_of_memory_is_told_apart_and_recovers() {
     node.fails_with(2, LiveErrorKind::Full).await;
     let check = node.live.check().await.unwrap_err();
     assert_eq!(check.kind, LiveErrorKind::Full, "{check}");
-    let touch = node.live.touch(&[(1, now_ms())]).await.unwrap_err();
+    let mut seen = floodmark::domain::delta::DeltaSum::default();
+    seen.seen(1, now_ms());
+    let touch = node.live.touch(&seen.finish()).await.unwrap_err();
     assert_eq!(touch.kind, LiveErrorKind::Full, "{touch}");
     // What was counted before can still be read.
-    assert_eq!(node.live.active(now_ms() - SECOND).await.unwrap(), 0);
+    assert_eq!(node.active(now_ms() - SECOND).await, 0);
     server.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     node.drain().await;
     node.shows(&[&node]).await;

@@ -148,6 +148,12 @@ impl Measures {
         &self.breakdowns
     }
 
+    /// The names of the distinct metrics.
+    pub fn distinct(&self) -> impl Iterator<Item = &str> {
+        let distinct = self.metrics.iter().filter(|metric| matches!(metric.read, Read::Distinct));
+        distinct.map(|metric| metric.name.as_str())
+    }
+
     /// The base currency and the rates.
     pub fn rates(&self) -> &Rates {
         &self.rates

@@ -10,12 +10,17 @@
 //! | `{…}:s:HOUR` | hash | `SECOND:SERIES` -> sum | 3 h after the last write |
 //! | `{…}:m:HOUR` | hash | `MINUTE:SERIES` -> sum | 27 h after the last write |
 //! | `{…}:d:DATE` | hash | `SERIES` -> sum | 3 days after the last write |
+//! | `{…}:b:HOUR` | hash | `MINUTE:BREAKDOWN` -> its values, as JSON | as `m` |
 //! | `{…}:feed` | sharded channel | `GENERATION:VERSION:` sealed_at, cells | |
 //!
-//! HOUR is hours since 1970, SECOND and MINUTE count within it, SERIES is `c:TYPE` or
-//! `s:METRIC`. Active visitors are in sorted sets `{PREFIX:activeN}`.
+//! HOUR is hours since 1970, SECOND and MINUTE count within it, SERIES is what
+//! [`Series`] displays. Active visitors are in sorted sets `{PREFIX:activeN}`; what a
+//! distinct metric saw on a day, under the same tags, in sets `{PREFIX:activeN}:u:DATE:METRIC`
+//! and, once one of these is full, in a HyperLogLog of that name with `:hll`.
 
 use std::collections::BTreeMap;
+
+use jiff::civil::Date;
 
 use crate::{
     domain::{
@@ -57,12 +62,14 @@ pub(super) enum Bucket {
     Seconds(i64),
     /// Minutes of the hour since 1970.
     Minutes(i64),
+    /// Breakdowns by minute, of the hour since 1970.
+    Tops(i64),
     /// The business day.
-    Day(jiff::civil::Date),
+    Day(Date),
 }
 
-/// The increments of one bucket hash: (field, value).
-pub(super) type Fields = Vec<(String, i64)>;
+/// What one bucket hash holds, or gets: (field, value).
+pub(super) type Fields = Vec<(String, String)>;
 
 impl Keys {
     /// A prefix must not bring a hash tag of its own.
@@ -85,6 +92,14 @@ impl Keys {
     /// The sorted set of one shard of the active visitors.
     pub(super) fn active(&self, shard: usize) -> String {
         format!("{{{}:active{shard}}}", self.prefix)
+    }
+
+    /// Where one shard of a distinct metric's values of a day is: the set, and the
+    /// HyperLogLog that takes its place.
+    pub(super) fn distinct(&self, shard: usize, day: Date, metric: &str) -> (String, String) {
+        let set = format!("{}:u:{day}:{metric}", self.active(shard));
+        let hll = format!("{set}:hll");
+        (set, hll)
     }
 
     /// Held by the node that rebuilds.
@@ -115,6 +130,7 @@ impl LaneKeys {
         match bucket {
             Bucket::Seconds(hour) => format!("{}:s:{hour}", self.tag),
             Bucket::Minutes(hour) => format!("{}:m:{hour}", self.tag),
+            Bucket::Tops(hour) => format!("{}:b:{hour}", self.tag),
             Bucket::Day(date) => format!("{}:d:{date}", self.tag),
         }
     }
@@ -130,7 +146,7 @@ impl Bucket {
     pub(super) fn ttl(self) -> i64 {
         match self {
             Bucket::Seconds(_) => SECONDS_TTL,
-            Bucket::Minutes(_) => MINUTES_TTL,
+            Bucket::Minutes(_) | Bucket::Tops(_) => MINUTES_TTL,
             Bucket::Day(_) => DAYS_TTL,
         }
     }
@@ -143,6 +159,7 @@ impl Bucket {
         };
         let mut all: Vec<Bucket> = hours(SECONDS_KEPT).map(Bucket::Seconds).collect();
         all.extend(hours(MINUTES_KEPT).map(Bucket::Minutes));
+        all.extend(hours(MINUTES_KEPT).map(Bucket::Tops));
         let mut day = zone.day_of(now - DAYS_KEPT - CLOCK_SLACK);
         while day.start <= now + MAX_FUTURE + CLOCK_SLACK {
             all.push(Bucket::Day(day.date));
@@ -151,42 +168,54 @@ impl Bucket {
         all
     }
 
-    /// Adds what its hash holds to a mirror. Fields that nobody of ours wrote are passed
-    /// over.
-    pub(super) fn add_to(self, state: &mut LiveState, fields: &[(String, i64)]) {
+    /// Adds what its hash of `lane` holds to a mirror. Fields that nobody of ours wrote are
+    /// passed over.
+    pub(super) fn add_to(self, state: &mut LiveState, lane: u64, fields: &[(String, String)]) {
         for (field, value) in fields {
-            let (at, series) = match self {
-                Bucket::Day(_) => (0, field.as_str()),
-                _ => match field
-                    .split_once(':')
-                    .and_then(|(at, series)| Some((at.parse::<i64>().ok()?, series)))
-                {
-                    Some(split) => split,
-                    None => continue,
-                },
-            };
-            let Some(series) = Series::parse(series) else {
-                continue;
-            };
-            match self {
-                Bucket::Seconds(hour) => {
-                    state.add_second(hour * HOUR + at * SECOND, &series, *value)
-                }
-                Bucket::Minutes(hour) => {
-                    state.add_minute(hour * HOUR + at * MINUTE, &series, *value)
-                }
-                Bucket::Day(date) => state.add_day(date, &series, *value),
-            }
+            let _ = self.add_field(state, lane, field, value);
         }
+    }
+
+    fn add_field(self, state: &mut LiveState, lane: u64, field: &str, value: &str) -> Option<()> {
+        let timed = || {
+            let (at, rest) = field.split_once(':')?;
+            Some((at.parse::<i64>().ok()?, rest))
+        };
+        match self {
+            Bucket::Seconds(hour) => {
+                let (at, series) = timed()?;
+                let second = hour * HOUR + at * SECOND;
+                state.add_second(second, &Series::parse(series)?, value.parse().ok()?);
+            }
+            Bucket::Minutes(hour) => {
+                let (at, series) = timed()?;
+                let minute = hour * HOUR + at * MINUTE;
+                state.add_minute(minute, &Series::parse(series)?, value.parse().ok()?);
+            }
+            Bucket::Tops(hour) => {
+                let (at, name) = timed()?;
+                let top = serde_json::from_str(value).ok()?;
+                state.add_top(hour * HOUR + at * MINUTE, name, lane, &top);
+            }
+            Bucket::Day(date) => state.add_day(date, &Series::parse(field)?, value.parse().ok()?),
+        }
+        Some(())
+    }
+
+    /// Whether its fields hold numbers, which are added to; else they hold breakdowns.
+    pub(super) fn holds_numbers(self) -> bool {
+        !matches!(self, Bucket::Tops(_))
     }
 }
 
-/// A mirror taken apart into bucket hashes.
+/// A mirror that holds one lane, taken apart into bucket hashes.
 pub(super) fn buckets_of(state: &LiveState) -> BTreeMap<Bucket, Fields> {
     let mut all: BTreeMap<Bucket, Fields> = BTreeMap::new();
     let mut add = |bucket: Bucket, at: String, totals: &crate::live::state::Totals| {
         let fields = all.entry(bucket).or_default();
-        fields.extend(totals.iter().map(|(series, value)| (format!("{at}{series}"), value)));
+        fields.extend(
+            totals.iter().map(|(series, value)| (format!("{at}{series}"), value.to_string())),
+        );
     };
     for (second, totals) in state.seconds() {
         let at = format!("{}:", second.rem_euclid(HOUR) / SECOND);
@@ -198,6 +227,11 @@ pub(super) fn buckets_of(state: &LiveState) -> BTreeMap<Bucket, Fields> {
     }
     for (date, totals) in state.days() {
         add(Bucket::Day(date), String::new(), totals);
+    }
+    for (minute, name, _, top) in state.tops() {
+        let field = format!("{}:{name}", minute.rem_euclid(HOUR) / MINUTE);
+        let json = serde_json::to_string(top).expect("a map of strings to numbers is JSON");
+        all.entry(Bucket::Tops(minute.div_euclid(HOUR))).or_default().push((field, json));
     }
     all
 }
@@ -215,15 +249,16 @@ mod tests {
         for back in [-4, 0, 1, 59, 61, 24 * 60 - 1, 26 * 60] {
             sum.count("odd:name with space", now - back * MINUTE);
             sum.sum(Series::revenue(), now - back * MINUTE, i64::MAX / 4);
+            sum.top("error/odd:name", now - back * MINUTE, "a \"value\"", 3);
         }
         let mut state = LiveState::new(zone.clone());
-        state.apply(&sum.finish(), now);
+        state.apply(3, &sum.finish(), now);
 
         let kept = Bucket::kept_at(now, &zone);
         let mut back = LiveState::new(zone);
         for (bucket, fields) in buckets_of(&state) {
             assert!(kept.contains(&bucket), "{bucket:?} would not be loaded");
-            bucket.add_to(&mut back, &fields);
+            bucket.add_to(&mut back, 3, &fields);
         }
         assert!(state.seconds().eq(back.seconds()));
         assert!(state.minutes().eq(back.minutes()));

@@ -145,13 +145,13 @@ impl Subscription {
         let buckets = Bucket::kept_at(now, &shared.zone);
         let mut state = LiveState::new(shared.zone.clone());
         let mut positions = Vec::new();
-        for (lane, line) in lanes.iter().zip(&mut lines) {
+        for (number, (lane, line)) in (0..).zip(lanes.iter().zip(&mut lines)) {
             let subscribed = redis::cmd("SSUBSCRIBE").arg(lane.channel()).exec_async(line).await;
             subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
 
             let mut keys = vec![lane.meta()];
             keys.extend(buckets.iter().map(|bucket| lane.bucket(*bucket)));
-            let (generation, version, hashes): (String, u64, Vec<Vec<(String, i64)>>) =
+            let (generation, version, hashes): (String, u64, Vec<Vec<(String, String)>>) =
                 script::LOAD
                     .call(line, &keys, &[])
                     .await
@@ -161,7 +161,7 @@ impl Subscription {
                 return Err(rebuilding());
             }
             for (bucket, fields) in buckets.iter().zip(&hashes) {
-                bucket.add_to(&mut state, fields);
+                bucket.add_to(&mut state, number, fields);
             }
             positions.push(Position { generation, version });
         }
@@ -246,7 +246,7 @@ impl Subscription {
             Err(why) => return Err(End::Lost(why)),
         };
         let delta = Arc::new(delta);
-        let sent = feed.send(Feed::Delta { delta, sealed_at }).await;
+        let sent = feed.send(Feed::Delta { delta, lane: lane as u64, sealed_at }).await;
         sent.map_err(|_| End::NobodyListens)
     }
 }

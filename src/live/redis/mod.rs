@@ -9,6 +9,7 @@
 //! - Active visitors are sorted sets over several tags ([`active`]).
 
 mod active;
+mod distinct;
 mod error;
 mod keys;
 mod mirror;
@@ -19,6 +20,7 @@ mod servers;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::civil::Date;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use self::{
@@ -26,13 +28,16 @@ use self::{
     keys::{Keys, buckets_of},
     servers::{Connection, Servers},
 };
-use super::{Applied, FeedSender, LiveError, LiveErrorKind, LiveStore, state::LiveState};
+use super::{
+    Applied, FeedSender, LiveError, LiveErrorKind, LiveStore, Population, state::LiveState,
+};
 use crate::{
     config::{self, Config},
     domain::{
         batch::{BatchId, LANES, NodeId},
-        delta::{Delta, Visitor},
+        delta::Delta,
         time::{BusinessZone, Millis, SECOND, now_ms},
+        top,
     },
     store::Store,
 };
@@ -43,6 +48,8 @@ struct Shared {
     keys: Keys,
     zone: BusinessZone,
     store: Arc<dyn Store>,
+    /// The distinct metrics.
+    distinct: Vec<String>,
     /// How long a visitor is active, in ms.
     active_window: Millis,
     retry: config::Retry,
@@ -57,10 +64,18 @@ impl Shared {
             keys: Keys::new(&config.redis.prefix)?,
             zone,
             store,
+            distinct: config.rules.measures.distinct().map(str::to_owned).collect(),
             active_window: config.live.active_window_s as Millis * SECOND,
             retry: config.retry.clone(),
             rebuild_wanted: Notify::new(),
         })
+    }
+
+    /// Notes visitors and distinct values.
+    async fn touch(&self, delta: &Delta) -> Result<(), LiveError> {
+        let visitors = delta.visitors();
+        active::touch(&self.servers, &self.keys, visitors, self.active_ttl()).await?;
+        distinct::note(&self.servers, &self.keys, &self.zone, delta).await
     }
 
     /// How long an untouched set of active visitors stays, in ms.
@@ -130,7 +145,7 @@ impl LiveStore for Redis {
         let lane = self.shared.keys.lane(id.lane());
         // The mirror's own rules say which buckets an increment goes to.
         let mut cells = LiveState::new(self.shared.zone.clone());
-        cells.apply(delta, now_ms());
+        cells.apply(id.lane(), delta, now_ms());
         let buckets = buckets_of(&cells);
 
         let mut keys = vec![lane.meta(), lane.guards()];
@@ -142,11 +157,20 @@ impl LiveStore for Redis {
             number(id.seq.saturating_sub(LANES) as i64),
             lane.channel().into_bytes(),
             mirror::message_body(sealed_at, delta),
+            number(top::CAPACITY as i64),
         ];
+        let numbers = buckets.iter().filter(|(bucket, _)| bucket.holds_numbers());
+        args.push(number(numbers.map(|(_, fields)| fields.len() as i64).sum()));
         args.extend(buckets.keys().map(|bucket| number(bucket.ttl())));
-        for (index, fields) in (1..).zip(buckets.into_values()) {
-            for (field, value) in fields {
-                args.extend([number(index), field.into_bytes(), number(value)]);
+        // The numbers first, the breakdowns after them.
+        for holds_numbers in [true, false] {
+            for (index, (bucket, fields)) in (1..).zip(&buckets) {
+                if bucket.holds_numbers() == holds_numbers {
+                    for (field, value) in fields {
+                        let field = field.clone().into_bytes();
+                        args.extend([number(index), field, value.clone().into_bytes()]);
+                    }
+                }
             }
         }
         let call = async |mut connection: Connection| {
@@ -160,13 +184,16 @@ impl LiveStore for Redis {
         }
     }
 
-    async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError> {
-        let Shared { servers, keys, .. } = &*self.shared;
-        active::touch(servers, keys, visitors, self.shared.active_ttl()).await
+    async fn touch(&self, delta: &Delta) -> Result<(), LiveError> {
+        self.shared.touch(delta).await
     }
 
-    async fn active(&self, since: Millis) -> Result<u64, LiveError> {
-        active::count(&self.shared.servers, &self.shared.keys, since).await
+    async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError> {
+        let Shared { servers, keys, distinct, .. } = &*self.shared;
+        Ok(Population {
+            active: active::count(servers, keys, since).await?,
+            distinct: distinct::counts(servers, keys, distinct, day).await?,
+        })
     }
 
     async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Shared, active,
+    Shared,
     error::unavailable,
     keys::{Bucket, Fields, LaneKeys, buckets_of, staged},
     script,
@@ -120,8 +120,7 @@ async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), Live
         install(shared, lane, &sum.lanes[lane as usize], force).await?;
     }
     for lane in &sum.lanes {
-        let visitors = lane.delta.visitors();
-        active::touch(&shared.servers, &shared.keys, visitors, shared.active_ttl()).await?;
+        shared.touch(&lane.delta).await?;
     }
     Ok(())
 }
@@ -130,7 +129,7 @@ async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), Live
 async fn install(shared: &Shared, lane: u64, sum: &LaneSum, force: bool) -> Result<(), LiveError> {
     let now = now_ms();
     let mut state = LiveState::new(shared.zone.clone());
-    state.apply(&sum.delta, now);
+    state.apply(lane, &sum.delta, now);
     let mut buckets = buckets_of(&state);
     // Hashes that shall be empty are named too, so that nothing old stays in them.
     for bucket in Bucket::kept_at(now, &shared.zone) {
@@ -138,7 +137,7 @@ async fn install(shared: &Shared, lane: u64, sum: &LaneSum, force: bool) -> Resu
     }
     let keys = shared.keys.lane(lane);
     let guards: Fields =
-        sum.last.iter().map(|(node, last)| (node.to_string(), *last as i64)).collect();
+        sum.last.iter().map(|(node, last)| (node.to_string(), last.to_string())).collect();
     let mut hashes = vec![(keys.guards(), guards, 0)];
     hashes.extend(
         buckets.into_iter().map(|(bucket, fields)| (keys.bucket(bucket), fields, bucket.ttl())),
@@ -172,7 +171,7 @@ async fn put_in_place(
             let mut set = redis::cmd("HSET");
             set.arg(&staged);
             for (field, value) in chunk {
-                set.arg(field).arg(*value);
+                set.arg(field).arg(value);
             }
             set.exec_async(&mut connection).await?;
         }

@@ -18,6 +18,7 @@ macro_rules! script {
     };
 }
 script!(APPLY, "apply.lua");
+script!(DISTINCT, "distinct.lua");
 script!(LOAD, "load.lua");
 script!(INSTALL, "install.lua");
 script!(HEADS, "heads.lua");

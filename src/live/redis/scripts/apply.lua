@@ -4,8 +4,9 @@
 -- replica, or can't write to disk. Lua does not roll back, so all is checked first.
 --
 -- KEYS  meta, guards, then one hash a bucket
--- ARGV  node, seq, its predecessor in the lane, channel, message,
---       then the TTL of each bucket (seconds), then (bucket, field, increment) each
+-- ARGV  node, seq, its predecessor in the lane, channel, message, capacity of a breakdown,
+--       number of increments, then the TTL of each bucket (seconds), then (bucket, field,
+--       increment) each, then (bucket, field, breakdown as JSON) each
 -- Gives {0, seq} counted, {1, last} counted before, {2, last} gap, {3, 0} no generation
 for _, key in ipairs(KEYS) do
   local kind = redis.call('TYPE', key).ok
@@ -20,10 +21,34 @@ local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)
 if seq <= last then return {1, last} end
 if last ~= tonumber(ARGV[3]) then return {2, last} end
 
+-- Adds one breakdown to another and shaves off what is too much: src/domain/top.rs does
+-- the same, so that mirrors and Redis agree.
+local function merged(old, new, capacity)
+  local read, top = pcall(cjson.decode, old)
+  if not read or type(top) ~= 'table' or type(top.counts) ~= 'table' then return new end
+  local more = cjson.decode(new)
+  top.shaved = (tonumber(top.shaved) or 0) + more.shaved
+  for value, count in pairs(more.counts) do
+    top.counts[value] = (top.counts[value] or 0) + count
+  end
+  local counts = {}
+  for _, count in pairs(top.counts) do counts[#counts + 1] = count end
+  if #counts > capacity then
+    table.sort(counts, function(a, b) return a > b end)
+    local shave = counts[capacity + 1]
+    for value, count in pairs(top.counts) do
+      top.counts[value] = count > shave and count - shave or nil
+    end
+    top.shaved = top.shaved + shave
+  end
+  return cjson.encode(top)
+end
+
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 local buckets = #KEYS - 2
-for i = 6 + buckets, #ARGV, 3 do
+local tops_from = 8 + buckets + 3 * tonumber(ARGV[7])
+for i = 8 + buckets, tops_from - 1, 3 do
   local key, field, value = KEYS[2 + tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
   local reply = redis.pcall('HINCRBY', key, field, value)
   if type(reply) == 'table' and reply.err then
@@ -33,8 +58,14 @@ for i = 6 + buckets, #ARGV, 3 do
     redis.call('HSET', key, field, limit)
   end
 end
+for i = tops_from, #ARGV, 3 do
+  local key, field, value = KEYS[2 + tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
+  local old = redis.call('HGET', key, field)
+  if old then value = merged(old, value, tonumber(ARGV[6])) end
+  redis.call('HSET', key, field, value)
+end
 for i = 1, buckets do
-  redis.call('EXPIRE', KEYS[2 + i], ARGV[5 + i])
+  redis.call('EXPIRE', KEYS[2 + i], ARGV[7 + i])
 end
 redis.call('SPUBLISH', ARGV[4], generation .. ':' .. string.format('%.0f', version) .. ':' .. ARGV[5])
 return {0, seq}
