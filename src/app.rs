@@ -19,7 +19,7 @@ use crate::{
         batch::LANES,
         time::{BusinessZone, now_ms},
     },
-    http::{assets, auth::Keys, ingest as intake, ops, query, request_id, stream},
+    http::{assets, auth::Keys, breakdown, ingest as intake, ops, query, request_id, stream},
     ingest::{
         actor::{Begin, Drain, IngestActor, Parts},
         committer::Committer,
@@ -218,6 +218,7 @@ fn serve(
                     .configure(intake::routes),
             )
             .configure(query::routes)
+            .configure(breakdown::routes)
             .configure(stream::routes)
             .configure(ops::routes)
             .configure(assets::routes)

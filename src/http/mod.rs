@@ -3,6 +3,7 @@
 
 pub mod assets;
 pub mod auth;
+pub mod breakdown;
 pub mod error;
 pub mod ingest;
 pub mod ops;

@@ -1,0 +1,78 @@
+//! `GET /api/analytics/breakdown`: the most frequent values of a property, from the mirror.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    broadcast::LiveView,
+    domain::{
+        time::{MINUTE, Millis, bucket},
+        top,
+    },
+    http::{auth::Keys, error::ApiError},
+};
+
+/// Minutes that breakdowns are kept for.
+const MAX_MINUTES: Millis = 24 * 60;
+/// By how much each count of an answer may be too low; 0 where they are exact.
+const MAX_ERROR: &str = "x-floodmark-max-error";
+
+/// Adds the route.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.route("/api/analytics/breakdown", web::get().to(breakdown));
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    property: Option<String>,
+    minutes: Option<String>,
+    limit: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Count<'a> {
+    value: &'a str,
+    count: u64,
+}
+
+async fn breakdown(
+    request: HttpRequest,
+    keys: web::Data<Keys>,
+    view: web::Data<LiveView>,
+    parameters: web::Query<Parameters>,
+) -> Result<HttpResponse, ApiError> {
+    keys.check_view(&request)?;
+    let known = view.measures().breakdowns();
+    let (Some(kind), Some(property)) = (&parameters.kind, &parameters.property) else {
+        return Err(invalid("type", "which values? type=error&property=code"));
+    };
+    let found = known.iter().find(|known| known.event == *kind && known.property == *property);
+    let Some(breakdown) = found else {
+        let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
+        let message = format!("no [[breakdown]] of {kind} by {property}; there are {names:?}");
+        return Err(invalid("property", &message));
+    };
+    let minutes = within(&parameters.minutes, "minutes", MAX_MINUTES)?.unwrap_or(15);
+    let limit = within(&parameters.limit, "limit", top::CAPACITY as Millis)?;
+    // The minute in progress is one of them.
+    let to = bucket(view.now(), MINUTE) + MINUTE;
+    let top = view.state().breakdown(&breakdown.name, to - minutes * MINUTE, to);
+    let largest = top.largest(limit.map_or(breakdown.top, |limit| limit as usize));
+    let counts: Vec<Count<'_>> =
+        largest.into_iter().map(|(value, count)| Count { value, count }).collect();
+    Ok(HttpResponse::Ok().insert_header((MAX_ERROR, top.error().to_string())).json(counts))
+}
+
+fn within(text: &Option<String>, parameter: &str, max: Millis) -> Result<Option<Millis>, ApiError> {
+    match text.as_deref().map(str::parse::<Millis>) {
+        None => Ok(None),
+        Some(Ok(number)) if (1..=max).contains(&number) => Ok(Some(number)),
+        Some(_) => Err(invalid(parameter, &format!("must be a whole number from 1 to {max}"))),
+    }
+}
+
+fn invalid(parameter: &str, message: &str) -> ApiError {
+    ApiError::bad_request("invalid_parameter", format!("{parameter}: {message}"))
+}
