@@ -13,7 +13,8 @@ use crate::{
         delta::Delta,
         time::{Millis, now_ms},
     },
-    live::{LiveError, LiveStore},
+    live::{LiveError, LiveErrorKind, LiveStore},
+    panics,
 };
 
 /// Maintains the active-session sets.
@@ -21,6 +22,8 @@ use crate::{
 /// - Gets [`Touch`] from the live writers; tells the broadcaster [`ActiveUsers`] each second.
 /// - The sets themselves are the live store's, shared by all nodes.
 /// - Bounded by: one touch for each live writer, one count under way.
+/// - A panic in a count leaves the last number for the next count, a second later; one in a
+///   touch is answered as a failure, which the live writer tries again.
 pub struct CounterActor {
     /// Where the sets are.
     pub live: Arc<dyn LiveStore>,
@@ -43,9 +46,9 @@ impl CounterActor {
     fn count(&mut self, ctx: &mut Context<Self>) {
         let (live, since) = (self.live.clone(), now_ms() - self.window);
         let count = async move { live.active(since).await };
-        ctx.spawn(count.into_actor(self).map(|active, actor, ctx| {
+        ctx.spawn(panics::caught(count).into_actor(self).map(|active, actor, ctx| {
             // A failure is the live writers' to report; the last number stays.
-            if let Ok(active) = active {
+            if let Some(Ok(active)) = active {
                 actor.broadcaster.do_send(ActiveUsers(active));
             }
             ctx.run_later(COUNT_EVERY, Self::count);
@@ -66,6 +69,14 @@ impl Handler<Touch> for CounterActor {
 
     fn handle(&mut self, touch: Touch, _: &mut Context<Self>) -> Self::Result {
         let live = self.live.clone();
-        Box::pin(async move { live.touch(touch.0.visitors()).await })
+        Box::pin(async move {
+            let touched = panics::caught(live.touch(touch.0.visitors())).await;
+            touched.unwrap_or_else(|| {
+                Err(LiveError {
+                    kind: LiveErrorKind::Other,
+                    message: "a panic while visitors were noted; see the log".to_owned(),
+                })
+            })
+        })
     }
 }
