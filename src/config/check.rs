@@ -14,6 +14,9 @@ use crate::domain::time::BusinessZone;
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
 const MAY_BE_ZERO: [&str; 1] = ["http.workers"];
 
+/// The shortest `http.header_timeout_ms`.
+const MIN_HEADER_TIMEOUT_MS: u64 = 1000;
+
 impl Config {
     /// The addresses that `listen` stands for: one for `127.0.0.1:8080`, perhaps two for
     /// `localhost:8080`. Looks a name up; an address is only parsed.
@@ -40,6 +43,7 @@ impl Config {
         self.check_words(&mut found);
         self.check_urls(&mut found);
         self.check_limits(&mut found);
+        self.check_header_timeout(&mut found);
         self.check_order(&mut found);
         if found.is_empty() {
             return Ok(());
@@ -147,6 +151,18 @@ impl Config {
         }
     }
 
+    /// actix-http counts this timeout from a clock that it reads every 500 ms, so it ends up
+    /// to that much early.
+    fn check_header_timeout(&self, found: &mut Vec<String>) {
+        let given = self.http.header_timeout_ms;
+        if (1..MIN_HEADER_TIMEOUT_MS).contains(&given) {
+            found.push(format!(
+                "http.header_timeout_ms ({given}) must be at least {MIN_HEADER_TIMEOUT_MS}: it is \
+                 kept to half a second, and a shorter one would refuse requests that came in time"
+            ));
+        }
+    }
+
     fn check_order(&self, found: &mut Vec<String>) {
         let mut at_most = |small: (&str, u64), large: (&str, u64), why: &str| {
             if small.1 > large.1 {
@@ -251,6 +267,13 @@ mod tests {
         for loopback in ["127.0.0.2:1", "[::1]:1", "localhost:0"] {
             assert_eq!(problems(|c| c.listen = loopback.to_owned()), "");
         }
+    }
+
+    #[test]
+    fn a_header_timeout_is_never_shorter_than_its_clock_can_tell() {
+        let message = problems(|c| c.http.header_timeout_ms = 999);
+        assert!(message.contains("http.header_timeout_ms (999) must be at least 1000"));
+        assert_eq!(problems(|c| c.http.header_timeout_ms = 1000), "");
     }
 
     #[test]
