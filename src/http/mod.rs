@@ -4,6 +4,7 @@
 pub mod assets;
 pub mod auth;
 pub mod error;
+pub mod history;
 pub mod ingest;
 pub mod ops;
 pub mod payload;
