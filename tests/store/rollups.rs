@@ -6,19 +6,24 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
+use actix::Actor;
 use floodmark::{
+    config::Config,
     domain::{
         aggregate::purchase_amount,
         batch::{Batch, BatchId},
         delta::{DeltaSum, Series},
-        time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket},
+        time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
     },
     store::{
         Store, Written,
+        fold::Folder,
         rollup::{FoldLimits, Folded, Known, Summed},
     },
+    telemetry::health::Health,
 };
 
 use crate::{
@@ -344,6 +349,43 @@ async fn stretches_are_half_open_and_in_order(backend: Backend) {
         assert_eq!(sums, expected, "{summed:?}");
     }
     assert_eq!(store.rollup_sums(&[], &Summed::AllCounts).await.unwrap(), []);
+}
+
+/// Waits until the store says so.
+async fn until<T: Future<Output = bool>>(mut is_so: impl FnMut() -> T) {
+    while !is_so().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[actix::test]
+async fn the_folder_folds_drops_and_outlives_an_outage() {
+    let Backend::Postgres(mut postgres) = Backend::postgres() else { unreachable!() };
+    let mut config = Config::default();
+    config.postgres.url = postgres.url();
+    config.ledger.fold_interval_ms = 10;
+    config.retry.max_ms = 200;
+    let store = floodmark::store::open(&config).await.unwrap();
+    // Old enough to be dropped, and young.
+    let now = now_ms();
+    let old = now - 80 * HOUR;
+    store.write(&seal(node(1), 1, &[Event::at(old, "old")])).await.unwrap();
+    store.write(&seal(node(1), 2, &[Event::at(now, "new")])).await.unwrap();
+    let health = Health::default();
+    let folder = Folder::new(store.clone(), health.clone(), &config).start();
+    let of = |seq| store.ledger_delta(BatchId { node: node(1), seq });
+    until(async || of(1).await.unwrap().is_none()).await;
+    assert!(of(2).await.unwrap().is_some());
+    assert_eq!(rollups(&*store).await.len(), 2);
+    assert_eq!(store.totals().await.unwrap().ledger_events, 2);
+
+    postgres.stop_immediate();
+    until(async || health.troubles().iter().any(|trouble| trouble.0 == "rollups")).await;
+    postgres.start_again();
+    until(async || health.troubles().is_empty()).await;
+    store.write(&seal(node(1), 6, &[Event::at(now + HOUR, "later")])).await.unwrap();
+    until(async || rollups(&*store).await.len() == 3).await;
+    assert!(folder.connected());
 }
 
 #[tokio::test]
