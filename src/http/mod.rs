@@ -1,14 +1,17 @@
-//! HTTP: what comes in ([`ingest`]) and what is asked ([`query`], [`stream`], [`ops`],
-//! [`assets`]).
+//! HTTP: what comes in ([`ingest`]) and what is asked ([`current`], [`timeseries`],
+//! [`breakdown`], [`stream`], [`ops`], [`assets`]).
 
 pub mod assets;
 pub mod auth;
 pub mod breakdown;
+pub mod current;
 pub mod error;
+pub mod history;
 pub mod ingest;
 pub mod ops;
 pub mod payload;
 pub mod query;
 pub mod request_id;
 pub mod stream;
+pub mod timeseries;
 pub mod wire;

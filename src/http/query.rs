@@ -1,101 +1,42 @@
-//! `GET /api/analytics/current` and `/timeseries`: reads of the mirror.
+//! What a time series query asks for, checked.
 //!
 //! A time series is made of whole buckets, oldest first, empty ones included: `from` is taken
 //! down to the start of its bucket, or up to the first one of which everything is kept. Without
 //! `from` and `to` it ends with the bucket in progress, so `hours=1` is 60 minutes. Hours and
 //! days are the business zone's.
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
+use actix_web::web;
 
 use crate::{
-    broadcast::LiveView,
     domain::{
-        money::Amount,
+        event::{MAX_TYPE, is_type},
+        metric::{Measures, Metric},
         time::{
             BusinessZone, DAY, HOUR, MAX_FUTURE, MINUTE, Millis, SECOND, bucket, parse_rfc3339,
         },
     },
-    http::{auth::Keys, error::ApiError},
-    live::state::{LiveState, MINUTES_KEPT, SECONDS_KEPT, Totals},
+    http::error::ApiError,
+    live::{baseline::Shift, state::SECONDS_KEPT},
 };
 
-/// The longest event type.
-const MAX_TYPE_CHARS: usize = 64;
-
-/// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/api/analytics/current", web::get().to(current))
-        .route("/api/analytics/timeseries", web::get().to(timeseries));
-}
-
-async fn current(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    Ok(no_store().json(view.current()))
-}
-
-async fn timeseries(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    let query = Query::parse(request.query_string(), view.now(), view.zone())?;
-    Ok(no_store().json(query.answer(&view)))
-}
-
-fn no_store() -> actix_web::HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
-    response.insert_header(("Cache-Control", "no-store"));
-    response
-}
-
-/// One entry of a time series.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Point {
-    /// Where the bucket starts, Unix ms.
-    pub timestamp: Millis,
-    /// What was counted in it.
-    pub count: Count,
-}
-
-/// A number of events, or money with its exact digits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Count {
-    /// Events.
-    Events(u64),
-    /// Money.
-    Money(Amount),
-}
+/// Buckets of one answer.
+const MAX_POINTS: Millis = 5000;
 
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum What {
+pub enum What {
+    /// Events of one type.
     Type(String),
-    Events,
-    Revenue,
-}
-
-impl What {
-    fn of(&self, totals: &Totals) -> Count {
-        match self {
-            What::Type(kind) => Count::Events(totals.count(kind)),
-            What::Events => Count::Events(totals.events()),
-            What::Revenue => Count::Money(totals.revenue()),
-        }
-    }
+    /// A metric, by its name.
+    Metric(String),
 }
 
 /// The width of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Interval {
+pub enum Interval {
+    /// From the mirror's last hour.
     Second,
+    /// The mirror's unit, and the rollups'.
     Minute,
     /// Of the business zone: counted from the start of its day.
     Hour,
@@ -131,43 +72,40 @@ impl Interval {
         }
     }
 
-    /// The start of the oldest bucket of which everything is kept.
-    fn oldest(self, now: Millis, zone: &BusinessZone) -> Millis {
-        let kept = match self {
-            Interval::Second => now - SECONDS_KEPT,
-            Interval::Minute => return bucket(now - MINUTES_KEPT, MINUTE),
-            Interval::Hour => now - MINUTES_KEPT,
-            // Yesterday's sum is whole only where the server has run since it began.
-            Interval::Day => return zone.day_of(now).start,
-        };
-        match self.around(kept, zone) {
-            (start, _) if start == kept => start,
-            (_, end) => end,
-        }
-    }
-
-    /// The longest span of `hours`, and why.
-    fn longest(self) -> (f64, &'static str) {
-        match self {
-            Interval::Second => {
-                (1.0, "is a number above 0 and up to 1: seconds are kept for 1 hour")
-            }
-            _ => (24.0, "is a number above 0 and up to 24: minutes are kept for 24 hours"),
-        }
+    /// The start of the oldest bucket of which everything is kept; `None` where that is for
+    /// good.
+    fn oldest(self, now: Millis) -> Option<Millis> {
+        let kept = now - SECONDS_KEPT;
+        (self == Interval::Second).then(|| kept + (SECOND - 1) - (kept + SECOND - 1) % SECOND)
     }
 }
 
 /// A checked query: buckets from the one at `from` to the one that ends at `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Query {
-    what: What,
-    interval: Interval,
-    from: Millis,
-    to: Millis,
+pub struct Query {
+    /// What is counted.
+    pub what: What,
+    /// How wide a bucket is.
+    pub interval: Interval,
+    /// Start of the first bucket, Unix ms.
+    pub from: Millis,
+    /// End of the last, Unix ms.
+    pub to: Millis,
+    /// The same of another day, put at the moments of this one.
+    pub baseline: Option<Shift>,
 }
 
 impl Query {
-    fn parse(text: &str, now: Millis, zone: &BusinessZone) -> Result<Query, ApiError> {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// 400 that names the parameter and its rule.
+    pub fn parse(
+        text: &str,
+        now: Millis,
+        zone: &BusinessZone,
+        measures: &Measures,
+    ) -> Result<Query, ApiError> {
         let given = Given::parse(text)?;
         let interval = match given.interval.as_deref() {
             None | Some("1m") => Interval::Minute,
@@ -176,40 +114,36 @@ impl Query {
             Some("1d") => Interval::Day,
             Some(other) => return Err(wrong("interval", other, "is one of 1s, 1m, 1h, 1d")),
         };
+        let baseline = match given.baseline.as_deref() {
+            None => None,
+            Some(text) if interval == Interval::Second => {
+                return Err(wrong("baseline", text, "is kept by minute; ask for interval=1m"));
+            }
+            Some("yesterday") => Some(Shift::Yesterday),
+            Some("last_week") => Some(Shift::LastWeek),
+            Some(other) => return Err(wrong("baseline", other, "is yesterday or last_week")),
+        };
         let (from, to) = given.range(interval, now, zone)?;
-        Ok(Query { what: given.what()?, interval, from, to })
-    }
-
-    fn answer(&self, view: &LiveView) -> Vec<Point> {
-        let state = view.state();
-        match self.interval {
-            // Buckets of one width: one walk.
-            Interval::Second | Interval::Minute => state
-                .range(self.from, self.to, self.interval.nominal())
-                .iter()
-                .map(|(start, totals)| self.point(*start, totals))
-                .collect(),
-            Interval::Hour | Interval::Day => self.by_the_zone(&state),
+        if (to - from) / interval.nominal() > MAX_POINTS {
+            let rule =
+                format!("makes more than {MAX_POINTS} points of this span; ask for wider ones");
+            return Err(wrong("interval", given.interval.as_deref().unwrap_or("1m"), &rule));
         }
+        Ok(Query { what: given.what(measures)?, interval, from, to, baseline })
     }
 
-    fn by_the_zone(&self, state: &LiveState) -> Vec<Point> {
-        let mut points = Vec::new();
+    /// Where the buckets start, and at last where the last one ends.
+    pub fn starts(&self, zone: &BusinessZone) -> Vec<Millis> {
+        let mut starts = vec![self.from];
         let mut start = self.from;
         while start < self.to {
-            let (_, end) = self.interval.around(start, state.zone());
-            let totals = match self.interval {
-                Interval::Day => state.today(start).1,
-                _ => state.range(start, end, end - start).remove(0).1,
+            start = match self.interval {
+                Interval::Second | Interval::Minute => start + self.interval.nominal(),
+                Interval::Hour | Interval::Day => self.interval.around(start, zone).1,
             };
-            points.push(self.point(start, &totals));
-            start = end;
+            starts.push(start);
         }
-        points
-    }
-
-    fn point(&self, timestamp: Millis, totals: &Totals) -> Point {
-        Point { timestamp, count: self.what.of(totals) }
+        starts
     }
 }
 
@@ -222,6 +156,7 @@ struct Given {
     from: Option<String>,
     to: Option<String>,
     interval: Option<String>,
+    baseline: Option<String>,
 }
 
 impl Given {
@@ -237,6 +172,7 @@ impl Given {
                 "from" => &mut given.from,
                 "to" => &mut given.to,
                 "interval" => &mut given.interval,
+                "baseline" => &mut given.baseline,
                 // Somebody else's, `token` above all.
                 _ => continue,
             };
@@ -248,13 +184,12 @@ impl Given {
         Ok(given)
     }
 
-    fn what(&self) -> Result<What, ApiError> {
-        let kind = |kind: &str| What::Type(kind.to_owned());
+    fn what(&self, measures: &Measures) -> Result<What, ApiError> {
         match (self.kind.as_deref(), self.metric.as_deref()) {
             (Some(_), Some(metric)) => {
                 Err(wrong("metric", metric, "can't be given together with type"))
             }
-            (Some(name), None) if is_type(name) => Ok(kind(name)),
+            (Some(name), None) if is_type(name) => Ok(What::Type(name.to_owned())),
             (Some(name), None) => {
                 Err(wrong("type", name, "is 1 to 64 characters of A-Z a-z 0-9 _ . : - or space"))
             }
@@ -262,17 +197,20 @@ impl Given {
                 "invalid_parameter",
                 "type: which events? type=page_view, or metric=revenue",
             )),
-            (None, Some("events")) => Ok(What::Events),
-            (None, Some("pageViews")) => Ok(kind("page_view")),
-            (None, Some("purchases")) => Ok(kind("purchase")),
-            (None, Some("errors")) => Ok(kind("error")),
-            (None, Some("signups")) => Ok(kind("signup")),
-            (None, Some("revenue")) => Ok(What::Revenue),
-            (None, Some(other)) => Err(wrong(
-                "metric",
-                other,
-                "is one of pageViews, purchases, errors, signups, events, revenue",
-            )),
+            (None, Some(name)) => {
+                let names = |metric: &Metric| metric.name.clone();
+                // `/current` spells `pageViews` what the configuration calls `page_views`.
+                let Some(metric) = measures.metric(name).or(measures.metric(&snake_case(name)))
+                else {
+                    let known: Vec<String> = measures.metrics().iter().map(names).collect();
+                    return Err(wrong("metric", name, &format!("is one of {}", known.join(", "))));
+                };
+                if measures.is_by_day_only(metric) {
+                    let rule = "is known for today as a whole only; see /api/analytics/current";
+                    return Err(wrong("metric", name, rule));
+                }
+                Ok(What::Metric(names(metric)))
+            }
         }
     }
 
@@ -300,7 +238,7 @@ impl Given {
         };
         // Whole buckets only: the one that `end` cuts is shown whole.
         let end = interval.around(end.min(in_progress) - 1, zone).1;
-        let oldest = interval.oldest(now, zone);
+        let oldest = interval.oldest(now).unwrap_or(0);
         let Some(from) = from else {
             let span = hours.unwrap_or(HOUR);
             let start = steps_back(interval, end, span, zone).max(oldest);
@@ -312,13 +250,7 @@ impl Given {
         };
         // A client's clock may run a little behind ours.
         if from < oldest - MAX_FUTURE - interval.nominal() {
-            let message = match interval {
-                Interval::Second => "is too long ago: seconds are kept for 1 hour",
-                Interval::Minute | Interval::Hour => {
-                    "is too long ago: minutes are kept for 24 hours"
-                }
-                Interval::Day => "is too long ago: only today is kept whole",
-            };
+            let message = "is too long ago: seconds are kept for 1 hour";
             return Err(wrong("from", self.from.as_deref().unwrap_or_default(), message));
         }
         let start = interval.around(from, zone).0.max(oldest);
@@ -344,11 +276,25 @@ fn steps_back(interval: Interval, end: Millis, span: Millis, zone: &BusinessZone
 
 fn span(text: &str, interval: Interval) -> Result<Millis, ApiError> {
     let hours = text.parse::<f64>().unwrap_or(f64::NAN);
-    let (longest, rule) = interval.longest();
+    let longest = (MAX_POINTS * interval.nominal()) as f64 / HOUR as f64;
+    let longest = if interval == Interval::Second { 1.0 } else { longest.floor() };
     if !(hours > 0.0 && hours <= longest) {
-        return Err(wrong("hours", text, rule));
+        let rule = format!("is a number above 0 and up to {longest} at this interval");
+        return Err(wrong("hours", text, &rule));
     }
     Ok(((hours * HOUR as f64) as Millis).max(1))
+}
+
+/// `pageViews` is `page_views`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 2);
+    for character in name.chars() {
+        if character.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// Unix ms or RFC 3339, whose `+` a query string turns into a space.
@@ -361,14 +307,9 @@ fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
         .ok_or_else(|| wrong(name, text, "is Unix milliseconds or RFC 3339"))
 }
 
-fn is_type(name: &str) -> bool {
-    let known = |b: u8| b.is_ascii_alphanumeric() || b"_.:- ".contains(&b);
-    (1..=MAX_TYPE_CHARS).contains(&name.len()) && name.bytes().all(known)
-}
-
 fn wrong(name: &str, value: &str, rule: &str) -> ApiError {
     // What is echoed has a limit, too.
-    let value: String = value.chars().take(MAX_TYPE_CHARS).collect();
+    let value: String = value.chars().take(MAX_TYPE).collect();
     ApiError::bad_request("invalid_parameter", format!("{name}={value:?}: {name} {rule}"))
 }
 
