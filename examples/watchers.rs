@@ -81,7 +81,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     arrivals.on.store(true, Ordering::Relaxed);
     sleep(Duration::from_secs(seconds)).await;
     arrivals.on.store(false, Ordering::Relaxed);
-    let spent = cpu(pid)? - cpu_before;
+    let (user, system) = cpu(pid)?;
+    let spent = [user - cpu_before.0, system - cpu_before.1];
     let followed = memory(pid)?;
     let frames = std::mem::take(&mut *arrivals.of.lock().unwrap());
     let deliveries: usize = frames.values().map(Vec::len).sum();
@@ -102,9 +103,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         arrivals.closed.load(Ordering::Relaxed)
     );
     println!("  frames                 {}/s of {size} bytes", whole.len() as u64 / seconds.max(1));
+    let [user, system] = spent.map(|seconds| seconds / deliveries as f64 * 1e6);
     println!(
-        "  CPU per 1M deliveries  {:.2} s ({deliveries} in {seconds} s)",
-        spent / deliveries as f64 * 1e6
+        "  CPU per 1M deliveries  {:.2} s: {user:.2} its own, {system:.2} the kernel's \
+         ({deliveries} in {seconds} s)",
+        user + system
     );
     println!(
         "  spread of one frame    p50 {:.1}, p99 {:.1}, last {:.1} ms",
@@ -252,8 +255,8 @@ fn memory(pid: &str) -> Result<u64, Box<dyn Error>> {
 }
 
 /// User and system time in seconds, 100 ticks each.
-fn cpu(pid: &str) -> Result<f64, Box<dyn Error>> {
+fn cpu(pid: &str) -> Result<(f64, f64), Box<dyn Error>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(") ").next().ok_or("stat")?.split(' ').collect();
-    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
+    Ok((fields[11].parse::<f64>()? / 100.0, fields[12].parse::<f64>()? / 100.0))
 }

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# What a viewer costs: memory, CPU per delivery, spread of one frame; beside a broadcaster with
-# Node's `ws` that does the same in the same run.
+# What a viewer costs: memory, CPU per delivery, spread of one frame; in the same run beside a
+# broadcaster with Node's `ws`, and beside the floor: one bare write for each viewer and frame.
 #   load-tests/fanout.sh [VIEWERS] [SECONDS]
-# Needs a release build with examples (cargo build --release --example watchers --bins), Node 20
-# and npm, and `ulimit -n` of three times the viewers.
+# Needs a release build (cargo build --release --bins --examples), Node 20 and npm, and
+# `ulimit -n` of three times the viewers.
 set -eu
 cd "$(dirname "$0")/.."
 viewers=${1:-3000} seconds=${2:-20}
 binary=${FLOODMARK_BIN:-target/release/floodmark}
-watchers=${WATCHERS_BIN:-target/release/examples/watchers}
-for needed in "$binary" "$watchers"; do
-  [ -x "$needed" ] || { echo "$needed is missing: cargo build --release --bins --example watchers" >&2; exit 1; }
+watchers=target/release/examples/watchers bare=target/release/examples/bare_broadcaster
+for needed in "$binary" "$watchers" "$bare"; do
+  [ -x "$needed" ] || { echo "$needed is missing: cargo build --release --bins --examples" >&2; exit 1; }
 done
 ulimit -n "$(ulimit -Hn)"
 
@@ -44,3 +44,11 @@ pids+=("$node")
 address "$dir/ws"
 echo "node ws"
 "$watchers" "ws://${url#http://}/" "$node" "$viewers" "$seconds"
+kill "$node" && wait "$node" || true
+
+"$bare" >"$dir/bare" &
+floor=$!
+pids+=("$floor")
+address "$dir/bare"
+echo "bare writes"
+"$watchers" "ws://${url#http://}/" "$floor" "$viewers" "$seconds"
