@@ -323,3 +323,7 @@ impl Running {
         tracing::info!("stopped");
     }
 }
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

@@ -215,12 +215,6 @@ impl Spool {
         self.shared.index.lock().settle(sink, seq);
     }
 
-    /// The sink has lost the batches of `lane` after `last`: those still here become
-    /// unsettled again. Returns how many.
-    pub fn rewind(&self, sink: Sink, lane: u64, last: u64) -> u64 {
-        self.shared.index.lock().rewind(sink, lane, last)
-    }
-
     /// The first unsettled sealed batch of this lane after `after`.
     pub fn next(&self, sink: Sink, lane: u64, after: u64) -> Option<u64> {
         self.shared.index.lock().next(sink, lane, after)

@@ -13,7 +13,6 @@ use actix::Actor;
 use floodmark::{
     config::Config,
     domain::{
-        aggregate::purchase_amount,
         batch::{Batch, BatchId},
         delta::{DeltaSum, Series},
         time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
@@ -30,6 +29,7 @@ use crate::{
     backend::{Backend, ledger_total, node},
     contract::contract,
     support::{
+        amount_of,
         batches::{Event, START, batch, event, seal},
         pgbouncer::PgBouncer,
         postgres::{PASSWORD, USER},
@@ -68,8 +68,10 @@ async fn raw(backend: &Backend) -> Minutes {
         let minute = bucket(event.time, MINUTE);
         *minutes.entry((minute, format!("c:{}", event.kind))).or_default() += 1;
         if event.kind == "purchase" {
-            let amount = purchase_amount(&event.properties).unwrap().0;
-            *minutes.entry((minute, "s:revenue".to_owned())).or_default() += amount;
+            let amount = amount_of(&serde_json::from_str(&event.properties).unwrap());
+            for series in ["s:revenue", "m:USD:revenue"] {
+                *minutes.entry((minute, series.to_owned())).or_default() += amount;
+            }
         }
     }
     minutes.retain(|_, value| *value != 0);

@@ -8,6 +8,7 @@ pub mod process;
 pub mod program;
 pub mod redis;
 pub mod server;
+pub mod viewer;
 
 /// The amount of an event's `properties`, in 1/10,000.
 pub fn amount_of(properties: &serde_json::Value) -> i64 {
