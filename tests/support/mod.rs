@@ -8,6 +8,7 @@ pub mod process;
 pub mod program;
 pub mod redis;
 pub mod server;
+pub mod sums;
 
 /// Posts events to `/v1/events`; the status, or an error where no answer came.
 pub fn post(addr: std::net::SocketAddr, body: &[u8]) -> std::io::Result<u16> {
