@@ -11,7 +11,7 @@ use crate::{
     broadcast::ActiveUsers,
     domain::{
         delta::Delta,
-        time::{Millis, now_ms},
+        time::{Millis, SECOND, bucket, now_ms},
     },
     live::{LiveError, LiveStore},
 };
@@ -41,7 +41,8 @@ impl CounterActor {
     /// Counts, tells, and counts again a second after the answer, so that a slow live store
     /// has one count to answer at a time.
     fn count(&mut self, ctx: &mut Context<Self>) {
-        let (live, since) = (self.live.clone(), now_ms() - self.window);
+        // The window begins at a full second, so a live store may keep times to the second.
+        let (live, since) = (self.live.clone(), bucket(now_ms() - self.window, SECOND));
         let count = async move { live.active(since).await };
         ctx.spawn(count.into_actor(self).map(|active, actor, ctx| {
             // A failure is the live writers' to report; the last number stays.

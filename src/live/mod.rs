@@ -125,8 +125,8 @@ pub trait LiveStore: Send + Sync + 'static {
     /// Notes visitors with the time they were last seen. Idempotent, order does not matter.
     async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError>;
 
-    /// Distinct visitors seen at `since` (Unix ms) or later, over all nodes. Forgets older
-    /// ones.
+    /// Distinct visitors seen at `since` (Unix ms, a full second) or later, over all nodes.
+    /// Forgets older ones.
     async fn active(&self, since: Millis) -> Result<u64, LiveError>;
 
     /// The last batch of `node` that each lane has counted, 0 for none. A writer that has

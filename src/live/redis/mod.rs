@@ -46,6 +46,8 @@ struct Shared {
     /// How long a visitor is active, in ms.
     active_window: Millis,
     retry: config::Retry,
+    /// Visitors that Redis has from this node.
+    recent: active::Recent,
     /// Somebody found a lane without a generation.
     rebuild_wanted: Notify,
 }
@@ -59,6 +61,7 @@ impl Shared {
             store,
             active_window: config.live.active_window_s as Millis * SECOND,
             retry: config.retry.clone(),
+            recent: active::Recent::default(),
             rebuild_wanted: Notify::new(),
         })
     }
@@ -99,6 +102,7 @@ impl Redis {
     }
 
     fn want_rebuild(&self) -> LiveError {
+        self.shared.recent.forget();
         self.shared.rebuild_wanted.notify_one();
         rebuilding()
     }
@@ -152,7 +156,12 @@ impl LiveStore for Redis {
         let call = async |mut connection: Connection| {
             script::APPLY.call::<(u8, u64)>(&mut connection, &keys, &args).await
         };
-        match self.shared.servers.run("count a batch", call).await? {
+        let answer = self.shared.servers.run("count a batch", call).await;
+        if !matches!(answer, Ok((0, _))) {
+            // Whatever it is, visitors may be lost with it: the next try sends them all.
+            self.shared.recent.forget();
+        }
+        match answer? {
             (0, _) => Ok(Applied::Counted),
             (1, _) => Ok(Applied::AlreadyCounted),
             (2, last) => Ok(Applied::Gap { last }),
@@ -161,8 +170,8 @@ impl LiveStore for Redis {
     }
 
     async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError> {
-        let Shared { servers, keys, .. } = &*self.shared;
-        active::touch(servers, keys, visitors, self.shared.active_ttl()).await
+        let Shared { servers, keys, recent, .. } = &*self.shared;
+        active::touch(servers, keys, recent, visitors, self.shared.active_ttl()).await
     }
 
     async fn active(&self, since: Millis) -> Result<u64, LiveError> {

@@ -119,9 +119,11 @@ async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), Live
     for &lane in lanes {
         install(shared, lane, &sum.lanes[lane as usize], force).await?;
     }
+    shared.recent.forget();
+    let Shared { servers, keys, recent, .. } = shared;
     for lane in &sum.lanes {
         let visitors = lane.delta.visitors();
-        active::touch(&shared.servers, &shared.keys, visitors, shared.active_ttl()).await?;
+        active::touch(servers, keys, recent, visitors, shared.active_ttl()).await?;
     }
     Ok(())
 }
