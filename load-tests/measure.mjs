@@ -1,12 +1,14 @@
 // Watches a server under load until SECONDS are over and both sinks have caught up, then prints
 // what was stored and what it cost.
-//   node load-tests/measure.mjs URL SECONDS server=PID [postgres=PID] [redis=PID] [raw=EVENTS_A_SECOND]
+//   node load-tests/measure.mjs URL SECONDS server=PID [postgres=PID] [redis=PID]
+//     [postgres_url=URL] [redis_url=URL] [raw=EVENTS_A_SECOND]
 // A PID stands for its process and all below it.
 import { readFileSync, readdirSync } from 'node:fs';
+import { read } from './costs.mjs';
 
 const [url, seconds, ...named] = process.argv.slice(2);
-const given = Object.fromEntries(named.map((pair) => pair.split('=')));
-const { raw, ...pids } = given;
+const given = Object.fromEntries(named.map((pair) => [pair.split('=')[0], pair.slice(pair.indexOf('=') + 1)]));
+const { raw, postgres_url, redis_url, ...pids } = given;
 const json = async (path) => (await fetch(url + path)).json();
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 const round = (x) => Math.round(x).toLocaleString('en');
@@ -41,6 +43,7 @@ const lag = async () => {
 };
 
 const before = Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpu(pid)]));
+const costs = read(given);
 const { events: already } = await json('/api/analytics/current');
 const begin = Date.now();
 const most = { store: 0, live: 0 };
@@ -69,4 +72,7 @@ for (const [name, pid] of Object.entries(pids)) {
 }
 const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pids.server}/status`, 'utf8'))[1] / 1024;
 console.log(`server's peak memory: ${round(peak)} MB`);
+for (const [name, now] of Object.entries(read(given))) {
+  console.log(`${name}: ${round((now - costs[name]) / events * 1e6)} per 1M events`);
+}
 if (raw) console.log(`beside a raw COPY of ${round(raw)} rows/s: ${(rate / raw).toFixed(2)}`);

@@ -47,4 +47,5 @@ sql 'DROP TABLE raw'
 
 load "$seconds" "$connections" &
 started+=($!)
-node load-tests/measure.mjs "$url" "$seconds" "server=$server" "postgres=$postgres" "redis=$redis" "raw=$raw"
+node load-tests/measure.mjs "$url" "$seconds" "server=$server" "postgres=$postgres" "redis=$redis" \
+  "postgres_url=$postgres_url" "redis_url=$redis_url" "raw=$raw"
