@@ -54,7 +54,13 @@ section!(
 );
 section!(
     /// `[redis]`
-    Redis { urls: Vec<String>, prefix: String, connect_timeout_ms: u64, response_timeout_ms: u64 }
+    Redis {
+        urls: Vec<String>,
+        prefix: String,
+        tls_ca: String,
+        connect_timeout_ms: u64,
+        response_timeout_ms: u64,
+    }
 );
 section!(
     /// `[auth]`

@@ -140,8 +140,8 @@ pub trait LiveStore: Send + Sync + 'static {
     /// Idempotent, order does not matter.
     async fn touch(&self, delta: &Delta) -> Result<(), LiveError>;
 
-    /// Who was seen at `since` (Unix ms) or later, and what distinct metrics saw on the
-    /// business day `day`, over all nodes. Forgets older visitors.
+    /// Who was seen at `since` (Unix ms, a full second) or later, and what distinct metrics
+    /// saw on the business day `day`, over all nodes. Forgets older visitors.
     async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError>;
 
     /// The last batch of `node` that each lane has counted, 0 for none. A writer that has

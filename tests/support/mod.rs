@@ -8,6 +8,7 @@ pub mod process;
 pub mod program;
 pub mod redis;
 pub mod server;
+pub mod sums;
 pub mod viewer;
 
 /// The amount of an event's `properties`, in 1/10,000.
