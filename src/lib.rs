@@ -12,6 +12,7 @@ pub mod config;
 pub mod counter;
 pub mod demo;
 pub mod domain;
+pub mod failpoint;
 pub mod http;
 pub mod ingest;
 pub mod live;
