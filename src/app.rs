@@ -100,6 +100,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (feed, follow) = mpsc::channel(FEED_CAPACITY);
     let viewers = broadcast::start(broadcast::Settings::new(&config, zone.clone()), follow);
     let view = viewers.view().clone();
+    let counted = spool.clone();
+    view.watch_lag(config.stream.behind_after_ms as i64, move || counted.lag(Sink::Live).oldest_ms);
 
     // The two sinks.
     let store = store::open(&config).await.map_err(failed("store"))?;
@@ -149,7 +151,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 Dispatch::new(Sink::Store, stores.collect()),
                 Dispatch::new(Sink::Live, lives.collect()),
             ];
-            Parts { node, spool, recovery, sinks }
+            Parts { node, spool, recovery, sinks, health }
         }
     };
     let ingest_config = config.clone();
@@ -193,8 +195,14 @@ fn serve(
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
     let intake_state = web::Data::new(intake::Intake::new(config, ingest.clone()));
-    let ops_state =
-        web::Data::new(ops::Ops { health, spool, view: view.clone(), metrics, keys: keys.clone() });
+    let ops_state = web::Data::new(ops::Ops {
+        health,
+        spool,
+        view: view.clone(),
+        metrics,
+        keys: keys.clone(),
+        unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
+    });
     let keys = web::Data::new(keys);
     let view = web::Data::new(view);
     let viewers = web::Data::new(viewers.clone());

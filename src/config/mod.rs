@@ -87,7 +87,7 @@ section!(
 );
 section!(
     /// `[spool]`
-    Spool { segment_bytes: u64, max_bytes: u64, cursor_interval_ms: u64 }
+    Spool { segment_bytes: u64, max_bytes: u64, cursor_interval_ms: u64, unready_lag_s: u64 }
 );
 section!(
     /// `[dedupe]`
@@ -102,6 +102,7 @@ section!(
     Stream {
         tick_ms: u64,
         heartbeat_ms: u64,
+        behind_after_ms: u64,
         ping_interval_ms: u64,
         silence_timeout_ms: u64,
         slow_timeout_ms: u64,

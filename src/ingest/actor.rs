@@ -10,7 +10,7 @@ use crate::{
     domain::{
         batch::{Batch, BatchId, NodeId},
         row::rows,
-        time::{Millis, now_ms},
+        time::{Millis, Steady, now_ms},
     },
     ingest::{
         Accepted, Refused, Reply, Request,
@@ -20,6 +20,7 @@ use crate::{
         open_batch::OpenBatch,
     },
     spool::{Group, Recovery, Sink, Spool},
+    telemetry::health::Health,
 };
 
 /// Accumulates events into fixed-size batches and hands these to the writers.
@@ -38,6 +39,8 @@ pub struct IngestActor {
     spool: Spool,
     committer: Option<Committer>,
     dedupe: Dedupe,
+    /// What the window of ids is measured by.
+    clock: Steady,
     sinks: [Dispatch; 2],
     recent: Recent,
 
@@ -54,8 +57,14 @@ pub struct IngestActor {
     /// The open batch as it is on disk: where to go back to when a write fails.
     durable: Durable,
     failed: Option<String>,
+    health: Health,
+    /// The last write found no room on the disk.
+    no_room: bool,
     drains: Vec<oneshot::Sender<()>>,
 }
+
+/// The part of the health that is told of the spool's disk.
+const INTAKE: &str = "intake";
 
 struct Limits {
     batch_events: u64,
@@ -108,6 +117,8 @@ pub struct Parts {
     pub recovery: Recovery,
     /// Store and live, in this order.
     pub sinks: [Dispatch; 2],
+    /// Where trouble of the disk is told.
+    pub health: Health,
 }
 
 impl IngestActor {
@@ -135,6 +146,7 @@ impl IngestActor {
             spool: parts.spool,
             committer: None,
             dedupe,
+            clock: Steady::begin(now_ms()),
             sinks: parts.sinks,
             recent: Recent::default(),
             open: OpenBatch::recovered(recovered.rows, recovered.dead_letters),
@@ -145,12 +157,15 @@ impl IngestActor {
             committing: None,
             durable,
             failed: None,
+            health: parts.health,
+            no_room: false,
             drains: Vec::new(),
         }
     }
 
     fn append(&mut self, request: Request, reply: Reply) {
         let mut accepted = Accepted::default();
+        let now = self.clock.now();
         let mut ids = request.client_ids.iter().peekable();
         let mut at = 0;
         let mut walk = rows(&request.rows);
@@ -162,7 +177,7 @@ impl IngestActor {
             let id = ids.next_if(|(of, _)| *of == index).map(|(_, id)| id.as_str());
             index += 1;
             if let Some(id) = id {
-                if !self.dedupe.insert(id, request.received_at) {
+                if !self.dedupe.insert(id, now) {
                     accepted.duplicates += 1;
                     continue;
                 }
@@ -263,14 +278,42 @@ impl IngestActor {
         }
     }
 
+    /// Tells `/readyz` how the last write went.
+    fn tell(&mut self, result: &Result<(), Refused>) {
+        self.no_room = matches!(result, Err(Refused::Full));
+        match result {
+            Ok(()) => self.health.well(INTAKE),
+            Err(Refused::Full) => {
+                let message = "no room on the spool's disk; requests get 503";
+                self.health.trouble(INTAKE, "full", message);
+            }
+            Err(Refused::Failed(reason)) => self.health.trouble(INTAKE, "failed", reason),
+        }
+    }
+
+    /// While it says that it is full nobody may send anything that would show that there is
+    /// room again.
+    fn look_for_room(&mut self) {
+        if self.no_room && self.spool.room().is_ok_and(|room| room > self.limits.batch_bytes as u64)
+        {
+            self.no_room = false;
+            self.health.well(INTAKE);
+        }
+    }
+
     fn report(&mut self) {
+        self.look_for_room();
+        let now = now_ms();
         metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
+        metrics::gauge!("floodmark_spool_damaged_batches").set(self.spool.damaged() as f64);
         for sink in Sink::ALL {
             let lag = self.spool.lag(sink);
             metrics::gauge!("floodmark_spool_lag_events", "sink" => sink.as_str())
                 .set(lag.events as f64);
+            metrics::gauge!("floodmark_spool_oldest_seconds", "sink" => sink.as_str())
+                .set(lag.waits_ms(now) as f64 / 1000.0);
         }
-        let now = now_ms();
+        let now = self.clock.now();
         self.dedupe.expire(now);
         metrics::gauge!("floodmark_dedupe_ids").set(self.dedupe.len() as f64);
         metrics::gauge!("floodmark_dedupe_window_seconds")
@@ -340,6 +383,7 @@ impl Handler<Committed> for IngestActor {
 
     fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
         let Some(group) = self.committing.take() else { return };
+        self.tell(&committed.result);
         match committed.result {
             Ok(()) => {
                 self.durable = group.durable;

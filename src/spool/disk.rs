@@ -36,6 +36,10 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Puts a whole file in place, or leaves the old one: a temporary file, fsync, rename,
 /// fsync of the folder.
 pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    #[cfg(test)]
+    if faults::has_no_room() {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     let temporary = dir.join(format!("{name}.{TEMPORARY}"));
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -48,6 +52,13 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     }
     fs::rename(&temporary, dir.join(name))?;
     sync_dir(dir)
+}
+
+/// Writes over the beginning of a file that is there, which takes no more room.
+pub(super) fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()
 }
 
 /// Ending of a file that never became a whole one.
@@ -75,6 +86,7 @@ pub(super) mod faults {
     thread_local! {
         static WRITE: Cell<Option<(u32, io::ErrorKind)>> = const { Cell::new(None) };
         static SYNC: Cell<bool> = const { Cell::new(false) };
+        static NO_ROOM: Cell<bool> = const { Cell::new(false) };
     }
 
     /// Lets `after` writes pass, then fails one.
@@ -85,6 +97,15 @@ pub(super) mod faults {
     /// Fails the next sync.
     pub(crate) fn fail_sync() {
         SYNC.set(true);
+    }
+
+    /// Whether there is no room for a new file.
+    pub(crate) fn no_room(so: bool) {
+        NO_ROOM.set(so);
+    }
+
+    pub(super) fn has_no_room() -> bool {
+        NO_ROOM.get()
     }
 
     /// Nothing fails any more.

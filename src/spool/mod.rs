@@ -127,6 +127,13 @@ pub struct Lag {
     pub oldest_ms: Option<Millis>,
 }
 
+impl Lag {
+    /// How long the oldest of them has waited at `now`, in ms; 0 where none waits.
+    pub fn waits_ms(&self, now: Millis) -> Millis {
+        self.oldest_ms.map_or(0, |oldest| (now - oldest).max(0))
+    }
+}
+
 /// Why the spool could not be opened, read or tidied up.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
@@ -254,6 +261,11 @@ impl Spool {
     /// Whether `incoming` more bytes would be beyond `max_bytes`.
     pub fn is_full(&self, incoming: u64) -> bool {
         self.bytes().saturating_add(incoming) > self.shared.options.max_bytes
+    }
+
+    /// Bytes that its disk has room for.
+    pub fn room(&self) -> io::Result<u64> {
+        fs4::available_space(&self.shared.options.dir)
     }
 
     /// Batches lost to damage since the process started, those found at opening included.

@@ -37,6 +37,8 @@ fn describe() {
     counter!("floodmark_events_counted_total", "Events counted by the live side");
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
+    gauge!("floodmark_spool_oldest_seconds", "How long the oldest such batch has waited");
+    gauge!("floodmark_spool_damaged_batches", "Batches lost to damage since the start");
     counter!("floodmark_sink_errors_total", "Failed tries to write a batch, by kind");
     histogram!("floodmark_batch_write_seconds", "From handing a batch to a sink to its success");
     histogram!(
