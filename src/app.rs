@@ -3,6 +3,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,7 +26,7 @@ use crate::{
         committer::Committer,
         dispatch::Dispatch,
     },
-    live::{self, writer::LiveWriter},
+    live::{self, redis::claims::Claims, writer::LiveWriter},
     spool::{DataDir, IdWindow, Sink, Spool, SpoolOptions},
     store::{self, writer::StoreWriter},
     telemetry::{health::Health, prometheus},
@@ -166,9 +167,20 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let committer = Committer::start(opened.writer, ingest.clone().recipient(), cursor_interval)
         .map_err(failed("committer thread"))?;
     ingest.do_send(Begin(committer));
+    let claims = match config.dedupe.shared {
+        false => None,
+        true => {
+            let claims = Claims::new(&config, node, health.clone()).map_err(failed("redis"))?;
+            Some(Arc::new(claims))
+        }
+    };
+    if let Some(claims) = claims.clone() {
+        tokio::spawn(claims.register(ingest.clone()));
+    }
 
     // The door.
-    let server = serve(&config, listener, &ingest, &viewers, health, spool, view, metrics)
+    let intake_state = intake::Intake::new(&config, ingest.clone(), claims);
+    let server = serve(&config, listener, intake_state, &viewers, health, spool, view, metrics)
         .map_err(failed("HTTP server"))?;
     let handle = server.handle();
     Ok(Running {
@@ -186,7 +198,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 fn serve(
     config: &Config,
     listener: TcpListener,
-    ingest: &Addr<IngestActor>,
+    intake_state: intake::Intake,
     viewers: &broadcast::Viewers,
     health: Health,
     spool: Spool,
@@ -194,7 +206,7 @@ fn serve(
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
-    let intake_state = web::Data::new(intake::Intake::new(config, ingest.clone()));
+    let intake_state = web::Data::new(intake_state);
     let ops_state = web::Data::new(ops::Ops {
         health,
         spool,

@@ -17,6 +17,8 @@
 //! | `spool-unlinked` | a segment is gone, the folder is not synced |
 //! | `store-copied` | rows and ledger row are sent, not committed |
 //! | `store-committed` | they are committed, the spool does not know it |
+//! | `ids-claimed` | the ids of a request are claimed for this node (`dedupe.shared`), nothing is written |
+//! | `ids-appended` | its events are on disk, Redis has not been told |
 //! | `live-counted` | a batch is counted, the spool does not know it |
 
 /// Dies here if a test has asked for it.

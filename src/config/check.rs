@@ -122,6 +122,12 @@ impl Config {
                  ({e})"
             ));
         }
+        if self.dedupe.shared && self.redis.urls.is_empty() {
+            found.push(
+                "dedupe.shared: nodes share ids through Redis; set redis.urls, or leave it false"
+                    .to_owned(),
+            );
+        }
         for (at, url) in self.redis.urls.iter().enumerate() {
             if redis::parse_redis_url(url).is_none() {
                 found.push(format!(

@@ -91,7 +91,7 @@ section!(
 );
 section!(
     /// `[dedupe]`
-    Dedupe { window_s: u64, max_ids: usize }
+    Dedupe { window_s: u64, max_ids: usize, shared: bool }
 );
 section!(
     /// `[live]`

@@ -1,8 +1,8 @@
 //! The ingest actor.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         dispatch::{Dispatch, Recent, Settled},
         open_batch::OpenBatch,
     },
+    live::redis::claims::{KnownIds, Page},
     spool::{Group, Recovery, Sink, Spool},
     telemetry::health::Health,
 };
@@ -167,6 +168,7 @@ impl IngestActor {
         let mut accepted = Accepted::default();
         let now = self.clock.now();
         let mut ids = request.client_ids.iter().peekable();
+        let mut known = request.known.iter().peekable();
         let mut at = 0;
         let mut walk = rows(&request.rows);
         let mut index = 0;
@@ -175,7 +177,12 @@ impl IngestActor {
             let encoded = &request.rows[at..walk.position()];
             at = walk.position();
             let id = ids.next_if(|(of, _)| *of == index).map(|(_, id)| id.as_str());
+            let elsewhere = known.next_if_eq(&&index).is_some();
             index += 1;
+            if elsewhere {
+                accepted.duplicates += 1;
+                continue;
+            }
             if let Some(id) = id {
                 if !self.dedupe.insert(id, now) {
                     accepted.duplicates += 1;
@@ -445,5 +452,31 @@ impl Handler<Close> for IngestActor {
         self.failed.get_or_insert_with(|| "the server is stopping".to_owned());
         drop(self.committer.take());
         let _ = close.0.send(());
+    }
+}
+
+/// For `dedupe.shared`: ids that are on the disk, a page at a time.
+#[derive(Message)]
+#[rtype(result = "Option<Page>")]
+struct AskPage {
+    from: u64,
+    limit: usize,
+}
+
+impl Handler<AskPage> for IngestActor {
+    type Result = Option<Page>;
+
+    fn handle(&mut self, ask: AskPage, _: &mut Context<Self>) -> Option<Page> {
+        // The newest are not on the disk yet, and may never be.
+        let committing = self.committing.as_ref().map_or(0, |group| group.ids);
+        let newest = self.gathering.ids + committing;
+        self.dedupe.page(ask.from, ask.limit, newest, self.clock.now())
+    }
+}
+
+impl KnownIds for Addr<IngestActor> {
+    fn page(&self, from: u64, limit: usize) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>> {
+        let asked = self.send(AskPage { from, limit });
+        Box::pin(async move { asked.await.ok().flatten() })
     }
 }

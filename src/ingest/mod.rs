@@ -26,6 +26,8 @@ pub struct Request {
     pub events: u32,
     /// (index of the row, id) where the client gave an id; ascending.
     pub client_ids: Vec<(u32, String)>,
+    /// Rows whose id is on some node's disk already (`dedupe.shared`); ascending.
+    pub known: Vec<u32>,
     /// The refused ones.
     pub dead_letters: Vec<DeadLetter>,
 }

@@ -50,5 +50,6 @@ fn describe() {
     gauge!("floodmark_active_users", "Distinct sessions of the active window");
     gauge!("floodmark_business_total", "Today's totals as the dashboard shows them");
     gauge!("floodmark_dedupe_ids", "Ids in the index of duplicates");
+    counter!("floodmark_dedupe_undecided_total", "Requests refused since an id was undecided");
     gauge!("floodmark_dedupe_window_seconds", "How far back duplicates are recognised");
 }

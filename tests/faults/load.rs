@@ -29,6 +29,12 @@ pub struct Plan {
     pub twice: bool,
 }
 
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan::PLAIN
+    }
+}
+
 impl Plan {
     /// Four connections, 20 events a request, as fast as answers come.
     pub const PLAIN: Plan = Plan { senders: 4, events: 20, rate: None, ids: false, twice: false };
@@ -127,13 +133,18 @@ struct Shared {
 impl Load {
     /// Begins to send. `run` tells the events of several loads of a test apart.
     pub fn start(addr: SocketAddr, run: u64, plan: Plan) -> Load {
+        Load::over(&[addr], run, plan)
+    }
+
+    /// The same, each try at the next of these nodes.
+    pub fn over(nodes: &[SocketAddr], run: u64, plan: Plan) -> Load {
         let shared = Arc::new(Shared::default());
         let threads = (0..plan.senders)
             .map(|sender| {
                 let shared = shared.clone();
                 let first = (run << 40) + (sender << 30);
-                let account = Account::default();
-                let sender = Sender { addr, plan, shared, connection: None, account };
+                let nodes: Vec<_> = nodes.iter().map(|addr| (*addr, None)).collect();
+                let sender = Sender { nodes, plan, shared, ..Sender::default() };
                 thread::spawn(move || sender.run(first))
             })
             .collect();
@@ -207,11 +218,14 @@ pub fn body(number: u64, plan: Plan) -> String {
 }
 
 /// One sender, from its first request on.
+#[derive(Default)]
 struct Sender {
-    addr: SocketAddr,
+    /// Each with its connection.
+    nodes: Vec<(SocketAddr, Option<Http>)>,
+    /// Tries so far.
+    tries: usize,
     plan: Plan,
     shared: Arc<Shared>,
-    connection: Option<Http>,
     account: Account,
 }
 
@@ -245,15 +259,18 @@ impl Sender {
 
     /// One try; `None` where nobody listened until the end.
     fn once(&mut self, body: &str) -> Option<(Outcome, Option<Answer>)> {
-        let mut http = loop {
-            match self.connection.take().map_or_else(|| Http::connect(self.addr), Ok) {
-                Ok(http) => break http,
+        let (node, mut http) = loop {
+            let node = self.tries % self.nodes.len();
+            self.tries += 1;
+            let (addr, connection) = &mut self.nodes[node];
+            match connection.take().map_or_else(|| Http::connect(*addr), Ok) {
+                Ok(http) => break (node, http),
                 Err(_) if self.stopping() => return None,
                 Err(_) => thread::sleep(Duration::from_millis(5)),
             }
         };
         let Ok(answer) = http.post(body.as_bytes()) else { return Some((Outcome::Silent, None)) };
-        self.connection = Some(http);
+        self.nodes[node].1 = Some(http);
         let events = self.plan.events;
         match answer.status {
             202 => {

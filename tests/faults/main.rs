@@ -14,6 +14,7 @@ mod ids;
 mod kills;
 mod load;
 mod node;
+mod nodes;
 mod outages;
 mod shop;
 #[path = "../support/mod.rs"]
