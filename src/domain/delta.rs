@@ -82,9 +82,9 @@ impl Delta {
 
     /// Every increment: (start of the second in Unix ms, series, value).
     pub fn cells(&self) -> impl Iterator<Item = (Millis, &Series, i64)> {
-        self.cells
-            .iter()
-            .map(|&(second, series, value)| (second * SECOND, &self.series[series as usize], value))
+        self.cells.iter().map(|&(second, series, value)| {
+            (second.saturating_mul(SECOND), &self.series[series as usize], value)
+        })
     }
 
     /// Visitors with the time of their last event.
@@ -95,7 +95,7 @@ impl Delta {
     /// First and last second touched, Unix ms; `None` without cells.
     pub fn span(&self) -> Option<(Millis, Millis)> {
         let (first, last) = (self.cells.first()?, self.cells.last()?);
-        Some((first.0 * SECOND, last.0 * SECOND))
+        Some((first.0.saturating_mul(SECOND), last.0.saturating_mul(SECOND)))
     }
 
     /// Events and cells, encoded: one version byte, then postcard. What the ledger keeps

@@ -88,7 +88,7 @@ impl Index {
         for (sink, progress) in self.sinks.iter_mut().enumerate() {
             entry.settled[sink] = seq <= progress.watermark;
             if !entry.settled[sink] {
-                progress.events += entry.events;
+                progress.events = progress.events.saturating_add(entry.events);
                 progress.batches += 1;
             }
         }
@@ -132,7 +132,7 @@ impl Index {
         }
         let events = entry.events;
         let progress = &mut self.sinks[sink as usize];
-        progress.events -= events;
+        progress.events = progress.events.saturating_sub(events);
         progress.batches -= 1;
         let mut watermark = progress.watermark;
         while self.get(watermark + 1).is_some_and(|entry| entry.settled[sink as usize]) {
@@ -148,7 +148,7 @@ impl Index {
             let entry = &mut self.entries[at];
             if std::mem::replace(&mut entry.settled[sink as usize], false) {
                 let progress = &mut self.sinks[sink as usize];
-                progress.events += entry.events;
+                progress.events = progress.events.saturating_add(entry.events);
                 progress.batches += 1;
                 progress.watermark = progress.watermark.min(seq - 1);
                 count += 1;

@@ -287,3 +287,21 @@ impl Shared {
         tracing::error!(seq, why, "spool: a batch is damaged, its events are lost");
     }
 }
+
+/// For fuzzing: a segment that holds `data`, either as it is or cut into records by (kind, u16
+/// length, payload), each with the right checksums.
+pub(crate) fn fuzzed_segment(node: NodeId, mut data: &[u8], framed: bool) -> Vec<u8> {
+    let mut out = segment::header(node, 1);
+    if !framed {
+        out.extend_from_slice(data);
+        return out;
+    }
+    while let [kind, low, high, rest @ ..] = data {
+        let len = usize::from(u16::from_le_bytes([*low, *high])).min(rest.len());
+        let at = record::begin(&mut out);
+        out.extend_from_slice(&rest[..len]);
+        record::finish(&mut out[at..], *kind);
+        data = &rest[len..];
+    }
+    out
+}
