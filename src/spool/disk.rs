@@ -11,6 +11,8 @@ use std::{
 /// Writes all of `bytes` at `offset`.
 pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     #[cfg(test)]
+    power::write(file, bytes, offset)?;
+    #[cfg(test)]
     if let Some(error) = faults::write() {
         // Half of it gets there: what a disk does that fills up during a write.
         file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
@@ -25,12 +27,52 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
     if let Some(error) = faults::sync() {
         return Err(error);
     }
-    file.sync_data()
+    #[cfg(test)]
+    power::step()?;
+    file.sync_data()?;
+    #[cfg(test)]
+    power::synced(file)?;
+    Ok(())
 }
 
 /// Waits until the names in a folder are on the disk.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    #[cfg(test)]
+    power::step()?;
+    File::open(dir)?.sync_all()?;
+    #[cfg(test)]
+    power::names_synced();
+    Ok(())
+}
+
+/// Makes a file that is not there; its name is on the disk after [`sync_dir`].
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    #[cfg(test)]
+    power::step()?;
+    let file = File::create_new(path)?;
+    #[cfg(test)]
+    power::changes(path, None);
+    Ok(file)
+}
+
+/// Removes a file; it is gone for good after [`sync_dir`].
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    power::step()?;
+    #[cfg(test)]
+    power::changes(path, fs::read(path).ok());
+    fs::remove_file(path)
+}
+
+/// Cuts a file to its first `len` bytes; on the disk when this returns.
+pub(super) fn cut(file: &File, len: u64) -> io::Result<()> {
+    #[cfg(test)]
+    power::step()?;
+    file.set_len(len)?;
+    file.sync_all()?;
+    #[cfg(test)]
+    power::synced(file)?;
+    Ok(())
 }
 
 /// Puts a whole file in place, or leaves the old one: a temporary file, fsync, rename,
@@ -40,6 +82,8 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     if faults::has_no_room() {
         return Err(io::ErrorKind::StorageFull.into());
     }
+    #[cfg(test)]
+    power::step()?;
     let temporary = dir.join(format!("{name}.{TEMPORARY}"));
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -50,6 +94,11 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
+    #[cfg(test)]
+    {
+        power::step()?;
+        power::changes(&dir.join(name), fs::read(dir.join(name)).ok());
+    }
     fs::rename(&temporary, dir.join(name))?;
     sync_dir(dir)
 }
@@ -57,8 +106,8 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
 /// Writes over the beginning of a file that is there, which takes no more room.
 pub(super) fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_data()
+    write_at(&file, bytes, 0)?;
+    sync(&file)
 }
 
 /// Ending of a file that never became a whole one.
@@ -77,6 +126,10 @@ pub(super) fn may_pass(error: &io::Error) -> bool {
                 | io::ErrorKind::OutOfMemory
         )
 }
+
+#[cfg(test)]
+#[path = "tests/power.rs"]
+pub(super) mod power;
 
 /// Failures on demand, for this thread.
 #[cfg(test)]

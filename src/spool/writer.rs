@@ -229,12 +229,11 @@ impl SpoolWriter {
         if let Some(before) = rolled.next() {
             let newest = std::mem::replace(&mut self.active, before);
             for made in rolled.chain([newest]) {
-                fs::remove_file(segment::path(dir, made.first))?;
+                disk::remove(&segment::path(dir, made.first))?;
             }
             disk::sync_dir(dir)?;
         }
-        self.active.file.set_len(offset)?;
-        self.active.file.sync_all()?;
+        disk::cut(&self.active.file, offset)?;
         self.active.offset = offset;
         self.active.batch_start = batch_start;
         if self.cursors.active > self.active.first {
@@ -312,7 +311,7 @@ impl SpoolWriter {
             let name = segment::name(segment.first);
             let gone = match segment.damaged {
                 true => recovery::quarantine(dir, &name),
-                false => fs::remove_file(dir.join(&name)),
+                false => disk::remove(&dir.join(&name)),
             };
             match gone {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -378,7 +377,7 @@ impl SpoolWriter {
         for file in self.id_files.drain(..).rev() {
             if file.stats.newest < since || newer >= self.window.max_ids as u64 {
                 // If that fails it is read once more after a restart, no harm done.
-                let _ = fs::remove_file(dir.join(ids::name(file.first)));
+                let _ = disk::remove(&dir.join(ids::name(file.first)));
             } else {
                 newer += file.stats.count;
                 kept.push(file);
