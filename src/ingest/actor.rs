@@ -389,7 +389,12 @@ impl Handler<Committed> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
-        let Some(group) = self.committing.take() else { return };
+        let group = match (self.committing.take(), &committed.result) {
+            (Some(group), _) => group,
+            // The committer has died between two groups.
+            (None, Err(_)) => Gathering::default(),
+            (None, Ok(())) => return,
+        };
         self.tell(&committed.result);
         match committed.result {
             Ok(()) => {

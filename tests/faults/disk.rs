@@ -157,3 +157,24 @@ fn spool_at_its_limit() {
     shop.is_ready();
     row.close(&mut shop, &account, Some(&viewer));
 }
+
+#[test]
+fn committer_panics() {
+    let row = Row::new(
+        "committer_panics",
+        "the thread that writes the spool panics between a write and its fsync",
+        "503 with Retry-After until a restart, nothing hangs; /readyz says why",
+    );
+    let mut shop = Shop::armed(&[], &[("FAILPOINTS", "spool-written=40*off->panic")]);
+    let viewer = Viewer::watch(shop.node.addr(), None);
+    let load = Load::start(shop.node.addr(), 0, Plan::PLAIN);
+    load.wait("requests are refused", |load| load.refused() > 1000);
+    shop.node.until("it says so", |node| {
+        node.reasons().iter().any(|reason| reason.starts_with("intake: failed"))
+    });
+    shop.node.restart();
+    load.goes_on(1000);
+    let account = load.stop();
+    shop.is_ready();
+    row.close(&mut shop, &account, Some(&viewer));
+}

@@ -217,6 +217,11 @@ pub fn body(number: u64, plan: Plan) -> String {
     body
 }
 
+/// The code of a refusal.
+fn told(answer: &Answer) -> String {
+    answer.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
 /// One sender, from its first request on.
 #[derive(Default)]
 struct Sender {
@@ -276,6 +281,12 @@ impl Sender {
             202 => {
                 self.shared.answered.fetch_add(events, Ordering::Relaxed);
                 Some((Outcome::Answered, Some(answer)))
+            }
+            // What the disk has kept is not known before a restart.
+            503 if ["spool_failed", "stopping"].contains(&told(&answer).as_str()) => {
+                self.shared.refused.fetch_add(events, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(20));
+                Some((Outcome::Silent, None))
             }
             503 => {
                 self.shared.refused.fetch_add(events, Ordering::Relaxed);
