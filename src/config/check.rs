@@ -293,6 +293,17 @@ mod tests {
     }
 
     #[test]
+    fn nodes_share_ids_only_through_redis() {
+        let message = problems(|c| c.dedupe.shared = true);
+        assert!(message.contains("dedupe.shared: nodes share ids through Redis"), "{message}");
+        let both = problems(|c| {
+            c.dedupe.shared = true;
+            c.redis.urls = vec!["redis://localhost".to_owned()];
+        });
+        assert_eq!(both, "");
+    }
+
+    #[test]
     fn a_url_is_never_shown() {
         let message = problems(|c| {
             c.postgres.url = "postgres://u:secret@h:port/d".to_owned();

@@ -128,8 +128,11 @@ impl IngestActor {
     pub fn new(config: &Config, parts: Parts) -> IngestActor {
         let window_ms = config.dedupe.window_s as Millis * 1000;
         let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
+        let clock = Steady::begin(now_ms());
         for (at, id) in &parts.recovery.ids {
-            dedupe.insert(id, *at);
+            // One that was received while the system's clock was ahead must not let those
+            // before it expire.
+            dedupe.insert(id, (*at).min(clock.now()));
         }
         let recovered = parts.recovery.open;
         let durable = Durable {
@@ -147,7 +150,7 @@ impl IngestActor {
             spool: parts.spool,
             committer: None,
             dedupe,
-            clock: Steady::begin(now_ms()),
+            clock,
             sinks: parts.sinks,
             recent: Recent::default(),
             open: OpenBatch::recovered(recovered.rows, recovered.dead_letters),

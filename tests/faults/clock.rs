@@ -95,9 +95,11 @@ fn clock_jumps_forward_a_day() {
     );
     let mut moved = Moved::start(&[]);
     let node = &moved.shop.node;
-    let known = |n: u64| format!(r#"{{"type":"page_view","id":"{n}","properties":{{"n":{n}}}}}"#);
-    let send = |n: u64| {
-        let answer = crate::http::request(node.addr(), "POST", "/v1/events", known(n).as_bytes());
+    let addr = node.addr();
+    let known =
+        move |n: u64| format!(r#"{{"type":"page_view","id":"{n}","properties":{{"n":{n}}}}}"#);
+    let send = move |n: u64| {
+        let answer = crate::http::request(addr, "POST", "/v1/events", known(n).as_bytes());
         answer.expect("an answer").json()
     };
     // Sent again after each jump; numbers beyond those of any load here.
@@ -119,12 +121,15 @@ fn clock_jumps_forward_a_day() {
     let mut account = load.stop();
     account.answered(first);
     account.answered(second);
+    moved.shop.node.restart();
+    assert_eq!(send(first)["duplicates"], 1, "after a restart as well");
+    assert_eq!(send(second)["duplicates"], 1, "though it was received tomorrow");
     let (stored, found) = moved.shop.compared(&account, 0);
     assert_eq!((found.lost, found.doubled, found.alien), (0, 0, 0), "{found:?}");
     assert_eq!(stored.ledger, found.stored, "the ledger agrees with the rows");
     // Each event belongs to the day that the clock showed: the sum of both days is all of it.
     let today = |node: &Node| node.current()["events"].as_u64().expect("a number");
-    let here = today(node);
+    let here = today(&moved.shop.node);
     moved.jump("+1d");
     let there = today(&moved.shop.node);
     assert_eq!(here + there, found.stored, "both days together");
