@@ -3,6 +3,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -31,6 +32,7 @@ use crate::{
     live::{
         self,
         baseline::{BaselineReader, Baselines},
+        redis::claims::Claims,
         writer::LiveWriter,
     },
     open_files,
@@ -119,6 +121,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let settings = broadcast::Settings::new(&config, zone.clone());
     let viewers = broadcast::start(settings, follow, &alarm);
     let view = viewers.view().clone();
+    let counted = spool.clone();
+    view.watch_lag(config.stream.behind_after_ms as i64, move || counted.lag(Sink::Live).oldest_ms);
 
     // The two sinks.
     let store = store::open(&config).await.map_err(failed("store"))?;
@@ -179,7 +183,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 Dispatch::new(Sink::Store, stores.collect()),
                 Dispatch::new(Sink::Live, lives.collect()),
             ];
-            Parts { node, spool, recovery, sinks, watch }
+            Parts { node, spool, recovery, sinks, health, watch }
         }
     };
     let ingest_config = config.clone();
@@ -199,10 +203,22 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     )
     .map_err(failed("committer thread"))?;
     ingest.do_send(Begin(committer));
+    let claims = match config.dedupe.shared {
+        false => None,
+        true => {
+            let claims = Claims::new(&config, node, health.clone()).map_err(failed("redis"))?;
+            Some(Arc::new(claims))
+        }
+    };
+    if let Some(claims) = claims.clone() {
+        tokio::spawn(claims.register(ingest.clone()));
+    }
 
     // The door.
-    let server = serve(&config, listener, &ingest, &viewers, health, spool, view, history, metrics)
-        .map_err(failed("HTTP server"))?;
+    let intake_state = intake::Intake::new(&config, ingest.clone(), claims);
+    let server =
+        serve(&config, listener, intake_state, &viewers, health, spool, view, history, metrics)
+            .map_err(failed("HTTP server"))?;
     let handle = server.handle();
     Ok(Running {
         addr,
@@ -220,7 +236,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 fn serve(
     config: &Config,
     listener: TcpListener,
-    ingest: &Addr<IngestActor>,
+    intake_state: intake::Intake,
     viewers: &broadcast::Viewers,
     health: Health,
     spool: Spool,
@@ -229,9 +245,15 @@ fn serve(
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
-    let intake_state = web::Data::new(intake::Intake::new(config, ingest.clone()));
-    let ops_state =
-        web::Data::new(ops::Ops { health, spool, view: view.clone(), metrics, keys: keys.clone() });
+    let intake_state = web::Data::new(intake_state);
+    let ops_state = web::Data::new(ops::Ops {
+        health,
+        spool,
+        view: view.clone(),
+        metrics,
+        keys: keys.clone(),
+        unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
+    });
     let keys = web::Data::new(keys);
     let view = web::Data::new(view);
     let viewers = web::Data::new(viewers.clone());

@@ -98,7 +98,7 @@ section!(
 );
 section!(
     /// `[spool]`
-    Spool { segment_bytes: u64, max_bytes: u64, cursor_interval_ms: u64 }
+    Spool { segment_bytes: u64, max_bytes: u64, cursor_interval_ms: u64, unready_lag_s: u64 }
 );
 section!(
     /// `[ledger]`
@@ -106,7 +106,7 @@ section!(
 );
 section!(
     /// `[dedupe]`
-    Dedupe { window_s: u64, max_ids: usize }
+    Dedupe { window_s: u64, max_ids: usize, shared: bool }
 );
 section!(
     /// `[live]`
@@ -117,6 +117,7 @@ section!(
     Stream {
         tick_ms: u64,
         heartbeat_ms: u64,
+        behind_after_ms: u64,
         ping_interval_ms: u64,
         silence_timeout_ms: u64,
         slow_timeout_ms: u64,

@@ -114,21 +114,23 @@ impl Delta {
 
     /// Every increment: (start of the second in Unix ms, series, value).
     pub fn cells(&self) -> impl Iterator<Item = (Millis, &Series, i64)> {
-        self.cells
-            .iter()
-            .map(|&(second, series, value)| (second * SECOND, &self.series[series as usize], value))
+        self.cells.iter().map(|&(second, series, value)| {
+            (second.saturating_mul(SECOND), &self.series[series as usize], value)
+        })
     }
 
     /// The most frequent values: (start of the minute in Unix ms, breakdown, values).
     pub fn tops(&self) -> impl Iterator<Item = (Millis, &str, &Top)> {
         let name = |index: u32| self.names[index as usize].as_str();
-        self.tops.iter().map(move |(minute, index, top)| (minute * MINUTE, name(*index), top))
+        self.tops
+            .iter()
+            .map(move |(minute, index, top)| (minute.saturating_mul(MINUTE), name(*index), top))
     }
 
     /// What distinct metrics saw: (start of the quarter of an hour in Unix ms, metric, hash).
     pub fn distinct(&self) -> impl Iterator<Item = (Millis, &str, u64)> {
         let name = |index: u32| self.names[index as usize].as_str();
-        let at = |quarter: i64| quarter * QUARTER_HOUR;
+        let at = |quarter: i64| quarter.saturating_mul(QUARTER_HOUR);
         self.distinct.iter().map(move |&(quarter, index, hash)| (at(quarter), name(index), hash))
     }
 
@@ -140,7 +142,7 @@ impl Delta {
     /// First and last second touched, Unix ms; `None` without cells.
     pub fn span(&self) -> Option<(Millis, Millis)> {
         let (first, last) = (self.cells.first()?, self.cells.last()?);
-        Some((first.0 * SECOND, last.0 * SECOND))
+        Some((first.0.saturating_mul(SECOND), last.0.saturating_mul(SECOND)))
     }
 
     /// All but the visitors, encoded: one version byte, then postcard. What the ledger

@@ -32,7 +32,7 @@ impl Top {
     pub fn add(&mut self, value: &str, n: u64) {
         let value = cut(value);
         match self.counts.get_mut(value) {
-            Some(count) => *count += n,
+            Some(count) => *count = count.saturating_add(n),
             None => {
                 self.counts.insert(value.into(), n);
             }
@@ -44,7 +44,7 @@ impl Top {
         for (value, n) in &other.counts {
             self.add(value, *n);
         }
-        self.shaved += other.shaved;
+        self.shaved = self.shaved.saturating_add(other.shaved);
         self.trim();
     }
 
@@ -59,7 +59,7 @@ impl Top {
             *count = count.saturating_sub(shave);
             *count > 0
         });
-        self.shaved += shave;
+        self.shaved = self.shaved.saturating_add(shave);
     }
 
     /// Different values at hand.

@@ -1,8 +1,8 @@
 //! The ingest actor.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         aggregate::Aggregator,
         batch::{Batch, BatchId, NodeId},
         row::rows,
-        time::{Millis, now_ms},
+        time::{Millis, Steady, now_ms},
     },
     ingest::{
         Accepted, Refused, Reply, Request,
@@ -20,8 +20,10 @@ use crate::{
         dispatch::{Dispatch, Recent, Settled},
         open_batch::OpenBatch,
     },
+    live::redis::claims::{KnownIds, Page},
     panics,
     spool::{Group, Recovery, Sink, Spool},
+    telemetry::health::Health,
 };
 
 /// Accumulates events into fixed-size batches and hands these to the writers.
@@ -43,6 +45,8 @@ pub struct IngestActor {
     committer: Option<Committer>,
     dedupe: Dedupe,
     aggregator: Aggregator,
+    /// What the window of ids is measured by.
+    clock: Steady,
     sinks: [Dispatch; 2],
     recent: Recent,
 
@@ -59,9 +63,15 @@ pub struct IngestActor {
     /// The open batch as it is on disk: where to go back to when a write fails.
     durable: Durable,
     failed: Option<String>,
+    health: Health,
+    /// The last write found no room on the disk.
+    no_room: bool,
     drains: Vec<oneshot::Sender<()>>,
     _watch: panics::Watch,
 }
+
+/// The part of the health that is told of the spool's disk.
+const INTAKE: &str = "intake";
 
 struct Limits {
     batch_events: u64,
@@ -116,6 +126,8 @@ pub struct Parts {
     pub sinks: [Dispatch; 2],
     /// Raises the alarm when the actor panics.
     pub watch: panics::Watch,
+    /// Where trouble of the disk is told.
+    pub health: Health,
 }
 
 impl IngestActor {
@@ -124,8 +136,11 @@ impl IngestActor {
     pub fn new(config: &Config, parts: Parts) -> IngestActor {
         let window_ms = config.dedupe.window_s as Millis * 1000;
         let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
+        let clock = Steady::begin(now_ms());
         for (at, id) in &parts.recovery.ids {
-            dedupe.insert(id, *at);
+            // One that was received while the system's clock was ahead must not let those
+            // before it expire.
+            dedupe.insert(id, (*at).min(clock.now()));
         }
         let mut aggregator =
             Aggregator::new(config.rules.measures.clone(), config.live.max_event_types);
@@ -145,6 +160,7 @@ impl IngestActor {
             spool: parts.spool,
             committer: None,
             dedupe,
+            clock,
             sinks: parts.sinks,
             recent: Recent::default(),
             open: OpenBatch::recovered(&mut aggregator, recovered.rows, recovered.dead_letters),
@@ -156,6 +172,8 @@ impl IngestActor {
             committing: None,
             durable,
             failed: None,
+            health: parts.health,
+            no_room: false,
             drains: Vec::new(),
             _watch: parts.watch,
         }
@@ -163,7 +181,9 @@ impl IngestActor {
 
     fn append(&mut self, request: Request, reply: Reply) {
         let mut accepted = Accepted::default();
+        let now = self.clock.now();
         let mut ids = request.client_ids.iter().peekable();
+        let mut known = request.known.iter().peekable();
         let mut at = 0;
         let mut walk = rows(&request.rows);
         let mut index = 0;
@@ -172,9 +192,14 @@ impl IngestActor {
             let encoded = &request.rows[at..walk.position()];
             at = walk.position();
             let id = ids.next_if(|(of, _)| *of == index).map(|(_, id)| id.as_str());
+            let elsewhere = known.next_if_eq(&&index).is_some();
             index += 1;
+            if elsewhere {
+                accepted.duplicates += 1;
+                continue;
+            }
             if let Some(id) = id {
-                if !self.dedupe.insert(id, request.received_at) {
+                if !self.dedupe.insert(id, now) {
                     accepted.duplicates += 1;
                     continue;
                 }
@@ -276,14 +301,42 @@ impl IngestActor {
         }
     }
 
+    /// Tells `/readyz` how the last write went.
+    fn tell(&mut self, result: &Result<(), Refused>) {
+        self.no_room = matches!(result, Err(Refused::Full));
+        match result {
+            Ok(()) => self.health.well(INTAKE),
+            Err(Refused::Full) => {
+                let message = "no room on the spool's disk; requests get 503";
+                self.health.trouble(INTAKE, "full", message);
+            }
+            Err(Refused::Failed(reason)) => self.health.trouble(INTAKE, "failed", reason),
+        }
+    }
+
+    /// While it says that it is full nobody may send anything that would show that there is
+    /// room again.
+    fn look_for_room(&mut self) {
+        if self.no_room && self.spool.room().is_ok_and(|room| room > self.limits.batch_bytes as u64)
+        {
+            self.no_room = false;
+            self.health.well(INTAKE);
+        }
+    }
+
     fn report(&mut self) {
+        self.look_for_room();
+        let now = now_ms();
         metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
+        metrics::gauge!("floodmark_spool_damaged_batches").set(self.spool.damaged() as f64);
         for sink in Sink::ALL {
             let lag = self.spool.lag(sink);
             metrics::gauge!("floodmark_spool_lag_events", "sink" => sink.as_str())
                 .set(lag.events as f64);
+            metrics::gauge!("floodmark_spool_oldest_seconds", "sink" => sink.as_str())
+                .set(lag.waits_ms(now) as f64 / 1000.0);
         }
-        let now = now_ms();
+        let now = self.clock.now();
         self.dedupe.expire(now);
         metrics::gauge!("floodmark_dedupe_ids").set(self.dedupe.len() as f64);
         metrics::gauge!("floodmark_dedupe_window_seconds")
@@ -352,7 +405,13 @@ impl Handler<Committed> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
-        let Some(group) = self.committing.take() else { return };
+        let group = match (self.committing.take(), &committed.result) {
+            (Some(group), _) => group,
+            // The committer has died between two groups.
+            (None, Err(_)) => Gathering::default(),
+            (None, Ok(())) => return,
+        };
+        self.tell(&committed.result);
         match committed.result {
             Ok(()) => {
                 self.durable = group.durable;
@@ -414,5 +473,31 @@ impl Handler<Close> for IngestActor {
         self.failed.get_or_insert_with(|| "the server is stopping".to_owned());
         drop(self.committer.take());
         let _ = close.0.send(());
+    }
+}
+
+/// For `dedupe.shared`: ids that are on the disk, a page at a time.
+#[derive(Message)]
+#[rtype(result = "Option<Page>")]
+struct AskPage {
+    from: u64,
+    limit: usize,
+}
+
+impl Handler<AskPage> for IngestActor {
+    type Result = Option<Page>;
+
+    fn handle(&mut self, ask: AskPage, _: &mut Context<Self>) -> Option<Page> {
+        // The newest are not on the disk yet, and may never be.
+        let committing = self.committing.as_ref().map_or(0, |group| group.ids);
+        let newest = self.gathering.ids + committing;
+        self.dedupe.page(ask.from, ask.limit, newest, self.clock.now())
+    }
+}
+
+impl KnownIds for Addr<IngestActor> {
+    fn page(&self, from: u64, limit: usize) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>> {
+        let asked = self.send(AskPage { from, limit });
+        Box::pin(async move { asked.await.ok().flatten() })
     }
 }

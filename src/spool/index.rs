@@ -88,7 +88,7 @@ impl Index {
         for (sink, progress) in self.sinks.iter_mut().enumerate() {
             entry.settled[sink] = seq <= progress.watermark;
             if !entry.settled[sink] {
-                progress.events += entry.events;
+                progress.events = progress.events.saturating_add(entry.events);
                 progress.batches += 1;
             }
         }
@@ -132,7 +132,7 @@ impl Index {
         }
         let events = entry.events;
         let progress = &mut self.sinks[sink as usize];
-        progress.events -= events;
+        progress.events = progress.events.saturating_sub(events);
         progress.batches -= 1;
         let mut watermark = progress.watermark;
         while self.get(watermark + 1).is_some_and(|entry| entry.settled[sink as usize]) {

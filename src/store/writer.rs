@@ -7,6 +7,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, Wr
 use crate::{
     config,
     domain::batch::Batch,
+    failpoint::kill_point,
     ingest::dispatch::{Settled, WriteBatch},
     panics,
     retry::Backoff,
@@ -66,6 +67,7 @@ async fn store_batch(store: &dyn Store, batch: &Batch, health: &Health, mut back
     loop {
         match store.write(batch).await {
             Ok(written) => {
+                kill_point!("store-committed");
                 health.well("store");
                 if let Written::Stored { events, .. } = written {
                     metrics::counter!("floodmark_events_stored_total").increment(events);

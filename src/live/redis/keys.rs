@@ -16,7 +16,8 @@
 //! HOUR is hours since 1970, SECOND and MINUTE count within it, SERIES is what
 //! [`Series`] displays. Active visitors are in sorted sets `{PREFIX:activeN}`; what a
 //! distinct metric saw on a day, under the same tags, in sets `{PREFIX:activeN}:u:DATE:METRIC`
-//! and, once one of these is full, in a HyperLogLog of that name with `:hll`.
+//! and, once one of these is full, in a HyperLogLog of that name with `:hll`. Ids that nodes
+//! share (`dedupe.shared`) are strings under the tags `{PREFIX:idsN}`, for the window.
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,9 @@ use crate::{
 
 /// Sorted sets that the active visitors are spread over.
 pub(super) const ACTIVE_SHARDS: usize = 16;
+
+/// Hash tags that the ids which nodes share are spread over.
+pub(super) const ID_SHARDS: usize = 16;
 
 /// Room for clocks of nodes that disagree, when buckets are looked up by the hour.
 const CLOCK_SLACK: Millis = 10 * MINUTE;
@@ -100,6 +104,21 @@ impl Keys {
         let set = format!("{}:u:{day}:{metric}", self.active(shard));
         let hll = format!("{set}:hll");
         (set, hll)
+    }
+
+    /// One id of a shard.
+    pub(super) fn id(&self, shard: usize, id: &str) -> String {
+        format!("{{{}:ids{shard}}}:i:{id}", self.prefix)
+    }
+
+    /// Which run of each node may claim ids of a shard.
+    pub(super) fn id_nodes(&self, shard: usize) -> String {
+        format!("{{{}:ids{shard}}}:nodes", self.prefix)
+    }
+
+    /// Set where a request has given up what it claimed in a shard.
+    pub(super) fn id_given_up(&self, shard: usize, request: &str) -> String {
+        format!("{{{}:ids{shard}}}:r:{request}", self.prefix)
     }
 
     /// Held by the node that rebuilds.

@@ -9,6 +9,7 @@
 //! - Active visitors are sorted sets over several tags ([`active`]).
 
 mod active;
+pub mod claims;
 mod distinct;
 mod error;
 mod keys;

@@ -23,6 +23,9 @@ script!(LOAD, "load.lua");
 script!(INSTALL, "install.lua");
 script!(HEADS, "heads.lua");
 script!(UNLOCK, "unlock.lua");
+script!(CLAIM, "claim.lua");
+script!(KEEP, "keep.lua");
+script!(RELEASE, "release.lua");
 
 impl Script {
     fn new(code: &'static str) -> Script {
