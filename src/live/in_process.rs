@@ -2,47 +2,86 @@
 //! counters only in the mirror that the feed leads to. What a restart forgets is built
 //! up again from the ledger ([`InProcess::start`]); what the ledger has not got yet is
 //! still in the spool, and the strict guard makes the live writers replay it from there.
+//! While the ledger's server is away at the start, nothing is counted yet: the writers try
+//! again, and the spool keeps what they would count.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use super::{
     Applied, Feed, FeedSender, LiveError, LiveErrorKind, LiveStore, judge, ledger_since,
     sessions::Sessions, state::LiveState,
 };
 use crate::{
+    config,
     domain::{
         batch::{BatchId, LANES, NodeId},
         delta::{Delta, Visitor},
-        time::{BusinessZone, Millis},
+        time::{BusinessZone, Millis, now_ms},
     },
-    store::{LedgerSum, Store, StoreError},
+    retry::Backoff,
+    store::{LedgerSum, Store, StoreError, StoreErrorKind},
 };
 
 /// The in-process live store.
 pub struct InProcess {
+    /// Empty until the ledger has been summed up.
+    counted: Arc<OnceLock<Counted>>,
+    feed: FeedSender,
+    /// Waits for the ledger, where it was away at the start.
+    waiting: Option<JoinHandle<()>>,
+}
+
+struct Counted {
     /// By lane: the last batch of each node that was counted. The lock is held until the
     /// batch is in the feed, so that guard and feed agree on the order.
     lanes: [tokio::sync::Mutex<HashMap<NodeId, u64>>; LANES as usize],
     sessions: Mutex<Sessions>,
-    feed: FeedSender,
 }
 
 impl InProcess {
     /// Sums the ledger as of `now` (Unix ms), sends the first [`Feed::Reset`] and counts
     /// on from there. Visitors seen within `active_window` ms are active from the start.
+    /// A ledger that can't be reached is waited for in the background.
     pub async fn start(
         store: Arc<dyn Store>,
         zone: BusinessZone,
         active_window: Millis,
         feed: FeedSender,
         now: Millis,
+        retry: &config::Retry,
     ) -> Result<InProcess, StoreError> {
-        let sum = store.ledger_sum(ledger_since(&zone, now), now - active_window).await?;
-        Ok(InProcess::continue_from(sum, zone, feed, now).await)
+        let sum = store.ledger_sum(ledger_since(&zone, now), now - active_window).await;
+        let error = match sum {
+            Ok(sum) => return Ok(InProcess::continue_from(sum, zone, feed, now).await),
+            Err(error) if error.kind == StoreErrorKind::Unavailable => error,
+            Err(error) => return Err(error),
+        };
+        let reason = format!("the ledger, which the counters start from: {error}");
+        tracing::warn!(reason, "the live numbers wait");
+        // Nobody listens any more only while the process stops; the same below.
+        let _ = feed.send(Feed::Interrupted { reason }).await;
+        let counted = Arc::new(OnceLock::new());
+        let mut backoff = Backoff::new(retry);
+        let wait = {
+            let (counted, feed) = (counted.clone(), feed.clone());
+            async move {
+                loop {
+                    tokio::time::sleep(backoff.pause()).await;
+                    let now = now_ms();
+                    let since = ledger_since(&zone, now);
+                    if let Ok(sum) = store.ledger_sum(since, now - active_window).await {
+                        let _ = counted.set(Counted::from(sum, zone, &feed, now).await);
+                        return;
+                    }
+                }
+            }
+        };
+        Ok(InProcess { counted, feed, waiting: Some(tokio::spawn(wait)) })
     }
 
     async fn continue_from(
@@ -51,6 +90,27 @@ impl InProcess {
         feed: FeedSender,
         now: Millis,
     ) -> InProcess {
+        let counted = Counted::from(sum, zone, &feed, now).await;
+        InProcess { counted: Arc::new(OnceLock::from(counted)), feed, waiting: None }
+    }
+
+    fn counted(&self) -> Result<&Counted, LiveError> {
+        self.counted.get().ok_or_else(|| LiveError {
+            kind: LiveErrorKind::Rebuilding,
+            message: "the counters start from the ledger, which can't be read yet".to_owned(),
+        })
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.waiting.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Counted {
+    /// What the ledger says; the feed gets it as its [`Feed::Reset`].
+    async fn from(sum: LedgerSum, zone: BusinessZone, feed: &FeedSender, now: Millis) -> Counted {
         let mut state = LiveState::new(zone);
         let mut sessions = Sessions::default();
         for lane in &sum.lanes {
@@ -59,12 +119,10 @@ impl InProcess {
                 sessions.touch(visitor, at);
             }
         }
-        // Nobody listens any more only while the process stops.
         let _ = feed.send(Feed::Reset(Box::new(state))).await;
-        InProcess {
+        Counted {
             lanes: sum.lanes.map(|lane| tokio::sync::Mutex::new(lane.last)),
             sessions: Mutex::new(sessions),
-            feed,
         }
     }
 }
@@ -81,7 +139,7 @@ impl LiveStore for InProcess {
         sealed_at: Millis,
         delta: &Arc<Delta>,
     ) -> Result<Applied, LiveError> {
-        let mut guard = self.lanes[id.lane() as usize].lock().await;
+        let mut guard = self.counted()?.lanes[id.lane() as usize].lock().await;
         let verdict = judge(guard.get(&id.node).copied().unwrap_or(0), id.seq);
         if verdict == Applied::Counted {
             // First the place in the feed, then guard and delta without an await between
@@ -97,7 +155,7 @@ impl LiveStore for InProcess {
     }
 
     async fn touch(&self, visitors: &[(Visitor, Millis)]) -> Result<(), LiveError> {
-        let mut sessions = self.sessions.lock();
+        let mut sessions = self.counted()?.sessions.lock();
         for &(visitor, at) in visitors {
             sessions.touch(visitor, at);
         }
@@ -105,19 +163,19 @@ impl LiveStore for InProcess {
     }
 
     async fn active(&self, since: Millis) -> Result<u64, LiveError> {
-        Ok(self.sessions.lock().active(since))
+        Ok(self.counted()?.sessions.lock().active(since))
     }
 
     async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
         let mut heads = [0; LANES as usize];
-        for (head, lane) in heads.iter_mut().zip(&self.lanes) {
+        for (head, lane) in heads.iter_mut().zip(&self.counted()?.lanes) {
             *head = lane.lock().await.get(&node).copied().unwrap_or(0);
         }
         Ok(heads)
     }
 
     async fn check(&self) -> Result<(), LiveError> {
-        Ok(())
+        self.counted().map(drop)
     }
 }
 
