@@ -1,12 +1,15 @@
-// Watches a server under load until SECONDS are over and both sinks have caught up, then prints
-// what was stored and what it cost.
+// Starts a load of SECONDS, watches the server until it is over and both sinks have caught up,
+// then prints what was stored and what it cost.
 //   node load-tests/measure.mjs URL SECONDS server=PID [postgres=PID] [redis=PID]
-//     [postgres_url=URL] [redis_url=URL] [raw=EVENTS_A_SECOND]
+//     [postgres_url=URL] [redis_url=URL] [raw=EVENTS_A_SECOND] -- LOAD COMMAND...
 // A PID stands for its process and all below it.
+import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { read } from './costs.mjs';
 
-const [url, seconds, ...named] = process.argv.slice(2);
+const split = process.argv.indexOf('--');
+const [url, seconds, ...named] = process.argv.slice(2, split);
+const [program, ...load] = process.argv.slice(split + 1);
 const given = Object.fromEntries(named.map((pair) => [pair.split('=')[0], pair.slice(pair.indexOf('=') + 1)]));
 const { raw, postgres_url, redis_url, ...pids } = given;
 const json = async (path) => (await fetch(url + path)).json();
@@ -45,6 +48,9 @@ const lag = async () => {
 const before = Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, cpu(pid)]));
 const costs = read(given);
 const { events: already } = await json('/api/analytics/current');
+const loading = spawn(program, load, { stdio: ['ignore', 'inherit', 'inherit'] });
+const loaded = new Promise((ended, failed) => loading.on('exit', ended).on('error', failed));
+process.on('exit', () => loading.kill());
 const begin = Date.now();
 const most = { store: 0, live: 0 };
 let end;
@@ -54,8 +60,7 @@ do {
   for (const sink of ['store', 'live']) most[sink] = Math.max(most[sink], end[sink]);
 } while (Date.now() - begin < seconds * 1000);
 const stopped = Date.now();
-// wrk ends a little later than its seconds.
-await wait(200);
+await loaded;
 for (let now = await lag(); now.store > 0 || now.live > 0; now = await lag()) await wait(20);
 const took = (Date.now() - begin) / 1000;
 // The live numbers reach the mirror a moment after they are counted.

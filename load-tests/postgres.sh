@@ -20,8 +20,8 @@ start_redis
 
 # Rows for the raw COPY: what the server itself stores of this load, in files of 5,000.
 start_floodmark --postgres "$postgres_url" --redis "$redis_url"
-load 3 "$connections" >/dev/null
-node load-tests/measure.mjs "$url" 0 "server=$server" >/dev/null
+load_command 3 "$connections"
+node load-tests/measure.mjs "$url" 3 "server=$server" -- "${load[@]}" >/dev/null
 columns='time, received_at, id, type, user_id, session_id, properties'
 rows=$(sql 'SELECT least(500000, count(*) / 5000 * 5000) FROM events')
 sql "COPY (SELECT $columns FROM events LIMIT $rows) TO STDOUT (FORMAT binary)" |
@@ -45,7 +45,6 @@ raw=$(raw)
 echo "raw binary COPY, one connection, 5,000 rows a transaction: $raw rows/s"
 sql 'DROP TABLE raw'
 
-load "$seconds" "$connections" &
-started+=($!)
+load_command "$seconds" "$connections"
 node load-tests/measure.mjs "$url" "$seconds" "server=$server" "postgres=$postgres" "redis=$redis" \
-  "postgres_url=$postgres_url" "redis_url=$redis_url" "raw=$raw"
+  "postgres_url=$postgres_url" "redis_url=$redis_url" "raw=$raw" -- "${load[@]}"

@@ -28,7 +28,8 @@ done
 # Nobody listens on port 1: the spool grows.
 start_floodmark --postgres postgres://nobody@127.0.0.1:1/none --redis "$redis_url"
 spool() { du -sm "$dir/data/spool" | cut -f1; }
-while [ "$(spool)" -lt "$megabytes" ]; do load 2 16 >/dev/null; done
+load_command 2 16
+while [ "$(spool)" -lt "$megabytes" ]; do "${load[@]}" >/dev/null; done
 kill -9 "$server"
 wait "$server" 2>/dev/null || true
 echo "the spool holds $(spool) MB"

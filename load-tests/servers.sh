@@ -92,9 +92,9 @@ start_floodmark() {
   [ -n "$url" ] || { echo "the server does not start" >&2; exit 1; }
 }
 
-# load SECONDS CONNECTIONS: runs wrk; BATCH and RATE are read by its script.
-load() {
-  wrk -t1 -c"$2" -d"$1s" --latency -s load-tests/throughput.lua "$url/v1/events" | sed 's/^/  /'
+# load_command SECONDS CONNECTIONS: sets $load to the command; its script reads BATCH and RATE.
+load_command() {
+  load=(wrk -t1 "-c$2" "-d$1s" --latency -s load-tests/throughput.lua "$url/v1/events")
 }
 
 need() {

@@ -25,12 +25,15 @@ end
 
 function init()
   math.randomseed(42)
+  local bytes = 0
   for i = 1, 50 do
     local events = {}
     for n = 1, size do events[n] = event(n) end
     bodies[i] = wrk.format("POST", "/v1/events", { ["Content-Type"] = "application/json" },
       "[" .. table.concat(events, ",") .. "]")
+    bytes = bytes + #bodies[i]
   end
+  print(string.format("%.0f bytes an event, with its share of the request's head", bytes / 50 / size))
 end
 
 local at = 0

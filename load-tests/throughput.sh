@@ -12,6 +12,5 @@ need wrk wrk
 
 private_folder
 start_floodmark
-load "$seconds" "$connections" &
-started+=($!)
-node load-tests/measure.mjs "$url" "$seconds" "server=$server"
+load_command "$seconds" "$connections"
+node load-tests/measure.mjs "$url" "$seconds" "server=$server" -- "${load[@]}"

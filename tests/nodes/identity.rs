@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::{
     shop::{Shop, drained, ready},
-    support::server::Server,
+    support::{postgres::Postgres, program::wait_until, server::Server},
 };
 
 fn node_id(node: &Server) -> String {
@@ -61,4 +61,26 @@ fn two_nodes_cant_share_a_data_dir() {
     // The first one has not noticed anything.
     ready(&node);
     assert_eq!(node.current()["events"], 0);
+}
+
+#[test]
+fn a_node_without_redis_starts_while_its_postgres_is_away() {
+    let mut postgres = Postgres::start();
+    postgres.stop_immediate();
+    let node = Server::with(&[("FLOODMARK_POSTGRES__URL", &postgres.url())]);
+    let (status, answer) = node.request("POST", "/v1/events", "", br#"{"type":"signup"}"#).unwrap();
+    assert_eq!(status, 202, "it is on disk: {answer}");
+    let (status, reasons) = node.request("GET", "/readyz", "", b"").unwrap();
+    assert_eq!(status, 503, "{reasons}");
+    assert!(reasons.contains("ledger"), "{reasons}");
+    postgres.start_again();
+    ready(&node);
+    wait_until("it is counted and stored", || {
+        let current = node.current();
+        if current["counts"]["signup"] == 1 { Ok(()) } else { Err(current) }
+    });
+    drained(&node);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let rows = runtime.block_on(postgres.sql("SELECT count(*) FROM events"));
+    assert_eq!(rows, [["1"]]);
 }

@@ -105,7 +105,8 @@ fn ledger(shop: &Shop) -> Buckets {
         .block_on(async { store::open(&config).await.unwrap().ledger_sum(0, 0).await.unwrap() });
     let mut all = Buckets::new();
     for lane in &sum.lanes {
-        for (second, series, value) in lane.delta.cells() {
+        let compared = |series: &Series| matches!(series, Series::Count(_) | Series::Sum(_));
+        for (second, series, value) in lane.delta.cells().filter(|cell| compared(cell.1)) {
             *all.entry((bucket(second, MINUTE), series.to_string())).or_default() += value;
         }
     }
