@@ -297,7 +297,7 @@ fn midnight_is_a_snapshot_to_all() {
     let snapshot = &json(&frame)["snapshot"];
     assert_eq!(snapshot["day"], "2026-11-28");
     assert_eq!(snapshot["counts"], serde_json::json!({"a": 1, "b": 1}));
-    assert_eq!(snapshot["currency"], "EUR");
+    assert_eq!(snapshot["currency"], "USD");
     assert_eq!(snapshot["timezone"], "Europe/Berlin");
     // What was before midnight does not lead here any more.
     assert_eq!(stage.timeline.resume("e", 1), None);
