@@ -418,7 +418,10 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     store.write(&batch(node(1), 1, 10)).await.unwrap();
     // Dropped under our feet: noticed, then made again.
     postgres
-        .sql("DROP TABLE events, ledger, ledger_heads, dead_letters, refinery_schema_history")
+        .sql(
+            "DROP TABLE events, ledger, ledger_heads, dead_letters, rollups, fold_heads,
+                        refinery_schema_history",
+        )
         .await;
     assert_eq!(kind(store.write(&batch(node(1), 2, 10)).await), StoreErrorKind::Schema);
     store.write(&batch(node(1), 2, 10)).await.unwrap();

@@ -123,7 +123,7 @@ async fn rollups_are_the_sums_of_the_rows(backend: Backend) {
 
     // Nothing is left, and nothing is added again, after a restart either.
     let store = backend.open().await;
-    assert_eq!(store.fold(SMALL).await.unwrap(), Folded { rows: 0, done: true });
+    assert_eq!(store.fold(SMALL).await.unwrap(), Folded { rows: 0, done: true, unreadable: None });
     assert_eq!(rollups(&*store).await, raw);
 }
 
