@@ -117,9 +117,10 @@ fn ledger(shop: &Shop) -> Buckets {
 fn counters(redis: &RedisServer, kind: &str, width: Millis) -> Buckets {
     let mut all = Buckets::new();
     let keys: Vec<String> = redis.run(&["KEYS", &format!("{{floodmark:lane*}}:{kind}:*")]);
-    for key in keys {
+    // What a node staged when another was quicker stays for a while, under a name of its own.
+    for key in keys.iter().filter(|key| !key.contains(":new:")) {
         let hour: Millis = key.rsplit(':').next().unwrap().parse().unwrap();
-        let fields: Vec<(String, i64)> = redis.run(&["HGETALL", &key]);
+        let fields: Vec<(String, i64)> = redis.run(&["HGETALL", key]);
         for (field, value) in fields {
             let (at, series) = field.split_once(':').unwrap();
             if matches!(Series::parse(series), Some(Series::Count(_) | Series::Sum(_))) {
