@@ -1,0 +1,41 @@
+// node memory.mjs WORK MAX_MB: the server's highest memory, and whether it grew once it was
+// warm. Warm: after WARM_S, when the index of ids has reached its limit at 50,000 events a
+// second. Writes WORK/memory.json; the exit code is 1 beyond MAX_MB or where it grew.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+
+const WARM_S = 120;
+// Long enough after that to tell growth from noise.
+const JUDGED_S = 120;
+// What an allocator's pools may come and go by.
+const NOISE_MB = 16;
+
+const [work, maxMb] = process.argv.slice(2);
+const samples = readFileSync(`${work}/watch.ndjson`, 'utf8').trim().split('\n').map(JSON.parse);
+const begin = samples[0].t;
+const series = samples
+  .filter((sample) => sample.rss.server > 0)
+  .map((sample) => ({ s: (sample.t - begin) / 1000, mb: sample.rss.server / 2 ** 20 }));
+const highest = Math.max(...series.map(({ mb }) => mb));
+const median = (list) => list.map(({ mb }) => mb).sort((a, b) => a - b)[list.length >> 1];
+
+let ok = highest <= Number(maxMb);
+console.log(`${ok ? 'ok  ' : 'FAIL'} memory: at most ${highest.toFixed(0)} MB of ${maxMb}`);
+const result = { highest, max: Number(maxMb) };
+const warm = series.filter(({ s }) => s >= WARM_S);
+const last = series[series.length - 1].s;
+if (last - WARM_S >= JUDGED_S) {
+  const quarter = Math.floor(warm.length / 4);
+  const [early, late] = [median(warm.slice(0, quarter)), median(warm.slice(-quarter))];
+  const grew = late - early > NOISE_MB;
+  ok &&= !grew;
+  Object.assign(result, { early, late });
+  console.log(
+    `${grew ? 'FAIL' : 'ok  '} growth: ${early.toFixed(0)} MB in the first quarter after ` +
+      `${WARM_S} s, ${late.toFixed(0)} MB in the last`,
+  );
+} else {
+  console.log(`     growth: not judged, the run is shorter than ${WARM_S + JUDGED_S} s`);
+}
+writeFileSync(`${work}/memory.json`, JSON.stringify({ ...result, ok }));
+process.exit(ok ? 0 : 1);
