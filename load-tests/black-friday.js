@@ -47,7 +47,6 @@ export const options = {
   },
   thresholds: {
     lost_events: ['count==0'],
-    dropped_iterations: ['count==0'],
     http_req_duration: ['p(95)<500', 'p(99)<1000'],
   },
   summaryTrendStats: STATS,

@@ -67,6 +67,7 @@ for (const { what, a, aName, b, bName, equal } of rows) {
   const sign = equal ? '=' : '≠';
   console.log(`${equal ? 'ok  ' : 'FAIL'} ${what}: ${n(a)} ${aName} ${sign} ${n(b)} ${bName}`);
 }
+for (const rule of k6.failed) console.log(`FAIL ${rule}`);
 if (k6.lost > 0) {
   ok = false;
   console.log(`FAIL ${k6.lost} events were given up after the last try: nobody knows of them`);

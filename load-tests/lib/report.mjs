@@ -20,14 +20,16 @@ const n = (value, digits = 0) =>
 // --- by second, from the first request on -------------------------------------------------
 
 const begin = Number(lines('requests.csv')[0].split(',')[0]);
-const end = samples.at(-1).t;
+const words = lines('marks').map((line) => line.split('\t'));
+const settled = words.find(([, label]) => label === 'settled');
+const end = settled ? Math.min(samples.at(-1).t, Number(settled[0]) + 2000) : samples.at(-1).t;
 const seconds = Math.ceil((end - begin) / 1000);
 const at = (t) => Math.floor((t - begin) / 1000);
 const empty = (value) => new Array(seconds + 1).fill(value);
 
 const sent = empty(0);
 const times = Array.from({ length: seconds + 1 }, () => []);
-let firstMinute = 0;
+let firstMinute = null;
 let lastMinute = 0;
 let lastBegin = begin;
 for (const line of lines('requests.csv')) {
@@ -37,7 +39,7 @@ for (const line of lines('requests.csv')) {
   if (!(s >= 0 && s <= seconds)) continue;
   sent[s] += events;
   times[s].push(ms);
-  firstMinute ||= minute;
+  firstMinute ??= minute;
   if (t > lastBegin) [lastBegin, lastMinute] = [t, minute];
 }
 const quantile = (list, q) => {
@@ -51,7 +53,8 @@ function level(get) {
   const values = empty(null);
   for (const sample of samples) {
     const value = get(sample);
-    if (sample.t >= begin && value !== undefined && value !== null) values[at(sample.t)] = value;
+    const known = value !== undefined && value !== null;
+    if (sample.t >= begin && sample.t <= end && known) values[at(sample.t)] = value;
   }
   return values;
 }
@@ -65,7 +68,7 @@ function growth(get) {
     if (value === undefined || value === null) continue;
     if (before && sample.t > begin && value >= before.value) {
       const rate = ((value - before.value) / (sample.t - before.t)) * 1000;
-      for (let s = Math.max(at(before.t), 0); s <= at(sample.t); s++) values[s] = rate;
+      for (let s = Math.max(at(before.t), 0); s <= Math.min(at(sample.t), seconds); s++) values[s] = rate;
     }
     before = { t: sample.t, value };
   }
@@ -100,7 +103,6 @@ if (isDay) {
     bands.push({ from: Math.max(from, 0), to, kind: 'incident', label: `${incident.gateway} fails` });
   }
 }
-const words = lines('marks').map((line) => line.split('\t'));
 const marks = words.map(([t, label]) => ({ s: (Number(t) - begin) / 1000, label }));
 const down = marks.find(({ label }) => label.endsWith('killed'));
 const back = marks.find(({ label }) => label.endsWith('back'));
@@ -133,7 +135,9 @@ const firing = fired.map(({ seen, until, name: label }) => ({
 
 // --- charts -------------------------------------------------------------------------------
 
-const common = { seconds, ticks, bands, marks };
+// Said once, on the first chart.
+const unnamed = ({ label, ...band }) => band;
+const common = { seconds, ticks, bands: bands.map(unnamed), marks };
 const processes = ['server', 'postgres', 'redis', 'k6'].filter((p) => samples.some((s) => s.rss[p] > 0));
 const called = { server: 'Floodmark', postgres: 'PostgreSQL', redis: 'Redis', k6: 'k6 (the load)' };
 const percent = (p) => growth((sample) => sample.cpu[p] ?? undefined).map((v) => v && v * 100);
@@ -147,7 +151,7 @@ const flat = latencies.flat().filter((v) => v !== null);
 
 const charts = [
   chart({
-    ...common, height: 240, unit: '/s', title: 'Events a second',
+    ...common, bands, height: 240, unit: '/s', title: 'Events a second',
     note: 'Sent by k6, answered as accepted, committed to the store, counted by the live side. Where they are one line, nothing lags.',
     series: [
       { name: 'sent', colour: 1, kind: 'area', values: sent },
@@ -177,7 +181,7 @@ const charts = [
     ],
   }),
   chart({
-    ...common, bands: [...bands, ...firing.map(({ label, ...band }) => band)], unit: ' %', height: 150,
+    ...common, bands: [...bands, ...firing].map(unnamed), unit: ' %', height: 150,
     title: 'Errors', note: hasAlerts ? 'Share of error events; shaded in orange while an alert fires.' : 'Share of error events. This server has no alerts.',
     series: [{ name: 'error rate', colour: 2, kind: 'area', values: share }],
   }),
