@@ -8,7 +8,7 @@ use std::{
 
 use actix::{Actor, Addr, Arbiter};
 use actix_cors::Cors;
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::DefaultHeaders, web};
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -205,7 +205,6 @@ fn serve(
             .app_data(keys.clone())
             .app_data(view.clone())
             .app_data(viewers.clone())
-            .wrap(DefaultHeaders::new().add(("x-content-type-options", "nosniff")))
             .wrap(actix_web::middleware::from_fn(request_id::layer))
             .service(
                 web::scope("/v1")
