@@ -36,30 +36,56 @@ function same(what, a, aName, b, bName) {
   rows.push({ what, a, aName, b, bName, equal });
 }
 
-same('each event sent got one answer', k6.sent, 'sent in answered requests',
-  k6.accepted + k6.duplicates + k6.rejected, 'accepted + duplicates + rejected');
+same(
+  'each event sent got one answer',
+  k6.sent,
+  'sent in answered requests',
+  k6.accepted + k6.duplicates + k6.rejected,
+  'accepted + duplicates + rejected',
+);
 // Where an answer was lost on the way, the server did more than the client was told.
 if (k6.unanswered === 0) {
-  same('taken as the client was told', k6.accepted, 'accepted, says k6',
-    server.accepted, 'accepted, says the server');
+  same(
+    'taken as the client was told',
+    k6.accepted,
+    'accepted, says k6',
+    server.accepted,
+    'accepted, says the server',
+  );
   same('duplicates', k6.duplicates, 'says k6', server.duplicates, 'says the server');
 }
 if (k6.lost === 0) {
-  same('nothing lost, nothing twice', k6.distinct - k6.bad, 'distinct good events sent',
-    server.accepted, 'accepted');
+  same(
+    'nothing lost, nothing twice',
+    k6.distinct - k6.bad,
+    'distinct good events sent',
+    server.accepted,
+    'accepted',
+  );
 }
 same('stored', server.accepted, 'accepted', stored.rows, 'rows of events');
 same('no row twice', stored.rows, 'rows of events', stored.ids, 'distinct ids');
 same('ledger', server.accepted, 'accepted', stored.ledger, 'events in the ledger');
 same('counted', server.accepted, 'accepted', server.counted, 'counted by the live side');
 same('shown', server.accepted, 'accepted', current.events, 'events of /current');
-same('what was refused is kept', server.rejected, 'rejected',
-  stored.deadLetters, 'rows of dead_letters');
+same(
+  'what was refused is kept',
+  server.rejected,
+  'rejected',
+  stored.deadLetters,
+  'rows of dead_letters',
+);
 if (k6.lost === 0) {
   same('page views', k6.pageViews, 'sent', current.pageViews, 'pageViews of /current');
   same('purchases', k6.purchases, 'sent', current.purchases, 'purchases of /current');
   same('errors', k6.errors, 'sent', current.errors, 'errors of /current');
-  same('revenue, to the cent', k6.cents, 'cents sent', Math.round(current.revenue * 100), 'cents of /current');
+  same(
+    'revenue, to the cent',
+    k6.cents,
+    'cents sent',
+    Math.round(current.revenue * 100),
+    'cents of /current',
+  );
 }
 
 for (const { what, a, aName, b, bName, equal } of rows) {

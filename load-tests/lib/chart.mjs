@@ -7,7 +7,10 @@ const TOP = 10;
 const BOTTOM = 24;
 
 export const escape = (text) =>
-  String(text).replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]);
+  String(text).replace(
+    /[&<>"]/g,
+    (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c],
+  );
 
 /** 1,234 · 12.3k · 4.5M: short, for an axis. */
 export function short(value) {
@@ -72,7 +75,10 @@ export function chart(c) {
   let top = Math.max(c.max ?? 0, ...(c.stacked ? [0] : all), c.limit?.value ?? 0);
   if (c.stacked) {
     for (let s = 0; s <= c.seconds; s++) {
-      top = Math.max(top, c.series.reduce((sum, { values }) => sum + (values[s] ?? 0), 0));
+      top = Math.max(
+        top,
+        c.series.reduce((sum, { values }) => sum + (values[s] ?? 0), 0),
+      );
     }
   }
   const { y, ticks } = scale({ log: c.log, max: top, min: c.min }, height);
@@ -80,16 +86,25 @@ export function chart(c) {
   const parts = [];
   for (const { from, to, label, kind } of c.bands ?? []) {
     const [a, b] = [x(from), x(to)];
-    parts.push(`<rect class="band ${kind}" x="${a.toFixed(1)}" y="${TOP}" width="${Math.max(b - a, 1).toFixed(1)}" height="${bottom - TOP}"/>`);
-    if (label) parts.push(`<text class="band-label" x="${(a + 4).toFixed(1)}" y="${TOP + 11}">${escape(label)}</text>`);
+    parts.push(
+      `<rect class="band ${kind}" x="${a.toFixed(1)}" y="${TOP}" width="${Math.max(b - a, 1).toFixed(1)}" height="${bottom - TOP}"/>`,
+    );
+    if (label)
+      parts.push(
+        `<text class="band-label" x="${(a + 4).toFixed(1)}" y="${TOP + 11}">${escape(label)}</text>`,
+      );
   }
   for (const tick of ticks) {
     const at = y(tick).toFixed(1);
     parts.push(`<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at}" y2="${at}"/>`);
-    parts.push(`<text class="tick" x="${LEFT - 8}" y="${at}" dy="0.32em" text-anchor="end">${short(tick)}</text>`);
+    parts.push(
+      `<text class="tick" x="${LEFT - 8}" y="${at}" dy="0.32em" text-anchor="end">${short(tick)}</text>`,
+    );
   }
   for (const { s, label } of c.ticks) {
-    parts.push(`<text class="tick" x="${x(s).toFixed(1)}" y="${height - 6}" text-anchor="middle">${escape(label)}</text>`);
+    parts.push(
+      `<text class="tick" x="${x(s).toFixed(1)}" y="${height - 6}" text-anchor="middle">${escape(label)}</text>`,
+    );
   }
   const below = new Array(c.seconds + 1).fill(0);
   for (const { colour, values, kind } of c.series) {
@@ -114,18 +129,27 @@ export function chart(c) {
   if (c.limit) {
     const at = y(c.limit.value).toFixed(1);
     parts.push(`<line class="limit" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at}" y2="${at}"/>`);
-    parts.push(`<text class="limit-label" x="${WIDTH - RIGHT - 4}" y="${Number(at) - 5}" text-anchor="end">${escape(c.limit.label)}</text>`);
+    parts.push(
+      `<text class="limit-label" x="${WIDTH - RIGHT - 4}" y="${Number(at) - 5}" text-anchor="end">${escape(c.limit.label)}</text>`,
+    );
   }
   for (const { s, label } of c.marks ?? []) {
     const at = x(s).toFixed(1);
-    parts.push(`<line class="mark" x1="${at}" x2="${at}" y1="${TOP}" y2="${bottom}"><title>${escape(label)}</title></line>`);
+    parts.push(
+      `<line class="mark" x1="${at}" x2="${at}" y1="${TOP}" y2="${bottom}"><title>${escape(label)}</title></line>`,
+    );
   }
   parts.push(`<line class="cursor" y1="${TOP}" y2="${bottom}" hidden/>`);
 
   const legend = c.series
-    .map(({ name, colour }, i) => `<li><i class="c${colour}"></i>${escape(name)} <b data-series="${i}"></b></li>`)
+    .map(
+      ({ name, colour }, i) =>
+        `<li><i class="c${colour}"></i>${escape(name)} <b data-series="${i}"></b></li>`,
+    )
     .join('');
-  const data = JSON.stringify(c.series.map(({ values }) => values.map((v) => (v === null ? null : Number(v.toPrecision(4))))));
+  const data = JSON.stringify(
+    c.series.map(({ values }) => values.map((v) => (v === null ? null : Number(v.toPrecision(4))))),
+  );
   return `<figure data-values='${data}' data-seconds="${c.seconds}" data-unit="${escape(c.unit ?? '')}">
 <figcaption><h3>${escape(c.title)}</h3><p>${escape(c.note)}</p><ul>${legend}</ul></figcaption>
 <svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escape(`${c.title}. ${c.note}`)}">${parts.join('')}</svg>

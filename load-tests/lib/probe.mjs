@@ -50,13 +50,15 @@ const quantile = (list, q) => {
   const sorted = [...list].sort((a, b) => a - b);
   return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]);
 };
-console.log(JSON.stringify({
-  probes: times.length,
-  p50: quantile(times, 0.5),
-  p95: quantile(times, 0.95),
-  p99: quantile(times, 0.99),
-  max: quantile(times, 1),
-  answerP50: quantile(answers, 0.5),
-  answerP99: quantile(answers, 0.99),
-}));
+console.log(
+  JSON.stringify({
+    probes: times.length,
+    p50: quantile(times, 0.5),
+    p95: quantile(times, 0.95),
+    p99: quantile(times, 0.99),
+    max: quantile(times, 1),
+    answerP50: quantile(answers, 0.5),
+    answerP99: quantile(answers, 0.99),
+  }),
+);
 process.exit(0);

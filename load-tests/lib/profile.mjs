@@ -14,14 +14,17 @@ function traffic(minute) {
   const evening = 3.6 * rush(minute, 20 * 60 + 30, 80, 60);
   const last = 1.4 * rush(minute, 23 * 60 + 45, 14, 10); // before it is over
   // Newsletters and pushes on the hour give the curve its teeth; no dice: the same file always.
-  const teeth = 1 + 0.12 * bell(minute % 60, 4, 3) + 0.03 * Math.sin(minute * 2.1) * Math.sin(minute * 0.37);
+  const teeth =
+    1 + 0.12 * bell(minute % 60, 4, 3) + 0.03 * Math.sin(minute * 2.1) * Math.sin(minute * 0.37);
   return (day + opening + morning + noon + evening + last) * teeth;
 }
 
 const curve = Array.from({ length: 1440 }, (_, minute) => traffic(minute));
 const highest = Math.max(...curve);
 const rates = curve.map((value) => Math.round((value / highest) * PEAK));
-const hours = Array.from({ length: 24 }, (_, hour) => rates.slice(hour * 60, hour * 60 + 60).join(','));
+const hours = Array.from({ length: 24 }, (_, hour) =>
+  rates.slice(hour * 60, hour * 60 + 60).join(','),
+);
 
 console.log(`{
 "about": "One Black Friday, minute by minute from 00:00: events a second at scale 1. Made by lib/profile.mjs.",

@@ -15,7 +15,10 @@ const memory = JSON.parse(readFileSync(`${work}/memory.json`, 'utf8'));
 const { k6, server } = account;
 const samples = lines('watch.ndjson').map(JSON.parse);
 const n = (value, digits = 0) =>
-  Number(value ?? 0).toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  Number(value ?? 0).toLocaleString('en', {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
 
 // --- by second, from the first request on -------------------------------------------------
 
@@ -68,7 +71,8 @@ function growth(get) {
     if (value === undefined || value === null) continue;
     if (before && sample.t > begin && value >= before.value) {
       const rate = ((value - before.value) / (sample.t - before.t)) * 1000;
-      for (let s = Math.max(at(before.t), 0); s <= Math.min(at(sample.t), seconds); s++) values[s] = rate;
+      for (let s = Math.max(at(before.t), 0); s <= Math.min(at(sample.t), seconds); s++)
+        values[s] = rate;
     }
     before = { t: sample.t, value };
   }
@@ -100,13 +104,19 @@ if (isDay) {
   const { incident } = JSON.parse(readFileSync(new URL('../profile.json', import.meta.url)));
   const [from, to] = [incident.from, incident.to].map((m) => (m - firstMinute) / speed);
   if (from < seconds && to > 0) {
-    bands.push({ from: Math.max(from, 0), to, kind: 'incident', label: `${incident.gateway} fails` });
+    bands.push({
+      from: Math.max(from, 0),
+      to,
+      kind: 'incident',
+      label: `${incident.gateway} fails`,
+    });
   }
 }
 const marks = words.map(([t, label]) => ({ s: (Number(t) - begin) / 1000, label }));
 const down = marks.find(({ label }) => label.endsWith('killed'));
 const back = marks.find(({ label }) => label.endsWith('back'));
-if (down && back) bands.push({ from: down.s, to: back.s, kind: 'incident', label: 'PostgreSQL is down' });
+if (down && back)
+  bands.push({ from: down.s, to: back.s, kind: 'incident', label: 'PostgreSQL is down' });
 
 // --- alerts -------------------------------------------------------------------------------
 
@@ -138,20 +148,28 @@ const firing = fired.map(({ seen, until, name: label }) => ({
 // Said once, on the first chart.
 const unnamed = ({ label, ...band }) => band;
 const common = { seconds, ticks, bands: bands.map(unnamed), marks };
-const processes = ['server', 'postgres', 'redis', 'k6'].filter((p) => samples.some((s) => s.rss[p] > 0));
+const processes = ['server', 'postgres', 'redis', 'k6'].filter((p) =>
+  samples.some((s) => s.rss[p] > 0),
+);
 const called = { server: 'Floodmark', postgres: 'PostgreSQL', redis: 'Redis', k6: 'k6 (the load)' };
 const percent = (p) => growth((sample) => sample.cpu[p] ?? undefined).map((v) => v && v * 100);
 const mb = (p) => level((sample) => (sample.rss[p] > 0 ? sample.rss[p] / 2 ** 20 : null));
 const errors = growth(metric('business_total_errors'));
 const events = growth(metric('business_total_events'));
-const share = errors.map((value, s) => (value === null || !events[s] ? null : (value / events[s]) * 100));
+const share = errors.map((value, s) =>
+  value === null || !events[s] ? null : (value / events[s]) * 100,
+);
 const purchases = growth(metric('business_total_purchases'));
 const latencies = [0.5, 0.95, 0.99].map((q) => times.map((list) => quantile(list, q)));
 const flat = latencies.flat().filter((v) => v !== null);
 
 const charts = [
   chart({
-    ...common, bands, height: 240, unit: '/s', title: 'Events a second',
+    ...common,
+    bands,
+    height: 240,
+    unit: '/s',
+    title: 'Events a second',
     note: 'Sent by k6, answered as accepted, committed to the store, counted by the live side. Where they are one line, nothing lags.',
     series: [
       { name: 'sent', colour: 1, kind: 'area', values: sent },
@@ -161,43 +179,86 @@ const charts = [
     ],
   }),
   chart({
-    ...common, height: 150, title: 'Behind', note: 'Sealed events in the spool that a sink has not taken yet.',
+    ...common,
+    height: 150,
+    title: 'Behind',
+    note: 'Sealed events in the spool that a sink has not taken yet.',
     series: [
       { name: 'store', colour: 2, kind: 'area', values: level(metric('spool_lag_events_store')) },
       { name: 'live', colour: 3, values: level(metric('spool_lag_events_live')) },
     ],
   }),
   chart({
-    ...common, unit: ' ms', log: true, min: Math.max(Math.min(...flat), 0.1), max: Math.max(...flat, 1),
-    title: 'Request latency', note: 'From sending to 202, which means on disk; by k6, milliseconds, logarithmic.',
-    series: latencies.map((values, i) => ({ name: ['p50', 'p95', 'p99'][i], colour: [3, 1, 2][i], values })),
+    ...common,
+    unit: ' ms',
+    log: true,
+    min: Math.max(Math.min(...flat), 0.1),
+    max: Math.max(...flat, 1),
+    title: 'Request latency',
+    note: 'From sending to 202, which means on disk; by k6, milliseconds, logarithmic.',
+    series: latencies.map((values, i) => ({
+      name: ['p50', 'p95', 'p99'][i],
+      colour: [3, 1, 2][i],
+      values,
+    })),
   }),
   chart({
-    ...common, unit: ' ms', height: 150, title: 'Age of a frame at a viewer',
+    ...common,
+    unit: ' ms',
+    height: 150,
+    title: 'Age of a frame at a viewer',
     note: 'From the frame’s making to its arrival at one WebSocket viewer; highest and median of each second.',
     series: [
-      { name: 'highest', colour: 2, values: level(({ ages }) => (ages.length ? Math.max(...ages) : null)) },
+      {
+        name: 'highest',
+        colour: 2,
+        values: level(({ ages }) => (ages.length ? Math.max(...ages) : null)),
+      },
       { name: 'median', colour: 3, values: level(({ ages }) => quantile(ages, 0.5)) },
     ],
   }),
   chart({
-    ...common, bands: [...bands, ...firing].map(unnamed), unit: ' %', height: 150,
-    title: 'Errors', note: hasAlerts ? 'Share of error events; shaded in orange while an alert fires.' : 'Share of error events. This server has no alerts.',
+    ...common,
+    bands: [...bands, ...firing].map(unnamed),
+    unit: ' %',
+    height: 150,
+    title: 'Errors',
+    note: hasAlerts
+      ? 'Share of error events; shaded in orange while an alert fires.'
+      : 'Share of error events. This server has no alerts.',
     series: [{ name: 'error rate', colour: 2, kind: 'area', values: share }],
   }),
   chart({
-    ...common, unit: '/s', height: 150, title: 'Orders a second', note: 'Purchases, as the live side counts them.',
+    ...common,
+    unit: '/s',
+    height: 150,
+    title: 'Orders a second',
+    note: 'Purchases, as the live side counts them.',
     series: [{ name: 'purchases', colour: 3, kind: 'area', values: purchases }],
   }),
   chart({
-    ...common, stacked: true, unit: ' %', limit: { value: cpus().length * 100, label: `all ${cpus().length} cores` },
-    title: 'CPU', note: 'Of one core, one on top of the other; from /proc, children included.',
+    ...common,
+    stacked: true,
+    unit: ' %',
+    limit: { value: cpus().length * 100, label: `all ${cpus().length} cores` },
+    title: 'CPU',
+    note: 'Of one core, one on top of the other; from /proc, children included.',
     series: processes.map((p, i) => ({ name: called[p], colour: i + 1, values: percent(p) })),
   }),
   chart({
-    ...common, unit: ' MB', limit: { value: memory.max, label: `${memory.max} MB for Floodmark` },
-    title: 'Memory', note: 'Resident; PostgreSQL’s without its shared buffers.',
-    series: processes.filter((p) => p !== 'k6').map((p, i) => ({ name: called[p], colour: i + 1, kind: i ? 'line' : 'area', values: mb(p) })),
+    ...common,
+    unit: ' MB',
+    limit: { value: memory.max, label: `${memory.max} MB for Floodmark` },
+    title: 'Memory',
+    note: 'Resident; PostgreSQL’s without its shared buffers.',
+    series: processes
+      .filter((p) => p !== 'k6')
+      .map((p, i) => ({
+        name: called[p],
+        colour: i + 1,
+        kind: i ? 'line' : 'area',
+        values: mb(p),
+      })),
   }),
 ];
 
@@ -212,12 +273,33 @@ const perMillion = (p) => (cpuOf(p) / server.accepted) * 1e6;
 const highest = Math.max(...sent);
 const good = account.ok && memory.ok && k6.failed.length === 0;
 const facts = [
-  ['Events sent', n(k6.distinct), `in ${n((lastBegin - begin) / 1000)} s, ${n(k6.requests)} requests`],
-  ['Busiest second', `${n(highest)}/s`, `average ${n(k6.distinct / ((lastBegin - begin) / 1000))}/s`],
-  ['To 202, p50', `${n(k6.latency.p50, 1)} ms`, `p95 ${n(k6.latency.p95, 1)} ms, p99 ${n(k6.latency.p99, 1)} ms`],
-  ['Frame age, p99', `${n(quantile(ages, 0.99))} ms`, `${n(samples.at(-1).frames)} frames, ${samples.at(-1).gaps} gaps`],
-  ['CPU per 1M events', `${n(perMillion('server'), 2)} s`,
-    processes.includes('postgres') ? `PostgreSQL ${n(perMillion('postgres'), 2)} s, Redis ${n(perMillion('redis'), 2)} s` : 'SQLite included'],
+  [
+    'Events sent',
+    n(k6.distinct),
+    `in ${n((lastBegin - begin) / 1000)} s, ${n(k6.requests)} requests`,
+  ],
+  [
+    'Busiest second',
+    `${n(highest)}/s`,
+    `average ${n(k6.distinct / ((lastBegin - begin) / 1000))}/s`,
+  ],
+  [
+    'To 202, p50',
+    `${n(k6.latency.p50, 1)} ms`,
+    `p95 ${n(k6.latency.p95, 1)} ms, p99 ${n(k6.latency.p99, 1)} ms`,
+  ],
+  [
+    'Frame age, p99',
+    `${n(quantile(ages, 0.99))} ms`,
+    `${n(samples.at(-1).frames)} frames, ${samples.at(-1).gaps} gaps`,
+  ],
+  [
+    'CPU per 1M events',
+    `${n(perMillion('server'), 2)} s`,
+    processes.includes('postgres')
+      ? `PostgreSQL ${n(perMillion('postgres'), 2)} s, Redis ${n(perMillion('redis'), 2)} s`
+      : 'SQLite included',
+  ],
   ['Highest memory', `${n(memory.highest)} MB`, `allowed: ${n(memory.max)} MB`],
 ];
 const failures = [
@@ -226,24 +308,35 @@ const failures = [
   ...k6.failed,
 ];
 const rows = account.rows
-  .map(({ what, a, aName, b, bName, equal }) =>
-    `<tr><td>${escape(what)}</td><td class="n">${n(a)} <small>${escape(aName)}</small></td>` +
-    `<td class="n">${n(b)} <small>${escape(bName)}</small></td>` +
-    `<td class="${equal ? 'yes' : 'no'}">${equal ? 'equal' : `differs by ${n(b - a)}`}</td></tr>`)
+  .map(
+    ({ what, a, aName, b, bName, equal }) =>
+      `<tr><td>${escape(what)}</td><td class="n">${n(a)} <small>${escape(aName)}</small></td>` +
+      `<td class="n">${n(b)} <small>${escape(bName)}</small></td>` +
+      `<td class="${equal ? 'yes' : 'no'}">${equal ? 'equal' : `differs by ${n(b - a)}`}</td></tr>`,
+  )
   .join('');
-const when = (t) => (isDay ? clock(firstMinute + ((t - begin) / 1000) * speed) : `${n((t - begin) / 1000, 1)} s`);
+const when = (t) =>
+  isDay ? clock(firstMinute + ((t - begin) / 1000) * speed) : `${n((t - begin) / 1000, 1)} s`;
 const explains = (list = []) =>
-  list.map(({ property, value, share: part }) => `${property} ${value} (${n(part * 100)} %)`).join(', ');
+  list
+    .map(({ property, value, share: part }) => `${property} ${value} (${n(part * 100)} %)`)
+    .join(', ');
 const alertRows = fired
-  .map((a) => `<tr><td>${escape(a.name)}</td><td>${escape(a.severity)}</td><td>${when(a.seen)} to ${when(a.until)}</td>` +
-    `<td class="n">${n(a.value, 2)} <small>threshold ${n(a.threshold, 2)}</small></td><td>${escape(explains(a.explains))}</td></tr>`)
+  .map(
+    (a) =>
+      `<tr><td>${escape(a.name)}</td><td>${escape(a.severity)}</td><td>${when(a.seen)} to ${when(a.until)}</td>` +
+      `<td class="n">${n(a.value, 2)} <small>threshold ${n(a.threshold, 2)}</small></td><td>${escape(explains(a.explains))}</td></tr>`,
+  )
   .join('');
 const alertTable = fired.length
   ? `<h2>Alerts</h2><div class="table"><table><thead><tr><th>Alert</th><th>Severity</th><th>Fired</th><th>Highest value</th><th>Explained by</th></tr></thead><tbody>${alertRows}</tbody></table></div>`
   : '';
 const titles = {
-  'black-friday': 'A Black Friday, replayed', spike: 'A spike', soak: 'A constant load',
-  outage: 'An outage of PostgreSQL under load', viewers: 'Viewers beside a load',
+  'black-friday': 'A Black Friday, replayed',
+  spike: 'A spike',
+  soak: 'A constant load',
+  outage: 'An outage of PostgreSQL under load',
+  viewers: 'Viewers beside a load',
 };
 const what = isDay
   ? `${clock(firstMinute)} to ${clock(lastMinute + 1)} in ${n((lastBegin - begin) / 60_000, 1)} minutes, ${n(speed * 60)} times as fast. The axis is the time of the replayed day.`
@@ -251,7 +344,9 @@ const what = isDay
 const machine = `${cpus().length} × ${cpus()[0].model.trim()}, ${n(totalmem() / 2 ** 30)} GiB, Linux ${release()}`;
 const css = readFileSync(new URL('./report.css', import.meta.url), 'utf8');
 
-writeFileSync(out, `<!doctype html>
+writeFileSync(
+  out,
+  `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escape(titles[name])} · Floodmark</title><style>${css}</style></head><body>
 <header><h1>${escape(titles[name])}</h1>
@@ -264,4 +359,5 @@ writeFileSync(out, `<!doctype html>
 ${alertTable}
 <footer>Made by <code>load-tests/run ${name}</code>, ${new Date(begin).toISOString().slice(0, 16).replace('T', ' ')} UTC.</footer>
 <script>${HOVER}</script></body></html>
-`);
+`,
+);

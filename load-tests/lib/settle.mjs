@@ -15,7 +15,9 @@ async function look() {
     }, 0);
   const { events } = await (await fetch(`${base}/api/analytics/current`)).json();
   const accepted = sum('floodmark_events_accepted_total');
-  const [stored, counted] = ['stored', 'counted'].map((what) => sum(`floodmark_events_${what}_total`));
+  const [stored, counted] = ['stored', 'counted'].map((what) =>
+    sum(`floodmark_events_${what}_total`),
+  );
   state = { accepted, stored, counted, current: events, lag };
   const behind = lag.store.batches + lag.live.batches;
   return behind === 0 && stored === accepted && counted === accepted && events === accepted;
@@ -25,7 +27,9 @@ let first;
 while (Date.now() - begin < seconds * 1000) {
   if (await look().catch(() => false)) {
     const behind = first ? first.store.events + first.live.events : 0;
-    console.log(`settled: ${Date.now() - begin} ms after the last request, ${behind} events behind then`);
+    console.log(
+      `settled: ${Date.now() - begin} ms after the last request, ${behind} events behind then`,
+    );
     process.exit(0);
   }
   first ??= state.lag;

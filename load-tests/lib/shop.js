@@ -20,7 +20,12 @@ const COUNTRIES = ['US', 'US', 'US', 'DE', 'DE', 'GB', 'FR', 'NL', 'CA', 'SE', '
 const DEVICES = ['mobile', 'mobile', 'desktop'];
 const REFERRERS = ['google.com', 'google.com', 'direct', 'instagram.com', 'newsletter'];
 // Each with the share of it and those before it, in percent.
-const GATEWAYS = [['stripe', 52], ['paypal', 81], ['adyen', 94], ['klarna', 100]];
+const GATEWAYS = [
+  ['stripe', 52],
+  ['paypal', 81],
+  ['adyen', 94],
+  ['klarna', 100],
+];
 const PAGE_ERRORS = [
   ['404', 'Page not found'],
   ['500', 'Internal server error'],
