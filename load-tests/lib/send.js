@@ -9,7 +9,7 @@ import { prepare, render, stamp } from './shop.js';
 
 const BASE = __ENV.BASE || 'http://127.0.0.1:8080';
 const TRIES = 8;
-const PREPARED = 64;
+const PREPARED = 32;
 const MAX_DROPPED = 0.01;
 /** False where only what became of the events is judged, as in a test. */
 export const JUDGES_SPEED = __ENV.SPEED !== '0';
