@@ -39,6 +39,7 @@ postgres_folder() {
 make_work() {
   work=$(mktemp -d "${TMPDIR:-/tmp}/floodmark-load.XXXXXX")
   chmod 755 "$work"
+  root=$work # a part of a test may work in a folder of its own below it
   trap finish EXIT
   trap 'exit 130' INT TERM
 }
@@ -62,9 +63,9 @@ finish() {
     stop "${pids[$i]%:*}" "${pids[$i]#*:}"
   done
   if [ -n "${KEEP:-}" ]; then
-    say "kept $work"
-  elif [ -n "$work" ]; then
-    rm -rf "$work"
+    say "kept $root"
+  else
+    rm -rf "$root"
   fi
   exit "$status"
 }
