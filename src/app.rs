@@ -9,7 +9,7 @@ use std::{
 
 use actix::{Actor, Addr, Arbiter};
 use actix_cors::Cors;
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::DefaultHeaders, web};
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -266,7 +266,6 @@ fn serve(
             .app_data(view.clone())
             .app_data(viewers.clone())
             .app_data(history.clone())
-            .wrap(DefaultHeaders::new().add(("x-content-type-options", "nosniff")))
             .wrap(actix_web::middleware::from_fn(request_id::layer))
             .service(
                 web::scope("/v1")

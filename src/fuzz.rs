@@ -44,7 +44,7 @@ fn intake(body: &[u8], format: Format) {
     let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
     let measures = measures();
     let (mut out, mut events) = (Vec::new(), 0);
-    for raw in &decoding.events {
+    for raw in decoding.events {
         let before = out.len();
         match wire::event(raw).and_then(|event| event.encode(received, limits, &measures, &mut out))
         {

@@ -166,19 +166,26 @@ async fn collect(
     max: usize,
     share: &mut Share,
 ) -> Result<Bytes, ApiError> {
+    // A small body is one chunk, which is taken as it is; only a second one makes a copy.
+    let mut only = Bytes::new();
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|e| match e {
             PayloadError::Overflow => too_large(max),
             e => ApiError::bad_request("incomplete_body", format!("the body broke off: {e}")),
         })?;
-        if body.len() + chunk.len() > max {
+        if only.len() + body.len() + chunk.len() > max {
             return Err(too_large(max));
         }
         share.grow(chunk.len())?;
+        if only.is_empty() && body.is_empty() {
+            only = chunk;
+            continue;
+        }
+        body.extend_from_slice(&std::mem::take(&mut only));
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok(if body.is_empty() { only } else { body.freeze() })
 }
 
 fn unpack(decoder: impl Read, max: usize, share: &mut Share) -> Result<Bytes, ApiError> {
