@@ -119,6 +119,9 @@ impl Log<'_> {
         });
         if header.is_none_or(|header| header.first != first) {
             self.hurt(&format!("{name}: its header is damaged or not its own"));
+        } else {
+            // Also where it has no seal yet: what went before it is known to be lost.
+            self.gap(first);
         }
         let seals =
             items.iter().rposition(|item| matches!(item, Item::Record { kind: record::SEAL, .. }));
