@@ -1,8 +1,11 @@
 //! The ingest actor.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+mod known;
+mod report;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
+use std::{sync::Arc, time::Duration};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -20,7 +23,6 @@ use crate::{
         dispatch::{Dispatch, Recent, Settled},
         open_batch::OpenBatch,
     },
-    live::redis::claims::{KnownIds, Page},
     panics,
     spool::{Group, Recovery, Sink, Spool},
     telemetry::health::Health,
@@ -69,9 +71,6 @@ pub struct IngestActor {
     drains: Vec<oneshot::Sender<()>>,
     _watch: panics::Watch,
 }
-
-/// The part of the health that is told of the spool's disk.
-const INTAKE: &str = "intake";
 
 struct Limits {
     batch_events: u64,
@@ -301,48 +300,6 @@ impl IngestActor {
         }
     }
 
-    /// Tells `/readyz` how the last write went.
-    fn tell(&mut self, result: &Result<(), Refused>) {
-        self.no_room = matches!(result, Err(Refused::Full));
-        match result {
-            Ok(()) => self.health.well(INTAKE),
-            Err(Refused::Full) => {
-                let message = "no room on the spool's disk; requests get 503";
-                self.health.trouble(INTAKE, "full", message);
-            }
-            Err(Refused::Failed(reason)) => self.health.trouble(INTAKE, "failed", reason),
-        }
-    }
-
-    /// While it says that it is full nobody may send anything that would show that there is
-    /// room again.
-    fn look_for_room(&mut self) {
-        if self.no_room && self.spool.room().is_ok_and(|room| room > self.limits.batch_bytes as u64)
-        {
-            self.no_room = false;
-            self.health.well(INTAKE);
-        }
-    }
-
-    fn report(&mut self) {
-        self.look_for_room();
-        let now = now_ms();
-        metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
-        metrics::gauge!("floodmark_spool_damaged_batches").set(self.spool.damaged() as f64);
-        for sink in Sink::ALL {
-            let lag = self.spool.lag(sink);
-            metrics::gauge!("floodmark_spool_lag_events", "sink" => sink.as_str())
-                .set(lag.events as f64);
-            metrics::gauge!("floodmark_spool_oldest_seconds", "sink" => sink.as_str())
-                .set(lag.waits_ms(now) as f64 / 1000.0);
-        }
-        let now = self.clock.now();
-        self.dedupe.expire(now);
-        metrics::gauge!("floodmark_dedupe_ids").set(self.dedupe.len() as f64);
-        metrics::gauge!("floodmark_dedupe_window_seconds")
-            .set(self.dedupe.window_in_force(now) as f64 / 1000.0);
-    }
-
     fn answer_drains(&mut self) {
         let settled = || Sink::ALL.iter().all(|sink| self.spool.lag(*sink).batches == 0);
         let idle = self.open.is_empty() && self.committing.is_none() && self.group.is_empty();
@@ -473,31 +430,5 @@ impl Handler<Close> for IngestActor {
         self.failed.get_or_insert_with(|| "the server is stopping".to_owned());
         drop(self.committer.take());
         let _ = close.0.send(());
-    }
-}
-
-/// For `dedupe.shared`: ids that are on the disk, a page at a time.
-#[derive(Message)]
-#[rtype(result = "Option<Page>")]
-struct AskPage {
-    from: u64,
-    limit: usize,
-}
-
-impl Handler<AskPage> for IngestActor {
-    type Result = Option<Page>;
-
-    fn handle(&mut self, ask: AskPage, _: &mut Context<Self>) -> Option<Page> {
-        // The newest are not on the disk yet, and may never be.
-        let committing = self.committing.as_ref().map_or(0, |group| group.ids);
-        let newest = self.gathering.ids + committing;
-        self.dedupe.page(ask.from, ask.limit, newest, self.clock.now())
-    }
-}
-
-impl KnownIds for Addr<IngestActor> {
-    fn page(&self, from: u64, limit: usize) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>> {
-        let asked = self.send(AskPage { from, limit });
-        Box::pin(async move { asked.await.ok().flatten() })
     }
 }

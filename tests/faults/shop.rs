@@ -1,6 +1,5 @@
 //! A node on its servers.
 
-use floodmark::domain::money::Amount;
 use futures_util::TryStreamExt;
 
 use crate::{
@@ -91,10 +90,19 @@ impl Servers {
                        FROM events GROUP BY type";
         for row in self.sql(by_type) {
             stored.counts.insert(row[0].clone(), number(&row[1]));
-            stored.revenue += Amount::parse(&row[2]).expect("an amount").0;
+            stored.revenue += ten_thousandths(&row[2]);
         }
         stored
     }
+}
+
+/// A decimal number with at most four decimals, in 1/10,000. A sum may be larger than any one
+/// amount is allowed to be.
+pub fn ten_thousandths(text: &str) -> i64 {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    assert!(decimals.len() <= 4, "{text} has more than four decimals");
+    let digits = format!("{whole}{decimals:0<4}");
+    digits.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
 fn number(text: &str) -> u64 {
@@ -166,7 +174,7 @@ impl Shop {
             let values: serde_json::Value = serde_json::from_str(&properties).expect("JSON");
             stored.events.push(values["n"].as_u64().expect("a number"));
             if let Some(amount) = values.get("amount") {
-                stored.revenue += Amount::parse(&amount.to_string()).expect("an amount").0;
+                stored.revenue += ten_thousandths(&amount.to_string());
             }
             *stored.counts.entry(kind).or_default() += 1;
         }

@@ -5,13 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use floodmark::domain::money::Amount;
 use serde_json::{Value, json};
 
 use crate::{
     load::{Account, Outcome},
     node::PATIENCE,
-    shop::{Shop, Stored},
+    shop::{Shop, Stored, ten_thousandths},
     viewer::Viewer,
 };
 
@@ -139,7 +138,7 @@ fn agrees(current: &Value, stored: &Stored) {
     let counts: BTreeMap<String, u64> =
         serde_json::from_value(current["counts"].clone()).expect("counts");
     assert_eq!(counts, stored.counts, "counted as stored");
-    let revenue = Amount::parse(&current["revenue"].to_string()).expect("an amount").0;
+    let revenue = ten_thousandths(&current["revenue"].to_string());
     assert_eq!(revenue, stored.revenue, "summed as stored");
 }
 

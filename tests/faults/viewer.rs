@@ -13,10 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use floodmark::domain::money::Amount;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::shop::ten_thousandths;
 
 /// What a viewer has on its screen.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +68,7 @@ impl Screen {
         for (kind, count) in counts.as_object().expect("counts") {
             *self.counts.entry(kind.clone()).or_default() += count.as_u64().expect("a count");
         }
-        self.revenue += Amount::parse(&revenue.to_string()).expect("an amount").0;
+        self.revenue += ten_thousandths(&revenue.to_string());
     }
 }
 
