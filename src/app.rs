@@ -290,6 +290,7 @@ fn serve(
         .workers(workers)
         .on_connect(broadcast::on_connect)
         .h1_write_buffer_size(broadcast::WRITE_BUFFER_BYTES)
+        .keep_alive(Duration::from_millis(config.http.keep_alive_ms))
         .client_request_timeout(Duration::from_millis(config.http.header_timeout_ms))
         // actix's limit is a worker's.
         .max_connections(config.http.max_connections.div_ceil(workers))

@@ -59,7 +59,7 @@ impl Stage {
         let mut sum = DeltaSum::default();
         for offset in offsets {
             sum.count(kind, now + offset);
-            sum.sum(Series::revenue(), now + offset, 12_345);
+            sum.sum(&Series::revenue(), now + offset, 12_345);
         }
         let delta = sum.finish();
         self.view.write().apply(0, &delta, now);

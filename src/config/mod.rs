@@ -71,6 +71,7 @@ section!(
     Http {
         workers: usize,
         max_connections: usize,
+        keep_alive_ms: u64,
         header_timeout_ms: u64,
         body_timeout_ms: u64,
         max_body_bytes: usize,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     time::{MINUTE, Millis, SECOND, bucket},
-    top::Top,
+    top::{Top, TopSum},
 };
 
 /// What a counter counts.
@@ -201,7 +201,7 @@ pub struct DeltaSum {
     series: Vec<Series>,
     cells: HashMap<(i64, u32), i64>,
     names: Vec<String>,
-    tops: HashMap<(i64, u32), Top>,
+    tops: HashMap<(i64, u32), TopSum>,
     distinct: HashSet<(i64, u32, u64)>,
     visitors: HashMap<Visitor, Millis>,
 }
@@ -219,10 +219,21 @@ impl DeltaSum {
     }
 
     /// Adds `value` (1/10,000) to the sum `series` at `at` (Unix ms).
-    pub fn sum(&mut self, series: Series, at: Millis, value: i64) {
-        let index = match self.series.iter().position(|known| *known == series) {
+    pub fn sum(&mut self, series: &Series, at: Millis, value: i64) {
+        let index = match self.series.iter().position(|known| known == series) {
             Some(index) => index as u32,
-            None => self.push(series),
+            None => self.push(series.clone()),
+        };
+        self.add(index, at, value);
+    }
+
+    /// Adds `value` (1/10,000 of the currency) to what came of a money metric in it.
+    pub fn money(&mut self, metric: &str, currency: &str, at: Millis, value: i64) {
+        let known =
+            |series: &Series| matches!(series, Series::Money(m, c) if m == metric && c == currency);
+        let index = match self.series.iter().position(known) {
+            Some(index) => index as u32,
+            None => self.push(Series::Money(metric.to_owned(), currency.to_owned())),
         };
         self.add(index, at, value);
     }
@@ -261,7 +272,7 @@ impl DeltaSum {
         }
         let name: Vec<u32> = delta.names.iter().map(|name| self.name(name)).collect();
         for (minute, index, top) in &delta.tops {
-            self.tops.entry((*minute, name[*index as usize])).or_default().merge(top);
+            self.tops.entry((*minute, name[*index as usize])).or_default().add_all(top);
         }
         for &(quarter, index, hash) in &delta.distinct {
             self.distinct.insert((quarter, name[index as usize], hash));
@@ -291,10 +302,7 @@ impl DeltaSum {
         let mut tops: Vec<_> = sum
             .tops
             .into_iter()
-            .map(|((minute, name), mut top)| {
-                top.trim();
-                (minute, rank[name as usize], top)
-            })
+            .map(|((minute, name), top)| (minute, rank[name as usize], top.finish()))
             .collect();
         tops.sort_unstable_by_key(|top| (top.0, top.1));
         let mut distinct: Vec<_> = sum
@@ -350,8 +358,8 @@ mod tests {
             let mut sum = DeltaSum::default();
             for (kind, at, visitor, value) in events {
                 sum.count(&format!("type{kind}"), at);
-                sum.sum(Series::revenue(), at, value);
-                sum.sum(Series::Money("revenue".into(), "EUR".into()), at, value);
+                sum.sum(&Series::revenue(), at, value);
+                sum.money("revenue", "EUR", at, value);
                 sum.top("error/code", at, &format!("{value}"), 1);
                 sum.distinct("sessions", at, visitor as u64);
                 sum.seen(visitor, at);

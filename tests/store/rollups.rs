@@ -265,7 +265,7 @@ async fn a_sum_stops_at_the_end_of_its_type(backend: Backend) {
     for (seq, value) in [(1, i64::MAX - 1), (2, 5), (3, i64::MIN + 1), (4, i64::MIN + 1)] {
         let mut batch = Batch::void(BatchId { node: node(1), seq });
         let mut sum = DeltaSum::default();
-        sum.sum(Series::revenue(), START + (seq as Millis / 3) * MINUTE, value);
+        sum.sum(&Series::revenue(), START + (seq as Millis / 3) * MINUTE, value);
         batch.delta = sum.finish();
         store.write(&batch).await.unwrap();
         fold_all(&*store, SMALL).await;

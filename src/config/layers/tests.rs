@@ -300,7 +300,7 @@ top = 3",
     let names: Vec<&str> = measures.metrics().iter().map(|m| m.name.as_str()).collect();
     assert!(!names.contains(&"refunds") && !names.contains(&"net_revenue"), "{names:?}");
     assert!(names.contains(&"revenue"), "{names:?}");
-    assert!(measures.names_type("registered"));
+    assert!(measures.own_plan("registered").is_some());
     let codes = measures.breakdowns().iter().find(|b| b.name == "error/code");
     assert_eq!(codes.unwrap().top, 3);
     // Somebody else needs what was taken away.

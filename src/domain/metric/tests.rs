@@ -69,8 +69,8 @@ fn a_difference_of_sums_is_the_sum_of_differences() {
     // Every additive metric of two spans together is the sum of the two.
     let measures = shipped();
     let (mut a, mut b) = (DeltaSum::default(), DeltaSum::default());
-    a.sum(Series::revenue(), 0, 70_000);
-    b.sum(Series::Sum("refunds".into()), 0, 30_000);
+    a.sum(&Series::revenue(), 0, 70_000);
+    b.sum(&Series::Sum("refunds".into()), 0, 30_000);
     let as_totals = |sum: &mut DeltaSum| {
         let mut totals = Totals::default();
         sum.finish().cells().for_each(|(_, series, value)| totals.add(series, value));

@@ -267,7 +267,7 @@ mod tests {
         let mut sum = DeltaSum::default();
         for back in [-4, 0, 1, 59, 61, 24 * 60 - 1, 26 * 60] {
             sum.count("odd:name with space", now - back * MINUTE);
-            sum.sum(Series::revenue(), now - back * MINUTE, i64::MAX / 4);
+            sum.sum(&Series::revenue(), now - back * MINUTE, i64::MAX / 4);
             sum.top("error/odd:name", now - back * MINUTE, "a \"value\"", 3);
         }
         let mut state = LiveState::new(zone.clone());
