@@ -5,9 +5,13 @@ import { Connection, type Link } from './stream/connection';
 import { browserWorld } from './stream/browser';
 import { ServerClock } from './stream/clock';
 import { applyFrame, type LiveState } from './stream/state';
+import { browserAsking, Poller, type Business, type Past } from './business/poll';
 import { recall, remember } from './storage';
 
 const TOKEN_KEY = 'floodmark.viewerToken';
+const PAST_KEY = 'floodmark.compareWith';
+
+const PASTS: readonly (Past | null)[] = [null, 'yesterday', 'last_week'];
 
 export interface View {
   link: Link;
@@ -21,6 +25,10 @@ export interface View {
   ageMs: number;
   /** Local time, for the countdown to `link.retryAt`. */
   localNow: number;
+  /** What is asked for beside the stream. */
+  business: Business;
+  /** What the charts are compared with. */
+  past: Past | null;
 }
 
 export class Live {
@@ -28,6 +36,8 @@ export class Live {
   #state: LiveState | null = null;
   #clock = new ServerClock();
   #connection: Connection;
+  #poller: Poller;
+  #past: Past | null = PASTS.find((past) => past === recall(PAST_KEY)) ?? null;
 
   constructor(private readonly changed: () => void) {
     this.#connection = new Connection(
@@ -47,10 +57,12 @@ export class Live {
       },
       recall(TOKEN_KEY),
     );
+    this.#poller = new Poller(browserAsking(() => recall(TOKEN_KEY)), changed);
   }
 
   start(): void {
     this.#connection.start();
+    this.#poller.start(this.#past);
     const wake = () => this.#connection.wake();
     addEventListener('online', wake);
     addEventListener('pageshow', wake);
@@ -64,6 +76,13 @@ export class Live {
     this.#connection.useToken(token);
   }
 
+  /** Goes through what the charts may be compared with. */
+  compareWithNext(): void {
+    this.#past = PASTS[(PASTS.indexOf(this.#past) + 1) % PASTS.length] ?? null;
+    remember(PAST_KEY, this.#past);
+    this.#poller.compareWith(this.#past);
+  }
+
   view(): View {
     const now = this.#clock.now();
     const newest = this.#state?.timestamp ?? now;
@@ -74,6 +93,8 @@ export class Live {
       asOf: this.#link.kind === 'live' ? Math.max(now, newest) : newest,
       ageMs: Math.max(0, now - newest),
       localNow: Date.now(),
+      business: this.#poller.business,
+      past: this.#past,
     };
   }
 }

@@ -16,7 +16,10 @@ let drawingAsked = false;
 
 function draw(): void {
   drawingAsked = false;
-  render(<App view={live.view()} onToken={(token) => live.signIn(token)} />, root);
+  render(
+    <App view={live.view()} onToken={(token) => live.signIn(token)} onCompare={() => live.compareWithNext()} />,
+    root,
+  );
 }
 
 /** At most one drawing a screen frame, and none in a hidden tab, where the state goes on alone. */
@@ -32,7 +35,8 @@ function drawTitle(): void {
   const { state } = view;
   const numbers =
     state && `${moneyWhole(state.totals.revenue, state.currency)} · ${count(state.activeUsers)} active`;
-  const warning = isCurrent(view) ? '' : linkWords(view).state;
+  const worst = view.business.alerts.firing[0];
+  const warning = [worst && `⚠ ${worst.title}`, isCurrent(view) ? '' : linkWords(view).state].filter(Boolean).join(' · ');
   const title = [[warning, numbers].filter(Boolean).join(' · '), 'Floodmark'].filter(Boolean).join(' — ');
   if (document.title !== title) document.title = title;
 }

@@ -13,6 +13,8 @@ export interface BarChartProps {
   /** Starts of the buckets in Unix milliseconds, evenly spaced, oldest first. */
   times: readonly number[];
   values: readonly number[];
+  /** The same of another day, as a line over the bars; null where it is not known. */
+  past?: { name: string; values: readonly (number | null)[] };
   bucketMs: number;
   colours: ChartColours;
   /** Top of the scale when there is next to nothing to draw. */
@@ -32,13 +34,14 @@ export interface BarChartProps {
   onHover(index: number | null): void;
 }
 
-/** The columns uPlot draws: bar centres in seconds, finished buckets, the one in progress. */
-function toColumns({ times, values, bucketMs }: BarChartProps): uPlot.AlignedData {
+/** The columns uPlot draws: bar centres in seconds, finished buckets, the one in progress, the past. */
+function toColumns({ times, values, bucketMs, past }: BarChartProps): uPlot.AlignedData {
   const last = times.length - 1;
   return [
     times.map((time) => (time + bucketMs / 2) / 1000),
     values.map((value, index) => (index === last ? null : value)),
     values.map((value, index) => (index === last ? value : null)),
+    times.map((_, index) => past?.values[index] ?? null),
   ];
 }
 
@@ -82,9 +85,14 @@ function makeOptions(box: HTMLElement, look: Look, props: () => BarChartProps): 
           return [(times[0] ?? 0) / 1000, ((times.at(-1) ?? 0) + bucketMs) / 1000];
         },
       },
-      y: { range: () => [0, roundTop(Math.max(0, ...props().values), props().leastTop)] },
+      y: { range: () => [0, roundTop(Math.max(0, ...props().values, ...(props().past?.values ?? []).map(Number)), props().leastTop)] },
     },
-    series: [{}, series(look.bar), series(look.growing)],
+    series: [
+      {},
+      series(look.bar),
+      series(look.growing),
+      { stroke: look.label, width: Math.max(1, look.rem * 0.1), points: { show: false }, spanGaps: false },
+    ],
     axes: [
       {
         show: hasTimeLabels,
@@ -146,7 +154,7 @@ export function BarChart(props: BarChartProps) {
   }, [lookKey]);
 
   // A quiet second changes the times but often none of the values, and the other way round.
-  const fingerprint = `${props.times.at(-1)} ${props.values.join()}`;
+  const fingerprint = `${props.times.at(-1)} ${props.values.join()} ${props.past?.values.join()}`;
   useEffect(() => plot.current?.setData(toColumns(newest.current)), [fingerprint]);
   // While the scales stay as they are, uPlot keeps the labels it has.
   useEffect(() => plot.current?.redraw(false, true), [props.labelsKey]);

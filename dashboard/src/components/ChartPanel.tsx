@@ -19,9 +19,12 @@ export interface ChartPanelProps extends Omit<BarChartProps, 'onHover'> {
   quietText: string;
 }
 
+const pastText = (value: number | null | undefined, name: string, valueText: (value: number) => string): string =>
+  value === null || value === undefined ? '' : `, ${name.toLowerCase()} ${valueText(value)}`;
+
 export function ChartPanel({ title, window, unit, timeText, valueText, quietText, ...chart }: ChartPanelProps) {
   const [hovered, setHovered] = useState<number | null>(null);
-  const { times, values } = chart;
+  const { times, values, past } = chart;
 
   const peak = Math.max(0, ...values);
   const peakAt = values.lastIndexOf(peak);
@@ -41,6 +44,7 @@ export function ChartPanel({ title, window, unit, timeText, valueText, quietText
             <>
               {shown === null && <span class="readout-mark">High mark</span>}
               <b>{valueText(values[index] ?? 0)}</b> {timeText(times[index] ?? 0)}
+              {past && pastText(past.values[index], past.name, valueText)}
             </>
           )}
         </span>
@@ -48,9 +52,15 @@ export function ChartPanel({ title, window, unit, timeText, valueText, quietText
       <BarChart {...chart} onHover={setHovered} />
       <ChartTable
         caption={`${title}, ${window}. Follows every 10 seconds.`}
-        columns={['Time', unit]}
-        version={Math.floor((times.at(-1) ?? 0) / TABLE_EVERY_MS) + (peak > 0 ? 0.5 : 0)}
-        rows={() => times.map((time, row) => [timeText(time), valueText(values[row] ?? 0)])}
+        columns={past ? ['Time', unit, past.name] : ['Time', unit]}
+        version={Math.floor((times.at(-1) ?? 0) / TABLE_EVERY_MS) + (peak > 0 ? 0.5 : 0) + (past ? 0.25 : 0)}
+        rows={() =>
+          times.map((time, row) => {
+            const then = past?.values[row];
+            const cells = past ? [then === null || then === undefined ? 'not known' : valueText(then)] : [];
+            return [timeText(time), valueText(values[row] ?? 0), ...cells];
+          })
+        }
       />
     </figure>
   );

@@ -9,14 +9,27 @@ import { MINUTES_SHOWN, type LiveState } from '../stream/state';
 import { ChartPanel } from './ChartPanel';
 
 const WINDOW = 'last 60 minutes';
+const NOTHING: ReadonlyMap<number, number> = new Map();
 
 const plural = (value: number, one: string, many: string) => `${count(value)} ${value === 1 ? one : many}`;
 
-export function Hour({ view, state }: { view: View; state: LiveState }) {
+const COMPARED: Record<'yesterday' | 'last_week' | 'none', string> = {
+  none: 'Compare with yesterday',
+  yesterday: 'Compared with yesterday',
+  last_week: 'Compared with last week',
+};
+
+const PAST_NAME = { yesterday: 'Yesterday', last_week: 'Last week' } as const;
+
+export function Hour({ view, state, onCompare }: { view: View; state: LiveState; onCompare(): void }) {
+  const { past } = view;
+  const baseline = view.business.baseline;
+  const isUnknown = baseline !== null && baseline.pageViews.size === 0 && baseline.errors.size === 0;
   const minutes = lastBuckets(state.minutes, view.asOf, MINUTE_MS, MINUTES_SHOWN);
-  const shared = (pick: (point: Point) => number) => ({
+  const shared = (pick: (point: Point) => number, then: ReadonlyMap<number, number>) => ({
     times: minutes.map((point) => point.timestamp),
     values: minutes.map(pick),
+    ...(past && baseline ? { past: { name: PAST_NAME[past], values: minutes.map(({ timestamp }) => then.get(timestamp) ?? null) } } : {}),
     bucketMs: MINUTE_MS,
     yLabel: countCompact,
     xTicks: quarterHours,
@@ -28,8 +41,12 @@ export function Hour({ view, state }: { view: View; state: LiveState }) {
 
   return (
     <section class="hour" aria-label="The last hour, by minute">
+      <button type="button" class="compare" onClick={onCompare} data-testid="compare" data-past={past ?? ''}>
+        {COMPARED[past ?? 'none']}
+        {isUnknown && ': nothing is known from then'}
+      </button>
       <ChartPanel
-        {...shared((point) => point.pageViews)}
+        {...shared((point) => point.pageViews, baseline?.pageViews ?? NOTHING)}
         title="Page views by minute"
         unit="Page views"
         colours={{ bar: '--views-bar', growing: '--views-growing' }}
@@ -39,7 +56,7 @@ export function Hour({ view, state }: { view: View; state: LiveState }) {
         quietText="No page views in the last 60 minutes"
       />
       <ChartPanel
-        {...shared((point) => point.errors)}
+        {...shared((point) => point.errors, baseline?.errors ?? NOTHING)}
         title="Errors by minute"
         unit="Errors"
         colours={{ bar: '--error-bar', growing: '--error-growing' }}
