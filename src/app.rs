@@ -19,15 +19,22 @@ use crate::{
         batch::LANES,
         time::{BusinessZone, now_ms},
     },
-    http::{assets, auth::Keys, breakdown, ingest as intake, ops, query, request_id, stream},
+    http::{
+        assets, auth::Keys, breakdown, history::History, ingest as intake, ops, query, request_id,
+        stream,
+    },
     ingest::{
         actor::{Begin, Drain, IngestActor, Parts},
         committer::Committer,
         dispatch::Dispatch,
     },
-    live::{self, writer::LiveWriter},
+    live::{
+        self,
+        baseline::{BaselineReader, Baselines},
+        writer::LiveWriter,
+    },
     spool::{DataDir, IdWindow, Sink, Spool, SpoolOptions},
-    store::{self, writer::StoreWriter},
+    store::{self, fold::Folder, writer::StoreWriter},
     telemetry::{health::Health, prometheus},
 };
 
@@ -103,6 +110,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     // The two sinks.
     let store = store::open(&config).await.map_err(failed("store"))?;
+    let baselines = Baselines::new(zone.clone(), now);
     let live = live::open(&config, store.clone(), zone.clone(), feed, now)
         .await
         .map_err(failed("live"))?;
@@ -119,6 +127,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         zone: zone.clone(),
     };
     let counter = CounterActor::start_in_arbiter(&live_thread.handle(), |_| counter);
+
+    // Behind the store: the ledger becomes rollups, and these the baselines.
+    let folder = Folder::new(store.clone(), health.clone(), &config);
+    Folder::start_in_arbiter(&store_thread.handle(), |_| folder);
+    let reader = BaselineReader::new(baselines.clone(), store.clone(), &config.retry);
+    BaselineReader::start_in_arbiter(&store_thread.handle(), |_| reader);
+    let history = History { store: store.clone(), baselines };
 
     let (ingest_tx, ingest_rx) = oneshot::channel();
     let parts = {
@@ -169,7 +184,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     ingest.do_send(Begin(committer));
 
     // The door.
-    let server = serve(&config, listener, &ingest, &viewers, health, spool, view, metrics)
+    let server = serve(&config, listener, &ingest, &viewers, health, spool, view, history, metrics)
         .map_err(failed("HTTP server"))?;
     let handle = server.handle();
     Ok(Running {
@@ -192,6 +207,7 @@ fn serve(
     health: Health,
     spool: Spool,
     view: LiveView,
+    history: History,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
@@ -201,6 +217,7 @@ fn serve(
     let keys = web::Data::new(keys);
     let view = web::Data::new(view);
     let viewers = web::Data::new(viewers.clone());
+    let history = web::Data::new(history);
     let app = move || {
         App::new()
             .app_data(intake_state.clone())
@@ -208,6 +225,7 @@ fn serve(
             .app_data(keys.clone())
             .app_data(view.clone())
             .app_data(viewers.clone())
+            .app_data(history.clone())
             .wrap(DefaultHeaders::new().add(("x-content-type-options", "nosniff")))
             .wrap(actix_web::middleware::from_fn(request_id::layer))
             .service(

@@ -29,6 +29,8 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
     let mut server = Server::with(&[
         ("FLOODMARK_SPOOL__SEGMENT_BYTES", "262144"),
         ("FLOODMARK_BATCH__MAX_BYTES", "131072"),
+        // Killed in the middle of a fold, too.
+        ("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "1"),
     ]);
     let known = Arc::new(Mutex::new(Known::default()));
     for round in 0..5 {
@@ -57,6 +59,18 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
     let ledger: i64 =
         database.query_row("SELECT sum(events) FROM ledger", [], |row| row.get(0)).unwrap();
     assert_eq!(ledger as usize, stored.len(), "the ledger agrees");
+    server.until("the rollups agree", |server| rolled_up(server) == stored.len());
+    server.restart();
+    server.until("a fold after a restart adds nothing", |server| {
+        server.get_text("/metrics").contains("floodmark_ledger_folded_total 0")
+    });
+    assert_eq!(rolled_up(&server), stored.len());
+}
+
+/// Events in the rollups.
+fn rolled_up(server: &Server) -> usize {
+    let sum = "SELECT coalesce(sum(value), 0) FROM rollups WHERE series LIKE 'c:%'";
+    server.database().query_row(sum, [], |row| row.get::<_, i64>(0)).unwrap() as usize
 }
 
 fn load_and_kill(server: &mut Server, known: &Arc<Mutex<Known>>, round: u64) {

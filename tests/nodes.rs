@@ -24,6 +24,7 @@ impl Shop {
             Server::with(&[
                 ("FLOODMARK_POSTGRES__URL", &postgres.url()),
                 ("FLOODMARK_REDIS__URLS", &redis.url()),
+                ("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "50"),
             ])
         };
         let nodes = [node(), node()];
@@ -94,6 +95,13 @@ impl Shop {
         });
         assert_eq!(count("SELECT count(DISTINCT id) FROM events"), total);
         assert_eq!(count("SELECT sum(events) FROM ledger"), total);
+        let folded = "SELECT coalesce(sum(value), 0) FROM rollups WHERE series LIKE 'c:%'";
+        wait_until("the rollups hold each event once", || match count(folded) {
+            events if events == total => Ok(()),
+            events => Err(events),
+        });
+        let rolled_up = count("SELECT sum(value) FROM rollups WHERE series = 's:revenue'");
+        assert_eq!(rolled_up as i64, revenue);
         let rows = "SELECT (10000 * sum((properties->>'amount')::numeric))::bigint FROM events \
                     WHERE type = 'purchase'";
         assert_eq!(count(rows) as i64, revenue);

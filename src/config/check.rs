@@ -14,6 +14,10 @@ use crate::domain::time::BusinessZone;
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
 const MAY_BE_ZERO: [&str; 1] = ["http.workers"];
 
+/// Live counters are rebuilt from the ledger: a business day of up to 25 hours, and a day
+/// of margin.
+const MIN_KEEP_HOURS: u64 = 49;
+
 impl Config {
     /// The addresses that `listen` stands for: one for `127.0.0.1:8080`, perhaps two for
     /// `localhost:8080`. Looks a name up; an address is only parsed.
@@ -148,6 +152,13 @@ impl Config {
     }
 
     fn check_order(&self, found: &mut Vec<String>) {
+        if self.ledger.keep_hours < MIN_KEEP_HOURS {
+            found.push(format!(
+                "ledger.keep_hours ({}) must be at least {MIN_KEEP_HOURS}: today's counters are \
+                 rebuilt from the ledger",
+                self.ledger.keep_hours
+            ));
+        }
         let mut at_most = |small: (&str, u64), large: (&str, u64), why: &str| {
             if small.1 > large.1 {
                 found.push(format!(
@@ -157,6 +168,11 @@ impl Config {
             }
         };
         let (http, stream, spool) = (&self.http, &self.stream, &self.spool);
+        at_most(
+            ("live.active_window_s", self.live.active_window_s),
+            ("3600 x ledger.keep_hours", self.ledger.keep_hours.saturating_mul(3600)),
+            "who is active is rebuilt from the ledger",
+        );
         at_most(
             ("stream.tick_ms", stream.tick_ms),
             ("stream.heartbeat_ms", stream.heartbeat_ms),
@@ -284,6 +300,14 @@ mod tests {
                 "spool.segment_bytes",
             ]
         );
+    }
+
+    #[test]
+    fn the_ledger_is_kept_for_a_rebuild() {
+        assert!(problems(|c| c.ledger.keep_hours = 48).contains("must be at least 49"));
+        assert_eq!(problems(|c| c.ledger.keep_hours = 49), "");
+        let window = problems(|c| c.live.active_window_s = 72 * 3600 + 1);
+        assert!(window.contains("live.active_window_s (259201) must be at most"), "{window}");
     }
 
     #[test]

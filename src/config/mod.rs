@@ -28,6 +28,7 @@ pub struct Config {
     pub batch: Batch,
     pub ingest: Ingest,
     pub spool: Spool,
+    pub ledger: Ledger,
     pub dedupe: Dedupe,
     pub live: Live,
     pub stream: Stream,
@@ -92,6 +93,10 @@ section!(
 section!(
     /// `[spool]`
     Spool { segment_bytes: u64, max_bytes: u64, cursor_interval_ms: u64 }
+);
+section!(
+    /// `[ledger]`
+    Ledger { keep_hours: u64, fold_interval_ms: u64 }
 );
 section!(
     /// `[dedupe]`

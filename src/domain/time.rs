@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
 /// Unix milliseconds.
 pub type Millis = i64;
@@ -90,6 +90,18 @@ impl BusinessZone {
         self.zone.iana_name().unwrap_or("UTC")
     }
 
+    /// The moment with the same reading of the clock, `days_back` days earlier. Where the
+    /// clock was set forward and skipped that reading, the one an hour on; where it was set
+    /// back and showed it twice, the first. So two moments may have the same.
+    pub fn same_moment(&self, at: Millis, days_back: u16) -> Millis {
+        let at = at.clamp(EARLIEST, LATEST);
+        Timestamp::from_millisecond(at)
+            .expect("clamped into jiff's range")
+            .to_zoned(self.zone.clone())
+            .checked_sub(Span::new().days(days_back))
+            .map_or(EARLIEST, |then| then.timestamp().as_millisecond().max(EARLIEST))
+    }
+
     /// The business day that a moment falls on.
     pub fn day_of(&self, at: Millis) -> BusinessDay {
         let at = at.clamp(EARLIEST, LATEST);
@@ -130,6 +142,32 @@ mod tests {
         assert_eq!(autumn.end - autumn.start, 25 * HOUR);
         assert_eq!(autumn.date.to_string(), "2026-10-25");
         assert_eq!(autumn.start, parse_rfc3339("2026-10-24T22:00:00Z").unwrap());
+    }
+
+    #[test]
+    fn the_same_moment_is_by_the_clock_on_the_wall() {
+        let same = |zone: &str, at: &str, days| {
+            let zone = BusinessZone::named(zone).unwrap();
+            let then = zone.same_moment(parse_rfc3339(at).unwrap(), days);
+            Timestamp::from_millisecond(then).unwrap().to_string()
+        };
+        assert_eq!(same("UTC", "2026-11-27T14:00:30.25Z", 1), "2026-11-26T14:00:30.25Z");
+        let berlin = |at, days| same("Europe/Berlin", at, days);
+        assert_eq!(berlin("2026-11-27T14:00:00+01:00", 7), "2026-11-20T13:00:00Z");
+        // Spring: 29 March has no 02:30, and is an hour shorter.
+        assert_eq!(berlin("2026-03-29T14:00:00+02:00", 1), "2026-03-28T13:00:00Z");
+        assert_eq!(berlin("2026-03-30T01:59:00+02:00", 1), "2026-03-29T00:59:00Z");
+        assert_eq!(berlin("2026-03-30T02:30:00+02:00", 1), "2026-03-29T01:30:00Z");
+        assert_eq!(berlin("2026-03-30T03:30:00+02:00", 1), "2026-03-29T01:30:00Z");
+        assert_eq!(berlin("2026-04-04T12:00:00+02:00", 7), "2026-03-28T11:00:00Z");
+        // Autumn: 25 October has 02:30 twice, and is an hour longer.
+        assert_eq!(berlin("2026-10-25T14:00:00+01:00", 1), "2026-10-24T12:00:00Z");
+        assert_eq!(berlin("2026-10-25T02:30:00+02:00", 1), "2026-10-24T00:30:00Z");
+        assert_eq!(berlin("2026-10-25T02:30:00+01:00", 1), "2026-10-24T00:30:00Z");
+        assert_eq!(berlin("2026-10-26T02:30:00+01:00", 1), "2026-10-25T00:30:00Z");
+        assert_eq!(berlin("2026-11-01T02:30:00+01:00", 7), "2026-10-25T00:30:00Z");
+        // Nothing is before the first moment there is.
+        assert_eq!(same("UTC", "1970-01-01T00:00:00Z", 7), "1970-01-01T00:00:00Z");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod assets;
 pub mod auth;
 pub mod breakdown;
 pub mod error;
+pub mod history;
 pub mod ingest;
 pub mod ops;
 pub mod payload;

@@ -1,4 +1,5 @@
-//! `GET /api/analytics/current` and `/timeseries`: what was counted, from the mirror.
+//! `GET /api/analytics/current` and `/timeseries`: what was counted, from the mirror; what is
+//! older than the mirror's minutes, from the rollups.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -6,11 +7,16 @@ use serde::{Deserialize, Serialize};
 use crate::{
     broadcast::LiveView,
     domain::{
+        delta::Series,
         money::Amount,
         time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, parse_rfc3339},
     },
-    http::{auth::Keys, error::ApiError},
-    live::state::{SECONDS_KEPT, Totals},
+    http::{auth::Keys, error::ApiError, history::History},
+    live::{
+        baseline::Shift,
+        state::{MINUTES_KEPT, SECONDS_KEPT, Totals},
+    },
+    store::rollup::Summed,
 };
 
 /// Points of one answer.
@@ -41,13 +47,15 @@ struct Parameters {
     from: Option<String>,
     to: Option<String>,
     interval: Option<String>,
+    baseline: Option<String>,
 }
 
-/// One point: how much in the bucket that starts at `timestamp` (Unix ms).
+/// One point: how much in the bucket that starts at `timestamp` (Unix ms). `None`, where a
+/// baseline is not known.
 #[derive(Serialize)]
 struct Point {
     timestamp: Millis,
-    count: Value,
+    count: Option<Value>,
 }
 
 /// A number of events, or an exact amount.
@@ -66,11 +74,27 @@ enum Measure {
 }
 
 impl Measure {
-    fn of(&self, totals: &Totals) -> Value {
+    fn of(&self, totals: &Totals) -> i64 {
         match self {
-            Measure::Type(kind) => Value::Count(totals.count(kind)),
-            Measure::Events => Value::Count(totals.events()),
-            Measure::Revenue => Value::Amount(totals.revenue()),
+            Measure::Type(kind) => totals.count(kind) as i64,
+            Measure::Events => totals.events() as i64,
+            Measure::Revenue => totals.revenue().0,
+        }
+    }
+
+    fn value(&self, sum: i64) -> Value {
+        match self {
+            Measure::Revenue => Value::Amount(Amount(sum)),
+            Measure::Type(_) | Measure::Events => Value::Count(sum as u64),
+        }
+    }
+
+    /// What it is in the rollups.
+    fn summed(&self) -> Summed {
+        match self {
+            Measure::Type(kind) => Summed::One(Series::Count(kind.clone())),
+            Measure::Events => Summed::AllCounts,
+            Measure::Revenue => Summed::One(Series::revenue()),
         }
     }
 }
@@ -79,6 +103,7 @@ async fn timeseries(
     request: HttpRequest,
     keys: web::Data<Keys>,
     view: web::Data<LiveView>,
+    history: web::Data<History>,
     parameters: web::Query<Parameters>,
 ) -> Result<HttpResponse, ApiError> {
     keys.check_view(&request)?;
@@ -87,19 +112,46 @@ async fn timeseries(
     let width = width(&parameters)?;
     let (from, to) = span(&parameters, now, width)?;
     let starts = starts(&view, from, to, width)?;
+    let point = |start: Millis, sum: Option<i64>| Point {
+        timestamp: start,
+        count: sum.map(|sum| measure.value(sum)),
+    };
+    if let Some(shift) = baseline(&parameters, width)? {
+        let sums = history.baseline(view.zone(), shift, &measure.summed(), &starts).await?;
+        let points: Vec<Point> =
+            starts.iter().zip(sums).map(|(start, sum)| point(*start, sum)).collect();
+        return Ok(HttpResponse::Ok().json(points));
+    }
+    // The oldest minute that the mirror has as a whole.
+    let mirrored = bucket(now - MINUTES_KEPT, MINUTE) + MINUTE;
+    let old = history.before(mirrored, &measure.summed(), &starts).await?;
     let state = view.state();
     let points: Vec<Point> = starts
         .windows(2)
-        .map(|pair| {
-            let totals = state.range(pair[0], pair[1], pair[1] - pair[0]);
+        .zip(old)
+        .map(|(pair, old)| {
+            let totals = state.range(pair[0].max(mirrored), pair[1], pair[1] - pair[0]);
             let sum = totals.into_iter().fold(Totals::default(), |mut sum, (_, totals)| {
                 sum.merge(&totals);
                 sum
             });
-            Point { timestamp: pair[0], count: measure.of(&sum) }
+            point(pair[0], Some(old.saturating_add(measure.of(&sum))))
         })
         .collect();
     Ok(HttpResponse::Ok().json(points))
+}
+
+fn baseline(parameters: &Parameters, width: Millis) -> Result<Option<Shift>, ApiError> {
+    let shift = match parameters.baseline.as_deref() {
+        None => return Ok(None),
+        Some("yesterday") => Shift::Yesterday,
+        Some("last_week") => Shift::LastWeek,
+        Some(_) => return Err(invalid("baseline", "must be yesterday or last_week")),
+    };
+    if width < MINUTE {
+        return Err(invalid("baseline", "is kept by minute; ask for interval=1m"));
+    }
+    Ok(Some(shift))
 }
 
 fn measure(parameters: &Parameters) -> Result<Measure, ApiError> {
@@ -156,9 +208,6 @@ fn span(parameters: &Parameters, now: Millis, width: Millis) -> Result<(Millis, 
     }
     if width == SECOND && from < now - SECONDS_KEPT - MINUTE {
         return Err(invalid("from", "seconds are kept for one hour; ask for interval=1m"));
-    }
-    if from < now - DAY - HOUR {
-        return Err(invalid("from", "minutes are kept for 24 hours"));
     }
     Ok((from, to))
 }

@@ -6,6 +6,7 @@
 //! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so
 //! there is one definition of each number and no read ever waits for Redis.
 
+pub mod baseline;
 mod distinct;
 pub mod in_process;
 pub mod redis;

@@ -84,6 +84,20 @@ fn lane_index(lane: i64) -> Result<usize, StoreError> {
     })
 }
 
+impl StoreError {
+    /// A read of rollups that is refused.
+    pub(crate) fn too_many_minutes() -> StoreError {
+        StoreError {
+            kind: StoreErrorKind::Other,
+            message: format!(
+                "more than {} minutes in one read of the rollups: ask for a shorter span or for \
+                 fewer series",
+                super::rollup::ROLLUP_ROWS
+            ),
+        }
+    }
+}
+
 impl From<DeltaError> for StoreError {
     fn from(e: DeltaError) -> StoreError {
         StoreError {

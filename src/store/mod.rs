@@ -1,9 +1,12 @@
 //! Stores: where every event is kept for good, with the ledger beside it. PostgreSQL
-//! ([`postgres`]) or SQLite ([`sqlite`]), behind one interface.
+//! ([`postgres`]) or SQLite ([`sqlite`]), behind one interface. [`fold`] turns the ledger
+//! into minutes that stay ([`rollup`]).
 
+pub mod fold;
 mod ledger;
 pub mod poison;
 pub mod postgres;
+pub mod rollup;
 pub mod sqlite;
 pub mod writer;
 
@@ -16,9 +19,10 @@ use crate::{
     config::Config,
     domain::{
         batch::{Batch, BatchId, LANES, NodeId},
-        delta::Delta,
+        delta::{Delta, Series},
         time::Millis,
     },
+    store::rollup::{FoldLimits, Folded, Known, Summed},
 };
 
 /// Opens the store that the configuration names: Postgres where `postgres.url` is set,
@@ -116,8 +120,8 @@ pub struct StoreTotals {
     pub events: u64,
     /// Rows in `dead_letters`.
     pub dead_letters: u64,
-    /// Events of all batches in the ledger, as sealed: `events`, and the rows that the
-    /// store refused.
+    /// Events of all batches that the ledger has or had, as sealed: `events`, and the rows
+    /// that the store refused. What was dropped with its ledger row is still counted.
     pub ledger_events: u64,
 }
 
@@ -141,6 +145,35 @@ pub trait Store: Send + Sync + 'static {
 
     /// The delta of one batch, with its visitors; `None` where the ledger has no such row.
     async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError>;
+
+    /// Folds some ledger rows that are not in the rollups yet, in one transaction, within
+    /// `limits`. Any number of nodes may call it at once.
+    async fn fold(&self, limits: FoldLimits) -> Result<Folded, StoreError>;
+
+    /// Drops at most `limit` ledger rows that are folded, and were sealed and have their last
+    /// second before `before` (Unix ms). Returns how many: fewer than `limit` where no more
+    /// are there, or another node drops them.
+    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, StoreError>;
+
+    /// Which stretch of time the rollups tell the whole truth about.
+    async fn rollup_known(&self) -> Result<Known, StoreError>;
+
+    /// Minutes that start in `[from, to)` (Unix ms) and have something of `series` (`None`:
+    /// of any), in the order of time. An error where it would be too much for one read.
+    async fn rollup(
+        &self,
+        from: Millis,
+        to: Millis,
+        series: Option<&[Series]>,
+    ) -> Result<Vec<(Millis, Series, i64)>, StoreError>;
+
+    /// The sum of the minutes that start in each stretch `[from, to)` (Unix ms); `None` where
+    /// no minute has anything.
+    async fn rollup_sums(
+        &self,
+        stretches: &[(Millis, Millis)],
+        summed: &Summed,
+    ) -> Result<Vec<Option<i64>>, StoreError>;
 
     /// Counts what it holds. Reads every row: not for a hot path.
     async fn totals(&self) -> Result<StoreTotals, StoreError>;

@@ -38,6 +38,8 @@ fn describe() {
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
     counter!("floodmark_sink_errors_total", "Failed tries to write a batch, by kind");
+    counter!("floodmark_ledger_folded_total", "Ledger rows that this node added to the rollups");
+    counter!("floodmark_ledger_dropped_total", "Folded ledger rows that this node dropped");
     histogram!("floodmark_batch_write_seconds", "From handing a batch to a sink to its success");
     histogram!(
         "floodmark_ingest_to_viewer_seconds",

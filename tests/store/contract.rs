@@ -32,6 +32,8 @@ macro_rules! contract {
     };
 }
 
+pub(crate) use contract;
+
 contract!(
     every_event_is_stored_once,
     a_replay_changes_nothing,

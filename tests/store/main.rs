@@ -1,7 +1,9 @@
 //! The stores, each against a real database of its own.
 
 mod backend;
+mod baselines;
 mod contract;
 mod postgres;
+mod rollups;
 #[path = "../support/mod.rs"]
 mod support;

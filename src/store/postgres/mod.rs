@@ -15,6 +15,7 @@ mod copy;
 mod errors;
 mod partitions;
 mod password;
+mod rollups;
 mod schema;
 mod session;
 mod tls;
@@ -32,7 +33,7 @@ use crate::{
     config,
     domain::{
         batch::{Batch, BatchId, DeadLetter, LANES},
-        delta::Delta,
+        delta::{Delta, Series},
         time::Millis,
     },
     store::{
@@ -43,8 +44,10 @@ use crate::{
             copy::Chunk,
             errors::Failure,
             partitions::Partitions,
+            rollups::Rollups,
             session::{Session, Sessions},
         },
+        rollup::{FoldLimits, Folded, Known, Summed},
     },
 };
 
@@ -57,6 +60,7 @@ pub struct PostgresStore {
     place: String,
     writers: Sessions,
     readers: Sessions,
+    rollups: Rollups,
     partitions: Partitions,
     /// Whether the schema is known to be up to date; held while it is brought there.
     migrated: tokio::sync::Mutex<bool>,
@@ -72,6 +76,7 @@ impl PostgresStore {
             place: address.name.clone(),
             writers: Sessions::new(config, &address, LANES as usize)?,
             readers: Sessions::new(config, &address, READERS)?,
+            rollups: Rollups::new(config, &address)?,
             partitions: Partitions::default(),
             migrated: tokio::sync::Mutex::new(false),
         })
@@ -226,7 +231,8 @@ impl PostgresStore {
         let rows = session
             .rows(
                 "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters),
-                        (SELECT coalesce(sum(events), 0) FROM ledger)",
+                        (SELECT coalesce(sum(events), 0) FROM ledger)
+                            + (SELECT coalesce(sum(dropped), 0) FROM fold_heads)",
             )
             .await?;
         session.run("COMMIT").await?;
@@ -295,6 +301,35 @@ impl Store for PostgresStore {
 
     async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError> {
         self.try_ledger_delta(id).await.map_err(|e| self.told(e))
+    }
+
+    async fn fold(&self, limits: FoldLimits) -> Result<Folded, StoreError> {
+        self.try_fold(limits).await.map_err(|e| self.told(e))
+    }
+
+    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, StoreError> {
+        self.try_drop(before, limit).await.map_err(|e| self.told(e))
+    }
+
+    async fn rollup_known(&self) -> Result<Known, StoreError> {
+        self.try_rollup_known().await.map_err(|e| self.told(e))
+    }
+
+    async fn rollup(
+        &self,
+        from: Millis,
+        to: Millis,
+        series: Option<&[Series]>,
+    ) -> Result<Vec<(Millis, Series, i64)>, StoreError> {
+        self.try_rollup(from, to, series).await.map_err(|e| self.told(e))
+    }
+
+    async fn rollup_sums(
+        &self,
+        stretches: &[(Millis, Millis)],
+        summed: &Summed,
+    ) -> Result<Vec<Option<i64>>, StoreError> {
+        self.try_rollup_sums(stretches, summed).await.map_err(|e| self.told(e))
     }
 
     async fn totals(&self) -> Result<StoreTotals, StoreError> {

@@ -1,0 +1,106 @@
+//! The folder actor.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use crate::{
+    config,
+    domain::time::{HOUR, Millis, now_ms},
+    retry::Backoff,
+    store::{Store, StoreError, rollup::FoldLimits},
+    telemetry::health::Health,
+};
+
+/// Folds the ledger into the rollups, and drops the ledger rows that nobody needs any more.
+///
+/// - Gets no messages and sends none: the ledger says what there is to do. All nodes run one;
+///   the store lets one at a time fold.
+/// - Owns nothing that outlives it: how far the ledger is folded is in the store.
+/// - Bounded by: one fold or drop at a time, each within its limits.
+pub struct Folder {
+    store: Arc<dyn Store>,
+    health: Health,
+    interval: Duration,
+    keep: Millis,
+    backoff: Backoff,
+    dropped_at: Option<Instant>,
+}
+
+/// How often it looks for ledger rows to drop.
+const DROP_EVERY: Duration = Duration::from_secs(60);
+/// Ledger rows dropped in one transaction: their writers wait for it where the store has one
+/// writer only.
+const DROP_ROWS: u64 = 200;
+/// … and transactions in a row, so that folding goes on meanwhile.
+const DROPS_IN_A_ROW: usize = 250;
+
+impl Folder {
+    /// Folds every `ledger.fold_interval_ms`, keeps ledger rows for `ledger.keep_hours`.
+    pub fn new(store: Arc<dyn Store>, health: Health, config: &config::Config) -> Folder {
+        Folder {
+            store,
+            health,
+            interval: Duration::from_millis(config.ledger.fold_interval_ms),
+            keep: config.ledger.keep_hours as Millis * HOUR,
+            backoff: Backoff::new(&config.retry),
+            dropped_at: None,
+        }
+    }
+
+    fn work(&mut self, ctx: &mut Context<Self>) {
+        let drops = self.dropped_at.is_none_or(|at| at.elapsed() >= DROP_EVERY);
+        let before = drops.then(|| now_ms() - self.keep);
+        let work = round(self.store.clone(), before);
+        ctx.spawn(work.into_actor(self).map(move |worked, folder, ctx| {
+            let pause = match worked {
+                Ok(()) => {
+                    folder.health.well("rollups");
+                    folder.backoff.reset();
+                    if drops {
+                        folder.dropped_at = Some(Instant::now());
+                    }
+                    folder.interval
+                }
+                Err(e) => {
+                    folder.health.trouble("rollups", &e.kind.to_string(), &e.message);
+                    folder.backoff.pause()
+                }
+            };
+            ctx.run_later(pause, Self::work);
+        }));
+    }
+}
+
+impl Actor for Folder {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.work(ctx);
+    }
+}
+
+/// Folds all that is there, then drops what was sealed and ends before `before`.
+async fn round(store: Arc<dyn Store>, before: Option<Millis>) -> Result<(), StoreError> {
+    loop {
+        let folded = store.fold(FoldLimits::default()).await?;
+        metrics::counter!("floodmark_ledger_folded_total").increment(folded.rows);
+        if folded.done {
+            break;
+        }
+    }
+    let Some(before) = before else {
+        return Ok(());
+    };
+    for _ in 0..DROPS_IN_A_ROW {
+        let dropped = store.drop_folded(before, DROP_ROWS).await?;
+        metrics::counter!("floodmark_ledger_dropped_total").increment(dropped);
+        if dropped < DROP_ROWS {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! Rollups in Postgres. Folding and dropping have a connection of their own, and charts
+//! have theirs, so that no batch waits for either.
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::{
+    PostgresStore,
+    errors::Failure,
+    session::{Session, Sessions},
+};
+use crate::{
+    config,
+    domain::{delta::Series, time::Millis},
+    store::{
+        StoreError, StoreErrorKind,
+        postgres::address::Address,
+        rollup::{
+            ADD_UP, BEHIND, Fold, FoldLimits, Folded, Head, KNOWN, Known, Lane, ROLLUP_ROWS, Row,
+            Summed,
+        },
+    },
+};
+
+/// What `pg_try_advisory_xact_lock` locks: one node folds or drops at a time. "floodfld" in
+/// ASCII. A transaction's lock, since behind PgBouncer a session's would stay with the
+/// server's connection.
+const LOCK: i64 = 0x666c_6f6f_6466_6c64;
+
+/// Connections for charts.
+const CHARTS: usize = 2;
+/// How long a statement for a chart may take: whoever looks at it has gone by then.
+const CHART_TIMEOUT_MS: u64 = 5_000;
+
+/// The connections for rollups.
+pub(super) struct Rollups {
+    folder: Sessions,
+    charts: Sessions,
+}
+
+impl Rollups {
+    pub fn new(config: &config::Postgres, address: &Address) -> Result<Rollups, StoreError> {
+        let mut impatient = config.clone();
+        impatient.statement_timeout_ms = config.statement_timeout_ms.min(CHART_TIMEOUT_MS);
+        Ok(Rollups {
+            folder: Sessions::new(config, address, 1)?,
+            charts: Sessions::new(&impatient, address, CHARTS)?,
+        })
+    }
+}
+
+impl PostgresStore {
+    /// A transaction in which no other node folds or drops; `None` where one does already.
+    async fn alone(&self) -> Result<Option<Session>, Failure> {
+        self.ready().await?;
+        let session = self.rollups.folder.get().await?;
+        // Each statement sees what was committed before it: the lock is let go of only after
+        // the commit that it guards can be seen.
+        session.begin("ISOLATION LEVEL READ COMMITTED").await?;
+        let locked = session.rows(&format!("SELECT pg_try_advisory_xact_lock({LOCK})")).await?;
+        if locked[0][0].as_deref() == Some("t") {
+            return Ok(Some(session));
+        }
+        session.run("ROLLBACK").await?;
+        session.done();
+        Ok(None)
+    }
+
+    async fn chart(&self) -> Result<Session, Failure> {
+        match self.ready().await {
+            Err(failure) if failure.kind != StoreErrorKind::ReadOnly => return Err(failure),
+            _ => {}
+        }
+        let session = self.rollups.charts.get().await?;
+        session.begin("READ ONLY").await?;
+        Ok(session)
+    }
+
+    pub(super) async fn try_fold(&self, limits: FoldLimits) -> Result<Folded, Failure> {
+        let Some(session) = self.alone().await? else {
+            return Ok(Folded { rows: 0, done: true });
+        };
+        let mut fold = Fold::new(limits);
+        for row in session.query(BEHIND, &[]).await? {
+            let lane = Lane {
+                node: row.try_get(0)?,
+                lane: row.try_get::<_, i16>(1)?.into(),
+                folded: row.try_get(2)?,
+                stored: row.try_get(3)?,
+            };
+            match fold.room() {
+                Some(room) => fold.add(&lane, &next_rows(&session, &lane, room).await?)?,
+                None => fold.leave(),
+            }
+        }
+        if !fold.heads.is_empty() {
+            add_up(&session, &fold).await?;
+            move_heads(&session, &fold.heads).await?;
+        }
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(fold.outcome())
+    }
+
+    pub(super) async fn try_drop(&self, before: Millis, limit: u64) -> Result<u64, Failure> {
+        let Some(session) = self.alone().await? else {
+            return Ok(0);
+        };
+        let rows = session
+            .query(
+                "WITH old AS (
+                     SELECT l.node, l.lane, l.seq
+                     FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
+                     WHERE l.sealed_at < $1 AND (l.last_second IS NULL OR l.last_second < $1)
+                           AND l.seq <= f.seq
+                     ORDER BY l.sealed_at LIMIT $2
+                 ), gone AS (
+                     DELETE FROM ledger l USING old
+                     WHERE l.node = old.node AND l.lane = old.lane AND l.seq = old.seq
+                     RETURNING l.node, l.lane, l.events
+                 ), counted AS (
+                     UPDATE fold_heads f SET dropped = f.dropped + lane.events
+                     FROM (SELECT node, lane, sum(events)::bigint AS events
+                           FROM gone GROUP BY node, lane) lane
+                     WHERE f.node = lane.node AND f.lane = lane.lane
+                 )
+                 SELECT count(*) FROM gone",
+                &[(&before, Type::INT8), (&(limit as i64), Type::INT8)],
+            )
+            .await?;
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(rows[0].try_get::<_, i64>(0)? as u64)
+    }
+
+    pub(super) async fn try_rollup_known(&self) -> Result<Known, Failure> {
+        let session = self.chart().await?;
+        let rows = session.query(KNOWN, &[]).await?;
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(Known { since: rows[0].try_get(0)?, until: rows[0].try_get(1)? })
+    }
+
+    pub(super) async fn try_rollup(
+        &self,
+        from: Millis,
+        to: Millis,
+        series: Option<&[Series]>,
+    ) -> Result<Vec<(Millis, Series, i64)>, Failure> {
+        let session = self.chart().await?;
+        let keys: Option<Vec<String>> =
+            series.map(|series| series.iter().map(Series::to_string).collect());
+        let rows = session
+            .query(
+                "SELECT minute, series, value FROM rollups
+                 WHERE minute >= $1 AND minute < $2 AND ($3::text[] IS NULL OR series = ANY ($3))
+                 ORDER BY minute, series LIMIT $4",
+                &[
+                    (&from, Type::INT8),
+                    (&to, Type::INT8),
+                    (&keys, Type::TEXT_ARRAY),
+                    (&(ROLLUP_ROWS as i64 + 1), Type::INT8),
+                ],
+            )
+            .await?;
+        session.run("COMMIT").await?;
+        session.done();
+        if rows.len() > ROLLUP_ROWS {
+            return Err(StoreError::too_many_minutes().into());
+        }
+        let mut minutes = Vec::with_capacity(rows.len());
+        for row in rows {
+            // A series of a later version is not asked for here.
+            if let Some(series) = Series::parse(row.try_get(1)?) {
+                minutes.push((row.try_get(0)?, series, row.try_get(2)?));
+            }
+        }
+        Ok(minutes)
+    }
+
+    pub(super) async fn try_rollup_sums(
+        &self,
+        stretches: &[(Millis, Millis)],
+        summed: &Summed,
+    ) -> Result<Vec<Option<i64>>, Failure> {
+        let session = self.chart().await?;
+        let (from, to): (Vec<Millis>, Vec<Millis>) = stretches.iter().copied().unzip();
+        let which = match summed {
+            Summed::One(_) => "series = $3",
+            Summed::AllCounts => "starts_with(series, $3)",
+        };
+        let rows = session
+            .query(
+                &format!(
+                    "SELECT CASE WHEN total IS NOT NULL THEN
+                     least(greatest(total, -9223372036854775807), 9223372036854775807)::bigint
+                 END
+                 FROM unnest($1, $2) WITH ORDINALITY AS stretch (a, b, n)
+                 CROSS JOIN LATERAL (
+                     SELECT sum(value) AS total FROM rollups
+                     WHERE minute >= a AND minute < b AND {which}
+                 ) AS sums
+                 ORDER BY n"
+                ),
+                &[(&from, Type::INT8_ARRAY), (&to, Type::INT8_ARRAY), (&summed.key(), Type::TEXT)],
+            )
+            .await?;
+        session.run("COMMIT").await?;
+        session.done();
+        let sums = rows.iter().map(|row| row.try_get(0));
+        Ok(sums.collect::<Result<_, _>>()?)
+    }
+}
+
+/// A lane's next ledger rows, within the room.
+async fn next_rows(
+    session: &Session,
+    lane: &Lane,
+    (max_rows, max_bytes): (u64, u64),
+) -> Result<Vec<Row>, Failure> {
+    // The length of a delta is known without reading it, so the sum is cheap.
+    let rows = session
+        .query(
+            "SELECT seq, sealed_at, events, delta FROM (
+                 SELECT *, sum(octet_length(delta)) OVER (ORDER BY seq) - octet_length(delta)
+                        AS bytes_before
+                 FROM (SELECT seq, sealed_at, events, delta FROM ledger
+                       WHERE node = $1 AND lane = $2 AND seq > $3 AND seq <= $4
+                       ORDER BY seq LIMIT $5) AS next
+             ) AS sized
+             WHERE bytes_before < $6 ORDER BY seq",
+            &[
+                (&lane.node, Type::UUID),
+                (&(lane.lane as i16), Type::INT2),
+                (&lane.folded, Type::INT8),
+                (&lane.stored, Type::INT8),
+                (&(max_rows.min(i64::MAX as u64) as i64), Type::INT8),
+                (&(max_bytes.min(i64::MAX as u64) as i64), Type::INT8),
+            ],
+        )
+        .await?;
+    let row = |row: &tokio_postgres::Row| {
+        Ok(Row {
+            seq: row.try_get(0)?,
+            sealed_at: row.try_get(1)?,
+            events: row.try_get(2)?,
+            delta: row.try_get(3)?,
+        })
+    };
+    rows.iter().map(row).collect()
+}
+
+async fn add_up(session: &Session, fold: &Fold) -> Result<(), Failure> {
+    let sums = fold.sums();
+    let series: Vec<&str> = sums.iter().map(|sum| &*sum.0).collect();
+    let minutes: Vec<Millis> = sums.iter().map(|sum| sum.1).collect();
+    let values: Vec<i64> = sums.iter().map(|sum| sum.2).collect();
+    session
+        .query(
+            &format!(
+                "INSERT INTO rollups (series, minute, value) SELECT * FROM unnest($1, $2, $3)
+                 ON CONFLICT (series, minute) DO UPDATE SET value = {ADD_UP}"
+            ),
+            &[
+                (&series, Type::TEXT_ARRAY),
+                (&minutes, Type::INT8_ARRAY),
+                (&values, Type::INT8_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+async fn move_heads(session: &Session, heads: &[Head]) -> Result<(), Failure> {
+    let nodes: Vec<Uuid> = heads.iter().map(|head| head.node).collect();
+    let lanes: Vec<i16> = heads.iter().map(|head| head.lane as i16).collect();
+    let seqs: Vec<i64> = heads.iter().map(|head| head.to).collect();
+    let since: Vec<Option<Millis>> = heads.iter().map(|head| head.since).collect();
+    let moved = session
+        .query(
+            "INSERT INTO fold_heads (node, lane, seq, since) SELECT * FROM unnest($1, $2, $3, $4)
+             ON CONFLICT (node, lane) DO UPDATE
+             SET seq = excluded.seq, since = coalesce(fold_heads.since, excluded.since)
+             WHERE fold_heads.seq < excluded.seq RETURNING seq",
+            &[
+                (&nodes, Type::UUID_ARRAY),
+                (&lanes, Type::INT2_ARRAY),
+                (&seqs, Type::INT8_ARRAY),
+                (&since, Type::INT8_ARRAY),
+            ],
+        )
+        .await?;
+    if moved.len() == heads.len() {
+        return Ok(());
+    }
+    // Whoever moved them does not take the lock: rather nothing than twice.
+    Err(Failure::new(
+        StoreErrorKind::Other,
+        "another program moves fold_heads at the same time: nothing was folded",
+    ))
+}

@@ -1,0 +1,296 @@
+//! Rollups in SQLite.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Row as SqlRow, TransactionBehavior, params};
+use uuid::Uuid;
+
+use crate::{
+    domain::{delta::Series, time::Millis},
+    store::{
+        StoreError, StoreErrorKind,
+        rollup::{
+            ADD_UP, BEHIND, Fold, FoldLimits, Folded, KNOWN, Known, Lane, ROLLUP_ROWS, Row, Run,
+            Summed, merged,
+        },
+    },
+};
+
+/// How long a read for a chart may take: whoever looks at it has gone by then.
+const CHART_TIMEOUT: Duration = Duration::from_secs(5);
+/// Rows between two looks at the clock.
+const CLOCK_EVERY: usize = 1_000;
+
+/// Adds up what is not folded yet.
+pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, StoreError> {
+    // One transaction, so that the rows are those of the heads.
+    let tx = conn.transaction()?;
+    let mut fold = Fold::new(limits);
+    let mut behind = tx.prepare_cached(BEHIND)?;
+    let mut next = tx.prepare_cached(
+        "SELECT seq, sealed_at, events, delta FROM ledger
+         WHERE node = ? AND lane = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+    )?;
+    let mut lanes = behind.query([])?;
+    while let Some(row) = lanes.next()? {
+        let lane = Lane {
+            node: Uuid::from_bytes(row.get(0)?),
+            lane: row.get(1)?,
+            folded: row.get(2)?,
+            stored: row.get(3)?,
+        };
+        let Some((max_rows, max_bytes)) = fold.room() else {
+            fold.leave();
+            continue;
+        };
+        let max_rows = max_rows.min(i64::MAX as u64) as i64;
+        let key = params![lane.node.as_bytes(), lane.lane, lane.folded, lane.stored, max_rows];
+        let mut found = next.query(key)?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while bytes < max_bytes
+            && let Some(row) = found.next()?
+        {
+            let row = Row {
+                seq: row.get(0)?,
+                sealed_at: row.get(1)?,
+                events: row.get(2)?,
+                delta: row.get(3)?,
+            };
+            bytes += row.delta.len() as u64;
+            rows.push(row);
+        }
+        fold.add(&lane, &rows)?;
+    }
+    Ok(fold)
+}
+
+/// Writes what [`read`] added up, if nobody has folded these rows since.
+pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, StoreError> {
+    if fold.heads.is_empty() {
+        return Ok(fold.outcome());
+    }
+    // Dropped without commit, the transaction rolls back.
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut head = tx.prepare_cached(
+        "INSERT INTO fold_heads (node, lane, seq, since) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (node, lane) DO UPDATE
+         SET seq = excluded.seq, since = coalesce(fold_heads.since, excluded.since)
+         WHERE fold_heads.seq = ?5",
+    )?;
+    for it in &fold.heads {
+        let moved = head.execute(params![it.node.as_bytes(), it.lane, it.to, it.since, it.from])?;
+        if moved == 0 {
+            return Ok(Folded { rows: 0, done: false });
+        }
+    }
+    let mut add = tx.prepare_cached(&format!(
+        "INSERT INTO rollups (series, minute, value) VALUES (?, ?, ?)
+         ON CONFLICT (series, minute) DO UPDATE SET value = {ADD_UP}"
+    ))?;
+    for sum in fold.sums() {
+        add.execute(params![sum.0, sum.1, sum.2])?;
+    }
+    drop((head, add));
+    tx.commit()?;
+    Ok(fold.outcome())
+}
+
+pub(super) fn drop_folded(
+    conn: &mut Connection,
+    before: Millis,
+    limit: u64,
+) -> Result<u64, StoreError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut old = tx.prepare_cached(
+        "SELECT l.node, l.lane, l.seq, l.events, l.first_row, l.last_row, l.first_second,
+                l.last_second
+         FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
+         WHERE l.sealed_at < ?1 AND (l.last_second IS NULL OR l.last_second < ?1)
+               AND l.seq <= f.seq
+         ORDER BY l.sealed_at LIMIT ?2",
+    )?;
+    let mut drop_row =
+        tx.prepare_cached("DELETE FROM ledger WHERE node = ? AND lane = ? AND seq = ?")?;
+    let mut count = tx.prepare_cached(
+        "UPDATE fold_heads SET dropped = dropped + ? WHERE node = ? AND lane = ?",
+    )?;
+    let mut keep_run = tx.prepare_cached(
+        "INSERT INTO event_runs (first_row, last_row, first_second, last_second)
+         VALUES (?, ?, ?, ?)",
+    )?;
+    type Old = ([u8; 16], i64, i64, i64, Option<Run>);
+    let whole = |row: &SqlRow<'_>| {
+        let run = match (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?) {
+            (Some(first), Some(last), Some(from), Some(to)) => {
+                Some(Run { rows: (first, last), seconds: (from, to) })
+            }
+            _ => None,
+        };
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, run))
+    };
+    let rows: Vec<Old> =
+        old.query_map(params![before, limit as i64], whole)?.collect::<Result<_, _>>()?;
+    for (node, lane, seq, events, _) in &rows {
+        drop_row.execute(params![node, lane, seq])?;
+        count.execute(params![events, node, lane])?;
+    }
+    for run in merged(rows.iter().filter_map(|row| row.4).collect()) {
+        keep_run.execute(params![run.rows.0, run.rows.1, run.seconds.0, run.seconds.1])?;
+    }
+    drop((old, drop_row, count, keep_run));
+    tx.commit()?;
+    Ok(rows.len() as u64)
+}
+
+pub(super) fn known(conn: &mut Connection) -> Result<Known, StoreError> {
+    let mut select = conn.prepare_cached(KNOWN)?;
+    Ok(select.query_row([], |row| Ok(Known { since: row.get(0)?, until: row.get(1)? }))?)
+}
+
+pub(super) fn minutes(
+    conn: &mut Connection,
+    from: Millis,
+    to: Millis,
+    series: Option<&[Series]>,
+) -> Result<Vec<(Millis, Series, i64)>, StoreError> {
+    let mut watch = Watch::new();
+    let mut found = Vec::new();
+    let mut take = |row: &SqlRow<'_>| {
+        watch.look()?;
+        if found.len() == ROLLUP_ROWS {
+            return Err(StoreError::too_many_minutes());
+        }
+        // A series of a later version is not asked for here.
+        if let Some(series) = Series::parse(row.get_ref(1)?.as_str().unwrap_or_default()) {
+            found.push((row.get(0)?, series, row.get(2)?));
+        }
+        Ok(())
+    };
+    let sql = "SELECT minute, series, value FROM rollups WHERE minute >= ?1 AND minute < ?2";
+    match series {
+        None => {
+            let mut select = conn.prepare_cached(sql)?;
+            let mut rows = select.query([from, to])?;
+            while let Some(row) = rows.next()? {
+                take(row)?;
+            }
+        }
+        Some(series) => {
+            let mut select = conn.prepare_cached(&format!("{sql} AND series = ?3"))?;
+            for series in series {
+                let mut rows = select.query(params![from, to, series.to_string()])?;
+                while let Some(row) = rows.next()? {
+                    take(row)?;
+                }
+            }
+        }
+    }
+    found.sort_by_cached_key(|(minute, series, _)| (*minute, series.to_string()));
+    Ok(found)
+}
+
+pub(super) fn sums(
+    conn: &mut Connection,
+    stretches: &[(Millis, Millis)],
+    summed: &Summed,
+) -> Result<Vec<Option<i64>>, StoreError> {
+    let which = match summed {
+        Summed::One(_) => "series = ?3",
+        Summed::AllCounts => "substr(series, 1, length(?3)) = ?3",
+    };
+    let sql = format!("SELECT value FROM rollups WHERE minute >= ?1 AND minute < ?2 AND {which}");
+    let mut select = conn.prepare_cached(&sql)?;
+    let (key, mut watch) = (summed.key(), Watch::new());
+    let mut sums = Vec::with_capacity(stretches.len());
+    for (from, to) in stretches {
+        let mut sum: Option<i64> = None;
+        let mut rows = select.query(params![from, to, key])?;
+        // Not sum(), which answers an overflow with an error.
+        while let Some(row) = rows.next()? {
+            watch.look()?;
+            sum = Some(sum.unwrap_or(0).saturating_add(row.get(0)?));
+        }
+        sums.push(sum);
+    }
+    Ok(sums)
+}
+
+/// Ends a read that takes too long.
+struct Watch {
+    started: Instant,
+    rows: usize,
+}
+
+impl Watch {
+    fn new() -> Watch {
+        Watch { started: Instant::now(), rows: 0 }
+    }
+
+    fn look(&mut self) -> Result<(), StoreError> {
+        self.rows += 1;
+        if self.rows.is_multiple_of(CLOCK_EVERY) && self.started.elapsed() > CHART_TIMEOUT {
+            return Err(StoreError {
+                kind: StoreErrorKind::Unavailable,
+                message: format!(
+                    "SQLite: rollups could not be read within {} ms",
+                    CHART_TIMEOUT.as_millis()
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{
+            aggregate::add_row,
+            batch::{Batch, BatchId},
+            delta::DeltaSum,
+            row::Row as EventRow,
+        },
+        store::{Store, sqlite::SqliteStore},
+    };
+
+    #[tokio::test]
+    async fn events_are_found_by_time_after_their_ledger_rows_have_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path()).unwrap();
+        for seq in 1..=12u64 {
+            let (mut rows, mut sum) = (Vec::new(), DeltaSum::default());
+            for n in 0..5 {
+                let id = format!("{seq}-{n}");
+                let row = EventRow {
+                    time: seq as Millis * 100_000 + n * 1_000,
+                    received_at: 0,
+                    id: &id,
+                    kind: "page_view",
+                    user_id: None,
+                    session_id: None,
+                    properties: "{}",
+                };
+                add_row(&mut sum, &row);
+                row.encode(&mut rows);
+            }
+            let mut batch = Batch::void(BatchId { node: Uuid::nil(), seq });
+            (batch.events, batch.delta, batch.rows) = (5, sum.finish(), vec![rows.into()]);
+            store.write(&batch).await.unwrap();
+        }
+        assert!(store.fold(FoldLimits::default()).await.unwrap().done);
+        assert_eq!(store.drop_folded(850_000, 100).await.unwrap(), 8);
+        let conn = Connection::open(dir.path().join(crate::store::sqlite::FILE)).unwrap();
+        let count = |from: Millis, to: Millis| -> i64 {
+            let sql = "SELECT count(*) FROM events_near WHERE last_second >= ?1
+                       AND first_second < ?2 AND time >= ?1 AND time < ?2";
+            conn.query_row(sql, [from, to], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(count(0, Millis::MAX), 60, "each once");
+        assert_eq!(count(302_000, 403_000), 3 + 3);
+        assert_eq!(count(800_000, 903_000), 5 + 3);
+        let runs: i64 =
+            conn.query_row("SELECT count(*) FROM event_runs", [], |row| row.get(0)).unwrap();
+        assert!(runs < 8, "{runs}: neighbours are merged");
+    }
+}

@@ -1,0 +1,415 @@
+//! Rollups on both stores: every ledger row is folded once, whatever happens meanwhile, and
+//! is dropped only when nobody needs it any more.
+
+use std::{
+    collections::BTreeMap,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use actix::Actor;
+use floodmark::{
+    config::Config,
+    domain::{
+        aggregate::purchase_amount,
+        batch::{Batch, BatchId},
+        delta::{DeltaSum, Series},
+        time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
+    },
+    store::{
+        Store, Written,
+        fold::Folder,
+        rollup::{FoldLimits, Folded, Known, Summed},
+    },
+    telemetry::health::Health,
+};
+
+use crate::{
+    backend::{Backend, ledger_total, node},
+    contract::contract,
+    support::{
+        batches::{Event, START, batch, event, seal},
+        pgbouncer::PgBouncer,
+        postgres::{PASSWORD, USER},
+    },
+};
+
+contract!(
+    rollups_are_the_sums_of_the_rows,
+    folders_that_race_fold_each_row_once,
+    a_fold_that_is_killed_is_as_if_it_had_not_begun,
+    only_what_is_folded_and_old_is_dropped,
+    a_rebuild_finds_what_it_needs_after_dropping,
+    a_sum_stops_at_the_end_of_its_type,
+    known_is_what_was_taken_in_and_folded,
+    stretches_are_half_open_and_in_order,
+);
+
+const SMALL: FoldLimits = FoldLimits { rows: 3, bytes: 1 << 20, cells: 50_000 };
+
+type Minutes = BTreeMap<(Millis, String), i64>;
+
+async fn rollups(store: &dyn Store) -> Minutes {
+    let found = store.rollup(0, Millis::MAX, None).await.unwrap();
+    let minutes: Minutes = found
+        .iter()
+        .map(|(minute, series, value)| ((*minute, series.to_string()), *value))
+        .collect();
+    assert_eq!(minutes.len(), found.len(), "no minute twice");
+    minutes
+}
+
+/// What the rows themselves add up to.
+async fn raw(backend: &Backend) -> Minutes {
+    let mut minutes = Minutes::new();
+    for event in backend.events().await {
+        let minute = bucket(event.time, MINUTE);
+        *minutes.entry((minute, format!("c:{}", event.kind))).or_default() += 1;
+        if event.kind == "purchase" {
+            let amount = purchase_amount(&event.properties).unwrap().0;
+            *minutes.entry((minute, "s:revenue".to_owned())).or_default() += amount;
+        }
+    }
+    minutes.retain(|_, value| *value != 0);
+    minutes
+}
+
+/// Folds until all is folded, whoever else holds the lock meanwhile.
+async fn fold_all(store: &dyn Store, limits: FoldLimits) -> u64 {
+    let mut rows = 0;
+    loop {
+        rows += store.fold(limits).await.unwrap().rows;
+        if store.rollup_known().await.unwrap().until.is_none() {
+            return rows;
+        }
+    }
+}
+
+/// Batch `seq` of `size` events that follow each other every 23 s: 15,000 take four days.
+fn spread(seq: u64, size: u64, of: u128) -> Batch {
+    let events: Vec<Event> = ((seq - 1) * size..seq * size)
+        .map(|n| {
+            let mut event = event(n);
+            // One in fifty arrives days late.
+            let late = if n % 50 == 7 { 2 * DAY } else { 0 };
+            event.time = START + n as Millis * 23_003 - late;
+            event.id = format!("{of}-{n}");
+            event
+        })
+        .collect();
+    seal(node(of), seq, &events)
+}
+
+async fn rollups_are_the_sums_of_the_rows(backend: Backend) {
+    let store = backend.open().await;
+    for seq in 1..=30 {
+        for of in 1..=2 {
+            store.write(&spread(seq, 500, of)).await.unwrap();
+        }
+        // Folding goes on beside the writing, and stays behind.
+        let folded = store.fold(SMALL).await.unwrap();
+        assert!((1..=3).contains(&folded.rows), "{folded:?}");
+    }
+    assert_eq!(fold_all(&*store, SMALL).await + 30 * 2, 60);
+    let raw = raw(&backend).await;
+    let days: Vec<Millis> = raw.keys().map(|key| bucket(key.0, DAY)).collect();
+    assert!(days.last().unwrap() - days[0] >= 3 * DAY, "several days");
+    assert!(raw.len() > 10_000, "{}", raw.len());
+    assert_eq!(rollups(&*store).await, raw);
+
+    // Nothing is left, and nothing is added again, after a restart either.
+    let store = backend.open().await;
+    assert_eq!(store.fold(SMALL).await.unwrap(), Folded { rows: 0, done: true });
+    assert_eq!(rollups(&*store).await, raw);
+}
+
+async fn folders_that_race_fold_each_row_once(backend: Backend) {
+    let stores = [backend.open().await, backend.open().await];
+    let writer = {
+        let store = stores[0].clone();
+        tokio::spawn(async move {
+            for seq in 1..=40 {
+                store.write(&spread(seq, 40, 1)).await.unwrap();
+            }
+        })
+    };
+    let folders: Vec<_> = stores
+        .iter()
+        .chain(&stores)
+        .map(|store| {
+            let store: Arc<dyn Store> = store.clone();
+            tokio::spawn(async move {
+                let mut rows = 0;
+                loop {
+                    rows += store.fold(SMALL).await.unwrap().rows;
+                    let stored = store.totals().await.unwrap().ledger_events;
+                    let known = store.rollup_known().await.unwrap();
+                    if stored == 40 * 40 && known.until.is_none() {
+                        return rows;
+                    }
+                }
+            })
+        })
+        .collect();
+    writer.await.unwrap();
+    let mut rows = 0;
+    for folder in folders {
+        rows += folder.await.unwrap();
+    }
+    assert_eq!(rows, 40);
+    assert_eq!(rollups(&*stores[0]).await, raw(&backend).await);
+}
+
+/// Polls a future so often, then drops it where it stands.
+async fn killed_after<T>(polls: usize, mut future: Pin<&mut impl Future<Output = T>>) -> bool {
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(true);
+        }
+        left -= 1;
+        future.as_mut().poll(context).map(|_| false)
+    })
+    .await
+}
+
+async fn a_fold_that_is_killed_is_as_if_it_had_not_begun(backend: Backend) {
+    let store = backend.open().await;
+    let mut killed = 0;
+    for polls in 0..40 {
+        store.write(&spread(polls as u64 + 1, 40, 1)).await.unwrap();
+        killed += usize::from(killed_after(polls, pin!(store.fold(SMALL))).await);
+    }
+    assert!(killed >= 2, "{killed} were killed on their way");
+    fold_all(&*store, SMALL).await;
+    assert_eq!(rollups(&*store).await, raw(&backend).await);
+}
+
+fn sealed_at(mut batch: Batch, at: Millis) -> Batch {
+    batch.sealed_at = at;
+    batch
+}
+
+async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
+    let store = backend.open().await;
+    let before = START + HOUR;
+    let at = |seq, times: &[Millis]| {
+        let events: Vec<Event> =
+            times.iter().map(|at| Event::at(*at, format!("{seq}-{at}"))).collect();
+        seal(node(1), seq, &events)
+    };
+    let batches = [
+        at(1, &[START, START + MINUTE]),
+        at(2, &[before - SECOND]),
+        at(3, &[before]),                   // its last second is too young
+        sealed_at(at(4, &[START]), before), // sealed too late
+        sealed_at(at(5, &[START + 400 * DAY]), START), // its clock was a year ahead
+        Batch::void(BatchId { node: node(1), seq: 6 }), // sealed at 0, spans nothing
+        sealed_at(at(7, &[START - 30 * DAY]), START - 1), // late, and old by now
+    ];
+    for batch in &batches {
+        store.write(batch).await.unwrap();
+    }
+    assert_eq!(store.drop_folded(before, 100).await.unwrap(), 0, "nothing is folded yet");
+    fold_all(&*store, SMALL).await;
+    store.write(&at(8, &[START])).await.unwrap(); // old, not folded
+
+    let (rows, events) = (raw(&backend).await, store.totals().await.unwrap());
+    assert_eq!(events.ledger_events, 8);
+    // In chunks: 1, 2, 6 and 7 may go.
+    let mut dropped = Vec::new();
+    for _ in 0..3 {
+        dropped.push(store.drop_folded(before, 3).await.unwrap());
+    }
+    assert_eq!(dropped, [3, 1, 0]);
+    for (seq, there) in (1..=8).zip([false, false, true, true, true, false, false, true]) {
+        let delta = store.ledger_delta(BatchId { node: node(1), seq }).await.unwrap();
+        assert_eq!(delta.is_some(), there, "batch {seq}");
+    }
+    // Nothing that is told has changed, and the guards are still there.
+    assert_eq!(store.totals().await.unwrap(), events);
+    for batch in &batches[4..] {
+        assert_eq!(store.write(batch).await.unwrap(), Written::AlreadyStored);
+    }
+    fold_all(&*store, SMALL).await;
+    assert_eq!(rollups(&*store).await, rows);
+    assert_eq!(store.drop_folded(before, 100).await.unwrap(), 1, "the last is folded now");
+    assert_eq!(store.totals().await.unwrap(), events);
+}
+
+async fn a_rebuild_finds_what_it_needs_after_dropping(backend: Backend) {
+    let store = backend.open().await;
+    for seq in 1..=40 {
+        store.write(&spread(seq, 100, 1)).await.unwrap();
+    }
+    fold_all(&*store, FoldLimits::default()).await;
+    let since = START + 6 * HOUR;
+    let needed = store.ledger_sum(since, since).await.unwrap();
+    let dropped = store.drop_folded(since - HOUR, 1_000).await.unwrap();
+    assert!(dropped > 5, "{dropped}");
+    let still = store.ledger_sum(since, since).await.unwrap();
+    for (lane, needed) in needed.lanes.iter().enumerate() {
+        assert_eq!(still.lanes[lane].delta, needed.delta);
+        assert_eq!(still.lanes[lane].last, needed.last, "the guards stay for ever");
+    }
+    let kept: i64 = ledger_total(&*store).await.events as i64;
+    assert_eq!(kept, 4_000 - 100 * dropped as i64);
+}
+
+async fn a_sum_stops_at_the_end_of_its_type(backend: Backend) {
+    let store = backend.open().await;
+    for (seq, value) in [(1, i64::MAX - 1), (2, 5), (3, i64::MIN + 1), (4, i64::MIN + 1)] {
+        let mut batch = Batch::void(BatchId { node: node(1), seq });
+        let mut sum = DeltaSum::default();
+        sum.sum(Series::revenue(), START + (seq as Millis / 3) * MINUTE, value);
+        batch.delta = sum.finish();
+        store.write(&batch).await.unwrap();
+        fold_all(&*store, SMALL).await;
+    }
+    let minutes = store.rollup(START, START + HOUR, None).await.unwrap();
+    let values: Vec<i64> = minutes.iter().map(|minute| minute.2).collect();
+    assert_eq!(values, [i64::MAX, i64::MIN + 1]);
+    let revenue = Summed::One(Series::revenue());
+    let stretches = [(START, START + MINUTE), (START, START + HOUR)];
+    let sums = store.rollup_sums(&stretches, &revenue).await.unwrap();
+    assert_eq!(sums, [Some(i64::MAX), Some(0)]);
+}
+
+async fn known_is_what_was_taken_in_and_folded(backend: Backend) {
+    let store = backend.open().await;
+    assert_eq!(store.rollup_known().await.unwrap(), Known::default());
+    store.write(&Batch::void(BatchId { node: node(1), seq: 1 })).await.unwrap();
+    assert_eq!(store.rollup_known().await.unwrap(), Known::default(), "a void batch says nothing");
+    fold_all(&*store, SMALL).await;
+    assert_eq!(store.rollup_known().await.unwrap(), Known::default());
+
+    // The first batch of the first day holds a late event: the shop has no yesterday for that.
+    let first = seal(node(1), 2, &[Event::at(START - 9 * DAY, "a"), Event::at(START, "b")]);
+    store.write(&first).await.unwrap();
+    let waiting = Known { since: None, until: Some(START) };
+    assert_eq!(store.rollup_known().await.unwrap(), waiting);
+    fold_all(&*store, SMALL).await;
+    let known = Known { since: Some(START), until: None };
+    assert_eq!(store.rollup_known().await.unwrap(), known);
+
+    // Another node joins; the oldest batch that waits says how far the rollups reach.
+    store.write(&sealed_at(batch(node(2), 1, 5), START + HOUR)).await.unwrap();
+    store.write(&sealed_at(batch(node(1), 6, 5), START + 2 * HOUR)).await.unwrap();
+    let waiting = Known { until: Some(START + HOUR), ..known };
+    assert_eq!(store.rollup_known().await.unwrap(), waiting);
+    fold_all(&*store, SMALL).await;
+    assert_eq!(store.rollup_known().await.unwrap(), known);
+
+    // What was dropped was known all the same.
+    assert_eq!(store.drop_folded(START + DAY, 100).await.unwrap(), 4);
+    assert_eq!(store.rollup_known().await.unwrap(), known);
+}
+
+async fn stretches_are_half_open_and_in_order(backend: Backend) {
+    let store = backend.open().await;
+    // Minutes 0 to 9, each with as many page views as its number, and an error.
+    let mut events = Vec::new();
+    for minute in 0..10 {
+        for n in 0..=minute {
+            let at = START + minute * MINUTE + n;
+            let mut event = Event::at(at, format!("{minute}-{n}"));
+            if n == 0 {
+                event.kind = "error".to_owned();
+            }
+            events.push(event);
+        }
+    }
+    store.write(&seal(node(1), 1, &events)).await.unwrap();
+    fold_all(&*store, SMALL).await;
+    let (views, errors) = (Series::Count("page_view".into()), Series::Count("error".into()));
+    let at = |minute: i64| START + minute * MINUTE;
+
+    let found = store.rollup(at(3), at(5), None).await.unwrap();
+    let expected = [
+        (at(3), errors.clone(), 1),
+        (at(3), views.clone(), 3),
+        (at(4), errors.clone(), 1),
+        (at(4), views.clone(), 4),
+    ];
+    assert_eq!(found, expected);
+    let none = Series::Count("none".into());
+    let found = store.rollup(at(0), at(3), Some(&[views.clone(), none.clone()])).await.unwrap();
+    assert_eq!(found, [(at(1), views.clone(), 1), (at(2), views.clone(), 2)]);
+    assert_eq!(store.rollup(at(0), at(9), Some(&[])).await.unwrap(), []);
+
+    let stretches = [(at(8), at(10)), (at(0), at(3)), (at(10), at(20)), (at(5), at(5))];
+    for (summed, expected) in [
+        (Summed::One(views), [Some(17), Some(3), None, None]),
+        (Summed::AllCounts, [Some(19), Some(6), None, None]),
+        (Summed::One(none), [None; 4]),
+    ] {
+        let sums = store.rollup_sums(&stretches, &summed).await.unwrap();
+        assert_eq!(sums, expected, "{summed:?}");
+    }
+    assert_eq!(store.rollup_sums(&[], &Summed::AllCounts).await.unwrap(), []);
+}
+
+/// Waits until the store says so.
+async fn until<T: Future<Output = bool>>(mut is_so: impl FnMut() -> T) {
+    while !is_so().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[actix::test]
+async fn the_folder_folds_drops_and_outlives_an_outage() {
+    let Backend::Postgres(mut postgres) = Backend::postgres() else { unreachable!() };
+    let mut config = Config::default();
+    config.postgres.url = postgres.url();
+    config.ledger.fold_interval_ms = 10;
+    config.retry.max_ms = 200;
+    let store = floodmark::store::open(&config).await.unwrap();
+    // Old enough to be dropped, and young.
+    let now = now_ms();
+    let old = now - 80 * HOUR;
+    store.write(&seal(node(1), 1, &[Event::at(old, "old")])).await.unwrap();
+    store.write(&seal(node(1), 2, &[Event::at(now, "new")])).await.unwrap();
+    let health = Health::default();
+    let folder = Folder::new(store.clone(), health.clone(), &config).start();
+    let of = |seq| store.ledger_delta(BatchId { node: node(1), seq });
+    until(async || of(1).await.unwrap().is_none()).await;
+    assert!(of(2).await.unwrap().is_some());
+    assert_eq!(rollups(&*store).await.len(), 2);
+    assert_eq!(store.totals().await.unwrap().ledger_events, 2);
+
+    postgres.stop_immediate();
+    until(async || health.troubles().iter().any(|trouble| trouble.0 == "rollups")).await;
+    postgres.start_again();
+    until(async || health.troubles().is_empty()).await;
+    store.write(&seal(node(1), 6, &[Event::at(now + HOUR, "later")])).await.unwrap();
+    until(async || rollups(&*store).await.len() == 3).await;
+    assert!(folder.connected());
+}
+
+#[tokio::test]
+async fn folding_goes_through_pgbouncer() {
+    let Backend::Postgres(postgres) = Backend::postgres() else { unreachable!() };
+    let bouncer = PgBouncer::start(&postgres, 2);
+    let backend = Backend::Postgres(postgres);
+    let mut config = backend.config();
+    let Backend::Postgres(postgres) = &backend else { unreachable!() };
+    config.postgres.url = postgres.url_with(USER, PASSWORD, bouncer.port());
+    let nodes = [
+        floodmark::store::open(&config).await.unwrap(),
+        floodmark::store::open(&config).await.unwrap(),
+    ];
+    for seq in 1..=20 {
+        nodes[0].write(&spread(seq, 40, 1)).await.unwrap();
+        let folds = nodes.iter().map(|node| node.fold(SMALL));
+        futures_util::future::join_all(folds).await.into_iter().for_each(|fold| {
+            fold.unwrap();
+        });
+    }
+    fold_all(&*nodes[1], SMALL).await;
+    assert_eq!(rollups(&*nodes[0]).await, raw(&backend).await);
+    assert_eq!(nodes[0].drop_folded(Millis::MAX, 15).await.unwrap(), 15);
+    assert_eq!(nodes[1].drop_folded(Millis::MAX, 15).await.unwrap(), 5);
+    assert_eq!(nodes[1].totals().await.unwrap().ledger_events, 800);
+}
