@@ -246,7 +246,6 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
-            aggregate::add_row,
             batch::{Batch, BatchId},
             delta::DeltaSum,
             row::Row as EventRow,
@@ -271,7 +270,7 @@ mod tests {
                     session_id: None,
                     properties: "{}",
                 };
-                add_row(&mut sum, &row);
+                sum.count(row.kind, row.time);
                 row.encode(&mut rows);
             }
             let mut batch = Batch::void(BatchId { node: Uuid::nil(), seq });
