@@ -102,6 +102,11 @@ impl Keys {
         (set, hll)
     }
 
+    /// Held by the node that evaluates alerts.
+    pub(super) fn alerts_lease(&self) -> String {
+        format!("{{{}:alerts}}:lease", self.prefix)
+    }
+
     /// Held by the node that rebuilds.
     pub(super) fn rebuild_lock(&self) -> String {
         format!("{{{}:rebuild}}:lock", self.prefix)
