@@ -8,7 +8,10 @@ use std::path::Path;
 use floodmark::domain::money::Amount;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use support::program::{Server, floodmark_output, noon_zone, scratch, wait_until};
+use support::{
+    program::{floodmark_output, scratch, wait_until},
+    server::Server,
+};
 
 const EVENTS: u64 = 20_000;
 
@@ -57,7 +60,7 @@ fn current(server: &Server) -> Sums {
         #[serde(borrow)]
         revenue: &'a RawValue,
     }
-    let body = server.get("/api/analytics/current");
+    let body = server.get_text("/api/analytics/current");
     let current: Current = serde_json::from_str(&body).unwrap();
     Sums {
         page_views: current.page_views,
@@ -91,7 +94,8 @@ fn wait_for(server: &Server, sums: Sums) {
 
 /// Replays the file; gives the accepted and the duplicate events that it reports.
 fn replay(file: &Path, server: &Server, flags: &[&str]) -> (String, String) {
-    let mut args = vec!["replay", file.to_str().unwrap(), "--to", &server.base];
+    let url = server.url();
+    let mut args = vec!["replay", file.to_str().unwrap(), "--to", &url];
     args.extend(flags);
     let output = floodmark_output(&args);
     assert!(output.status.success(), "{output:?}");
@@ -111,9 +115,7 @@ fn the_server_counts_exactly_what_a_replayed_file_holds() {
     assert!(sums.purchases > 100 && sums.errors > 100, "{sums:?}");
 
     let data = tempfile::tempdir().unwrap();
-    let zone = noon_zone();
-    let variables = [("FLOODMARK_TIMEZONE", zone.as_str())];
-    let server = Server::start_with(data.path(), &[], &variables);
+    let mut server = Server::on(data.path(), &[]);
     let first = replay(&file, &server, &["--connections", "8"]);
     assert_eq!(first, ("20,000".to_owned(), "0".to_owned()));
     wait_for(&server, sums);
@@ -121,9 +123,9 @@ fn the_server_counts_exactly_what_a_replayed_file_holds() {
     // Every event has an id: again, none of them counts.
     let again = replay(&file, &server, &["--rate", "40000", "--batch", "500"]);
     assert_eq!(again, ("0".to_owned(), "20,000".to_owned()));
-    assert!(server.stop().success());
+    assert!(server.terminate().success());
 
-    let server = Server::start_with(data.path(), &[], &variables);
+    let server = Server::on(data.path(), &[]);
     wait_for(&server, sums);
 }
 
@@ -132,26 +134,23 @@ fn a_killed_server_has_what_it_answered_for() {
     let (_folder, file) = scratch("events.ndjson");
     write_events(&file);
     let data = tempfile::tempdir().unwrap();
-    let zone = noon_zone();
-    let variables = [("FLOODMARK_TIMEZONE", zone.as_str())];
-    let server = Server::start_with(data.path(), &[], &variables);
+    let mut server = Server::on(data.path(), &[]);
     replay(&file, &server, &[]);
     server.kill();
-    let server = Server::start_with(data.path(), &[], &variables);
+    let server = Server::on(data.path(), &[]);
     wait_for(&server, sums_of(&file));
 }
 
 #[test]
 fn the_demo_fills_the_last_hour_and_goes_on() {
-    let zone = noon_zone();
     let args = ["demo", "--listen", "127.0.0.1:0", "--ephemeral", "--rate", "20"];
-    let server = Server::spawn(&args, &[("FLOODMARK_TIMEZONE", &zone)]);
+    let mut server = Server::spawn(&args, &[]);
     wait_until("every minute of the last hour has page views", || {
         #[derive(Debug, Deserialize)]
         struct Point {
             count: u64,
         }
-        let body = server.get("/api/analytics/timeseries?type=page_view&hours=1");
+        let body = server.get_text("/api/analytics/timeseries?type=page_view&hours=1");
         let points: Vec<Point> = serde_json::from_str(&body).unwrap();
         let busy = points.iter().filter(|point| point.count > 0).count();
         if busy >= 58 { Ok(()) } else { Err(points) }
@@ -161,5 +160,5 @@ fn the_demo_fills_the_last_hour_and_goes_on() {
         let now = current(&server);
         if now.page_views > before.page_views { Ok(()) } else { Err(now) }
     });
-    assert!(server.stop().success());
+    assert!(server.terminate().success());
 }

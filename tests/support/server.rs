@@ -1,26 +1,38 @@
-//! The real binary with a data dir of its own, on a free port of 127.0.0.1.
+//! The one server fixture: the real binary, on a free port of 127.0.0.1, gone with the test.
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, ExitStatus, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long a test waits for a condition before it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::program::{PATIENCE, noon_zone, setpriv};
 
-/// A running `floodmark serve`; killed when dropped.
+/// A running `floodmark serve` (or another command that serves); killed when dropped.
 pub struct Server {
     child: Child,
     addr: SocketAddr,
-    settings: Vec<(String, String)>,
-    data: TempDir,
+    command: ServerCommand,
+    /// Its data dir, unless the test has one of its own.
+    data: Option<TempDir>,
+}
+
+/// What it was started with.
+struct ServerCommand {
+    args: Vec<OsString>,
+    variables: Vec<(String, String)>,
 }
 
 impl Server {
@@ -30,12 +42,29 @@ impl Server {
     }
 
     /// With variables such as `("FLOODMARK_AUTH__WRITE_KEYS", "k")`.
-    pub fn with(settings: &[(&str, &str)]) -> Server {
+    pub fn with(variables: &[(&str, &str)]) -> Server {
         let data = TempDir::new().expect("a temporary folder");
-        let settings: Vec<_> =
-            settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let (child, addr) = spawn(&data, "127.0.0.1:0", &settings);
-        Server { child, addr, settings, data }
+        let mut server = Server::on(data.path(), variables);
+        server.data = Some(data);
+        server
+    }
+
+    /// On a data dir that the test keeps.
+    pub fn on(data_dir: &Path, variables: &[(&str, &str)]) -> Server {
+        let data_dir = data_dir.to_str().expect("temporary folders have plain names");
+        let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir];
+        Server::spawn(&args, variables)
+    }
+
+    /// Any command that prints its address, once it has.
+    pub fn spawn(args: &[&str], variables: &[(&str, &str)]) -> Server {
+        let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+        let command = ServerCommand {
+            args: args.iter().map(OsString::from).collect(),
+            variables: variables.iter().map(owned).collect(),
+        };
+        let (child, addr) = command.run();
+        Server { child, addr, command, data: None }
     }
 
     /// Where it listens.
@@ -48,9 +77,19 @@ impl Server {
         format!("http://{}", self.addr)
     }
 
-    /// Its data dir.
+    /// Its own data dir.
     pub fn data(&self) -> PathBuf {
-        self.data.path().to_owned()
+        self.data.as_ref().expect("the test has the data dir").path().to_owned()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().expect("process ids are small"))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("it is our child");
     }
 
     /// kill -9.
@@ -60,16 +99,38 @@ impl Server {
     }
 
     /// SIGTERM, and waits for its end.
-    pub fn terminate(&mut self) -> std::process::ExitStatus {
-        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it runs");
-        self.child.wait().expect("it ends")
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it did not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Its `VmRSS`, in kB.
+    pub fn memory_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it runs, on Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let digits = line.expect("VmRSS").trim().trim_end_matches(" kB");
+        digits.parse().expect("a number")
     }
 
     /// The same server again: same port, same data dir.
     pub fn restart(&mut self) {
         self.kill();
-        (self.child, self.addr) = spawn(&self.data, &self.addr.to_string(), &self.settings);
+        let listen = self.command.args.iter().position(|arg| arg == "--listen");
+        self.command.args[listen.expect("a flag") + 1] = self.addr.to_string().into();
+        (self.child, self.addr) = self.command.run();
     }
 
     /// `GET path`, as JSON.
@@ -119,7 +180,7 @@ impl Server {
     /// A read-only look at the embedded store.
     pub fn database(&self) -> rusqlite::Connection {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        rusqlite::Connection::open_with_flags(self.data.path().join("floodmark.db"), flags)
+        rusqlite::Connection::open_with_flags(self.data().join("floodmark.db"), flags)
             .expect("the embedded store")
     }
 
@@ -150,30 +211,42 @@ impl Drop for Server {
     }
 }
 
-fn spawn(data: &TempDir, listen: &str, settings: &[(String, String)]) -> (Child, SocketAddr) {
-    // Dies with the test process, however that ends.
-    let mut child = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_floodmark"), "serve"])
-        .args(["--listen", listen, "--data-dir"])
-        .arg(data.path())
-        // "Today" must not turn in the middle of a test.
-        .env("FLOODMARK_TIMEZONE", super::program::noon_zone())
-        .envs(settings.iter().map(|(k, v)| (k, v)))
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("setpriv (util-linux) starts the server");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let addr = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| line.split("http://").nth(1)?.trim().parse().ok());
-    let Some(addr) = addr else {
-        let _ = child.kill();
-        panic!("the server did not say where it listens: {:?}", child.wait());
-    };
-    // Keep reading, so that it never writes into a full pipe.
-    thread::spawn(move || lines.for_each(drop));
-    (child, addr)
+impl ServerCommand {
+    fn run(&self) -> (Child, SocketAddr) {
+        let mut child = setpriv()
+            .args(&self.args)
+            // "Today" must not turn in the middle of a test.
+            .env("FLOODMARK_TIMEZONE", noon_zone())
+            .envs(self.variables.iter().map(|(k, v)| (k, v)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("setpriv (apt-get install util-linux) starts the server");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let (found, address) = mpsc::channel();
+        // Reads to the end: a full pipe would stop the server.
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                println!("{line}");
+                if let Some(addr) = address_in(&line) {
+                    let _ = found.send(addr);
+                }
+            }
+        });
+        match address.recv_timeout(PATIENCE) {
+            Ok(addr) => (child, addr),
+            Err(_) => {
+                let _ = child.kill();
+                let status = child.wait();
+                panic!("{:?} printed no address and ended with {status:?}", self.args);
+            }
+        }
+    }
+}
+
+/// The address in `... http://127.0.0.1:PORT ...`, where a line has it.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    line.split("http://").nth(1)?.split_whitespace().next()?.parse().ok()
 }
 
 fn unchunk(mut body: &str) -> String {
