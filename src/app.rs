@@ -21,8 +21,8 @@ use crate::{
         time::{BusinessZone, now_ms},
     },
     http::{
-        alerts as alerts_route, assets, auth::Keys, breakdown, history::History, ingest as intake,
-        ops, query, request_id, stream,
+        alerts as alerts_route, assets, auth::Keys, breakdown, current, history::History,
+        ingest as intake, ops, request_id, stream, timeseries,
     },
     ingest::{
         actor::{Begin, Drain, IngestActor, Parts},
@@ -34,10 +34,16 @@ use crate::{
         baseline::{BaselineReader, Baselines},
         writer::LiveWriter,
     },
+    open_files,
+    panics::Alarm,
     spool::{DataDir, IdWindow, Sink, Spool, SpoolOptions},
     store::{self, fold::Folder, writer::StoreWriter},
     telemetry::{health::Health, prometheus},
 };
+
+/// The share of `http.shutdown_timeout_ms` after which viewers that are still there are cut,
+/// so that requests under way have the rest.
+const VIEWERS_SHARE: f64 = 0.7;
 
 /// Feed events that may wait for the broadcaster.
 const FEED_CAPACITY: usize = 256;
@@ -52,6 +58,7 @@ pub struct Running {
     server: ServerHandle,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
     shutdown_timeout: Duration,
+    alarm: Alarm,
     /// Keeps the data dir's lock.
     _data_dir: DataDir,
 }
@@ -79,11 +86,15 @@ fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_
 /// opened. A Postgres or Redis that is down is no error: they are tried again.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let zone = BusinessZone::named(&config.timezone).map_err(failed("timezone"))?;
+    if let Err(message) = open_files::raise(&config) {
+        tracing::warn!("{message}");
+    }
     let metrics = prometheus::start().map_err(failed("metrics"))?;
     let listener = TcpListener::bind(&config.listen)
         .map_err(failed(&format!("can't listen on {}", config.listen)))?;
     let addr = listener.local_addr().map_err(failed("listen"))?;
     let health = Health::default();
+    let alarm = Alarm::default();
     let now = now_ms();
 
     // The log in the middle.
@@ -107,7 +118,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     // The fan-out, which the live side feeds.
     let (feed, follow) = mpsc::channel(FEED_CAPACITY);
-    let viewers = broadcast::start(broadcast::Settings::new(&config, zone.clone()), follow);
+    let settings = broadcast::Settings::new(&config, zone.clone());
+    let viewers = broadcast::start(settings, follow, &alarm);
     let view = viewers.view().clone();
 
     // The two sinks.
@@ -166,7 +178,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (ingest_tx, ingest_rx) = oneshot::channel();
     let parts = {
         let (spool, health, retry) = (spool.clone(), health.clone(), config.retry.clone());
-        let recovery = opened.recovery;
+        let (recovery, watch) = (opened.recovery, alarm.watch("the ingest actor"));
         move |ingest: &Addr<IngestActor>| {
             let stores = (0..LANES).map(|_| {
                 let writer = StoreWriter {
@@ -195,7 +207,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 Dispatch::new(Sink::Store, stores.collect()),
                 Dispatch::new(Sink::Live, lives.collect()),
             ];
-            Parts { node, spool, recovery, sinks }
+            Parts { node, spool, recovery, sinks, watch }
         }
     };
     let ingest_config = config.clone();
@@ -207,8 +219,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     });
     ingest_rx.await.map_err(failed("ingest actor"))?;
     let cursor_interval = Duration::from_millis(config.spool.cursor_interval_ms);
-    let committer = Committer::start(opened.writer, ingest.clone().recipient(), cursor_interval)
-        .map_err(failed("committer thread"))?;
+    let committer = Committer::start(
+        opened.writer,
+        ingest.clone().recipient(),
+        cursor_interval,
+        alarm.watch("the committer"),
+    )
+    .map_err(failed("committer thread"))?;
     ingest.do_send(Begin(committer));
 
     // The door.
@@ -224,6 +241,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         server: handle,
         serving: tokio::task::spawn_local(server),
         shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
+        alarm,
         _data_dir: data_dir,
     })
 }
@@ -266,47 +284,74 @@ fn serve(
                     // Any page may send events; none may read the answer's cookies (there are
                     // none).
                     .wrap(Cors::default().allow_any_origin().allow_any_header().allow_any_method())
+                    .wrap(actix_web::middleware::from_fn(stream::never_a_viewer))
                     .configure(intake::routes),
             )
-            .configure(query::routes)
+            .configure(current::routes)
+            .configure(timeseries::routes)
             .configure(alerts_route::routes)
             .configure(breakdown::routes)
             .configure(stream::routes)
             .configure(ops::routes)
             .configure(assets::routes)
     };
-    let mut server = HttpServer::new(app)
+    let workers = match config.http.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let server = HttpServer::new(app)
+        .workers(workers)
         .on_connect(broadcast::on_connect)
+        .h1_write_buffer_size(broadcast::WRITE_BUFFER_BYTES)
         .client_request_timeout(Duration::from_millis(config.http.header_timeout_ms))
-        .max_connections(config.http.max_connections)
+        // actix's limit is a worker's.
+        .max_connections(config.http.max_connections.div_ceil(workers))
         .shutdown_timeout(config.http.shutdown_timeout_ms.div_ceil(1000))
         .disable_signals();
-    if config.http.workers > 0 {
-        server = server.workers(config.http.workers);
-    }
     Ok(server.listen(listener)?.run())
 }
 
 impl Running {
-    /// Stops in the order in which nothing is lost: viewers are told (1001), no new
-    /// connection is accepted, requests that were begun get their answer, what is open is
-    /// sealed, and both sinks get what they can take before the deadline. What they could not
-    /// take stays in the spool for the next start.
+    /// Waits until a part has panicked that the process can't do without; says which. It is
+    /// time to [`Running::stop`] then.
+    pub async fn broken(&self) -> StartError {
+        let part = self.alarm.raised().await;
+        StartError(format!(
+            "{part} panicked, and what it held in memory can't be trusted; all that was \
+             answered 202 is on disk, and the next start takes up from there"
+        ))
+    }
+
+    /// Stops in the order in which nothing is lost: no new connection and no new viewer is
+    /// accepted, viewers are told (1001) and let go, requests that were begun get their
+    /// answer, what is open is sealed, and both sinks get what they can take before the
+    /// deadline. What they could not take stays in the spool for the next start. Viewers and
+    /// requests have `http.shutdown_timeout_ms` together, the sinks as much again.
     pub async fn stop(self) {
         tracing::info!("stopping");
         let timeout = self.shutdown_timeout;
+        let serving_until = tokio::time::Instant::now() + timeout;
         self.server.pause().await;
-        self.viewers.shutdown(timeout).await;
         // Another node may lead from now on.
         let _ = tokio::time::timeout(timeout, self.watcher.send(Resign)).await;
-        self.server.stop(true).await;
-        let _ = self.serving.await;
+        let cut = self.viewers.shutdown(timeout.mul_f64(VIEWERS_SHARE)).await;
+        if cut > 0 {
+            tracing::warn!(viewers = cut, "cut: they did not take their Close in time");
+        }
+        // What viewers that have ended still have to read is written out meanwhile.
+        if tokio::time::timeout_at(serving_until, self.server.stop(true)).await.is_err() {
+            tracing::warn!("connections that stayed were cut");
+        }
+        let _ = tokio::time::timeout_at(serving_until, self.serving).await;
         let (done, drained) = oneshot::channel();
-        self.ingest.do_send(Drain(done));
-        if tokio::time::timeout(timeout, drained).await.is_err() {
-            tracing::warn!(
-                "the sinks are behind: the rest stays in the spool until the next start"
-            );
+        // After a panic there may be nobody left to answer, or to take anything.
+        if self.alarm.raised_by().is_none() {
+            self.ingest.do_send(Drain(done));
+            if tokio::time::timeout(timeout, drained).await.is_err() {
+                tracing::warn!(
+                    "the sinks are behind: the rest stays in the spool until the next start"
+                );
+            }
         }
         let (done, closed) = oneshot::channel();
         self.ingest.do_send(crate::ingest::actor::Close(done));

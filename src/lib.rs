@@ -16,6 +16,8 @@ pub mod domain;
 pub mod http;
 pub mod ingest;
 pub mod live;
+pub mod open_files;
+pub mod panics;
 pub mod retry;
 pub mod spool;
 pub mod store;

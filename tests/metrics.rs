@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 use support::server::Server;
 
@@ -14,14 +12,6 @@ fn post(server: &Server, events: &Value) -> Value {
         .expect("the server answers");
     assert!(status == 202 || status == 422, "{status}: {answer}");
     serde_json::from_str(&answer).expect("JSON")
-}
-
-/// A server whose rules are the built-in ones and these.
-fn with_rules(rules: &str) -> (Server, tempfile::NamedTempFile) {
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    file.write_all(rules.as_bytes()).expect("it can be written");
-    let server = Server::with_flags(&["--config", file.path().to_str().expect("a plain name")]);
-    (server, file)
 }
 
 #[test]
@@ -93,7 +83,7 @@ fn the_shipped_metrics_are_there_without_configuration() {
 
 #[test]
 fn money_in_other_currencies_is_kept_exactly_and_shown_in_the_base() {
-    let (server, _file) = with_rules(
+    let server = Server::with_config(
         "currency = 'CHF'
          [rates]
          EUR = 0.9341
@@ -145,7 +135,7 @@ fn amounts_that_money_metrics_can_not_count_are_dead_letters() {
 
 #[test]
 fn a_shops_own_rules_are_laid_over_the_shipped_ones() {
-    let (server, _file) = with_rules(
+    let server = Server::with_config(
         "[[metric]]
          name = 'big_orders'
          kind = 'count'

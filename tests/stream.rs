@@ -1,4 +1,4 @@
-//! Viewers, on real sockets: who may watch, who comes back, who is cut off.
+//! Viewers, on real sockets: who may watch, who comes back, who is closed and told why.
 
 mod support;
 
@@ -28,19 +28,101 @@ fn frame(socket: &mut Socket) -> Value {
     }
 }
 
-/// Sends a handshake and reads no more than asked.
-fn handshake(server: &Server, headers: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(server.addr()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    write!(
-        stream,
+/// The code of the Close frame, after whatever comes before it.
+fn closed(socket: &mut Socket) -> Option<CloseCode> {
+    loop {
+        match socket.read() {
+            Ok(Message::Close(reason)) => return reason.map(|reason| reason.code),
+            Ok(_) => {}
+            Err(e) => panic!("closed without a reason: {e}"),
+        }
+    }
+}
+
+/// The bytes of a handshake.
+fn upgrade(server: &Server, headers: &str) -> String {
+    format!(
         "GET /api/analytics/stream HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
          Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
         server.addr()
     )
-    .unwrap();
+}
+
+/// Sends a handshake and reads no more than asked.
+fn handshake(server: &Server, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.addr()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(upgrade(server, headers).as_bytes()).unwrap();
     stream
+}
+
+/// A viewer with small buffers that reads nothing by itself.
+fn stalled(server: &Server) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    // Before it connects: the window is agreed on then.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.addr().into()).unwrap();
+    let mut stream: TcpStream = socket.into();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(upgrade(server, "").as_bytes()).unwrap();
+    stream
+}
+
+/// Reads to the end, a little at a time.
+fn drain(mut stream: TcpStream, pause: Duration) -> Vec<u8> {
+    let (mut all, mut some) = (Vec::new(), [0; 2048]);
+    loop {
+        match stream.read(&mut some) {
+            Ok(0) => return all,
+            Ok(n) => all.extend_from_slice(&some[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return all,
+            Err(e) => panic!("neither data nor an end: {e}"),
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+/// Whether these bytes end with a Close frame of this code.
+fn ends_with_close(bytes: &[u8], code: u16) -> bool {
+    let tail = &bytes[bytes.len().saturating_sub(127)..];
+    let code = code.to_be_bytes();
+    (0..tail.len().saturating_sub(3)).any(|at| {
+        let (head, rest) = tail[at..].split_at(2);
+        head[0] == 0x88 && rest.len() == usize::from(head[1]) && rest.starts_with(&code)
+    })
+}
+
+/// Events that make a frame of some 30 kB: one of each of many types.
+fn many_types() -> Vec<u8> {
+    let events: Vec<Value> = (0..400)
+        .map(|n| serde_json::json!({"type": format!("a-rather-long-type-of-event-{n}")}))
+        .collect();
+    serde_json::to_vec(&events).unwrap()
+}
+
+fn has_metric(server: &Server, line: &str) -> bool {
+    server.get_text("/metrics").lines().any(|known| known == line)
+}
+
+/// Posts large frames, which `good` reads without a gap, until the metric says so.
+fn post_until(server: &Server, good: &mut Socket, last: &mut u64, line: &str) {
+    let batch = many_types();
+    let mut rounds = 0;
+    while !has_metric(server, line) {
+        assert_eq!(post(server.addr(), &batch).unwrap(), 202);
+        loop {
+            let frame = frame(good);
+            let seq = frame["seq"].as_u64().unwrap();
+            assert!(frame["type"] == "snapshot" || seq == *last + 1, "the other misses nothing");
+            *last = seq;
+            if !frame["counts"].as_object().unwrap().is_empty() {
+                break;
+            }
+        }
+        rounds += 1;
+        assert!(rounds < 2000, "never: {line}");
+    }
 }
 
 fn status(mut stream: TcpStream) -> String {
@@ -95,45 +177,80 @@ fn a_viewer_resumes_where_it_was() {
 }
 
 #[test]
+fn a_resume_reaches_back_as_far_as_frames_are_kept() {
+    let server = Server::with(&[
+        ("FLOODMARK_STREAM__TICK_MS", "5"),
+        ("FLOODMARK_STREAM__HEARTBEAT_MS", "5"),
+        ("FLOODMARK_STREAM__RESUME_FRAMES", "300"),
+    ]);
+    let mut stayed = watch(&server, "");
+    let snapshot = frame(&mut stayed);
+    let (epoch, left_at) = (snapshot["epoch"].as_str().unwrap(), snapshot["seq"].as_u64().unwrap());
+    // Many times what a mailbox holds, and what one write takes.
+    let missed: Vec<Value> = (0..250).map(|_| frame(&mut stayed)).collect();
+    let mut back = watch(&server, &format!("?resume={epoch}:{left_at}"));
+    for expected in &missed {
+        assert_eq!(&frame(&mut back), expected);
+    }
+    // And on, without a gap, among those that stayed.
+    let last = missed.last().unwrap()["seq"].as_u64().unwrap();
+    for seq in last + 1..last + 50 {
+        let frame = frame(&mut back);
+        assert_eq!((&frame["type"], frame["seq"].as_u64()), (&"delta".into(), Some(seq)));
+    }
+    while frame(&mut stayed)["seq"].as_u64().unwrap() < left_at + 400 {}
+    let mut late = watch(&server, &format!("?resume={epoch}:{left_at}"));
+    assert_eq!(frame(&mut late)["type"], "snapshot", "more than is kept");
+}
+
+#[test]
+fn a_resume_of_too_many_bytes_is_a_snapshot() {
+    let server = Server::with(&[("FLOODMARK_STREAM__RESUME_BYTES", "1000")]);
+    let mut stayed = watch(&server, "");
+    let snapshot = frame(&mut stayed);
+    let resume =
+        |frame: &Value| format!("?resume={}:{}", snapshot["epoch"].as_str().unwrap(), frame["seq"]);
+    let quiet = frame(&mut stayed);
+    assert_eq!(post(server.addr(), &many_types()).unwrap(), 202);
+    while frame(&mut stayed)["counts"].as_object().unwrap().is_empty() {}
+    let mut back = watch(&server, &resume(&quiet));
+    assert_eq!(frame(&mut back)["type"], "snapshot");
+}
+
+#[test]
 fn a_viewer_that_never_reads_is_cut_off_and_slows_nobody() {
     let server = Server::with(&[
         ("FLOODMARK_STREAM__TICK_MS", "20"),
         ("FLOODMARK_STREAM__SLOW_TIMEOUT_MS", "500"),
+        ("FLOODMARK_STREAM__CLOSE_TIMEOUT_MS", "200"),
         ("FLOODMARK_STREAM__SEND_BUFFER_BYTES", "4096"),
     ]);
     let mut good = watch(&server, "");
     let mut last = frame(&mut good)["seq"].as_u64().unwrap();
-    let stalled = handshake(&server, "");
-    socket2::SockRef::from(&stalled).set_recv_buffer_size(1024).unwrap();
-
-    // Frames are large where there are many types.
-    let batch: Vec<Value> = (0..400)
-        .map(|n| serde_json::json!({"type": format!("a-rather-long-type-of-event-{n}")}))
-        .collect();
-    let batch = serde_json::to_vec(&batch).unwrap();
-    let mut rounds = 0;
-    loop {
-        assert_eq!(post(server.addr(), &batch).unwrap(), 202);
-        for _ in 0..3 {
-            let frame = frame(&mut good);
-            let seq = frame["seq"].as_u64().unwrap();
-            assert!(frame["type"] == "snapshot" || seq == last + 1, "the other misses nothing");
-            last = seq;
-        }
-        let metrics = server.get_text("/metrics");
-        if metrics.lines().any(|line| line == "floodmark_viewer_evictions_total 1") {
-            break;
-        }
-        rounds += 1;
-        assert!(rounds < 2000, "never evicted:\n{metrics}");
-    }
+    let stalled = stalled(&server);
+    post_until(&server, &mut good, &mut last, "floodmark_viewer_evictions_total 1");
+    post_until(&server, &mut good, &mut last, "floodmark_viewers 1");
     // Its connection is closed: what was in the buffers, and then the end.
-    let mut stalled = stalled;
-    let mut rest = Vec::new();
-    let _ = stalled.read_to_end(&mut rest);
-    server.until("one viewer is left", |server| {
-        server.get_text("/metrics").lines().any(|line| line == "floodmark_viewers 1")
-    });
+    let rest = drain(stalled, Duration::ZERO);
+    assert!(rest.starts_with(b"HTTP/1.1 101"));
+}
+
+#[test]
+fn a_viewer_that_reads_too_slowly_is_told_so() {
+    let server = Server::with(&[
+        ("FLOODMARK_STREAM__TICK_MS", "20"),
+        ("FLOODMARK_STREAM__SLOW_TIMEOUT_MS", "300"),
+        // As long as it takes to read what is in the buffers, on a busy machine too.
+        ("FLOODMARK_STREAM__CLOSE_TIMEOUT_MS", "30000"),
+        ("FLOODMARK_STREAM__SEND_BUFFER_BYTES", "16384"),
+    ]);
+    let mut good = watch(&server, "");
+    let mut last = frame(&mut good)["seq"].as_u64().unwrap();
+    let slow = stalled(&server);
+    let reader = std::thread::spawn(move || drain(slow, Duration::from_millis(100)));
+    post_until(&server, &mut good, &mut last, "floodmark_viewer_evictions_total 1");
+    let all = reader.join().unwrap();
+    assert!(ends_with_close(&all, 1013), "{:?}", String::from_utf8_lossy(&all[all.len() - 60..]));
 }
 
 #[test]
@@ -142,14 +259,14 @@ fn a_viewer_that_answers_no_ping_is_closed() {
         ("FLOODMARK_STREAM__PING_INTERVAL_MS", "200"),
         ("FLOODMARK_STREAM__SILENCE_TIMEOUT_MS", "1000"),
     ]);
-    let mut mute = handshake(&server, "");
+    // It reads all and says nothing.
+    let mute = handshake(&server, "");
     // Reading is what answers its pings.
     let mut answering = watch(&server, "");
     let follow = std::thread::spawn(move || (0..4).map(|_| frame(&mut answering)).count());
-    let mut everything = Vec::new();
-    // Reads all, says nothing: ends when the server closes.
-    let _ = mute.read_to_end(&mut everything);
+    let everything = drain(mute, Duration::ZERO);
     assert!(everything.len() > 200, "it was served until then");
+    assert!(ends_with_close(&everything, 1008), "{:?}", String::from_utf8_lossy(&everything));
     assert_eq!(follow.join().unwrap(), 4, "the other goes on");
 }
 
@@ -159,37 +276,162 @@ fn viewers_have_little_to_say() {
     let mut socket = watch(&server, "");
     frame(&mut socket);
     socket.send(Message::text("hello")).unwrap();
+    socket.send(Message::binary(vec![7; 4096])).unwrap();
     frame(&mut socket);
-    socket.send(Message::text("x".repeat(5000))).unwrap();
-    let closed = loop {
-        match socket.read() {
-            Ok(Message::Close(reason)) => break reason.map(|reason| reason.code),
-            Ok(_) => {}
-            Err(e) => panic!("closed without a reason: {e}"),
-        }
-    };
-    assert_eq!(closed, Some(CloseCode::Size));
+    socket.send(Message::text("x".repeat(4097))).unwrap();
+    assert_eq!(closed(&mut socket), Some(CloseCode::Size));
 }
 
 #[test]
-fn a_server_that_stops_says_so() {
-    let mut server = Server::start();
-    let mut sockets: Vec<Socket> = (0..20).map(|_| watch(&server, "")).collect();
+fn a_megabyte_from_a_viewer_is_refused_at_its_first_bytes() {
+    let server = Server::start();
+    let mut good = watch(&server, "");
+    frame(&mut good);
+    let before = server.memory_kb();
+    for _ in 0..20 {
+        let mut socket = watch(&server, "");
+        frame(&mut socket);
+        // The server may have hung up before all of it was sent.
+        let _ = socket.send(Message::binary(vec![7; 1024 * 1024]));
+        while socket.read().is_ok_and(|message| !message.is_close()) {}
+    }
+    server.until("only the good one is left", |server| has_metric(server, "floodmark_viewers 1"));
+    let grown = server.memory_kb().saturating_sub(before);
+    assert!(grown < 10 * 1024, "{grown} kB for 20 MB that were refused");
+    frame(&mut good);
+}
+
+#[test]
+fn a_flood_of_pings_is_answered_and_slows_nobody() {
+    let server = Server::start();
+    let mut good = watch(&server, "");
+    let mut last = frame(&mut good)["seq"].as_u64().unwrap();
+    let before = server.memory_kb();
+    let mut flood = handshake(&server, "");
+    // Masked, empty: 5,000 at a time.
+    let pings = [0x89, 0x80, 1, 2, 3, 4].repeat(5000);
+    let mut unread = flood.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        let (mut pongs, mut some) = (0, vec![0; 65536]);
+        while pongs < 200_000 {
+            let n = unread.read(&mut some).expect("pongs");
+            assert!(n > 0, "closed");
+            pongs += some[..n].windows(2).filter(|two| *two == [0x8a, 0]).count();
+        }
+    });
+    for _ in 0..42 {
+        flood.write_all(&pings).unwrap();
+    }
+    reader.join().unwrap();
+    for _ in 0..3 {
+        let seq = frame(&mut good)["seq"].as_u64().unwrap();
+        assert_eq!(seq, last + 1);
+        last = seq;
+    }
+    let grown = server.memory_kb().saturating_sub(before);
+    assert!(grown < 10 * 1024, "{grown} kB");
+    // One that floods and never reads what it asked for is stopped by its own full buffers.
+    let mut deaf = stalled(&server);
+    deaf.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let sent = (0..4000).take_while(|_| deaf.write_all(&pings).is_ok()).count();
+    assert!(sent < 4000, "the server takes no more than it can answer");
+    let grown = server.memory_kb().saturating_sub(before);
+    assert!(grown < 20 * 1024, "{grown} kB");
+    frame(&mut good);
+}
+
+#[test]
+fn a_wrong_token_sees_nothing() {
+    let server = Server::with(&[("FLOODMARK_AUTH__VIEWER_TOKENS", "secret")]);
+    assert_eq!(status(handshake(&server, "")), "401");
+    assert_eq!(status(handshake(&server, "Authorization: Bearer secrez\r\n")), "401");
+    assert_eq!(status(handshake(&server, "Authorization: Bearer secret\r\n")), "101");
+    let mut watching = watch(&server, "?token=secret");
+    assert_eq!(frame(&mut watching)["type"], "snapshot");
+}
+
+/// One request on a connection that stays open; the whole head of the answer.
+fn ask(connection: &mut TcpStream, request: &str) -> String {
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        connection.read_exact(&mut byte).unwrap();
+        head.extend_from_slice(&byte);
+    }
+    String::from_utf8(head).unwrap().to_ascii_lowercase()
+}
+
+fn send_event(server: &Server, connection: &mut TcpStream) {
+    let body = r#"{"type":"page_view"}"#;
+    let request = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n{body}",
+        server.addr(),
+        body.len()
+    );
+    let head = ask(connection, &request);
+    assert!(head.starts_with("http/1.1 202"), "{head}");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut answer = vec![0; length.unwrap().parse().unwrap()];
+    connection.read_exact(&mut answer).unwrap();
+}
+
+#[test]
+fn a_connection_that_sends_events_costs_one_file_and_can_not_watch() {
+    let server = Server::start();
+    let open_files = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    let connect = || {
+        let mut connection = TcpStream::connect(server.addr()).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        send_event(&server, &mut connection);
+        connection
+    };
+    let mut first = connect();
+    let before = open_files();
+    let collectors: Vec<TcpStream> = (0..100).map(|_| connect()).collect();
+    assert_eq!(open_files(), before + collectors.len());
+    let head = ask(&mut first, &upgrade(&server, ""));
+    assert!(head.starts_with("http/1.1 503"), "{head}");
+    assert!(head.contains("retry-after: ") && head.contains("connection: close"), "{head}");
+}
+
+#[test]
+fn a_server_that_stops_says_so_to_everyone_who_reads() {
+    let mut server = Server::with(&[
+        ("FLOODMARK_STREAM__TICK_MS", "20"),
+        ("FLOODMARK_STREAM__SLOW_TIMEOUT_MS", "60000"),
+        ("FLOODMARK_STREAM__SEND_BUFFER_BYTES", "16384"),
+    ]);
+    let mut sockets: Vec<Socket> = (0..50).map(|_| watch(&server, "")).collect();
     sockets.iter_mut().for_each(|socket| {
         frame(socket);
     });
-    let reader = std::thread::spawn(move || {
-        for mut socket in sockets {
-            let code = loop {
-                match socket.read() {
-                    Ok(Message::Close(reason)) => break reason.map(|reason| reason.code),
-                    Ok(_) => {}
-                    Err(e) => panic!("closed without a reason: {e}"),
-                }
-            };
-            assert_eq!(code, Some(CloseCode::Away));
+    // One that is far behind when the server stops, and reads on only then.
+    let behind = stalled(&server);
+    let batch = many_types();
+    for _ in 0..20 {
+        assert_eq!(post(server.addr(), &batch).unwrap(), 202);
+        for socket in &mut sockets {
+            while frame(socket)["counts"].as_object().unwrap().is_empty() {}
         }
-    });
-    assert!(server.terminate().success());
-    reader.join().unwrap();
+    }
+    // A connection from before: no new one is accepted while the server stops.
+    let mut early = TcpStream::connect(server.addr()).unwrap();
+    early.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let health = format!("HEAD /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", server.addr());
+    let head = ask(&mut early, &health);
+    assert!(head.starts_with("http/1.1 "), "{head}");
+
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(closed(&mut sockets[0]), Some(CloseCode::Away));
+    let head = ask(&mut early, &upgrade(&server, ""));
+    assert!(head.starts_with("http/1.1 503") && head.contains("retry-after: "), "{head}");
+    let late = std::thread::spawn(move || drain(behind, Duration::ZERO));
+    for socket in &mut sockets[1..] {
+        assert_eq!(closed(socket), Some(CloseCode::Away));
+    }
+    let all = late.join().unwrap();
+    assert!(ends_with_close(&all, 1001), "{:?}", String::from_utf8_lossy(&all[all.len() - 60..]));
+    drop((sockets, early));
+    assert!(server.wait().success());
 }

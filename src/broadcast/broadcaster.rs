@@ -1,44 +1,65 @@
 //! The broadcaster actor.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
+use actix::{
+    Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, StreamHandler,
+    prelude::SendError,
+};
 use jiff::civil::Date;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::{
     broadcast::{
-        ACTIVE_USERS, BUSINESS, INGEST_TO_VIEWER,
+        ACTIVE_USERS, BUSINESS, INGEST_TO_VIEWER, VIEWER_EVICTIONS, VIEWERS,
         connection::ConnectionHandle,
-        hub::{Hub, Pulse, Viewer, ViewerId},
+        history::Kept,
+        hub::{Deliver, Hub, Limits, Outlet, Pulse, Refused, ViewerId},
         monotonic_ms,
-        session::{Deliver, ViewerSession},
-        timeline::{Pace, Timeline},
+        seat::Leave,
+        timeline::{Frame, Pace, Timeline},
         view::LiveView,
-        viewers::Settings,
     },
+    config,
     live::{Feed, Population},
+    panics,
 };
 
-/// Fans what was counted out to all viewers of this node.
+/// Fans what was counted out to all viewers of this node; on a thread of its own.
 ///
-/// - Gets the live side's [`Feed`], [`Counted`] from the counter actor, `Join` and `Leave`
-///   from the sessions; sends each session `Deliver` and `Goodbye`.
-/// - Owns the mirror (everyone else reads it through [`LiveView`]), the frame sequence and the
-///   list of viewers.
-/// - Bounded by: the feed's capacity, one frame a tick, `stream.resume_frames` kept frames.
+/// - Gets the live side's [`Feed`] (through a bounded channel that makes it wait),
+///   [`Counted`] from the counter actor, [`Join`] and [`Leave`] from the sessions,
+///   [`Shutdown`]; sends each session [`Deliver`], never waiting.
+/// - Owns the mirror (everyone else reads it through [`LiveView`]), the timeline of frames and
+///   the hub.
+/// - Bounded by: the feed's capacity, one frame a tick, `stream.resume_frames` and
+///   `stream.resume_bytes` kept frames, one `Join` and one `Leave` for each of
+///   `stream.max_viewers` seats.
+/// - A panic in it ends the process: the mirror may have half a delta, and what is counted
+///   but not yet in the ledger stands nowhere else. The next start counts it again.
 pub struct Broadcaster {
+    tick: Duration,
+    close_timeout_ms: u64,
     view: LiveView,
+    feed: Option<mpsc::Receiver<Feed>>,
     timeline: Timeline,
-    hub: Hub,
-    pace: Pace,
-    follow: Option<mpsc::Receiver<Feed>>,
-    stopping: Option<oneshot::Sender<()>>,
+    hub: Hub<SessionOutlet>,
+    closing: Option<Closing>,
+    metrics: Metrics,
+    _watch: panics::Watch,
+}
+
+struct Closing {
+    /// Viewers told in one batch.
+    batch: usize,
+    deadline: u64,
+    answers: Vec<oneshot::Sender<usize>>,
 }
 
 /// The counter actor to the broadcaster: so many there are.
-#[derive(Message)]
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Counted {
     /// Active visitors, and distinct values.
@@ -47,80 +68,102 @@ pub struct Counted {
     pub day: Date,
 }
 
-/// Closes all viewers with 1001, in batches; answered when all are told.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Shutdown(pub oneshot::Sender<()>);
+/// Close all viewers with 1001; answered when all have gone or `within` has passed, with the
+/// number of those that had to be cut.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "usize")]
+pub struct Shutdown {
+    /// The time there is for it.
+    pub within: Duration,
+}
 
-/// A session to the broadcaster: here is a viewer.
+/// A session to the broadcaster: here is a viewer, which waits for its first frame.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Join {
     pub id: ViewerId,
-    pub session: Addr<ViewerSession>,
-    pub connection: Option<ConnectionHandle>,
-    pub pulse: Pulse,
+    pub outlet: SessionOutlet,
+    pub pulse: Arc<Pulse>,
     /// Epoch and seq of the last frame that it saw.
     pub resume: Option<(String, u64)>,
 }
 
-/// A session to the broadcaster: the viewer has gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Leave(pub ViewerId);
+/// The one address of a session, and its connection.
+pub(super) struct SessionOutlet {
+    pub session: Recipient<Deliver>,
+    pub connection: ConnectionHandle,
+}
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Fed(Feed);
+impl Outlet for SessionOutlet {
+    fn offer(&self, what: Deliver) -> Result<(), Refused> {
+        self.session.try_send(what).map_err(|error| match error {
+            SendError::Full(_) => Refused::Full,
+            SendError::Closed(_) => Refused::Gone,
+        })
+    }
 
-/// Viewers told at once when the server stops, so that they don't all return at once.
-const DISMISSED_AT_ONCE: usize = 200;
-const DISMISS_EVERY: Duration = Duration::from_millis(20);
+    fn cut(&self) {
+        self.connection.cut();
+    }
+}
+
+/// Between two batches of Close frames at shutdown.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(50);
+/// Over how long the Close frames of a shutdown are spread at most, so that the viewers do
+/// not all come back in one instant.
+const CLOSE_SPREAD: Duration = Duration::from_secs(2);
 
 impl Broadcaster {
     pub(super) fn new(
-        settings: &Settings,
+        stream: &config::Stream,
         view: LiveView,
-        follow: mpsc::Receiver<Feed>,
+        feed: mpsc::Receiver<Feed>,
+        watch: panics::Watch,
     ) -> Broadcaster {
-        let stream = &settings.stream;
         let pace = Pace { tick_ms: stream.tick_ms, heartbeat_ms: stream.heartbeat_ms };
+        let limits = Limits {
+            mailbox_frames: stream.mailbox_frames as u64,
+            slow_timeout_ms: stream.slow_timeout_ms,
+            silence_timeout_ms: stream.silence_timeout_ms,
+            close_timeout_ms: stream.close_timeout_ms,
+        };
         let epoch = Uuid::new_v4().simple().to_string();
-        let timeline = Timeline::new(epoch, pace, stream.resume_frames, &view, monotonic_ms());
+        let kept = Kept { frames: stream.resume_frames, bytes: stream.resume_bytes };
         Broadcaster {
+            tick: Duration::from_millis(stream.tick_ms),
+            close_timeout_ms: stream.close_timeout_ms,
+            timeline: Timeline::new(epoch, pace, kept, &view, monotonic_ms()),
             view,
-            timeline,
-            hub: Hub::new(stream.slow_timeout_ms, stream.silence_timeout_ms),
-            pace,
-            follow: Some(follow),
-            stopping: None,
+            feed: Some(feed),
+            hub: Hub::new(limits),
+            closing: None,
+            metrics: Metrics::new(),
+            _watch: watch,
         }
     }
 
+    /// Sends this tick's frame, serves those who need a snapshot, judges the rest.
     fn tick(&mut self) {
         let (now, monotonic) = (self.view.now(), monotonic_ms());
-        let view = self.view.clone();
-        let frame = self.timeline.tick(&view, &view.state(), now, monotonic);
-        if let Some(frame) = frame {
-            if frame.is_snapshot {
-                self.hub.send_snapshot(&frame.text, monotonic);
-            } else {
-                self.hub.send_delta(&frame.text, monotonic);
-            }
-            if let Some(sealed_at) = frame.oldest_sealed_at
-                && sealed_at > 0
-            {
-                let seconds = (now - sealed_at).max(0) as f64 / 1000.0;
-                metrics::histogram!(INGEST_TO_VIEWER).record(seconds);
-            }
+        let (frame, snapshot) = {
+            let state = self.view.state();
+            let frame = self.timeline.tick(&self.view, &state, now, monotonic);
+            let snapshot = self
+                .hub
+                .wants_snapshot()
+                .then(|| self.timeline.snapshot(&self.view, &state, now, monotonic));
+            (frame, snapshot.flatten())
+        };
+        if let Some(frame) = &frame {
+            self.hub.send(&frame.text, frame.is_snapshot, monotonic);
+            self.metrics.sent(frame, now);
         }
-        if self.hub.someone_lacks() {
-            let snapshot = self.timeline.snapshot(&view, &view.state(), now, monotonic);
-            if let Some(text) = snapshot {
-                self.hub.catch_up(&text, monotonic);
-            }
+        if let Some(snapshot) = snapshot {
+            self.hub.serve_snapshot(&snapshot);
         }
-        self.hub.evict(monotonic);
+        let evicted = self.hub.judge(monotonic);
+        self.metrics.evictions.increment(evicted);
+        self.metrics.viewers.set(self.hub.len() as f64);
     }
 
     fn report(&self) {
@@ -137,17 +180,34 @@ impl Broadcaster {
         }
         metrics::gauge!(ACTIVE_USERS).set(current.active_users as f64);
     }
+
+    /// Goes on with a shutdown: tells the next batch, and answers at the end.
+    fn close_next(&mut self) {
+        let Some(closing) = &mut self.closing else { return };
+        let now = monotonic_ms();
+        let until = (now + self.close_timeout_ms).min(closing.deadline);
+        self.hub.close_some(closing.batch, until);
+        self.hub.judge(now);
+        let cut = match self.hub.len() {
+            0 => 0,
+            _ if now < closing.deadline => return,
+            _ => self.hub.cut_all(),
+        };
+        for answer in closing.answers.drain(..) {
+            // Who asked may have stopped waiting.
+            let _ = answer.send(cut);
+        }
+    }
 }
 
 impl Actor for Broadcaster {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        if let Some(mut follow) = self.follow.take() {
-            let feed = futures_util::stream::poll_fn(move |cx| follow.poll_recv(cx));
-            ctx.add_message_stream(futures_util::StreamExt::map(feed, Fed));
+        if let Some(mut feed) = self.feed.take() {
+            ctx.add_stream(futures_util::stream::poll_fn(move |cx| feed.poll_recv(cx)));
         }
-        ctx.run_interval(Duration::from_millis(self.pace.tick_ms), |actor, _| actor.tick());
+        ctx.run_interval(self.tick, |actor, _| actor.tick());
         ctx.run_interval(Duration::from_secs(1), |actor, _| {
             let now = actor.view.now();
             actor.view.write().prune(now);
@@ -156,25 +216,27 @@ impl Actor for Broadcaster {
     }
 }
 
-impl Handler<Fed> for Broadcaster {
-    type Result = ();
-
-    fn handle(&mut self, fed: Fed, _: &mut Context<Self>) {
+impl StreamHandler<Feed> for Broadcaster {
+    fn handle(&mut self, event: Feed, _: &mut Context<Self>) {
         let now = self.view.now();
-        match fed.0 {
-            Feed::Reset(state) => {
-                *self.view.write() = *state;
-                self.view.filled();
-                let view = self.view.clone();
-                self.timeline.start_over(&view.state(), now);
-            }
+        match event {
             Feed::Delta { delta, lane, sealed_at } => {
                 self.view.write().apply(lane, &delta, now);
                 self.timeline.add(&delta, sealed_at, now);
             }
+            Feed::Reset(state) => {
+                self.timeline.start_over(&state, now);
+                *self.view.write() = *state;
+                self.view.filled();
+            }
             Feed::Interrupted { reason } => self.view.interrupt(reason),
             Feed::Restored => self.view.restored(),
         }
+    }
+
+    /// The live store is gone: the process is stopping, or it broke. Frames go on.
+    fn finished(&mut self, _: &mut Context<Self>) {
+        self.view.interrupt("the live counters' feed has ended".into());
     }
 }
 
@@ -191,28 +253,18 @@ impl Handler<Join> for Broadcaster {
 
     fn handle(&mut self, join: Join, _: &mut Context<Self>) {
         let (now, monotonic) = (self.view.now(), monotonic_ms());
-        let view = self.view.clone();
+        self.hub.join(join.id, join.outlet, join.pulse, monotonic);
         let missed = join.resume.and_then(|(epoch, seq)| self.timeline.resume(&epoch, seq));
+        let first = missed.map(Deliver::Missed).or_else(|| {
+            let state = self.view.state();
+            let snapshot = self.timeline.snapshot(&self.view, &state, now, monotonic);
+            snapshot.map(Deliver::Frame)
+        });
         // Where the state has something that is still to be sent, the next tick sends the
         // snapshot.
-        let first = missed.or_else(|| {
-            let snapshot = self.timeline.snapshot(&view, &view.state(), now, monotonic);
-            snapshot.map(|text| vec![text])
-        });
-        let mut viewer = Viewer {
-            session: join.session,
-            connection: join.connection,
-            pulse: join.pulse,
-            lacking_since: Some(monotonic),
-        };
-        if let Some(frames) = first {
-            let fits =
-                frames.into_iter().all(|text| viewer.session.try_send(Deliver(text)).is_ok());
-            if fits {
-                viewer.lacking_since = None;
-            }
+        if let Some(first) = first {
+            self.hub.follow(join.id, first);
         }
-        self.hub.join(join.id, viewer);
     }
 }
 
@@ -225,17 +277,52 @@ impl Handler<Leave> for Broadcaster {
 }
 
 impl Handler<Shutdown> for Broadcaster {
-    type Result = ();
+    type Result = ResponseFuture<usize>;
 
-    fn handle(&mut self, shutdown: Shutdown, ctx: &mut Context<Self>) {
-        self.stopping = Some(shutdown.0);
-        ctx.run_interval(DISMISS_EVERY, |actor, _| {
-            actor.hub.dismiss(DISMISSED_AT_ONCE);
-            if actor.hub.len() == 0
-                && let Some(done) = actor.stopping.take()
-            {
-                let _ = done.send(());
+    fn handle(&mut self, Shutdown { within }: Shutdown, ctx: &mut Context<Self>) -> Self::Result {
+        let (answer, answered) = oneshot::channel();
+        match &mut self.closing {
+            Some(closing) => closing.answers.push(answer),
+            None => {
+                let spread = CLOSE_SPREAD.min(within / 4);
+                let batches = (spread.as_millis() / CLOSE_INTERVAL.as_millis()) as usize;
+                self.closing = Some(Closing {
+                    batch: self.hub.len().div_ceil(batches.max(1)).max(1),
+                    deadline: monotonic_ms() + within.as_millis() as u64,
+                    answers: vec![answer],
+                });
+                self.close_next();
+                ctx.run_interval(CLOSE_INTERVAL, |actor, _| actor.close_next());
             }
-        });
+        }
+        Box::pin(async { answered.await.unwrap_or(0) })
     }
 }
+
+/// The metrics of each tick, looked up once.
+struct Metrics {
+    viewers: Gauge,
+    evictions: Counter,
+    ingest_to_viewer: Histogram,
+}
+
+impl Metrics {
+    fn new() -> Metrics {
+        Metrics {
+            viewers: gauge!(VIEWERS),
+            evictions: counter!(VIEWER_EVICTIONS),
+            ingest_to_viewer: histogram!(INGEST_TO_VIEWER),
+        }
+    }
+
+    fn sent(&self, frame: &Frame, now: i64) {
+        // 0: counted again after a loss, when nobody knew any more when it was sealed.
+        if let Some(sealed_at) = frame.oldest_sealed_at.filter(|at| *at > 0) {
+            self.ingest_to_viewer.record((now - sealed_at).max(0) as f64 / 1000.0);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "broadcaster_tests.rs"]
+mod tests;

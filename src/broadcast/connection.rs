@@ -3,24 +3,37 @@
 //! actix-http stops polling a session whose peer does not read (actix-web #2441, won't
 //! fix), so nothing that runs inside the session can end it. The duplicate of the socket
 //! taken here can: shutting it down makes the connection fail wherever it hangs.
+//!
+//! The socket can only be reached when the connection is accepted, before anyone knows what
+//! it will ask for. So each connection starts with a duplicate; one that sends events gives
+//! it back at its first request ([`Connection::release`]), a viewer takes it along.
 
-use std::{any::Any, io, sync::Arc, time::Duration};
+use std::{any::Any, cell::Cell, io, time::Duration};
 
 use actix_web::{dev::Extensions, rt::net::TcpStream};
 use socket2::{SockRef, Socket};
 
-/// A duplicate of one connection's socket. It is dropped with the connection (costs one
-/// more file descriptor for each open one, so `ulimit -n` is twice `http.max_connections`
-/// and some).
-#[derive(Clone, Debug)]
-pub struct ConnectionHandle(Arc<Socket>);
+/// What a connection holds for the viewer that it may become (`HttpRequest::conn_data`).
+pub struct Connection(Cell<Option<ConnectionHandle>>);
 
-impl ConnectionHandle {
-    /// Duplicates the socket of a connection.
-    pub fn of(stream: &TcpStream) -> io::Result<ConnectionHandle> {
-        Ok(ConnectionHandle(Arc::new(SockRef::from(stream).try_clone()?)))
+impl Connection {
+    /// For the viewer that this connection becomes. `None` where it was given back before.
+    pub fn take(&self) -> Option<ConnectionHandle> {
+        self.0.take()
     }
 
+    /// This connection sends events: it costs one file descriptor from now on, not two, and
+    /// can't become a viewer's.
+    pub fn release(&self) {
+        drop(self.0.take());
+    }
+}
+
+/// A duplicate of one connection's socket.
+#[derive(Debug)]
+pub struct ConnectionHandle(Socket);
+
+impl ConnectionHandle {
     /// Makes it a viewer's connection: a small send buffer, so that the kernel does not
     /// hide megabytes of lag; unacknowledged data or a window closed for `silence` ends it.
     pub(super) fn tune(&self, send_buffer_bytes: usize, silence: Duration) -> io::Result<()> {
@@ -37,17 +50,17 @@ impl ConnectionHandle {
 }
 
 /// For `HttpServer::on_connect`, which goes before `bind`: gives every request of the
-/// connection a [`ConnectionHandle`] (`HttpRequest::conn_data`).
+/// connection its [`Connection`].
 pub fn on_connect(io: &dyn Any, data: &mut Extensions) {
     let Some(stream) = io.downcast_ref::<TcpStream>() else {
         return;
     };
-    match ConnectionHandle::of(stream) {
-        Ok(handle) => {
-            data.insert(handle);
+    match SockRef::from(stream).try_clone() {
+        Ok(socket) => {
+            data.insert(Connection(Cell::new(Some(ConnectionHandle(socket)))));
         }
         Err(error) => {
-            tracing::warn!(%error, "can't duplicate a socket; its viewer could not be evicted");
+            tracing::warn!(%error, "can't duplicate a socket: it can't become a viewer's");
         }
     }
 }

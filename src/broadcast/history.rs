@@ -4,30 +4,39 @@ use std::collections::VecDeque;
 
 use bytestring::ByteString;
 
-/// A viewer that missed more bytes than this gets a snapshot instead, which is smaller and
-/// keeps its write buffer small.
-const MAX_RESUME_BYTES: usize = 64 * 1024;
-
-/// A ring of delta frames without a gap, ending with the newest frame.
+/// A ring of delta frames without a gap, ending with the newest frame. A viewer that missed
+/// more than it holds gets a snapshot, which by then is smaller.
 pub struct History {
-    /// At most `stream.resume_frames`; the newest is frame `newest`.
+    /// The newest is frame `newest`.
     frames: VecDeque<ByteString>,
     newest: u64,
-    max_frames: usize,
+    bytes: usize,
+    limits: Kept,
+}
+
+/// What is kept at most; whichever comes first.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// `stream.resume_frames`
+    pub frames: usize,
+    /// `stream.resume_bytes`
+    pub bytes: usize,
 }
 
 impl History {
-    /// Keeps up to `max_frames` frames after frame `newest`.
-    pub fn new(max_frames: usize, newest: u64) -> History {
-        History { frames: VecDeque::new(), newest, max_frames }
+    /// Keeps the frames after frame `newest`, within the limits.
+    pub fn new(limits: Kept, newest: u64) -> History {
+        History { frames: VecDeque::new(), newest, bytes: 0, limits }
     }
 
     /// Adds the frame after the newest.
     pub fn push(&mut self, frame: ByteString) {
         self.newest += 1;
+        self.bytes += frame.len();
         self.frames.push_back(frame);
-        if self.frames.len() > self.max_frames {
-            self.frames.pop_front();
+        while self.frames.len() > self.limits.frames || self.bytes > self.limits.bytes {
+            let Some(oldest) = self.frames.pop_front() else { break };
+            self.bytes -= oldest.len();
         }
     }
 
@@ -35,15 +44,15 @@ impl History {
     pub fn start_over(&mut self) {
         self.newest += 1;
         self.frames.clear();
+        self.bytes = 0;
     }
 
     /// What a viewer missed that saw everything up to frame `seq`: empty when it missed
-    /// nothing, `None` when that is no longer (or not yet) known, or too much.
+    /// nothing, `None` when that is no longer (or not yet) known.
     pub fn after(&self, seq: u64) -> Option<Vec<ByteString>> {
         let missed = usize::try_from(self.newest.checked_sub(seq)?).ok()?;
         let first = self.frames.len().checked_sub(missed)?;
-        let bytes: usize = self.frames.range(first..).map(|frame| frame.len()).sum();
-        (bytes <= MAX_RESUME_BYTES).then(|| self.frames.range(first..).cloned().collect())
+        Some(self.frames.range(first..).cloned().collect())
     }
 }
 
@@ -61,7 +70,8 @@ mod tests {
             max in 1..20usize,
             seq in 0..80u64,
         ) {
-            let mut history = History::new(max, start);
+            let limits = Kept { frames: max, bytes: 1000 };
+            let mut history = History::new(limits, start);
             let mut last_snapshot = start;
             let mut newest = start;
             for is_snapshot in snapshots {
@@ -83,9 +93,13 @@ mod tests {
 
     #[test]
     fn too_much_to_catch_up_with_is_not_resumed() {
-        let mut history = History::new(100, 0);
+        let mut history = History::new(Kept { frames: 100, bytes: 64_000 }, 0);
         (0..3).for_each(|_| history.push("x".repeat(30_000).into()));
         assert_eq!(history.after(1).unwrap().len(), 2);
         assert_eq!(history.after(0), None);
+        history.push("x".repeat(70_000).into());
+        assert_eq!(history.after(3), None, "not even one that is too large");
+        history.push("x".into());
+        assert_eq!(history.after(4).unwrap().len(), 1);
     }
 }

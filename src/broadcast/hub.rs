@@ -1,159 +1,276 @@
-//! Who follows, who needs a snapshot, who has to go.
+//! The hub: for each viewer, whether it takes the next frame, gets a snapshot, or has to
+//! go. Pure but for what an [`Outlet`] does.
 //!
-//! A viewer that reads takes each frame as it comes. One whose mailbox is full gets nothing
-//! more until there is room, and then a snapshot instead of what it missed; so a slow viewer
-//! costs its mailbox and nothing else. One that still has no room after
-//! `stream.slow_timeout_ms`, or that has answered no ping for `stream.silence_timeout_ms`, is
-//! cut off from outside, since its session may not be polled any more.
+//! What a viewer has not taken yet is counted here: what was sent to it, minus what its
+//! session says it took. A viewer that falls behind gets nothing more until it has taken all
+//! that waits for it, and then a snapshot in place of what it missed; so a slow viewer costs
+//! `stream.mailbox_frames` and nothing else. A session whose peer does not read is not
+//! polled: it takes nothing, answers nothing and can't even stop; hence every deadline is
+//! judged here, and the last word is a cut from outside.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use actix::{Addr, dev::SendError};
+use actix::Message;
+use actix_web_actors::ws::CloseCode;
 use bytestring::ByteString;
 use hashbrown::HashMap;
 
-use crate::broadcast::{
-    VIEWER_EVICTIONS, VIEWERS,
-    connection::ConnectionHandle,
-    session::{Deliver, Goodbye, ViewerSession},
-};
-
-/// A viewer's number.
+/// A viewer on this node, since its start.
 pub type ViewerId = u64;
 
-/// When a viewer was last heard of, in monotonic ms: written by its session, judged here.
-pub type Pulse = Arc<AtomicU64>;
-
-/// One viewer, as the hub knows it.
-pub struct Viewer {
-    /// The one address that frames are sent to: each clone could exceed the mailbox's limit
-    /// by one.
-    pub session: Addr<ViewerSession>,
-    /// For cutting it off. `None` where the connection is no TCP socket.
-    pub connection: Option<ConnectionHandle>,
-    /// When it was last heard of.
-    pub pulse: Pulse,
-    /// Since when it lacks something and waits for a snapshot, monotonic ms.
-    pub lacking_since: Option<u64>,
+/// What is sent to a viewer's session.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum Deliver {
+    /// One frame.
+    Frame(ByteString),
+    /// Frames it missed, oldest first.
+    Missed(Vec<ByteString>),
+    /// Say this and end.
+    Close(CloseCode, &'static str),
 }
 
-/// All viewers of this node.
-pub struct Hub {
-    viewers: HashMap<ViewerId, Viewer>,
-    slow_timeout_ms: u64,
-    silence_timeout_ms: u64,
+/// Why a session did not take something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its mailbox is full.
+    Full,
+    /// It has ended.
+    Gone,
 }
 
-impl Hub {
-    /// Nobody yet.
-    pub fn new(slow_timeout_ms: u64, silence_timeout_ms: u64) -> Hub {
-        Hub { viewers: HashMap::new(), slow_timeout_ms, silence_timeout_ms }
+/// The way to one viewer. Neither call ever waits.
+pub trait Outlet {
+    /// Puts something into the session's mailbox.
+    fn offer(&self, what: Deliver) -> Result<(), Refused>;
+    /// Ends the connection from outside.
+    fn cut(&self);
+}
+
+/// What session and hub tell each other without a message.
+#[derive(Debug)]
+pub struct Pulse {
+    taken: AtomicU64,
+    heard_at: AtomicU64,
+    closing: AtomicBool,
+}
+
+impl Pulse {
+    /// A session that starts now (monotonic ms).
+    pub fn new(now: u64) -> Pulse {
+        Pulse {
+            taken: AtomicU64::new(0),
+            heard_at: AtomicU64::new(now),
+            closing: AtomicBool::new(false),
+        }
     }
 
-    /// Adds a viewer.
-    pub fn join(&mut self, id: ViewerId, viewer: Viewer) {
-        self.viewers.insert(id, viewer);
-        self.count();
+    /// The session took one message out of its mailbox.
+    pub fn took(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A viewer has gone by itself.
-    pub fn leave(&mut self, id: ViewerId) {
-        self.viewers.remove(&id);
-        self.count();
+    /// The peer sent something, a pong above all (monotonic ms).
+    pub fn heard(&self, now: u64) {
+        self.heard_at.store(now, Ordering::Relaxed);
     }
 
-    /// How many there are.
+    /// A Close is in the mailbox: frames before it would only keep it from arriving.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+}
+
+/// The limits of one viewer.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Frames that may wait for it.
+    pub mailbox_frames: u64,
+    /// How long it may stay unable to take a frame.
+    pub slow_timeout_ms: u64,
+    /// How long its peer may send nothing, not even a pong.
+    pub silence_timeout_ms: u64,
+    /// From the Close frame to the cut.
+    pub close_timeout_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Has had every frame so far.
+    Follows,
+    /// Has lost the thread (or never had it), and gets a snapshot as soon as it has taken
+    /// all that waits for it.
+    NeedsSnapshot { since: u64 },
+    /// Was told to close, and is cut at `until`. An evicted one is cut even if its session
+    /// has ended: a peer that does not read can hold the connection up after that, too.
+    Closing { until: u64, evicted: bool },
+}
+
+struct Viewer<O> {
+    outlet: O,
+    pulse: Arc<Pulse>,
+    sent: u64,
+    standing: Standing,
+}
+
+impl<O: Outlet> Viewer<O> {
+    fn outstanding(&self) -> u64 {
+        self.sent.saturating_sub(self.pulse.taken.load(Ordering::Relaxed))
+    }
+
+    fn takes_snapshot(&self) -> bool {
+        matches!(self.standing, Standing::NeedsSnapshot { .. }) && self.outstanding() == 0
+    }
+
+    fn offer(&mut self, what: Deliver) -> Result<(), Refused> {
+        self.outlet.offer(what)?;
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn close(&mut self, code: CloseCode, why: &'static str, until: u64) {
+        self.pulse.closing.store(true, Ordering::Relaxed);
+        // Refused or not, the cut follows.
+        let _ = self.offer(Deliver::Close(code, why));
+        self.standing = Standing::Closing { until, evicted: code != CloseCode::Away };
+    }
+}
+
+/// The viewers of this node.
+pub struct Hub<O> {
+    viewers: HashMap<ViewerId, Viewer<O>>,
+    limits: Limits,
+}
+
+impl<O: Outlet> Hub<O> {
+    /// No viewers yet.
+    pub fn new(limits: Limits) -> Hub<O> {
+        Hub { viewers: HashMap::new(), limits }
+    }
+
+    /// Viewers, the closing ones included.
     pub fn len(&self) -> usize {
         self.viewers.len()
     }
 
-    /// Sends a delta to those who follow.
-    pub fn send_delta(&mut self, text: &ByteString, monotonic: u64) {
-        self.send(text, monotonic, |viewer| viewer.lacking_since.is_none());
+    /// A new viewer, which needs a first frame.
+    pub fn join(&mut self, id: ViewerId, outlet: O, pulse: Arc<Pulse>, now: u64) {
+        let standing = Standing::NeedsSnapshot { since: now };
+        self.viewers.insert(id, Viewer { outlet, pulse, sent: 0, standing });
     }
 
-    /// Sends a snapshot to everyone.
-    pub fn send_snapshot(&mut self, text: &ByteString, monotonic: u64) {
-        self.send(text, monotonic, |_| true);
+    /// A viewer's session has ended.
+    pub fn leave(&mut self, id: ViewerId) {
+        let standing = self.viewers.get(&id).map(|viewer| viewer.standing);
+        if !matches!(standing, Some(Standing::Closing { evicted: true, .. })) {
+            self.viewers.remove(&id);
+        }
     }
 
-    /// Whether someone waits for a snapshot.
-    pub fn someone_lacks(&self) -> bool {
-        self.viewers.values().any(|viewer| viewer.lacking_since.is_some())
+    /// Puts a viewer on the thread: after `first` it follows.
+    pub fn follow(&mut self, id: ViewerId, first: Deliver) {
+        let Some(viewer) = self.viewers.get_mut(&id) else { return };
+        // One that missed nothing needs nothing to follow.
+        let nothing = matches!(&first, Deliver::Missed(frames) if frames.is_empty());
+        match if nothing { Ok(()) } else { viewer.offer(first) } {
+            Ok(()) => viewer.standing = Standing::Follows,
+            Err(Refused::Full) => {}
+            Err(Refused::Gone) => self.leave(id),
+        }
     }
 
-    /// Sends the snapshot of the newest frame to those who wait for one.
-    pub fn catch_up(&mut self, text: &ByteString, monotonic: u64) {
-        self.send(text, monotonic, |viewer| viewer.lacking_since.is_some());
-    }
-
-    fn send(&mut self, text: &ByteString, monotonic: u64, to: impl Fn(&Viewer) -> bool) {
-        let mut gone = false;
+    /// Sends a frame to everyone who follows. Who has no room for it falls out and needs a
+    /// snapshot. A frame that `is_snapshot` also serves those who need one.
+    pub fn send(&mut self, frame: &ByteString, is_snapshot: bool, now: u64) {
+        let room = self.limits.mailbox_frames;
         self.viewers.retain(|_, viewer| {
-            if !to(viewer) {
-                return true;
-            }
-            match viewer.session.try_send(Deliver(text.clone())) {
-                Ok(()) => viewer.lacking_since = None,
-                Err(SendError::Full(_)) => {
-                    viewer.lacking_since.get_or_insert(monotonic);
-                }
-                Err(SendError::Closed(_)) => {
-                    gone = true;
-                    return false;
+            let takes = match viewer.standing {
+                Standing::Follows => viewer.outstanding() < room,
+                Standing::NeedsSnapshot { .. } if is_snapshot => viewer.outstanding() == 0,
+                Standing::NeedsSnapshot { .. } | Standing::Closing { .. } => return true,
+            };
+            match takes.then(|| viewer.offer(Deliver::Frame(frame.clone()))) {
+                Some(Ok(())) => viewer.standing = Standing::Follows,
+                Some(Err(Refused::Gone)) => return false,
+                Some(Err(Refused::Full)) | None => {
+                    if viewer.standing == Standing::Follows {
+                        viewer.standing = Standing::NeedsSnapshot { since: now };
+                    }
                 }
             }
             true
         });
-        if gone {
-            self.count();
-        }
     }
 
-    /// Cuts off those who can't keep up or have gone silent.
-    pub fn evict(&mut self, monotonic: u64) {
-        let (slow, silence) = (self.slow_timeout_ms, self.silence_timeout_ms);
+    /// Whether someone needs a snapshot and could take it.
+    pub fn wants_snapshot(&self) -> bool {
+        self.viewers.values().any(Viewer::takes_snapshot)
+    }
+
+    /// Puts everyone who needs a snapshot, and has room, back on the thread.
+    pub fn serve_snapshot(&mut self, snapshot: &ByteString) {
+        self.viewers.retain(|_, viewer| {
+            if viewer.takes_snapshot() {
+                match viewer.offer(Deliver::Frame(snapshot.clone())) {
+                    Ok(()) => viewer.standing = Standing::Follows,
+                    Err(Refused::Full) => {}
+                    Err(Refused::Gone) => return false,
+                }
+            }
+            true
+        });
+    }
+
+    /// Closes the slow (1013) and the silent (1008), cuts those that did not end after a
+    /// Close. Returns how many were found slow or silent.
+    pub fn judge(&mut self, now: u64) -> u64 {
+        let Limits { slow_timeout_ms, silence_timeout_ms, close_timeout_ms, .. } = self.limits;
         let mut evicted = 0;
         self.viewers.retain(|id, viewer| {
-            let is_slow = viewer.lacking_since.is_some_and(|since| monotonic >= since + slow);
-            let silent = monotonic >= viewer.pulse.load(Ordering::Relaxed) + silence;
-            if !is_slow && !silent {
-                return true;
+            let heard_at = viewer.pulse.heard_at.load(Ordering::Relaxed);
+            let silent = now.saturating_sub(heard_at) > silence_timeout_ms;
+            let verdict = match viewer.standing {
+                Standing::Closing { until, .. } if now >= until => {
+                    viewer.outlet.cut();
+                    return false;
+                }
+                Standing::Closing { .. } => None,
+                Standing::NeedsSnapshot { since }
+                    if now.saturating_sub(since) > slow_timeout_ms =>
+                {
+                    Some((CloseCode::Again, "too slow; reconnect later"))
+                }
+                _ if silent => Some((CloseCode::Policy, "no pong")),
+                Standing::Follows | Standing::NeedsSnapshot { .. } => None,
+            };
+            if let Some((code, why)) = verdict {
+                tracing::info!(viewer = id, why, "viewer evicted");
+                viewer.close(code, why, now + close_timeout_ms);
+                evicted += 1;
             }
-            tracing::info!(viewer = id, is_slow, silent, "viewer evicted");
-            // Arrives only if the session is still polled; the cut does in any case.
-            let _ = viewer.session.try_send(Goodbye::TooSlow);
-            if let Some(connection) = &viewer.connection {
-                connection.cut();
-            }
-            evicted += 1;
-            false
+            true
         });
-        if evicted > 0 {
-            metrics::counter!(VIEWER_EVICTIONS).increment(evicted);
-            self.count();
+        evicted
+    }
+
+    /// Tells up to `n` viewers that the server goes away; each is cut at `until` if it has
+    /// not gone by then.
+    pub fn close_some(&mut self, n: usize, until: u64) {
+        let open = |viewer: &&mut Viewer<O>| !matches!(viewer.standing, Standing::Closing { .. });
+        for viewer in self.viewers.values_mut().filter(open).take(n) {
+            viewer.close(CloseCode::Away, "the server stops; reconnect", until);
         }
     }
 
-    /// Tells up to `n` viewers that the server stops, and lets go of them. Those whose mailbox
-    /// is full are cut off.
-    pub fn dismiss(&mut self, n: usize) {
-        let ids: Vec<ViewerId> = self.viewers.keys().copied().take(n).collect();
-        for id in ids {
-            if let Some(viewer) = self.viewers.remove(&id)
-                && viewer.session.try_send(Goodbye::Shutdown).is_err()
-                && let Some(connection) = &viewer.connection
-            {
-                connection.cut();
-            }
-        }
-        self.count();
-    }
-
-    fn count(&self) {
-        metrics::gauge!(VIEWERS).set(self.viewers.len() as f64);
+    /// Cuts everyone who is left; returns how many.
+    pub fn cut_all(&mut self) -> usize {
+        self.viewers.drain().map(|(_, viewer)| viewer.outlet.cut()).count()
     }
 }
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

@@ -6,32 +6,41 @@
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
 //!                       │ Deliver (bounded, never waits)
-//!                       └──> ViewerSession, one a WebSocket, on the HTTP workers' threads
+//!                       └──> session: one a WebSocket, in its seat, on the HTTP workers' threads
 //! ```
 //!
 //! The invariants, and where they are tested:
 //! - A snapshot of frame `n` plus the frames after `n` is the state: nothing lost, nothing
 //!   twice (`timeline`, by proptest).
-//! - A resumed viewer sees each frame once (`history`, by proptest).
+//! - A resumed viewer sees each frame once (`history`, by proptest; `tests/stream.rs`).
 //! - A viewer that does not read holds at most `stream.mailbox_frames` frames, one write
-//!   buffer and the kernel's send buffer, and is gone after `stream.slow_timeout_ms` or
-//!   `stream.silence_timeout_ms`; no other viewer waits for it (`hub`, `tests/stream.rs`).
+//!   buffer and the kernel's send buffer; it is told 1013 after `stream.slow_timeout_ms` (or
+//!   1008 after `stream.silence_timeout_ms`), and cut `stream.close_timeout_ms` later. No other
+//!   viewer waits for it (`hub`, `tests/stream.rs`).
+//! - A viewer's write buffer never grows beyond its first 8 KiB (`pieces`,
+//!   `load-tests/viewers.sh`).
+//! - A server that stops tells every viewer that reads (1001), and lets nobody in meanwhile
+//!   (`tests/stream.rs`).
 
 mod broadcaster;
 mod connection;
 mod frame;
 mod history;
 mod hub;
+mod pieces;
+mod seat;
 mod session;
 mod timeline;
 mod view;
 mod viewers;
 
 pub use broadcaster::{Broadcaster, Counted, Shutdown};
-pub use connection::{ConnectionHandle, on_connect};
+pub use connection::{Connection, ConnectionHandle, on_connect};
+pub use pieces::WRITE_BUFFER_BYTES;
+pub use seat::{Refusal, Room, Seat};
 pub use session::ViewerSession;
 pub use view::{Clock, Current, LiveView, real_clock};
-pub use viewers::{Refusal, Settings, Viewers, start};
+pub use viewers::{Settings, Viewers, start};
 
 use std::{sync::OnceLock, time::Instant};
 

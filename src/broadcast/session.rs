@@ -1,104 +1,129 @@
 //! The viewer session actor.
 #![allow(deprecated)] // actix-web-actors is deprecated and chosen all the same: a viewer is an actor
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, Message, StreamHandler};
-use actix_web_actors::ws::{self, CloseCode, CloseReason, WebsocketContext};
+use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Handler, Recipient, StreamHandler};
+use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
 use bytestring::ByteString;
 
 use crate::broadcast::{
-    broadcaster::{Broadcaster, Join, Leave},
+    broadcaster::{Join, SessionOutlet},
     connection::ConnectionHandle,
-    hub::{Pulse, ViewerId},
+    hub::{Deliver, Pulse},
     monotonic_ms,
-    viewers::Slot,
+    seat::Seat,
 };
 
-/// One WebSocket.
+/// The actor of one viewer's WebSocket, on the thread of the HTTP worker that accepted it.
 ///
-/// - Gets [`Deliver`] and [`Goodbye`] from the broadcaster; tells it `Join` and `Leave`.
+/// - Gets [`Deliver`] from the broadcaster and writes it out; tells it [`Join`] at its start
+///   and, when its seat is dropped, that it left. What the peer sends is only a sign of life.
 /// - Owns nothing but its socket's state; frames are shared with all other sessions.
-/// - Bounded by its mailbox (`stream.mailbox_frames`); what does not fit is never queued.
+/// - Bounded by its mailbox (`stream.mailbox_frames` and a Close), by the hub, which counts
+///   what is outstanding, and by inbound frames of at most [`MAX_INBOUND_BYTES`]. It has no
+///   deadline of its own: it is not polled while the peer does not read.
+/// - A panic in it ends its connection and nothing else: the viewer comes back.
 pub struct ViewerSession {
-    pub(super) id: ViewerId,
-    pub(super) broadcaster: Addr<Broadcaster>,
-    pub(super) resume: Option<(String, u64)>,
-    pub(super) connection: Option<ConnectionHandle>,
-    pub(super) pulse: Pulse,
+    pub(super) pulse: Arc<Pulse>,
     pub(super) mailbox_frames: usize,
     pub(super) ping_interval: Duration,
-    pub(super) _slot: Slot,
+    /// Told of this viewer once, at the start.
+    pub(super) broadcaster: Recipient<Join>,
+    /// Handed to the hub at the start.
+    pub(super) connection: Option<ConnectionHandle>,
+    /// Epoch and seq of the last frame that the viewer saw.
+    pub(super) resume: Option<(String, u64)>,
+    /// Gives the place back, and tells the broadcaster, when dropped.
+    pub(super) seat: Seat,
 }
 
-/// A frame for the viewer.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Deliver(pub ByteString);
+/// The largest frame that a viewer may send; it has nothing to say.
+pub const MAX_INBOUND_BYTES: usize = 4096;
 
-/// The viewer has to go.
-#[derive(Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub enum Goodbye {
-    /// It could not keep up: close code 1013, try again later.
-    TooSlow,
-    /// The server stops: close code 1001.
-    Shutdown,
-}
+/// Missed frames are written in pieces of about this size, each once the one before has left
+/// for the socket, so that a resume of many frames needs no large buffer.
+const MISSED_PIECE_BYTES: usize = 4096;
 
 impl Actor for ViewerSession {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(self.mailbox_frames);
+        // One more for the Close.
+        ctx.set_mailbox_capacity(self.mailbox_frames + 1);
         ctx.run_interval(self.ping_interval, |_, ctx| ctx.ping(b""));
-        // Bounded by `stream.max_viewers`: one message for each session.
-        self.broadcaster.do_send(Join {
-            id: self.id,
-            session: ctx.address(),
-            connection: self.connection.take(),
-            pulse: self.pulse.clone(),
-            resume: self.resume.take(),
-        });
-    }
-
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.broadcaster.do_send(Leave(self.id));
+        if let Some(connection) = self.connection.take() {
+            // do_send: at most one for each seat.
+            self.broadcaster.do_send(Join {
+                id: self.seat.id,
+                // The session's one address: each clone would get past its mailbox's limit.
+                outlet: SessionOutlet { session: ctx.address().recipient(), connection },
+                pulse: self.pulse.clone(),
+                resume: self.resume.take(),
+            });
+        }
     }
 }
 
 impl Handler<Deliver> for ViewerSession {
     type Result = ();
 
-    fn handle(&mut self, frame: Deliver, ctx: &mut Self::Context) {
-        ctx.text(frame.0);
+    fn handle(&mut self, what: Deliver, ctx: &mut Self::Context) {
+        self.pulse.took();
+        match what {
+            Deliver::Close(code, why) => close(ctx, code, why),
+            Deliver::Frame(_) | Deliver::Missed(_) if self.pulse.is_closing() => {}
+            Deliver::Frame(frame) => ctx.text(frame),
+            // While the session waits for this, its mailbox waits: frames stay in order.
+            Deliver::Missed(frames) => ctx.wait(WriteMissed(frames.into_iter())),
+        }
     }
 }
 
-impl Handler<Goodbye> for ViewerSession {
-    type Result = ();
+/// Writes missed frames, a piece each time that the connection asks for more.
+struct WriteMissed(std::vec::IntoIter<ByteString>);
 
-    fn handle(&mut self, why: Goodbye, ctx: &mut Self::Context) {
-        let (code, description) = match why {
-            Goodbye::TooSlow => (CloseCode::Again, "too slow; reconnect later"),
-            Goodbye::Shutdown => (CloseCode::Away, "the server stops; reconnect"),
-        };
-        close(ctx, code, description);
+impl ActorFuture<ViewerSession> for WriteMissed {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        session: &mut ViewerSession,
+        ctx: &mut WebsocketContext<ViewerSession>,
+        task: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut bytes = 0;
+        while !session.pulse.is_closing() {
+            let Some(frame) = self.0.next() else { return Poll::Ready(()) };
+            bytes += frame.len();
+            ctx.text(frame);
+            if bytes >= MISSED_PIECE_BYTES {
+                // Polled again once there is room; it is ready to go on.
+                task.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
     }
 }
 
-impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for ViewerSession {
-    fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, ctx: &mut Self::Context) {
-        self.pulse.store(monotonic_ms(), Ordering::Relaxed);
+impl StreamHandler<Result<ws::Message, ProtocolError>> for ViewerSession {
+    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.pulse.heard(monotonic_ms());
         match message {
             Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
             Ok(ws::Message::Close(reason)) => {
                 ctx.close(reason);
                 ctx.stop();
             }
-            // Viewers have nothing to say.
             Ok(_) => {}
-            Err(ws::ProtocolError::Overflow) => close(ctx, CloseCode::Size, "a frame over 4 KiB"),
+            Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, "a frame over 4 KiB"),
+            Err(ProtocolError::Io(_)) => ctx.stop(),
             Err(_) => close(ctx, CloseCode::Protocol, "malformed frame"),
         }
     }

@@ -14,7 +14,7 @@ use bytestring::ByteString;
 use crate::{
     broadcast::{
         frame::{self, Bucket, DeltaFrame, Empty, Snapshot, SnapshotFrame},
-        history::History,
+        history::{History, Kept},
         view::LiveView,
     },
     domain::{
@@ -100,13 +100,7 @@ pub struct Timeline {
 
 impl Timeline {
     /// Starts at frame 0, which is the empty state of `now`.
-    pub fn new(
-        epoch: String,
-        pace: Pace,
-        resume_frames: usize,
-        view: &LiveView,
-        monotonic: u64,
-    ) -> Timeline {
+    pub fn new(epoch: String, pace: Pace, kept: Kept, view: &LiveView, monotonic: u64) -> Timeline {
         let now = view.now();
         Timeline {
             epoch,
@@ -115,7 +109,7 @@ impl Timeline {
             day: view.zone().day_of(now),
             pending: Pending::default(),
             start_over: false,
-            history: History::new(resume_frames, 0),
+            history: History::new(kept, 0),
             snapshot: None,
             sent_at: monotonic,
             sent_active: view.active_users(),

@@ -31,7 +31,8 @@ impl Stream {
         let clock: crate::broadcast::Clock = Arc::new(move || clock.load(Ordering::Relaxed));
         let view = LiveView::new(zone, Config::default().rules.measures, 300, clock);
         let pace = Pace { tick_ms: 200, heartbeat_ms: 1000 };
-        let timeline = Timeline::new("e".into(), pace, 10, &view, 0);
+        let timeline =
+            Timeline::new("e".into(), pace, Kept { frames: 10, bytes: 100_000 }, &view, 0);
         Stream { now, view, timeline }
     }
 

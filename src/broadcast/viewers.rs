@@ -1,33 +1,32 @@
 //! The door of the fan-out: how the rest of the server starts it, admits viewers and stops it.
 #![allow(deprecated)] // see session.rs
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, Addr, Arbiter, Recipient};
+use actix_http::ws::Codec;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws;
-use tokio::sync::{mpsc, oneshot};
+use actix_web_actors::ws::{self, WebsocketContext};
+use tokio::sync::mpsc;
 
 use crate::{
     broadcast::{
         Broadcaster, Clock, ConnectionHandle, Counted, LiveView, Shutdown, ViewerSession,
-        monotonic_ms, real_clock,
+        hub::Pulse,
+        monotonic_ms,
+        pieces::Pieces,
+        real_clock,
+        seat::{Room, Seat},
+        session::MAX_INBOUND_BYTES,
     },
     config::{self, Config},
     domain::{metric::Measures, time::BusinessZone},
     live::Feed,
+    panics::Alarm,
 };
 
-/// Bytes of one frame from a viewer, which has nothing to say.
-const MAX_INBOUND_BYTES: usize = 4096;
-
 /// What the fan-out is told by the configuration.
+#[derive(Clone)]
 pub struct Settings {
     /// `[stream]`
     pub stream: config::Stream,
@@ -52,6 +51,15 @@ impl Settings {
             clock: real_clock(),
         }
     }
+
+    pub(super) fn view(&self) -> LiveView {
+        LiveView::new(
+            self.zone.clone(),
+            self.measures.clone(),
+            self.active_window_s,
+            self.clock.clone(),
+        )
+    }
 }
 
 /// The running fan-out; a clone is the same one.
@@ -59,38 +67,33 @@ impl Settings {
 pub struct Viewers {
     view: LiveView,
     broadcaster: Addr<Broadcaster>,
+    room: Room,
     stream: config::Stream,
-    next_id: Arc<AtomicU64>,
 }
 
-/// Why a viewer is not admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// `stream.max_viewers` watch already.
-    Full,
-}
-
-/// Starts the broadcaster on a thread of its own, following `feed`.
-pub fn start(settings: Settings, feed: mpsc::Receiver<Feed>) -> Viewers {
+/// Starts the broadcaster on a thread of its own, following `feed`. A panic in it raises
+/// the alarm.
+pub fn start(settings: Settings, feed: mpsc::Receiver<Feed>, alarm: &Alarm) -> Viewers {
     super::describe_metrics();
-    let view = LiveView::new(
-        settings.zone.clone(),
-        settings.measures.clone(),
-        settings.active_window_s,
-        settings.clock.clone(),
-    );
+    let view = settings.view();
     let stream = settings.stream.clone();
-    let mirror = view.clone();
+    let (mirror, watch) = (view.clone(), alarm.watch("the broadcaster"));
     let broadcaster = Broadcaster::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-        Broadcaster::new(&settings, mirror, feed)
+        Broadcaster::new(&settings.stream, mirror, feed, watch)
     });
-    Viewers { view, broadcaster, stream, next_id: Arc::default() }
+    let room = Room::new(stream.max_viewers, broadcaster.clone().recipient());
+    Viewers { view, broadcaster, room, stream }
 }
 
 impl Viewers {
     /// Read access to the counters.
     pub fn view(&self) -> &LiveView {
         &self.view
+    }
+
+    /// The places of the viewers.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Where the counter actor tells how many there are.
@@ -103,64 +106,43 @@ impl Viewers {
         &self.stream.allowed_origins
     }
 
-    /// Upgrades a request to a WebSocket and lets the session join. `resume` is the epoch and
-    /// seq of the last frame that the viewer saw.
+    /// Upgrades a request to a WebSocket and starts the session in its seat. `resume` is the
+    /// epoch and seq of the last frame that the viewer saw.
     ///
     /// # Errors
-    /// The handshake's; or the refusal, where too many watch already.
+    /// The handshake's.
     pub fn admit(
         &self,
+        seat: Seat,
         request: &HttpRequest,
         payload: web::Payload,
+        connection: ConnectionHandle,
         resume: Option<(String, u64)>,
-    ) -> Result<Result<HttpResponse, actix_web::Error>, Refusal> {
-        let slot = Slot::take(self.stream.max_viewers).ok_or(Refusal::Full)?;
-        let connection = request.conn_data::<ConnectionHandle>().cloned();
+    ) -> Result<HttpResponse, actix_web::Error> {
+        let mut response = ws::handshake(request)?;
         let silence = Duration::from_millis(self.stream.silence_timeout_ms);
-        if let Some(connection) = &connection
-            && let Err(e) = connection.tune(self.stream.send_buffer_bytes, silence)
-        {
+        if let Err(e) = connection.tune(self.stream.send_buffer_bytes, silence) {
             tracing::debug!(error = %e, "a viewer's socket could not be tuned");
         }
         let session = ViewerSession {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            broadcaster: self.broadcaster.clone(),
-            resume,
-            connection,
-            pulse: Arc::new(AtomicU64::new(monotonic_ms())),
+            pulse: Arc::new(Pulse::new(monotonic_ms())),
             mailbox_frames: self.stream.mailbox_frames,
             ping_interval: Duration::from_millis(self.stream.ping_interval_ms),
-            _slot: slot,
+            broadcaster: self.broadcaster.clone().recipient(),
+            connection: Some(connection),
+            resume,
+            seat,
         };
-        let response = ws::WsResponseBuilder::new(session, request, payload)
-            .frame_size(MAX_INBOUND_BYTES)
-            .start();
-        Ok(response)
+        let codec = Codec::new().max_size(MAX_INBOUND_BYTES);
+        let written = WebsocketContext::with_codec(session, payload, codec);
+        Ok(response.streaming(Pieces::of(Box::pin(written))))
     }
 
-    /// Closes all viewers with 1001; returns when all are told, or after `timeout`.
-    pub async fn shutdown(&self, timeout: Duration) {
-        let (done, told) = oneshot::channel();
-        self.broadcaster.do_send(Shutdown(done));
-        let _ = tokio::time::timeout(timeout, told).await;
-    }
-}
-
-/// One of `stream.max_viewers`; given back when the session ends.
-pub(super) struct Slot(());
-
-static TAKEN: AtomicU64 = AtomicU64::new(0);
-
-impl Slot {
-    fn take(max: usize) -> Option<Slot> {
-        let take = |taken| (taken < max as u64).then_some(taken + 1);
-        TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        Some(Slot(()))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        TAKEN.fetch_sub(1, Ordering::Relaxed);
+    /// Closes all viewers with 1001, in batches, and lets no new ones in. Returns once all
+    /// have gone or, after `within`, were cut: then how many.
+    pub async fn shutdown(&self, within: Duration) -> usize {
+        self.room.close();
+        let asked = self.broadcaster.send(Shutdown { within });
+        asked.await.unwrap_or(0)
     }
 }

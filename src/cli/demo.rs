@@ -136,7 +136,7 @@ async fn serve_until_stopped(args: &DemoArgs, config: &Config) -> Result<(), Str
     );
     let result = tokio::select! {
         result = open_shop(args, config, &base) => result,
-        () = super::shutdown() => Ok(()),
+        stopped = serve::until_stopped(&running) => stopped.map_err(|e| e.to_string()),
     };
     running.stop().await;
     result

@@ -5,6 +5,7 @@ use std::{io::Write, process::ExitCode};
 use crate::{
     app::{self, Running, StartError},
     config::Config,
+    panics,
     telemetry::log,
 };
 
@@ -12,6 +13,7 @@ use crate::{
 /// listens.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     log::start(&config.log).map_err(StartError::new)?;
+    panics::install_hook();
     let running = app::start(config).await?;
     // At once, even into a pipe; that nobody reads it is no error.
     let mut out = std::io::stdout().lock();
@@ -22,17 +24,32 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 /// Runs the command until SIGTERM or SIGINT.
 pub fn run(config: Config) -> ExitCode {
-    actix::System::new().block_on(async {
+    let result = actix::System::new().block_on(async {
         match start(config).await {
             Ok(running) => {
-                super::shutdown().await;
+                let result = until_stopped(&running).await;
                 running.stop().await;
-                ExitCode::SUCCESS
+                result
             }
-            Err(e) => {
-                eprintln!("floodmark: {e}");
-                ExitCode::FAILURE
-            }
+            Err(e) => Err(e),
         }
-    })
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("floodmark: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// A part has panicked that the server can't do without.
+pub async fn until_stopped(running: &Running) -> Result<(), StartError> {
+    tokio::select! {
+        () = super::shutdown() => Ok(()),
+        broken = running.broken() => Err(broken),
+    }
 }

@@ -14,6 +14,8 @@ use crate::domain::time::BusinessZone;
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
 const MAY_BE_ZERO: [&str; 1] = ["http.workers"];
 
+/// The shortest `http.header_timeout_ms`.
+const MIN_HEADER_TIMEOUT_MS: u64 = 1000;
 /// Live counters are rebuilt from the ledger: a business day of up to 25 hours, and a day
 /// of margin.
 const MIN_KEEP_HOURS: u64 = 49;
@@ -44,6 +46,7 @@ impl Config {
         self.check_words(&mut found);
         self.check_urls(&mut found);
         self.check_limits(&mut found);
+        self.check_header_timeout(&mut found);
         self.check_order(&mut found);
         if found.is_empty() {
             return Ok(());
@@ -148,6 +151,18 @@ impl Config {
                     found.push(format!("{key}: must be more than 0"));
                 }
             }
+        }
+    }
+
+    /// actix-http counts this timeout from a clock that it reads every 500 ms, so it ends up
+    /// to that much early.
+    fn check_header_timeout(&self, found: &mut Vec<String>) {
+        let given = self.http.header_timeout_ms;
+        if (1..MIN_HEADER_TIMEOUT_MS).contains(&given) {
+            found.push(format!(
+                "http.header_timeout_ms ({given}) must be at least {MIN_HEADER_TIMEOUT_MS}: it is \
+                 kept to half a second, and a shorter one would refuse requests that came in time"
+            ));
         }
     }
 
@@ -267,6 +282,13 @@ mod tests {
         for loopback in ["127.0.0.2:1", "[::1]:1", "localhost:0"] {
             assert_eq!(problems(|c| c.listen = loopback.to_owned()), "");
         }
+    }
+
+    #[test]
+    fn a_header_timeout_is_never_shorter_than_its_clock_can_tell() {
+        let message = problems(|c| c.http.header_timeout_ms = 999);
+        assert!(message.contains("http.header_timeout_ms (999) must be at least 1000"));
+        assert_eq!(problems(|c| c.http.header_timeout_ms = 1000), "");
     }
 
     #[test]

@@ -117,7 +117,9 @@ section!(
         slow_timeout_ms: u64,
         mailbox_frames: usize,
         send_buffer_bytes: usize,
+        close_timeout_ms: u64,
         resume_frames: usize,
+        resume_bytes: usize,
         max_viewers: usize,
         allowed_origins: Vec<String>,
     }

@@ -13,7 +13,8 @@ use crate::{
         delta::Delta,
         time::{BusinessZone, Millis, now_ms},
     },
-    live::{LiveError, LiveStore},
+    live::{LiveError, LiveErrorKind, LiveStore},
+    panics,
 };
 
 /// Maintains the active-session sets, and what distinct metrics count.
@@ -21,6 +22,8 @@ use crate::{
 /// - Gets [`Touch`] from the live writers; tells the broadcaster [`Counted`] each second.
 /// - The sets themselves are the live store's, shared by all nodes.
 /// - Bounded by: one touch for each live writer, one count under way.
+/// - A panic in a count leaves the last number for the next count, a second later; one in a
+///   touch is answered as a failure, which the live writer tries again.
 pub struct CounterActor {
     /// Where the sets are.
     pub live: Arc<dyn LiveStore>,
@@ -46,9 +49,9 @@ impl CounterActor {
         let (live, now) = (self.live.clone(), now_ms());
         let (since, day) = (now - self.window, self.zone.day_of(now).date);
         let count = async move { live.population(since, day).await };
-        ctx.spawn(count.into_actor(self).map(move |population, actor, ctx| {
+        ctx.spawn(panics::caught(count).into_actor(self).map(move |population, actor, ctx| {
             // A failure is the live writers' to report; the last number stays.
-            if let Ok(population) = population {
+            if let Some(Ok(population)) = population {
                 actor.broadcaster.do_send(Counted { population, day });
             }
             ctx.run_later(COUNT_EVERY, Self::count);
@@ -69,6 +72,14 @@ impl Handler<Touch> for CounterActor {
 
     fn handle(&mut self, touch: Touch, _: &mut Context<Self>) -> Self::Result {
         let live = self.live.clone();
-        Box::pin(async move { live.touch(&touch.0).await })
+        Box::pin(async move {
+            let touched = panics::caught(live.touch(&touch.0)).await;
+            touched.unwrap_or_else(|| {
+                Err(LiveError {
+                    kind: LiveErrorKind::Other,
+                    message: "a panic while visitors were noted; see the log".to_owned(),
+                })
+            })
+        })
     }
 }

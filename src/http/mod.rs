@@ -1,10 +1,11 @@
-//! HTTP: what comes in ([`ingest`]) and what is asked ([`query`], [`stream`], [`ops`],
-//! [`assets`]).
+//! HTTP: what comes in ([`ingest`]) and what is asked ([`current`], [`timeseries`],
+//! [`breakdown`], [`stream`], [`ops`], [`assets`]).
 
 pub mod alerts;
 pub mod assets;
 pub mod auth;
 pub mod breakdown;
+pub mod current;
 pub mod error;
 pub mod history;
 pub mod ingest;
@@ -13,4 +14,5 @@ pub mod payload;
 pub mod query;
 pub mod request_id;
 pub mod stream;
+pub mod timeseries;
 pub mod wire;

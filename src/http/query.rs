@@ -1,46 +1,155 @@
-//! `GET /api/analytics/current` and `/timeseries`: what was counted, from the mirror; what is
-//! older than the mirror's minutes, from the rollups.
+//! What a time series query asks for, checked.
+//!
+//! A time series is made of whole buckets, oldest first, empty ones included: `from` is taken
+//! down to the start of its bucket, or up to the first one of which everything is kept. Without
+//! `from` and `to` it ends with the bucket in progress, so `hours=1` is 60 minutes. Hours and
+//! days are the business zone's.
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use actix_web::web;
 
 use crate::{
-    broadcast::LiveView,
     domain::{
-        delta::Series,
-        money::Amount,
-        time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, parse_rfc3339},
+        event::{MAX_TYPE, is_type},
+        metric::{Measures, Metric},
+        time::{
+            BusinessZone, DAY, HOUR, MAX_FUTURE, MINUTE, Millis, SECOND, bucket, parse_rfc3339,
+        },
     },
-    http::{auth::Keys, error::ApiError, history::History},
-    live::{
-        baseline::Shift,
-        state::{MINUTES_KEPT, SECONDS_KEPT, Totals},
-    },
-    store::rollup::Summed,
+    http::error::ApiError,
+    live::{baseline::Shift, state::SECONDS_KEPT},
 };
 
-/// Points of one answer.
+/// Buckets of one answer.
 const MAX_POINTS: Millis = 5000;
 
-/// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/api/analytics/current", web::get().to(current))
-        .route("/api/analytics/timeseries", web::get().to(timeseries));
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Events of one type.
+    Type(String),
+    /// A metric, by its name.
+    Metric(String),
 }
 
-async fn current(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    Ok(HttpResponse::Ok().json(view.current()))
+/// The width of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// From the mirror's last hour.
+    Second,
+    /// The mirror's unit, and the rollups'.
+    Minute,
+    /// Of the business zone: counted from the start of its day.
+    Hour,
+    /// Of the business zone.
+    Day,
 }
 
-#[derive(Deserialize)]
-struct Parameters {
-    #[serde(rename = "type")]
+impl Interval {
+    /// The bucket that a moment falls into: start and end.
+    fn around(self, at: Millis, zone: &BusinessZone) -> (Millis, Millis) {
+        let even = |width| (bucket(at, width), bucket(at, width) + width);
+        match self {
+            Interval::Second => even(SECOND),
+            Interval::Minute => even(MINUTE),
+            Interval::Hour => {
+                let day = zone.day_of(at);
+                let start = day.start + bucket(at - day.start, HOUR);
+                (start, (start + HOUR).min(day.end))
+            }
+            Interval::Day => {
+                let day = zone.day_of(at);
+                (day.start, day.end)
+            }
+        }
+    }
+
+    fn nominal(self) -> Millis {
+        match self {
+            Interval::Second => SECOND,
+            Interval::Minute => MINUTE,
+            Interval::Hour => HOUR,
+            Interval::Day => DAY,
+        }
+    }
+
+    /// The start of the oldest bucket of which everything is kept; `None` where that is for
+    /// good.
+    fn oldest(self, now: Millis) -> Option<Millis> {
+        let kept = now - SECONDS_KEPT;
+        (self == Interval::Second).then(|| kept + (SECOND - 1) - (kept + SECOND - 1) % SECOND)
+    }
+}
+
+/// A checked query: buckets from the one at `from` to the one that ends at `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// What is counted.
+    pub what: What,
+    /// How wide a bucket is.
+    pub interval: Interval,
+    /// Start of the first bucket, Unix ms.
+    pub from: Millis,
+    /// End of the last, Unix ms.
+    pub to: Millis,
+    /// The same of another day, put at the moments of this one.
+    pub baseline: Option<Shift>,
+}
+
+impl Query {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// 400 that names the parameter and its rule.
+    pub fn parse(
+        text: &str,
+        now: Millis,
+        zone: &BusinessZone,
+        measures: &Measures,
+    ) -> Result<Query, ApiError> {
+        let given = Given::parse(text)?;
+        let interval = match given.interval.as_deref() {
+            None | Some("1m") => Interval::Minute,
+            Some("1s") => Interval::Second,
+            Some("1h") => Interval::Hour,
+            Some("1d") => Interval::Day,
+            Some(other) => return Err(wrong("interval", other, "is one of 1s, 1m, 1h, 1d")),
+        };
+        let baseline = match given.baseline.as_deref() {
+            None => None,
+            Some(text) if interval == Interval::Second => {
+                return Err(wrong("baseline", text, "is kept by minute; ask for interval=1m"));
+            }
+            Some("yesterday") => Some(Shift::Yesterday),
+            Some("last_week") => Some(Shift::LastWeek),
+            Some(other) => return Err(wrong("baseline", other, "is yesterday or last_week")),
+        };
+        let (from, to) = given.range(interval, now, zone)?;
+        if (to - from) / interval.nominal() > MAX_POINTS {
+            let rule =
+                format!("makes more than {MAX_POINTS} points of this span; ask for wider ones");
+            return Err(wrong("interval", given.interval.as_deref().unwrap_or("1m"), &rule));
+        }
+        Ok(Query { what: given.what(measures)?, interval, from, to, baseline })
+    }
+
+    /// Where the buckets start, and at last where the last one ends.
+    pub fn starts(&self, zone: &BusinessZone) -> Vec<Millis> {
+        let mut starts = vec![self.from];
+        let mut start = self.from;
+        while start < self.to {
+            start = match self.interval {
+                Interval::Second | Interval::Minute => start + self.interval.nominal(),
+                Interval::Hour | Interval::Day => self.interval.around(start, zone).1,
+            };
+            starts.push(start);
+        }
+        starts
+    }
+}
+
+/// The parameters as they came.
+#[derive(Default)]
+struct Given {
     kind: Option<String>,
     metric: Option<String>,
     hours: Option<String>,
@@ -50,199 +159,160 @@ struct Parameters {
     baseline: Option<String>,
 }
 
-/// One point: how much in the bucket that starts at `timestamp` (Unix ms). `None`, where a
-/// baseline is not known.
-#[derive(Serialize)]
-struct Point {
-    timestamp: Millis,
-    count: Option<Value>,
-}
+impl Given {
+    fn parse(text: &str) -> Result<Given, ApiError> {
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
+            .map_err(|error| ApiError::bad_request("invalid_query", error.to_string()))?;
+        let mut given = Given::default();
+        for (name, value) in pairs.into_inner() {
+            let slot = match name.as_str() {
+                "type" => &mut given.kind,
+                "metric" => &mut given.metric,
+                "hours" => &mut given.hours,
+                "from" => &mut given.from,
+                "to" => &mut given.to,
+                "interval" => &mut given.interval,
+                "baseline" => &mut given.baseline,
+                // Somebody else's, `token` above all.
+                _ => continue,
+            };
+            if slot.replace(value).is_some() {
+                let message = format!("{name} is given twice");
+                return Err(ApiError::bad_request("invalid_parameter", message));
+            }
+        }
+        Ok(given)
+    }
 
-/// A number of events, or an exact amount.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Value {
-    Count(u64),
-    Amount(Amount),
-}
-
-/// What is asked for.
-enum Measure {
-    Type(String),
-    Events,
-    Revenue,
-}
-
-impl Measure {
-    fn of(&self, totals: &Totals) -> i64 {
-        match self {
-            Measure::Type(kind) => totals.count(kind) as i64,
-            Measure::Events => totals.events() as i64,
-            Measure::Revenue => totals.revenue().0,
+    fn what(&self, measures: &Measures) -> Result<What, ApiError> {
+        match (self.kind.as_deref(), self.metric.as_deref()) {
+            (Some(_), Some(metric)) => {
+                Err(wrong("metric", metric, "can't be given together with type"))
+            }
+            (Some(name), None) if is_type(name) => Ok(What::Type(name.to_owned())),
+            (Some(name), None) => {
+                Err(wrong("type", name, "is 1 to 64 characters of A-Z a-z 0-9 _ . : - or space"))
+            }
+            (None, None) => Err(ApiError::bad_request(
+                "invalid_parameter",
+                "type: which events? type=page_view, or metric=revenue",
+            )),
+            (None, Some(name)) => {
+                let names = |metric: &Metric| metric.name.clone();
+                // `/current` spells `pageViews` what the configuration calls `page_views`.
+                let Some(metric) = measures.metric(name).or(measures.metric(&snake_case(name)))
+                else {
+                    let known: Vec<String> = measures.metrics().iter().map(names).collect();
+                    return Err(wrong("metric", name, &format!("is one of {}", known.join(", "))));
+                };
+                if measures.is_by_day_only(metric) {
+                    let rule = "is known for today as a whole only; see /api/analytics/current";
+                    return Err(wrong("metric", name, rule));
+                }
+                Ok(What::Metric(names(metric)))
+            }
         }
     }
 
-    fn value(&self, sum: i64) -> Value {
-        match self {
-            Measure::Revenue => Value::Amount(Amount(sum)),
-            Measure::Type(_) | Measure::Events => Value::Count(sum as u64),
+    /// First bucket's start, last bucket's end.
+    fn range(
+        &self,
+        interval: Interval,
+        now: Millis,
+        zone: &BusinessZone,
+    ) -> Result<(Millis, Millis), ApiError> {
+        let hours = self.hours.as_deref().map(|text| span(text, interval)).transpose()?;
+        let from = self.from.as_deref().map(|text| moment("from", text));
+        let to = self.to.as_deref().map(|text| moment("to", text));
+        let (from, to) = (from.transpose()?, to.transpose()?);
+
+        let in_progress = interval.around(now, zone).1;
+        let end = match (from, to, hours) {
+            (Some(_), Some(_), Some(_)) => {
+                let text = self.hours.as_deref().unwrap_or_default();
+                return Err(wrong("hours", text, "can't be given together with from and to"));
+            }
+            (_, Some(to), _) => to,
+            (Some(from), None, Some(span)) => from + span,
+            _ => in_progress,
+        };
+        // Whole buckets only: the one that `end` cuts is shown whole.
+        let end = interval.around(end.min(in_progress) - 1, zone).1;
+        let oldest = interval.oldest(now).unwrap_or(0);
+        let Some(from) = from else {
+            let span = hours.unwrap_or(HOUR);
+            let start = steps_back(interval, end, span, zone).max(oldest);
+            if start >= end {
+                let text = self.to.as_deref().unwrap_or_default();
+                return Err(wrong("to", text, "is too long ago: nothing is kept from then"));
+            }
+            return Ok((start, end));
+        };
+        // A client's clock may run a little behind ours.
+        if from < oldest - MAX_FUTURE - interval.nominal() {
+            let message = "is too long ago: seconds are kept for 1 hour";
+            return Err(wrong("from", self.from.as_deref().unwrap_or_default(), message));
+        }
+        let start = interval.around(from, zone).0.max(oldest);
+        if start >= end || to.is_some_and(|to| from >= to) {
+            let text = self.from.as_deref().unwrap_or_default();
+            return Err(wrong("from", text, "must lie before to, and not in the future"));
+        }
+        Ok((start, end))
+    }
+}
+
+/// The start of the first of as many buckets as make up `span`, the last of which ends at
+/// `end`.
+fn steps_back(interval: Interval, end: Millis, span: Millis, zone: &BusinessZone) -> Millis {
+    let buckets = (span + interval.nominal() - 1) / interval.nominal();
+    match interval {
+        Interval::Second | Interval::Minute => end - buckets * interval.nominal(),
+        Interval::Hour | Interval::Day => {
+            (0..buckets).fold(end, |end, _| interval.around(end - 1, zone).0)
         }
     }
+}
 
-    /// What it is in the rollups.
-    fn summed(&self) -> Summed {
-        match self {
-            Measure::Type(kind) => Summed::One(Series::Count(kind.clone())),
-            Measure::Events => Summed::AllCounts,
-            Measure::Revenue => Summed::One(Series::revenue()),
+fn span(text: &str, interval: Interval) -> Result<Millis, ApiError> {
+    let hours = text.parse::<f64>().unwrap_or(f64::NAN);
+    let longest = (MAX_POINTS * interval.nominal()) as f64 / HOUR as f64;
+    let longest = if interval == Interval::Second { 1.0 } else { longest.floor() };
+    if !(hours > 0.0 && hours <= longest) {
+        let rule = format!("is a number above 0 and up to {longest} at this interval");
+        return Err(wrong("hours", text, &rule));
+    }
+    Ok(((hours * HOUR as f64) as Millis).max(1))
+}
+
+/// `pageViews` is `page_views`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 2);
+    for character in name.chars() {
+        if character.is_ascii_uppercase() {
+            snake.push('_');
         }
+        snake.push(character.to_ascii_lowercase());
     }
+    snake
 }
 
-async fn timeseries(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-    history: web::Data<History>,
-    parameters: web::Query<Parameters>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    let measure = measure(&parameters)?;
-    let now = view.now();
-    let width = width(&parameters)?;
-    let (from, to) = span(&parameters, now, width)?;
-    let starts = starts(&view, from, to, width)?;
-    let point = |start: Millis, sum: Option<i64>| Point {
-        timestamp: start,
-        count: sum.map(|sum| measure.value(sum)),
+/// Unix ms or RFC 3339, whose `+` a query string turns into a space.
+fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
+    let at = match text.parse::<u64>() {
+        Ok(ms) => Millis::try_from(ms).ok(),
+        Err(_) => parse_rfc3339(&text.replace(' ', "+")),
     };
-    if let Some(shift) = baseline(&parameters, width)? {
-        let sums = history.baseline(view.zone(), shift, &measure.summed(), &starts).await?;
-        let points: Vec<Point> =
-            starts.iter().zip(sums).map(|(start, sum)| point(*start, sum)).collect();
-        return Ok(HttpResponse::Ok().json(points));
-    }
-    // The oldest minute that the mirror has as a whole.
-    let mirrored = bucket(now - MINUTES_KEPT, MINUTE) + MINUTE;
-    let old = history.before(mirrored, &measure.summed(), &starts).await?;
-    let state = view.state();
-    let points: Vec<Point> = starts
-        .windows(2)
-        .zip(old)
-        .map(|(pair, old)| {
-            let totals = state.range(pair[0].max(mirrored), pair[1], pair[1] - pair[0]);
-            let sum = totals.into_iter().fold(Totals::default(), |mut sum, (_, totals)| {
-                sum.merge(&totals);
-                sum
-            });
-            point(pair[0], Some(old.saturating_add(measure.of(&sum))))
-        })
-        .collect();
-    Ok(HttpResponse::Ok().json(points))
+    at.filter(|at| *at <= crate::domain::time::LATEST)
+        .ok_or_else(|| wrong(name, text, "is Unix milliseconds or RFC 3339"))
 }
 
-fn baseline(parameters: &Parameters, width: Millis) -> Result<Option<Shift>, ApiError> {
-    let shift = match parameters.baseline.as_deref() {
-        None => return Ok(None),
-        Some("yesterday") => Shift::Yesterday,
-        Some("last_week") => Shift::LastWeek,
-        Some(_) => return Err(invalid("baseline", "must be yesterday or last_week")),
-    };
-    if width < MINUTE {
-        return Err(invalid("baseline", "is kept by minute; ask for interval=1m"));
-    }
-    Ok(Some(shift))
+fn wrong(name: &str, value: &str, rule: &str) -> ApiError {
+    // What is echoed has a limit, too.
+    let value: String = value.chars().take(MAX_TYPE).collect();
+    ApiError::bad_request("invalid_parameter", format!("{name}={value:?}: {name} {rule}"))
 }
 
-fn measure(parameters: &Parameters) -> Result<Measure, ApiError> {
-    let kind = |kind: &str| Ok(Measure::Type(kind.to_owned()));
-    match (&parameters.kind, parameters.metric.as_deref()) {
-        (Some(_), Some(_)) => Err(invalid("type", "give type or metric, not both")),
-        (Some(name), None) => kind(name),
-        (None, None) => Err(invalid("type", "which events? type=page_view, or metric=revenue")),
-        (None, Some("pageViews")) => kind("page_view"),
-        (None, Some("purchases")) => kind("purchase"),
-        (None, Some("errors")) => kind("error"),
-        (None, Some("signups")) => kind("signup"),
-        (None, Some("events")) => Ok(Measure::Events),
-        (None, Some("revenue")) => Ok(Measure::Revenue),
-        (None, Some(_)) => Err(invalid(
-            "metric",
-            "must be pageViews, purchases, revenue, errors, signups or events",
-        )),
-    }
-}
-
-fn width(parameters: &Parameters) -> Result<Millis, ApiError> {
-    match parameters.interval.as_deref() {
-        None | Some("1m") => Ok(MINUTE),
-        Some("1s") => Ok(SECOND),
-        Some("1h") => Ok(HOUR),
-        Some("1d") => Ok(DAY),
-        Some(_) => Err(invalid("interval", "must be 1s, 1m, 1h or 1d")),
-    }
-}
-
-/// From and to, Unix ms. Without `to`, up to and with the bucket in progress.
-fn span(parameters: &Parameters, now: Millis, width: Millis) -> Result<(Millis, Millis), ApiError> {
-    let moment = |name, text: &Option<String>| match text {
-        None => Ok(None),
-        Some(text) => match text.parse().ok().or_else(|| parse_rfc3339(text)) {
-            Some(at) if (0..=now + DAY).contains(&at) => Ok(Some(at)),
-            _ => Err(invalid(name, "must be Unix milliseconds or RFC 3339, not in the far future")),
-        },
-    };
-    let hours = match parameters.hours.as_deref().map(str::parse::<f64>) {
-        None => 1.0,
-        Some(Ok(hours)) if hours > 0.0 && hours <= 24.0 => hours,
-        Some(_) => return Err(invalid("hours", "must be above 0 and at most 24")),
-    };
-    let last = match width {
-        DAY | HOUR => bucket(now, MINUTE) + MINUTE,
-        width => bucket(now, width) + width,
-    };
-    let to = moment("to", &parameters.to)?.unwrap_or(last);
-    let from = moment("from", &parameters.from)?.unwrap_or(to - (hours * HOUR as f64) as Millis);
-    if from >= to {
-        return Err(invalid("from", "must be before to"));
-    }
-    if width == SECOND && from < now - SECONDS_KEPT - MINUTE {
-        return Err(invalid("from", "seconds are kept for one hour; ask for interval=1m"));
-    }
-    Ok((from, to))
-}
-
-/// Where the buckets start, and at last where the last one ends. Hours and days are the
-/// business zone's.
-fn starts(
-    view: &LiveView,
-    from: Millis,
-    to: Millis,
-    width: Millis,
-) -> Result<Vec<Millis>, ApiError> {
-    if (to - from) / width > MAX_POINTS {
-        return Err(invalid(
-            "interval",
-            "too many points; ask for a shorter span or wider buckets",
-        ));
-    }
-    let zone = view.zone();
-    let mut start = match width {
-        DAY => zone.day_of(from).start,
-        HOUR => {
-            let day = zone.day_of(from).start;
-            day + bucket(from - day, HOUR)
-        }
-        width => bucket(from, width),
-    };
-    let mut starts = vec![start];
-    while start < to {
-        start = if width == DAY { zone.day_of(start).end } else { start + width };
-        starts.push(start);
-    }
-    Ok(starts)
-}
-
-fn invalid(parameter: &str, message: &str) -> ApiError {
-    ApiError::bad_request("invalid_parameter", format!("{parameter}: {message}"))
-}
+#[cfg(test)]
+#[path = "query_tests.rs"]
+mod tests;

@@ -20,6 +20,7 @@ use crate::{
         dispatch::{Dispatch, Recent, Settled},
         open_batch::OpenBatch,
     },
+    panics,
     spool::{Group, Recovery, Sink, Spool},
 };
 
@@ -33,6 +34,8 @@ use crate::{
 ///   bytes of requests in flight (`http.max_inflight_bytes`), one open batch
 ///   (`batch.max_events`, `batch.max_bytes`), one group at the committer, one batch at each
 ///   writer.
+/// - A panic in it ends the process: the open batch may have half a request. Nothing of that
+///   was answered, and the spool is the truth for the next start.
 pub struct IngestActor {
     node: NodeId,
     limits: Limits,
@@ -57,6 +60,7 @@ pub struct IngestActor {
     durable: Durable,
     failed: Option<String>,
     drains: Vec<oneshot::Sender<()>>,
+    _watch: panics::Watch,
 }
 
 struct Limits {
@@ -110,6 +114,8 @@ pub struct Parts {
     pub recovery: Recovery,
     /// Store and live, in this order.
     pub sinks: [Dispatch; 2],
+    /// Raises the alarm when the actor panics.
+    pub watch: panics::Watch,
 }
 
 impl IngestActor {
@@ -151,6 +157,7 @@ impl IngestActor {
             durable,
             failed: None,
             drains: Vec::new(),
+            _watch: parts.watch,
         }
     }
 

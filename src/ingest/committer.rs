@@ -2,7 +2,8 @@
 //! one group to the disk, the ingest actor gathers the next.
 //!
 //! It owns the [`SpoolWriter`], answers each request of a group once the group is on disk,
-//! and between groups persists cursors and deletes segments.
+//! and between groups persists cursors and deletes segments. A panic in it ends the process:
+//! what the group in hand has on disk is for the next start to find out.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -14,6 +15,7 @@ use actix::{Message, Recipient};
 
 use crate::{
     ingest::{Accepted, Refused, Reply},
+    panics,
     spool::{CommitError, Group, SpoolWriter},
 };
 
@@ -46,16 +48,18 @@ pub struct Committer {
 
 impl Committer {
     /// Starts the thread. `ingest` is told of each group; cursors are persisted and segments
-    /// deleted every `cursor_interval`.
+    /// deleted every `cursor_interval`. The thread owns `watch`.
     pub fn start(
         writer: SpoolWriter,
         ingest: Recipient<Committed>,
         cursor_interval: Duration,
+        watch: panics::Watch,
     ) -> std::io::Result<Committer> {
         let (work, inbox) = channel();
-        let thread = thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || run(writer, &inbox, &ingest, cursor_interval))?;
+        let thread = thread::Builder::new().name("committer".into()).spawn(move || {
+            let _watch = watch;
+            run(writer, &inbox, &ingest, cursor_interval);
+        })?;
         Ok(Committer { work: Some(work), thread: Some(thread) })
     }
 

@@ -16,6 +16,7 @@ use crate::{
     },
     ingest::dispatch::{Settled, WriteBatch},
     live::{Applied, LiveError, LiveErrorKind, LiveStore},
+    panics,
     retry::Backoff,
     spool::{Sink, Spool},
     store::{Store, writer::read},
@@ -28,6 +29,8 @@ use crate::{
 /// - Gets [`WriteBatch`] from the ingest actor, answers with [`Settled`]; sends [`Touch`] to
 ///   the counter actor.
 /// - Bounded by: one batch at a time, which the ingest actor sees to.
+/// - A panic while it counts a batch, or while it looks, begins that again: the guard keeps a
+///   batch from being counted twice.
 #[derive(Clone)]
 pub struct LiveWriter {
     /// Where the counters are.
@@ -65,7 +68,11 @@ impl Handler<WriteBatch> for LiveWriter {
 
     fn handle(&mut self, write: WriteBatch, ctx: &mut Context<Self>) {
         self.rests_at = None;
-        let work = self.clone().write(write);
+        let writer = self.clone();
+        let work = async move {
+            let again = || writer.clone().write(write.clone());
+            panics::again("live", &writer.health, Backoff::new(&writer.retry), again).await
+        };
         ctx.spawn(work.into_actor(self).map(|id, actor, _| {
             let seq = id.seq;
             actor.rests_at = Some(id);
@@ -116,7 +123,7 @@ impl LiveWriter {
                 }
             }
         };
-        ctx.spawn(work.into_actor(self).map(|(), _, ctx| {
+        ctx.spawn(panics::caught(work).into_actor(self).map(|_, _, ctx| {
             ctx.run_later(LOOK_EVERY, Self::look);
         }));
     }

@@ -8,6 +8,7 @@ use crate::{
     config,
     domain::batch::Batch,
     ingest::dispatch::{Settled, WriteBatch},
+    panics,
     retry::Backoff,
     spool::{Sink, Spool},
     store::{Store, Written},
@@ -18,6 +19,8 @@ use crate::{
 ///
 /// - Gets [`WriteBatch`] from the ingest actor, answers with [`Settled`].
 /// - Bounded by: one batch at a time, which the ingest actor sees to.
+/// - A panic while it writes a batch begins that batch again: the guard keeps it from being
+///   stored twice.
 pub struct StoreWriter {
     /// Where the events go.
     pub store: Arc<dyn Store>,
@@ -43,11 +46,14 @@ impl Handler<WriteBatch> for StoreWriter {
         let backoff = Backoff::new(&self.retry);
         let seq = write.seq;
         let work = async move {
-            let batch = match write.batch {
-                Some(batch) => batch,
-                None => read(&spool, seq, &health, backoff.clone()).await,
+            let write = || async {
+                let batch = match &write.batch {
+                    Some(batch) => batch.clone(),
+                    None => read(&spool, seq, &health, backoff.clone()).await,
+                };
+                store_batch(&*store, &batch, &health, backoff.clone()).await;
             };
-            store_batch(&*store, &batch, &health, backoff).await;
+            panics::again("store", &health, backoff.clone(), write).await;
         };
         ctx.spawn(work.into_actor(self).map(move |(), actor, _| {
             actor.settled.do_send(Settled { sink: Sink::Store, seq });

@@ -41,6 +41,19 @@ impl Server {
         Server::with(&[])
     }
 
+    /// With a configuration file of this content.
+    pub fn with_config(toml: &str) -> Server {
+        let data = TempDir::new().expect("a temporary folder");
+        let (dir, file) = (data.path().join("data"), data.path().join("floodmark.toml"));
+        std::fs::write(&file, toml).expect("a temporary folder can be written");
+        let text = |path: &Path| path.to_str().expect("temporary names are plain").to_owned();
+        let (dir, file) = (text(&dir), text(&file));
+        let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &dir, "--config", &file];
+        let mut server = Server::spawn(&args, &[]);
+        server.data = Some(data);
+        server
+    }
+
     /// With variables such as `("FLOODMARK_AUTH__WRITE_KEYS", "k")`.
     pub fn with(variables: &[(&str, &str)]) -> Server {
         let data = TempDir::new().expect("a temporary folder");

@@ -100,6 +100,15 @@ pub trait Source {
     fn distinct(&self, metric: &str) -> Option<i64>;
 }
 
+/// The sums that a metric is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Each once.
+    pub series: Vec<Series>,
+    /// Events of all types, too.
+    pub all_events: bool,
+}
+
 /// The value of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
@@ -237,6 +246,31 @@ impl Measures {
             Read::Difference { of, minus } => any(of) || any(minus),
             Read::Types(_) | Read::AllEvents | Read::Series(_) => false,
         }
+    }
+
+    /// The sums that the metric of this name is made of.
+    pub fn parts(&self, name: &str) -> Parts {
+        let mut parts = Parts::default();
+        if let Some(metric) = self.metric(name) {
+            self.add_parts(metric, &mut parts);
+        }
+        parts
+    }
+
+    fn add_parts(&self, metric: &Metric, parts: &mut Parts) {
+        match &metric.read {
+            Read::Types(types) => parts.series.extend(types.iter().cloned()),
+            Read::Series(series) => parts.series.push(series.clone()),
+            Read::AllEvents => parts.all_events = true,
+            Read::Distinct => {}
+            Read::Ratio { of, per: others } | Read::Difference { of, minus: others } => {
+                for index in of.iter().chain(others) {
+                    self.add_parts(&self.metrics[*index], parts);
+                }
+            }
+        }
+        parts.series.sort();
+        parts.series.dedup();
     }
 
     fn sum(&self, indices: &[usize], source: &impl Source) -> Option<i128> {

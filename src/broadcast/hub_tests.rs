@@ -1,0 +1,169 @@
+//! Each standing of a viewer, and what leads from one to the next.
+
+use std::{cell::RefCell, rc::Rc};
+
+use super::*;
+
+/// A session in a test's hands.
+#[derive(Clone)]
+struct Fake {
+    got: Rc<RefCell<Vec<Deliver>>>,
+    gone: Rc<RefCell<bool>>,
+    cut: Rc<RefCell<bool>>,
+    pulse: Arc<Pulse>,
+}
+
+impl Fake {
+    fn new() -> Fake {
+        Fake {
+            got: Rc::default(),
+            gone: Rc::default(),
+            cut: Rc::default(),
+            pulse: Arc::new(Pulse::new(0)),
+        }
+    }
+
+    /// Takes everything that waits.
+    fn take(&self) -> Vec<Deliver> {
+        let got = self.got.take();
+        got.iter().for_each(|_| self.pulse.took());
+        got
+    }
+}
+
+impl Outlet for Fake {
+    fn offer(&self, what: Deliver) -> Result<(), Refused> {
+        if *self.gone.borrow() {
+            return Err(Refused::Gone);
+        }
+        self.got.borrow_mut().push(what);
+        Ok(())
+    }
+
+    fn cut(&self) {
+        *self.cut.borrow_mut() = true;
+    }
+}
+
+fn hub() -> Hub<Fake> {
+    Hub::new(Limits {
+        mailbox_frames: 3,
+        slow_timeout_ms: 5_000,
+        silence_timeout_ms: 30_000,
+        close_timeout_ms: 1_000,
+    })
+}
+
+fn frame(n: u64) -> ByteString {
+    n.to_string().into()
+}
+
+fn delta(n: u64) -> Deliver {
+    Deliver::Frame(frame(n))
+}
+
+/// A viewer that has its first snapshot.
+fn follower(hub: &mut Hub<Fake>, id: ViewerId) -> Fake {
+    let fake = Fake::new();
+    hub.join(id, fake.clone(), fake.pulse.clone(), 0);
+    hub.follow(id, delta(0));
+    assert_eq!(fake.take(), [delta(0)]);
+    fake
+}
+
+#[test]
+fn a_slow_viewer_gets_nothing_until_it_has_room_and_then_a_snapshot() {
+    let mut hub = hub();
+    let (slow, quick) = (follower(&mut hub, 1), follower(&mut hub, 2));
+    for n in 1..=6 {
+        hub.send(&frame(n), false, n);
+        assert_eq!(quick.take(), [delta(n)]);
+        assert!(!hub.wants_snapshot());
+    }
+    assert_eq!(slow.take(), [delta(1), delta(2), delta(3)]);
+    assert!(hub.wants_snapshot());
+    hub.serve_snapshot(&frame(6));
+    hub.send(&frame(7), false, 7);
+    assert_eq!(slow.take(), [delta(6), delta(7)]);
+    assert_eq!(quick.take(), [delta(7)]);
+}
+
+#[test]
+fn a_viewer_that_stays_slow_is_told_and_then_cut() {
+    let mut hub = hub();
+    let stuck = follower(&mut hub, 1);
+    (1..=4).for_each(|n| hub.send(&frame(n), false, 100));
+    assert_eq!(hub.judge(5_100), 0);
+    assert_eq!(hub.judge(5_101), 1);
+    let last = stuck.got.borrow().last().cloned();
+    assert_eq!(last, Some(Deliver::Close(CloseCode::Again, "too slow; reconnect later")));
+    assert_eq!(hub.judge(6_100), 0);
+    assert!(!*stuck.cut.borrow());
+    assert!(stuck.pulse.is_closing());
+    // Even when its session ended at once: its connection may hang on.
+    hub.leave(1);
+    assert_eq!(hub.judge(6_101), 0);
+    assert!(*stuck.cut.borrow());
+    assert_eq!(hub.len(), 0);
+}
+
+#[test]
+fn a_viewer_that_answers_no_ping_is_closed() {
+    let mut hub = hub();
+    let (silent, alive) = (follower(&mut hub, 1), follower(&mut hub, 2));
+    alive.pulse.heard(20_000);
+    assert_eq!(hub.judge(30_000), 0);
+    assert_eq!(hub.judge(30_001), 1);
+    assert_eq!(silent.take(), [Deliver::Close(CloseCode::Policy, "no pong")]);
+    assert_eq!(alive.take(), []);
+}
+
+#[test]
+fn a_snapshot_to_all_serves_newcomers_and_the_slow_that_have_room() {
+    let mut hub = hub();
+    let (newcomer, slow) = (Fake::new(), follower(&mut hub, 2));
+    hub.join(1, newcomer.clone(), newcomer.pulse.clone(), 0);
+    (1..=4).for_each(|n| hub.send(&frame(n), false, 0));
+    hub.send(&frame(5), true, 0);
+    assert_eq!(newcomer.take(), [delta(5)]);
+    assert_eq!(slow.take(), [delta(1), delta(2), delta(3)]);
+    hub.send(&frame(6), true, 0);
+    assert_eq!(slow.take(), [delta(6)]);
+    assert_eq!(newcomer.take(), [delta(6)]);
+}
+
+#[test]
+fn a_resumed_viewer_that_missed_nothing_follows_at_once() {
+    let mut hub = hub();
+    let back = Fake::new();
+    hub.join(1, back.clone(), back.pulse.clone(), 0);
+    hub.follow(1, Deliver::Missed(vec![]));
+    assert!(!hub.wants_snapshot());
+    hub.send(&frame(1), false, 0);
+    assert_eq!(back.take(), [delta(1)]);
+}
+
+#[test]
+fn who_has_gone_is_forgotten() {
+    let mut hub = hub();
+    let gone = follower(&mut hub, 1);
+    *gone.gone.borrow_mut() = true;
+    hub.send(&frame(1), false, 0);
+    assert_eq!(hub.len(), 0);
+}
+
+#[test]
+fn a_shutdown_tells_all_in_batches_and_cuts_who_is_left() {
+    let mut hub = hub();
+    let fakes: Vec<_> = (0..5).map(|id| follower(&mut hub, id)).collect();
+    hub.close_some(3, 1_000);
+    let told = |fakes: &[Fake]| fakes.iter().filter(|f| !f.got.borrow().is_empty()).count();
+    assert_eq!(told(&fakes), 3);
+    hub.close_some(3, 1_000);
+    assert_eq!(told(&fakes), 5);
+    hub.close_some(3, 1_000);
+    assert!(fakes.iter().all(|fake| fake.got.borrow().len() == 1), "told once");
+    (0..4).for_each(|id| hub.leave(id));
+    assert_eq!(hub.cut_all(), 1);
+    assert!(*fakes[4].cut.borrow());
+}

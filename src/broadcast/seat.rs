@@ -1,0 +1,93 @@
+//! The places of the viewers: how many there are, who has one, and whether any are given.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+};
+
+use actix::{Message, Recipient};
+
+use crate::broadcast::hub::ViewerId;
+
+/// A viewer's session has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave(pub ViewerId);
+
+/// Why a viewer gets no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `stream.max_viewers` watch already.
+    #[error("stream.max_viewers ({0}) watch already")]
+    Full(usize),
+    /// The server is going away.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+/// All places; a clone is the same room.
+#[derive(Clone)]
+pub struct Room(Arc<Places>);
+
+struct Places {
+    max: usize,
+    taken: AtomicUsize,
+    next: AtomicU64,
+    closed: AtomicBool,
+    /// Who is told when a place is given back.
+    leave: Recipient<Leave>,
+}
+
+impl Room {
+    /// An empty room of `max` places.
+    pub fn new(max: usize, leave: Recipient<Leave>) -> Room {
+        Room(Arc::new(Places {
+            max,
+            taken: AtomicUsize::new(0),
+            next: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
+            leave,
+        }))
+    }
+
+    /// Places taken.
+    pub fn taken(&self) -> usize {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
+    /// Lets nobody in any more.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes a place, if there is one.
+    pub fn take_seat(&self) -> Result<Seat, Refusal> {
+        let places = &self.0;
+        if places.closed.load(Ordering::Relaxed) || !places.leave.connected() {
+            return Err(Refusal::ShuttingDown);
+        }
+        let one_more = |taken| (taken < places.max).then_some(taken + 1);
+        match places.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => {
+                let id = places.next.fetch_add(1, Ordering::Relaxed);
+                Ok(Seat { id, room: self.clone() })
+            }
+            Err(_) => Err(Refusal::Full(places.max)),
+        }
+    }
+}
+
+/// One viewer's place. Dropping it gives it back and says so.
+pub struct Seat {
+    /// Whose it is.
+    pub id: ViewerId,
+    room: Room,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.room.0.taken.fetch_sub(1, Ordering::Relaxed);
+        // do_send: at most one for each seat.
+        self.room.0.leave.do_send(Leave(self.id));
+    }
+}
