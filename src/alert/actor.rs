@@ -7,6 +7,7 @@ use std::{
 };
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
         time::{Millis, SECOND, now_ms},
     },
     live::baseline::Baselines,
+    panics,
     store::{
         Store,
         alerts::{AlertHistory, HISTORY, Notice, Recorded},
@@ -66,8 +68,7 @@ pub struct Parts {
 ///   finds it.
 /// - Bounded by: one look at a time, within a few seconds.
 pub struct AlertActor {
-    /// Away while it looks.
-    watch: Option<Box<Watch>>,
+    watch: Arc<Mutex<Watch>>,
 }
 
 /// Let another node lead.
@@ -87,6 +88,7 @@ struct Watch {
     /// The store failed: it is left alone until then, so that looks stay a second apart.
     store_rests_until: Option<Instant>,
     trouble: Option<String>,
+    has_resigned: bool,
 }
 
 struct Unrecorded {
@@ -107,20 +109,22 @@ impl AlertActor {
             read_at: None,
             store_rests_until: None,
             trouble: None,
+            has_resigned: false,
         };
-        AlertActor { watch: Some(Box::new(watch)) }
+        AlertActor { watch: Arc::new(Mutex::new(watch)) }
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
-        let Some(mut watch) = self.watch.take() else {
-            return;
-        };
+        let watch = self.watch.clone();
         let look = async move {
-            watch.look().await;
-            watch
+            let mut watch = watch.lock().await;
+            if panics::caught(watch.look()).await.is_none() {
+                // What it held can't be trusted: it begins again from the store.
+                watch.leads = false;
+                watch.machines.clear();
+            }
         };
-        ctx.spawn(look.into_actor(self).map(|watch, actor, ctx| {
-            actor.watch = Some(watch);
+        ctx.spawn(look.into_actor(self).map(|(), _, ctx| {
             ctx.run_later(LOOK_EVERY, Self::look);
         }));
     }
@@ -138,12 +142,12 @@ impl Handler<Resign> for AlertActor {
     type Result = actix::ResponseFuture<()>;
 
     fn handle(&mut self, _: Resign, _: &mut Context<Self>) -> Self::Result {
-        // One that looks just now goes on; its lease runs out by itself.
-        let watch = self.watch.take();
+        let watch = self.watch.clone();
         Box::pin(async move {
-            if let Some(watch) = watch {
-                watch.parts.lease.resign().await;
-            }
+            let mut watch = watch.lock().await;
+            watch.has_resigned = true;
+            watch.leads = false;
+            watch.parts.lease.resign().await;
         })
     }
 }
@@ -165,6 +169,9 @@ impl Watch {
     }
 
     async fn lead(&mut self) {
+        if self.has_resigned {
+            return;
+        }
         let leads = match self.parts.lease.renew().await {
             Ok(leads) => leads,
             Err(e) => {
@@ -189,7 +196,13 @@ impl Watch {
         self.read().await;
         let now = now_ms();
         self.machines.clear();
-        for firing in self.shown().firing {
+        let shown = self.shown();
+        for over in &shown.over {
+            // The last one first.
+            let machine = Machine::over(over.cleared_at.unwrap_or(over.since));
+            self.machines.entry(over.name.clone()).or_insert((machine, None));
+        }
+        for firing in shown.firing {
             if self.parts.rules.alert(&firing.name).is_some() {
                 let machine = Machine::firing(firing.since, firing.held());
                 self.machines.insert(firing.name.clone(), (machine, Some(firing)));
@@ -211,7 +224,7 @@ impl Watch {
             for alert in &rules.alerts {
                 let entry = self.machines.entry(alert.name.clone()).or_default();
                 let (machine, fires) = entry;
-                let seen = evaluate(alert, measures, &numbers, now - LAG, machine.held(now));
+                let seen = evaluate(alert, measures, &numbers, now - LAG, machine.stand(now));
                 let silent = alert.silence.is_some_and(|silence| silence.covers(time_of_day));
                 match machine.step(alert, &seen, now, silent) {
                     Some(Change::Fired(reading)) => {

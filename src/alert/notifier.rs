@@ -19,6 +19,7 @@ use crate::{
         alert::{AlertRules, Webhook},
         time::{HOUR, Millis, now_ms, parse_rfc3339},
     },
+    panics,
     retry::Backoff,
     store::{
         Store,
@@ -139,11 +140,12 @@ impl Notifier {
         let request = self.request(&notice);
         let give_up_at = self.give_up_at(&notice);
         let pause = self.pause(notice.attempts);
+        let id = notice.id.clone();
         let work = async move {
             let claim = store.claim_notice(&notice, until);
             let claimed = tokio::time::timeout(STORE_WITHIN, claim).await;
             if !matches!(claimed, Ok(Ok(true))) || !leading.now() {
-                return notice.id;
+                return;
             }
             let sent = request.await;
             let next = judge(&notice, sent, give_up_at, pause);
@@ -160,9 +162,9 @@ impl Notifier {
             if let Ok(Err(e)) = tokio::time::timeout(STORE_WITHIN, told).await {
                 tracing::warn!(error = %e, id = notice.id, "can't note how a notice ended");
             }
-            notice.id
         };
-        ctx.spawn(work.into_actor(self).map(|id, notifier, _| {
+        // After a panic the claim runs out, and it is tried again.
+        ctx.spawn(panics::caught(work).into_actor(self).map(move |_, notifier, _| {
             notifier.in_flight.remove(&id);
         }));
     }
@@ -188,9 +190,9 @@ impl Notifier {
             self.in_flight.insert(notice.id.clone(), notice.clone());
             let request = self.request(&notice);
             let (give_up_at, pause) = (self.give_up_at(&notice), self.pause(notice.attempts));
-            ctx.spawn(request.into_actor(self).map(move |sent, notifier, _| {
+            ctx.spawn(panics::caught(request).into_actor(self).map(move |sent, notifier, _| {
                 notifier.in_flight.remove(&notice.id);
-                match judge(&notice, sent, give_up_at, pause) {
+                match judge(&notice, sent.flatten(), give_up_at, pause) {
                     Next::Settled(outcome) => {
                         notifier.settled.insert(notice.id, (outcome, Instant::now()));
                     }

@@ -10,7 +10,7 @@ use crate::{
     alert::past_shift,
     config::Config,
     domain::{
-        alert::{Against, Change, Firing, Machine, Numbers, Parts, Span, evaluate},
+        alert::{Against, Alert, Change, Firing, Machine, Numbers, Parts, Span, evaluate},
         delta::Series,
         metric::{Measures, Metric, Source},
         time::{BusinessZone, HOUR, MINUTE, Millis, bucket, now_ms, parse_rfc3339},
@@ -130,10 +130,20 @@ fn replay(
     to: Millis,
 ) -> Vec<Firing> {
     let mut changes = Vec::new();
-    let mut machines = vec![(Machine::default(), None); config.rules.alerts.alerts.len()];
+    // A look sees a whole minute, so that much of `for` and `clear_for` has passed by then.
+    let seen = |ms: Millis| (ms - MINUTE).max(0);
+    let alerts: Vec<Alert> = config
+        .rules
+        .alerts
+        .alerts
+        .iter()
+        .cloned()
+        .map(|it| Alert { lasting: seen(it.lasting), clear_for: seen(it.clear_for), ..it })
+        .collect();
+    let mut machines = vec![(Machine::default(), None); alerts.len()];
     for now in (bucket(from, MINUTE) + MINUTE..=to).step_by(MINUTE as usize) {
-        for (alert, (machine, fires)) in config.rules.alerts.alerts.iter().zip(&mut machines) {
-            let seen = evaluate(alert, &past.measures, past, now, machine.held(now));
+        for (alert, (machine, fires)) in alerts.iter().zip(&mut machines) {
+            let seen = evaluate(alert, &past.measures, past, now, machine.stand(now));
             let silent = alert.silence.is_some_and(|it| it.covers(zone.time_of_day(now)));
             match machine.step(alert, &seen, now, silent) {
                 Some(Change::Fired(reading)) => {
@@ -290,6 +300,6 @@ mod tests {
             })
             .collect();
         let name = "checkout_errors";
-        assert_eq!(seen, [(name, 122, false), (name, 142, true)], "{changes:#?}");
+        assert_eq!(seen, [(name, 121, false), (name, 141, true)], "{changes:#?}");
     }
 }

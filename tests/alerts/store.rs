@@ -62,7 +62,7 @@ async fn contract(store: Arc<dyn Store>) {
     let late = firing("2", "a", 1_001);
     let recorded = store.record_alert(&late, &[notice("n2", "2", "fired", 1_001)]).await.unwrap();
     assert_eq!(recorded, Recorded::Known(Box::new(first.clone())));
-    assert_eq!(store.alert_history().await.unwrap().firing, [first.clone()]);
+    assert_eq!(store.alert_history().await.unwrap().firing, vec![first.clone()]);
 
     let over = Firing { cleared_at: Some(9_000), ..first };
     let cleared = notice("n3", "1", "cleared", 9_000);

@@ -117,6 +117,16 @@ pub struct Held {
     pub threshold: f64,
 }
 
+/// How an alert is to be looked at, by where it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stand {
+    /// It fires, and is held against this.
+    pub held: Option<Held>,
+    /// It was over at this moment (Unix ms): what was before is told already, and no window
+    /// reaches back to it.
+    pub over_at: Option<Millis>,
+}
+
 struct Baseline {
     parts: Parts,
     /// Its length, ms.
@@ -129,26 +139,41 @@ pub fn evaluate(
     measures: &Measures,
     numbers: &impl Numbers,
     now: Millis,
-    held: Option<&Held>,
+    stand: Stand,
 ) -> Observation {
     let look = Look { alert, numbers, counted: measures.is_counted(&alert.metric) };
     let to = numbers.floor(now);
-    if let Some(held) = held {
+    if let Some(held) = &stand.held {
         return look.whether_over(held, to);
     }
     let mut seen = Observation { verdict: Verdict::Unknown, reading: None };
+    let mut still = false;
     for &window in &alert.windows {
-        match look.judge(window, to) {
-            Some((true, reading)) => {
-                return Observation { verdict: Verdict::Breached, reading: Some(reading) };
-            }
-            Some((false, reading)) if seen.reading.is_none() => {
-                seen = Observation { verdict: Verdict::Normal, reading: Some(reading) };
-            }
-            _ => {}
+        if stand.over_at.is_some_and(|over_at| to - window < over_at) {
+            break;
+        }
+        let Some(judged) = look.judge(window, to) else {
+            continue;
+        };
+        // A long window remembers what is over by now: the shortest that says anything must
+        // be bad too, if only by its value.
+        if seen.reading.is_none() {
+            seen = Observation { verdict: Verdict::Normal, reading: Some(judged.reading) };
+            still = judged.is_beyond;
+        }
+        if still && judged.is_beyond && judged.is_sure {
+            return Observation { verdict: Verdict::Breached, reading: Some(judged.reading) };
         }
     }
     seen
+}
+
+/// What one window says.
+struct Judged {
+    is_beyond: bool,
+    /// … and not by chance, as far as the rule asks.
+    is_sure: bool,
+    reading: Reading,
 }
 
 struct Look<'a, N> {
@@ -158,8 +183,8 @@ struct Look<'a, N> {
 }
 
 impl<N: Numbers> Look<'_, N> {
-    /// One window: whether it is breached; `None` where there is too little to judge by.
-    fn judge(&self, window: Millis, to: Millis) -> Option<(bool, Reading)> {
+    /// One window; `None` where there is too little to judge by.
+    fn judge(&self, window: Millis, to: Millis) -> Option<Judged> {
         let alert = self.alert;
         let from = self.numbers.floor(to - window);
         let parts = self.numbers.parts(&alert.metric, from, to)?;
@@ -197,13 +222,13 @@ impl<N: Numbers> Look<'_, N> {
                 [alert.below, alert.falls.and_then(times)].into_iter().flatten().reduce(f64::min)
             }
         }?;
-        let beyond = if alert.is_rising() { value >= threshold } else { value <= threshold };
-        let sure = match alert.sigma {
+        let is_beyond = if alert.is_rising() { value >= threshold } else { value <= threshold };
+        let is_sure = match alert.sigma {
             Some(least) => sigma.is_some_and(|sigma| sigma >= least),
             None => true,
         };
         let reading = Reading { from, to, window, value, threshold, baseline, volume, sigma };
-        Some((beyond && sure, reading))
+        Some(Judged { is_beyond, is_sure, reading })
     }
 
     /// Whether an alert that fires is over.

@@ -2,7 +2,7 @@
 //! `clear_for`.
 
 use crate::domain::{
-    alert::{Alert, Held, Observation, Reading, Verdict},
+    alert::{Alert, Held, Observation, Reading, Stand, Verdict},
     time::{DAY, MINUTE, Millis},
 };
 
@@ -49,11 +49,12 @@ pub enum Change {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {
     phase: Phase,
+    over_at: Option<Millis>,
 }
 
 impl Default for Machine {
     fn default() -> Machine {
-        Machine { phase: Phase::Quiet }
+        Machine { phase: Phase::Quiet, over_at: None }
     }
 }
 
@@ -61,7 +62,12 @@ impl Machine {
     /// One that fires since `since` (Unix ms): taken over from another leader.
     pub fn firing(since: Millis, held: Held) -> Machine {
         let phase = Phase::Firing { since, held, normal_since: None, blind_since: None };
-        Machine { phase }
+        Machine { phase, over_at: None }
+    }
+
+    /// One that was over at `over_at` (Unix ms).
+    pub fn over(over_at: Millis) -> Machine {
+        Machine { phase: Phase::Quiet, over_at: Some(over_at) }
     }
 
     /// Where it stands.
@@ -69,12 +75,14 @@ impl Machine {
         self.phase
     }
 
-    /// What to look with at `now` (Unix ms), see [`super::evaluate`].
-    pub fn held(&self, now: Millis) -> Option<&Held> {
-        match &self.phase {
+    /// How to look at it at `now` (Unix ms), see [`super::evaluate`].
+    pub fn stand(&self, now: Millis) -> Stand {
+        let held = match self.phase {
             Phase::Firing { since, held, .. } if now - since < HELD_FOR => Some(held),
             _ => None,
-        }
+        };
+        // A clock that was set back must not make an alert blind.
+        Stand { held, over_at: self.over_at.filter(|over_at| *over_at <= now) }
     }
 
     /// Takes a look into account. `silent`: it may not begin to fire.
@@ -111,7 +119,7 @@ impl Machine {
                 keep(blind_since, seen.verdict == Verdict::Unknown);
                 let lasts = |since: Option<Millis>, ms| since.is_some_and(|at| now - at >= ms);
                 if lasts(*normal_since, alert.clear_for) || lasts(*blind_since, BLIND_FOR) {
-                    self.phase = Phase::Quiet;
+                    *self = Machine::over(normal_since.unwrap_or(now));
                     return Some(Change::Cleared(seen.reading));
                 }
                 None
@@ -203,8 +211,8 @@ mod tests {
     fn the_threshold_is_held_for_a_day() {
         let held = Held { window: MINUTE, threshold: 0.1 };
         let machine = Machine::firing(0, held);
-        assert_eq!(machine.held(HELD_FOR - 1), Some(&held));
-        assert_eq!(machine.held(HELD_FOR), None);
+        assert_eq!(machine.stand(HELD_FOR - 1).held, Some(held));
+        assert_eq!(machine.stand(HELD_FOR), Stand::default());
     }
 
     proptest! {

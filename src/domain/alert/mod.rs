@@ -15,7 +15,7 @@ mod spec;
 
 pub use self::{
     compile::{Alert, AlertRules, Fault, Guard, List, Silence, Webhook},
-    evaluate::{Held, Numbers, Observation, Parts, Reading, Verdict, evaluate},
+    evaluate::{Held, Numbers, Observation, Parts, Reading, Stand, Verdict, evaluate},
     explain::{Explains, explain, in_words},
     firing::Firing,
     machine::{Change, Machine, Phase},

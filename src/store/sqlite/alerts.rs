@@ -31,7 +31,7 @@ impl AlertLog for SqliteStore {
         with(&self.reader, |conn| {
             let tx = conn.transaction()?;
             let read = |sql: &str, limit: Option<usize>| -> Result<Vec<Firing>, StoreError> {
-                let mut select = tx.prepare_cached(sql)?;
+                let mut select = tx.prepare_cached(&numbered(sql))?;
                 let mut rows = match limit {
                     Some(limit) => select.query([limit as i64])?,
                     None => select.query([])?,
@@ -58,7 +58,7 @@ impl AlertLog for SqliteStore {
 
     async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, StoreError> {
         with(&self.reader, move |conn| {
-            let mut select = conn.prepare_cached(DUE)?;
+            let mut select = conn.prepare_cached(&numbered(DUE))?;
             let rows = select.query_map(params![now, limit as i64], |row| {
                 Ok(Notice {
                     id: row.get(0)?,
@@ -80,7 +80,7 @@ impl AlertLog for SqliteStore {
     async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, StoreError> {
         let (id, attempts) = (notice.id.clone(), notice.attempts);
         with(&self.writer, move |conn| {
-            Ok(conn.prepare_cached(CLAIM)?.execute(params![id, attempts, until])? == 1)
+            Ok(conn.prepare_cached(&numbered(CLAIM))?.execute(params![id, attempts, until])? == 1)
         })
         .await
     }
@@ -88,7 +88,7 @@ impl AlertLog for SqliteStore {
     async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), StoreError> {
         let id = id.to_owned();
         with(&self.writer, move |conn| {
-            conn.prepare_cached(POSTPONE)?.execute(params![id, due_at])?;
+            conn.prepare_cached(&numbered(POSTPONE))?.execute(params![id, due_at])?;
             Ok(())
         })
         .await
@@ -102,11 +102,16 @@ impl AlertLog for SqliteStore {
     ) -> Result<(), StoreError> {
         let id = id.to_owned();
         with(&self.writer, move |conn| {
-            conn.prepare_cached(SETTLE)?.execute(params![id, outcome.name(), now])?;
+            conn.prepare_cached(&numbered(SETTLE))?.execute(params![id, outcome.name(), now])?;
             Ok(())
         })
         .await
     }
+}
+
+/// SQLite takes `$3` for a name, and counts names as they come; `?3` is the third.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
 }
 
 fn record(
@@ -117,14 +122,18 @@ fn record(
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let detail = alerts::detail(firing);
     let cleared = firing.cleared_at.is_some()
-        && tx.prepare_cached(CLEAR)?.execute(params![firing.id, firing.cleared_at, detail])? == 1;
+        && tx.prepare_cached(&numbered(CLEAR))?.execute(params![
+            firing.id,
+            firing.cleared_at,
+            detail
+        ])? == 1;
     if !cleared {
         let row = params![firing.id, firing.name, firing.since, firing.cleared_at, detail];
-        tx.prepare_cached(INSERT)?.execute(row)?;
+        tx.prepare_cached(&numbered(INSERT))?.execute(row)?;
     }
     if firing.cleared_at.is_none() {
         let other: Option<String> = tx
-            .prepare_cached(OTHER)?
+            .prepare_cached(&numbered(OTHER))?
             .query_row(params![firing.name, firing.id], |row| row.get(0))
             .optional()?;
         if let Some(other) = other {
@@ -133,7 +142,7 @@ fn record(
     }
     for notice in notices {
         let outcome = notice.outcome.map(Outcome::name);
-        tx.prepare_cached(INSERT_NOTICE)?.execute(params![
+        tx.prepare_cached(&numbered(INSERT_NOTICE))?.execute(params![
             notice.id,
             notice.alert,
             notice.change,
