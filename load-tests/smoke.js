@@ -5,7 +5,7 @@
 // BASE     the server, http://127.0.0.1:8080
 // RATE     requests a second (20)
 // BATCH    events a request (50)
-// SECONDS  how long (10)
+// DURATION how long (10)
 // SUMMARY  file that the sums are written to
 
 import http from 'k6/http';
@@ -17,7 +17,7 @@ import { Counter, Gauge } from 'k6/metrics';
 const BASE = __ENV.BASE || 'http://127.0.0.1:8080';
 const RATE = Number(__ENV.RATE || 20);
 const BATCH = Number(__ENV.BATCH || 50);
-const SECONDS = Number(__ENV.SECONDS || 10);
+const SECONDS = Number(__ENV.DURATION || 10);
 // The viewer comes first and stays until what was sent last has reached it.
 const HEAD_START_S = 1;
 const AFTERMATH_S = 4;

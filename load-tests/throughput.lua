@@ -1,6 +1,9 @@
 -- wrk script: requests of BATCH events each (default 100), prepared once. Mix and sizes as a
 -- shop's: mostly page views, some purchases, errors and signups; 5,000 sessions.
+-- RATE events a second in all (default 0: as fast as answers come); needs wrk -t1.
+local ffi = require("ffi")
 local size = tonumber(os.getenv("BATCH") or "100")
+local rate = tonumber(os.getenv("RATE") or "0")
 local bodies = {}
 
 local function event(n)
@@ -22,18 +25,36 @@ end
 
 function init()
   math.randomseed(42)
+  local bytes = 0
   for i = 1, 50 do
     local events = {}
     for n = 1, size do events[n] = event(n) end
     bodies[i] = wrk.format("POST", "/v1/events", { ["Content-Type"] = "application/json" },
       "[" .. table.concat(events, ",") .. "]")
+    bytes = bytes + #bodies[i]
   end
+  print(string.format("%.0f bytes an event, with its share of the request's head", bytes / 50 / size))
 end
 
 local at = 0
 function request()
   at = at % #bodies + 1
   return bodies[at]
+end
+
+if rate > 0 then
+  ffi.cdef [[
+    typedef struct { long sec; long nsec; } floodmark_time;
+    int clock_gettime(int clock, floodmark_time *now);
+  ]]
+  local now, due = ffi.new("floodmark_time"), nil
+  -- One schedule for all connections: what is late is sent at once.
+  function delay()
+    ffi.C.clock_gettime(1, now)
+    local ms = tonumber(now.sec) * 1e3 + tonumber(now.nsec) / 1e6
+    due = (due or ms) + size / rate * 1e3
+    return math.max(0, math.floor(due - ms))
+  end
 end
 
 function response(status)

@@ -3,12 +3,13 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
 use actix::{Actor, Addr, Arbiter};
 use actix_cors::Cors;
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware::DefaultHeaders, web};
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     live::{
         self,
         baseline::{BaselineReader, Baselines},
+        redis::claims::Claims,
         writer::LiveWriter,
     },
     open_files,
@@ -121,6 +123,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let settings = broadcast::Settings::new(&config, zone.clone());
     let viewers = broadcast::start(settings, follow, &alarm);
     let view = viewers.view().clone();
+    let counted = spool.clone();
+    view.watch_lag(config.stream.behind_after_ms as i64, move || counted.lag(Sink::Live).oldest_ms);
 
     // The two sinks.
     let store = store::open(&config).await.map_err(failed("store"))?;
@@ -207,7 +211,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 Dispatch::new(Sink::Store, stores.collect()),
                 Dispatch::new(Sink::Live, lives.collect()),
             ];
-            Parts { node, spool, recovery, sinks, watch }
+            Parts { node, spool, recovery, sinks, health, watch }
         }
     };
     let ingest_config = config.clone();
@@ -227,11 +231,32 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     )
     .map_err(failed("committer thread"))?;
     ingest.do_send(Begin(committer));
+    let claims = match config.dedupe.shared {
+        false => None,
+        true => {
+            let claims = Claims::new(&config, node, health.clone()).map_err(failed("redis"))?;
+            Some(Arc::new(claims))
+        }
+    };
+    if let Some(claims) = claims.clone() {
+        tokio::spawn(claims.register(ingest.clone()));
+    }
 
     // The door.
-    let server =
-        serve(&config, listener, &ingest, &viewers, health, spool, view, history, alerts, metrics)
-            .map_err(failed("HTTP server"))?;
+    let intake_state = intake::Intake::new(&config, ingest.clone(), claims);
+    let server = serve(
+        &config,
+        listener,
+        intake_state,
+        &viewers,
+        health,
+        spool,
+        view,
+        history,
+        alerts,
+        metrics,
+    )
+    .map_err(failed("HTTP server"))?;
     let handle = server.handle();
     Ok(Running {
         addr,
@@ -250,7 +275,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 fn serve(
     config: &Config,
     listener: TcpListener,
-    ingest: &Addr<IngestActor>,
+    intake_state: intake::Intake,
     viewers: &broadcast::Viewers,
     health: Health,
     spool: Spool,
@@ -260,9 +285,15 @@ fn serve(
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
-    let intake_state = web::Data::new(intake::Intake::new(config, ingest.clone()));
-    let ops_state =
-        web::Data::new(ops::Ops { health, spool, view: view.clone(), metrics, keys: keys.clone() });
+    let intake_state = web::Data::new(intake_state);
+    let ops_state = web::Data::new(ops::Ops {
+        health,
+        spool,
+        view: view.clone(),
+        metrics,
+        keys: keys.clone(),
+        unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
+    });
     let keys = web::Data::new(keys);
     let view = web::Data::new(view);
     let viewers = web::Data::new(viewers.clone());
@@ -277,7 +308,6 @@ fn serve(
             .app_data(viewers.clone())
             .app_data(alerts.clone())
             .app_data(history.clone())
-            .wrap(DefaultHeaders::new().add(("x-content-type-options", "nosniff")))
             .wrap(actix_web::middleware::from_fn(request_id::layer))
             .service(
                 web::scope("/v1")
@@ -303,6 +333,7 @@ fn serve(
         .workers(workers)
         .on_connect(broadcast::on_connect)
         .h1_write_buffer_size(broadcast::WRITE_BUFFER_BYTES)
+        .keep_alive(Duration::from_millis(config.http.keep_alive_ms))
         .client_request_timeout(Duration::from_millis(config.http.header_timeout_ms))
         // actix's limit is a worker's.
         .max_connections(config.http.max_connections.div_ceil(workers))
@@ -359,3 +390,7 @@ impl Running {
         tracing::info!("stopped");
     }
 }
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

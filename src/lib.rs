@@ -13,6 +13,9 @@ pub mod config;
 pub mod counter;
 pub mod demo;
 pub mod domain;
+pub mod failpoint;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 pub mod ingest;
 pub mod live;

@@ -1,5 +1,6 @@
 //! The floodmark command.
 
 fn main() -> std::process::ExitCode {
+    floodmark::failpoint::arm();
     floodmark::cli::run()
 }

@@ -9,7 +9,11 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{post, server::Server};
+use support::{
+    post,
+    server::Server,
+    viewer::{many_types, stalled, upgrade},
+};
 use tokio_tungstenite::tungstenite::{self, Message, protocol::frame::coding::CloseCode};
 
 type Socket = tungstenite::WebSocket<tungstenite::stream::MaybeTlsStream<TcpStream>>;
@@ -39,33 +43,11 @@ fn closed(socket: &mut Socket) -> Option<CloseCode> {
     }
 }
 
-/// The bytes of a handshake.
-fn upgrade(server: &Server, headers: &str) -> String {
-    format!(
-        "GET /api/analytics/stream HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
-         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
-        server.addr()
-    )
-}
-
 /// Sends a handshake and reads no more than asked.
 fn handshake(server: &Server, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.addr()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(upgrade(server, headers).as_bytes()).unwrap();
-    stream
-}
-
-/// A viewer with small buffers that reads nothing by itself.
-fn stalled(server: &Server) -> TcpStream {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    // Before it connects: the window is agreed on then.
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.addr().into()).unwrap();
-    let mut stream: TcpStream = socket.into();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream.write_all(upgrade(server, "").as_bytes()).unwrap();
     stream
 }
 
@@ -93,23 +75,11 @@ fn ends_with_close(bytes: &[u8], code: u16) -> bool {
     })
 }
 
-/// Events that make a frame of some 30 kB: one of each of many types.
-fn many_types() -> Vec<u8> {
-    let events: Vec<Value> = (0..400)
-        .map(|n| serde_json::json!({"type": format!("a-rather-long-type-of-event-{n}")}))
-        .collect();
-    serde_json::to_vec(&events).unwrap()
-}
-
-fn has_metric(server: &Server, line: &str) -> bool {
-    server.get_text("/metrics").lines().any(|known| known == line)
-}
-
 /// Posts large frames, which `good` reads without a gap, until the metric says so.
 fn post_until(server: &Server, good: &mut Socket, last: &mut u64, line: &str) {
     let batch = many_types();
     let mut rounds = 0;
-    while !has_metric(server, line) {
+    while !server.has_metric(line) {
         assert_eq!(post(server.addr(), &batch).unwrap(), 202);
         loop {
             let frame = frame(good);
@@ -295,7 +265,7 @@ fn a_megabyte_from_a_viewer_is_refused_at_its_first_bytes() {
         let _ = socket.send(Message::binary(vec![7; 1024 * 1024]));
         while socket.read().is_ok_and(|message| !message.is_close()) {}
     }
-    server.until("only the good one is left", |server| has_metric(server, "floodmark_viewers 1"));
+    server.until("only the good one is left", |server| server.has_metric("floodmark_viewers 1"));
     let grown = server.memory_kb().saturating_sub(before);
     assert!(grown < 10 * 1024, "{grown} kB for 20 MB that were refused");
     frame(&mut good);

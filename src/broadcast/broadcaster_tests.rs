@@ -64,7 +64,7 @@ async fn keeps_the_mirror_and_its_metrics() {
     alone.feed.send(Feed::Reset(Box::new(LiveState::new(utc())))).await.unwrap();
     let mut sum = DeltaSum::default();
     sum.count("purchase", now_ms());
-    sum.sum(Series::revenue(), now_ms(), 199_900);
+    sum.sum(&Series::revenue(), now_ms(), 199_900);
     let delta = Feed::Delta { delta: Arc::new(sum.finish()), lane: 0, sealed_at: now_ms() };
     alone.feed.send(delta).await.unwrap();
     alone.actor.send(counted(12)).await.unwrap();

@@ -3,8 +3,9 @@
 //! actix-http fills a connection's write buffer from the session until the buffer holds
 //! `h1_write_buffer_size`, and keeps whatever the buffer has grown to, up to 128 KiB, for as
 //! long as the connection lasts. A snapshot in one piece would therefore cost each viewer
-//! its size for ever. In pieces the buffer never grows beyond what it started with (8 KiB):
-//! below the limit, plus one piece.
+//! its size for ever. In pieces the buffer never grows beyond what it started with (8 KiB), and
+//! only its first page is ever touched: it holds less than the limit, plus one piece. A frame
+//! in ordinary traffic is one piece.
 
 use std::{
     pin::Pin,
@@ -16,10 +17,10 @@ use futures_util::Stream;
 
 /// Bytes in a connection's write buffer beyond which nothing is added before it is flushed:
 /// what `HttpServer::h1_write_buffer_size` is set to.
-pub const WRITE_BUFFER_BYTES: usize = 4096;
+pub const WRITE_BUFFER_BYTES: usize = 2048;
 
 /// Bytes of one piece.
-const PIECE_BYTES: usize = 4096;
+const PIECE_BYTES: usize = 2048;
 
 /// A stream of bytes, in pieces.
 pub struct Pieces<S> {
@@ -67,6 +68,6 @@ mod tests {
         let pieces: Vec<Bytes> = pieces.collect().await;
         assert_eq!(pieces.concat(), whole);
         assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
-        assert_eq!(pieces.len(), 1 + 5);
+        assert_eq!(pieces.len(), 1 + 10);
     }
 }

@@ -48,7 +48,7 @@ pub const MAX_INBOUND_BYTES: usize = 4096;
 
 /// Missed frames are written in pieces of about this size, each once the one before has left
 /// for the socket, so that a resume of many frames needs no large buffer.
-const MISSED_PIECE_BYTES: usize = 4096;
+const MISSED_PIECE_BYTES: usize = 2048;
 
 impl Actor for ViewerSession {
     type Context = WebsocketContext<Self>;

@@ -1,4 +1,5 @@
-//! The law: a snapshot of frame `n`, plus the increments of the frames after it, is the state.
+//! The law: a snapshot of frame `n`, plus the increments of the frames after it, is the state,
+//! on the charts as in the totals.
 
 use std::sync::{
     Arc,
@@ -13,155 +14,343 @@ use crate::{
     config::Config,
     domain::{
         delta::{DeltaSum, Series},
+        money::Amount,
         time::{BusinessZone, parse_rfc3339},
     },
 };
 
-struct Stream {
-    now: Arc<AtomicI64>,
+const PACE: Pace = Pace { tick_ms: 200, heartbeat_ms: 1_000 };
+
+const KEPT: Kept = Kept { frames: 1_000, bytes: 1 << 20 };
+
+/// A broadcaster without the actor, and a clock that is moved.
+struct Stage {
+    clock: Arc<AtomicI64>,
     view: LiveView,
     timeline: Timeline,
 }
 
-impl Stream {
-    fn start(at: &str) -> Stream {
-        let now = Arc::new(AtomicI64::new(parse_rfc3339(at).unwrap()));
-        let clock = now.clone();
-        let zone = BusinessZone::named("UTC").unwrap();
-        let clock: crate::broadcast::Clock = Arc::new(move || clock.load(Ordering::Relaxed));
-        let view = LiveView::new(zone, Config::default().rules.measures, 300, clock);
-        let pace = Pace { tick_ms: 200, heartbeat_ms: 1000 };
-        let timeline =
-            Timeline::new("e".into(), pace, Kept { frames: 10, bytes: 100_000 }, &view, 0);
-        Stream { now, view, timeline }
+impl Stage {
+    fn new(start: &str) -> Stage {
+        let clock = Arc::new(AtomicI64::new(parse_rfc3339(start).unwrap()));
+        let read = clock.clone();
+        let view = LiveView::new(
+            BusinessZone::named("Europe/Berlin").unwrap(),
+            Config::default().rules.measures,
+            300,
+            Arc::new(move || read.load(Ordering::Relaxed)),
+        );
+        view.filled();
+        let timeline = Timeline::new("e".into(), PACE, KEPT, &view, 0);
+        Stage { clock, view, timeline }
     }
 
-    fn count(&mut self, at: Millis, units: i64) {
+    fn now(&self) -> Millis {
+        self.view.now()
+    }
+
+    fn pass(&self, ms: Millis) {
+        self.clock.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Events of `kind` at these distances from now.
+    fn events(&mut self, kind: &str, offsets: &[Millis]) {
+        let now = self.now();
         let mut sum = DeltaSum::default();
-        sum.count("purchase", at);
-        sum.sum(Series::revenue(), at, units);
+        for offset in offsets {
+            sum.count(kind, now + offset);
+            sum.sum(&Series::revenue(), now + offset, 12_345);
+        }
         let delta = sum.finish();
-        let now = self.view.now();
         self.view.write().apply(0, &delta, now);
         self.timeline.add(&delta, now, now);
     }
 
-    fn tick(&mut self) -> Option<Value> {
-        let now = self.view.now();
-        let view = self.view.clone();
-        let frame = self.timeline.tick(&view, &view.state(), now, now as u64)?;
-        Some(serde_json::from_str(&frame.text).unwrap())
+    fn tick(&mut self) -> Option<Frame> {
+        let now = self.now();
+        let state = self.view.state();
+        self.timeline.tick(&self.view, &state, now, now as u64)
     }
 
-    fn snapshot(&mut self) -> Option<Value> {
-        let now = self.view.now();
-        let view = self.view.clone();
-        let text = self.timeline.snapshot(&view, &view.state(), now, now as u64)?;
-        Some(serde_json::from_str(&text).unwrap())
+    fn snapshot(&mut self) -> Option<ByteString> {
+        let now = self.now();
+        let state = self.view.state();
+        self.timeline.snapshot(&self.view, &state, now, now as u64)
     }
+
+    fn reset(&mut self, to: LiveState) {
+        let now = self.now();
+        self.timeline.start_over(&to, now);
+        *self.view.write() = to;
+    }
+}
+
+/// What the plainest correct client shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Screen {
+    seq: u64,
+    day: String,
+    counts: BTreeMap<String, u64>,
+    revenue: i64,
+    seconds: BTreeMap<Millis, (BTreeMap<String, u64>, i64)>,
+    minutes: BTreeMap<Millis, (BTreeMap<String, u64>, i64)>,
 }
 
 fn units(value: &Value) -> i64 {
-    (value.as_f64().unwrap() * 10_000.0).round() as i64
+    Amount::parse(&value.to_string()).unwrap().0
 }
 
-/// The plainest client: adds up, and starts over at a snapshot.
-#[derive(Default)]
-struct Client {
-    seq: u64,
-    purchases: u64,
-    revenue: i64,
+fn counts(value: &Value) -> BTreeMap<String, u64> {
+    let object = value.as_object().unwrap();
+    let pairs = object.iter();
+    pairs.map(|(k, v)| (k.clone(), v.as_u64().unwrap())).collect()
 }
 
-impl Client {
-    fn take(&mut self, frame: &Value) {
-        let seq = frame["seq"].as_u64().unwrap();
-        if frame["type"] == "snapshot" {
-            self.purchases = frame["snapshot"]["purchases"].as_u64().unwrap();
-            self.revenue = units(&frame["snapshot"]["revenue"]);
-        } else {
-            assert_eq!(seq, self.seq + 1, "no gap");
-            self.purchases += frame["counts"]["purchase"].as_u64().unwrap_or(0);
-            self.revenue += units(&frame["revenue"]);
-        }
-        self.seq = seq;
+fn merge(into: &mut (BTreeMap<String, u64>, i64), bucket: &Value) {
+    for (kind, n) in counts(&bucket["counts"]) {
+        *into.0.entry(kind).or_default() += n;
     }
+    into.1 += units(&bucket["revenue"]);
+}
+
+impl Screen {
+    fn take(&mut self, text: &str) {
+        let frame: Value = serde_json::from_str(text).unwrap();
+        let now = frame["timestamp"].as_i64().unwrap();
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let at = |bucket: &Value| bucket["timestamp"].as_i64().unwrap();
+        match frame["type"].as_str().unwrap() {
+            "snapshot" => {
+                assert_eq!(frame["counts"], serde_json::json!({}));
+                assert_eq!(frame["revenue"], 0);
+                let inner = &frame["snapshot"];
+                *self = Screen {
+                    day: inner["day"].as_str().unwrap().into(),
+                    counts: counts(&inner["counts"]),
+                    revenue: units(&inner["revenue"]),
+                    ..Screen::default()
+                };
+                assert_eq!(list(&inner["seconds"]).len(), 60);
+                assert_eq!(list(&inner["minutes"]).len(), 60);
+                for bucket in list(&inner["seconds"]) {
+                    merge(self.seconds.entry(at(&bucket)).or_default(), &bucket);
+                }
+                for bucket in list(&inner["minutes"]) {
+                    merge(self.minutes.entry(at(&bucket)).or_default(), &bucket);
+                }
+            }
+            _ => {
+                assert_eq!(frame["seq"].as_u64().unwrap(), self.seq + 1);
+                for (kind, n) in counts(&frame["counts"]) {
+                    *self.counts.entry(kind).or_default() += n;
+                }
+                self.revenue += units(&frame["revenue"]);
+                for second in list(&frame["seconds"]) {
+                    merge(self.seconds.entry(at(&second)).or_default(), &second);
+                    let minute = bucket(at(&second), MINUTE);
+                    merge(self.minutes.entry(minute).or_default(), &second);
+                }
+                for minute in list(&frame["minutes"]) {
+                    merge(self.minutes.entry(at(&minute)).or_default(), &minute);
+                }
+            }
+        }
+        self.seq = frame["seq"].as_u64().unwrap();
+        let (newest_s, newest_m) = (bucket(now, SECOND), bucket(now, MINUTE));
+        self.seconds
+            .retain(|at, totals| (newest_s - 59 * SECOND..=newest_s).contains(at) && totals.1 != 0);
+        self.minutes
+            .retain(|at, totals| (newest_m - 59 * MINUTE..=newest_m).contains(at) && totals.1 != 0);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Events(String, Vec<Millis>),
+    Pass(Millis),
+    Tick,
+    Join,
+    Reset,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let offset = prop_oneof![-2_000..=0i64, -90_000..=0i64, -7_200_000..=0i64, 0..=300_000i64,];
+    let step = prop_oneof![
+        4 => ("[ab]", proptest::collection::vec(offset, 1..6))
+            .prop_map(|(kind, offsets)| Step::Events(kind, offsets)),
+        3 => (1..400i64).prop_map(Step::Pass),
+        1 => (1_000..200_000i64).prop_map(Step::Pass),
+        4 => Just(Step::Tick),
+        2 => Just(Step::Join),
+        1 => Just(Step::Reset),
+    ];
+    proptest::collection::vec(step, 1..80)
 }
 
 proptest! {
+    /// The law: whoever joined at whatever moment, snapshot + frames = the state.
     #[test]
-    fn snapshot_and_deltas_are_the_state(
-        steps in proptest::collection::vec(
-            (0..400i64, -90_000_000..400_000i64, 0..1_000_000i64, any::<bool>()), 1..80),
-    ) {
-        // Half a minute before midnight, so that some runs turn the day.
-        let mut stream = Stream::start("2026-11-27T23:59:50Z");
-        let mut client: Option<Client> = None;
-        for (pause, offset, units, ticks) in steps {
-            stream.now.fetch_add(pause, Ordering::Relaxed);
-            let now = stream.view.now();
-            stream.count(now + offset, units);
-            if ticks && let Some(frame) = stream.tick() && let Some(client) = &mut client {
-                client.take(&frame);
+    fn a_snapshot_and_the_frames_after_it_are_the_state(steps in steps(), minute in 50..60) {
+        // Around midnight in Berlin, so that some runs turn the day.
+        let mut stage = Stage::new(&format!("2026-11-27T22:{minute}:58.700Z"));
+        let mut screens: Vec<Screen> = Vec::new();
+        for step in steps.into_iter().chain([Step::Pass(1_000), Step::Tick, Step::Join]) {
+            match step {
+                Step::Events(kind, offsets) => stage.events(&kind, &offsets),
+                Step::Pass(ms) => stage.pass(ms),
+                Step::Tick => if let Some(frame) = stage.tick() {
+                    screens.iter_mut().for_each(|screen| screen.take(&frame.text));
+                },
+                Step::Join => {
+                    let mut screen = Screen::default();
+                    if let Some(snapshot) = stage.snapshot() {
+                        screen.take(&snapshot);
+                        screens.push(screen);
+                    }
+                }
+                Step::Reset => {
+                    let state = stage.view.state().clone();
+                    stage.reset(state);
+                }
             }
-            if client.is_none() && let Some(frame) = stream.snapshot() {
-                client.get_or_insert_default().take(&frame);
+        }
+        // The last to join has the state and nothing else.
+        let last = screens.last().cloned();
+        let current = stage.view.current();
+        for screen in &screens {
+            prop_assert_eq!(Some(screen), last.as_ref());
+            prop_assert_eq!(screen.revenue, current.revenue.0);
+            prop_assert_eq!(screen.counts.values().sum::<u64>(), current.events);
+            prop_assert_eq!(&screen.day, &current.day);
+        }
+        prop_assert!(!screens.is_empty());
+    }
+
+    /// Whoever was away and resumes sees what those see that stayed.
+    #[test]
+    fn a_resume_is_as_good_as_having_stayed(away in 0..30usize, sizes in proptest::collection::vec(1..4usize, 1..30)) {
+        let mut stage = Stage::new("2026-11-27T12:00:00Z");
+        let mut stayed = Screen::default();
+        stayed.take(&stage.snapshot().unwrap());
+        let mut left = stayed.clone();
+        for (n, size) in sizes.into_iter().enumerate() {
+            stage.pass(200);
+            stage.events("a", &vec![0; size]);
+            let frame = stage.tick().unwrap();
+            stayed.take(&frame.text);
+            if n < away {
+                left.take(&frame.text);
             }
         }
-        if let Some(frame) = stream.tick() && let Some(client) = &mut client {
-            client.take(&frame);
-        }
-        if let Some(client) = client {
-            let current = stream.view.current();
-            prop_assert_eq!(client.purchases, current.purchases);
-            prop_assert_eq!(client.revenue, current.revenue.0);
-        }
+        let missed = stage.timeline.resume("e", left.seq).unwrap();
+        missed.iter().for_each(|frame| left.take(frame));
+        prop_assert_eq!(left, stayed);
+        prop_assert_eq!(stage.timeline.resume("another", 1), None);
     }
 }
 
-#[test]
-fn midnight_sends_a_snapshot_to_all() {
-    let mut stream = Stream::start("2026-11-27T23:59:59.900Z");
-    let now = stream.view.now();
-    stream.count(now, 10_000);
-    assert_eq!(stream.tick().unwrap()["counts"]["purchase"], 1);
-    stream.now.fetch_add(200, Ordering::Relaxed);
-    let frame = stream.tick().unwrap();
-    assert_eq!((&frame["type"], &frame["counts"]), (&"snapshot".into(), &serde_json::json!({})));
-    assert_eq!(frame["snapshot"]["day"], "2026-11-28");
-    assert_eq!(frame["snapshot"]["purchases"], 0);
+fn json(frame: &Frame) -> Value {
+    serde_json::from_str(&frame.text).unwrap()
 }
 
 #[test]
-fn a_quiet_stream_sends_a_heartbeat_and_nothing_else() {
-    let mut stream = Stream::start("2026-11-27T12:00:00Z");
-    let mut frames = 0;
-    for _ in 0..50 {
-        stream.now.fetch_add(200, Ordering::Relaxed);
-        frames += u32::from(stream.tick().is_some());
+fn a_quiet_stream_sends_a_heartbeat_a_second() {
+    let mut stage = Stage::new("2026-11-27T12:00:00Z");
+    stage.timeline.sent_at = stage.now() as u64;
+    let mut sent = Vec::new();
+    for n in 1..=10 {
+        stage.pass(200);
+        if let Some(frame) = stage.tick() {
+            sent.push((n, json(&frame)));
+        }
     }
-    assert!((10..=13).contains(&frames), "{frames} frames in 10 quiet seconds");
+    assert_eq!(sent.iter().map(|s| s.0).collect::<Vec<_>>(), [5, 10]);
+    assert_eq!(
+        sent[1].1,
+        serde_json::json!({"type": "delta", "seq": 2, "counts": {}, "revenue": 0,
+            "activeUsers": 0, "timestamp": stage.now()})
+    );
+}
+
+#[test]
+fn events_of_other_days_and_hours_are_told_apart() {
+    // 40 minutes past midnight in Berlin.
+    let mut stage = Stage::new("2026-11-27T23:40:30Z");
+    stage.events("a", &[0, -30_000, -120_000, -45 * MINUTE, -3 * HOUR]);
+    let frame = json(&stage.tick().unwrap());
+    assert_eq!(frame["counts"], serde_json::json!({"a": 3}));
+    assert_eq!(frame["revenue"].to_string(), "3.7035");
+    assert_eq!(frame["seconds"].as_array().unwrap().len(), 2);
+    assert_eq!(frame["minutes"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn midnight_is_a_snapshot_to_all() {
+    let mut stage = Stage::new("2026-11-27T22:59:59.900Z");
+    stage.events("a", &[0]);
+    assert!(!stage.tick().unwrap().is_snapshot);
+    stage.events("a", &[0, 100]);
+    stage.pass(200);
+    stage.events("b", &[0]);
+    let frame = stage.tick().unwrap();
+    assert!(frame.is_snapshot);
+    let snapshot = &json(&frame)["snapshot"];
+    assert_eq!(snapshot["day"], "2026-11-28");
+    assert_eq!(snapshot["counts"], serde_json::json!({"a": 1, "b": 1}));
+    assert_eq!(snapshot["currency"], "USD");
+    assert_eq!(snapshot["timezone"], "Europe/Berlin");
+    // What was before midnight does not lead here any more.
+    assert_eq!(stage.timeline.resume("e", 1), None);
+    assert_eq!(stage.timeline.resume("e", 2), Some(vec![]));
+}
+
+#[test]
+fn one_snapshot_serves_all_who_join_between_two_frames() {
+    let mut stage = Stage::new("2026-11-27T12:00:00Z");
+    let first = stage.snapshot().unwrap();
+    stage.events("a", &[0]);
+    // Something is still to be sent: what was made for this frame is served on …
+    let again = stage.snapshot().unwrap();
+    assert_eq!(first.as_ptr(), again.as_ptr());
+    // … and where nothing was made, the next tick has it.
+    stage.pass(200);
+    stage.tick().unwrap();
+    stage.events("a", &[0]);
+    assert_eq!(stage.snapshot(), None);
+}
+
+#[test]
+fn an_interruption_shows_in_the_frames_until_it_is_over() {
+    let mut stage = Stage::new("2026-11-27T12:00:00Z");
+    stage.view.interrupt("redis is down".into());
+    stage.pass(1_500);
+    assert_eq!(json(&stage.tick().unwrap())["behindMs"], 1_500);
+    stage.view.interrupt("redis is still down".into());
+    stage.pass(1_000);
+    assert_eq!(json(&stage.tick().unwrap())["behindMs"], 2_500);
+    stage.view.restored();
+    stage.pass(200);
+    assert_eq!(json(&stage.tick().unwrap()).get("behindMs"), None);
 }
 
 #[test]
 fn an_event_dated_a_little_ahead_is_charted_once() {
-    let mut stream = Stream::start("2026-11-27T12:00:10Z");
-    let now = stream.view.now();
-    stream.count(now + 5 * SECOND, 10_000);
-    stream.tick();
-    let snapshot = stream.snapshot().unwrap();
-    let minute = |frame: &Value| -> u64 {
+    let mut stage = Stage::new("2026-11-27T12:00:10Z");
+    stage.events("a", &[5 * SECOND]);
+    stage.tick();
+    let minute = |text: &str| -> u64 {
+        let frame: Value = serde_json::from_str(text).unwrap();
         let minutes = frame["snapshot"]["minutes"].as_array().unwrap();
-        minutes.last().unwrap()["counts"]["purchase"].as_u64().unwrap_or(0)
+        minutes.last().unwrap()["counts"]["a"].as_u64().unwrap_or(0)
     };
-    let mut charted = minute(&snapshot);
+    let mut charted = minute(&stage.snapshot().unwrap());
     for _ in 0..50 {
-        stream.now.fetch_add(200, Ordering::Relaxed);
-        let Some(frame) = stream.tick() else { continue };
-        for second in frame["seconds"].as_array().into_iter().flatten() {
-            charted += second["counts"]["purchase"].as_u64().unwrap_or(0);
+        stage.pass(200);
+        let Some(frame) = stage.tick() else { continue };
+        for second in json(&frame)["seconds"].as_array().into_iter().flatten() {
+            charted += second["counts"]["a"].as_u64().unwrap_or(0);
         }
     }
     assert_eq!(charted, 1, "the minute chart of one who follows");
-    assert_eq!(minute(&stream.snapshot().unwrap()), 1, "and of one who comes later");
+    assert_eq!(minute(&stage.snapshot().unwrap()), 1, "and of one who comes later");
 }

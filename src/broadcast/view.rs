@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -49,6 +49,14 @@ pub(super) struct Interruption {
     pub since: Millis,
 }
 
+/// How far counting lags behind intake.
+struct Lag {
+    /// Less than this is no lag, in ms.
+    least: Millis,
+    /// When the oldest batch of this node that is not counted yet was sealed, Unix ms.
+    oldest: Box<dyn Fn() -> Option<Millis> + Send + Sync>,
+}
+
 /// Read access to the mirror: cheap to clone, never waits for anything but the broadcaster
 /// adding one delta.
 #[derive(Clone)]
@@ -62,6 +70,7 @@ struct Shared {
     /// A first [`crate::live::Feed::Reset`] has come.
     filled: AtomicBool,
     interruption: RwLock<Option<Interruption>>,
+    lag: OnceLock<Lag>,
     zone: BusinessZone,
     measures: Arc<Measures>,
     active_window_s: u64,
@@ -85,6 +94,7 @@ impl LiveView {
                 reason: "the live counters have not been read yet".into(),
                 since,
             })),
+            lag: OnceLock::new(),
             zone,
             measures,
             active_window_s,
@@ -129,10 +139,26 @@ impl LiveView {
         interruption.as_ref().map(|it| it.reason.clone())
     }
 
-    /// How long the numbers have stood still at `now`, in ms.
+    /// How old the numbers are at `now`, in ms: how long they have stood still, or how long
+    /// the oldest batch of this node waits to be counted. `None` where they are fresh.
     pub fn behind_ms(&self, now: Millis) -> Option<Millis> {
         let interruption = self.0.interruption.read();
-        interruption.as_ref().map(|it| (now - it.since).max(0))
+        let still = interruption.as_ref().map(|it| (now - it.since).max(0));
+        let waits = self.0.lag.get().and_then(|lag| {
+            let waits = now - (lag.oldest)()?;
+            (waits >= lag.least).then_some(waits)
+        });
+        still.max(waits)
+    }
+
+    /// Lets [`LiveView::behind_ms`] know of batches that wait to be counted: `oldest` says
+    /// when the oldest of them was sealed. Less than `least` ms is no lag. Once.
+    pub fn watch_lag(
+        &self,
+        least: Millis,
+        oldest: impl Fn() -> Option<Millis> + Send + Sync + 'static,
+    ) {
+        let _ = self.0.lag.set(Lag { least, oldest: Box::new(oldest) });
     }
 
     /// Today's totals.

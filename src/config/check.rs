@@ -129,6 +129,12 @@ impl Config {
                  ({e})"
             ));
         }
+        if self.dedupe.shared && self.redis.urls.is_empty() {
+            found.push(
+                "dedupe.shared: nodes share ids through Redis; set redis.urls, or leave it false"
+                    .to_owned(),
+            );
+        }
         for (at, url) in self.redis.urls.iter().enumerate() {
             if redis::parse_redis_url(url).is_none() {
                 found.push(format!(
@@ -330,6 +336,17 @@ mod tests {
         assert_eq!(problems(|c| c.ledger.keep_hours = 49), "");
         let window = problems(|c| c.live.active_window_s = 72 * 3600 + 1);
         assert!(window.contains("live.active_window_s (259201) must be at most"), "{window}");
+    }
+
+    #[test]
+    fn nodes_share_ids_only_through_redis() {
+        let message = problems(|c| c.dedupe.shared = true);
+        assert!(message.contains("dedupe.shared: nodes share ids through Redis"), "{message}");
+        let both = problems(|c| {
+            c.dedupe.shared = true;
+            c.redis.urls = vec!["redis://localhost".to_owned()];
+        });
+        assert_eq!(both, "");
     }
 
     #[test]

@@ -55,7 +55,13 @@ section!(
 );
 section!(
     /// `[redis]`
-    Redis { urls: Vec<String>, prefix: String, connect_timeout_ms: u64, response_timeout_ms: u64 }
+    Redis {
+        urls: Vec<String>,
+        prefix: String,
+        tls_ca: String,
+        connect_timeout_ms: u64,
+        response_timeout_ms: u64,
+    }
 );
 section!(
     /// `[auth]`
@@ -66,6 +72,7 @@ section!(
     Http {
         workers: usize,
         max_connections: usize,
+        keep_alive_ms: u64,
         header_timeout_ms: u64,
         body_timeout_ms: u64,
         max_body_bytes: usize,
@@ -93,7 +100,7 @@ section!(
 );
 section!(
     /// `[spool]`
-    Spool { segment_bytes: u64, max_bytes: u64, cursor_interval_ms: u64 }
+    Spool { segment_bytes: u64, max_bytes: u64, cursor_interval_ms: u64, unready_lag_s: u64 }
 );
 section!(
     /// `[ledger]`
@@ -101,7 +108,7 @@ section!(
 );
 section!(
     /// `[dedupe]`
-    Dedupe { window_s: u64, max_ids: usize }
+    Dedupe { window_s: u64, max_ids: usize, shared: bool }
 );
 section!(
     /// `[live]`
@@ -112,6 +119,7 @@ section!(
     Stream {
         tick_ms: u64,
         heartbeat_ms: u64,
+        behind_after_ms: u64,
         ping_interval_ms: u64,
         silence_timeout_ms: u64,
         slow_timeout_ms: u64,

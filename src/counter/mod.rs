@@ -11,7 +11,7 @@ use crate::{
     broadcast::Counted,
     domain::{
         delta::Delta,
-        time::{BusinessZone, Millis, now_ms},
+        time::{BusinessZone, Millis, SECOND, bucket, now_ms},
     },
     live::{LiveError, LiveErrorKind, LiveStore},
     panics,
@@ -47,7 +47,9 @@ impl CounterActor {
     /// has one count to answer at a time.
     fn count(&mut self, ctx: &mut Context<Self>) {
         let (live, now) = (self.live.clone(), now_ms());
-        let (since, day) = (now - self.window, self.zone.day_of(now).date);
+        // The window begins at a full second, so a live store may keep times to the second.
+        let since = bucket(now - self.window, SECOND);
+        let day = self.zone.day_of(now).date;
         let count = async move { live.population(since, day).await };
         ctx.spawn(panics::caught(count).into_actor(self).map(move |population, actor, ctx| {
             // A failure is the live writers' to report; the last number stays.

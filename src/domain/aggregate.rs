@@ -7,7 +7,8 @@ use hashbrown::{HashMap, HashSet};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::domain::{
-    delta::{DeltaSum, QUARTER_HOUR, Series, Visitor},
+    currency::Rates,
+    delta::{DeltaSum, QUARTER_HOUR, Visitor},
     metric::{Measures, Plan, Who, all},
     money::Amount,
     row::Row,
@@ -32,9 +33,7 @@ pub fn visitor_of(id: &str) -> Visitor {
 pub struct Aggregator {
     measures: Arc<Measures>,
     types: Types,
-    /// What distinct metrics have seen, so that a visitor is noted once a span, not once a
-    /// batch: (quarter of an hour, metric's index in the plan, hash).
-    noted: HashSet<(Millis, u64)>,
+    noted: Noted,
 }
 
 impl Aggregator {
@@ -42,15 +41,16 @@ impl Aggregator {
     /// beside those that rules name (`metrics.max_types`).
     pub fn new(measures: Arc<Measures>, max_types: usize) -> Aggregator {
         let types = Types { seen: HashMap::new(), max: max_types };
-        Aggregator { measures, types, noted: HashSet::new() }
+        Aggregator { measures, types, noted: Noted::default() }
     }
 
     /// Adds one row to a sum.
     pub fn add(&mut self, sum: &mut DeltaSum, row: &Row<'_>) {
-        let measures = self.measures.clone();
-        let known = measures.names_type(row.kind) || self.types.admit(row.kind, row.received_at);
+        let Aggregator { measures, types, noted } = self;
+        let plan = measures.own_plan(row.kind);
+        let known = plan.is_some() || types.admit(row.kind, row.received_at);
         sum.count(if known { row.kind } else { OTHER }, row.time);
-        self.follow(measures.plan(row.kind), &measures, sum, row);
+        follow(plan.unwrap_or(measures.plan_of_others()), measures.rates(), noted, sum, row);
         if let Some(visitor) = row.visitor() {
             sum.seen(visitor_of(visitor), row.time);
         }
@@ -58,55 +58,60 @@ impl Aggregator {
 
     /// Sums that rows were added to are given up: what they noted is noted again.
     pub fn undo(&mut self) {
-        self.noted.clear();
+        self.noted.0.clear();
     }
+}
 
-    fn follow(&mut self, plan: &Plan, measures: &Measures, sum: &mut DeltaSum, row: &Row<'_>) {
-        let picked = plan.pick(row.properties);
-        for step in plan.matching.iter().filter(|step| all(&step.conditions, &picked)) {
-            sum.sum(step.series.clone(), row.time, 1);
-        }
-        for step in plan.sums.iter().filter(|step| all(&step.conditions, &picked)) {
-            let Some(text) = &picked[step.property] else { continue };
-            let Ok(amount) = Amount::parse(text.trim()) else { continue };
-            let base = match step.currency {
-                Some(currency) => {
-                    let code = measures.rates().code(picked[currency].as_deref());
-                    let series = Series::Money(step.metric.clone(), code.to_owned());
-                    sum.sum(series, row.time, amount.0);
-                    measures.rates().to_base(amount, code)
-                }
-                None => Some(amount),
-            };
-            if let Some(amount) = base {
-                sum.sum(step.series.clone(), row.time, amount.0);
+/// What a plan adds for one row.
+fn follow(plan: &Plan, rates: &Rates, noted: &mut Noted, sum: &mut DeltaSum, row: &Row<'_>) {
+    let picked = plan.pick(row.properties);
+    for step in plan.matching.iter().filter(|step| all(&step.conditions, &picked)) {
+        sum.sum(&step.series, row.time, 1);
+    }
+    for step in plan.sums.iter().filter(|step| all(&step.conditions, &picked)) {
+        let Some(text) = &picked[step.property] else { continue };
+        let Ok(amount) = Amount::parse(text.trim()) else { continue };
+        let base = match step.currency {
+            Some(currency) => {
+                let code = rates.code(picked[currency].as_deref());
+                sum.money(&step.metric, code, row.time, amount.0);
+                rates.to_base(amount, code)
             }
-        }
-        for (name, property) in &plan.tops {
-            if let Some(value) = &picked[*property] {
-                sum.top(name, row.time, value, 1);
-            }
-        }
-        for step in plan.distinct.iter().filter(|step| all(&step.conditions, &picked)) {
-            let who = match step.who {
-                Who::Visitor => row.visitor(),
-                Who::User => row.user_id,
-                Who::Property(property) => picked[property].as_deref(),
-            };
-            if let Some(who) = who {
-                self.note(&step.metric, xxh3_64(who.as_bytes()), sum, row.time);
-            }
+            None => Some(amount),
+        };
+        if let Some(amount) = base {
+            sum.sum(&step.series, row.time, amount.0);
         }
     }
+    for (name, property) in &plan.tops {
+        if let Some(value) = &picked[*property] {
+            sum.top(name, row.time, value, 1);
+        }
+    }
+    for step in plan.distinct.iter().filter(|step| all(&step.conditions, &picked)) {
+        let who = match step.who {
+            Who::Visitor => row.visitor(),
+            Who::User => row.user_id,
+            Who::Property(property) => picked[property].as_deref(),
+        };
+        let Some(hash) = who.map(|who| xxh3_64(who.as_bytes())) else { continue };
+        if noted.is_new(&step.metric, hash, row.time) {
+            sum.distinct(&step.metric, row.time, hash);
+        }
+    }
+}
 
-    fn note(&mut self, metric: &str, hash: u64, sum: &mut DeltaSum, at: Millis) {
-        let key = (bucket(at, QUARTER_HOUR), hash ^ xxh3_64(metric.as_bytes()));
-        if self.noted.len() >= MAX_NOTED {
-            self.noted.clear();
+/// What distinct metrics have seen, so that a visitor is noted once a span, not once a batch:
+/// (quarter of an hour, hash of metric and value).
+#[derive(Debug, Default)]
+struct Noted(HashSet<(Millis, u64)>);
+
+impl Noted {
+    fn is_new(&mut self, metric: &str, hash: u64, at: Millis) -> bool {
+        if self.0.len() >= MAX_NOTED {
+            self.0.clear();
         }
-        if self.noted.insert(key) {
-            sum.distinct(metric, at, hash);
-        }
+        self.0.insert((bucket(at, QUARTER_HOUR), hash ^ xxh3_64(metric.as_bytes())))
     }
 }
 

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(rates.to_base(Amount(199_900), "USD"), Some(Amount(199_900)));
         assert_eq!(rates.to_base(Amount(199_900), "EUR"), Some(Amount(216_632)));
         assert_eq!(rates.to_base(Amount(-199_900), "EUR"), Some(Amount(-216_632)));
-        assert_eq!(rates.to_base(Amount(12_345_0000), "JPY"), Some(Amount(820_104)));
+        assert_eq!(rates.to_base(Amount(123_450_000), "JPY"), Some(Amount(820_104)));
         assert_eq!(rates.to_base(Amount(1), "GBP"), None);
         assert!(rates.add("USD", "1").is_err());
         assert!(rates.add("euro", "1").is_err());

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     time::{MINUTE, Millis, SECOND, bucket},
-    top::Top,
+    top::{Top, TopSum},
 };
 
 /// What a counter counts.
@@ -114,21 +114,23 @@ impl Delta {
 
     /// Every increment: (start of the second in Unix ms, series, value).
     pub fn cells(&self) -> impl Iterator<Item = (Millis, &Series, i64)> {
-        self.cells
-            .iter()
-            .map(|&(second, series, value)| (second * SECOND, &self.series[series as usize], value))
+        self.cells.iter().map(|&(second, series, value)| {
+            (second.saturating_mul(SECOND), &self.series[series as usize], value)
+        })
     }
 
     /// The most frequent values: (start of the minute in Unix ms, breakdown, values).
     pub fn tops(&self) -> impl Iterator<Item = (Millis, &str, &Top)> {
         let name = |index: u32| self.names[index as usize].as_str();
-        self.tops.iter().map(move |(minute, index, top)| (minute * MINUTE, name(*index), top))
+        self.tops
+            .iter()
+            .map(move |(minute, index, top)| (minute.saturating_mul(MINUTE), name(*index), top))
     }
 
     /// What distinct metrics saw: (start of the quarter of an hour in Unix ms, metric, hash).
     pub fn distinct(&self) -> impl Iterator<Item = (Millis, &str, u64)> {
         let name = |index: u32| self.names[index as usize].as_str();
-        let at = |quarter: i64| quarter * QUARTER_HOUR;
+        let at = |quarter: i64| quarter.saturating_mul(QUARTER_HOUR);
         self.distinct.iter().map(move |&(quarter, index, hash)| (at(quarter), name(index), hash))
     }
 
@@ -140,7 +142,7 @@ impl Delta {
     /// First and last second touched, Unix ms; `None` without cells.
     pub fn span(&self) -> Option<(Millis, Millis)> {
         let (first, last) = (self.cells.first()?, self.cells.last()?);
-        Some((first.0 * SECOND, last.0 * SECOND))
+        Some((first.0.saturating_mul(SECOND), last.0.saturating_mul(SECOND)))
     }
 
     /// All but the visitors, encoded: one version byte, then postcard. What the ledger
@@ -199,7 +201,7 @@ pub struct DeltaSum {
     series: Vec<Series>,
     cells: HashMap<(i64, u32), i64>,
     names: Vec<String>,
-    tops: HashMap<(i64, u32), Top>,
+    tops: HashMap<(i64, u32), TopSum>,
     distinct: HashSet<(i64, u32, u64)>,
     visitors: HashMap<Visitor, Millis>,
 }
@@ -217,10 +219,21 @@ impl DeltaSum {
     }
 
     /// Adds `value` (1/10,000) to the sum `series` at `at` (Unix ms).
-    pub fn sum(&mut self, series: Series, at: Millis, value: i64) {
-        let index = match self.series.iter().position(|known| *known == series) {
+    pub fn sum(&mut self, series: &Series, at: Millis, value: i64) {
+        let index = match self.series.iter().position(|known| known == series) {
             Some(index) => index as u32,
-            None => self.push(series),
+            None => self.push(series.clone()),
+        };
+        self.add(index, at, value);
+    }
+
+    /// Adds `value` (1/10,000 of the currency) to what came of a money metric in it.
+    pub fn money(&mut self, metric: &str, currency: &str, at: Millis, value: i64) {
+        let known =
+            |series: &Series| matches!(series, Series::Money(m, c) if m == metric && c == currency);
+        let index = match self.series.iter().position(known) {
+            Some(index) => index as u32,
+            None => self.push(Series::Money(metric.to_owned(), currency.to_owned())),
         };
         self.add(index, at, value);
     }
@@ -259,7 +272,7 @@ impl DeltaSum {
         }
         let name: Vec<u32> = delta.names.iter().map(|name| self.name(name)).collect();
         for (minute, index, top) in &delta.tops {
-            self.tops.entry((*minute, name[*index as usize])).or_default().merge(top);
+            self.tops.entry((*minute, name[*index as usize])).or_default().add_all(top);
         }
         for &(quarter, index, hash) in &delta.distinct {
             self.distinct.insert((quarter, name[index as usize], hash));
@@ -289,10 +302,7 @@ impl DeltaSum {
         let mut tops: Vec<_> = sum
             .tops
             .into_iter()
-            .map(|((minute, name), mut top)| {
-                top.trim();
-                (minute, rank[name as usize], top)
-            })
+            .map(|((minute, name), top)| (minute, rank[name as usize], top.finish()))
             .collect();
         tops.sort_unstable_by_key(|top| (top.0, top.1));
         let mut distinct: Vec<_> = sum
@@ -348,8 +358,8 @@ mod tests {
             let mut sum = DeltaSum::default();
             for (kind, at, visitor, value) in events {
                 sum.count(&format!("type{kind}"), at);
-                sum.sum(Series::revenue(), at, value);
-                sum.sum(Series::Money("revenue".into(), "EUR".into()), at, value);
+                sum.sum(&Series::revenue(), at, value);
+                sum.money("revenue", "EUR", at, value);
                 sum.top("error/code", at, &format!("{value}"), 1);
                 sum.distinct("sessions", at, visitor as u64);
                 sum.seen(visitor, at);

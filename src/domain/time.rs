@@ -1,7 +1,7 @@
 //! Moments and days. A moment is Unix milliseconds (`i64`), a bucket is named by the
 //! moment it starts at, and a business day is a calendar day of the business time zone.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
@@ -30,6 +30,26 @@ pub const LATEST: Millis = 253_402_214_400_000;
 pub fn now_ms() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(LATEST)
+}
+
+/// A clock for windows of time, such as the one in which an id counts once: it begins with the
+/// system's and then passes evenly, whatever jumps that makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Steady {
+    began: Instant,
+    at: Millis,
+}
+
+impl Steady {
+    /// Begins at `now`, Unix ms.
+    pub fn begin(now: Millis) -> Steady {
+        Steady { began: Instant::now(), at: now }
+    }
+
+    /// The moment now.
+    pub fn now(&self) -> Millis {
+        self.at + i64::try_from(self.began.elapsed().as_millis()).unwrap_or(LATEST - self.at)
+    }
 }
 
 /// The start of the bucket of `width` ms that `at` falls into.
@@ -178,6 +198,17 @@ mod tests {
         assert_eq!(berlin("2026-11-01T02:30:00+01:00", 7), "2026-10-25T00:30:00Z");
         // Nothing is before the first moment there is.
         assert_eq!(same("UTC", "1970-01-01T00:00:00Z", 7), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_steady_clock_begins_where_it_is_told_and_goes_on() {
+        let clock = Steady::begin(1_000);
+        let first = clock.now();
+        assert!((1_000..2_000).contains(&first));
+        while clock.now() == first {
+            std::thread::yield_now();
+        }
+        assert!(clock.now() > first);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 /// Values kept. The script `live/redis/scripts/apply.lua` is given the same number.
@@ -32,7 +33,7 @@ impl Top {
     pub fn add(&mut self, value: &str, n: u64) {
         let value = cut(value);
         match self.counts.get_mut(value) {
-            Some(count) => *count += n,
+            Some(count) => *count = count.saturating_add(n),
             None => {
                 self.counts.insert(value.into(), n);
             }
@@ -44,7 +45,7 @@ impl Top {
         for (value, n) in &other.counts {
             self.add(value, *n);
         }
-        self.shaved += other.shaved;
+        self.shaved = self.shaved.saturating_add(other.shaved);
         self.trim();
     }
 
@@ -59,7 +60,7 @@ impl Top {
             *count = count.saturating_sub(shave);
             *count > 0
         });
-        self.shaved += shave;
+        self.shaved = self.shaved.saturating_add(shave);
     }
 
     /// Different values at hand.
@@ -93,6 +94,54 @@ impl Top {
         all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         all.truncate(n);
         all
+    }
+}
+
+/// Counts in the making: hashed, so that many can be added fast; [`TopSum::finish`] gives the
+/// summary.
+#[derive(Debug, Default)]
+pub struct TopSum {
+    counts: HashMap<Box<str>, u64>,
+    shaved: u64,
+}
+
+/// Values that a sum holds before it is shaved down: many more than a batch has.
+const MAX_SUMMED: usize = 100 * CAPACITY;
+
+impl TopSum {
+    /// Adds `n` occurrences of `value`.
+    pub fn add(&mut self, value: &str, n: u64) {
+        let count = self.counts.entry_ref(cut(value)).or_insert(0);
+        *count = count.saturating_add(n);
+        if self.counts.len() > MAX_SUMMED {
+            let top = std::mem::take(self).finish();
+            self.shaved = top.shaved;
+            self.counts.extend(top.counts);
+        }
+    }
+
+    /// Adds a summary.
+    pub fn add_all(&mut self, top: &Top) {
+        top.iter().for_each(|(value, n)| self.add(value, n));
+        self.shaved = self.shaved.saturating_add(top.shaved);
+    }
+
+    /// The summary, of at most [`CAPACITY`] values.
+    pub fn finish(self) -> Top {
+        // Before the rest is sorted: most of what a crowded sum holds is shaved off.
+        let mut top = Top { counts: BTreeMap::new(), shaved: self.shaved };
+        let mut all: Vec<_> = self.counts.into_iter().collect();
+        if all.len() > CAPACITY {
+            let (_, &mut (_, shave), _) =
+                all.select_nth_unstable_by(CAPACITY, |a, b| b.1.cmp(&a.1));
+            all.retain_mut(|(_, count)| {
+                *count -= (*count).min(shave);
+                *count > 0
+            });
+            top.shaved = top.shaved.saturating_add(shave);
+        }
+        top.counts.extend(all);
+        top
     }
 }
 
@@ -142,6 +191,11 @@ mod tests {
                     n += 1;
                 }
                 top.trim();
+                let mut sum = TopSum::default();
+                for (a, b) in batch {
+                    sum.add(&(a * b).to_string(), 1);
+                }
+                prop_assert_eq!(&sum.finish(), &top, "two ways to the same summary");
                 merged.merge(&top);
             }
             prop_assert!(merged.len() <= CAPACITY);

@@ -51,12 +51,33 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        if let Some(seconds) = self.retry_after {
+        // Whoever is told to come back is told when.
+        let again = matches!(self.status.as_u16(), 429 | 503);
+        if let Some(seconds) = self.retry_after.or(again.then_some(1)) {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"floodmark\""));
         }
         response.json(json!({"error": {"code": self.code, "message": self.message}}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_come_back_is_told_when() {
+        let after = |error: &ApiError| {
+            let response = error.error_response();
+            let value = response.headers().get(header::RETRY_AFTER);
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(after(&ApiError::unavailable("full", "", 5)).as_deref(), Some("5"));
+        for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+            assert_eq!(after(&ApiError::new(status, "x", "")).as_deref(), Some("1"));
+        }
+        assert_eq!(after(&ApiError::bad_request("x", "")), None);
     }
 }

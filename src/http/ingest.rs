@@ -20,6 +20,7 @@ use crate::{
         metric::Measures,
         time::now_ms,
     },
+    failpoint::kill_point,
     http::{
         auth::Keys,
         error::ApiError,
@@ -30,6 +31,7 @@ use crate::{
         Accepted, Refused, Request,
         actor::{Append, IngestActor},
     },
+    live::redis::claims::Claims,
 };
 
 /// What the handlers share.
@@ -37,6 +39,8 @@ use crate::{
 pub struct Intake {
     /// The ingest actor.
     pub ingest: Addr<IngestActor>,
+    /// Ids shared with the other nodes (`dedupe.shared`).
+    pub claims: Option<Arc<Claims>>,
     /// Bytes of bodies in flight.
     pub inflight: Inflight,
     /// Who may send.
@@ -49,13 +53,17 @@ pub struct Intake {
     pub measures: Arc<Measures>,
     /// `dead_letters.max_bytes`.
     pub dead_letter_bytes: usize,
+    /// `floodmark_events_accepted_total`, looked up once: the registry's lock and hash cost a
+    /// request of one event more than its JSON.
+    accepted: metrics::Counter,
 }
 
 impl Intake {
     /// With the limits of a configuration.
-    pub fn new(config: &Config, ingest: Addr<IngestActor>) -> Intake {
+    pub fn new(config: &Config, ingest: Addr<IngestActor>, claims: Option<Arc<Claims>>) -> Intake {
         Intake {
             ingest,
+            claims,
             inflight: Inflight::new(config.http.max_inflight_bytes),
             keys: Keys::new(&config.auth),
             http: config.http.clone(),
@@ -65,6 +73,7 @@ impl Intake {
             },
             measures: config.rules.measures.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
+            accepted: metrics::counter!("floodmark_events_accepted_total", "source" => "http"),
         }
     }
 }
@@ -102,8 +111,7 @@ async fn events(
     let events = taken.events as usize + rejected.len();
     let all_rejected = taken.events == 0 && events > 0;
     let accepted = append(&intake, taken).await?;
-    metrics::counter!("floodmark_events_accepted_total", "source" => "http")
-        .increment(accepted.accepted.into());
+    intake.accepted.increment(accepted.accepted.into());
     let answer = Answer { accepted: accepted.accepted, duplicates: accepted.duplicates, rejected };
     if all_rejected {
         return Ok(HttpResponse::UnprocessableEntity().json(serde_json::json!({
@@ -117,6 +125,9 @@ async fn events(
 fn format(request: &HttpRequest) -> Result<Format, ApiError> {
     let value = request.headers().get(header::CONTENT_TYPE);
     let essence = value.and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    if essence == "application/json" {
+        return Ok(Format::Json); // what nearly all say, without a copy
+    }
     let essence = essence.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
         // sendBeacon says text/plain, curl -d says form-urlencoded when it is told nothing.
@@ -157,7 +168,8 @@ fn check(
         ..Request::default()
     };
     let mut rejected = Vec::new();
-    for (index, raw) in decoding.events.iter().enumerate() {
+    for (index, raw) in decoding.events.into_iter().enumerate() {
+        let text = raw.text;
         let encoded = wire::event(raw).and_then(|event| {
             event.encode(received, intake.event, &intake.measures, &mut request.rows)
         });
@@ -169,7 +181,7 @@ fn check(
                 request.events += 1;
             }
             Err(reason) => {
-                request.dead_letters.push(dead_letter(raw, &reason, received, intake));
+                request.dead_letters.push(dead_letter(text, &reason, received, intake));
                 rejected.push(RejectedEvent {
                     index,
                     code: reason.code(),
@@ -196,24 +208,82 @@ fn dead_letter(raw: &[u8], reason: &Rejection, received: Received, intake: &Inta
 /// Hands a request to the ingest actor and waits until it is on disk.
 ///
 /// # Errors
-/// 503 where the actor is behind, the spool is full, or its disk failed.
+/// 503 where the actor is behind, the spool is full, its disk failed, or nobody can say
+/// whether an id is new.
 pub async fn append(intake: &Intake, request: Request) -> Result<Accepted, ApiError> {
     if request.events == 0 && request.dead_letters.is_empty() {
         return Ok(Accepted::default());
     }
-    let (reply, answer) = oneshot::channel();
-    intake.ingest.try_send(Append { request, reply }).map_err(|e| match e {
-        SendError::Full(_) => {
-            ApiError::unavailable("overloaded", "too many requests wait to be written", 1)
+    let ingest = intake.ingest.clone();
+    match intake.claims.clone() {
+        Some(claims) if !request.client_ids.is_empty() => {
+            // To its end, though the client may go: its claim has to be settled.
+            let appended = actix_web::rt::spawn(append_claimed(ingest, claims, request)).await;
+            appended.unwrap_or_else(|_| Err(stopping()))
         }
-        SendError::Closed(_) => ApiError::unavailable("stopping", "the server is stopping", 1),
+        _ => hand_over(&ingest, request).await.map_err(ApiError::from),
+    }
+}
+
+async fn append_claimed(
+    ingest: Addr<IngestActor>,
+    claims: Arc<Claims>,
+    mut request: Request,
+) -> Result<Accepted, ApiError> {
+    let ids = request.client_ids.iter().map(|(_, id)| id.clone()).collect();
+    let claim = claims.claim(ids).await.map_err(|e| {
+        metrics::counter!("floodmark_dedupe_undecided_total").increment(1);
+        ApiError::unavailable("dedupe", e.to_string(), 1)
+    })?;
+    request.known = claim.known.iter().map(|at| request.client_ids[*at].0).collect();
+    kill_point!("ids-claimed");
+    let appended = hand_over(&ingest, request).await;
+    kill_point!("ids-appended");
+    match &appended {
+        Ok(_) => claims.keep(claim).await,
+        Err(NotAppended::Refused(Refused::Full) | NotAppended::Overloaded) => claims.release(claim),
+        // It may be on the disk: the next start finds out.
+        Err(NotAppended::Refused(Refused::Failed(_)) | NotAppended::Stopping) => drop(claim),
+    }
+    Ok(appended?)
+}
+
+/// Why a request is not on disk, or not known to be.
+enum NotAppended {
+    Overloaded,
+    Stopping,
+    Refused(Refused),
+}
+
+impl From<NotAppended> for ApiError {
+    fn from(why: NotAppended) -> ApiError {
+        match why {
+            NotAppended::Overloaded => {
+                ApiError::unavailable("overloaded", "too many requests wait to be written", 1)
+            }
+            NotAppended::Stopping => stopping(),
+            NotAppended::Refused(e @ Refused::Full) => {
+                ApiError::unavailable("spool_full", e.to_string(), 5)
+            }
+            NotAppended::Refused(e @ Refused::Failed(_)) => {
+                ApiError::unavailable("spool_failed", e.to_string(), 30)
+            }
+        }
+    }
+}
+
+fn stopping() -> ApiError {
+    ApiError::unavailable("stopping", "the server is stopping", 1)
+}
+
+async fn hand_over(ingest: &Addr<IngestActor>, request: Request) -> Result<Accepted, NotAppended> {
+    let (reply, answer) = oneshot::channel();
+    ingest.try_send(Append { request, reply }).map_err(|e| match e {
+        SendError::Full(_) => NotAppended::Overloaded,
+        SendError::Closed(_) => NotAppended::Stopping,
     })?;
     match answer.await {
-        Ok(Ok(accepted)) => Ok(accepted),
-        Ok(Err(e @ Refused::Full)) => Err(ApiError::unavailable("spool_full", e.to_string(), 5)),
-        Ok(Err(e @ Refused::Failed(_))) => {
-            Err(ApiError::unavailable("spool_failed", e.to_string(), 30))
-        }
-        Err(_) => Err(ApiError::unavailable("stopping", "the server is stopping", 1)),
+        Ok(answer) => answer.map_err(NotAppended::Refused),
+        Err(_) => Err(NotAppended::Stopping),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     broadcast::LiveView,
+    domain::time::{Millis, now_ms},
     http::{auth::Keys, error::ApiError},
     spool::{Sink, Spool},
     telemetry::health::Health,
@@ -25,6 +26,8 @@ pub struct Ops {
     pub metrics: PrometheusHandle,
     /// Who may see the metrics.
     pub keys: Keys,
+    /// A sink whose oldest batch has waited for longer makes the node unready.
+    pub unready_lag_ms: Millis,
 }
 
 /// Adds the routes.
@@ -39,7 +42,8 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// 200 where events are taken in and all parts are well; else 503 with the reasons.
+/// 200 where events are taken in, all parts are well and no sink is further behind than
+/// `spool.unready_lag_s`; else 503 with the reasons.
 async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     let mut reasons: Vec<String> =
         ops.health.troubles().into_iter().map(|(part, why)| format!("{part}: {why}")).collect();
@@ -49,20 +53,30 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     if let Some(reason) = ops.view.interrupted() {
         reasons.push(format!("live: {reason}"));
     }
-    let lag: serde_json::Map<_, _> = Sink::ALL
-        .iter()
-        .map(|sink| {
-            let lag = ops.spool.lag(*sink);
-            let value =
-                json!({"events": lag.events, "batches": lag.batches, "oldest": lag.oldest_ms});
-            (sink.as_str().to_owned(), value)
-        })
-        .collect();
+    let now = now_ms();
+    let mut lags = serde_json::Map::new();
+    for sink in Sink::ALL {
+        let lag = ops.spool.lag(sink);
+        let waits = lag.waits_ms(now);
+        if waits > ops.unready_lag_ms {
+            reasons.push(format!(
+                "{sink}: behind by {} s: {} events in {} batches wait",
+                waits / 1000,
+                lag.events,
+                lag.batches
+            ));
+        }
+        let value = json!({
+            "events": lag.events, "batches": lag.batches, "oldest": lag.oldest_ms,
+            "seconds": waits as f64 / 1000.0,
+        });
+        lags.insert(sink.as_str().to_owned(), value);
+    }
     let (mut response, status) = match reasons.is_empty() {
         true => (HttpResponse::Ok(), "ready"),
         false => (HttpResponse::ServiceUnavailable(), "not ready"),
     };
-    response.json(json!({"status": status, "reasons": reasons, "lag": lag}))
+    response.json(json!({"status": status, "reasons": reasons, "lag": lags}))
 }
 
 async fn render_metrics(

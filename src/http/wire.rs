@@ -30,8 +30,20 @@ pub struct Decoding<'a> {
     pub sent_at: Field<'a>,
 }
 
-/// One event as the client sent it: JSON, but for a line of NDJSON, which may be anything.
-pub type RawEvent<'a> = &'a [u8];
+/// One event as the client sent it.
+#[derive(Debug)]
+pub struct RawEvent<'a> {
+    /// JSON, but for a line of NDJSON, which may be anything.
+    pub text: &'a [u8],
+    /// Its fields, where splitting the body has read them already.
+    read: Option<Incoming<'a>>,
+}
+
+impl<'a> RawEvent<'a> {
+    fn unread(text: &'a [u8]) -> RawEvent<'a> {
+        RawEvent { text, read: None }
+    }
+}
 
 /// The body as a whole is no request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,9 +69,13 @@ pub fn split(body: &[u8], format: Format, max_events: usize) -> Result<Decoding<
         return Err(WireError::Empty);
     }
     let decoding = match format {
-        Format::Json => json(body)?,
+        Format::Json => json(body, max_events)?,
         Format::NdJson => Decoding {
-            events: body.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).collect(),
+            events: body
+                .split(|b| *b == b'\n')
+                .filter(|line| !line.trim_ascii().is_empty())
+                .map(RawEvent::unread)
+                .collect(),
             sent_at: Field::Absent,
         },
     };
@@ -71,21 +87,46 @@ pub fn split(body: &[u8], format: Format, max_events: usize) -> Result<Decoding<
 }
 
 fn texts(list: Vec<&RawValue>) -> Vec<RawEvent<'_>> {
-    list.into_iter().map(|raw| raw.get().as_bytes()).collect()
+    list.into_iter().map(|raw| RawEvent::unread(raw.get().as_bytes())).collect()
 }
 
-fn json(body: &[u8]) -> Result<Decoding<'_>, WireError> {
+/// Splits and reads an array of events in one pass over its text. `None` where anything is
+/// out of the ordinary, for whatever reason: then the two passes find out what it is.
+fn read_array(text: &str, max_events: usize) -> Option<Vec<RawEvent<'_>>> {
+    let mut events = Vec::new();
+    let mut rest = text.strip_prefix('[')?.trim_ascii_start();
+    loop {
+        if !rest.starts_with('{') || events.len() == max_events {
+            return None;
+        }
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Native>();
+        let native = stream.next()?.ok()?;
+        let (event, behind) = rest.split_at(stream.byte_offset());
+        let read = Some(native.incoming(event.len()));
+        events.push(RawEvent { text: event.as_bytes(), read });
+        rest = behind.trim_ascii_start();
+        if rest == "]" {
+            return Some(events);
+        }
+        rest = rest.strip_prefix(',')?.trim_ascii_start();
+    }
+}
+
+fn json(body: &[u8], max_events: usize) -> Result<Decoding<'_>, WireError> {
     let malformed = |e: &dyn fmt::Display| WireError::Malformed(e.to_string());
     let text = std::str::from_utf8(body).map_err(|e| malformed(&e))?;
     match body[0] {
         b'[' => {
+            if let Some(events) = read_array(text, max_events) {
+                return Ok(Decoding { events, sent_at: Field::Absent });
+            }
             let list: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
             Ok(Decoding { events: texts(list), sent_at: Field::Absent })
         }
         b'{' => {
             let envelope: Envelope = serde_json::from_str(text).map_err(|e| malformed(&e))?;
             let events = match envelope.batch {
-                Batch::Absent => vec![body],
+                Batch::Absent => vec![RawEvent::unread(body)],
                 Batch::List(list) => texts(list),
                 Batch::Other => return Err(WireError::NotEvents),
             };
@@ -100,6 +141,10 @@ fn json(body: &[u8]) -> Result<Decoding<'_>, WireError> {
 
 /// Reads one event of a [`Decoding`].
 pub fn event(raw: RawEvent<'_>) -> Result<Incoming<'_>, Rejection> {
+    if let Some(read) = raw.read {
+        return Ok(read);
+    }
+    let raw = raw.text;
     let malformed = |e: &dyn fmt::Display| Rejection::Malformed(e.to_string());
     let text = std::str::from_utf8(raw).map_err(|e| malformed(&e))?.trim_ascii();
     if !text.starts_with('{') {
@@ -109,15 +154,7 @@ pub fn event(raw: RawEvent<'_>) -> Result<Incoming<'_>, Rejection> {
         });
     }
     let native: Native = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-    Ok(Incoming {
-        kind: native.kind,
-        timestamp: native.timestamp,
-        user_id: native.user_id,
-        session_id: native.session_id,
-        id: native.id,
-        properties: native.properties.map(RawValue::get).filter(|raw| *raw != "null"),
-        size: raw.len(),
-    })
+    Ok(native.incoming(raw.len()))
 }
 
 #[derive(Deserialize)]
@@ -135,6 +172,20 @@ struct Native<'a> {
     id: Field<'a>,
     #[serde(borrow)]
     properties: Option<&'a RawValue>,
+}
+
+impl<'a> Native<'a> {
+    fn incoming(self, size: usize) -> Incoming<'a> {
+        Incoming {
+            kind: self.kind,
+            timestamp: self.timestamp,
+            user_id: self.user_id,
+            session_id: self.session_id,
+            id: self.id,
+            properties: self.properties.map(RawValue::get).filter(|raw| *raw != "null"),
+            size,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -212,7 +263,7 @@ mod tests {
     }
 
     fn texts<'a>(decoding: &Decoding<'a>) -> Vec<&'a str> {
-        decoding.events.iter().map(|raw| std::str::from_utf8(raw).unwrap()).collect()
+        decoding.events.iter().map(|raw| std::str::from_utf8(raw.text).unwrap()).collect()
     }
 
     #[test]
@@ -244,7 +295,7 @@ mod tests {
     fn an_event_is_read_field_by_field() {
         let raw = br#"{"type":"p\u00e9","timestamp":5,"userId":7,"sessionId":null,
             "id":[1,{"a":2}],"properties":{"a":1},"extra":[[[]]]}"#;
-        let event = event(raw).unwrap();
+        let event = event(RawEvent::unread(raw)).unwrap();
         assert_eq!(event.kind, Field::Text("pé".into()));
         assert_eq!(event.timestamp, Field::Integer(5));
         assert_eq!(event.user_id, Field::Integer(7));
@@ -256,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_is_no_event_says_why() {
-        let code = |raw: &[u8]| event(raw).unwrap_err().code();
+        let code = |raw: &[u8]| event(RawEvent::unread(raw)).unwrap_err().code();
         assert_eq!(code(b"17"), "not_an_object");
         assert_eq!(code(br#"["page_view"]"#), "not_an_object");
         assert_eq!(code(br#"{"type":"#), "malformed");
@@ -270,6 +321,48 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(split_json(&deep).unwrap().events.len(), 1);
         let nested = format!(r#"{{"type":"a","id":{deep},"x":{deep}}}"#);
-        assert_eq!(event(nested.as_bytes()).unwrap().id, Field::Other);
+        assert_eq!(event(RawEvent::unread(nested.as_bytes())).unwrap().id, Field::Other);
+    }
+
+    /// What a body gives: each event's text and what became of it, or why it is no request.
+    fn outcome(decoding: Result<Decoding<'_>, WireError>) -> Result<Vec<String>, WireError> {
+        let events = decoding?.events.into_iter();
+        Ok(events.map(|raw| (raw.text, event(raw))).map(|both| format!("{both:?}")).collect())
+    }
+
+    #[test]
+    fn one_pass_and_two_passes_read_the_same() {
+        let good = r#"{"type":"a","id":"\u00e9","properties":{"x":[{"y":"]},{"}]}}"#;
+        for body in [
+            "[]",
+            "[ ]",
+            "[,]",
+            "[1]",
+            "[{}]",
+            "[{}",
+            "[{}}",
+            "[{},]",
+            "[{} {}]",
+            "[{}]]",
+            "[{}] x",
+            r#"[{"type":"a"},"b"]"#,
+            r#"[{"type":"a","type":"b"}]"#,
+            r#"[{"type":"\ud800"}]"#,
+            r#"[{"a":1e999}]"#,
+            r#"[{"type":"a"}, {"id":[[]],"properties":null} ]"#,
+            &format!("[{good}]"),
+            &format!("[\n\t{good} ,\r\n {good}\n]"),
+            &format!("[{good},{good},{good},{good}]"),
+            &format!("[{good},{good},{{\"type\":]"),
+        ] {
+            let list = serde_json::from_str::<Vec<&RawValue>>(body);
+            let twice = match list {
+                Ok(list) if list.len() > 3 => Err(WireError::TooMany(list.len(), 3)),
+                Ok(list) => Ok(Decoding { events: super::texts(list), sent_at: Field::Absent }),
+                Err(e) => Err(WireError::Malformed(e.to_string())),
+            };
+            assert_eq!(outcome(split_json(body)), outcome(twice), "{body}");
+        }
+        assert!(read_array(&format!("[{good}, {good}]"), 3).is_some(), "the usual takes one pass");
     }
 }

@@ -1,5 +1,8 @@
 //! The ingest actor.
 
+mod known;
+mod report;
+
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
@@ -11,7 +14,7 @@ use crate::{
         aggregate::Aggregator,
         batch::{Batch, BatchId, NodeId},
         row::rows,
-        time::{Millis, now_ms},
+        time::{Millis, Steady, now_ms},
     },
     ingest::{
         Accepted, Refused, Reply, Request,
@@ -22,6 +25,7 @@ use crate::{
     },
     panics,
     spool::{Group, Recovery, Sink, Spool},
+    telemetry::health::Health,
 };
 
 /// Accumulates events into fixed-size batches and hands these to the writers.
@@ -43,6 +47,8 @@ pub struct IngestActor {
     committer: Option<Committer>,
     dedupe: Dedupe,
     aggregator: Aggregator,
+    /// What the window of ids is measured by.
+    clock: Steady,
     sinks: [Dispatch; 2],
     recent: Recent,
 
@@ -59,6 +65,9 @@ pub struct IngestActor {
     /// The open batch as it is on disk: where to go back to when a write fails.
     durable: Durable,
     failed: Option<String>,
+    health: Health,
+    /// The last write found no room on the disk.
+    no_room: bool,
     drains: Vec<oneshot::Sender<()>>,
     _watch: panics::Watch,
 }
@@ -116,6 +125,8 @@ pub struct Parts {
     pub sinks: [Dispatch; 2],
     /// Raises the alarm when the actor panics.
     pub watch: panics::Watch,
+    /// Where trouble of the disk is told.
+    pub health: Health,
 }
 
 impl IngestActor {
@@ -124,8 +135,11 @@ impl IngestActor {
     pub fn new(config: &Config, parts: Parts) -> IngestActor {
         let window_ms = config.dedupe.window_s as Millis * 1000;
         let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
+        let clock = Steady::begin(now_ms());
         for (at, id) in &parts.recovery.ids {
-            dedupe.insert(id, *at);
+            // One that was received while the system's clock was ahead must not let those
+            // before it expire.
+            dedupe.insert(id, (*at).min(clock.now()));
         }
         let mut aggregator =
             Aggregator::new(config.rules.measures.clone(), config.live.max_event_types);
@@ -145,6 +159,7 @@ impl IngestActor {
             spool: parts.spool,
             committer: None,
             dedupe,
+            clock,
             sinks: parts.sinks,
             recent: Recent::default(),
             open: OpenBatch::recovered(&mut aggregator, recovered.rows, recovered.dead_letters),
@@ -156,6 +171,8 @@ impl IngestActor {
             committing: None,
             durable,
             failed: None,
+            health: parts.health,
+            no_room: false,
             drains: Vec::new(),
             _watch: parts.watch,
         }
@@ -163,7 +180,9 @@ impl IngestActor {
 
     fn append(&mut self, request: Request, reply: Reply) {
         let mut accepted = Accepted::default();
+        let now = self.clock.now();
         let mut ids = request.client_ids.iter().peekable();
+        let mut known = request.known.iter().peekable();
         let mut at = 0;
         let mut walk = rows(&request.rows);
         let mut index = 0;
@@ -172,9 +191,14 @@ impl IngestActor {
             let encoded = &request.rows[at..walk.position()];
             at = walk.position();
             let id = ids.next_if(|(of, _)| *of == index).map(|(_, id)| id.as_str());
+            let elsewhere = known.next_if_eq(&&index).is_some();
             index += 1;
+            if elsewhere {
+                accepted.duplicates += 1;
+                continue;
+            }
             if let Some(id) = id {
-                if !self.dedupe.insert(id, request.received_at) {
+                if !self.dedupe.insert(id, now) {
                     accepted.duplicates += 1;
                     continue;
                 }
@@ -276,20 +300,6 @@ impl IngestActor {
         }
     }
 
-    fn report(&mut self) {
-        metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
-        for sink in Sink::ALL {
-            let lag = self.spool.lag(sink);
-            metrics::gauge!("floodmark_spool_lag_events", "sink" => sink.as_str())
-                .set(lag.events as f64);
-        }
-        let now = now_ms();
-        self.dedupe.expire(now);
-        metrics::gauge!("floodmark_dedupe_ids").set(self.dedupe.len() as f64);
-        metrics::gauge!("floodmark_dedupe_window_seconds")
-            .set(self.dedupe.window_in_force(now) as f64 / 1000.0);
-    }
-
     fn answer_drains(&mut self) {
         let settled = || Sink::ALL.iter().all(|sink| self.spool.lag(*sink).batches == 0);
         let idle = self.open.is_empty() && self.committing.is_none() && self.group.is_empty();
@@ -352,7 +362,13 @@ impl Handler<Committed> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
-        let Some(group) = self.committing.take() else { return };
+        let group = match (self.committing.take(), &committed.result) {
+            (Some(group), _) => group,
+            // The committer has died between two groups.
+            (None, Err(_)) => Gathering::default(),
+            (None, Ok(())) => return,
+        };
+        self.tell(&committed.result);
         match committed.result {
             Ok(()) => {
                 self.durable = group.durable;

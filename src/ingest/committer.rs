@@ -83,12 +83,28 @@ impl Drop for Committer {
     }
 }
 
+/// Tells the ingest actor when the thread ends by a panic: else every request from then on
+/// would wait for an answer that never comes.
+struct Obituary<'a>(&'a Recipient<Committed>);
+
+impl Drop for Obituary<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let reason = "the thread that writes the spool has panicked; see the log".to_owned();
+            tracing::error!(reason, "intake stops until a restart");
+            let result = Err(Refused::Failed(reason));
+            self.0.do_send(Committed { result, group: Group::default() });
+        }
+    }
+}
+
 fn run(
     mut writer: SpoolWriter,
     inbox: &Receiver<Work>,
     ingest: &Recipient<Committed>,
     cursor_interval: Duration,
 ) {
+    let _obituary = Obituary(ingest);
     let mut retired_at = Instant::now();
     loop {
         let pause = cursor_interval.saturating_sub(retired_at.elapsed());

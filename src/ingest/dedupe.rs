@@ -31,6 +31,14 @@ impl Key {
             _ => Key::Text(id.into()),
         }
     }
+
+    /// The id as it came.
+    fn text(&self) -> String {
+        match self {
+            Key::Uuid(bytes) => Uuid::from_bytes(*bytes).to_string(),
+            Key::Text(text) => text.to_string(),
+        }
+    }
 }
 
 /// The ids of the window.
@@ -89,6 +97,24 @@ impl Dedupe {
             let Some((_, key)) = self.ids.pop_back() else { return };
             self.remove(&key, position);
         }
+    }
+
+    /// Up to `limit` ids from position `from` on, all but the `newest` last ones, each with how
+    /// much longer it is remembered at `now` (ms), and the position behind them; `None` where
+    /// there are none.
+    pub fn page(
+        &self,
+        from: u64,
+        limit: usize,
+        newest: usize,
+        now: Millis,
+    ) -> Option<(Vec<(Millis, String)>, u64)> {
+        let begin = from.max(self.gone) - self.gone;
+        let end = self.ids.len().saturating_sub(newest).min(begin as usize + limit);
+        let left = |at: Millis| (self.window_ms - (now - at)).clamp(1, self.window_ms);
+        let ids = self.ids.iter().take(end).skip(begin as usize);
+        let page: Vec<_> = ids.map(|(at, key)| (left(*at), key.text())).collect();
+        (!page.is_empty()).then(|| (page, self.gone + end as u64))
     }
 
     /// Forgets what has left the window at `now`.
@@ -158,6 +184,23 @@ mod tests {
         assert!(dedupe.insert("a", 30));
         assert!(!dedupe.insert("c", 30));
         assert_eq!((dedupe.len(), dedupe.window_in_force(50)), (2, 20));
+    }
+
+    #[test]
+    fn pages_hold_every_id_once_but_the_newest() {
+        let mut dedupe = Dedupe::new(1000, 6);
+        let uuid = Uuid::from_u128(7).to_string();
+        let ids = ["a", "b", "c", &uuid, "d", "e", "f", "g"];
+        (0..).zip(ids).for_each(|(at, id)| assert!(dedupe.insert(id, at)));
+        let (mut from, mut all) = (0, Vec::new());
+        while let Some((page, next)) = dedupe.page(from, 2, 1, 10) {
+            assert!(page.len() <= 2 && next > from);
+            all.extend(page);
+            from = next;
+        }
+        let expected = [(992, "c"), (993, &uuid), (994, "d"), (995, "e"), (996, "f")];
+        let all: Vec<_> = all.iter().map(|(left, id)| (*left, id.as_str())).collect();
+        assert_eq!(all, expected);
     }
 
     proptest! {

@@ -26,6 +26,8 @@ pub struct Request {
     pub events: u32,
     /// (index of the row, id) where the client gave an id; ascending.
     pub client_ids: Vec<(u32, String)>,
+    /// Rows whose id is on some node's disk already (`dedupe.shared`); ascending.
+    pub known: Vec<u32>,
     /// The refused ones.
     pub dead_letters: Vec<DeadLetter>,
 }
@@ -39,13 +41,15 @@ pub struct Accepted {
     pub duplicates: u32,
 }
 
-/// Why a request was not taken in; nothing of it is counted, and the client may try again.
+/// Why a request was not taken in. The client may try again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The spool has reached `spool.max_bytes`, or its disk is full.
+    /// The spool has reached `spool.max_bytes`, or its disk is full. Nothing of the request is
+    /// stored or counted.
     #[error("the spool is full")]
     Full,
-    /// The spool's disk failed; intake has stopped until a restart.
+    /// The spool's disk failed; intake has stopped until a restart. Only that shows whether the
+    /// request has reached the disk.
     #[error("the spool's disk failed: {0}")]
     Failed(String),
 }

@@ -2,35 +2,47 @@
 //! counters only in the mirror that the feed leads to. What a restart forgets is built
 //! up again from the ledger ([`InProcess::start`]); what the ledger has not got yet is
 //! still in the spool, and the strict guard makes the live writers replay it from there.
+//! While the ledger's server is away at the start, nothing is counted yet: the writers try
+//! again, and the spool keeps what they would count.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
 use jiff::civil::Date;
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use super::{
     Applied, Feed, FeedSender, LiveError, LiveErrorKind, LiveStore, Population,
     distinct::DistinctDays, judge, ledger_since, sessions::Sessions, state::LiveState,
 };
 use crate::{
+    config,
     domain::{
         batch::{BatchId, LANES, NodeId},
         delta::Delta,
-        time::{BusinessZone, Millis},
+        time::{BusinessZone, Millis, now_ms},
     },
-    store::{LedgerSum, Store, StoreError},
+    retry::Backoff,
+    store::{LedgerSum, Store, StoreError, StoreErrorKind},
 };
 
 /// The in-process live store.
 pub struct InProcess {
+    /// Empty until the ledger has been summed up.
+    counted: Arc<OnceLock<Counted>>,
+    feed: FeedSender,
+    /// Waits for the ledger, where it was away at the start.
+    waiting: Option<JoinHandle<()>>,
+}
+
+struct Counted {
     /// By lane: the last batch of each node that was counted. The lock is held until the
     /// batch is in the feed, so that guard and feed agree on the order.
     lanes: [tokio::sync::Mutex<HashMap<NodeId, u64>>; LANES as usize],
     noted: Mutex<Noted>,
     zone: BusinessZone,
-    feed: FeedSender,
 }
 
 /// Who and what was seen.
@@ -54,15 +66,42 @@ impl Noted {
 impl InProcess {
     /// Sums the ledger as of `now` (Unix ms), sends the first [`Feed::Reset`] and counts
     /// on from there. Visitors seen within `active_window` ms are active from the start.
+    /// A ledger that can't be reached is waited for in the background.
     pub async fn start(
         store: Arc<dyn Store>,
         zone: BusinessZone,
         active_window: Millis,
         feed: FeedSender,
         now: Millis,
+        retry: &config::Retry,
     ) -> Result<InProcess, StoreError> {
-        let sum = store.ledger_sum(ledger_since(&zone, now), now - active_window).await?;
-        Ok(InProcess::continue_from(sum, zone, feed, now).await)
+        let sum = store.ledger_sum(ledger_since(&zone, now), now - active_window).await;
+        let error = match sum {
+            Ok(sum) => return Ok(InProcess::continue_from(sum, zone, feed, now).await),
+            Err(error) if error.kind == StoreErrorKind::Unavailable => error,
+            Err(error) => return Err(error),
+        };
+        let reason = format!("the ledger, which the counters start from: {error}");
+        tracing::warn!(reason, "the live numbers wait");
+        // Nobody listens any more only while the process stops; the same below.
+        let _ = feed.send(Feed::Interrupted { reason }).await;
+        let counted = Arc::new(OnceLock::new());
+        let mut backoff = Backoff::new(retry);
+        let wait = {
+            let (counted, feed) = (counted.clone(), feed.clone());
+            async move {
+                loop {
+                    tokio::time::sleep(backoff.pause()).await;
+                    let now = now_ms();
+                    let since = ledger_since(&zone, now);
+                    if let Ok(sum) = store.ledger_sum(since, now - active_window).await {
+                        let _ = counted.set(Counted::from(sum, zone, &feed, now).await);
+                        return;
+                    }
+                }
+            }
+        };
+        Ok(InProcess { counted, feed, waiting: Some(tokio::spawn(wait)) })
     }
 
     async fn continue_from(
@@ -71,19 +110,38 @@ impl InProcess {
         feed: FeedSender,
         now: Millis,
     ) -> InProcess {
+        let counted = Counted::from(sum, zone, &feed, now).await;
+        InProcess { counted: Arc::new(OnceLock::from(counted)), feed, waiting: None }
+    }
+
+    fn counted(&self) -> Result<&Counted, LiveError> {
+        self.counted.get().ok_or_else(|| LiveError {
+            kind: LiveErrorKind::Rebuilding,
+            message: "the counters start from the ledger, which can't be read yet".to_owned(),
+        })
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.waiting.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Counted {
+    /// What the ledger says; the feed gets it as its [`Feed::Reset`].
+    async fn from(sum: LedgerSum, zone: BusinessZone, feed: &FeedSender, now: Millis) -> Counted {
         let mut state = LiveState::new(zone.clone());
         let mut noted = Noted::default();
-        for (lane_number, lane) in (0..).zip(&sum.lanes) {
-            state.apply(lane_number, &lane.delta, now);
+        for (number, lane) in (0..).zip(&sum.lanes) {
+            state.apply(number, &lane.delta, now);
             noted.touch(&zone, &lane.delta);
         }
-        // Nobody listens any more only while the process stops.
         let _ = feed.send(Feed::Reset(Box::new(state))).await;
-        InProcess {
+        Counted {
             lanes: sum.lanes.map(|lane| tokio::sync::Mutex::new(lane.last)),
             noted: Mutex::new(noted),
             zone,
-            feed,
         }
     }
 }
@@ -100,7 +158,7 @@ impl LiveStore for InProcess {
         sealed_at: Millis,
         delta: &Arc<Delta>,
     ) -> Result<Applied, LiveError> {
-        let mut guard = self.lanes[id.lane() as usize].lock().await;
+        let mut guard = self.counted()?.lanes[id.lane() as usize].lock().await;
         let verdict = judge(guard.get(&id.node).copied().unwrap_or(0), id.seq);
         if verdict == Applied::Counted {
             // First the place in the feed, then guard and delta without an await between
@@ -116,12 +174,13 @@ impl LiveStore for InProcess {
     }
 
     async fn touch(&self, delta: &Delta) -> Result<(), LiveError> {
-        self.noted.lock().touch(&self.zone, delta);
+        let counted = self.counted()?;
+        counted.noted.lock().touch(&counted.zone, delta);
         Ok(())
     }
 
     async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError> {
-        let mut noted = self.noted.lock();
+        let mut noted = self.counted()?.noted.lock();
         Ok(Population {
             active: noted.sessions.active(since),
             distinct: noted.distinct.counts(day),
@@ -130,14 +189,14 @@ impl LiveStore for InProcess {
 
     async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
         let mut heads = [0; LANES as usize];
-        for (head, lane) in heads.iter_mut().zip(&self.lanes) {
+        for (head, lane) in heads.iter_mut().zip(&self.counted()?.lanes) {
             *head = lane.lock().await.get(&node).copied().unwrap_or(0);
         }
         Ok(heads)
     }
 
     async fn check(&self) -> Result<(), LiveError> {
-        Ok(())
+        self.counted().map(drop)
     }
 }
 
@@ -174,7 +233,7 @@ mod tests {
             panic!("the feed starts with a reset");
         };
         assert_eq!(state.today(NOW).1.count("page_view"), 1);
-        let day = live.zone.day_of(NOW).date;
+        let day = BusinessZone::named("UTC").unwrap().day_of(NOW).date;
         assert_eq!(live.population(NOW, day).await.unwrap().active, 1);
 
         let error = delta("error", 8);

@@ -140,8 +140,8 @@ pub trait LiveStore: Send + Sync + 'static {
     /// Idempotent, order does not matter.
     async fn touch(&self, delta: &Delta) -> Result<(), LiveError>;
 
-    /// Who was seen at `since` (Unix ms) or later, and what distinct metrics saw on the
-    /// business day `day`, over all nodes. Forgets older visitors.
+    /// Who was seen at `since` (Unix ms, a full second) or later, and what distinct metrics
+    /// saw on the business day `day`, over all nodes. Forgets older visitors.
     async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError>;
 
     /// The last batch of `node` that each lane has counted, 0 for none. A writer that has
@@ -177,7 +177,8 @@ pub enum OpenError {
 
 /// Opens the live side that `redis.urls` asks for: none, in-process; one, Redis (or the
 /// Redis Cluster it is part of); several, a Redis Cluster. In-process sums the ledger as
-/// of `now` (Unix ms) first; Redis is connected to in the background.
+/// of `now` (Unix ms) first, unless its server is away; Redis is connected to in the
+/// background.
 pub async fn open(
     config: &Config,
     store: Arc<dyn Store>,
@@ -187,7 +188,8 @@ pub async fn open(
 ) -> Result<Arc<dyn LiveStore>, OpenError> {
     if config.redis.urls.is_empty() {
         let window = config.live.active_window_s as Millis * SECOND;
-        let live = in_process::InProcess::start(store, zone, window, feed, now).await?;
+        let retry = &config.retry;
+        let live = in_process::InProcess::start(store, zone, window, feed, now, retry).await?;
         return Ok(Arc::new(live));
     }
     let live = redis::Redis::start(config, store, zone, feed).map_err(OpenError::Config)?;

@@ -2,7 +2,7 @@
 //! days around now, summed by series, and the breakdowns of these minutes. Pure; every number that Floodmark shows comes from
 //! one of these.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
@@ -27,9 +27,11 @@ pub struct LiveState {
     seconds: BTreeMap<Millis, Totals>,
     minutes: BTreeMap<Millis, Totals>,
     days: BTreeMap<Date, Totals>,
-    /// By minute, breakdown and lane. Each lane is summed by itself, batch by batch in its
+    /// Breakdowns seen so far; few, since only rules make them.
+    names: Vec<String>,
+    /// By minute, breakdown (its index in `names`) and lane. Each lane is summed by itself, batch by batch in its
     /// order, so that what a full summary drops is the same in every mirror.
-    tops: BTreeMap<(Millis, Arc<str>, u64), Top>,
+    tops: BTreeMap<(Millis, usize, u64), Top>,
 }
 
 impl LiveState {
@@ -40,6 +42,7 @@ impl LiveState {
             seconds: BTreeMap::new(),
             minutes: BTreeMap::new(),
             days: BTreeMap::new(),
+            names: Vec::new(),
             tops: BTreeMap::new(),
         }
     }
@@ -92,27 +95,27 @@ impl LiveState {
 
     /// Adds to a breakdown's minute (its start in Unix ms) of one lane.
     pub fn add_top(&mut self, minute: Millis, name: &str, lane: u64, top: &Top) {
-        // Shared with the minute before, where that has the same breakdown.
-        let known = self.tops.range(..=(minute, Arc::from(name), lane)).next_back();
-        let name = match known {
-            Some(((_, known, _), _)) if **known == *name => known.clone(),
-            _ => Arc::from(name),
-        };
+        let name = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        });
         self.tops.entry((minute, name, lane)).or_default().merge(top);
     }
 
     /// Every minute of every breakdown and lane: (start in Unix ms, name, lane, values).
     pub fn tops(&self) -> impl Iterator<Item = (Millis, &str, u64, &Top)> {
-        self.tops.iter().map(|((minute, name, lane), top)| (*minute, &**name, *lane, top))
+        let named = |name: usize| self.names[name].as_str();
+        self.tops.iter().map(move |(&(minute, name, lane), top)| (minute, named(name), lane, top))
     }
 
     /// The most frequent values of a breakdown in the minutes `[from, to)`, all lanes
     /// together.
     pub fn breakdown(&self, name: &str, from: Millis, to: Millis) -> Top {
-        let start = |at| (bucket(at, MINUTE), Arc::from(""), 0);
         let mut sum = Top::default();
+        let Some(name) = self.names.iter().position(|known| known == name) else { return sum };
+        let start = |at| (bucket(at, MINUTE), 0, 0);
         let minutes = self.tops.range(start(from)..start(to.max(from) + MINUTE - 1));
-        minutes.filter(|((_, of, _), _)| **of == *name).for_each(|(_, top)| sum.merge(top));
+        minutes.filter(|((_, of, _), _)| *of == name).for_each(|(_, top)| sum.merge(top));
         sum
     }
 
@@ -135,7 +138,7 @@ impl LiveState {
     pub fn prune(&mut self, now: Millis) {
         self.seconds = self.seconds.split_off(&(now - SECONDS_KEPT));
         self.minutes = self.minutes.split_off(&bucket(now - MINUTES_KEPT, MINUTE));
-        self.tops = self.tops.split_off(&(bucket(now - MINUTES_KEPT, MINUTE), Arc::from(""), 0));
+        self.tops = self.tops.split_off(&(bucket(now - MINUTES_KEPT, MINUTE), 0, 0));
         let oldest = self.zone.day_of(now - DAYS_KEPT).date;
         self.days = self.days.split_off(&oldest);
     }

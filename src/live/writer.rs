@@ -14,6 +14,7 @@ use crate::{
         batch::{Batch, BatchId, LANES},
         delta::Delta,
     },
+    failpoint::kill_point,
     ingest::dispatch::{Settled, WriteBatch},
     live::{Applied, LiveError, LiveErrorKind, LiveStore},
     panics,
@@ -102,6 +103,7 @@ impl LiveWriter {
                 }
             }
         }
+        kill_point!("live-counted");
         self.health.well("live");
         metrics::histogram!("floodmark_batch_write_seconds", "sink" => "live")
             .record(started.elapsed().as_secs_f64());

@@ -56,8 +56,18 @@ impl Cursors {
     }
 
     /// Replaces the file; on the disk when this returns.
+    ///
+    /// On a disk without room for a second one it is overwritten where it is: else no segment
+    /// could ever go, and there would never be room again. A crash in the middle damages it,
+    /// which costs replays.
     pub(super) fn store(&self, dir: &Path) -> io::Result<()> {
-        disk::replace(dir, FILE, &self.encode())
+        let bytes = self.encode();
+        match disk::replace(dir, FILE, &bytes) {
+            Err(error) if disk::may_pass(&error) => {
+                disk::overwrite(&dir.join(FILE), &bytes).map_err(|_| error)
+            }
+            done => done,
+        }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -90,6 +100,21 @@ impl Cursors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn is_overwritten_where_there_is_no_room_for_a_second_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = Cursors::new(Uuid::from_u128(7));
+        disk::faults::no_room(true);
+        assert!(old.store(dir.path()).is_err(), "there is none to overwrite");
+        disk::faults::no_room(false);
+        old.store(dir.path()).unwrap();
+        let new = Cursors { settled: [5, 4], ..old };
+        disk::faults::no_room(true);
+        new.store(dir.path()).unwrap();
+        disk::faults::no_room(false);
+        assert_eq!(Cursors::load(dir.path()), Ok(Some(new)));
+    }
 
     #[test]
     fn comes_back_whole_or_not_at_all() {

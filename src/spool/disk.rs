@@ -11,6 +11,8 @@ use std::{
 /// Writes all of `bytes` at `offset`.
 pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     #[cfg(test)]
+    power::write(file, bytes, offset)?;
+    #[cfg(test)]
     if let Some(error) = faults::write() {
         // Half of it gets there: what a disk does that fills up during a write.
         file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
@@ -25,17 +27,63 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
     if let Some(error) = faults::sync() {
         return Err(error);
     }
-    file.sync_data()
+    #[cfg(test)]
+    power::step()?;
+    file.sync_data()?;
+    #[cfg(test)]
+    power::synced(file)?;
+    Ok(())
 }
 
 /// Waits until the names in a folder are on the disk.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    #[cfg(test)]
+    power::step()?;
+    File::open(dir)?.sync_all()?;
+    #[cfg(test)]
+    power::names_synced();
+    Ok(())
+}
+
+/// Makes a file that is not there; its name is on the disk after [`sync_dir`].
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    #[cfg(test)]
+    power::step()?;
+    let file = File::create_new(path)?;
+    #[cfg(test)]
+    power::changes(path, None);
+    Ok(file)
+}
+
+/// Removes a file; it is gone for good after [`sync_dir`].
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    power::step()?;
+    #[cfg(test)]
+    power::changes(path, fs::read(path).ok());
+    fs::remove_file(path)
+}
+
+/// Cuts a file to its first `len` bytes; on the disk when this returns.
+pub(super) fn cut(file: &File, len: u64) -> io::Result<()> {
+    #[cfg(test)]
+    power::step()?;
+    file.set_len(len)?;
+    file.sync_all()?;
+    #[cfg(test)]
+    power::synced(file)?;
+    Ok(())
 }
 
 /// Puts a whole file in place, or leaves the old one: a temporary file, fsync, rename,
 /// fsync of the folder.
 pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    #[cfg(test)]
+    if faults::has_no_room() {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    #[cfg(test)]
+    power::step()?;
     let temporary = dir.join(format!("{name}.{TEMPORARY}"));
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -46,8 +94,20 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
+    #[cfg(test)]
+    {
+        power::step()?;
+        power::changes(&dir.join(name), fs::read(dir.join(name)).ok());
+    }
     fs::rename(&temporary, dir.join(name))?;
     sync_dir(dir)
+}
+
+/// Writes over the beginning of a file that is there, which takes no more room.
+pub(super) fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    write_at(&file, bytes, 0)?;
+    sync(&file)
 }
 
 /// Ending of a file that never became a whole one.
@@ -67,6 +127,10 @@ pub(super) fn may_pass(error: &io::Error) -> bool {
         )
 }
 
+#[cfg(test)]
+#[path = "tests/power.rs"]
+pub(super) mod power;
+
 /// Failures on demand, for this thread.
 #[cfg(test)]
 pub(super) mod faults {
@@ -75,6 +139,7 @@ pub(super) mod faults {
     thread_local! {
         static WRITE: Cell<Option<(u32, io::ErrorKind)>> = const { Cell::new(None) };
         static SYNC: Cell<bool> = const { Cell::new(false) };
+        static NO_ROOM: Cell<bool> = const { Cell::new(false) };
     }
 
     /// Lets `after` writes pass, then fails one.
@@ -85,6 +150,15 @@ pub(super) mod faults {
     /// Fails the next sync.
     pub(crate) fn fail_sync() {
         SYNC.set(true);
+    }
+
+    /// Whether there is no room for a new file.
+    pub(crate) fn no_room(so: bool) {
+        NO_ROOM.set(so);
+    }
+
+    pub(super) fn has_no_room() -> bool {
+        NO_ROOM.get()
     }
 
     /// Nothing fails any more.

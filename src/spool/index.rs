@@ -88,7 +88,7 @@ impl Index {
         for (sink, progress) in self.sinks.iter_mut().enumerate() {
             entry.settled[sink] = seq <= progress.watermark;
             if !entry.settled[sink] {
-                progress.events += entry.events;
+                progress.events = progress.events.saturating_add(entry.events);
                 progress.batches += 1;
             }
         }
@@ -132,30 +132,13 @@ impl Index {
         }
         let events = entry.events;
         let progress = &mut self.sinks[sink as usize];
-        progress.events -= events;
+        progress.events = progress.events.saturating_sub(events);
         progress.batches -= 1;
         let mut watermark = progress.watermark;
         while self.get(watermark + 1).is_some_and(|entry| entry.settled[sink as usize]) {
             watermark += 1;
         }
         self.sinks[sink as usize].watermark = watermark;
-    }
-
-    pub(super) fn rewind(&mut self, sink: Sink, lane: u64, last: u64) -> u64 {
-        let mut count = 0;
-        let mut seq = lane_from(lane, self.oldest.max(last.saturating_add(1)));
-        while let Some(at) = self.position(seq).filter(|at| *at < self.entries.len()) {
-            let entry = &mut self.entries[at];
-            if std::mem::replace(&mut entry.settled[sink as usize], false) {
-                let progress = &mut self.sinks[sink as usize];
-                progress.events += entry.events;
-                progress.batches += 1;
-                progress.watermark = progress.watermark.min(seq - 1);
-                count += 1;
-            }
-            seq += LANES;
-        }
-        count
     }
 
     pub(super) fn next(&self, sink: Sink, lane: u64, after: u64) -> Option<u64> {
@@ -259,24 +242,5 @@ mod tests {
         index.settle(Sink::Live, 5);
         assert_eq!(index.next(Sink::Live, 1, 1), Some(9));
         assert_eq!(index.next(Sink::Live, 3, u64::MAX), None);
-    }
-
-    #[test]
-    fn rewind_unsettles_one_lane_of_one_sink() {
-        let mut index = index(9);
-        for seq in 1..=9 {
-            index.settle(Sink::Live, seq);
-            index.settle(Sink::Store, seq);
-        }
-        assert_eq!(index.lag(Sink::Live), Lag::default());
-        assert_eq!(index.rewind(Sink::Live, 1, 1), 2);
-        assert_eq!(index.settled(), [9, 4]);
-        assert_eq!(index.next(Sink::Live, 1, 0), Some(5));
-        assert_eq!(index.next(Sink::Live, 2, 0), None);
-        assert_eq!(index.lag(Sink::Live).events, 20);
-        index.settle(Sink::Live, 5);
-        assert_eq!(index.settled(), [9, 8]);
-        index.settle(Sink::Live, 9);
-        assert_eq!(index.settled(), [9, 9]);
     }
 }

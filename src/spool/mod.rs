@@ -127,6 +127,13 @@ pub struct Lag {
     pub oldest_ms: Option<Millis>,
 }
 
+impl Lag {
+    /// How long the oldest of them has waited at `now`, in ms; 0 where none waits.
+    pub fn waits_ms(&self, now: Millis) -> Millis {
+        self.oldest_ms.map_or(0, |oldest| (now - oldest).max(0))
+    }
+}
+
 /// Why the spool could not be opened, read or tidied up.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
@@ -215,12 +222,6 @@ impl Spool {
         self.shared.index.lock().settle(sink, seq);
     }
 
-    /// The sink has lost the batches of `lane` after `last`: those still here become
-    /// unsettled again. Returns how many.
-    pub fn rewind(&self, sink: Sink, lane: u64, last: u64) -> u64 {
-        self.shared.index.lock().rewind(sink, lane, last)
-    }
-
     /// The first unsettled sealed batch of this lane after `after`.
     pub fn next(&self, sink: Sink, lane: u64, after: u64) -> Option<u64> {
         self.shared.index.lock().next(sink, lane, after)
@@ -256,6 +257,11 @@ impl Spool {
         self.bytes().saturating_add(incoming) > self.shared.options.max_bytes
     }
 
+    /// Bytes that its disk has room for.
+    pub fn room(&self) -> io::Result<u64> {
+        fs4::available_space(&self.shared.options.dir)
+    }
+
     /// Batches lost to damage since the process started, those found at opening included.
     pub fn damaged(&self) -> u64 {
         self.shared.damaged.load(Ordering::Relaxed)
@@ -274,4 +280,22 @@ impl Shared {
         self.damaged.fetch_add(1, Ordering::Relaxed);
         tracing::error!(seq, why, "spool: a batch is damaged, its events are lost");
     }
+}
+
+/// For fuzzing: a segment that holds `data`, either as it is or cut into records by (kind, u16
+/// length, payload), each with the right checksums.
+pub(crate) fn fuzzed_segment(node: NodeId, mut data: &[u8], framed: bool) -> Vec<u8> {
+    let mut out = segment::header(node, 1);
+    if !framed {
+        out.extend_from_slice(data);
+        return out;
+    }
+    while let [kind, low, high, rest @ ..] = data {
+        let len = usize::from(u16::from_le_bytes([*low, *high])).min(rest.len());
+        let at = record::begin(&mut out);
+        out.extend_from_slice(&rest[..len]);
+        record::finish(&mut out[at..], *kind);
+        data = &rest[len..];
+    }
+    out
 }

@@ -95,9 +95,9 @@ impl Active {
     /// failure there is no such file, as far as the disk allows.
     pub(super) fn create(dir: &Path, node: NodeId, first: u64) -> io::Result<Active> {
         let path = path(dir, first);
-        let file = File::create_new(&path)?;
+        let file = disk::create(&path)?;
         let made = disk::write_at(&file, &header(node, first), 0)
-            .and_then(|()| file.sync_all())
+            .and_then(|()| disk::sync(&file))
             .and_then(|()| disk::sync_dir(dir));
         if let Err(error) = made {
             let _ = std::fs::remove_file(&path);

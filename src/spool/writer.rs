@@ -3,7 +3,8 @@
 use std::{fs, io, sync::Arc};
 
 use crate::{
-    domain::time::{Millis, now_ms},
+    domain::time::{Millis, Steady, now_ms},
+    failpoint::kill_point,
     spool::{
         IdWindow, Shared, Sink, SpoolError,
         cursor::{Cursors, RESERVE},
@@ -49,6 +50,8 @@ pub struct SpoolWriter {
     /// As they are on the disk.
     cursors: Cursors,
     window: IdWindow,
+    /// What the window is measured by.
+    clock: Steady,
     /// Oldest first.
     id_files: Vec<IdFile>,
     /// The recovered open batch has to be sealed first.
@@ -99,6 +102,7 @@ impl SpoolWriter {
             segment_bytes: segment_bytes.max(HEADER as u64 + 1),
             cursors,
             window,
+            clock: Steady::begin(now_ms()),
             id_files,
             open_recovered,
             poisoned: None,
@@ -188,11 +192,11 @@ impl SpoolWriter {
             }
             disk::write_at(&self.active.file, &group.bytes()[from..to], base)
                 .map_err(Stop::of("write"))?;
-            fail::fail_point!("spool-written");
+            kill_point!("spool-written");
             // Whatever it says, and even if it is "no room": what the disk has kept is
             // unknown now, and a second fsync would not tell.
             disk::sync(&self.active.file).map_err(|error| Stop::Fatal("fdatasync", error))?;
-            fail::fail_point!("spool-synced");
+            kill_point!("spool-synced");
             self.active.offset = base + (to - from) as u64;
             self.active.batch_start = start;
             from = to;
@@ -213,6 +217,7 @@ impl SpoolWriter {
         let next = Active::create(&options.dir, options.node, first)
             .map_err(Stop::of("make the next segment"))?;
         done.rolled.push(std::mem::replace(&mut self.active, next));
+        kill_point!("spool-rolled");
         // Before anything is in it, so that its loss would be noticed.
         self.store_cursors(self.cursors.reserved, first).map_err(Stop::of("cursors"))
     }
@@ -224,12 +229,11 @@ impl SpoolWriter {
         if let Some(before) = rolled.next() {
             let newest = std::mem::replace(&mut self.active, before);
             for made in rolled.chain([newest]) {
-                fs::remove_file(segment::path(dir, made.first))?;
+                disk::remove(&segment::path(dir, made.first))?;
             }
             disk::sync_dir(dir)?;
         }
-        self.active.file.set_len(offset)?;
-        self.active.file.sync_all()?;
+        disk::cut(&self.active.file, offset)?;
         self.active.offset = offset;
         self.active.batch_start = batch_start;
         if self.cursors.active > self.active.first {
@@ -275,7 +279,7 @@ impl SpoolWriter {
     /// Persists the cursors, then removes the segments that both sinks have passed. Called
     /// every `spool.cursor_interval_ms` and at shutdown. An error may be tried again.
     pub fn retire(&mut self) -> Result<Retired, SpoolError> {
-        self.retire_at(now_ms())
+        self.retire_at(self.clock.now())
     }
 
     pub(super) fn retire_at(&mut self, now: Millis) -> Result<Retired, SpoolError> {
@@ -288,7 +292,7 @@ impl SpoolWriter {
         };
         self.store_cursors(ahead, self.active.first)
             .map_err(failed("write the cursors in", dir))?;
-        fail::fail_point!("spool-cursors-stored");
+        kill_point!("spool-cursors-stored");
 
         let mut retired = Retired::default();
         loop {
@@ -307,7 +311,7 @@ impl SpoolWriter {
             let name = segment::name(segment.first);
             let gone = match segment.damaged {
                 true => recovery::quarantine(dir, &name),
-                false => fs::remove_file(dir.join(&name)),
+                false => disk::remove(&dir.join(&name)),
             };
             match gone {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -315,6 +319,7 @@ impl SpoolWriter {
                 }
                 _ => {}
             }
+            kill_point!("spool-unlinked");
             retired.segments += 1;
             retired.bytes += segment.bytes;
             if let Some(bytes) = unwritten
@@ -372,7 +377,7 @@ impl SpoolWriter {
         for file in self.id_files.drain(..).rev() {
             if file.stats.newest < since || newer >= self.window.max_ids as u64 {
                 // If that fails it is read once more after a restart, no harm done.
-                let _ = fs::remove_file(dir.join(ids::name(file.first)));
+                let _ = disk::remove(&dir.join(ids::name(file.first)));
             } else {
                 newer += file.stats.count;
                 kept.push(file);

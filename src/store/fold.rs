@@ -28,6 +28,8 @@ pub struct Folder {
     keep: Millis,
     backoff: Backoff,
     dropped_at: Option<Instant>,
+    /// Told once.
+    unreadable: Option<String>,
 }
 
 /// How often it looks for ledger rows to drop.
@@ -48,6 +50,7 @@ impl Folder {
             keep: config.ledger.keep_hours as Millis * HOUR,
             backoff: Backoff::new(&config.retry),
             dropped_at: None,
+            unreadable: None,
         }
     }
 
@@ -57,8 +60,9 @@ impl Folder {
         let work = round(self.store.clone(), before);
         ctx.spawn(work.into_actor(self).map(move |worked, folder, ctx| {
             let pause = match worked {
-                Ok(()) => {
+                Ok(unreadable) => {
                     folder.health.well("rollups");
+                    folder.tell(unreadable);
                     folder.backoff.reset();
                     if drops {
                         folder.dropped_at = Some(Instant::now());
@@ -73,6 +77,15 @@ impl Folder {
             ctx.run_later(pause, Self::work);
         }));
     }
+
+    /// No trouble for `/readyz`: events are taken in all the same, and in an upgrade the old
+    /// nodes must not all go out of service before the new ones are there.
+    fn tell(&mut self, unreadable: Option<String>) {
+        if unreadable.is_some() && unreadable != self.unreadable {
+            tracing::warn!(row = unreadable, "a ledger row can't be read: its lane waits");
+            self.unreadable = unreadable;
+        }
+    }
 }
 
 impl Actor for Folder {
@@ -83,17 +96,21 @@ impl Actor for Folder {
     }
 }
 
-/// Folds all that is there, then drops what was sealed and ends before `before`.
-async fn round(store: Arc<dyn Store>, before: Option<Millis>) -> Result<(), StoreError> {
-    loop {
+/// Folds all that is there, then drops what was sealed and ends before `before`. Returns a
+/// row that could not be read.
+async fn round(
+    store: Arc<dyn Store>,
+    before: Option<Millis>,
+) -> Result<Option<String>, StoreError> {
+    let unreadable = loop {
         let folded = store.fold(FoldLimits::default()).await?;
         metrics::counter!("floodmark_ledger_folded_total").increment(folded.rows);
         if folded.done {
-            break;
+            break folded.unreadable;
         }
-    }
+    };
     let Some(before) = before else {
-        return Ok(());
+        return Ok(unreadable);
     };
     for _ in 0..DROPS_IN_A_ROW {
         let dropped = store.drop_folded(before, DROP_ROWS).await?;
@@ -102,5 +119,5 @@ async fn round(store: Arc<dyn Store>, before: Option<Millis>) -> Result<(), Stor
             break;
         }
     }
-    Ok(())
+    Ok(unreadable)
 }

@@ -9,13 +9,10 @@
 
 use hashbrown::HashMap;
 
-use crate::{
-    domain::{
-        batch::NodeId,
-        delta::{Delta, Series},
-        time::{MINUTE, Millis, bucket},
-    },
-    store::StoreError,
+use crate::domain::{
+    batch::NodeId,
+    delta::{Delta, Series},
+    time::{MINUTE, Millis, bucket},
 };
 
 /// How much one fold takes at most. At least one ledger row is taken whatever its size.
@@ -37,12 +34,21 @@ impl Default for FoldLimits {
 }
 
 /// What one fold did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folded {
     /// Ledger rows that are now in the rollups and were not before.
     pub rows: u64,
     /// Nothing is left for this node: all is folded, or another node is at it.
     pub done: bool,
+    /// A ledger row that this version can't read, in words. Its lane waits there for a node
+    /// that can: during an upgrade, one of the new version.
+    pub unreadable: Option<String>,
+}
+
+impl Folded {
+    pub(crate) fn nothing(done: bool) -> Folded {
+        Folded { rows: 0, done, unreadable: None }
+    }
 }
 
 /// Which stretch of time the rollups tell the whole truth about.
@@ -144,6 +150,7 @@ pub(crate) struct Fold {
     rows: u64,
     bytes: u64,
     behind: bool,
+    unreadable: Option<String>,
     pub heads: Vec<Head>,
 }
 
@@ -156,6 +163,7 @@ impl Fold {
             rows: 0,
             bytes: 0,
             behind: false,
+            unreadable: None,
             heads: Vec::new(),
         }
     }
@@ -176,7 +184,7 @@ impl Fold {
 
     /// Adds a lane's next rows, ascending, at most as many as there was room for. No row
     /// means that there is none up to the lane's last batch, whoever removed them.
-    pub fn add(&mut self, lane: &Lane, rows: &[Row]) -> Result<(), StoreError> {
+    pub fn add(&mut self, lane: &Lane, rows: &[Row]) {
         let mut head = Head {
             node: lane.node,
             lane: lane.lane,
@@ -184,11 +192,19 @@ impl Fold {
             to: if rows.is_empty() { lane.stored } else { lane.folded },
             since: None,
         };
+        let mut stuck = false;
         for row in rows {
             if self.room().is_none() {
                 break;
             }
-            self.add_cells(&Delta::decode(&row.delta, None)?);
+            match Delta::decode(&row.delta, None) {
+                Ok(delta) => self.add_cells(&delta),
+                Err(e) => {
+                    self.unreadable = Some(format!("batch {} of node {}: {e}", row.seq, lane.node));
+                    stuck = true;
+                    break;
+                }
+            }
             self.rows += 1;
             self.bytes += row.delta.len() as u64;
             head.to = row.seq;
@@ -196,11 +212,10 @@ impl Fold {
                 head.since = Some(row.sealed_at);
             }
         }
-        self.behind |= head.to < lane.stored;
+        self.behind |= head.to < lane.stored && !stuck;
         if head.to > head.from {
             self.heads.push(head);
         }
-        Ok(())
     }
 
     fn add_cells(&mut self, delta: &Delta) {
@@ -233,7 +248,7 @@ impl Fold {
     }
 
     pub fn outcome(&self) -> Folded {
-        Folded { rows: self.rows, done: !self.behind }
+        Folded { rows: self.rows, done: !self.behind, unreadable: self.unreadable.clone() }
     }
 }
 
@@ -296,8 +311,9 @@ mod tests {
         ] {
             let mut fold = Fold::new(limits);
             let rows = [row(5, 0..6), row(9, 4..10), row(13, 0..1)];
-            fold.add(&lane(1, 13), &rows).unwrap();
-            assert_eq!(fold.outcome(), Folded { rows: taken, done: taken == 3 }, "{limits:?}");
+            fold.add(&lane(1, 13), &rows);
+            let outcome = fold.outcome();
+            assert_eq!((outcome.rows, outcome.done), (taken, taken == 3), "{limits:?}");
             assert_eq!(fold.heads[0].to, 1 + 4 * taken as i64);
             assert_eq!((fold.heads[0].from, fold.heads[0].since), (1, Some(50)));
             assert_eq!(fold.room().is_some(), taken == 3);
@@ -307,7 +323,7 @@ mod tests {
     #[test]
     fn sums_are_by_minute_and_in_order() {
         let mut fold = Fold::new(FoldLimits::default());
-        fold.add(&lane(0, 5), &[row(1, 8..11), row(5, 9..10)]).unwrap();
+        fold.add(&lane(0, 5), &[row(1, 8..11), row(5, 9..10)]);
         let key = "c:page_view".to_owned();
         let at = |minute, value| (key.clone(), minute * MINUTE, value);
         assert_eq!(fold.sums(), [at(8, 1), at(9, 2), at(10, 1)]);
@@ -316,9 +332,23 @@ mod tests {
     #[test]
     fn a_lane_without_rows_is_folded_to_its_end() {
         let mut fold = Fold::new(FoldLimits::default());
-        fold.add(&lane(1, 9), &[]).unwrap();
+        fold.add(&lane(1, 9), &[]);
         assert_eq!((fold.heads[0].to, fold.heads[0].since), (9, None));
-        assert_eq!(fold.outcome(), Folded { rows: 0, done: true });
+        assert_eq!(fold.outcome(), Folded::nothing(true));
+    }
+
+    #[test]
+    fn a_row_of_another_version_stops_its_lane_only() {
+        let mut fold = Fold::new(FoldLimits::default());
+        let mut foreign = row(5, 0..1);
+        foreign.delta[0] = 99;
+        fold.add(&lane(0, 9), &[row(1, 0..1), foreign, row(9, 0..1)]);
+        fold.add(&Lane { lane: 2, ..lane(0, 6) }, &[row(2, 0..1), row(6, 0..1)]);
+        let outcome = fold.outcome();
+        assert_eq!((outcome.rows, outcome.done), (3, true), "no reason to try at once again");
+        assert!(outcome.unreadable.unwrap().contains("batch 5 of node"));
+        assert_eq!(fold.heads.iter().map(|head| head.to).collect::<Vec<_>>(), [1, 6]);
+        assert_eq!(fold.sums()[0].2, 3);
     }
 
     #[test]

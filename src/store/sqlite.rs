@@ -257,6 +257,7 @@ fn write(
         entry.delta,
         entry.visitors,
     ])?;
+    crate::failpoint::kill_point!("store-copied");
     tx.commit()?;
     Ok(Written::Stored { events: stored, poisoned })
 }

@@ -37,6 +37,8 @@ fn describe() {
     counter!("floodmark_events_counted_total", "Events counted by the live side");
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
+    gauge!("floodmark_spool_oldest_seconds", "How long the oldest such batch has waited");
+    gauge!("floodmark_spool_damaged_batches", "Batches lost to damage since the start");
     counter!("floodmark_sink_errors_total", "Failed tries to write a batch, by kind");
     counter!("floodmark_ledger_folded_total", "Ledger rows that this node added to the rollups");
     counter!("floodmark_ledger_dropped_total", "Folded ledger rows that this node dropped");
@@ -55,5 +57,6 @@ fn describe() {
         "Requests to webhooks by result: delivered, failed (tried again), given_up"
     );
     gauge!("floodmark_dedupe_ids", "Ids in the index of duplicates");
+    counter!("floodmark_dedupe_undecided_total", "Requests refused since an id was undecided");
     gauge!("floodmark_dedupe_window_seconds", "How far back duplicates are recognised");
 }

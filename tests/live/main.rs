@@ -6,3 +6,4 @@ mod node;
 mod outages;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

@@ -41,7 +41,7 @@ async fn write(store: &dyn Store, seq: u64, sealed_at: Millis, events: &[Event])
 fn numbered(seq: u64, from: Millis, to: Millis) -> Batch {
     let mut sum = DeltaSum::default();
     for minute in (from..to).step_by(MINUTE as usize) {
-        sum.sum(Series::revenue(), minute, minute / MINUTE);
+        sum.sum(&Series::revenue(), minute, minute / MINUTE);
     }
     let mut batch = Batch::void(BatchId { node: node(1), seq });
     batch.delta = sum.finish();

@@ -120,6 +120,25 @@ async fn events_lie_in_daily_partitions() {
         assert!(plan.contains(&format!(" on {}", partition(now))), "{plan}");
     }
     assert!(plan.contains("Bitmap Index Scan"), "{plan}");
+
+    // As `\d+ events` lists it: one partition a day, from its midnight to the next (UTC).
+    let listed = postgres
+        .sql(
+            "SET timezone = 'UTC';
+             SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i
+             JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'events'::regclass",
+        )
+        .await;
+    let midnight = |at: Millis| {
+        let at = jiff::Timestamp::from_millisecond(at).unwrap();
+        at.strftime("%F 00:00:00+00").to_string()
+    };
+    for of in [-399, -30, -1, 0, 1, 2, 6].map(|days| now + days * DAY) {
+        let bounds = format!("FOR VALUES FROM ('{}') TO ('{}')", midnight(of), midnight(of + DAY));
+        assert!(listed.contains(&vec![partition(of), bounds]), "{of}: {listed:?}");
+    }
+    assert!(listed.contains(&vec!["events_default".to_owned(), "DEFAULT".to_owned()]));
+    assert_eq!(listed.len(), 8, "{listed:?}");
     assert_eq!(ledger_total(&*store).await, delta_of(&events));
 }
 
@@ -399,7 +418,10 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     store.write(&batch(node(1), 1, 10)).await.unwrap();
     // Dropped under our feet: noticed, then made again.
     postgres
-        .sql("DROP TABLE events, ledger, ledger_heads, dead_letters, refinery_schema_history")
+        .sql(
+            "DROP TABLE events, ledger, ledger_heads, dead_letters, rollups, fold_heads,
+                        refinery_schema_history",
+        )
         .await;
     assert_eq!(kind(store.write(&batch(node(1), 2, 10)).await), StoreErrorKind::Schema);
     store.write(&batch(node(1), 2, 10)).await.unwrap();

@@ -8,11 +8,15 @@ pub mod process;
 pub mod program;
 pub mod redis;
 pub mod server;
+pub mod sums;
+pub mod viewer;
 
 /// The amount of an event's `properties`, in 1/10,000.
 pub fn amount_of(properties: &serde_json::Value) -> i64 {
     let amount = properties["amount"].to_string();
-    floodmark::domain::money::Amount::parse(&amount).expect("the amounts of the shop are exact").0
+    floodmark::domain::money::Amount::parse(amount.trim_matches('"'))
+        .expect("the amounts of the shop are exact")
+        .0
 }
 
 /// Posts events to `/v1/events`; the status, or an error where no answer came.

@@ -158,6 +158,11 @@ impl Server {
         body
     }
 
+    /// Whether `/metrics` has this line.
+    pub fn has_metric(&self, line: &str) -> bool {
+        self.get_text("/metrics").lines().any(|known| known == line)
+    }
+
     /// `GET /api/analytics/current`.
     pub fn current(&self) -> Value {
         self.get("/api/analytics/current")

@@ -237,3 +237,113 @@ fn an_alert_that_cannot_be_used_is_named_with_its_line_and_secrets_are_not_shown
     assert_eq!(config.rules.alerts.webhooks[0].place(), "https://x");
     assert!(config.rules.alerts.alert("traffic_surge").is_none());
 }
+
+#[test]
+fn a_rule_that_is_wrong_is_told_with_its_line() {
+    let told = refused(
+        "listen = '127.0.0.1:1'
+[[metric]]
+name = 'Big Orders'
+kind = 'count'
+event = 'purchase'
+[[metric]]
+name = 'a'
+kind = 'count'
+event = 'purchase'
+wher = { amount = '>5' }
+[[metric]]
+name = 'b'
+kind = 'sum'
+event = 'purchase'
+[[metric]]
+name = 'c'
+kind = 'ratio'
+of = 'purchases'
+per = 'later'
+[[metric]]
+name = 'd'
+kind = 'count'
+event = ['*', 'x']
+[[metric]]
+name = 'e'
+kind = 'count'
+event = 'x'
+where = { amount = '>a lot' }
+[[metric]]
+name = 'f'
+kind = 'difference'
+of = 'revenue'
+minus = 'purchases'
+[[metric]]
+name = 'g'
+kind = 'ratio'
+of = 'error_rate'
+per = 'purchases'
+[[breakdown]]
+event = 'x'
+property = 'y'
+top = 101
+[rates]
+USD = 1
+EUR = 'much'
+GBP = true",
+        &[],
+    );
+    for line in [
+        "FILE:10: [[metric]]: unknown field `wher`",
+        "FILE:2: [[metric]]: name \"Big Orders\": 1 to 64 characters of a-z 0-9 _",
+        "FILE:11: [[metric]]: \"b\" needs property",
+        "FILE:15: [[metric]]: no metric \"later\" stands before \"c\"",
+        "FILE:20: [[metric]]: \"*\" is every type; name it alone",
+        "FILE:24: [[metric]]: \">a lot\" compares with no number",
+        "FILE:29: [[metric]]: \"f\" takes money from numbers or the reverse",
+        "FILE:34: [[metric]]: \"error_rate\" is a ratio, which can't be added up",
+        "FILE:39: [[breakdown]]: top: must be 1 to 100",
+        "FILE:44: rates.USD: USD is the base currency",
+        "FILE:45: rates.EUR: \"much\" is no rate",
+        "FILE:46: rates.GBP: must be a number",
+    ] {
+        assert!(told.contains(line), "no {line:?} in:\n{told}");
+    }
+}
+
+#[test]
+fn rules_are_laid_over_each_other_by_name() {
+    let config = load(
+        "[[metric]]
+name = 'signups'
+kind = 'count'
+event = 'registered'
+[[metric]]
+name = 'refunds'
+kind = 'sum'
+event = 'refund'
+property = 'amount'
+money = true
+off = true
+[[metric]]
+name = 'net_revenue'
+kind = 'difference'
+of = 'revenue'
+minus = 'refunds'
+off = true
+[[breakdown]]
+event = 'error'
+property = 'code'
+top = 3",
+        &[],
+        &Overrides::default(),
+    )
+    .unwrap();
+    let measures = config.rules.measures;
+    let names: Vec<&str> = measures.metrics().iter().map(|m| m.name.as_str()).collect();
+    assert!(!names.contains(&"refunds") && !names.contains(&"net_revenue"), "{names:?}");
+    assert!(names.contains(&"revenue"), "{names:?}");
+    assert!(measures.own_plan("registered").is_some());
+    let codes = measures.breakdowns().iter().find(|b| b.name == "error/code");
+    assert_eq!(codes.unwrap().top, 3);
+    // Somebody else needs what was taken away.
+    let told =
+        refused("[[metric]]\nname = 'refunds'\nkind = 'count'\nevent = 'x'\noff = true", &[]);
+    assert!(told.contains("no metric \"refunds\" stands before \"net_revenue\""), "{told}");
+}

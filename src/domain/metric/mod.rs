@@ -178,9 +178,14 @@ impl Measures {
         self.plans.get(kind).unwrap_or(&self.any)
     }
 
-    /// Whether a rule names this event type.
-    pub fn names_type(&self, kind: &str) -> bool {
-        self.plans.contains_key(kind)
+    /// The plan of an event type that a rule names.
+    pub fn own_plan(&self, kind: &str) -> Option<&Plan> {
+        self.plans.get(kind)
+    }
+
+    /// The plan of all other event types.
+    pub fn plan_of_others(&self) -> &Plan {
+        &self.any
     }
 
     /// The value of a metric over the span of time that `source` sums.

@@ -1,30 +1,102 @@
 //! Active visitors over all nodes, exactly: sorted sets of 16-byte members scored by the
 //! time last seen, spread over [`ACTIVE_SHARDS`] hash tags so that a cluster shares the
 //! load.
+//!
+//! A visitor who does much is in every batch, so most of what batches note is known
+//! already. The window that is counted begins at a full second, so within one second a
+//! later sighting changes no count, and [`Recent`] keeps it from being sent.
+
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
 
 use super::{
     keys::{ACTIVE_SHARDS, Keys, active_shard},
     servers::Servers,
 };
 use crate::{
-    domain::{delta::Visitor, time::Millis},
+    domain::{
+        delta::Visitor,
+        time::{Millis, SECOND, bucket},
+    },
     live::LiveError,
 };
 
 /// Visitors in one command.
 const CHUNK: usize = 4096;
+/// Visitors in one generation of [`Recent`].
+const MAX_RECENT: usize = 100_000;
+/// How long a generation of [`Recent`] gathers.
+const RECENT_FOR: Duration = Duration::from_secs(2);
+
+/// The second at which each visitor was last noted by this node, as far as Redis is known to
+/// have it: two generations, so that forgetting the old costs nothing. Whatever hints at a
+/// Redis that has lost something empties it ([`Recent::forget`]).
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    now: HashMap<Visitor, Millis>,
+    before: HashMap<Visitor, Millis>,
+    since: Option<Instant>,
+    /// One more with every [`Recent::forget`]: what was sent before it is not known after it.
+    losses: u64,
+}
+
+impl Recent {
+    /// The sightings that Redis does not have yet, and what to give back to [`Recent::noted`].
+    fn news(&self, visitors: &[(Visitor, Millis)]) -> (Vec<(Visitor, Millis)>, u64) {
+        let known = self.0.lock();
+        let is_news = |&&(visitor, at): &&(Visitor, Millis)| {
+            let last = known.now.get(&visitor).max(known.before.get(&visitor));
+            last.is_none_or(|&last| last < bucket(at, SECOND))
+        };
+        (visitors.iter().filter(is_news).copied().collect(), known.losses)
+    }
+
+    /// Redis has these now.
+    fn noted(&self, visitors: &[(Visitor, Millis)], losses: u64) {
+        let mut known = self.0.lock();
+        if known.losses != losses {
+            return;
+        }
+        if known.now.len() >= MAX_RECENT
+            || known.since.is_none_or(|since| since.elapsed() >= RECENT_FOR)
+        {
+            known.before = std::mem::take(&mut known.now);
+            known.since = Some(Instant::now());
+        }
+        for &(visitor, at) in visitors {
+            let last = known.now.entry(visitor).or_insert(Millis::MIN);
+            *last = bucket(at, SECOND).max(*last);
+        }
+    }
+
+    /// Redis may have lost any of it.
+    pub(super) fn forget(&self) {
+        let mut known = self.0.lock();
+        let losses = known.losses + 1;
+        *known = Generations { losses, ..Generations::default() };
+    }
+}
 
 /// Notes visitors; `ttl` (ms) is how long an untouched set stays.
 pub(super) async fn touch(
     servers: &Servers,
     keys: &Keys,
+    recent: &Recent,
     visitors: &[(Visitor, Millis)],
     ttl: Millis,
 ) -> Result<(), LiveError> {
+    let (news, losses) = recent.news(visitors);
+    if news.is_empty() {
+        return Ok(());
+    }
     let mut shards: Vec<Vec<(Visitor, Millis)>> = vec![Vec::new(); ACTIVE_SHARDS];
-    for &(visitor, at) in visitors {
+    for &(visitor, at) in &news {
         shards[active_shard(visitor)].push((visitor, at));
     }
     let write = async |connection: super::servers::Connection| {
@@ -33,21 +105,30 @@ pub(super) async fn touch(
             let (key, mut connection) = (keys.active(shard), connection.clone());
             async move {
                 for chunk in seen.chunks(CHUNK) {
-                    let mut zadd = redis::cmd("ZADD");
+                    let mut note = redis::pipe();
                     // GT: an older sighting that arrives late changes nothing.
-                    zadd.arg(&key).arg("GT");
+                    note.cmd("ZADD").arg(&key).arg("GT");
                     for (visitor, at) in chunk {
-                        zadd.arg(at).arg(&visitor.to_be_bytes()[..]);
+                        note.arg(at).arg(&visitor.to_be_bytes()[..]);
                     }
-                    zadd.exec_async(&mut connection).await?;
+                    note.cmd("PEXPIRE").arg(&key).arg(ttl);
+                    note.exec_async(&mut connection).await?;
                 }
-                redis::cmd("PEXPIRE").arg(&key).arg(ttl).exec_async(&mut connection).await
+                Ok(())
             }
         }))
         .await
     };
-    servers.run("note active visitors", write).await?;
-    Ok(())
+    match servers.run("note active visitors", write).await {
+        Ok(_) => {
+            recent.noted(&news, losses);
+            Ok(())
+        }
+        Err(error) => {
+            recent.forget();
+            Err(error)
+        }
+    }
 }
 
 /// Forgets who was last seen before `since`, counts the others.
@@ -69,4 +150,72 @@ pub(super) async fn count(servers: &Servers, keys: &Keys, since: Millis) -> Resu
     };
     let counts = servers.run("count active visitors", read).await?;
     Ok(counts.iter().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_same_second_is_news_once() {
+        let recent = Recent::default();
+        let (news, losses) = recent.news(&[(1, 5_100), (2, 5_900)]);
+        assert_eq!(news.len(), 2);
+        recent.noted(&news, losses);
+        let of = |visitors: &[(Visitor, Millis)]| recent.news(visitors).0;
+        // Later in its second, and before it: the count of no window can change.
+        assert_eq!(of(&[(1, 5_999), (2, 5_000), (2, 900), (3, 5_000)]), [(3, 5_000)]);
+        assert_eq!(of(&[(1, 6_000)]), [(1, 6_000)]);
+        recent.forget();
+        assert_eq!(of(&[(1, 5_100)]), [(1, 5_100)]);
+    }
+
+    #[test]
+    fn what_was_sent_before_a_loss_is_not_known_after_it() {
+        let recent = Recent::default();
+        let (news, losses) = recent.news(&[(1, 5_000)]);
+        recent.forget();
+        recent.noted(&news, losses);
+        assert_eq!(recent.news(&[(1, 5_000)]).0.len(), 1);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let recent = Recent::default();
+        for visitor in 0..3 * MAX_RECENT as u128 {
+            recent.noted(&[(visitor, 5_000)], 0);
+        }
+        let known = recent.0.lock();
+        assert!(known.now.len() <= MAX_RECENT && known.before.len() <= MAX_RECENT);
+    }
+
+    proptest! {
+        /// Every window that begins at a full second counts the same, with the filter and
+        /// without it.
+        #[test]
+        fn counts_are_those_without_it(
+            seen in proptest::collection::vec((0..6u128, 0..9_000i64), 1..60),
+        ) {
+            let recent = Recent::default();
+            let (mut all, mut sent) = (HashMap::new(), HashMap::new());
+            let add = |set: &mut HashMap<Visitor, Millis>, (visitor, at): (Visitor, Millis)| {
+                let last = set.entry(visitor).or_insert(at);
+                *last = at.max(*last);
+            };
+            for sighting in seen {
+                add(&mut all, sighting);
+                let (news, losses) = recent.news(&[sighting]);
+                news.iter().for_each(|&news| add(&mut sent, news));
+                recent.noted(&news, losses);
+            }
+            for since in (0..10_000).step_by(SECOND as usize) {
+                let count = |set: &HashMap<Visitor, Millis>| {
+                    set.values().filter(|at| **at >= since).count()
+                };
+                prop_assert_eq!(count(&all), count(&sent));
+            }
+        }
+    }
 }

@@ -43,8 +43,18 @@ pub(super) fn live_error(doing: &str, error: &RedisError) -> LiveError {
         Some(&(_, kind, hint)) => (kind, Some(hint)),
         None => (kind_of(error, &text), None),
     };
+    let hint = hint.or_else(|| tls_hint(&text));
     let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
     LiveError { kind, message: format!("{doing}: {text}{hint}") }
+}
+
+/// What to do about a certificate that is not trusted.
+fn tls_hint(text: &str) -> Option<&'static str> {
+    if text.contains("UnknownIssuer") {
+        return Some("name the CA that signed the server's certificate in redis.tls_ca");
+    }
+    let of_name = text.contains("NotValidForName") || text.contains("not valid for name");
+    of_name.then_some("its certificate is for another name: use that name in redis.urls")
 }
 
 fn kind_of(error: &RedisError, text: &str) -> LiveErrorKind {

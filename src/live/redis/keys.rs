@@ -16,7 +16,8 @@
 //! HOUR is hours since 1970, SECOND and MINUTE count within it, SERIES is what
 //! [`Series`] displays. Active visitors are in sorted sets `{PREFIX:activeN}`; what a
 //! distinct metric saw on a day, under the same tags, in sets `{PREFIX:activeN}:u:DATE:METRIC`
-//! and, once one of these is full, in a HyperLogLog of that name with `:hll`.
+//! and, once one of these is full, in a HyperLogLog of that name with `:hll`. Ids that nodes
+//! share (`dedupe.shared`) are strings under the tags `{PREFIX:idsN}`, for the window.
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,9 @@ use crate::{
 
 /// Sorted sets that the active visitors are spread over.
 pub(super) const ACTIVE_SHARDS: usize = 16;
+
+/// Hash tags that the ids which nodes share are spread over.
+pub(super) const ID_SHARDS: usize = 16;
 
 /// Room for clocks of nodes that disagree, when buckets are looked up by the hour.
 const CLOCK_SLACK: Millis = 10 * MINUTE;
@@ -105,6 +109,21 @@ impl Keys {
     /// Held by the node that evaluates alerts.
     pub(super) fn alerts_lease(&self) -> String {
         format!("{{{}:alerts}}:lease", self.prefix)
+    }
+
+    /// One id of a shard.
+    pub(super) fn id(&self, shard: usize, id: &str) -> String {
+        format!("{{{}:ids{shard}}}:i:{id}", self.prefix)
+    }
+
+    /// Which run of each node may claim ids of a shard.
+    pub(super) fn id_nodes(&self, shard: usize) -> String {
+        format!("{{{}:ids{shard}}}:nodes", self.prefix)
+    }
+
+    /// Set where a request has given up what it claimed in a shard.
+    pub(super) fn id_given_up(&self, shard: usize, request: &str) -> String {
+        format!("{{{}:ids{shard}}}:r:{request}", self.prefix)
     }
 
     /// Held by the node that rebuilds.
@@ -253,7 +272,7 @@ mod tests {
         let mut sum = DeltaSum::default();
         for back in [-4, 0, 1, 59, 61, 24 * 60 - 1, 26 * 60] {
             sum.count("odd:name with space", now - back * MINUTE);
-            sum.sum(Series::revenue(), now - back * MINUTE, i64::MAX / 4);
+            sum.sum(&Series::revenue(), now - back * MINUTE, i64::MAX / 4);
             sum.top("error/odd:name", now - back * MINUTE, "a \"value\"", 3);
         }
         let mut state = LiveState::new(zone.clone());

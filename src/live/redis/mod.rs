@@ -9,6 +9,7 @@
 //! - Active visitors are sorted sets over several tags ([`active`]).
 
 mod active;
+pub mod claims;
 mod distinct;
 mod error;
 mod keys;
@@ -53,6 +54,8 @@ struct Shared {
     /// How long a visitor is active, in ms.
     active_window: Millis,
     retry: config::Retry,
+    /// Visitors that Redis has from this node.
+    recent: active::Recent,
     /// Somebody found a lane without a generation.
     rebuild_wanted: Notify,
 }
@@ -67,6 +70,7 @@ impl Shared {
             distinct: config.rules.measures.distinct().map(str::to_owned).collect(),
             active_window: config.live.active_window_s as Millis * SECOND,
             retry: config.retry.clone(),
+            recent: active::Recent::default(),
             rebuild_wanted: Notify::new(),
         })
     }
@@ -74,7 +78,7 @@ impl Shared {
     /// Notes visitors and distinct values.
     async fn touch(&self, delta: &Delta) -> Result<(), LiveError> {
         let visitors = delta.visitors();
-        active::touch(&self.servers, &self.keys, visitors, self.active_ttl()).await?;
+        active::touch(&self.servers, &self.keys, &self.recent, visitors, self.active_ttl()).await?;
         distinct::note(&self.servers, &self.keys, &self.zone, delta).await
     }
 
@@ -114,6 +118,7 @@ impl Redis {
     }
 
     fn want_rebuild(&self) -> LiveError {
+        self.shared.recent.forget();
         self.shared.rebuild_wanted.notify_one();
         rebuilding()
     }
@@ -176,7 +181,12 @@ impl LiveStore for Redis {
         let call = async |mut connection: Connection| {
             script::APPLY.call::<(u8, u64)>(&mut connection, &keys, &args).await
         };
-        match self.shared.servers.run("count a batch", call).await? {
+        let answer = self.shared.servers.run("count a batch", call).await;
+        if !matches!(answer, Ok((0, _))) {
+            // Whatever it is, visitors may be lost with it: the next try sends them all.
+            self.shared.recent.forget();
+        }
+        match answer? {
             (0, _) => Ok(Applied::Counted),
             (1, _) => Ok(Applied::AlreadyCounted),
             (2, last) => Ok(Applied::Gap { last }),

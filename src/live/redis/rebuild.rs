@@ -119,6 +119,7 @@ async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), Live
     for &lane in lanes {
         install(shared, lane, &sum.lanes[lane as usize], force).await?;
     }
+    shared.recent.forget();
     for lane in &sum.lanes {
         shared.touch(&lane.delta).await?;
     }

@@ -24,6 +24,9 @@ script!(INSTALL, "install.lua");
 script!(HEADS, "heads.lua");
 script!(UNLOCK, "unlock.lua");
 script!(LEASE, "lease.lua");
+script!(CLAIM, "claim.lua");
+script!(KEEP, "keep.lua");
+script!(RELEASE, "release.lua");
 
 impl Script {
     fn new(code: &'static str) -> Script {

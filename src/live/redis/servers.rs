@@ -16,11 +16,12 @@ use parking_lot::Mutex;
 use rand::seq::SliceRandom;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    Pipeline, ProtocolVersion, PushInfo, RedisFuture, RedisResult, Value,
+    Pipeline, ProtocolVersion, PushInfo, RedisFuture, RedisResult, TlsCertificates, Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::error::{live_error, unavailable};
 use crate::{
@@ -36,6 +37,8 @@ const CLUSTER_MENDS: Duration = Duration::from_secs(3);
 /// The servers of `redis.urls`.
 pub(super) struct Servers {
     seeds: Vec<ConnectionInfo>,
+    /// The CA of `redis.tls_ca`; the seeds have it too.
+    certificates: Option<TlsCertificates>,
     /// Whether they are a cluster; known from the first answer on.
     cluster: OnceLock<bool>,
     /// The cluster's servers as last seen: a way in when all seeds are gone.
@@ -94,16 +97,20 @@ impl Servers {
     pub(super) fn new(config: &config::Redis) -> Result<Servers, String> {
         // rediss:// needs a process-wide provider; if there is one already, it stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let certificates = certificates(config)?;
         let seeds = config.urls.iter().map(|url| {
-            let info = url
-                .as_str()
-                .into_connection_info()
-                .map_err(|e| format!("redis.urls: {}: {e}", without_password(url)))?;
+            let failed = |e| format!("redis.urls: {}: {e}", without_password(url));
+            let mut info = url.as_str().into_connection_info().map_err(failed)?;
+            if let Some(certificates) = &certificates {
+                let client = Client::build_with_tls(info, certificates.clone());
+                info = client.map_err(failed)?.get_connection_info().clone();
+            }
             let settings = info.redis_settings().clone();
             Ok(info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
         });
         Ok(Servers {
             seeds: seeds.collect::<Result<_, String>>()?,
+            certificates,
             cluster: OnceLock::new(),
             known: Mutex::default(),
             current: tokio::sync::Mutex::default(),
@@ -159,7 +166,11 @@ impl Servers {
         let line = match self.is_cluster().await? {
             false => Line::Single(self.connect(&self.seeds[0], None).await?.0),
             true => {
-                let client = ClusterClientBuilder::new(self.ways_in())
+                let mut client = ClusterClientBuilder::new(self.ways_in());
+                if let Some(certificates) = &self.certificates {
+                    client = client.certs(certificates.clone());
+                }
+                let client = client
                     .connection_timeout(self.connect_timeout)
                     .response_timeout(self.response_timeout)
                     .overall_response_timeout(Some(self.response_timeout))
@@ -377,6 +388,27 @@ impl Servers {
             })
             .collect()
     }
+}
+
+/// The CA that `redis.tls_ca` names.
+fn certificates(config: &config::Redis) -> Result<Option<TlsCertificates>, String> {
+    if config.tls_ca.is_empty() {
+        return Ok(None);
+    }
+    if let Some(url) = config.urls.iter().find(|url| !url.starts_with("rediss://")) {
+        return Err(format!(
+            "redis.tls_ca is set, but {} is not encrypted: write rediss://",
+            without_password(url)
+        ));
+    }
+    let failed = |why: &dyn std::fmt::Display| format!("redis.tls_ca {}: {why}", config.tls_ca);
+    let pem = std::fs::read(&config.tls_ca).map_err(|e| failed(&e))?;
+    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+        Ok(found) if !found.is_empty() => {}
+        Ok(_) => return Err(failed(&"no certificate in it")),
+        Err(e) => return Err(failed(&e)),
+    }
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) }))
 }
 
 /// Another server of the same cluster: same way of connecting, other address.

@@ -120,6 +120,7 @@ pub(super) fn open(
         stored: cursors.map_or(0, |cursors| cursors.settled[Sink::Store as usize]),
         ids: IdRing::new(window, now),
         newest: None,
+        spare: Vec::new(),
         report,
         damaged: 0,
     };

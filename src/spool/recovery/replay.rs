@@ -1,8 +1,10 @@
 //! Reading the log, segment by segment: which batches are there and which of them are whole.
 
-use std::{fs, path::Path};
-
-use bytes::Bytes;
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
 
 use crate::{
     domain::batch::NodeId,
@@ -33,6 +35,9 @@ pub(super) struct Log<'a> {
     pub ids: IdRing,
     /// The newest segment so far, with what follows its last seal.
     pub newest: Option<Tail>,
+    /// Memory of a segment that is read and done with. Fresh memory for each would cost
+    /// more than the reading.
+    pub spare: Vec<u8>,
     pub report: Vec<String>,
     pub damaged: u64,
 }
@@ -40,7 +45,7 @@ pub(super) struct Log<'a> {
 /// What follows the last seal of a segment.
 pub(super) struct Tail {
     pub first: u64,
-    pub file: Bytes,
+    pub file: Vec<u8>,
     /// Where the last seal ends.
     pub start: usize,
     pub items: Vec<Item>,
@@ -68,10 +73,10 @@ impl Log<'_> {
     pub(super) fn load(&mut self, first: u64) -> Result<(), SpoolError> {
         let path = segment::path(self.dir, first);
         let name = segment::name(first);
-        let file = match fs::read(&path) {
-            Ok(file) => Bytes::from(file),
-            Err(error) => return self.set_aside(&name, &format!("can't be read: {error}")),
-        };
+        let mut file = std::mem::take(&mut self.spare);
+        if let Err(error) = read_into(&path, &mut file) {
+            return self.set_aside(&name, &format!("can't be read: {error}"));
+        }
         let header = segment::parse_header(&file);
         if let Some(header) = header {
             if header.version != segment::VERSION {
@@ -114,6 +119,9 @@ impl Log<'_> {
         });
         if header.is_none_or(|header| header.first != first) {
             self.hurt(&format!("{name}: its header is damaged or not its own"));
+        } else {
+            // Also where it has no seal yet: what went before it is known to be lost.
+            self.gap(first);
         }
         let seals =
             items.iter().rposition(|item| matches!(item, Item::Record { kind: record::SEAL, .. }));
@@ -130,18 +138,19 @@ impl Log<'_> {
 
     /// The newest segment so far is not the newest after all: it should end with a seal.
     fn supersede(&mut self) {
-        let Some(tail) = self.newest.take().filter(|tail| !tail.items.is_empty()) else {
-            return;
-        };
-        self.hurt(&format!(
-            "{}: its last {} bytes are no whole batch",
-            segment::name(tail.first),
-            tail.file.len() - tail.start
-        ));
+        let Some(tail) = self.newest.take() else { return };
+        if !tail.items.is_empty() {
+            self.hurt(&format!(
+                "{}: its last {} bytes are no whole batch",
+                segment::name(tail.first),
+                tail.file.len() - tail.start
+            ));
+        }
+        self.spare = tail.file;
     }
 
     /// Takes in the batches of the segment that was pushed last. `items` ends with a seal.
-    fn batches(&mut self, first: u64, file: &Bytes, items: &[Item]) {
+    fn batches(&mut self, first: u64, file: &[u8], items: &[Item]) {
         let name = segment::name(first);
         let mut end = HEADER;
         let mut records: Vec<&Item> = Vec::new();
@@ -218,7 +227,7 @@ impl Log<'_> {
         }
     }
 
-    pub(super) fn take_ids(&mut self, file: &Bytes, items: &[Item]) {
+    pub(super) fn take_ids(&mut self, file: &[u8], items: &[Item]) {
         for item in items {
             let Item::Record { kind: record::ROWS, at } = item else {
                 continue;
@@ -255,4 +264,12 @@ impl Log<'_> {
         self.report.push(format!("{name} {why}: moved to quarantine/"));
         Ok(())
     }
+}
+
+/// Reads a whole file into memory that was used before.
+fn read_into(path: &Path, memory: &mut Vec<u8>) -> io::Result<()> {
+    memory.clear();
+    let mut file = File::open(path)?;
+    memory.reserve_exact(file.metadata()?.len() as usize);
+    file.read_to_end(memory).map(drop)
 }

@@ -11,7 +11,6 @@ enum Step {
     Refused(Vec<(u8, bool)>, u32),
     Settle(Sink, prop::sample::Index),
     SettleAll(Sink),
-    Rewind(Sink, u64, prop::sample::Index),
     Retire,
     /// A stop; a part of a group that was never committed may be on the disk.
     Crash(prop::sample::Index),
@@ -25,8 +24,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (requests(), 0..4u32).prop_map(|(group, after)| Step::Refused(group, after)),
         8 => (sink(), any::<prop::sample::Index>()).prop_map(|(sink, at)| Step::Settle(sink, at)),
         1 => sink().prop_map(Step::SettleAll),
-        1 => (sink(), 0..LANES, any::<prop::sample::Index>())
-            .prop_map(|(sink, lane, at)| Step::Rewind(sink, lane, at)),
         2 => Just(Step::Retire),
         1 => any::<prop::sample::Index>().prop_map(Step::Crash),
     ];
@@ -121,7 +118,7 @@ impl Model {
         let all = self.batches.iter().flatten().chain(&self.open).cloned();
         assert_eq!(ids, all.collect());
         for (settled, sink) in self.settled.iter_mut().zip(Sink::ALL) {
-            // A rewind that no cursor has noted yet is forgotten: the sink asks again.
+            // What no cursor has noted yet is forgotten: the sink is given it again.
             let kept = opened.writer.persisted(sink);
             let persisted = &mut self.persisted[sink as usize];
             assert!(persisted.contains(&kept) || kept == 0 && persisted.is_empty());
@@ -174,14 +171,7 @@ proptest! {
                         model.settled[sink as usize].insert(seq);
                     }
                 }
-                Step::Rewind(sink, lane, at) if newest > 0 => {
-                    let last = at.index(newest as usize) as u64;
-                    let oldest = opened.spool.oldest().unwrap_or(newest + 1);
-                    opened.spool.rewind(sink, lane, last);
-                    model.settled[sink as usize]
-                        .retain(|seq| seq % LANES != lane || *seq <= last || *seq < oldest);
-                }
-                Step::Settle(..) | Step::Rewind(..) => {}
+                Step::Settle(..) => {}
                 Step::Retire => model.retire(&mut opened.writer),
                 Step::Crash(at) => {
                     drop(opened);

@@ -167,6 +167,7 @@ impl PostgresStore {
             insert_letters(&session, batch.id, &letters).await?;
         }
         insert_entry(&session, &entry, poisoned).await?;
+        crate::failpoint::kill_point!("store-copied");
         session.run("COMMIT").await?;
         session.done();
         Ok(Written::Stored { events: stored, poisoned })

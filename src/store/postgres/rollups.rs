@@ -78,7 +78,7 @@ impl PostgresStore {
 
     pub(super) async fn try_fold(&self, limits: FoldLimits) -> Result<Folded, Failure> {
         let Some(session) = self.alone().await? else {
-            return Ok(Folded { rows: 0, done: true });
+            return Ok(Folded::nothing(true));
         };
         let mut fold = Fold::new(limits);
         for row in session.query(BEHIND, &[]).await? {
@@ -89,7 +89,7 @@ impl PostgresStore {
                 stored: row.try_get(3)?,
             };
             match fold.room() {
-                Some(room) => fold.add(&lane, &next_rows(&session, &lane, room).await?)?,
+                Some(room) => fold.add(&lane, &next_rows(&session, &lane, room).await?),
                 None => fold.leave(),
             }
         }

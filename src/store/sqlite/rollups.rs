@@ -59,7 +59,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, St
             bytes += row.delta.len() as u64;
             rows.push(row);
         }
-        fold.add(&lane, &rows)?;
+        fold.add(&lane, &rows);
     }
     Ok(fold)
 }
@@ -80,7 +80,7 @@ pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, StoreE
     for it in &fold.heads {
         let moved = head.execute(params![it.node.as_bytes(), it.lane, it.to, it.since, it.from])?;
         if moved == 0 {
-            return Ok(Folded { rows: 0, done: false });
+            return Ok(Folded::nothing(false));
         }
     }
     let mut add = tx.prepare_cached(&format!(

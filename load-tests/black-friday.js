@@ -1,0 +1,63 @@
+// A whole Black Friday (profile.json), replayed by arrival rate: 24 hours in MINUTES minutes.
+// `load-tests/run black-friday` starts what it needs, and makes the report.
+//
+// BASE     the server
+// MINUTES  how long the day takes (10)
+// SCALE    factor on the profile, whose highest minute has 50,000 events a second (1)
+// BATCH    events a request (100)
+// FROM TO  hours of the day that are replayed (0, 24)
+// SPEED    0: nothing is judged by its time, only by what became of it
+
+import exec from 'k6/execution';
+import { JUDGES_SPEED, STATS, requests, send, summary } from './lib/send.js';
+
+const MINUTES = Number(__ENV.MINUTES || 10);
+const SCALE = Number(__ENV.SCALE || 1);
+const BATCH = Number(__ENV.BATCH || 100);
+const FROM = Number(__ENV.FROM || 0) * 60;
+const TO = Number(__ENV.TO || 24) * 60;
+// Minutes of the profile that make one stage: short enough that no peak is cut off.
+const STEP = 5;
+// One request in so many is sent again although it was answered.
+const AGAIN = 500;
+
+const profile = JSON.parse(open('./profile.json'));
+const { incident } = profile;
+const usual = requests('usual', 1, BATCH, null, true);
+const failing = requests('failing', 2, BATCH, incident, false);
+
+const rate = (minute) => Math.max(1, Math.round((profile.rates[minute] * SCALE) / BATCH));
+const stages = [];
+for (let minute = FROM; minute < TO; minute += STEP) {
+  const end = Math.min(minute + STEP, TO);
+  const ms = ((end - minute) / 1440) * MINUTES * 60_000;
+  stages.push({ target: rate(Math.min(end, 1439)), duration: `${Math.round(ms)}ms` });
+}
+
+export const options = {
+  scenarios: {
+    collectors: {
+      executor: 'ramping-arrival-rate',
+      startRate: rate(FROM),
+      timeUnit: '1s',
+      stages,
+      preAllocatedVUs: 150,
+      maxVUs: 400,
+      gracefulStop: '60s',
+    },
+  },
+  thresholds: {
+    lost_events: ['count==0'],
+    ...(JUDGES_SPEED && { http_req_duration: ['p(95)<500', 'p(99)<1000'] }),
+  },
+  summaryTrendStats: STATS,
+};
+
+export default function () {
+  const { progress, iterationInTest: number } = exec.scenario;
+  const minute = Math.min(FROM + Math.floor(progress * (TO - FROM)), TO - 1);
+  const down = minute >= incident.from && minute < incident.to;
+  send((down ? failing : usual)(number), BATCH, number, minute, AGAIN);
+}
+
+export const handleSummary = summary;

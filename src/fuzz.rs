@@ -1,0 +1,143 @@
+//! What is fuzzed: one function for each decoder that reads what others wrote. Each takes any
+//! bytes and panics where a law is broken. `fuzz/` calls them with what a fuzzer thinks up,
+//! `tests/corpus.rs` with the inputs that are kept in `tests/corpus/`.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    domain::{
+        delta::Delta,
+        event::{EventLimits, Received, millis},
+        metric::Measures,
+        row::rows,
+        time::{EARLIEST, LATEST},
+    },
+    http::{
+        payload,
+        wire::{self, Format},
+    },
+    spool::{self, IdWindow, Sink, Spool, SpoolOptions},
+};
+
+/// A body in Floodmark's own JSON.
+pub fn native(body: &[u8]) {
+    intake(body, Format::Json);
+}
+
+/// A body of NDJSON.
+pub fn ndjson(body: &[u8]) {
+    intake(body, Format::NdJson);
+}
+
+/// Every event becomes a row that reads back, or a refusal that leaves no trace.
+fn intake(body: &[u8], format: Format) {
+    let Ok(decoding) = wire::split(body, format, 5000) else { return };
+    let Ok(sent_at) = millis(&decoding.sent_at) else { return };
+    let received = Received { at: 1_795_766_400_000, sent_at };
+    let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
+    let measures = measures();
+    let (mut out, mut events) = (Vec::new(), 0);
+    for raw in decoding.events {
+        let before = out.len();
+        match wire::event(raw).and_then(|event| event.encode(received, limits, &measures, &mut out))
+        {
+            Ok(_) => events += 1,
+            Err(reason) => {
+                assert_eq!(out.len(), before, "a refused event leaves nothing");
+                assert!(!reason.code().is_empty() && !reason.to_string().is_empty());
+            }
+        }
+    }
+    let mut found = 0;
+    for row in rows(&out) {
+        let row = row.expect("an encoded row reads back");
+        assert!((EARLIEST..=LATEST).contains(&row.time));
+        assert!((1..=128).contains(&row.id.len()) && (1..=64).contains(&row.kind.len()));
+        let json: Result<serde::de::IgnoredAny, _> = serde_json::from_str(row.properties);
+        assert!(json.is_ok() && row.properties.starts_with('{'), "a JSON object");
+        assert!(!row.properties.contains('\0'), "nothing that PostgreSQL refuses");
+        found += 1;
+    }
+    assert_eq!(found, events);
+}
+
+/// The shipped rules.
+fn measures() -> Arc<Measures> {
+    static MEASURES: LazyLock<Arc<Measures>> = LazyLock::new(|| Config::default().rules.measures);
+    MEASURES.clone()
+}
+
+/// A packed body: the first byte says how, the rest is what was sent.
+pub fn unpack(data: &[u8]) {
+    const MAX: usize = 1 << 20;
+    let Some((how, packed)) = data.split_first() else { return };
+    let names = ["gzip", "deflate", "br", "zstd", "identity"];
+    let name = names[usize::from(*how) % names.len()];
+    if let Some(body) = payload::unpack_bytes(name, packed, MAX) {
+        assert!(body.len() <= MAX, "no more than the limit");
+    }
+}
+
+/// Encoded rows, as a spool or a ledger might hand them back.
+pub fn encoded_rows(data: &[u8]) {
+    for row in rows(data) {
+        let Ok(row) = row else { break };
+        if [row.time, row.received_at].iter().all(|at| (EARLIEST..=LATEST).contains(at)) {
+            let mut again = Vec::new();
+            row.encode(&mut again);
+            let back: Vec<_> = rows(&again).collect();
+            assert_eq!(back, [Ok(row)], "encode and decode are inverse");
+        }
+    }
+}
+
+/// An encoded delta: two bytes of length, the cells, the visitors.
+pub fn delta(data: &[u8]) {
+    let Some((len, rest)) = data.split_at_checked(2) else { return };
+    let len = usize::from(u16::from_le_bytes([len[0], len[1]]));
+    let Some((cells, visitors)) = rest.split_at_checked(len) else { return };
+    let Ok(delta) = Delta::decode(cells, Some(visitors)) else { return };
+    delta.cells().for_each(drop);
+    delta.tops().for_each(drop);
+    delta.distinct().for_each(drop);
+    let again = Delta::decode(&delta.encode_cells(), Some(&delta.encode_visitors()));
+    assert_eq!(again.expect("what is encoded decodes"), delta);
+}
+
+/// A spool's segment. An even first byte: the rest follows the header as it is; an odd one:
+/// it is (kind, u16 length, payload) and so on, each framed with the checksums it should have,
+/// so that what lies behind these is reached. `dir` is an empty folder.
+///
+/// Whatever there is, the spool opens, its batches can be read, and a second start finds what
+/// the first one has left.
+pub fn segment(data: &[u8], dir: &Path) {
+    let node = Uuid::from_u128(77);
+    let Some((how, rest)) = data.split_first() else { return };
+    let bytes = spool::fuzzed_segment(node, rest, how % 2 == 1);
+    fs::write(dir.join(format!("{:020}.seg", 1)), bytes).expect("the folder can be written");
+    let mut seen = None;
+    for _ in 0..2 {
+        let options =
+            SpoolOptions { dir: dir.to_owned(), node, segment_bytes: 1 << 20, max_bytes: 1 << 30 };
+        let window = IdWindow { window_ms: i64::MAX / 4, max_ids: 1000 };
+        let opened = Spool::open(options, window, 1_795_766_400_000).expect("it opens");
+        let newest = opened.spool.newest_sealed();
+        let oldest = opened.spool.oldest().unwrap_or(newest + 1);
+        let mut events = 0;
+        for seq in oldest..=newest.min(oldest + 100) {
+            if let Ok(batch) = opened.spool.read(seq) {
+                events += batch.rows.iter().map(|chunk| rows(chunk).count()).sum::<usize>();
+            }
+        }
+        let lag = opened.spool.lag(Sink::Store);
+        let found = (newest, events, lag.batches, opened.recovery.open.events);
+        assert_eq!(*seen.get_or_insert(found), found, "a second start finds the same");
+    }
+}

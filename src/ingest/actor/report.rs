@@ -1,0 +1,51 @@
+//! What the ingest actor tells operators: metrics, and the state of the spool's disk.
+
+use super::IngestActor;
+use crate::{domain::time::now_ms, ingest::Refused, spool::Sink};
+
+/// The part of the health that is told of the spool's disk.
+const INTAKE: &str = "intake";
+
+impl IngestActor {
+    /// Tells `/readyz` how the last write went.
+    pub(super) fn tell(&mut self, result: &Result<(), Refused>) {
+        self.no_room = matches!(result, Err(Refused::Full));
+        match result {
+            Ok(()) => self.health.well(INTAKE),
+            Err(Refused::Full) => {
+                let message = "no room on the spool's disk; requests get 503";
+                self.health.trouble(INTAKE, "full", message);
+            }
+            Err(Refused::Failed(reason)) => self.health.trouble(INTAKE, "failed", reason),
+        }
+    }
+
+    /// While it says that it is full nobody may send anything that would show that there is
+    /// room again.
+    fn look_for_room(&mut self) {
+        if self.no_room && self.spool.room().is_ok_and(|room| room > self.limits.batch_bytes as u64)
+        {
+            self.no_room = false;
+            self.health.well(INTAKE);
+        }
+    }
+
+    pub(super) fn report(&mut self) {
+        self.look_for_room();
+        let now = now_ms();
+        metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
+        metrics::gauge!("floodmark_spool_damaged_batches").set(self.spool.damaged() as f64);
+        for sink in Sink::ALL {
+            let lag = self.spool.lag(sink);
+            metrics::gauge!("floodmark_spool_lag_events", "sink" => sink.as_str())
+                .set(lag.events as f64);
+            metrics::gauge!("floodmark_spool_oldest_seconds", "sink" => sink.as_str())
+                .set(lag.waits_ms(now) as f64 / 1000.0);
+        }
+        let now = self.clock.now();
+        self.dedupe.expire(now);
+        metrics::gauge!("floodmark_dedupe_ids").set(self.dedupe.len() as f64);
+        metrics::gauge!("floodmark_dedupe_window_seconds")
+            .set(self.dedupe.window_in_force(now) as f64 / 1000.0);
+    }
+}

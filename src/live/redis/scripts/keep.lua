@@ -1,0 +1,9 @@
+#!lua
+-- Notes that events with these ids are on a node's disk.
+--
+-- KEYS  one string an id
+-- ARGV  TTL (ms) of each
+for i = 1, #KEYS do
+  redis.call('SET', KEYS[i], '1', 'PX', ARGV[i])
+end
+return #KEYS

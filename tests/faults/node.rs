@@ -1,0 +1,258 @@
+//! The program under test: started, killed, started again on the same port and data dir.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{http, support::program::noon_zone};
+
+/// How long a condition may take to come true.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A `floodmark serve`; killed when dropped.
+pub struct Node {
+    child: Option<Child>,
+    addr: SocketAddr,
+    settings: Vec<(String, String)>,
+    scratch: tempfile::TempDir,
+    data: PathBuf,
+    /// The most that any run of it has held in memory, in KiB.
+    peak: u64,
+}
+
+impl Node {
+    /// Starts it with these settings on a data dir of its own.
+    pub fn start(settings: &[(&str, &str)]) -> Node {
+        let scratch = tempfile::tempdir().expect("a temporary folder");
+        let data = scratch.path().join("data");
+        std::fs::create_dir(&data).expect("a data dir");
+        Node::on(scratch, data, settings, &[])
+    }
+
+    /// The same, with variables for the first run only.
+    pub fn armed(settings: &[(&str, &str)], once: &[(&str, &str)]) -> Node {
+        let scratch = tempfile::tempdir().expect("a temporary folder");
+        let data = scratch.path().join("data");
+        std::fs::create_dir(&data).expect("a data dir");
+        Node::on(scratch, data, settings, once)
+    }
+
+    /// On a data dir that something else has prepared inside `scratch`.
+    pub fn on(
+        scratch: tempfile::TempDir,
+        data: PathBuf,
+        settings: &[(&str, &str)],
+        once: &[(&str, &str)],
+    ) -> Node {
+        let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let addr = "127.0.0.1:0".parse().expect("an address");
+        let mut node = Node { child: None, addr, settings, scratch, data, peak: 0 };
+        node.run(once);
+        node
+    }
+
+    fn run(&mut self, once: &[(&str, &str)]) {
+        let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
+        // Dies with the test process, however that ends.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_floodmark"), "serve", "--listen"])
+            .arg(self.addr.to_string())
+            .arg("--data-dir")
+            .arg(&self.data)
+            // "Today" must not turn in the middle of a test.
+            .env("FLOODMARK_TIMEZONE", noon_zone())
+            .envs(self.settings.iter().map(|(k, v)| (k, v)))
+            .envs(once.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|e| panic!("setpriv (apt-get install util-linux) starts it: {e}"));
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let addr = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split("http://").nth(1)?.trim().parse().ok());
+        let Some(addr) = addr else {
+            let status = child.wait();
+            panic!("it did not say where it listens: {status:?}; its log: {}", self.log());
+        };
+        thread::spawn(move || lines.for_each(drop));
+        self.addr = addr;
+        self.child = Some(child);
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its segments, oldest first.
+    pub fn segments(&self) -> Vec<PathBuf> {
+        let folder = std::fs::read_dir(self.data.join("spool")).expect("a spool").flatten();
+        let mut segments: Vec<PathBuf> = folder.map(|entry| entry.path()).collect();
+        segments.retain(|path| path.extension().is_some_and(|ending| ending == "seg"));
+        segments.sort();
+        segments
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.scratch.path().join("log")
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Again on its port and its data.
+    pub fn restart(&mut self) {
+        self.restart_armed(&[]);
+    }
+
+    /// The same, with variables for this run only.
+    pub fn restart_armed(&mut self, once: &[(&str, &str)]) {
+        self.kill();
+        self.run(once);
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.note_peak();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("it runs");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.as_ref().expect("it runs").id() as i32)
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.note_peak();
+        self.signal(Signal::SIGTERM);
+        self.ended("SIGTERM")
+    }
+
+    /// Waits until it has ended by itself, as by a kill point.
+    pub fn ended(&mut self, why: &str) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            let child = self.child.as_mut().expect("it ran");
+            if let Some(status) = child.try_wait().expect("it is our child") {
+                self.child = None;
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "it never ended: {why}; its log: {}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn status_kib(&self, field: &str) -> Option<u64> {
+        let pid = self.child.as_ref()?.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with(field))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    fn note_peak(&mut self) {
+        self.peak = self.peak.max(self.status_kib("VmHWM:").unwrap_or(0));
+    }
+
+    /// The most that it has held in memory so far, in MiB.
+    pub fn peak_mib(&mut self) -> u64 {
+        self.note_peak();
+        self.peak / 1024
+    }
+
+    /// What it holds in memory now, in MiB.
+    pub fn memory_mib(&self) -> u64 {
+        self.status_kib("VmRSS:").expect("it runs") / 1024
+    }
+
+    /// `GET path` as JSON, whatever its status.
+    pub fn get(&self, path: &str) -> Value {
+        match http::request(self.addr, "GET", path, b"") {
+            Ok(answer) => answer.json(),
+            Err(e) => panic!("GET {path}: {e}; its log: {}", self.log()),
+        }
+    }
+
+    pub fn current(&self) -> Value {
+        self.get("/api/analytics/current")
+    }
+
+    /// The reasons for which it is not ready; none where it is.
+    pub fn reasons(&self) -> Vec<String> {
+        let reasons = self.get("/readyz")["reasons"].clone();
+        serde_json::from_value(reasons).expect("a list of reasons")
+    }
+
+    /// A metric by its name, with labels where it has any; 0 where it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let answer = http::request(self.addr, "GET", "/metrics", b"").expect("metrics");
+        let text = String::from_utf8(answer.body).expect("text");
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+
+    /// Waits until it is so.
+    pub fn until(&self, what: &str, condition: impl FnMut(&Node) -> bool) {
+        self.within(PATIENCE, what, condition);
+    }
+
+    /// Waits until it is so, for that long.
+    pub fn within(&self, patience: Duration, what: &str, mut condition: impl FnMut(&Node) -> bool) {
+        let begin = Instant::now();
+        while !condition(self) {
+            assert!(
+                begin.elapsed() < patience,
+                "never: {what}; ready: {}; current: {}; its log: {}",
+                self.get("/readyz"),
+                self.current(),
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until both sinks have everything.
+    pub fn settled(&self) {
+        self.within(4 * PATIENCE, "both sinks have everything", |node| {
+            let lag = &node.get("/readyz")["lag"];
+            lag["store"]["batches"] == 0 && lag["live"]["batches"] == 0
+        });
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let from = log.char_indices().nth_back(4000).map_or(0, |(at, _)| at);
+            eprintln!("the end of the node's log:\n{}", &log[from..]);
+        }
+        self.kill();
+    }
+}

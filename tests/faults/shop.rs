@@ -1,0 +1,187 @@
+//! A node on its servers.
+
+use futures_util::TryStreamExt;
+
+use crate::{
+    node::Node,
+    support::{
+        postgres::{PASSWORD, Postgres, USER},
+        redis::RedisServer,
+    },
+};
+
+/// A node, with a Postgres and a Redis of its own or with neither.
+pub struct Shop {
+    // First: it goes before its servers do.
+    pub node: Node,
+    pub servers: Option<Servers>,
+}
+
+pub struct Servers {
+    pub postgres: Postgres,
+    pub redis: RedisServer,
+}
+
+/// What the store holds.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The numbers of the events, sorted.
+    pub events: Vec<u64>,
+    /// Events of the ledger's batches.
+    pub ledger: u64,
+    /// Rows by type.
+    pub counts: std::collections::BTreeMap<String, u64>,
+    /// The purchases' amounts, in 1/10,000.
+    pub revenue: i64,
+}
+
+/// Small segments and short pauses, so that a short test rolls, retires and retries a lot.
+pub const BRISK: [(&str, &str); 6] = [
+    ("FLOODMARK_SPOOL__SEGMENT_BYTES", "262144"),
+    ("FLOODMARK_BATCH__MAX_BYTES", "131072"),
+    ("FLOODMARK_BATCH__MAX_EVENTS", "500"),
+    ("FLOODMARK_BATCH__FLUSH_INTERVAL_MS", "20"),
+    ("FLOODMARK_SPOOL__CURSOR_INTERVAL_MS", "50"),
+    ("FLOODMARK_RETRY__MAX_MS", "500"),
+];
+
+impl Servers {
+    pub fn start() -> Servers {
+        Servers { postgres: Postgres::start(), redis: RedisServer::start() }
+    }
+
+    /// The settings that lead to them.
+    pub fn settings(&self) -> [(String, String); 2] {
+        [
+            ("FLOODMARK_POSTGRES__URL".to_owned(), self.postgres.url()),
+            ("FLOODMARK_REDIS__URLS".to_owned(), self.redis.url()),
+        ]
+    }
+
+    /// Runs SQL, past everything that is tested.
+    pub fn sql(&self, sql: &str) -> Vec<Vec<String>> {
+        runtime().block_on(self.postgres.sql(sql))
+    }
+
+    /// What Postgres holds.
+    pub fn stored(&self) -> Stored {
+        let mut stored = Stored::default();
+        runtime().block_on(async {
+            let mut config = tokio_postgres::Config::new();
+            config.host("127.0.0.1").port(self.postgres.port()).user(USER).password(PASSWORD);
+            let (client, connection) =
+                config.dbname("postgres").connect(tokio_postgres::NoTls).await.expect("Postgres");
+            tokio::spawn(connection);
+            let copy = "COPY (SELECT properties->>'n' FROM events) TO STDOUT";
+            let rows = client.copy_out(copy).await.expect("the rows");
+            let mut rows = std::pin::pin!(rows);
+            let mut rest = String::new();
+            while let Some(chunk) = rows.try_next().await.expect("the rows") {
+                rest.push_str(std::str::from_utf8(&chunk).expect("digits"));
+                let whole = rest.rfind('\n').map_or(0, |at| at + 1);
+                let numbers = rest[..whole].lines().map(number);
+                stored.events.extend(numbers);
+                rest.drain(..whole);
+            }
+        });
+        stored.events.sort_unstable();
+        stored.ledger = number(&self.sql("SELECT coalesce(sum(events), 0) FROM ledger")[0][0]);
+        let by_type = "SELECT type, count(*), coalesce(sum((properties->>'amount')::numeric), 0) \
+                       FROM events GROUP BY type";
+        for row in self.sql(by_type) {
+            stored.counts.insert(row[0].clone(), number(&row[1]));
+            stored.revenue += ten_thousandths(&row[2]);
+        }
+        stored
+    }
+}
+
+/// A decimal number with at most four decimals, in 1/10,000. A sum may be larger than any one
+/// amount is allowed to be.
+pub fn ten_thousandths(text: &str) -> i64 {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    assert!(decimals.len() <= 4, "{text} has more than four decimals");
+    let digits = format!("{whole}{decimals:0<4}");
+    digits.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+impl Shop {
+    /// A node on Postgres and Redis, brisk but for `settings`.
+    pub fn on_servers(settings: &[(&str, &str)]) -> Shop {
+        Shop::armed(settings, &[])
+    }
+
+    /// The same, with variables for the node's first run only.
+    pub fn armed(settings: &[(&str, &str)], once: &[(&str, &str)]) -> Shop {
+        let servers = Servers::start();
+        let places = servers.settings();
+        let mut all: Vec<(&str, &str)> = BRISK.to_vec();
+        all.extend(places.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        all.extend(settings);
+        let node = Node::armed(&all, once);
+        Shop { node, servers: Some(servers) }
+    }
+
+    /// A node alone: SQLite and counters in the process.
+    pub fn embedded(settings: &[(&str, &str)]) -> Shop {
+        let all: Vec<(&str, &str)> = BRISK.iter().chain(settings).copied().collect();
+        Shop { node: Node::start(&all), servers: None }
+    }
+
+    pub fn postgres(&mut self) -> &mut Postgres {
+        &mut self.servers.as_mut().expect("it has servers").postgres
+    }
+
+    pub fn redis(&mut self) -> &mut RedisServer {
+        &mut self.servers.as_mut().expect("it has servers").redis
+    }
+
+    pub fn sql(&self, sql: &str) -> Vec<Vec<String>> {
+        self.servers.as_ref().expect("it has servers").sql(sql)
+    }
+
+    /// Waits until it is ready.
+    pub fn is_ready(&self) {
+        self.node.until("it is ready", |node| node.reasons().is_empty());
+    }
+
+    /// What the store holds.
+    pub fn stored(&self) -> Stored {
+        match &self.servers {
+            Some(servers) => servers.stored(),
+            None => self.embedded_stored(),
+        }
+    }
+
+    fn embedded_stored(&self) -> Stored {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let file = self.node.data().join("floodmark.db");
+        let database = rusqlite::Connection::open_with_flags(file, flags).expect("the store");
+        let mut stored = Stored::default();
+        let mut query = database.prepare("SELECT type, properties FROM events").expect("events");
+        let mut rows = query.query([]).expect("events");
+        while let Some(row) = rows.next().expect("a row") {
+            let (kind, properties): (String, String) =
+                (row.get(0).expect("a type"), row.get(1).expect("properties"));
+            let values: serde_json::Value = serde_json::from_str(&properties).expect("JSON");
+            stored.events.push(values["n"].as_u64().expect("a number"));
+            if let Some(amount) = values.get("amount") {
+                stored.revenue += ten_thousandths(&amount.to_string());
+            }
+            *stored.counts.entry(kind).or_default() += 1;
+        }
+        stored.events.sort_unstable();
+        let sum = "SELECT coalesce(sum(events), 0) FROM ledger";
+        let ledger: i64 = database.query_row(sum, [], |row| row.get(0)).expect("the ledger");
+        stored.ledger = ledger as u64;
+        stored
+    }
+}

@@ -1,0 +1,168 @@
+//! A viewer that adds up what it is sent, as the plainest client does, and comes back when it
+//! is cut off.
+
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::shop::ten_thousandths;
+
+/// What a viewer has on its screen.
+#[derive(Clone, Debug, Default)]
+pub struct Screen {
+    /// Events by type.
+    pub counts: BTreeMap<String, u64>,
+    /// In 1/10,000.
+    pub revenue: i64,
+    pub frames: u64,
+    /// Connections that it has made.
+    pub connections: u64,
+    /// The largest `behindMs` that it was told, and the one of the last frame.
+    pub behind_most: i64,
+    pub behind_now: i64,
+    /// Epoch and seq of the last frame.
+    pub last: Option<(String, u64)>,
+    /// The longest time between two frames of one connection.
+    pub pause: Duration,
+}
+
+impl Screen {
+    pub fn events(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Takes a frame in. A delta must follow the frame before.
+    pub fn show(&mut self, frame: &Value) {
+        let seq = frame["seq"].as_u64().expect("seq");
+        if frame["type"] == "snapshot" {
+            self.counts.clear();
+            self.revenue = 0;
+            let snapshot = &frame["snapshot"];
+            self.add(&snapshot["counts"], &snapshot["revenue"]);
+            let epoch = frame["epoch"].as_str().expect("epoch").to_owned();
+            self.last = Some((epoch, seq));
+        } else {
+            let last = self.last.as_mut().expect("a snapshot comes first");
+            assert_eq!(seq, last.1 + 1, "no frame is missing");
+            last.1 = seq;
+        }
+        self.add(&frame["counts"], &frame["revenue"]);
+        self.frames += 1;
+        self.behind_now = frame["behindMs"].as_i64().unwrap_or(0);
+        self.behind_most = self.behind_most.max(self.behind_now);
+    }
+
+    fn add(&mut self, counts: &Value, revenue: &Value) {
+        for (kind, count) in counts.as_object().expect("counts") {
+            *self.counts.entry(kind.clone()).or_default() += count.as_u64().expect("a count");
+        }
+        self.revenue += ten_thousandths(&revenue.to_string());
+    }
+}
+
+/// A viewer on a thread of its own.
+pub struct Viewer {
+    screen: Arc<Mutex<Screen>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Viewer {
+    /// Watches until it is dropped. Every `hangs_up_after`, if that is given, it closes its
+    /// connection and resumes on another.
+    pub fn watch(addr: SocketAddr, hangs_up_after: Option<Duration>) -> Viewer {
+        let (screen, stop) = (Arc::new(Mutex::new(Screen::default())), Arc::default());
+        let thread = thread::spawn({
+            let (screen, stop) = (Arc::clone(&screen), Arc::clone(&stop));
+            move || follow(addr, hangs_up_after, &screen, &stop)
+        });
+        Viewer { screen, stop, thread: Some(thread) }
+    }
+
+    /// What it shows now.
+    pub fn screen(&self) -> Screen {
+        self.screen.lock().clone()
+    }
+
+    /// Waits until it shows that.
+    pub fn until(&self, what: &str, condition: impl Fn(&Screen) -> bool) {
+        let begin = Instant::now();
+        while !condition(&self.screen.lock()) {
+            let gone = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
+            let patience = begin.elapsed() < crate::node::PATIENCE;
+            assert!(patience && !gone, "a viewer never saw: {what}; it shows {:?}", self.screen());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking(), "the viewer found a fault");
+        }
+    }
+}
+
+fn follow(
+    addr: SocketAddr,
+    hangs_up_after: Option<Duration>,
+    screen: &Mutex<Screen>,
+    stop: &AtomicBool,
+) {
+    while !stop.load(Ordering::Relaxed) {
+        let resume = match &screen.lock().last {
+            Some((epoch, seq)) => format!("?resume={epoch}:{seq}"),
+            None => String::new(),
+        };
+        let connected = TcpStream::connect(addr).map_err(tungstenite::Error::Io).and_then(|tcp| {
+            tcp.set_read_timeout(Some(Duration::from_secs(5)))?;
+            let url = format!("ws://{addr}/api/analytics/stream{resume}");
+            tungstenite::client(url, tcp).map_err(|e| match e {
+                tungstenite::HandshakeError::Failure(e) => e,
+                e @ tungstenite::HandshakeError::Interrupted(_) => {
+                    tungstenite::Error::Io(std::io::Error::other(e.to_string()))
+                }
+            })
+        });
+        let Ok((mut socket, _)) = connected else {
+            thread::sleep(Duration::from_millis(20));
+            continue;
+        };
+        screen.lock().connections += 1;
+        let begin = Instant::now();
+        let mut last = Instant::now();
+        while !stop.load(Ordering::Relaxed)
+            && hangs_up_after.is_none_or(|after| begin.elapsed() < after)
+        {
+            match socket.read() {
+                Ok(Message::Text(text)) => {
+                    let frame = serde_json::from_str(&text).expect("a frame is JSON");
+                    let mut screen = screen.lock();
+                    screen.show(&frame);
+                    screen.pause = screen.pause.max(last.elapsed());
+                    last = Instant::now();
+                }
+                Ok(_) => {}
+                // A server that is stopped for a while is no reason to leave.
+                Err(tungstenite::Error::Io(e))
+                    if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => break,
+            }
+        }
+    }
+}

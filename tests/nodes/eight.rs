@@ -1,0 +1,132 @@
+//! Eight nodes on loopback: equal totals on each, and the operations that docs/SCALING.md
+//! counts on, counted by the servers themselves.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use floodmark::domain::batch::LANES;
+use serde_json::Value;
+
+use crate::{
+    shop::{Live, Shop, drained},
+    support::{
+        postgres::Postgres,
+        redis::RedisServer,
+        sums::{Sums, follow},
+    },
+};
+
+const NODES: usize = 8;
+/// Full batches that each node seals.
+const BATCHES: usize = 6;
+/// `batch.max_events`: a request of as many is one batch.
+const EVENTS: usize = 5_000;
+/// `ledger.fold_interval_ms`, and the transactions of one fold at most: one that folds, one
+/// that finds nothing more, one that drops.
+const FOLD_SECONDS: u64 = 5;
+const COMMITS_A_FOLD: u64 = 3;
+/// Shards of the active visitors.
+const SHARDS: u64 = 16;
+
+/// Calls of each command since Redis was last asked to forget them.
+fn commands(redis: &RedisServer) -> BTreeMap<String, u64> {
+    let stats: String = redis.run(&["INFO", "commandstats"]);
+    let calls = stats.lines().filter_map(|line| {
+        let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+    });
+    calls.collect()
+}
+
+fn send_batches(shop: &Shop) -> Sums {
+    let mut sums = Sums::default();
+    for batch in 0..BATCHES {
+        for (number, node) in shop.nodes.iter().enumerate() {
+            let events: Vec<Value> = (0..EVENTS)
+                .map(|n| match n % 10 {
+                    0 => serde_json::json!({"type": "purchase", "sessionId": format!("{n}"),
+                        "properties": {"amount": 0.25 + (number + batch) as f64}}),
+                    _ => serde_json::json!({"type": "page_view", "sessionId": format!("{n}")}),
+                })
+                .collect();
+            events.iter().for_each(|event| sums.add_event(event));
+            let body = serde_json::to_vec(&events).unwrap();
+            let (status, answer) = node
+                .request("POST", "/v1/events", "Content-Type: application/json\r\n", &body)
+                .unwrap();
+            assert_eq!(status, 202, "{answer}");
+        }
+    }
+    sums
+}
+
+#[test]
+fn eight_nodes_agree_and_cost_what_the_model_says() {
+    let postgres = Postgres::start_with(
+        "max_connections = 150\nshared_preload_libraries = 'pg_stat_statements'\n\
+         pg_stat_statements.track_utility = on",
+    );
+    let shop = Shop::with(NODES, postgres, Live::Single(RedisServer::start()));
+    let Live::Single(redis) = &shop.live else { unreachable!() };
+    let batches = (NODES * BATCHES) as u64;
+
+    // One small batch each, so that lanes, partitions and connections are there.
+    for node in &shop.nodes {
+        node.request("POST", "/v1/events", "", br#"{"type":"error"}"#).unwrap();
+    }
+    shop.stores(NODES as u64);
+    shop.nodes.iter().for_each(drained);
+    shop.sql("CREATE EXTENSION pg_stat_statements");
+    shop.sql("SELECT pg_stat_statements_reset()");
+    redis.run::<()>(&["CONFIG", "RESETSTAT"]);
+    let begin = Instant::now();
+
+    let mut sums = send_batches(&shop);
+    *sums.counts.entry("error".to_owned()).or_default() += NODES as u64;
+    shop.shows(&sums);
+    shop.stores(sums.events());
+    let (redis_calls, seconds) = (commands(redis), begin.elapsed().as_secs_f64());
+    let statements = |pattern: &str| {
+        shop.number(&format!(
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '{pattern}'"
+        )) as u64
+    };
+
+    // Postgres: five statements and one transaction a batch, and nothing by the second.
+    assert_eq!(statements("COPY events %"), batches);
+    assert_eq!(statements("INSERT INTO ledger_heads %"), batches);
+    assert_eq!(statements("INSERT INTO ledger (%"), batches);
+    // Beside the batches only the folding of the ledger commits, on a timer.
+    let folded = NODES as u64 * (seconds as u64 / FOLD_SECONDS + 1) * COMMITS_A_FOLD;
+    let commits = statements("COMMIT%");
+    assert!((batches..=batches + folded).contains(&commits), "{commits} of {batches} + {folded}");
+
+    // Redis, by batch: one script, whose message goes out once.
+    let calls = |command: &str| redis_calls.get(command).copied().unwrap_or(0);
+    assert_eq!(calls("spublish"), batches, "{redis_calls:?}");
+    // Guard and version.
+    assert_eq!(calls("hset"), batches, "{redis_calls:?}");
+    // A second or two of four series (two types, revenue, its currency) in three kinds of
+    // buckets, and the version.
+    let increments = calls("hincrby");
+    assert!((10 * batches..=25 * batches).contains(&increments), "{redis_calls:?}");
+    // Visitors: at most one command for each shard.
+    assert!(calls("zadd") <= SHARDS * batches, "{redis_calls:?}");
+
+    // Redis, by the second, for each node; a loop that waits before it asks again can't ask
+    // more often than this.
+    let at_most = |a_second: u64| (NODES as f64 * a_second as f64 * (seconds + 1.0)) as u64;
+    assert!(calls("zcard") <= at_most(SHARDS), "{redis_calls:?}");
+    assert!(calls("hmget") <= at_most(LANES), "{redis_calls:?}");
+    // Resting lanes look every two seconds; a distinct value is noted once, at most one
+    // command for each shard.
+    let scripts = batches + SHARDS * batches + at_most(LANES * LANES / 2);
+    assert!(calls("evalsha") <= scripts, "{redis_calls:?}");
+
+    // Eight viewers, one on each node, add up to the same.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for node in &shop.nodes {
+        let seen = runtime.block_on(follow(&node.url(), |seen| *seen == sums));
+        assert_eq!(seen.0, sums);
+    }
+    shop.agrees(&sums);
+}

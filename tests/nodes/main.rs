@@ -1,0 +1,11 @@
+//! Several nodes on one Postgres and one Redis act as one: the same totals on each, equal to
+//! the files, to the rows and to the ledger, whatever dies in between.
+
+mod eight;
+mod faults;
+mod identity;
+mod ledger;
+mod shop;
+#[path = "../support/mod.rs"]
+mod support;
+mod totals;

@@ -1,0 +1,188 @@
+//! Some nodes on one Postgres and one Redis, what is sent to them, and the comparison.
+
+use std::{
+    cell::Cell,
+    process::{Child, Command, Stdio},
+};
+
+use crate::support::{
+    postgres::Postgres,
+    program::wait_until,
+    redis::{RedisCluster, RedisServer},
+    server::Server,
+    sums::Sums,
+};
+
+/// The live side: one server, or three masters with a replica each.
+pub enum Live {
+    Single(RedisServer),
+    Cluster(RedisCluster),
+}
+
+impl Live {
+    fn urls(&self) -> String {
+        match self {
+            Live::Single(server) => server.url(),
+            Live::Cluster(cluster) => cluster.urls().join(","),
+        }
+    }
+}
+
+pub struct Shop {
+    pub postgres: Postgres,
+    pub live: Live,
+    pub nodes: Vec<Server>,
+    /// Of the next file; the ids of its events follow from it.
+    seed: Cell<u64>,
+}
+
+/// Senders under way, and what they will have sent.
+pub struct Load {
+    senders: Vec<Child>,
+    pub sums: Sums,
+}
+
+impl Load {
+    /// Waits until every event has got its 202.
+    pub fn wait(&mut self) {
+        for sender in &mut self.senders {
+            assert!(sender.wait().unwrap().success(), "every event was accepted");
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.senders.iter_mut().for_each(|sender| drop(sender.kill()));
+    }
+}
+
+impl Shop {
+    /// Two nodes on one Redis.
+    pub fn open() -> Shop {
+        Shop::with(2, Postgres::start(), Live::Single(RedisServer::start()))
+    }
+
+    /// Two nodes on a Redis Cluster with replicas.
+    pub fn on_a_cluster() -> Shop {
+        Shop::with(2, Postgres::start(), Live::Cluster(RedisCluster::with_replicas()))
+    }
+
+    pub fn with(nodes: usize, postgres: Postgres, live: Live) -> Shop {
+        let nodes = (0..nodes).map(|_| {
+            Server::with(&[
+                ("FLOODMARK_POSTGRES__URL", &postgres.url()),
+                ("FLOODMARK_REDIS__URLS", &live.urls()),
+            ])
+        });
+        let shop = Shop { nodes: nodes.collect(), postgres, live, seed: Cell::new(1) };
+        shop.nodes.iter().for_each(ready);
+        shop
+    }
+
+    /// Replays a file of its own to each node, this many events a second, 0: as fast as
+    /// the node takes them.
+    pub fn load(&self, events: u64, rate: u64) -> Load {
+        let mut sums = Sums::default();
+        let senders = self.nodes.iter().map(|node| {
+            let file = node.data().join("events.ndjson");
+            let name = file.to_str().expect("temporary folders have plain names");
+            let seed = self.seed.replace(self.seed.get() + 1).to_string();
+            let events = events.to_string();
+            let program = env!("CARGO_BIN_EXE_floodmark");
+            let written = Command::new(program)
+                .args(["demo", "--write", name, "--events", &events, "--seed", &seed])
+                .output()
+                .unwrap();
+            assert!(written.status.success(), "{written:?}");
+            sums.add_file(&file);
+            let mut replay = Command::new(program);
+            replay.args(["replay", name, "--to", &node.url(), "--batch", "500"]);
+            if rate > 0 {
+                replay.args(["--rate", &rate.to_string()]);
+            }
+            replay
+        });
+        let senders: Vec<Command> = senders.collect();
+        let start = |mut replay: Command| replay.stdout(Stdio::null()).spawn().unwrap();
+        Load { senders: senders.into_iter().map(start).collect(), sums }
+    }
+
+    /// Waits until the first node has counted this many.
+    pub fn counts(&self, events: u64) {
+        wait_until("some are counted", || match self.nodes[0].current()["events"].as_u64() {
+            Some(seen) if seen >= events => Ok(()),
+            seen => Err(seen),
+        });
+    }
+
+    /// Waits until each node shows these sums.
+    pub fn shows(&self, sums: &Sums) {
+        for node in &self.nodes {
+            wait_until("each node shows what the files hold", || {
+                let shown = Sums::of_current(&node.current());
+                if shown == *sums { Ok(()) } else { Err(shown) }
+            });
+        }
+    }
+
+    /// Waits until everything is everywhere, and compares: nodes, rows and ledger with what
+    /// was sent.
+    pub fn agrees(&self, sums: &Sums) {
+        self.shows(sums);
+        let total = sums.events();
+        self.stores(total);
+        let counts = self.sql("SELECT type, count(*) FROM events GROUP BY type");
+        let counts = counts.into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap()));
+        let revenue = "SELECT (10000 * sum((properties->>'amount')::numeric))::bigint
+                       FROM events WHERE type = 'purchase'";
+        let rows = Sums { counts: counts.collect(), revenue: self.number(revenue) };
+        assert_eq!(rows, *sums, "the rows");
+        let distinct = self.number("SELECT count(DISTINCT id) FROM events");
+        assert_eq!(distinct as u64, total, "no event is there twice");
+        assert_eq!(self.number("SELECT sum(events) FROM ledger") as u64, total, "the ledger");
+        let folded = "SELECT coalesce(sum(value), 0) FROM rollups WHERE series LIKE 'c:%'";
+        wait_until("the rollups hold each event once", || match self.number(folded) as u64 {
+            events if events == total => Ok(()),
+            events => Err(events),
+        });
+        let rolled_up = self.number("SELECT sum(value) FROM rollups WHERE series = 's:revenue'");
+        assert_eq!(rolled_up, sums.revenue, "the rollups");
+    }
+
+    /// Waits until this many rows are there.
+    pub fn stores(&self, events: u64) {
+        wait_until("all rows are there", || match self.number("SELECT count(*) FROM events") {
+            rows if rows == events as i64 => Ok(()),
+            rows => Err(rows),
+        });
+    }
+
+    /// Runs SQL, past the nodes; the rows as text.
+    pub fn sql(&self, sql: &str) -> Vec<Vec<String>> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(self.postgres.sql(sql))
+    }
+
+    pub fn number(&self, sql: &str) -> i64 {
+        self.sql(sql)[0][0].parse().unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+}
+
+/// Waits until a node is ready.
+pub fn ready(node: &Server) {
+    wait_until("it is ready", || match node.request("GET", "/readyz", "", b"") {
+        Ok((200, _)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+/// Waits until both sinks of a node have all that it has sealed.
+pub fn drained(node: &Server) {
+    wait_until("both sinks have everything", || {
+        let (_, said) = node.request("GET", "/readyz", "", b"").map_err(|e| e.to_string())?;
+        let lag = &serde_json::from_str::<serde_json::Value>(&said).expect("JSON")["lag"];
+        let done = lag["store"]["batches"] == 0 && lag["live"]["batches"] == 0;
+        if done { Ok(()) } else { Err(said) }
+    });
+}
