@@ -13,6 +13,7 @@ use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    alert::{self, AlertActor, Alerts, Lease, Notifier, Resign},
     broadcast::{self, LiveView},
     config::Config,
     counter::CounterActor,
@@ -21,8 +22,8 @@ use crate::{
         time::{BusinessZone, now_ms},
     },
     http::{
-        assets, auth::Keys, breakdown, current, history::History, ingest as intake, ops,
-        request_id, stream, timeseries,
+        alerts as alerts_route, assets, auth::Keys, breakdown, current, history::History,
+        ingest as intake, ops, request_id, stream, timeseries,
     },
     ingest::{
         actor::{Begin, Drain, IngestActor, Parts},
@@ -55,6 +56,7 @@ pub struct Running {
     pub addr: SocketAddr,
     ingest: Addr<IngestActor>,
     viewers: broadcast::Viewers,
+    watcher: Addr<AlertActor>,
     server: ServerHandle,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
     shutdown_timeout: Duration,
@@ -149,7 +151,33 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     Folder::start_in_arbiter(&store_thread.handle(), |_| folder);
     let reader = BaselineReader::new(baselines.clone(), store.clone(), &config.retry);
     BaselineReader::start_in_arbiter(&store_thread.handle(), |_| reader);
-    let history = History { store: store.clone(), baselines };
+    let history = History { store: store.clone(), baselines: baselines.clone() };
+
+    // Alerts: evaluated by one node, shown by all.
+    let alerts = Alerts::default();
+    let rules = config.rules.alerts.clone();
+    let lease = Lease::new(&config, live.clone(), store.clone());
+    let alert_thread = Arbiter::new();
+    let notifier = {
+        let (store, rules, leading) = (store.clone(), rules.clone(), lease.leading().clone());
+        let notify = config.notify.clone();
+        Notifier::start_in_arbiter(&alert_thread.handle(), move |_| {
+            Notifier::new(store, rules, leading, notify)
+        })
+    };
+    let watcher = alert::Parts {
+        rules,
+        measures: config.rules.measures.clone(),
+        view: view.clone(),
+        baselines,
+        store: store.clone(),
+        lease,
+        notifier,
+        alerts: alerts.clone(),
+        currency: config.currency.clone(),
+    };
+    let watcher =
+        AlertActor::start_in_arbiter(&alert_thread.handle(), |_| AlertActor::new(watcher));
 
     let (ingest_tx, ingest_rx) = oneshot::channel();
     let parts = {
@@ -216,14 +244,25 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     // The door.
     let intake_state = intake::Intake::new(&config, ingest.clone(), claims);
-    let server =
-        serve(&config, listener, intake_state, &viewers, health, spool, view, history, metrics)
-            .map_err(failed("HTTP server"))?;
+    let server = serve(
+        &config,
+        listener,
+        intake_state,
+        &viewers,
+        health,
+        spool,
+        view,
+        history,
+        alerts,
+        metrics,
+    )
+    .map_err(failed("HTTP server"))?;
     let handle = server.handle();
     Ok(Running {
         addr,
         ingest,
         viewers,
+        watcher,
         server: handle,
         serving: tokio::task::spawn_local(server),
         shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
@@ -242,6 +281,7 @@ fn serve(
     spool: Spool,
     view: LiveView,
     history: History,
+    alerts: Alerts,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
@@ -257,6 +297,7 @@ fn serve(
     let keys = web::Data::new(keys);
     let view = web::Data::new(view);
     let viewers = web::Data::new(viewers.clone());
+    let alerts = web::Data::new(alerts);
     let history = web::Data::new(history);
     let app = move || {
         App::new()
@@ -265,6 +306,7 @@ fn serve(
             .app_data(keys.clone())
             .app_data(view.clone())
             .app_data(viewers.clone())
+            .app_data(alerts.clone())
             .app_data(history.clone())
             .wrap(actix_web::middleware::from_fn(request_id::layer))
             .service(
@@ -277,6 +319,7 @@ fn serve(
             )
             .configure(current::routes)
             .configure(timeseries::routes)
+            .configure(alerts_route::routes)
             .configure(breakdown::routes)
             .configure(stream::routes)
             .configure(ops::routes)
@@ -320,6 +363,8 @@ impl Running {
         let timeout = self.shutdown_timeout;
         let serving_until = tokio::time::Instant::now() + timeout;
         self.server.pause().await;
+        // Another node may lead from now on.
+        let _ = tokio::time::timeout(timeout, self.watcher.send(Resign)).await;
         let cut = self.viewers.shutdown(timeout.mul_f64(VIEWERS_SHARE)).await;
         if cut > 0 {
             tracing::warn!(viewers = cut, "cut: they did not take their Close in time");

@@ -3,8 +3,9 @@
 //! An event's way through the folders of this crate: [`http`] reads, checks and encodes it
 //! ([`domain`]); [`ingest`] gathers it into a batch; [`spool`] has it on disk, and the client
 //! its 202; [`store`] keeps it for good and [`live`] counts it, each at its own pace;
-//! [`broadcast`] sends what was counted to everyone who watches. [`app`] wires these up.
+//! [`broadcast`] sends what was counted to everyone who watches, and [`alert`] watches for them. [`app`] wires these up.
 
+pub mod alert;
 pub mod app;
 pub mod broadcast;
 pub mod cli;

@@ -68,6 +68,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     );
     say("configuration", Fine(format!("{origin}, with variables and flags")));
     say("access", access(&config));
+    say("alerts", alerts(&config));
     say("data dir", data_dir(&config.data_dir));
     say("free space", free_space(&config));
     say("lock", lock(&config.data_dir));
@@ -104,6 +105,21 @@ fn access(config: &Config) -> Finding {
     } else {
         Doubtful(format!("{words}, from any machine that reaches {}", config.listen))
     }
+}
+
+/// The alerts in words, and where they are told.
+fn alerts(config: &Config) -> Finding {
+    let rules = &config.rules.alerts;
+    let mut lines: Vec<String> = rules.alerts.iter().map(ToString::to_string).collect();
+    lines.extend(rules.webhooks.iter().map(|webhook| {
+        let signed = if webhook.secret.0.is_empty() { "not signed" } else { "signed" };
+        let (name, place) = (&webhook.name, webhook.place());
+        format!("webhook {name}: {place}, {} and worse, {signed}", webhook.severity)
+    }));
+    if rules.webhooks.is_empty() {
+        lines.push("no [[webhook]]: alerts are shown, and nobody is told".to_owned());
+    }
+    Fine(lines.join("\n"))
 }
 
 /// The folder itself, or the nearest one above it that is there.

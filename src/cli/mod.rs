@@ -1,6 +1,7 @@
 //! The command line: `floodmark serve`, and what is built around it. Each command is a
 //! file of this folder; this one reads the arguments and says which.
 
+mod alerts;
 mod check;
 mod connect;
 mod demo;
@@ -40,6 +41,8 @@ enum Command {
     Rebuild(ServeArgs),
     /// Send a file of events to a server
     Replay(replay::ReplayArgs),
+    /// Try the alerts against the past
+    Alerts(alerts::AlertsArgs),
     /// Check the configuration and every connection, in words
     Check(ServeArgs),
 }
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(args) => with_config(&args, maintain::migrate),
         Command::Rebuild(args) => with_config(&args, maintain::rebuild),
         Command::Replay(args) => replay::run(&args),
+        Command::Alerts(args) => alerts::run(&args),
         Command::Check(args) => check::run(&args),
     }
 }

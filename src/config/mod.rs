@@ -33,6 +33,7 @@ pub struct Config {
     pub live: Live,
     pub stream: Stream,
     pub retry: Retry,
+    pub notify: Notify,
     pub log: Log,
     #[serde(skip)]
     pub rules: Rules,
@@ -134,6 +135,10 @@ section!(
 section!(
     /// `[retry]`
     Retry { initial_ms: u64, max_ms: u64 }
+);
+section!(
+    /// `[notify]`
+    Notify { timeout_ms: u64, max_retry_ms: u64, give_up_hours: u64 }
 );
 section!(
     /// `[log]`

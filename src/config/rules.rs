@@ -12,6 +12,7 @@ use toml::{
 
 use super::{Place, Problem};
 use crate::domain::{
+    alert::{self, AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
     metric::{BreakdownSpec, List, Measures, MetricSpec},
 };
@@ -21,6 +22,8 @@ use crate::domain::{
 pub struct Rules {
     /// Metrics, breakdowns and rates, compiled.
     pub measures: Arc<Measures>,
+    /// Alerts and webhooks, compiled.
+    pub alerts: Arc<AlertRules>,
 }
 
 /// A rule that can be laid over another.
@@ -51,6 +54,26 @@ impl Rule for BreakdownSpec {
     }
 }
 
+impl Rule for AlertSpec {
+    fn key(&self) -> String {
+        self.name.clone()
+    }
+
+    fn is_off(&self) -> bool {
+        self.off
+    }
+}
+
+impl Rule for WebhookSpec {
+    fn key(&self) -> String {
+        self.name.clone()
+    }
+
+    fn is_off(&self) -> bool {
+        self.off
+    }
+}
+
 /// A list of rules, each with its place.
 #[derive(Debug)]
 struct Entries<R>(Vec<(Place, R)>);
@@ -67,10 +90,12 @@ pub(super) struct RuleLayers {
     metrics: Entries<MetricSpec>,
     breakdowns: Entries<BreakdownSpec>,
     rates: Vec<(Place, String, String)>,
+    alerts: Entries<AlertSpec>,
+    webhooks: Entries<WebhookSpec>,
 }
 
 /// The lists and tables of rules.
-const NAMES: [&str; 3] = ["metric", "breakdown", "rates"];
+const NAMES: [&str; 5] = ["metric", "breakdown", "rates", "alert", "webhook"];
 
 impl RuleLayers {
     /// Whether a top-level name is one of rules.
@@ -89,6 +114,8 @@ impl RuleLayers {
             match name.get_ref().as_ref() {
                 "metric" => self.metrics.add("metric", value, &place, problems),
                 "breakdown" => self.breakdowns.add("breakdown", value, &place, problems),
+                "alert" => self.alerts.add("alert", value, &place, problems),
+                "webhook" => self.webhooks.add("webhook", value, &place, problems),
                 "rates" => self.add_rates(value, &place, problems),
                 _ => {}
             }
@@ -131,8 +158,8 @@ impl RuleLayers {
         }
         let (metric_places, metrics) = self.metrics.in_force();
         let (breakdown_places, breakdowns) = self.breakdowns.in_force();
-        match Measures::compile(&metrics, &breakdowns, rates) {
-            Ok(measures) => Rules { measures: Arc::new(measures) },
+        let measures = match Measures::compile(&metrics, &breakdowns, rates) {
+            Ok(measures) => measures,
             Err(faults) => {
                 problems.extend(faults.into_iter().map(|fault| {
                     let (list, places) = match fault.list {
@@ -141,9 +168,25 @@ impl RuleLayers {
                     };
                     wrong(places[fault.index].clone(), format!("[[{list}]]: {}", fault.message))
                 }));
-                Rules::default()
+                return Rules::default();
             }
-        }
+        };
+        let (alert_places, alerts) = self.alerts.in_force();
+        let (webhook_places, webhooks) = self.webhooks.in_force();
+        let alerts = match AlertRules::compile(&alerts, &webhooks, &measures) {
+            Ok(alerts) => alerts,
+            Err(faults) => {
+                problems.extend(faults.into_iter().map(|fault| {
+                    let (list, places) = match fault.list {
+                        alert::List::Alerts => ("alert", &alert_places),
+                        alert::List::Webhooks => ("webhook", &webhook_places),
+                    };
+                    wrong(places[fault.index].clone(), format!("[[{list}]]: {}", fault.message))
+                }));
+                return Rules::default();
+            }
+        };
+        Rules { measures: Arc::new(measures), alerts: Arc::new(alerts) }
     }
 }
 

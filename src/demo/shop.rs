@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::demo::{
     catalogue::{self, Product, pick},
     event::{CartLine, Properties, ShopEvent},
-    traffic,
+    traffic::{self, Incidents},
 };
 use crate::domain::{
     money::Amount,
@@ -35,6 +35,7 @@ pub struct Shop {
     run: String,
     currency: String,
     start: Millis,
+    incidents: Incidents,
     /// Visitors in a millisecond, on average.
     arrivals: f64,
     /// When the next visitor comes, in ms, finer than a millisecond.
@@ -81,6 +82,7 @@ impl Shop {
             run: format!("{:08x}", xxh3_64(&key) as u32),
             currency: currency.to_owned(),
             start,
+            incidents: Incidents::default(),
             arrivals: rate / EVENTS_PER_VISITOR / SECOND as f64,
             next_arrival: opens as f64,
             steps: BinaryHeap::new(),
@@ -90,6 +92,12 @@ impl Shop {
         };
         shop.next_arrival = shop.arrival_after(opens as f64);
         shop
+    }
+
+    /// The same shop with other incidents.
+    pub fn with_incidents(mut self, incidents: Incidents) -> Shop {
+        self.incidents = incidents;
+        self
     }
 
     /// The next arrival of a Poisson process whose rate follows the traffic's wave, by
@@ -131,8 +139,7 @@ impl Shop {
         self.event_count += 1;
         let scene = Scene {
             rng: &mut self.rng,
-            seed: self.seed,
-            at,
+            failing: self.incidents.failing(self.seed, at),
             currency: &self.currency,
             order_id: format!("o-{}-{:x}", self.run, self.event_count),
             new_user: format!("n-{}-{number:x}", self.run),
@@ -178,8 +185,7 @@ impl Iterator for Shop {
 /// What a visitor knows when it acts.
 struct Scene<'a> {
     rng: &'a mut StdRng,
-    seed: u64,
-    at: Millis,
+    failing: Option<&'static str>,
     currency: &'a str,
     order_id: String,
     new_user: String,
@@ -297,7 +303,7 @@ impl Visitor {
 
     fn pay(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
         let rng = scene.rng;
-        let is_failing = traffic::failing_gateway(scene.seed, scene.at) == Some(self.gateway);
+        let is_failing = scene.failing == Some(self.gateway);
         let failure = if is_failing && rng.random_bool(0.75) {
             Some(("gateway_timeout", "The payment gateway did not answer in 30 s"))
         } else if rng.random_bool(0.035) {

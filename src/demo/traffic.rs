@@ -54,6 +54,38 @@ fn burst(seed: u64, slot: i64, at: Millis) -> f64 {
     }
 }
 
+/// When a payment gateway fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Incidents {
+    /// Now and then, for half a minute.
+    #[default]
+    NowAndThen,
+    /// Never.
+    None,
+    /// This one, from one moment (Unix ms) until another.
+    Gateway {
+        /// `adyen`
+        gateway: &'static str,
+        /// It begins.
+        from: Millis,
+        /// It is over.
+        until: Millis,
+    },
+}
+
+impl Incidents {
+    /// The gateway that is failing at a moment, if one is.
+    pub fn failing(self, seed: u64, at: Millis) -> Option<&'static str> {
+        match self {
+            Incidents::NowAndThen => failing_gateway(seed, at),
+            Incidents::None => None,
+            Incidents::Gateway { gateway, from, until } => {
+                (from..until).contains(&at).then_some(gateway)
+            }
+        }
+    }
+}
+
 /// The gateway that is failing at a moment, if one is.
 pub fn failing_gateway(seed: u64, at: Millis) -> Option<&'static str> {
     let slot = at.div_euclid(INCIDENT_SLOT);

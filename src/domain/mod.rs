@@ -7,6 +7,7 @@
 //! the live store and to the viewers).
 
 pub mod aggregate;
+pub mod alert;
 pub mod batch;
 pub mod currency;
 pub mod delta;

@@ -122,6 +122,16 @@ impl BusinessZone {
             .map_or(EARLIEST, |then| then.timestamp().as_millisecond().max(EARLIEST))
     }
 
+    /// The time of day that the clock on the wall shows, in ms since its midnight.
+    pub fn time_of_day(&self, at: Millis) -> Millis {
+        let time = Timestamp::from_millisecond(at.clamp(EARLIEST, LATEST))
+            .expect("clamped into jiff's range")
+            .to_zoned(self.zone.clone())
+            .time();
+        let minutes = Millis::from(time.hour()) * 60 + Millis::from(time.minute());
+        minutes * MINUTE + Millis::from(time.second()) * SECOND + Millis::from(time.millisecond())
+    }
+
     /// The business day that a moment falls on.
     pub fn day_of(&self, at: Millis) -> BusinessDay {
         let at = at.clamp(EARLIEST, LATEST);

@@ -1,6 +1,7 @@
 //! HTTP: what comes in ([`ingest`]) and what is asked ([`current`], [`timeseries`],
 //! [`breakdown`], [`stream`], [`ops`], [`assets`]).
 
+pub mod alerts;
 pub mod assets;
 pub mod auth;
 pub mod breakdown;

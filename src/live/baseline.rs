@@ -16,6 +16,7 @@ use crate::{
     domain::{
         delta::Series,
         time::{BusinessZone, HOUR, MINUTE, Millis, bucket, now_ms},
+        totals::Totals,
     },
     retry::Backoff,
     store::{Store, StoreError, rollup::Known},
@@ -136,12 +137,22 @@ impl Baselines {
         })
     }
 
+    /// All series of the minutes that start in `[from, to)`, as [`Baselines::sum`].
+    pub fn totals(&self, shift: Shift, from: Millis, to: Millis) -> Option<Totals> {
+        let mut totals = Totals::default();
+        self.sum_where(shift, from, to, |found| {
+            found.iter().for_each(|(series, value)| totals.add(series, *value));
+            0
+        })?;
+        Some(totals)
+    }
+
     fn sum_where(
         &self,
         shift: Shift,
         from: Millis,
         to: Millis,
-        value: impl Fn(&BTreeMap<Series, i64>) -> i64,
+        mut value: impl FnMut(&BTreeMap<Series, i64>) -> i64,
     ) -> Option<i64> {
         // What can't be held is not looked for, minute by minute.
         if to - from > BASELINE_BEFORE + BASELINE_AFTER + 2 * TURN {
@@ -155,7 +166,7 @@ impl Baselines {
             if !past.knows(then) {
                 return None;
             }
-            sum = sum.saturating_add(past.minutes.get(&then).map_or(0, &value));
+            sum = sum.saturating_add(past.minutes.get(&then).map_or(0, &mut value));
             minute += MINUTE;
         }
         Some(sum)

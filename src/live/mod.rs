@@ -14,7 +14,7 @@ pub mod sessions;
 pub mod state;
 pub mod writer;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -148,6 +148,17 @@ pub trait LiveStore: Send + Sync + 'static {
     /// nothing to send asks now and then: a live side that lost its last batches says so
     /// only when it is asked, and the writer then replays what follows.
     async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError>;
+
+    /// Takes the lease of what only one of all nodes may do, or renews it; whether `holder`
+    /// has it now. A live store that no other node shares always gives it.
+    async fn lead(&self, _holder: &str, _ttl: Duration) -> Result<bool, LiveError> {
+        Ok(true)
+    }
+
+    /// Lets go of the lease.
+    async fn resign(&self, _holder: &str) -> Result<(), LiveError> {
+        Ok(())
+    }
 
     /// Whether it answers and would take a write.
     async fn check(&self) -> Result<(), LiveError>;

@@ -159,6 +159,25 @@ impl LiveState {
         last(&self.minutes, now, MINUTE, n)
     }
 
+    /// What lies in `[from, to)`, which begins and ends at a second, or at a minute where it
+    /// lies further back than seconds are kept: whole minutes, and the seconds before and
+    /// after them.
+    pub fn stretch(&self, from: Millis, to: Millis) -> impl Iterator<Item = &Totals> {
+        let first = bucket(from + MINUTE - 1, MINUTE).min(to);
+        let last = bucket(to, MINUTE).max(first);
+        let head = self.seconds.range(from.min(first)..first);
+        let minutes = self.minutes.range(first..last);
+        let tail = self.seconds.range(last..to.max(last));
+        head.chain(minutes).chain(tail).map(|(_, totals)| totals)
+    }
+
+    /// How much of `[from, to)` lies in minutes with any event, ms.
+    pub fn covered(&self, from: Millis, to: Millis) -> Millis {
+        let minutes = self.minutes.range(bucket(from, MINUTE)..to.max(bucket(from, MINUTE)));
+        let lively = minutes.filter(|(_, totals)| totals.events() > 0);
+        lively.map(|(start, _)| (start + MINUTE).min(to) - (*start).max(from)).sum()
+    }
+
     /// Totals of `[from, to)` in buckets of `width` ms (a multiple of a second) that start
     /// at `from`; taken from seconds where `width` is under a minute, else from minutes.
     pub fn range(&self, from: Millis, to: Millis, width: Millis) -> Vec<(Millis, Totals)> {
@@ -258,6 +277,22 @@ mod tests {
         assert_eq!(of(now - 30 * HOUR, now - DAY), []);
         state.prune(now + DAY + 2 * MINUTE);
         assert_eq!(state.tops().count(), 0);
+    }
+
+    #[test]
+    fn a_stretch_is_its_seconds_and_minutes_each_once() {
+        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
+        let mut state = state("UTC");
+        for second in 0..300 {
+            state.apply(0, &one("page_view", now - second * SECOND), now);
+        }
+        let of = |from, to| state.stretch(from, to).map(|it| it.count("page_view")).sum::<u64>();
+        for (from, to) in [(300, 0), (299, 1), (45, 5), (45, 29), (30, 29), (91, 30), (7, 7)] {
+            let (from, to) = (now - from * SECOND, now - to * SECOND);
+            assert_eq!(of(from, to), ((to - from) / SECOND) as u64, "{from} {to}");
+        }
+        assert_eq!(state.covered(now - HOUR, now), 5 * MINUTE + 30 * SECOND);
+        assert_eq!(state.covered(now - 20 * SECOND, now - 5 * SECOND), 15 * SECOND);
     }
 
     #[test]

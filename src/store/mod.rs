@@ -2,6 +2,7 @@
 //! ([`postgres`]) or SQLite ([`sqlite`]), behind one interface. [`fold`] turns the ledger
 //! into minutes that stay ([`rollup`]).
 
+pub mod alerts;
 pub mod fold;
 mod ledger;
 pub mod poison;
@@ -127,7 +128,7 @@ pub struct StoreTotals {
 
 /// A place that keeps events for good.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: alerts::AlertLog + Send + Sync + 'static {
     /// `"postgres"` or `"sqlite"`.
     fn name(&self) -> &'static str;
 

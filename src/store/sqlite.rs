@@ -3,6 +3,7 @@
 //! for charts, and none waits for another. A commit is on disk when it is answered
 //! (`synchronous=FULL`).
 
+mod alerts;
 mod rollups;
 
 use std::{path::Path, sync::Arc};

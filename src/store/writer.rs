@@ -118,6 +118,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
+            alert::Firing,
             batch::{BatchId, DeadLetter, NodeId},
             delta::{Delta, Series},
             time::Millis,
@@ -125,6 +126,7 @@ mod tests {
         spool::{IdWindow, SpoolOptions},
         store::{
             LedgerSum, StoreError, StoreTotals,
+            alerts::{AlertHistory, AlertLog, Notice, Outcome, Recorded},
             rollup::{FoldLimits, Folded, Known, Summed},
             sqlite::SqliteStore,
         },
@@ -191,6 +193,46 @@ mod tests {
 
         async fn check(&self) -> Result<(), StoreError> {
             self.store.check().await
+        }
+    }
+
+    #[async_trait]
+    impl AlertLog for Clumsy {
+        async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, StoreError> {
+            self.store.lead(holder, ttl).await
+        }
+
+        async fn resign(&self, holder: &str) -> Result<(), StoreError> {
+            self.store.resign(holder).await
+        }
+
+        async fn alert_history(&self) -> Result<AlertHistory, StoreError> {
+            self.store.alert_history().await
+        }
+
+        async fn record_alert(&self, it: &Firing, to: &[Notice]) -> Result<Recorded, StoreError> {
+            self.store.record_alert(it, to).await
+        }
+
+        async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, StoreError> {
+            self.store.due_notices(now, limit).await
+        }
+
+        async fn claim_notice(&self, it: &Notice, until: Millis) -> Result<bool, StoreError> {
+            self.store.claim_notice(it, until).await
+        }
+
+        async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), StoreError> {
+            self.store.postpone_notice(id, due_at).await
+        }
+
+        async fn settle_notice(
+            &self,
+            id: &str,
+            how: Outcome,
+            at: Millis,
+        ) -> Result<(), StoreError> {
+            self.store.settle_notice(id, how, at).await
         }
     }
 

@@ -51,6 +51,11 @@ fn describe() {
     counter!("floodmark_viewer_evictions_total", "Viewers closed because they could not keep up");
     gauge!("floodmark_active_users", "Distinct sessions of the active window");
     gauge!("floodmark_business_total", "Today's totals as the dashboard shows them");
+    gauge!("floodmark_alerts_firing", "1 while the alert fires, over all nodes; else 0");
+    counter!(
+        "floodmark_webhooks_total",
+        "Requests to webhooks by result: delivered, failed (tried again), given_up"
+    );
     gauge!("floodmark_dedupe_ids", "Ids in the index of duplicates");
     counter!("floodmark_dedupe_undecided_total", "Requests refused since an id was undecided");
     gauge!("floodmark_dedupe_window_seconds", "How far back duplicates are recognised");

@@ -200,6 +200,45 @@ fn every_key_can_be_set_by_its_variable() {
 }
 
 #[test]
+fn an_alert_that_cannot_be_used_is_named_with_its_line_and_secrets_are_not_shown() {
+    let alert = |more: &str| {
+        refused(&format!("\n[[alert]]\nname = \"a\"\nmetric = \"errors\"\n{more}\n"), &[])
+    };
+    for (more, why) in [
+        ("", "needs one of above, below, rises, falls"),
+        ("above = 1\nfalls = 0.5", "make two alerts"),
+        ("rises = 2.0", "against: rises, falls and while_holds need last_hour"),
+        ("above = 1\nwindow = \"5s\"", "window: must be 10s to 1h"),
+        ("above = 1\nwindow = \"soon\"", "is no span such as 10s, 5m or 1h"),
+        ("above = 1\nexplain = [\"error/nothing\"]", "no [[breakdown]] \"error/nothing\""),
+        ("above = 1\nsilence = \"22-6\"", "is no stretch of the day"),
+        ("above = 1\nwhile = \"page_views\"", "goes with while_above or while_holds"),
+        ("above = 1\nabov = 1", "unknown field `abov`"),
+    ] {
+        let said = alert(more);
+        assert!(said.contains(why) && said.contains("[[alert]]"), "{more}: {said}");
+        assert!(said.contains("FILE:"), "with its line: {said}");
+    }
+    let day_only = "[[alert]]\nname = \"a\"\nmetric = \"conversion\"\nbelow = 0.01";
+    assert!(refused(day_only, &[]).contains("known by day only"));
+    let money = "[[alert]]\nname = \"a\"\nmetric = \"revenue\"\nfalls = 0.5\n\
+                 against = \"last_hour\"\nsigma = 3.0";
+    assert!(refused(money, &[]).contains("no count of events"));
+
+    let webhook = "[[webhook]]\nname = \"w\"\nurl = \"ftp://x/SECRET\"\nsecret = \"SECRET\"";
+    let said = refused(webhook, &[]);
+    assert!(said.contains("must be http://") && !said.contains("SECRET"), "{said}");
+    let said = refused("[[webhook]]\nname = \"w\"\nsecret = 5551234", &[]);
+    assert!(said.contains("must be text") && !said.contains("5551234"), "{said}");
+    let fine = "[[webhook]]\nname = \"w\"\nurl = \"https://x/SECRET\"\nsecret = \"SECRET\"\n\
+                [[alert]]\nname = \"traffic_surge\"\noff = true";
+    let config = load(fine, &[], &Overrides::default()).unwrap();
+    assert!(!format!("{config:?}").contains("SECRET"), "not in logs either");
+    assert_eq!(config.rules.alerts.webhooks[0].place(), "https://x");
+    assert!(config.rules.alerts.alert("traffic_surge").is_none());
+}
+
+#[test]
 fn a_rule_that_is_wrong_is_told_with_its_line() {
     let told = refused(
         "listen = '127.0.0.1:1'

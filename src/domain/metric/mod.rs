@@ -10,7 +10,7 @@ mod plan;
 mod spec;
 
 use hashbrown::HashMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::{
     compile::{Fault, List},
@@ -42,7 +42,7 @@ pub struct Metric {
 }
 
 /// What a value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A number of events or of values.
@@ -221,6 +221,23 @@ impl Measures {
             _ => self.units(metric, source),
         };
         units.map(|units| units as f64 / 10_000.0)
+    }
+
+    /// Whether a metric is a number of events, or a quotient of such numbers: what can be
+    /// told apart from chance.
+    pub fn is_counted(&self, metric: &Metric) -> bool {
+        let all =
+            |indices: &[usize]| indices.iter().all(|index| self.is_counted(&self.metrics[*index]));
+        match &metric.read {
+            Read::Types(_) | Read::AllEvents | Read::Series(Series::Matching(_)) => true,
+            Read::Ratio { of, per } => all(of) && all(per),
+            Read::Series(_) | Read::Distinct | Read::Difference { .. } => false,
+        }
+    }
+
+    /// Whether a metric divides.
+    pub fn is_ratio(&self, metric: &Metric) -> bool {
+        matches!(metric.read, Read::Ratio { .. })
     }
 
     /// Whether a metric can be read for any span of time, or only by business day.

@@ -106,6 +106,11 @@ impl Keys {
         (set, hll)
     }
 
+    /// Held by the node that evaluates alerts.
+    pub(super) fn alerts_lease(&self) -> String {
+        format!("{{{}:alerts}}:lease", self.prefix)
+    }
+
     /// One id of a shard.
     pub(super) fn id(&self, shard: usize, id: &str) -> String {
         format!("{{{}:ids{shard}}}:i:{id}", self.prefix)

@@ -18,7 +18,7 @@ mod rebuild;
 mod script;
 mod servers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -221,6 +221,24 @@ impl LiveStore for Redis {
             return Err(self.want_rebuild());
         }
         Ok(heads.map(|head| head as u64))
+    }
+
+    async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, LiveError> {
+        let keys = [self.shared.keys.alerts_lease()];
+        let args = [holder.as_bytes().to_vec(), ttl.as_millis().to_string().into_bytes()];
+        let ask = async |mut connection: Connection| {
+            script::LEASE.call::<i64>(&mut connection, &keys, &args).await
+        };
+        Ok(self.shared.servers.run("take the lease of alerts", ask).await? == 1)
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), LiveError> {
+        let keys = [self.shared.keys.alerts_lease()];
+        let args = [holder.as_bytes().to_vec()];
+        let unlock = async |mut connection: Connection| {
+            script::UNLOCK.call::<i64>(&mut connection, &keys, &args).await
+        };
+        self.shared.servers.run("let go of the lease of alerts", unlock).await.map(drop)
     }
 
     async fn check(&self) -> Result<(), LiveError> {

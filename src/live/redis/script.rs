@@ -23,6 +23,7 @@ script!(LOAD, "load.lua");
 script!(INSTALL, "install.lua");
 script!(HEADS, "heads.lua");
 script!(UNLOCK, "unlock.lua");
+script!(LEASE, "lease.lua");
 script!(CLAIM, "claim.lua");
 script!(KEEP, "keep.lua");
 script!(RELEASE, "release.lua");

@@ -11,6 +11,7 @@
 //! rows both are above `events`.
 
 mod address;
+mod alerts;
 mod copy;
 mod errors;
 mod partitions;
@@ -61,6 +62,7 @@ pub struct PostgresStore {
     writers: Sessions,
     readers: Sessions,
     rollups: Rollups,
+    alerts: Sessions,
     partitions: Partitions,
     /// Whether the schema is known to be up to date; held while it is brought there.
     migrated: tokio::sync::Mutex<bool>,
@@ -72,11 +74,14 @@ impl PostgresStore {
     pub fn open(config: &config::Postgres) -> Result<PostgresStore, StoreError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let address = Address::parse(&config.url, connect_timeout)?;
+        let mut impatient = config.clone();
+        impatient.statement_timeout_ms = config.statement_timeout_ms.min(alerts::TIMEOUT_MS);
         Ok(PostgresStore {
             place: address.name.clone(),
             writers: Sessions::new(config, &address, LANES as usize)?,
             readers: Sessions::new(config, &address, READERS)?,
             rollups: Rollups::new(config, &address)?,
+            alerts: Sessions::new(&impatient, &address, alerts::CONNECTIONS)?,
             partitions: Partitions::default(),
             migrated: tokio::sync::Mutex::new(false),
         })

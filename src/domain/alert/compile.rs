@@ -1,0 +1,415 @@
+//! From alerts as written to alerts as used; all that is wrong is found here.
+
+use std::fmt;
+
+use crate::domain::{
+    alert::spec::{Against, AlertSpec, Format, Secret, Severity, Span, WebhookSpec},
+    metric::{Breakdown, Measures, Metric},
+    time::{DAY, HOUR, MINUTE, Millis, SECOND},
+};
+
+/// Rules of one kind that there may be: each is looked at once a second.
+const MAX_RULES: usize = 100;
+/// Longest name of an alert or a webhook, in bytes.
+const MAX_NAME: usize = 64;
+/// Breakdowns that may explain an alert.
+const MAX_EXPLAIN: usize = 10;
+/// The shortest and the longest window.
+const WINDOW: (Millis, Millis) = (10 * SECOND, HOUR);
+
+/// All alerts and webhooks, ready for use.
+#[derive(Clone, Debug, Default)]
+pub struct AlertRules {
+    /// In the order of the configuration.
+    pub alerts: Vec<Alert>,
+    /// In the order of the configuration.
+    pub webhooks: Vec<Webhook>,
+}
+
+/// One alert.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    /// `checkout_errors`
+    pub name: String,
+    /// For people.
+    pub title: String,
+    /// What is watched.
+    pub metric: Metric,
+    /// Whether that divides.
+    pub is_ratio: bool,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Windows that are tried, ms, ascending.
+    pub windows: Vec<Millis>,
+    /// See [`AlertSpec`]; so are the following.
+    pub above: Option<f64>,
+    #[allow(missing_docs)]
+    pub below: Option<f64>,
+    #[allow(missing_docs)]
+    pub rises: Option<f64>,
+    #[allow(missing_docs)]
+    pub falls: Option<f64>,
+    /// Given where a baseline is needed.
+    pub against: Option<Against>,
+    #[allow(missing_docs)]
+    pub sigma: Option<f64>,
+    #[allow(missing_docs)]
+    pub min_volume: f64,
+    /// `while`
+    pub guard: Option<Guard>,
+    /// `for`, ms.
+    pub lasting: Millis,
+    #[allow(missing_docs)]
+    pub clear: f64,
+    /// ms
+    pub clear_for: Millis,
+    #[allow(missing_docs)]
+    pub explain: Vec<Breakdown>,
+    #[allow(missing_docs)]
+    pub silence: Option<Silence>,
+}
+
+/// `while`, `while_above`, `while_holds`
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// Of this metric …
+    pub metric: Metric,
+    /// … so much over the window …
+    pub above: Option<f64>,
+    /// … or so many times its baseline.
+    pub holds: Option<f64>,
+}
+
+/// Times of day at which an alert does not begin to fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    from: Millis,
+    to: Millis,
+}
+
+/// One webhook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Webhook {
+    /// Its name.
+    pub name: String,
+    /// Where to; never printed whole.
+    pub url: Secret,
+    /// What the body is.
+    pub format: Format,
+    /// What it is signed with; empty: not signed.
+    pub secret: Secret,
+    /// Only alerts so bad or worse.
+    pub severity: Severity,
+}
+
+/// A rule that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which list it is in.
+    pub list: List,
+    /// Its place there, from 0.
+    pub index: usize,
+    /// What is wrong, in words.
+    pub message: String,
+}
+
+/// The lists of rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// `[[alert]]`
+    Alerts,
+    /// `[[webhook]]`
+    Webhooks,
+}
+
+impl AlertRules {
+    /// Compiles the rules.
+    ///
+    /// # Errors
+    /// Every rule that can't be used, with its place.
+    pub fn compile(
+        alerts: &[AlertSpec],
+        webhooks: &[WebhookSpec],
+        measures: &Measures,
+    ) -> Result<AlertRules, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut rules = AlertRules::default();
+        let mut fault = |list, index, message| faults.push(Fault { list, index, message });
+        for (index, spec) in alerts.iter().enumerate() {
+            let known = rules.alerts.iter().any(|known| known.name == spec.name);
+            match named(&spec.name, known, index, "alert").and_then(|()| alert(spec, measures)) {
+                Ok(alert) => rules.alerts.push(alert),
+                Err(message) => fault(List::Alerts, index, message),
+            }
+        }
+        for (index, spec) in webhooks.iter().enumerate() {
+            let known = rules.webhooks.iter().any(|known| known.name == spec.name);
+            match named(&spec.name, known, index, "webhook").and_then(|()| webhook(spec)) {
+                Ok(webhook) => rules.webhooks.push(webhook),
+                Err(message) => fault(List::Webhooks, index, message),
+            }
+        }
+        if faults.is_empty() { Ok(rules) } else { Err(faults) }
+    }
+
+    /// An alert by its name.
+    pub fn alert(&self, name: &str) -> Option<&Alert> {
+        self.alerts.iter().find(|alert| alert.name == name)
+    }
+}
+
+fn named(name: &str, known: bool, index: usize, what: &str) -> Result<(), String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
+        return Err(format!("name {name:?}: 1 to {MAX_NAME} characters of a-z 0-9 _"));
+    }
+    if known {
+        return Err(format!("there is an {what} {name:?} already"));
+    }
+    match index < MAX_RULES {
+        true => Ok(()),
+        false => Err(format!("there are more than {MAX_RULES} {what}s")),
+    }
+}
+
+fn alert(spec: &AlertSpec, measures: &Measures) -> Result<Alert, String> {
+    let metric = watched(measures, &spec.metric, "metric")?;
+    let is_ratio = measures.is_ratio(&metric);
+    conditions(spec)?;
+    let (shortest, longest) = (spec.window, spec.widest.unwrap_or(spec.window));
+    for (key, span) in [("window", shortest), ("widest", longest)] {
+        if !(WINDOW.0..=WINDOW.1).contains(&span.0) {
+            return Err(format!("{key}: must be 10s to 1h"));
+        }
+    }
+    if longest < shortest {
+        return Err("widest: must be at least window".to_owned());
+    }
+    for (key, span) in [("for", spec.lasting), ("clear_for", spec.clear_for)] {
+        if span.0 > DAY {
+            return Err(format!("{key}: must be at most 24h"));
+        }
+    }
+    if spec.sigma.is_some() && !measures.is_counted(&metric) {
+        return Err(format!(
+            "sigma: {:?} is no count of events, so its standard error is not known",
+            spec.metric
+        ));
+    }
+    if spec.min_volume > 0.0 && !is_ratio && spec.below.is_some() && spec.falls.is_none() {
+        return Err("min_volume: would never let a small count be below anything; use while".into());
+    }
+    let mut windows = vec![shortest.0];
+    while let Some(last) = windows.last()
+        && last * 2 <= longest.0
+    {
+        windows.push(last * 2);
+    }
+    if windows.last() != Some(&longest.0) {
+        windows.push(longest.0);
+    }
+    let explain = spec
+        .explain
+        .iter()
+        .map(|name| {
+            let found = measures.breakdowns().iter().find(|known| known.name == *name);
+            found.cloned().ok_or_else(|| {
+                format!("explain: there is no [[breakdown]] {name:?} (EVENT/PROPERTY)")
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if explain.len() > MAX_EXPLAIN {
+        return Err(format!("explain: at most {MAX_EXPLAIN} breakdowns"));
+    }
+    let silence = match &spec.silence {
+        Some(text) => Some(Silence::parse(text).ok_or_else(|| {
+            format!("silence: {text:?} is no stretch of the day such as 22:00-06:00")
+        })?),
+        None => None,
+    };
+    Ok(Alert {
+        name: spec.name.clone(),
+        title: spec.title.clone().unwrap_or_else(|| spec.name.clone()),
+        metric,
+        is_ratio,
+        severity: spec.severity,
+        windows,
+        above: spec.above,
+        below: spec.below,
+        rises: spec.rises,
+        falls: spec.falls,
+        against: spec.against,
+        sigma: spec.sigma,
+        min_volume: spec.min_volume,
+        guard: guard(spec, measures)?,
+        lasting: spec.lasting.0,
+        clear: spec.clear,
+        clear_for: spec.clear_for.0,
+        explain,
+        silence,
+    })
+}
+
+/// A metric that can be read for any span of time.
+fn watched(measures: &Measures, name: &str, key: &str) -> Result<Metric, String> {
+    let Some(metric) = measures.metric(name) else {
+        return Err(format!("{key}: there is no metric {name:?}"));
+    };
+    match measures.is_by_day_only(metric) {
+        true => Err(format!("{key}: {name:?} counts different values, known by day only")),
+        false => Ok(metric.clone()),
+    }
+}
+
+fn conditions(spec: &AlertSpec) -> Result<(), String> {
+    let rising = spec.above.is_some() || spec.rises.is_some();
+    let falling = spec.below.is_some() || spec.falls.is_some();
+    match (rising, falling) {
+        (false, false) => return Err("needs one of above, below, rises, falls".to_owned()),
+        (true, true) => {
+            return Err("above and rises look up, below and falls down: \
+                                    make two alerts"
+                .to_owned());
+        }
+        _ => {}
+    }
+    let relative = spec.rises.is_some() || spec.falls.is_some();
+    let compares = relative || spec.while_holds.is_some();
+    match (compares, spec.against) {
+        (true, None) => {
+            return Err("against: rises, falls and while_holds need last_hour, yesterday or \
+                        last_week"
+                .to_owned());
+        }
+        (false, Some(_)) => return Err("against: needs rises or falls".to_owned()),
+        _ => {}
+    }
+    if spec.sigma.is_some() && !relative {
+        return Err("sigma: needs rises or falls".to_owned());
+    }
+    let within = |key: &str, value: Option<f64>, low: f64, high: f64| match value {
+        Some(value) if !(low..=high).contains(&value) => {
+            Err(format!("{key}: must be {low} to {high}"))
+        }
+        _ => Ok(()),
+    };
+    within("rises", spec.rises, 1.01, 1_000.0)?;
+    within("falls", spec.falls, 0.0, 0.99)?;
+    within("sigma", spec.sigma, 0.5, 100.0)?;
+    within("clear", Some(spec.clear), 0.01, 1.0)?;
+    within("min_volume", Some(spec.min_volume), 0.0, 1e15)?;
+    within("above", spec.above, -1e15, 1e15)?;
+    within("below", spec.below, -1e15, 1e15)?;
+    within("while_above", spec.while_above, -1e15, 1e15)?;
+    within("while_holds", spec.while_holds, 0.0, 1_000.0)
+}
+
+fn guard(spec: &AlertSpec, measures: &Measures) -> Result<Option<Guard>, String> {
+    let (above, holds) = (spec.while_above, spec.while_holds);
+    match (&spec.while_metric, above.is_some() || holds.is_some()) {
+        (None, false) => Ok(None),
+        (Some(name), true) => {
+            Ok(Some(Guard { metric: watched(measures, name, "while")?, above, holds }))
+        }
+        _ => Err("while: goes with while_above or while_holds".to_owned()),
+    }
+}
+
+fn webhook(spec: &WebhookSpec) -> Result<Webhook, String> {
+    // The URL itself is not shown: it may hold a token.
+    let is_url = spec.url.0.parse::<actix_web::http::Uri>().is_ok_and(|uri| {
+        uri.host().is_some_and(|host| !host.is_empty())
+            && matches!(uri.scheme_str(), Some("http" | "https"))
+    });
+    if !is_url {
+        return Err("url: must be http://… or https://…".to_owned());
+    }
+    Ok(Webhook {
+        name: spec.name.clone(),
+        url: spec.url.clone(),
+        format: spec.format,
+        secret: spec.secret.clone(),
+        severity: spec.severity,
+    })
+}
+
+impl Silence {
+    fn parse(text: &str) -> Option<Silence> {
+        let moment = |text: &str| {
+            let (hour, minute) = text.trim().split_once(':')?;
+            let number = |text: &str, below: Millis| {
+                let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+                text.parse::<Millis>().ok().filter(|number| digits && *number < below)
+            };
+            Some(number(hour, 24)? * HOUR + number(minute, 60)? * MINUTE)
+        };
+        let (from, to) = text.split_once('-')?;
+        let silence = Silence { from: moment(from)?, to: moment(to)? };
+        (silence.from != silence.to).then_some(silence)
+    }
+
+    /// Whether it is silent at this time of day (ms since midnight).
+    pub fn covers(&self, time_of_day: Millis) -> bool {
+        let after = time_of_day >= self.from;
+        let before = time_of_day < self.to;
+        if self.from < self.to { after && before } else { after || before }
+    }
+}
+
+impl Webhook {
+    /// Where it goes, as it may be printed: without path and query, which may hold a token.
+    pub fn place(&self) -> String {
+        let uri = self.url.0.parse::<actix_web::http::Uri>().unwrap_or_default();
+        format!("{}://{}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default())
+    }
+}
+
+impl Alert {
+    /// Whether it looks for too much, or else for too little.
+    pub fn is_rising(&self) -> bool {
+        self.above.is_some() || self.rises.is_some()
+    }
+}
+
+impl fmt::Display for Alert {
+    /// The rule in words, for `floodmark check`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (self.windows[0], self.windows[self.windows.len() - 1]);
+        write!(f, "{} ({}): {} over {}", self.name, self.severity, self.metric.name, Span(first))?;
+        if last > first {
+            write!(f, " to {}", Span(last))?;
+        }
+        let against = self.against.map(|against| against.to_string()).unwrap_or_default();
+        let mut and = " is";
+        let mut say = |words: String| {
+            let result = write!(f, "{and} {words}");
+            and = " and";
+            result
+        };
+        if let Some(above) = self.above {
+            say(format!("at least {above}"))?;
+        }
+        if let Some(below) = self.below {
+            say(format!("at most {below}"))?;
+        }
+        if let Some(rises) = self.rises {
+            say(format!("at least {rises} x that {against}"))?;
+        }
+        if let Some(falls) = self.falls {
+            say(format!("at most {falls} x that {against}"))?;
+        }
+        if let Some(sigma) = self.sigma {
+            say(format!("off by {sigma} standard errors"))?;
+        }
+        if let Some(guard) = &self.guard {
+            write!(f, ", while {} is at least", guard.metric.name)?;
+            let (above, holds) = (guard.above, guard.holds);
+            match (above, holds) {
+                (Some(above), Some(holds)) => write!(f, " {above} and {holds} x that {against}")?,
+                (Some(above), None) => write!(f, " {above}")?,
+                (_, holds) => write!(f, " {} x that {against}", holds.unwrap_or_default())?,
+            }
+        }
+        write!(f, ", for {}", Span(self.lasting))
+    }
+}

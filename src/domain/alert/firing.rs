@@ -1,0 +1,111 @@
+//! One time that an alert fired: what is kept of it, shown and sent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    alert::{Against, Alert, Explains, Held, Numbers, Reading, Severity, Span, explain, in_words},
+    metric::Unit,
+    time::{Millis, SECOND},
+};
+
+/// One time that an alert fired. The numbers are those of the moment it fired.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Firing {
+    /// Unique.
+    pub id: String,
+    /// The alert's name.
+    pub name: String,
+    /// For people.
+    pub title: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is watched.
+    pub metric: String,
+    /// What its values are.
+    pub unit: Unit,
+    /// When it fired, Unix ms.
+    pub since: Millis,
+    /// When it was over, Unix ms.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cleared_at: Option<Millis>,
+    /// Over this window.
+    pub window_seconds: i64,
+    /// The metric.
+    pub value: f64,
+    /// What it was held against, and is until it is over.
+    pub threshold: f64,
+    /// What it usually is, where the rule asks.
+    pub baseline: Option<f64>,
+    /// Which baseline.
+    pub against: Option<Against>,
+    /// What a ratio divides by.
+    pub volume: f64,
+    /// Values that explain it most, the largest first.
+    pub explains: Vec<Explains>,
+    /// All this in a sentence or two.
+    pub summary: String,
+}
+
+impl Firing {
+    /// What there is to say of an alert that fires at `now` (Unix ms).
+    pub fn new(
+        alert: &Alert,
+        numbers: &impl Numbers,
+        reading: &Reading,
+        id: String,
+        now: Millis,
+        currency: &str,
+    ) -> Firing {
+        let explains = explain(alert, numbers, reading);
+        let mut firing = Firing {
+            id,
+            name: alert.name.clone(),
+            title: alert.title.clone(),
+            severity: alert.severity,
+            metric: alert.metric.name.clone(),
+            unit: alert.metric.unit,
+            since: now,
+            cleared_at: None,
+            window_seconds: reading.window / SECOND,
+            value: reading.value,
+            threshold: reading.threshold,
+            baseline: reading.baseline,
+            against: alert.against,
+            volume: reading.volume,
+            explains,
+            summary: String::new(),
+        };
+        firing.summary = firing.in_words(alert.is_rising(), currency);
+        firing
+    }
+
+    /// What it is held against until it is over.
+    pub fn held(&self) -> Held {
+        Held { window: self.window_seconds * SECOND, threshold: self.threshold }
+    }
+
+    fn in_words(&self, is_rising: bool, currency: &str) -> String {
+        let number = |value: f64| shown(value, self.unit, currency);
+        let window = Span(self.window_seconds * SECOND);
+        let mut words = format!("{} is {} over {window}", self.metric, number(self.value));
+        if let (Some(baseline), Some(against)) = (self.baseline, self.against) {
+            words.push_str(&format!(", against {} {against}", number(baseline)));
+        }
+        words.push_str(&format!(" (threshold {}).", number(self.threshold)));
+        for explains in &self.explains {
+            words.push_str(&format!(" {}.", in_words(explains, is_rising)));
+        }
+        words
+    }
+}
+
+/// A value as people read it.
+fn shown(value: f64, unit: Unit, currency: &str) -> String {
+    match unit {
+        Unit::Count => format!("{}", value.round()),
+        Unit::Number => format!("{}", (value * 100.0).round() / 100.0),
+        Unit::Money => format!("{value:.2} {currency}"),
+        Unit::Ratio => format!("{} %", (value * 1000.0).round() / 10.0),
+    }
+}

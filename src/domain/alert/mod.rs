@@ -1,0 +1,23 @@
+//! Alerts: what the configuration declares ([`spec`]), compiled and checked at start
+//! ([`compile`]), held against numbers ([`evaluate`], [`significance`]), turned into firing
+//! and clearing ([`machine`]), with the values that explain it ([`explain`]) and what is kept
+//! and told of it ([`firing`]). Pure: no clock, no store.
+
+mod compile;
+#[cfg(test)]
+mod day_tests;
+pub mod evaluate;
+mod explain;
+mod firing;
+mod machine;
+mod significance;
+mod spec;
+
+pub use self::{
+    compile::{Alert, AlertRules, Fault, Guard, List, Silence, Webhook},
+    evaluate::{Held, Numbers, Observation, Parts, Reading, Stand, Verdict, evaluate},
+    explain::{Explains, explain, in_words},
+    firing::Firing,
+    machine::{Change, Machine, Phase},
+    spec::{Against, AlertSpec, Format, Secret, Severity, Span, WebhookSpec},
+};

@@ -1,0 +1,22 @@
+//! `GET /api/analytics/alerts`: what fires, and what did.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::{
+    alert::Alerts,
+    http::{auth::Keys, error::ApiError},
+};
+
+/// Adds the route.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.route("/api/analytics/alerts", web::get().to(alerts));
+}
+
+async fn alerts(
+    request: HttpRequest,
+    keys: web::Data<Keys>,
+    alerts: web::Data<Alerts>,
+) -> Result<HttpResponse, ApiError> {
+    keys.check_view(&request)?;
+    Ok(HttpResponse::Ok().json(&*alerts.snapshot()))
+}

@@ -1,0 +1,197 @@
+//! Alerts in Postgres, on connections of their own: an alert waits for no batch and no chart.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_postgres::{Row, types::Type};
+
+use super::{
+    PostgresStore,
+    errors::Failure,
+    session::{Parameter, Session},
+};
+use crate::{
+    domain::{alert::Firing, time::Millis},
+    store::{
+        StoreError,
+        alerts::{
+            self, AlertHistory, AlertLog, CLAIM, CLEAR, DUE, FIRING, HISTORY, INSERT,
+            INSERT_NOTICE, Notice, OTHER, OVER, Outcome, POSTPONE, Recorded, SETTLE,
+        },
+    },
+};
+
+/// Connections for alerts: the one that evaluates, and the one that notifies.
+pub(super) const CONNECTIONS: usize = 2;
+/// How long a statement may take: alerts go out from memory sooner than they wait longer.
+pub(super) const TIMEOUT_MS: u64 = 3_000;
+
+/// The name of the lease.
+const LEASE: &str = "alerts";
+
+impl PostgresStore {
+    async fn changing(&self) -> Result<Session, Failure> {
+        self.ready().await?;
+        let session = self.alerts.get().await?;
+        session.begin("ISOLATION LEVEL READ COMMITTED").await?;
+        Ok(session)
+    }
+
+    /// One statement in a transaction; how many rows it returns.
+    async fn change(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<usize, Failure> {
+        let session = self.changing().await?;
+        let rows = session.query(&format!("{sql} RETURNING 1"), parameters).await?;
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(rows.len())
+    }
+
+    async fn try_alert_history(&self) -> Result<AlertHistory, Failure> {
+        self.ready().await?;
+        let session = self.alerts.get().await?;
+        session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let read = |rows: Vec<Row>| -> Result<Vec<Firing>, Failure> {
+            rows.iter().map(|row| Ok(alerts::firing(row.try_get(0)?)?)).collect()
+        };
+        let firing = read(session.query(FIRING, &[]).await?)?;
+        let over = read(session.query(OVER, &[(&(HISTORY as i64), Type::INT8)]).await?)?;
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(AlertHistory { firing, over })
+    }
+
+    async fn try_record(&self, firing: &Firing, notices: &[Notice]) -> Result<Recorded, Failure> {
+        let session = self.changing().await?;
+        let detail = alerts::detail(firing);
+        let mut cleared = false;
+        if firing.cleared_at.is_some() {
+            let parameters: [Parameter<'_>; 3] =
+                [(&firing.id, Type::TEXT), (&firing.cleared_at, Type::INT8), (&detail, Type::TEXT)];
+            let rows = session.query(&format!("{CLEAR} RETURNING 1"), &parameters).await?;
+            cleared = !rows.is_empty();
+        }
+        if !cleared {
+            let parameters: [Parameter<'_>; 5] = [
+                (&firing.id, Type::TEXT),
+                (&firing.name, Type::TEXT),
+                (&firing.since, Type::INT8),
+                (&firing.cleared_at, Type::INT8),
+                (&detail, Type::TEXT),
+            ];
+            session.query(INSERT, &parameters).await?;
+        }
+        if firing.cleared_at.is_none() {
+            let parameters: [Parameter<'_>; 2] =
+                [(&firing.name, Type::TEXT), (&firing.id, Type::TEXT)];
+            if let Some(other) = session.query(OTHER, &parameters).await?.first() {
+                let known = alerts::firing(other.try_get(0)?)?;
+                session.run("ROLLBACK").await?;
+                session.done();
+                return Ok(Recorded::Known(Box::new(known)));
+            }
+        }
+        for notice in notices {
+            let outcome = notice.outcome.map(Outcome::name);
+            let parameters: [Parameter<'_>; 10] = [
+                (&notice.id, Type::TEXT),
+                (&notice.alert, Type::TEXT),
+                (&notice.change, Type::TEXT),
+                (&notice.webhook, Type::TEXT),
+                (&notice.body, Type::TEXT),
+                (&notice.created_at, Type::INT8),
+                (&notice.due_at, Type::INT8),
+                (&i64::from(notice.attempts), Type::INT8),
+                (&outcome.map(|_| notice.due_at), Type::INT8),
+                (&outcome, Type::TEXT),
+            ];
+            session.query(INSERT_NOTICE, &parameters).await?;
+        }
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(Recorded::Done)
+    }
+
+    async fn try_due(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, Failure> {
+        self.ready().await?;
+        let session = self.alerts.get().await?;
+        session.begin("READ ONLY").await?;
+        let parameters: [Parameter<'_>; 2] = [(&now, Type::INT8), (&(limit as i64), Type::INT8)];
+        let rows = session.query(DUE, &parameters).await?;
+        session.run("COMMIT").await?;
+        session.done();
+        let notices = rows.iter().map(|row| {
+            Ok(Notice {
+                id: row.try_get(0)?,
+                alert: row.try_get(1)?,
+                change: row.try_get(2)?,
+                webhook: row.try_get(3)?,
+                body: row.try_get(4)?,
+                created_at: row.try_get(5)?,
+                due_at: row.try_get(6)?,
+                attempts: u32::try_from(row.try_get::<_, i64>(7)?).unwrap_or(u32::MAX),
+                outcome: None,
+            })
+        });
+        notices.collect()
+    }
+}
+
+#[async_trait]
+impl AlertLog for PostgresStore {
+    async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO leases (name, holder, until)
+            VALUES ($1, $2, clock_timestamp() + $3 * interval '1 ms')
+            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+            WHERE leases.holder = excluded.holder OR leases.until < clock_timestamp()";
+        let ms = ttl.as_millis() as f64;
+        let parameters: [Parameter<'_>; 3] =
+            [(&LEASE, Type::TEXT), (&holder, Type::TEXT), (&ms, Type::FLOAT8)];
+        Ok(self.change(sql, &parameters).await.map_err(|e| self.told(e))? == 1)
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM leases WHERE name = $1 AND holder = $2";
+        let parameters: [Parameter<'_>; 2] = [(&LEASE, Type::TEXT), (&holder, Type::TEXT)];
+        self.change(sql, &parameters).await.map(drop).map_err(|e| self.told(e))
+    }
+
+    async fn alert_history(&self) -> Result<AlertHistory, StoreError> {
+        self.try_alert_history().await.map_err(|e| self.told(e))
+    }
+
+    async fn record_alert(
+        &self,
+        firing: &Firing,
+        notices: &[Notice],
+    ) -> Result<Recorded, StoreError> {
+        self.try_record(firing, notices).await.map_err(|e| self.told(e))
+    }
+
+    async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, StoreError> {
+        self.try_due(now, limit).await.map_err(|e| self.told(e))
+    }
+
+    async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, StoreError> {
+        let attempts = i64::from(notice.attempts);
+        let parameters: [Parameter<'_>; 3] =
+            [(&notice.id, Type::TEXT), (&attempts, Type::INT8), (&until, Type::INT8)];
+        Ok(self.change(CLAIM, &parameters).await.map_err(|e| self.told(e))? == 1)
+    }
+
+    async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), StoreError> {
+        let parameters: [Parameter<'_>; 2] = [(&id, Type::TEXT), (&due_at, Type::INT8)];
+        self.change(POSTPONE, &parameters).await.map(drop).map_err(|e| self.told(e))
+    }
+
+    async fn settle_notice(
+        &self,
+        id: &str,
+        outcome: Outcome,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let outcome = outcome.name();
+        let parameters: [Parameter<'_>; 3] =
+            [(&id, Type::TEXT), (&outcome, Type::TEXT), (&now, Type::INT8)];
+        self.change(SETTLE, &parameters).await.map(drop).map_err(|e| self.told(e))
+    }
+}

@@ -1,0 +1,160 @@
+//! Alerts in SQLite. One process has the file, so it always leads.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::{SqliteStore, with};
+use crate::{
+    domain::{alert::Firing, time::Millis},
+    store::{
+        StoreError,
+        alerts::{
+            self, AlertHistory, AlertLog, CLAIM, CLEAR, DUE, FIRING, HISTORY, INSERT,
+            INSERT_NOTICE, Notice, OTHER, OVER, Outcome, POSTPONE, Recorded, SETTLE,
+        },
+    },
+};
+
+#[async_trait]
+impl AlertLog for SqliteStore {
+    async fn lead(&self, _: &str, _: Duration) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn resign(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn alert_history(&self) -> Result<AlertHistory, StoreError> {
+        with(&self.reader, |conn| {
+            let tx = conn.transaction()?;
+            let read = |sql: &str, limit: Option<usize>| -> Result<Vec<Firing>, StoreError> {
+                let mut select = tx.prepare_cached(&numbered(sql))?;
+                let mut rows = match limit {
+                    Some(limit) => select.query([limit as i64])?,
+                    None => select.query([])?,
+                };
+                let mut found = Vec::new();
+                while let Some(row) = rows.next()? {
+                    found.push(alerts::firing(&row.get::<_, String>(0)?)?);
+                }
+                Ok(found)
+            };
+            Ok(AlertHistory { firing: read(FIRING, None)?, over: read(OVER, Some(HISTORY))? })
+        })
+        .await
+    }
+
+    async fn record_alert(
+        &self,
+        firing: &Firing,
+        notices: &[Notice],
+    ) -> Result<Recorded, StoreError> {
+        let (firing, notices) = (firing.clone(), notices.to_vec());
+        with(&self.writer, move |conn| record(conn, &firing, &notices)).await
+    }
+
+    async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, StoreError> {
+        with(&self.reader, move |conn| {
+            let mut select = conn.prepare_cached(&numbered(DUE))?;
+            let rows = select.query_map(params![now, limit as i64], |row| {
+                Ok(Notice {
+                    id: row.get(0)?,
+                    alert: row.get(1)?,
+                    change: row.get(2)?,
+                    webhook: row.get(3)?,
+                    body: row.get(4)?,
+                    created_at: row.get(5)?,
+                    due_at: row.get(6)?,
+                    attempts: row.get(7)?,
+                    outcome: None,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, StoreError> {
+        let (id, attempts) = (notice.id.clone(), notice.attempts);
+        with(&self.writer, move |conn| {
+            Ok(conn.prepare_cached(&numbered(CLAIM))?.execute(params![id, attempts, until])? == 1)
+        })
+        .await
+    }
+
+    async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        with(&self.writer, move |conn| {
+            conn.prepare_cached(&numbered(POSTPONE))?.execute(params![id, due_at])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn settle_notice(
+        &self,
+        id: &str,
+        outcome: Outcome,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        with(&self.writer, move |conn| {
+            conn.prepare_cached(&numbered(SETTLE))?.execute(params![id, outcome.name(), now])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// SQLite takes `$3` for a name, and counts names as they come; `?3` is the third.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+fn record(
+    conn: &mut Connection,
+    firing: &Firing,
+    notices: &[Notice],
+) -> Result<Recorded, StoreError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let detail = alerts::detail(firing);
+    let cleared = firing.cleared_at.is_some()
+        && tx.prepare_cached(&numbered(CLEAR))?.execute(params![
+            firing.id,
+            firing.cleared_at,
+            detail
+        ])? == 1;
+    if !cleared {
+        let row = params![firing.id, firing.name, firing.since, firing.cleared_at, detail];
+        tx.prepare_cached(&numbered(INSERT))?.execute(row)?;
+    }
+    if firing.cleared_at.is_none() {
+        let other: Option<String> = tx
+            .prepare_cached(&numbered(OTHER))?
+            .query_row(params![firing.name, firing.id], |row| row.get(0))
+            .optional()?;
+        if let Some(other) = other {
+            return Ok(Recorded::Known(Box::new(alerts::firing(&other)?)));
+        }
+    }
+    for notice in notices {
+        let outcome = notice.outcome.map(Outcome::name);
+        tx.prepare_cached(&numbered(INSERT_NOTICE))?.execute(params![
+            notice.id,
+            notice.alert,
+            notice.change,
+            notice.webhook,
+            notice.body,
+            notice.created_at,
+            notice.due_at,
+            notice.attempts,
+            outcome.map(|_| notice.due_at),
+            outcome,
+        ])?;
+    }
+    tx.commit()?;
+    Ok(Recorded::Done)
+}

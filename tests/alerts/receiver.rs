@@ -1,0 +1,147 @@
+//! Where webhooks are posted to in tests: keeps every request, and can be down.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use floodmark::{alert::signature, domain::time::Millis};
+use serde_json::Value;
+
+pub const SECRET: &str = "only between us";
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub at: Instant,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// What it answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer {
+    /// 200
+    Ok,
+    /// Closes the connection without a word.
+    Nothing,
+    /// 503 with Retry-After, seconds.
+    Later(u32),
+    /// 307 to another path of its own.
+    Elsewhere,
+}
+
+struct Shared {
+    answer: Mutex<Answer>,
+    requests: Mutex<Vec<Request>>,
+}
+
+pub struct Receiver {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Receiver {
+    pub fn start() -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().unwrap();
+        let shared =
+            Arc::new(Shared { answer: Mutex::new(Answer::Ok), requests: Mutex::default() });
+        let serve = shared.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let serve = serve.clone();
+                thread::spawn(move || take(stream, &serve));
+            }
+        });
+        Receiver { addr, shared }
+    }
+
+    pub fn answer(&self, answer: Answer) {
+        *self.shared.answer.lock().unwrap() = answer;
+    }
+
+    /// The configuration of a webhook to here.
+    pub fn webhook(&self) -> String {
+        format!(
+            "[[webhook]]\nname = \"test\"\nurl = \"http://{}/hook\"\nsecret = \"{SECRET}\"\n",
+            self.addr
+        )
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// (change, alert) of every request that was taken.
+    pub fn changes(&self) -> Vec<(String, String)> {
+        self.requests()
+            .iter()
+            .map(|request| (request.text("change"), request.text("name")))
+            .collect()
+    }
+}
+
+impl Request {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    pub fn text(&self, field: &str) -> String {
+        self.json()[field].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, value)| value)
+    }
+
+    pub fn is_signed(&self) -> bool {
+        let timestamp: Millis = self.header("X-Floodmark-Timestamp").parse().unwrap_or(0);
+        self.header("X-Floodmark-Signature") == signature(SECRET, timestamp, &self.body)
+    }
+}
+
+fn take(stream: TcpStream, shared: &Shared) -> Option<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let path = line.split(' ').nth(1)?.to_owned();
+        let mut headers = Vec::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                break;
+            };
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        let mut request = Request { at: Instant::now(), path, headers, body: String::new() };
+        let mut body = vec![0; request.header("content-length").parse().ok()?];
+        reader.read_exact(&mut body).ok()?;
+        request.body = String::from_utf8(body).ok()?;
+        let answer = *shared.answer.lock().unwrap();
+        let mut out = &stream;
+        match answer {
+            Answer::Nothing => return None,
+            Answer::Ok => {
+                shared.requests.lock().unwrap().push(request);
+                out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok()?;
+            }
+            Answer::Later(seconds) => {
+                let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0";
+                write!(out, "{head}\r\nRetry-After: {seconds}\r\n\r\n").ok()?;
+            }
+            Answer::Elsewhere => {
+                let head = "HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0";
+                write!(out, "{head}\r\nLocation: /elsewhere\r\n\r\n").ok()?;
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Alerts in the stores: one firing at a time, an outbox that is taken from once, a lease.
+
+use std::{sync::Arc, time::Duration};
+
+use floodmark::{
+    config::Config,
+    domain::{
+        alert::{Firing, Severity},
+        metric::Unit,
+    },
+    store::{
+        self, Store,
+        alerts::{Notice, Outcome, Recorded},
+    },
+};
+
+use crate::support::postgres::Postgres;
+
+fn firing(id: &str, name: &str, since: i64) -> Firing {
+    Firing {
+        id: id.into(),
+        name: name.into(),
+        title: "Title".into(),
+        severity: Severity::Warning,
+        metric: "errors".into(),
+        unit: Unit::Count,
+        since,
+        cleared_at: None,
+        window_seconds: 60,
+        value: 12.0,
+        threshold: 5.0,
+        baseline: None,
+        against: None,
+        volume: 12.0,
+        explains: Vec::new(),
+        summary: "…".into(),
+    }
+}
+
+fn notice(id: &str, alert: &str, change: &str, at: i64) -> Notice {
+    Notice {
+        id: id.into(),
+        alert: alert.into(),
+        change: change.into(),
+        webhook: "test".into(),
+        body: "{}".into(),
+        created_at: at,
+        due_at: at,
+        attempts: 0,
+        outcome: None,
+    }
+}
+
+async fn contract(store: Arc<dyn Store>) {
+    let first = firing("1", "a", 1_000);
+    let fired = notice("n1", "1", "fired", 1_000);
+    for _ in 0..2 {
+        let recorded = store.record_alert(&first, std::slice::from_ref(&fired)).await.unwrap();
+        assert_eq!(recorded, Recorded::Done, "again is harmless");
+    }
+    // Another leader that is a little late.
+    let late = firing("2", "a", 1_001);
+    let recorded = store.record_alert(&late, &[notice("n2", "2", "fired", 1_001)]).await.unwrap();
+    assert_eq!(recorded, Recorded::Known(Box::new(first.clone())));
+    assert_eq!(store.alert_history().await.unwrap().firing, vec![first.clone()]);
+
+    let over = Firing { cleared_at: Some(9_000), ..first };
+    let cleared = notice("n3", "1", "cleared", 9_000);
+    let again = notice("n4", "1", "cleared", 9_001);
+    store.record_alert(&over, std::slice::from_ref(&cleared)).await.unwrap();
+    store.record_alert(&over, &[again]).await.unwrap();
+    let history = store.alert_history().await.unwrap();
+    assert_eq!((history.firing, history.over), (vec![], vec![over]));
+    // One that came and went while the store was down.
+    let missed = Firing { cleared_at: Some(9_500), ..firing("3", "b", 9_400) };
+    store.record_alert(&missed, &[]).await.unwrap();
+    assert_eq!(store.alert_history().await.unwrap().over[0], missed);
+
+    // The begin before the end, each once.
+    let due = store.due_notices(10_000, 10).await.unwrap();
+    assert_eq!(due, std::slice::from_ref(&fired));
+    assert!(store.due_notices(999, 10).await.unwrap().is_empty());
+    assert!(store.claim_notice(&fired, 20_000).await.unwrap());
+    assert!(!store.claim_notice(&fired, 20_000).await.unwrap(), "somebody was quicker");
+    assert!(store.due_notices(10_000, 10).await.unwrap().is_empty());
+    store.postpone_notice("n1", 12_000).await.unwrap();
+    let due = store.due_notices(12_000, 10).await.unwrap();
+    assert_eq!((due.len(), due[0].attempts), (1, 1));
+    store.settle_notice("n1", Outcome::Delivered, 12_500).await.unwrap();
+    assert_eq!(store.due_notices(13_000, 10).await.unwrap(), [cleared]);
+}
+
+#[tokio::test]
+async fn sqlite_keeps_alerts_and_their_outbox() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
+    contract(store::open(&config).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn postgres_keeps_alerts_and_their_outbox() {
+    let postgres = Postgres::start();
+    let mut config = Config::default();
+    config.postgres.url = postgres.url();
+    contract(store::open(&config).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_lease_in_postgres_has_one_holder_until_it_runs_out_or_is_given_up() {
+    let postgres = Postgres::start();
+    let mut config = Config::default();
+    config.postgres.url = postgres.url();
+    let store = store::open(&config).await.unwrap();
+    let long = Duration::from_secs(60);
+    assert!(store.lead("a", long).await.unwrap());
+    assert!(!store.lead("b", long).await.unwrap());
+    store.resign("b").await.unwrap();
+    assert!(store.lead("a", Duration::from_millis(50)).await.unwrap(), "renewed");
+    let begin = std::time::Instant::now();
+    while !store.lead("b", long).await.unwrap() {
+        assert!(begin.elapsed() < long, "it never runs out");
+    }
+    assert!(!store.lead("a", long).await.unwrap());
+    store.resign("b").await.unwrap();
+    assert!(store.lead("a", long).await.unwrap());
+}
