@@ -2,6 +2,8 @@
 // comes back needs nobody to reload anything.
 
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {
   WAIT_MS,
@@ -92,6 +94,38 @@ test('breakdowns and metrics follow the events', async () => {
   assert.equal(await page.getByTestId('alerts').innerText(), '');
   await page.getByTestId('compare').click();
   await page.getByText('nothing is known from then').waitFor({ timeout: WAIT_MS });
+  await page.close();
+  await shop.kill();
+  await removeDataDir(dir);
+});
+
+test('an alert is told on top of the page and in its title, and goes when it is over', async () => {
+  const dir = await makeDataDir();
+  const config = join(dir, 'rules.toml');
+  await writeFile(
+    config,
+    `[[alert]]
+     name = 'many_errors'
+     title = 'Many errors'
+     metric = 'errors'
+     severity = 'critical'
+     window = '10s'
+     above = 3
+     for = '1s'
+     clear_for = '1s'`,
+  );
+  const shop = await startServer({ dataDir: join(dir, 'data'), config });
+  const page = await browser.newPage();
+  await page.goto(shop.url);
+  await connectionIs(page, 'live');
+  const error = { type: 'error', sessionId: 'a', properties: { code: 'E9' } };
+  await post(shop.url, Array(5).fill(error));
+  const alert = page.getByTestId('alert-many_errors');
+  await alert.getByText('Many errors').waitFor({ timeout: WAIT_MS });
+  await alert.getByText('5 in the last 10 seconds').waitFor();
+  await page.waitForFunction(() => document.title.includes('⚠ Many errors'), null, { timeout: WAIT_MS });
+  await alert.waitFor({ state: 'detached', timeout: WAIT_MS });
+  await page.getByText('that are over').waitFor({ timeout: WAIT_MS });
   await page.close();
   await shop.kill();
   await removeDataDir(dir);

@@ -283,7 +283,7 @@ mod tests {
     fn a_stretch_is_its_seconds_and_minutes_each_once() {
         let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
         let mut state = state("UTC");
-        for second in 0..300 {
+        for second in 0..=300 {
             state.apply(0, &one("page_view", now - second * SECOND), now);
         }
         let of = |from, to| state.stretch(from, to).map(|it| it.count("page_view")).sum::<u64>();
