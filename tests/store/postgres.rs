@@ -420,7 +420,7 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     postgres
         .sql(
             "DROP TABLE events, ledger, ledger_heads, dead_letters, rollups, fold_heads,
-                        refinery_schema_history",
+                        alerts, notifications, leases, refinery_schema_history",
         )
         .await;
     assert_eq!(kind(store.write(&batch(node(1), 2, 10)).await), StoreErrorKind::Schema);
