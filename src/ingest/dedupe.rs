@@ -51,16 +51,17 @@ pub struct Dedupe {
     ids: VecDeque<(Millis, Key)>,
     /// How many ids have left at the front: `ids[i]` has the position `gone + i`.
     gone: u64,
-    /// Positions, hashed by their id.
-    positions: HashTable<u64>,
+    /// Positions, hashed by their id; of each the low half, since fewer than 2^32 are there at
+    /// once. A table that is full grows to twice its size, so every byte of a slot counts.
+    positions: HashTable<u32>,
 }
 
 impl Dedupe {
-    /// An empty index.
+    /// An empty index; of 2^32 ids at most.
     pub fn new(window_ms: Millis, max_ids: usize) -> Dedupe {
         Dedupe {
             window_ms,
-            max_ids,
+            max_ids: max_ids.min(u32::MAX as usize),
             hasher: RandomState::new(),
             ids: VecDeque::new(),
             gone: 0,
@@ -74,8 +75,8 @@ impl Dedupe {
         self.expire(at);
         let key = Key::new(id);
         let hash = self.hasher.hash_one(&key);
-        let (ids, gone) = (&self.ids, self.gone);
-        let same = |position: &u64| ids[(position - gone) as usize].1 == key;
+        let (ids, gone) = (&self.ids, self.gone as u32);
+        let same = |position: &u32| ids[position.wrapping_sub(gone) as usize].1 == key;
         if self.positions.find(hash, same).is_some() {
             return false;
         }
@@ -84,9 +85,10 @@ impl Dedupe {
         }
         let position = self.gone + self.ids.len() as u64;
         self.ids.push_back((at, key));
-        let (ids, gone, hasher) = (&self.ids, self.gone, &self.hasher);
-        let hash_of = |position: &u64| hasher.hash_one(&ids[(position - gone) as usize].1);
-        self.positions.insert_unique(hash, position, hash_of);
+        let (ids, gone, hasher) = (&self.ids, self.gone as u32, &self.hasher);
+        let hash_of =
+            |position: &u32| hasher.hash_one(&ids[position.wrapping_sub(gone) as usize].1);
+        self.positions.insert_unique(hash, position as u32, hash_of);
         true
     }
 
@@ -153,7 +155,7 @@ impl Dedupe {
 
     fn remove(&mut self, key: &Key, position: u64) {
         let hash = self.hasher.hash_one(key);
-        if let Ok(entry) = self.positions.find_entry(hash, |found| *found == position) {
+        if let Ok(entry) = self.positions.find_entry(hash, |found| *found == position as u32) {
             entry.remove();
         }
     }
@@ -210,6 +212,8 @@ mod tests {
         ) {
             let (window, max) = (100, 16);
             let mut dedupe = Dedupe::new(window, max);
+            // Positions pass the end of 32 bits on the way.
+            dedupe.gone = u64::from(u32::MAX) - 20;
             let mut model: Vec<(i64, String)> = Vec::new();
             let mut now = 0;
             for (id, pause, back) in steps {
