@@ -77,28 +77,6 @@ test('cards follow the events, and recover by themselves after the server was ki
   await page.close();
 });
 
-test('breakdowns and metrics follow the events', async () => {
-  const dir = await makeDataDir();
-  const shop = await startServer({ dataDir: dir });
-  const page = await browser.newPage();
-  await page.goto(shop.url);
-  await connectionIs(page, 'live');
-  const error = (code) => ({ type: 'error', sessionId: 'b', properties: { code, path: '/checkout/pay' } });
-  await post(shop.url, [error('E1'), error('E2'), error('E1'), purchase(10, 'b')]);
-  const codes = page.getByTestId('breakdown-error-code');
-  await codes.locator('[data-value="E1"][data-count="2"]').waitFor({ timeout: WAIT_MS });
-  await codes.locator('[data-value="E2"][data-count="1"]').waitFor();
-  await page.locator('[data-testid="metric-checkout_errors"][data-value="3"]').waitFor({ timeout: WAIT_MS });
-  await page.locator('[data-testid="metric-checkout_error_rate"][data-value="0.75"]').waitFor();
-  // Nothing fires on four events, and a shop of today has no yesterday.
-  assert.equal(await page.getByTestId('alerts').innerText(), '');
-  await page.getByTestId('compare').click();
-  await page.getByText('nothing is known from then').waitFor({ timeout: WAIT_MS });
-  await page.close();
-  await shop.kill();
-  await removeDataDir(dir);
-});
-
 test('an alert is told on top of the page and in its title, and goes when it is over', async () => {
   const dir = await makeDataDir();
   const config = join(dir, 'rules.toml');
@@ -122,10 +100,9 @@ test('an alert is told on top of the page and in its title, and goes when it is 
   await post(shop.url, Array(5).fill(error));
   const alert = page.getByTestId('alert-many_errors');
   await alert.getByText('Many errors').waitFor({ timeout: WAIT_MS });
-  await alert.getByText('5 in the last 10 seconds').waitFor();
-  await page.waitForFunction(() => document.title.includes('⚠ Many errors'), null, { timeout: WAIT_MS });
+  await page.waitForFunction(() => document.title.includes('Many errors'), null, { timeout: WAIT_MS });
   await alert.waitFor({ state: 'detached', timeout: WAIT_MS });
-  await page.getByText('that are over').waitFor({ timeout: WAIT_MS });
+  await page.getByTestId('alert-history').getByText('Many errors').waitFor({ timeout: WAIT_MS });
   await page.close();
   await shop.kill();
   await removeDataDir(dir);

@@ -1,76 +1,99 @@
-// The most frequent values of properties: what breaks, what sells, what is read. Each list says its
-// window, and how each value moved against the window before.
+// What breaks, what sells, what is read: the top values of each breakdown, and how they changed.
 
-import { BREAKDOWN_MINUTES, type Breakdown } from '../business/poll';
-import { count, lastWindow } from '../format';
+import { changeText, count, percentShort } from '../format';
+import type { View } from '../live';
+import {
+  BREAKDOWN_MINUTES,
+  breakdownTitle,
+  grouped,
+  type Bar,
+  type Breakdown,
+  type BreakdownGroup,
+} from '../questions/breakdowns';
 
-const SHOWN = 6;
+/** Smaller changes are not worth an eye. */
+const NOTABLE = 0.1;
 
-const KIND_IN_WORDS: Record<string, string> = {
-  error: 'Errors',
-  purchase: 'Purchases',
-  page_view: 'Page views',
-  signup: 'Signups',
-};
-
-export const titleOf = ({ type, property }: Pick<Breakdown, 'type' | 'property'>): string =>
-  `${KIND_IN_WORDS[type] ?? type} by ${property}`;
-
-/** "+12" or "−3" against the window before; "new" for what was not there. */
-export function change(now: number, before: number | undefined): string {
-  if (before === undefined || before === 0) return 'new';
-  const difference = now - before;
-  if (difference === 0) return '±0';
-  return `${difference > 0 ? '+' : '−'}${count(Math.abs(difference))}`;
-}
-
-function List({ breakdown }: { breakdown: Breakdown }) {
-  const { type, property, now, before } = breakdown;
-  const total = now.reduce((sum, { count: n }) => sum + n, 0);
-  const largest = now[0]?.count ?? 1;
-  const id = `breakdown-${type}-${property}`;
+export function Breakdowns({ view }: { view: View }) {
+  const groups = grouped(view.answers.breakdowns);
+  if (groups.length === 0) return null;
   return (
-    <section class="breakdown" data-tone={type === 'error' ? 'error' : 'plain'} data-testid={id} aria-labelledby={id}>
-      <h3 id={id}>{titleOf(breakdown)}</h3>
-      {now.length === 0 ? (
-        <p class="quiet">none</p>
-      ) : (
-        <ol>
-          {now.slice(0, SHOWN).map(({ value, count: n }) => (
-            <li key={value} data-value={value} data-count={n}>
-              <span class="breakdown-bar" style={{ width: `${(100 * n) / largest}%` }} aria-hidden="true" />
-              <span class="breakdown-value" title={value}>
-                {value}
-              </span>
-              <span class="breakdown-share">{Math.round((100 * n) / total)}%</span>
-              <span class="breakdown-count">{count(n)}</span>
-              <span class="breakdown-change">{change(n, before.get(value))}</span>
-            </li>
-          ))}
-        </ol>
-      )}
+    <section class="breakdowns" aria-label={`What breaks, what sells, what is read, last ${BREAKDOWN_MINUTES} minutes`}>
+      {groups.map((group) => (
+        <Group key={group.type} {...group} />
+      ))}
+      <p class="breakdowns-note">
+        Shares are of all events that carry the property. Changes are against the {BREAKDOWN_MINUTES} minutes before.
+      </p>
     </section>
   );
 }
 
-export function Breakdowns({ breakdowns }: { breakdowns: readonly Breakdown[] }) {
-  // A shop that never sends a property needs no empty list of it.
-  const shown = breakdowns.filter(({ now, before }) => now.length > 0 || before.size > 0);
-  if (shown.length === 0) return null;
-  const window = lastWindow(BREAKDOWN_MINUTES * 60);
+function Group({ type, title, breakdowns }: BreakdownGroup) {
   return (
-    <section class="panel" aria-labelledby="breakdowns">
-      <h2 id="breakdowns">
-        What it is made of{' '}
-        <span class="window">
-          {window}; change against the {BREAKDOWN_MINUTES} minutes before
-        </span>
+    <div class="group" data-type={type}>
+      <h2>
+        {title} <span class="window">last {BREAKDOWN_MINUTES} minutes</span>
       </h2>
-      <div class="breakdowns">
-        {shown.map((breakdown) => (
-          <List key={`${breakdown.type}/${breakdown.property}`} breakdown={breakdown} />
+      <div class="group-tables">
+        {breakdowns.map((breakdown) => (
+          <BreakdownTable key={breakdown.property} {...breakdown} />
         ))}
       </div>
-    </section>
+    </div>
+  );
+}
+
+function BreakdownTable(breakdown: Breakdown) {
+  const { type, property, bars, others } = breakdown;
+  return (
+    <div class="breakdown" data-testid={`breakdown-${type}-${property}`}>
+      <h3>{breakdownTitle(breakdown)}</h3>
+      {bars.length === 0 ? (
+        <p class="breakdown-none">None</p>
+      ) : (
+        <table>
+          {/* Widths stand here: the first row, which would say them, is not on screen. */}
+          <colgroup>
+            <col />
+            <col class="change-column" />
+            <col class="share-column" />
+            <col class="counted-column" />
+          </colgroup>
+          <thead class="sr-only">
+            <tr>
+              <th scope="col">Value</th>
+              <th scope="col">Change against the {BREAKDOWN_MINUTES} minutes before</th>
+              <th scope="col">Share</th>
+              <th scope="col">Count</th>
+            </tr>
+          </thead>
+          <tbody>
+            {bars.map((bar) => (
+              <Row key={bar.value} {...bar} />
+            ))}
+          </tbody>
+        </table>
+      )}
+      {others > 0 && <p class="breakdown-others">and {count(others)} more</p>}
+    </div>
+  );
+}
+
+function Row({ value, count: counted, share, length, change }: Bar) {
+  const isUp = change === 'new' || (change !== null && change >= NOTABLE);
+  const isShown = isUp || (change !== null && change <= -NOTABLE);
+  return (
+    <tr data-value={value} data-count={counted}>
+      <th scope="row" title={value}>
+        <span class="bar" style={`--length:${length}`} aria-hidden="true" />
+        <span class="bar-name">{value}</span>
+      </th>
+      <td class="change" data-up={isUp}>
+        {isShown && (change === 'new' ? 'new' : changeText(change as number))}
+      </td>
+      <td class="share">{percentShort(share)}</td>
+      <td class="counted">{count(counted)}</td>
+    </tr>
   );
 }

@@ -1,35 +1,36 @@
 // The last hour by minute: page views, and under them errors on a scale of their own. On a shared
-// scale a hundred page views would hide the one error that matters.
+// scale a hundred page views would hide the one error that matters. Over both, if it is known, the
+// same hour of another day.
 
 import { quarterHours } from '../charts/scale';
 import { clockMinute, count, countCompact } from '../format';
 import type { View } from '../live';
+import { BASELINES, BASELINE_WORDS, pointsAt, type Baseline } from '../questions/baseline';
+import { nameInWords } from '../questions/metrics';
+import type { BaselineAnswer, BaselineType } from '../questions/questions';
 import { MINUTE_MS, lastBuckets, type Point } from '../stream/series';
 import { MINUTES_SHOWN, type LiveState } from '../stream/state';
 import { ChartPanel } from './ChartPanel';
 
 const WINDOW = 'last 60 minutes';
-const NOTHING: ReadonlyMap<number, number> = new Map();
 
 const plural = (value: number, one: string, many: string) => `${count(value)} ${value === 1 ? one : many}`;
 
-const COMPARED: Record<'yesterday' | 'last_week' | 'none', string> = {
-  none: 'Compare with yesterday',
-  yesterday: 'Compared with yesterday',
-  last_week: 'Compared with last week',
-};
+interface HourProps {
+  view: View;
+  state: LiveState;
+  onBaseline(baseline: Baseline): void;
+}
 
-const PAST_NAME = { yesterday: 'Yesterday', last_week: 'Last week' } as const;
-
-export function Hour({ view, state, onCompare }: { view: View; state: LiveState; onCompare(): void }) {
-  const { past } = view;
-  const baseline = view.business.baseline;
-  const isUnknown = baseline !== null && baseline.pageViews.size === 0 && baseline.errors.size === 0;
+export function Hour({ view, state, onBaseline }: HourProps) {
+  const { baseline: other } = view.answers;
   const minutes = lastBuckets(state.minutes, view.asOf, MINUTE_MS, MINUTES_SHOWN);
-  const shared = (pick: (point: Point) => number, then: ReadonlyMap<number, number>) => ({
-    times: minutes.map((point) => point.timestamp),
+  const times = minutes.map((point) => point.timestamp);
+  const shared = (pick: (point: Point) => number, type: BaselineType) => ({
+    times,
     values: minutes.map(pick),
-    ...(past && baseline ? { past: { name: PAST_NAME[past], values: minutes.map(({ timestamp }) => then.get(timestamp) ?? null) } } : {}),
+    baseline: pointsAt(other.points[type], times),
+    baselineName: BASELINE_WORDS[other.baseline],
     bucketMs: MINUTE_MS,
     yLabel: countCompact,
     xTicks: quarterHours,
@@ -41,12 +42,9 @@ export function Hour({ view, state, onCompare }: { view: View; state: LiveState;
 
   return (
     <section class="hour" aria-label="The last hour, by minute">
-      <button type="button" class="compare" onClick={onCompare} data-testid="compare" data-past={past ?? ''}>
-        {COMPARED[past ?? 'none']}
-        {isUnknown && ': nothing is known from then'}
-      </button>
+      <BaselineChoice {...other} isKnown={isKnown(other, times)} onBaseline={onBaseline} />
       <ChartPanel
-        {...shared((point) => point.pageViews, baseline?.pageViews ?? NOTHING)}
+        {...shared((point) => point.pageViews, 'page_view')}
         title="Page views by minute"
         unit="Page views"
         colours={{ bar: '--views-bar', growing: '--views-growing' }}
@@ -56,7 +54,7 @@ export function Hour({ view, state, onCompare }: { view: View; state: LiveState;
         quietText="No page views in the last 60 minutes"
       />
       <ChartPanel
-        {...shared((point) => point.errors, baseline?.errors ?? NOTHING)}
+        {...shared((point) => point.errors, 'error')}
         title="Errors by minute"
         unit="Errors"
         colours={{ bar: '--error-bar', growing: '--error-growing' }}
@@ -66,5 +64,34 @@ export function Hour({ view, state, onCompare }: { view: View; state: LiveState;
         quietText="No errors in the last 60 minutes"
       />
     </section>
+  );
+}
+
+const isKnown = ({ points }: BaselineAnswer, times: readonly number[]): boolean =>
+  Object.values(points).some((series) => pointsAt(series, times).some((value) => value !== null));
+
+interface BaselineChoiceProps extends BaselineAnswer {
+  isKnown: boolean;
+  onBaseline(baseline: Baseline): void;
+}
+
+function BaselineChoice({ baseline, isAnswered, isKnown, onBaseline }: BaselineChoiceProps) {
+  return (
+    <div class="compare" role="group" aria-label="Compare with">
+      <span class="window">
+        {isAnswered && !isKnown ? `No history of ${BASELINE_WORDS[baseline]} yet` : 'Compared with'}
+      </span>
+      {BASELINES.map((choice) => (
+        <button
+          type="button"
+          key={choice}
+          aria-pressed={choice === baseline}
+          data-testid={`baseline-${choice}`}
+          onClick={() => onBaseline(choice)}
+        >
+          {nameInWords(choice)}
+        </button>
+      ))}
+    </div>
   );
 }
