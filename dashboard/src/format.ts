@@ -87,12 +87,39 @@ export const percent = (ratio: number): string =>
     () => new Intl.NumberFormat(locale, { style: 'percent', minimumFractionDigits: 2, maximumFractionDigits: 2 }),
   ).format(ratio);
 
+/** 0.31 as "31%", 0.0042 as "0.4%": for sentences, where two decimals would only be noise. */
+export const percentShort = (ratio: number): string =>
+  once(`percent short ${Math.abs(ratio) < 0.0995}`, () => {
+    const maximumFractionDigits = Math.abs(ratio) < 0.0995 ? 1 : 0;
+    return new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits });
+  }).format(ratio);
+
+/** "+31%" or "−8%"; from ten times on "×12", which says it better. */
+export const changeText = (change: number): string =>
+  change >= 9
+    ? `×${count(Math.round(change + 1))}`
+    : once(
+        'change',
+        () => new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 0, signDisplay: 'exceptZero' }),
+      ).format(change);
+
+/** "1,840.5": up to four decimals. */
+export const plainNumber = (value: number): string =>
+  once('number', () => new Intl.NumberFormat(locale, { maximumFractionDigits: 4 })).format(value);
+
 /** "12 s", "3 min", "2 h": whole units, rounded down, as ages are told. */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   return `${Math.floor(seconds / 3600)} h`;
+}
+
+/** How long something took, "45 s", "12 min", "1 h 40 min": precise to the minute, as it is over. */
+export function lasted(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 60) return age(ms);
+  return minutes % 60 === 0 ? `${minutes / 60} h` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** 300 as "last 5 minutes". */

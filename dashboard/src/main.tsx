@@ -5,6 +5,7 @@ import { App } from './components/App';
 import { isCurrent, linkWords } from './components/words';
 import { count, moneyWhole } from './format';
 import { Live } from './live';
+import { titleWarning } from './questions/alerts';
 import { startTheme } from './theme';
 import './styles.css';
 
@@ -16,7 +17,7 @@ let drawingAsked = false;
 
 function draw(): void {
   drawingAsked = false;
-  render(<App view={live.view()} onToken={(token) => live.signIn(token)} />, root);
+  render(<App view={live.view()} onToken={(token) => live.signIn(token)} onBaseline={(baseline) => live.compareWith(baseline)} />, root);
 }
 
 /** At most one drawing a screen frame, and none in a hidden tab, where the state goes on alone. */
@@ -32,9 +33,20 @@ function drawTitle(): void {
   const { state } = view;
   const numbers =
     state && `${moneyWhole(state.totals.revenue, state.currency)} · ${count(state.activeUsers)} active`;
-  const warning = isCurrent(view) ? '' : linkWords(view).state;
-  const title = [[warning, numbers].filter(Boolean).join(' · '), 'Floodmark'].filter(Boolean).join(' — ');
+  const alert = titleWarning(view.answers.alerts);
+  const words = linkWords(view);
+  const warning = words.isBehind ? 'Behind' : isCurrent(view) ? '' : words.state;
+  const parts = [alert, warning, numbers].filter(Boolean).join(' · ');
+  const title = [parts, 'Floodmark'].filter(Boolean).join(' — ');
   if (document.title !== title) document.title = title;
+  drawIcon(alert === '' ? './favicon.svg' : './favicon-alert.svg');
+}
+
+const icon = document.querySelector<HTMLLinkElement>('link[rel=icon]')!;
+
+function drawIcon(href: string): void {
+  // Only when it is another one: a browser loads the icon again at every assignment.
+  if (icon.getAttribute('href') !== href) icon.setAttribute('href', href);
 }
 
 const live = new Live(askDrawing);

@@ -1,6 +1,6 @@
 // One bar a bucket, painted by uPlot. The last bar is the bucket in progress and is drawn paler: it
 // is still growing, and a half-filled minute must not look like a drop in sales. A dashed line
-// stands at the highest bar, the flood mark.
+// stands at the highest bar, the flood mark. A quiet line over the bars may show another day.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
@@ -13,6 +13,8 @@ export interface BarChartProps {
   /** Starts of the buckets in Unix milliseconds, evenly spaced, oldest first. */
   times: readonly number[];
   values: readonly number[];
+  /** The same buckets of another day; null where it is not known, and there is no line. */
+  baseline?: readonly (number | null)[];
   bucketMs: number;
   colours: ChartColours;
   /** Top of the scale when there is next to nothing to draw. */
@@ -32,15 +34,20 @@ export interface BarChartProps {
   onHover(index: number | null): void;
 }
 
-/** The columns uPlot draws: bar centres in seconds, finished buckets, the one in progress. */
-function toColumns({ times, values, bucketMs }: BarChartProps): uPlot.AlignedData {
+/** The columns uPlot draws: bar centres in seconds, finished buckets, the one in progress, the other day. */
+function toColumns({ times, values, baseline, bucketMs }: BarChartProps): uPlot.AlignedData {
   const last = times.length - 1;
   return [
     times.map((time) => (time + bucketMs / 2) / 1000),
     values.map((value, index) => (index === last ? null : value)),
     values.map((value, index) => (index === last ? value : null)),
+    baseline ? [...baseline] : times.map(() => null),
   ];
 }
+
+/** Of bars and line, so that neither leaves the chart. */
+const highest = ({ values, baseline = [] }: BarChartProps): number =>
+  Math.max(0, ...values, ...baseline.map((value) => value ?? 0));
 
 function drawHighMark(plot: uPlot, props: BarChartProps, look: Look): void {
   const peak = Math.max(...props.values);
@@ -82,9 +89,14 @@ function makeOptions(box: HTMLElement, look: Look, props: () => BarChartProps): 
           return [(times[0] ?? 0) / 1000, ((times.at(-1) ?? 0) + bucketMs) / 1000];
         },
       },
-      y: { range: () => [0, roundTop(Math.max(0, ...props().values), props().leastTop)] },
+      y: { range: () => [0, roundTop(highest(props()), props().leastTop)] },
     },
-    series: [{}, series(look.bar), series(look.growing)],
+    series: [
+      {},
+      series(look.bar),
+      series(look.growing),
+      { stroke: look.baseline, width: Math.max(1.5, look.rem * 0.11), points: { show: false }, spanGaps: false },
+    ],
     axes: [
       {
         show: hasTimeLabels,
@@ -146,7 +158,7 @@ export function BarChart(props: BarChartProps) {
   }, [lookKey]);
 
   // A quiet second changes the times but often none of the values, and the other way round.
-  const fingerprint = `${props.times.at(-1)} ${props.values.join()}`;
+  const fingerprint = `${props.times.at(-1)} ${props.values.join()} ${props.baseline?.join()}`;
   useEffect(() => plot.current?.setData(toColumns(newest.current)), [fingerprint]);
   // While the scales stay as they are, uPlot keeps the labels it has.
   useEffect(() => plot.current?.redraw(false, true), [props.labelsKey]);

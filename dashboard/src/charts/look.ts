@@ -11,6 +11,7 @@ export interface Look {
   bar: string;
   growing: string;
   mark: string;
+  baseline: string;
   label: string;
   grid: string;
   font: string;
@@ -26,6 +27,7 @@ export function readLook(element: HTMLElement, colours: ChartColours): Look {
     bar: read(colours.bar),
     growing: read(colours.growing),
     mark: read('--chart-mark'),
+    baseline: read('--chart-baseline'),
     label: read('--chart-label'),
     grid: read('--chart-grid'),
     font: `500 ${Math.round(rem * 0.8125)}px ${style.fontFamily}`,

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from 'preact';
 import { Sparkline, type SparklineProps } from '../charts/Sparkline';
-import { count, lastWindow, money, percent } from '../format';
+import { count, lastWindow, percent } from '../format';
 import type { View } from '../live';
 import { SECOND_MS, lastBuckets, sumOf, type Point } from '../stream/series';
 import {
@@ -67,10 +67,6 @@ export function Figures({ view }: { view: View }) {
   );
 
   const activeWindow = lastWindow(state?.activeUsersWindowSeconds ?? 300);
-  const purchaseWindow =
-    totals && totals.purchases > 0
-      ? `today, average ${money(Math.round(totals.revenue / totals.purchases / 100) * 100, state.currency)}`
-      : 'today';
 
   return (
     <section class="figures" aria-label="Figures">
@@ -90,7 +86,7 @@ export function Figures({ view }: { view: View }) {
           caption="over the last 60 s"
         />
       </Figure>
-      <Figure id="purchases" name="Purchases" window={purchaseWindow} value={totals?.purchases} text={count}>
+      <Figure id="purchases" name="Purchases" window="today" value={totals?.purchases} text={count}>
         {trend((point) => point.purchases, 'plain')}
       </Figure>
       <Figure id="pageViews" name="Page views" window="today" value={totals?.pageViews} text={count}>

@@ -29,10 +29,11 @@ function ConnectionPill({ view }: { view: View }) {
   const words = linkWords(view);
   const { kind } = view.link;
   return (
-    <div class="pill" data-testid="connection" data-state={kind} data-behind={words.state === 'Behind'}>
+    <div class="pill" data-testid="connection" data-state={kind} data-behind={words.isBehind}>
       <span class="dot" aria-hidden="true" />
       <span role="status" aria-live="polite">
         {words.state}
+        {words.isBehind && <span class="sr-only">, but the numbers are behind</span>}
       </span>
       {words.detail && <span class="pill-detail">{words.detail}</span>}
     </div>

@@ -20,7 +20,7 @@ const CENTS_SIZE = 0.55;
 
 /** About how wide a number is, in ems of any of our fonts, rather too wide than too narrow. */
 const ems = (text: string): number =>
-  [...text].reduce((sum, char) => sum + (/[.,'’\s]/.test(char) ? 0.3 : /\d/.test(char) ? 0.6 : 0.7), 0);
+  [...text].reduce((sum, char) => sum + (/[.,'’\s]/.test(char) ? 0.38 : /\d/.test(char) ? 0.68 : 0.72), 0);
 
 export function Revenue({ view }: { view: View }) {
   const { state, asOf, ageMs } = view;

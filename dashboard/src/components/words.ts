@@ -12,25 +12,27 @@ export interface LinkWords {
   state: string;
   /** Ages and countdowns; may be empty. */
   detail: string;
+  /** Connected, but the numbers are late. */
+  isBehind: boolean;
 }
 
 export function linkWords({ link, state, ageMs, localNow }: View): LinkWords {
   switch (link.kind) {
     case 'connecting':
-      return { state: 'Connecting', detail: '' };
+      return { state: 'Connecting', detail: '', isBehind: false };
     case 'live':
       return state && state.behindMs >= BEHIND_FROM_MS
-        ? { state: 'Behind', detail: `by ${age(state.behindMs)}` }
-        : { state: 'Live', detail: '' };
+        ? { state: 'Live', detail: `numbers are ${age(state.behindMs)} behind`, isBehind: true }
+        : { state: 'Live', detail: '', isBehind: false };
     case 'stale':
-      return { state: 'Stale', detail: `last heard ${age(ageMs)} ago` };
+      return { state: 'Stale', detail: `last heard ${age(ageMs)} ago`, isBehind: false };
     case 'reconnecting': {
       const wait = link.retryAt === null ? 0 : Math.ceil((link.retryAt - localNow) / 1000);
       const next = wait > 0 ? `try ${link.attempt} in ${wait} s` : `try ${link.attempt}`;
-      return { state: 'Reconnecting', detail: next };
+      return { state: 'Reconnecting', detail: next, isBehind: false };
     }
     case 'unauthorized':
-      return { state: 'Token needed', detail: '' };
+      return { state: 'Token needed', detail: '', isBehind: false };
   }
 }
 

@@ -2,6 +2,8 @@
 // server, so unknown fields are ignored and missing optional ones get a plain default. Money leaves
 // this file as integers, since adding decimals as floats would drift by a cent over a day.
 
+import { isObject, number, objects, string, type Json } from '../json';
+
 /** Fixed-point money: 1/10,000 of the currency's unit. Exact up to about 900 billion units. */
 export type MoneyUnits = number;
 
@@ -18,6 +20,8 @@ export interface Bucket {
 interface FrameBase {
   seq: number;
   timestamp: number;
+  /** How far the live numbers lag behind what was taken in; 0 when they don't. */
+  behindMs: number;
   seconds: Bucket[];
   minutes: Bucket[];
 }
@@ -45,22 +49,9 @@ export interface DeltaFrame extends FrameBase {
   counts: Readonly<Record<string, number>>;
   revenue: MoneyUnits;
   activeUsers: number | null;
-  /** How far the live numbers lag behind what was taken in; 0 when they don't. */
-  behindMs: number;
 }
 
 export type Frame = SnapshotFrame | DeltaFrame;
-
-type Json = Record<string, unknown>;
-
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const number = (value: unknown, fallback = 0): number =>
-  typeof value === 'number' && Number.isFinite(value) ? value : fallback;
-
-const string = (value: unknown, fallback: string): string =>
-  typeof value === 'string' && value !== '' ? value : fallback;
 
 /** JSON money has at most four decimals, so rounding only undoes the binary fraction. */
 export const toMoneyUnits = (value: unknown): MoneyUnits => Math.round(number(value) * MONEY_SCALE);
@@ -74,8 +65,7 @@ function toCounts(value: unknown): Record<string, number> {
 }
 
 function toBuckets(value: unknown): Bucket[] {
-  if (!Array.isArray(value)) return [];
-  return value.filter(isObject).map((entry) => ({
+  return objects(value).map((entry) => ({
     timestamp: number(entry.timestamp),
     counts: toCounts(entry.counts),
     revenue: toMoneyUnits(entry.revenue),
@@ -104,6 +94,7 @@ function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame 
     day: string(body.day, new Date(timestamp).toISOString().slice(0, 10)),
     timezone: string(body.timezone, 'UTC'),
     currency: string(body.currency, 'USD'),
+    behindMs: Math.max(0, number(frame.behindMs, number(body.behindMs))),
     seconds: toBuckets(body.seconds),
     minutes: toBuckets(body.minutes),
   };

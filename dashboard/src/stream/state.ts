@@ -68,7 +68,7 @@ function fromSnapshot(frame: SnapshotFrame, before: LiveState | null): LiveState
     totals: { pageViews, purchases, errors, events, revenue },
     activeUsers,
     activeUsersWindowSeconds,
-    behindMs: 0,
+    behindMs: frame.behindMs,
     seconds: addBuckets([], frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),
     minutes: addBuckets([], frame.minutes, MINUTE_MS, oldestKept(timestamp, MINUTE_MS, MINUTES_SHOWN)),
     // The only thing that outlives a snapshot: it is what was seen, and says nothing of totals.

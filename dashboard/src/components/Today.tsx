@@ -1,0 +1,80 @@
+// What the day's totals come to: what an order is worth, how many visits end in one, what goes back.
+
+import { clockMinute, money, percent } from '../format';
+import { currencyOf, type View } from '../live';
+import { toMoneyUnits } from '../stream/frames';
+import { MINUTE_MS, bucketStart } from '../stream/series';
+
+interface CellProps {
+  id: string;
+  name: string;
+  /** The window, as every number has one. */
+  window: string;
+  value: number | null;
+  text(value: number): string;
+  tone?: 'error';
+}
+
+function Cell({ id, name, window, value, text, tone }: CellProps) {
+  return (
+    <article class="cell" data-testid={`card-${id}`} data-tone={tone} aria-labelledby={`${id}-name`}>
+      <h2 id={`${id}-name`}>{name}</h2>
+      <p class="value" data-testid="value" data-value={value ?? ''}>
+        {value === null ? '–' : text(value)}
+      </p>
+      <p class="window">{window}</p>
+    </article>
+  );
+}
+
+export function Today({ view }: { view: View }) {
+  const { metrics, checkout } = view.answers;
+  const currency = currencyOf(view);
+  const timezone = view.state?.timezone ?? 'UTC';
+  const inMoney = (value: number) => money(toMoneyUnits(value), currency);
+  const inCents = (value: number) => inMoney(Math.round(value * 100) / 100);
+  // A configuration may have taken any of them away; then there is nothing to say.
+  const has = (name: string) => name in metrics;
+  const of = (name: string) => metrics[name] ?? null;
+
+  // The minute in progress has too few orders to speak of.
+  const minute = bucketStart(view.asOf, MINUTE_MS) - MINUTE_MS;
+  const checkoutNow = checkout?.get(minute) ?? null;
+
+  return (
+    <section class="cells" aria-label="Today in money and shares">
+      {of('refunds') !== null && of('refunds') !== 0 && (
+        <>
+          {has('net_revenue') && (
+            <Cell id="netRevenue" name="Net revenue" window="today, less refunds" value={of('net_revenue')} text={inMoney} />
+          )}
+          <Cell id="refunds" name="Refunds" window="today" value={of('refunds')} text={inMoney} />
+        </>
+      )}
+      {has('average_order_value') && (
+        <Cell
+          id="averageOrder"
+          name="Average order"
+          window="today, revenue by purchases"
+          value={of('average_order_value')}
+          text={inCents}
+        />
+      )}
+      {has('conversion') && (
+        <Cell id="conversion" name="Conversion" window="today, purchases by visits" value={of('conversion')} text={percent} />
+      )}
+      {has('checkout_error_rate') && (
+        <Cell
+          id="checkoutErrorRate"
+          name="Checkout error rate"
+          window={
+            checkoutNow === null ? 'today' : `today, ${percent(checkoutNow)} at ${clockMinute(minute, timezone)}`
+          }
+          value={of('checkout_error_rate')}
+          text={percent}
+          tone="error"
+        />
+      )}
+    </section>
+  );
+}

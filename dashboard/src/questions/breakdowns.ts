@@ -1,0 +1,107 @@
+// Breakdowns: the most frequent values of a property, and how they changed. Two requests make one
+// comparison: of the last 30 minutes less the last 15 remain the 15 before.
+
+import { number, objects, string } from '../json';
+import { MINUTE_MS } from '../stream/series';
+import { nameInWords, type BreakdownName } from './metrics';
+
+export const BREAKDOWN_MINUTES = 15;
+
+/** As many as the server keeps exact, so that shares are of all and few values miss their past. */
+export const BREAKDOWN_LIMIT = 100;
+
+/** Values drawn. */
+const SHOWN = 5;
+
+/** Of both spans together: below it, a change is mostly chance. */
+const LEAST_TO_COMPARE = 20;
+
+export interface ValueCount {
+  value: string;
+  count: number;
+}
+
+export interface Bar extends ValueCount {
+  /** Of all that have this property, 0 to 1. */
+  share: number;
+  /** Of the largest, 0 to 1: shares of many small values would all look like nothing. */
+  length: number;
+  /** Against the 15 minutes before: 0.5 is half as much again. Null where it can't be told. */
+  change: number | 'new' | null;
+}
+
+export interface Breakdown extends BreakdownName {
+  bars: readonly Bar[];
+  /** Different values that are not drawn. */
+  others: number;
+}
+
+export const parseValueCounts = (body: unknown): ValueCount[] =>
+  objects(body).map((entry) => ({ value: string(entry.value, ''), count: number(entry.count) }));
+
+/** How much of the 15 minutes has passed: the minute in progress is one of them. */
+export const passedShare = (now: number): number =>
+  ((BREAKDOWN_MINUTES - 1) * MINUTE_MS + (((now % MINUTE_MS) + MINUTE_MS) % MINUTE_MS)) /
+  (BREAKDOWN_MINUTES * MINUTE_MS);
+
+function changeOf(counted: number, before: number, passed: number): number | 'new' | null {
+  if (counted + before < LEAST_TO_COMPARE) return null;
+  return before === 0 ? 'new' : counted / (before * passed) - 1;
+}
+
+/**
+ * @param recent the last 15 minutes, the largest first
+ * @param longer the last 30 minutes; null where they could not be had
+ */
+export function compare(
+  name: BreakdownName,
+  recent: readonly ValueCount[],
+  longer: readonly ValueCount[] | null,
+  now: number,
+): Breakdown {
+  const sum = recent.reduce((total, { count }) => total + count, 0);
+  const both = new Map((longer ?? []).map(({ value, count }) => [value, count]));
+  const before = ({ value, count }: ValueCount) => Math.max(0, (both.get(value) ?? count) - count);
+  // A server that has not been there for so long has nothing to compare with: not all is new.
+  const hasPast = recent.some((entry) => before(entry) > 0);
+  return {
+    ...name,
+    bars: recent.slice(0, SHOWN).map((entry) => ({
+      ...entry,
+      share: sum === 0 ? 0 : entry.count / sum,
+      length: entry.count / Math.max(1, recent[0]?.count ?? 0),
+      change: hasPast && both.has(entry.value) ? changeOf(entry.count, before(entry), passedShare(now)) : null,
+    })),
+    others: Math.max(0, recent.length - SHOWN),
+  };
+}
+
+const TITLES: Readonly<Record<string, string>> = {
+  error: 'What breaks',
+  purchase: 'What sells',
+  page_view: 'What is read',
+};
+
+const NOUNS: Readonly<Record<string, string>> = { error: 'Errors', purchase: 'Orders', page_view: 'Page views' };
+
+export interface BreakdownGroup {
+  type: string;
+  title: string;
+  breakdowns: readonly Breakdown[];
+}
+
+/** By event type, in the order errors, orders, page views, then what the configuration adds. */
+export function grouped(breakdowns: readonly Breakdown[]): BreakdownGroup[] {
+  const types = [...new Set([...Object.keys(TITLES), ...breakdowns.map(({ type }) => type)])];
+  return types
+    .map((type) => ({
+      type,
+      title: TITLES[type] ?? nameInWords(type),
+      breakdowns: breakdowns.filter((breakdown) => breakdown.type === type),
+    }))
+    .filter((group) => group.breakdowns.length > 0);
+}
+
+/** "Errors by gateway" */
+export const breakdownTitle = ({ type, property }: BreakdownName): string =>
+  `${NOUNS[type] ?? nameInWords(type)} by ${nameInWords(property).toLowerCase()}`;

@@ -1,0 +1,87 @@
+// Business metrics of the configuration: which there are, their unit, and their value of today.
+
+import { count, money, percent, plainNumber } from '../format';
+import { isObject, numberOrNull, objects, string } from '../json';
+import { toMoneyUnits } from '../stream/frames';
+
+export type Unit = 'count' | 'number' | 'money' | 'ratio';
+
+export interface Metric {
+  name: string;
+  unit: Unit;
+}
+
+export interface BreakdownName {
+  type: string;
+  property: string;
+}
+
+/** What GET /api/analytics/metrics says. */
+export interface Catalogue {
+  metrics: readonly Metric[];
+  breakdowns: readonly BreakdownName[];
+}
+
+/** Today's values by name; null where a ratio divides by nothing. */
+export type MetricValues = Readonly<Record<string, number | null>>;
+
+export const toUnit = (value: unknown): Unit =>
+  value === 'count' || value === 'money' || value === 'ratio' ? value : 'number';
+
+export function parseCatalogue(body: unknown): Catalogue {
+  if (!isObject(body)) return { metrics: [], breakdowns: [] };
+  return {
+    metrics: objects(body.metrics)
+      .map((entry) => ({ name: string(entry.name, ''), unit: toUnit(entry.unit) }))
+      .filter(({ name }) => name !== ''),
+    breakdowns: objects(body.breakdowns)
+      .map((entry) => ({ type: string(entry.type, ''), property: string(entry.property, '') }))
+      .filter(({ type, property }) => type !== '' && property !== ''),
+  };
+}
+
+/** `metrics` of GET /api/analytics/current. */
+export function parseMetricValues(body: unknown): MetricValues {
+  if (!isObject(body) || !isObject(body.metrics)) return {};
+  return Object.fromEntries(Object.entries(body.metrics).map(([name, value]) => [name, numberOrNull(value)]));
+}
+
+/** A value as people read it. */
+export function valueText(value: number, unit: Unit, currency: string): string {
+  switch (unit) {
+    case 'count':
+      return count(value);
+    case 'money':
+      return money(toMoneyUnits(value), currency);
+    case 'ratio':
+      return percent(value);
+    case 'number':
+      return plainNumber(value);
+  }
+}
+
+/** `newsletter_signups` as "Newsletter signups". */
+export function nameInWords(name: string): string {
+  const words = name.replace(/[_.:-]+/g, ' ').trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** Shown elsewhere on the page, or only a part of what is. */
+const SHOWN = new Set([
+  'events',
+  'page_views',
+  'sessions',
+  'purchases',
+  'revenue',
+  'refunds',
+  'net_revenue',
+  'average_order_value',
+  'conversion',
+  'errors',
+  'error_rate',
+  'checkout_errors',
+  'checkout_error_rate',
+]);
+
+/** What the configuration has and the page has no place for. */
+export const furtherMetrics = ({ metrics }: Catalogue): Metric[] => metrics.filter(({ name }) => !SHOWN.has(name));
