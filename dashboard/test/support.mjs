@@ -31,12 +31,14 @@ export const removeDataDir = (dir) => rm(dir, { recursive: true, force: true });
 /**
  * Starts `floodmark serve` and resolves once it listens.
  *
- * @param {{ dataDir: string, listen?: string }} options `listen` defaults to a free port
+ * @param {{ dataDir: string, listen?: string, config?: string }} options `listen` defaults to a free
+ *   port, `config` is the path of a file
  * @returns {Promise<{ url: string, listen: string, kill(): Promise<void> }>} kill is SIGKILL, and
  *   resolves when the process is gone
  */
-export async function startServer({ dataDir, listen = '127.0.0.1:0' }) {
-  const child = spawn(serverPath(), ['serve', '--listen', listen, '--data-dir', dataDir], {
+export async function startServer({ dataDir, listen = '127.0.0.1:0', config }) {
+  const layers = config ? ['--config', config] : [];
+  const child = spawn(serverPath(), ['serve', '--listen', listen, '--data-dir', dataDir, ...layers], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const gone = new Promise((done) => child.once('exit', done));

@@ -53,6 +53,13 @@ function BreakdownTable(breakdown: Breakdown) {
         <p class="breakdown-none">None</p>
       ) : (
         <table>
+          {/* Widths stand here: the first row, which would say them, is not on screen. */}
+          <colgroup>
+            <col />
+            <col class="change-column" />
+            <col class="share-column" />
+            <col class="counted-column" />
+          </colgroup>
           <thead class="sr-only">
             <tr>
               <th scope="col">Value</th>

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { changeText, percentShort, setLocale } from '../src/format';
+import type { View } from '../src/live';
+import { linkWords } from '../src/components/words';
+import { parsePoints, pointsAt } from '../src/questions/baseline';
+import { breakdownTitle, compare, grouped, parseValueCounts, passedShare } from '../src/questions/breakdowns';
+import { furtherMetrics, nameInWords, parseCatalogue, parseMetricValues, valueText } from '../src/questions/metrics';
+import { parseFrame } from '../src/stream/frames';
+import { applyFrame } from '../src/stream/state';
+
+setLocale('en-US');
+
+const NOON = Date.UTC(2026, 10, 27, 12, 0, 0);
+/** The last moment of a minute: all of the 15 minutes has passed, but for a millisecond. */
+const FULL = NOON - 1;
+const byGateway = { type: 'error', property: 'gateway' };
+const counts = (values: Record<string, number>) => Object.entries(values).map(([value, count]) => ({ value, count }));
+
+test('a breakdown: shares of all, lengths of the largest, the rest counted', () => {
+  const recent = counts({ a: 60, b: 20, c: 10, d: 5, e: 3, f: 1, g: 1 });
+  const { bars, others } = compare(byGateway, recent, null, FULL);
+  assert.deepEqual(
+    bars.map(({ value, share }) => [value, share]),
+    [['a', 0.6], ['b', 0.2], ['c', 0.1], ['d', 0.05], ['e', 0.03]],
+  );
+  assert.equal(bars[1]?.length, 20 / 60);
+  assert.equal(others, 2);
+  assert.ok(bars.every(({ change }) => change === null), 'nothing to compare with');
+});
+
+test('the change is against the 15 minutes before', () => {
+  const recent = counts({ adyen: 90, stripe: 50, klarna: 40, paypal: 4, lost: 30 });
+  const longer = counts({ adyen: 120, stripe: 150, klarna: 40, paypal: 6 });
+  const changes = compare(byGateway, recent, longer, FULL).bars.map(({ change }) =>
+    typeof change === 'number' ? Math.round(change * 100) / 100 : change,
+  );
+  assert.deepEqual(changes, [2, -0.5, 'new', null, null], 'too few to say, and one of unknown past');
+});
+
+test('at the start of a minute, 14 minutes are not compared with 15', () => {
+  assert.equal(passedShare(NOON), 14 / 15);
+  const [bar] = compare(byGateway, counts({ a: 140 }), counts({ a: 290 }), NOON).bars;
+  assert.ok(Math.abs(bar!.change as number) < 1e-9, 'the same rate is no change');
+});
+
+test('a server without a past calls nothing new', () => {
+  const [bar] = compare(byGateway, counts({ a: 500 }), counts({ a: 500 }), FULL).bars;
+  assert.equal(bar?.change, null);
+});
+
+test('breakdowns are grouped: what breaks, what sells, what is read, then the rest', () => {
+  const empty = (type: string, property: string) => compare({ type, property }, [], null, NOON);
+  const groups = grouped([empty('page_view', 'path'), empty('search_done', 'term'), empty('error', 'code')]);
+  assert.deepEqual(groups.map(({ title }) => title), ['What breaks', 'What is read', 'Search done']);
+  assert.equal(breakdownTitle(byGateway), 'Errors by gateway');
+  assert.deepEqual(parseValueCounts({ error: 1 }), []);
+});
+
+test('the catalogue and what of it is shown under More', () => {
+  const catalogue = parseCatalogue({
+    metrics: [
+      { name: 'revenue', unit: 'money', byDayOnly: false },
+      { name: 'paypal_share', unit: 'ratio' },
+      { name: 'basket_size', unit: 'furlong' },
+      { unit: 'count' },
+    ],
+    breakdowns: [{ type: 'error', property: 'code' }, { type: 'error' }],
+  });
+  assert.deepEqual(furtherMetrics(catalogue), [
+    { name: 'paypal_share', unit: 'ratio' },
+    { name: 'basket_size', unit: 'number' },
+  ]);
+  assert.deepEqual(catalogue.breakdowns, [{ type: 'error', property: 'code' }]);
+  assert.deepEqual(parseCatalogue('no'), { metrics: [], breakdowns: [] });
+  assert.equal(nameInWords('paypal_share'), 'Paypal share');
+});
+
+test('values of every unit, and of none', () => {
+  assert.deepEqual(parseMetricValues({ metrics: { a: 1.5, b: null, c: 'x' } }), { a: 1.5, b: null, c: null });
+  assert.deepEqual(parseMetricValues({}), {});
+  assert.equal(valueText(1_840, 'count', 'USD'), '1,840');
+  assert.equal(valueText(19.99, 'money', 'EUR'), '€19.99');
+  assert.equal(valueText(0.0523, 'ratio', 'USD'), '5.23%');
+  assert.equal(valueText(1.25, 'number', 'USD'), '1.25');
+});
+
+test('a baseline is known where it is a number, also where that is 0', () => {
+  const points = parsePoints([{ timestamp: 60_000, count: 0 }, { timestamp: 120_000, count: null }]);
+  assert.deepEqual(pointsAt(points, [60_000, 120_000, 180_000]), [0, null, null]);
+  assert.deepEqual(pointsAt(null, [60_000]), [null]);
+});
+
+test('changes and shares are short', () => {
+  assert.equal(changeText(0.31), '+31%');
+  assert.equal(changeText(-0.5), '-50%');
+  assert.equal(changeText(11), '×12');
+  assert.equal(percentShort(0.312), '31%');
+  assert.equal(percentShort(0.0042), '0.4%');
+});
+
+test('numbers that lag are said to, from the first snapshot on', () => {
+  const words = (behind: object) => {
+    const text = { type: 'snapshot', seq: 1, epoch: 'e', timestamp: NOON, snapshot: {}, ...behind };
+    const state = applyFrame(null, parseFrame(JSON.stringify(text))!);
+    const view = { link: { kind: 'live' }, state, asOf: NOON, ageMs: 0, localNow: NOON } as Partial<View> as View;
+    const { detail, isBehind } = linkWords(view);
+    return [detail, isBehind];
+  };
+  assert.deepEqual(words({}), ['', false]);
+  assert.deepEqual(words({ behindMs: 1_200 }), ['', false]);
+  assert.deepEqual(words({ behindMs: 12_400 }), ['numbers are 12 s behind', true]);
+  assert.deepEqual(words({ snapshot: { behindMs: 90_000 } }), ['numbers are 1 min behind', true]);
+});
