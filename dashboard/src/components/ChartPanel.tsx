@@ -1,6 +1,7 @@
 // A chart with its heading. The line beside the heading says the high mark, or, while the pointer is
 // over a bar, that bar: one fixed place to read, instead of a tooltip that covers its neighbours.
 
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { BarChart, type BarChartProps } from '../charts/BarChart';
 import { ChartTable } from '../charts/ChartTable';
@@ -19,10 +20,12 @@ export interface ChartPanelProps extends Omit<BarChartProps, 'onHover'> {
   quietText: string;
   /** Names the line of `baseline`: "yesterday". */
   baselineName?: string;
+  /** Between the heading and the line beside it. */
+  aside?: ComponentChildren;
 }
 
 export function ChartPanel(props: ChartPanelProps) {
-  const { title, window, unit, timeText, valueText, quietText, baselineName = '', ...chart } = props;
+  const { title, window, unit, timeText, valueText, quietText, baselineName = '', aside, ...chart } = props;
   const [hovered, setHovered] = useState<number | null>(null);
   const { times, values, baseline } = chart;
   const isCompared = baseline?.some((value) => value !== null) ?? false;
@@ -40,6 +43,7 @@ export function ChartPanel(props: ChartPanelProps) {
           {title} <span class="window">{window}</span>
           {isCompared && <span class="legend">{baselineName}</span>}
         </span>
+        {aside}
         <span class="readout">
           {shown === null && peak === 0 ? (
             quietText

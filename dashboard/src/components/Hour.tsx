@@ -42,7 +42,6 @@ export function Hour({ view, state, onBaseline }: HourProps) {
 
   return (
     <section class="hour" aria-label="The last hour, by minute">
-      <BaselineChoice {...other} isKnown={isKnown(other, times)} onBaseline={onBaseline} />
       <ChartPanel
         {...shared((point) => point.pageViews, 'page_view')}
         title="Page views by minute"
@@ -52,6 +51,7 @@ export function Hour({ view, state, onBaseline }: HourProps) {
         hasTimeLabels={false}
         valueText={(value) => plural(value, 'page view', 'page views')}
         quietText="No page views in the last 60 minutes"
+        aside={<BaselineChoice {...other} isKnown={isKnown(other, times)} onBaseline={onBaseline} />}
       />
       <ChartPanel
         {...shared((point) => point.errors, 'error')}
