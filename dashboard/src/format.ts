@@ -143,6 +143,10 @@ function timeFormat(timezone: string, name: string, options: Intl.DateTimeFormat
 export const clockMinute = (timestamp: number, timezone: string): string =>
   timeFormat(timezone, 'minute', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(timestamp);
 
+/** "Nov 27" in the business time zone. */
+export const dayShort = (timestamp: number, timezone: string): string =>
+  timeFormat(timezone, 'day short', { month: 'short', day: 'numeric' }).format(timestamp);
+
 /** "12:31:07" in the business time zone. */
 export const clockSecond = (timestamp: number, timezone: string): string =>
   timeFormat(timezone, 'second', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(

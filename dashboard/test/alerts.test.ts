@@ -111,9 +111,11 @@ test('history: the last first, bounded, with how long each took', () => {
   const { history } = parseAlerts({ firing: [], history: past });
   assert.equal(history.length, 8);
   assert.equal(history[0]?.id, 'h29');
-  assert.equal(whenItWas(history[0]!, 'UTC'), '14:31, for 12 min');
-  assert.equal(whenItWas({ ...history[0]!, clearedAt: null }, 'UTC'), '14:31');
-  assert.equal(whenItWas({ ...history[0]!, clearedAt: history[0]!.since + 6_000_000 }, 'UTC'), '14:31, for 1 h 40 min');
+  assert.equal(whenItWas(history[0]!, SINCE, 'UTC'), '14:31, for 12 min');
+  assert.equal(whenItWas({ ...history[0]!, clearedAt: null }, SINCE, 'UTC'), '14:31');
+  assert.equal(whenItWas({ ...history[0]!, clearedAt: history[0]!.since + 6_000_000 }, SINCE, 'UTC'), '14:31, for 1 h 40 min');
+  const nextDay = SINCE + 86_400_000;
+  assert.equal(whenItWas(history[0]!, nextDay, 'UTC'), 'Nov 27, 14:31, for 12 min');
 });
 
 test('what is no list of alerts is no alert', () => {

@@ -13,7 +13,7 @@ export function AlertHistory({ view }: { view: View }) {
       <ul class="history">
         {history.map((alert) => (
           <li key={alert.id}>
-            <p class="history-when">{whenItWas(alert, view.state?.timezone ?? 'UTC')}</p>
+            <p class="history-when">{whenItWas(alert, view.asOf, view.state?.timezone ?? 'UTC')}</p>
             <p>
               <b>{alert.title}</b>{' '}
               <span class="soft">

@@ -3,7 +3,7 @@
 // The numbers of an alert are those of the moment it fired, so the words give the width of the
 // window and not "the last minute", which would be untrue a minute later.
 
-import { age, clockMinute, count, lasted, money, percentShort, plainNumber } from '../format';
+import { age, clockMinute, count, dayShort, lasted, money, percentShort, plainNumber } from '../format';
 import { isObject, number, numberOrNull, objects, string } from '../json';
 import { toMoneyUnits } from '../stream/frames';
 import { nameInWords, toUnit, type Unit } from './metrics';
@@ -163,9 +163,13 @@ export function whatExplains({ explains, value, baseline, threshold }: Alert): s
 export const sinceWhen = ({ since }: Alert, now: number, timezone: string): string =>
   `Since ${clockMinute(since, timezone)}, ${age(now - since)}`;
 
-/** "14:02, for 12 min" */
-export const whenItWas = ({ since, clearedAt }: Alert, timezone: string): string =>
-  clearedAt === null ? clockMinute(since, timezone) : `${clockMinute(since, timezone)}, for ${lasted(clearedAt - since)}`;
+/** "14:02, for 12 min"; with its day, "Nov 26, 14:02, for 12 min", where that is not today. */
+export function whenItWas({ since, clearedAt }: Alert, now: number, timezone: string): string {
+  const day = dayShort(since, timezone);
+  const parts = [day === dayShort(now, timezone) ? '' : day, clockMinute(since, timezone)];
+  if (clearedAt !== null) parts.push(`for ${lasted(clearedAt - since)}`);
+  return parts.filter(Boolean).join(', ');
+}
 
 /** For a screen reader: all that fires, without ages, so that it changes only when something does. */
 export const spoken = ({ firing }: Alerts, currency: string, unitOf?: UnitOf): string =>

@@ -68,7 +68,7 @@ export class Questions {
     baseline: unanswered(chosenBaseline()),
   };
   #isRunning = false;
-  /** Outdates rounds and answers of a time before a stop, a new token or another baseline. */
+  /** Outdates the rounds of a time before a stop. */
   #generation = 0;
   #timers = new Set<ReturnType<typeof setTimeout>>();
 
