@@ -195,3 +195,31 @@ fn keys_let_in_only_who_has_one() {
     assert_eq!(get("/api/analytics/current?token=v1", ""), "200");
     assert_eq!(get("/healthz", ""), "200");
 }
+
+#[test]
+fn a_client_that_sends_too_much_waits_and_the_others_go_on() {
+    let server = Server::with(&[
+        ("FLOODMARK_AUTH__WRITE_KEYS", "busy,calm"),
+        ("FLOODMARK_HTTP__CLIENT_EVENTS_PER_S", "10"),
+        ("FLOODMARK_HTTP__MAX_REQUEST_EVENTS", "60"),
+    ]);
+    let sixty = format!("[{}]", [r#"{"type":"page_view"}"#; 60].join(","));
+    let send = |key: &str| {
+        let headers = format!("X-Write-Key: {key}\r\n");
+        post(&server, &headers, sixty.as_bytes())
+    };
+    assert_eq!(send("busy").0, 202);
+    let (status, answer) = send("busy");
+    assert_eq!((status, &answer["error"]["code"]), (429, &json!("rate_limited")));
+    let again = raw(
+        &server,
+        format!(
+            "POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Write-Key: busy\r\nContent-Length: {}\r\n\r\n{sixty}",
+            sixty.len()
+        )
+        .as_bytes(),
+    );
+    assert!(again.to_ascii_lowercase().contains("\r\nretry-after: "), "{again}");
+    assert_eq!(send("calm").0, 202);
+    server.until("what was let in is counted, and nothing else", |_| page_views(&server) == 120);
+}

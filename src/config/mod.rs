@@ -78,6 +78,7 @@ section!(
         max_body_bytes: usize,
         max_decoded_bytes: usize,
         max_request_events: usize,
+        client_events_per_s: u32,
         max_inflight_bytes: usize,
         shutdown_timeout_ms: u64,
     }

@@ -5,7 +5,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::{config, http::error::ApiError};
 
@@ -27,9 +27,11 @@ impl Keys {
     /// with the key as user name, `X-Write-Key`, or `?key=` (for sendBeacon, which sets no
     /// headers).
     ///
+    /// Which of the keys it is; `None` where there are none.
+    ///
     /// # Errors
     /// 401.
-    pub fn check_write(&self, request: &HttpRequest) -> Result<(), ApiError> {
+    pub fn check_write(&self, request: &HttpRequest) -> Result<Option<u32>, ApiError> {
         check(&self.write, request, "x-write-key", "key", "write key")
     }
 
@@ -39,7 +41,7 @@ impl Keys {
     /// # Errors
     /// 401.
     pub fn check_view(&self, request: &HttpRequest) -> Result<(), ApiError> {
-        check(&self.view, request, "x-viewer-token", "token", "viewer token")
+        check(&self.view, request, "x-viewer-token", "token", "viewer token").map(drop)
     }
 }
 
@@ -49,18 +51,22 @@ fn check(
     header_name: &str,
     parameter: &str,
     what: &str,
-) -> Result<(), ApiError> {
+) -> Result<Option<u32>, ApiError> {
     if allowed.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let given = offered(request, header_name, parameter);
     // Each allowed key is compared, whichever matches, so that time tells nothing.
-    let known = allowed
-        .iter()
-        .flat_map(|key| given.iter().map(move |offer| key.as_bytes().ct_eq(offer.as_bytes())))
-        .fold(subtle::Choice::from(0), |any, same| any | same);
+    let (mut known, mut which) = (Choice::from(0), 0);
+    for (at, key) in (0..).zip(allowed) {
+        for offer in &given {
+            let same = key.as_bytes().ct_eq(offer.as_bytes());
+            which.conditional_assign(&at, same);
+            known |= same;
+        }
+    }
     if known.into() {
-        return Ok(());
+        return Ok(Some(which));
     }
     let message = match given.is_empty() {
         true => format!("a {what} is needed: Authorization: Bearer, or ?{parameter}="),

@@ -25,6 +25,7 @@ use crate::{
         auth::Keys,
         error::ApiError,
         payload::{self, Inflight},
+        quota::Quota,
         wire::{self, Format, WireError},
     },
     ingest::{
@@ -43,8 +44,10 @@ pub struct Intake {
     pub claims: Option<Arc<Claims>>,
     /// Bytes of bodies in flight.
     pub inflight: Inflight,
-    /// Who may send.
+    /// Who may send …
     pub keys: Keys,
+    /// … and how much.
+    pub quota: Quota,
     /// Limits.
     pub http: crate::config::Http,
     /// Limits of one event.
@@ -66,6 +69,7 @@ impl Intake {
             claims,
             inflight: Inflight::new(config.http.max_inflight_bytes),
             keys: Keys::new(&config.auth),
+            quota: Quota::new(&config.http),
             http: config.http.clone(),
             event: EventLimits {
                 max_bytes: config.event.max_bytes,
@@ -103,12 +107,14 @@ async fn events(
     payload: web::Payload,
     intake: web::Data<Intake>,
 ) -> Result<HttpResponse, ApiError> {
-    intake.keys.check_write(&request)?;
+    let key = intake.keys.check_write(&request)?;
+    let visit = intake.quota.enter(key, request.peer_addr())?;
     let format = format(&request)?;
     let mut share = intake.inflight.share();
     let body = payload::read(&request, payload, &intake.http, &mut share).await?;
     let (taken, rejected) = check(&body, format, &intake)?;
     let events = taken.events as usize + rejected.len();
+    visit.take(events)?;
     let all_rejected = taken.events == 0 && events > 0;
     let accepted = append(&intake, taken).await?;
     intake.accepted.increment(accepted.accepted.into());

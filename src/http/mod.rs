@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod ops;
 pub mod payload;
 pub mod query;
+pub mod quota;
 pub mod request_id;
 pub mod stream;
 pub mod timeseries;

@@ -70,10 +70,15 @@ fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
     let Some(contents) = Contents::of(&bytes, &items) else {
         return Ok(None);
     };
+    // The rows are what clients were answered for, whatever the seal says of their number.
+    if contents.events != seal.events {
+        let (seq, rows) = (id.seq, contents.events);
+        tracing::error!(seq, rows, seal = seal.events, "a seal counts other events than it covers");
+    }
     Ok(Some(Batch {
         id,
         sealed_at: seal.sealed_at,
-        events: seal.events,
+        events: contents.events,
         rows: contents.rows.into_iter().map(|at| bytes.slice(at)).collect(),
         dead_letters: contents.dead_letters,
         delta,

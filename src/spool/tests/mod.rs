@@ -157,6 +157,18 @@ fn works(bench: &Bench) {
 }
 
 #[test]
+fn a_batch_has_as_many_events_as_it_has_rows_whatever_its_seal_says() {
+    let bench = Bench::new(1 << 20);
+    let Opened { spool, mut writer, .. } = bench.open();
+    let mut group = Group::default();
+    put(&mut group, "a");
+    group.seal(1, NOW, 7, &delta(7));
+    writer.commit(&mut group).unwrap();
+    let batch = spool.read(1).unwrap();
+    assert_eq!((batch.events, ids_of(&batch)), (1, vec!["a".to_owned()]));
+}
+
+#[test]
 fn a_batch_comes_back_as_it_was_sealed() {
     let bench = Bench::new(1 << 20);
     let Opened { spool, mut writer, recovery } = bench.open();

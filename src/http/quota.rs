@@ -1,0 +1,204 @@
+//! How many events one client may send: `http.client_events_per_s`.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::http::StatusCode;
+use governor::{
+    RateLimiter,
+    clock::{Clock, DefaultClock, QuantaInstant},
+    middleware::NoOpMiddleware,
+    state::keyed::DashMapStateStore,
+};
+use parking_lot::Mutex;
+
+use crate::{config, http::error::ApiError};
+
+/// Seconds of its rate that a client may send at once.
+const BURST_S: u32 = 10;
+/// How often clients that are within their rate are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
+
+/// Whom a rate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Client {
+    /// The write key of this number.
+    Key(u32),
+    /// Where no keys are set: an address, of IPv6 the first half, which is one customer's.
+    Address(IpAddr),
+}
+
+impl Client {
+    fn new(key: Option<u32>, peer: Option<SocketAddr>) -> Client {
+        let address = match peer.map(|peer| peer.ip().to_canonical()) {
+            Some(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            Some(ip) => ip,
+            None => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        key.map_or(Client::Address(address), Client::Key)
+    }
+}
+
+type Limiter =
+    RateLimiter<Client, DashMapStateStore<Client>, DefaultClock, NoOpMiddleware<QuantaInstant>>;
+
+/// The rates of all clients; a clone is the same one.
+#[derive(Clone)]
+pub struct Quota(Option<Arc<Rates>>);
+
+struct Rates {
+    a_second: u32,
+    most: u32,
+    limiter: Limiter,
+    refused: Mutex<Refused>,
+}
+
+/// Who was told to come back later: until then nothing of theirs is read.
+struct Refused {
+    until: HashMap<Client, Instant>,
+    cleaned: Instant,
+}
+
+impl Quota {
+    /// Of `http.client_events_per_s`; 0 limits nobody.
+    pub fn new(config: &config::Http) -> Quota {
+        Quota(NonZeroU32::new(config.client_events_per_s).map(|a_second| {
+            // The largest request that may come has to fit.
+            let largest = u32::try_from(config.max_request_events).unwrap_or(u32::MAX);
+            let most = a_second.saturating_mul(BURST_S.try_into().expect("not 0"));
+            let most = most.max(a_second.saturating_add(largest - 1));
+            let quota = governor::Quota::per_second(a_second).allow_burst(most);
+            Arc::new(Rates {
+                a_second: a_second.get(),
+                most: most.get(),
+                limiter: RateLimiter::dashmap(quota),
+                refused: Mutex::new(Refused { until: HashMap::new(), cleaned: Instant::now() }),
+            })
+        }))
+    }
+
+    /// A client comes with a request.
+    ///
+    /// # Errors
+    /// 429 until the moment that the client was told to wait for.
+    pub fn enter(&self, key: Option<u32>, peer: Option<SocketAddr>) -> Result<Visit<'_>, ApiError> {
+        let Some(rates) = &self.0 else { return Ok(Visit(None)) };
+        let client = Client::new(key, peer);
+        match rates.waits(client) {
+            Some(wait) => Err(rates.refusal(wait)),
+            None => Ok(Visit(Some((rates, client)))),
+        }
+    }
+}
+
+/// A request that is read.
+pub struct Visit<'a>(Option<(&'a Rates, Client)>);
+
+impl Visit<'_> {
+    /// It holds so many events.
+    ///
+    /// # Errors
+    /// 429 where that is more than its client may send now; then none of them counts.
+    pub fn take(self, events: usize) -> Result<(), ApiError> {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        match self.0 {
+            Some((rates, client)) => rates.take(client, events),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Rates {
+    fn take(&self, client: Client, events: u32) -> Result<(), ApiError> {
+        let Some(events) = NonZeroU32::new(events.min(self.most)) else { return Ok(()) };
+        let Ok(taken) = self.limiter.check_key_n(&client, events) else {
+            unreachable!("never more than the burst");
+        };
+        taken.map_err(|until| {
+            let wait = until.wait_time_from(self.limiter.clock().now());
+            self.refused.lock().until.insert(client, Instant::now() + wait);
+            self.refusal(wait)
+        })
+    }
+
+    fn refusal(&self, wait: Duration) -> ApiError {
+        let seconds = wait.as_secs_f64().ceil().max(1.0) as u32;
+        let message = format!("more than {} events a second from this client", self.a_second);
+        ApiError {
+            retry_after: Some(seconds),
+            ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+        }
+    }
+
+    /// How long a client still has to wait.
+    fn waits(&self, client: Client) -> Option<Duration> {
+        let now = Instant::now();
+        let mut refused = self.refused.lock();
+        if now - refused.cleaned >= FORGET_EVERY {
+            // Whoever has not sent for a while costs nothing.
+            refused.cleaned = now;
+            refused.until.retain(|_, until| *until > now);
+            self.limiter.retain_recent();
+            self.limiter.shrink_to_fit();
+        }
+        let until = *refused.until.get(&client)?;
+        (until > now).then(|| until - now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn quota(a_second: u32, largest: usize) -> Quota {
+        let http = Config::default().http;
+        let limits = config::Http { client_events_per_s: a_second, ..http };
+        Quota::new(&config::Http { max_request_events: largest, ..limits })
+    }
+
+    fn send(quota: &Quota, peer: &str, events: usize) -> Result<(), u32> {
+        let peer = format!("{peer}:1234").parse().unwrap();
+        let sent = quota.enter(None, Some(peer)).and_then(|visit| visit.take(events));
+        sent.map_err(|error| {
+            assert_eq!(error.status, StatusCode::TOO_MANY_REQUESTS);
+            error.retry_after.unwrap()
+        })
+    }
+
+    #[test]
+    fn a_client_that_sends_too_much_is_told_when_to_come_back_and_others_go_on() {
+        let quota = quota(10, 50);
+        assert_eq!(send(&quota, "192.0.2.1", 50), Ok(()));
+        assert_eq!(send(&quota, "192.0.2.1", 50), Ok(()));
+        // However often it tries: that costs it nothing.
+        for _ in 0..50 {
+            let wait = send(&quota, "192.0.2.1", 50).unwrap_err();
+            assert_eq!(wait, 5);
+            assert_eq!(send(&quota, "192.0.2.1", 1).unwrap_err(), 5);
+        }
+        assert_eq!(send(&quota, "192.0.2.2", 50), Ok(()));
+        assert_eq!(send(&quota, "[2001:db8:0:1::1]", 100), Ok(()));
+        assert!(send(&quota, "[2001:db8:0:1:ffff::2]", 50).is_err(), "the same network");
+    }
+
+    #[test]
+    fn the_largest_request_passes_at_the_lowest_rate() {
+        let quota = quota(1, 5_000);
+        assert_eq!(send(&quota, "192.0.2.1", 5_000), Ok(()));
+        assert!(send(&quota, "192.0.2.1", 5_000).unwrap_err() > 4_000);
+    }
+
+    #[test]
+    fn without_a_rate_nobody_is_limited() {
+        let quota = quota(0, 50);
+        for _ in 0..1_000 {
+            assert_eq!(send(&quota, "192.0.2.1", 50), Ok(()));
+        }
+    }
+}
