@@ -222,6 +222,7 @@ impl StreamHandler<Feed> for Broadcaster {
         match event {
             Feed::Delta { delta, lane, sealed_at } => {
                 self.view.write().apply(lane, &delta, now);
+                self.view.counted(sealed_at, now);
                 self.timeline.add(&delta, sealed_at, now);
             }
             Feed::Reset(state) => {

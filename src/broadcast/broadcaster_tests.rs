@@ -80,6 +80,29 @@ async fn keeps_the_mirror_and_its_metrics() {
     }
 }
 
+/// This node has counted all of its own; another's batches come late, then in time again.
+#[actix::test]
+async fn another_nodes_lag_is_told_while_it_lasts() {
+    let alone = alone();
+    alone.view.watch_lag(2_000, || None);
+    alone.feed.send(Feed::Reset(Box::new(LiveState::new(utc())))).await.unwrap();
+    let send = async |events: u64, age| {
+        let mut sum = DeltaSum::default();
+        (0..events).for_each(|_| sum.count("page_view", now_ms()));
+        let (delta, sealed_at) = (Arc::new(sum.finish()), now_ms() - age);
+        alone.feed.send(Feed::Delta { delta, lane: 0, sealed_at }).await.unwrap();
+    };
+    send(1, 1_500).await;
+    until(|| alone.view.current().events == 1).await;
+    assert_eq!(alone.view.current().behind_ms, None, "less than what counts as lag");
+    send(1, 30_000).await;
+    until(|| alone.view.current().events == 2).await;
+    let behind = alone.view.behind_ms(now_ms()).unwrap();
+    assert!((30_000..32_000).contains(&behind), "{behind}");
+    send(1, 100).await;
+    until(|| alone.view.behind_ms(now_ms()).is_none()).await;
+}
+
 #[actix::test]
 async fn outlives_its_feed_and_says_so() {
     let alone = alone();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::civil::Date;
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         delta::Series,
         metric::{Measures, Source, Value},
         money::Amount,
-        time::{BusinessZone, Millis, now_ms},
+        time::{BusinessZone, Millis, SECOND, now_ms},
     },
     live::{
         Population,
@@ -55,7 +55,13 @@ struct Lag {
     least: Millis,
     /// When the oldest batch of this node that is not counted yet was sealed, Unix ms.
     oldest: Box<dyn Fn() -> Option<Millis> + Send + Sync>,
+    /// The last batch, of any node, that was counted late: when it was sealed, and when that
+    /// was, Unix ms.
+    late: Mutex<Option<(Millis, Millis)>>,
 }
+
+/// How long one late batch says that its node is behind, in ms: more follow in less.
+const LATE_FOR: Millis = 2 * SECOND;
 
 /// Read access to the mirror: cheap to clone, never waits for anything but the broadcaster
 /// adding one delta.
@@ -139,14 +145,17 @@ impl LiveView {
         interruption.as_ref().map(|it| it.reason.clone())
     }
 
-    /// How old the numbers are at `now`, in ms: how long they have stood still, or how long
-    /// the oldest batch of this node waits to be counted. `None` where they are fresh.
+    /// How old the numbers are at `now`, in ms: how long they have stood still, how long the
+    /// oldest batch of this node waits to be counted, or how late those of other nodes come.
+    /// `None` where they are fresh.
     pub fn behind_ms(&self, now: Millis) -> Option<Millis> {
         let interruption = self.0.interruption.read();
         let still = interruption.as_ref().map(|it| (now - it.since).max(0));
         let waits = self.0.lag.get().and_then(|lag| {
-            let waits = now - (lag.oldest)()?;
-            (waits >= lag.least).then_some(waits)
+            let late = *lag.late.lock();
+            let late = late.filter(|(_, at)| now - at < LATE_FOR).map(|(sealed_at, _)| sealed_at);
+            let oldest = [(lag.oldest)(), late].into_iter().flatten().min()?;
+            (now - oldest >= lag.least).then_some(now - oldest)
         });
         still.max(waits)
     }
@@ -158,7 +167,17 @@ impl LiveView {
         least: Millis,
         oldest: impl Fn() -> Option<Millis> + Send + Sync + 'static,
     ) {
-        let _ = self.0.lag.set(Lag { least, oldest: Box::new(oldest) });
+        let _ = self.0.lag.set(Lag { least, oldest: Box::new(oldest), late: Mutex::default() });
+    }
+
+    /// A batch sealed at `sealed_at` (0: not known) is counted at `now`.
+    pub(super) fn counted(&self, sealed_at: Millis, now: Millis) {
+        if let Some(lag) = self.0.lag.get()
+            && sealed_at > 0
+            && now - sealed_at >= lag.least
+        {
+            *lag.late.lock() = Some((sealed_at, now));
+        }
     }
 
     /// Today's totals.
