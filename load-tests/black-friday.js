@@ -3,8 +3,10 @@
 //
 // BASE     the server
 // MINUTES  how long the day takes (10)
-// SCALE    factor on the profile, whose highest minute has 50,000 events a second (1)
+// SCALE    factor on the profile, whose highest minute has 55,000 events a second (1)
 // BATCH    events a request (100)
+// BEFORE   minutes before it whose events are sent first, dated then, BEFORE_RATE (20) requests
+//          for each, so that alerts have an hour to compare with (60)
 // FROM TO  hours of the day that are replayed (0, 24)
 // SPEED    0: nothing is judged by its time, only by what became of it
 
@@ -14,12 +16,16 @@ import { JUDGES_SPEED, STATS, requests, send, summary } from './lib/send.js';
 const MINUTES = Number(__ENV.MINUTES || 10);
 const SCALE = Number(__ENV.SCALE || 1);
 const BATCH = Number(__ENV.BATCH || 100);
+const BEFORE = Number(__ENV.BEFORE || 60);
+const BEFORE_RATE = Number(__ENV.BEFORE_RATE || 20);
 const FROM = Number(__ENV.FROM || 0) * 60;
 const TO = Number(__ENV.TO || 24) * 60;
 // Minutes of the profile that make one stage: short enough that no peak is cut off.
 const STEP = 5;
 // One request in so many is sent again although it was answered.
 const AGAIN = 500;
+// Numbers of the requests before the day: far from those in it.
+const BEFORE_NUMBER = 1_000_000_000;
 
 const profile = JSON.parse(open('./profile.json'));
 const { incident } = profile;
@@ -35,6 +41,7 @@ for (let minute = FROM; minute < TO; minute += STEP) {
 }
 
 export const options = {
+  setupTimeout: '5m',
   scenarios: {
     collectors: {
       executor: 'ramping-arrival-rate',
@@ -52,6 +59,15 @@ export const options = {
   },
   summaryTrendStats: STATS,
 };
+
+export function setup() {
+  const step = 60_000 / BEFORE_RATE;
+  const now = Date.now();
+  for (let i = 0; i < BEFORE * BEFORE_RATE; i++) {
+    const at = Math.round(now - (i + 1) * step);
+    send(usual(i), BATCH, BEFORE_NUMBER + i, null, 0, at);
+  }
+}
 
 export default function () {
   const { progress, iterationInTest: number } = exec.scenario;

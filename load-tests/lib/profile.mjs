@@ -1,7 +1,9 @@
 // node profile.mjs > profile.json: how the day's curve is made. A base of 1 at night, ten
 // times that when the offers open at midnight and again at noon; a long evening between.
 
-const PEAK = 50_000; // events a second at the highest minute, at scale 1
+// Events a second at the highest minute, at scale 1; over a whole second of a replay, whose
+// stages cut the tip off, it stays above 50,000.
+const PEAK = 55_000;
 const bell = (minute, at, width) => Math.exp(-(((minute - at) / width) ** 2) / 2);
 // Quick to come, slow to go.
 const rush = (minute, at, rise, fall) => bell(minute, at, minute < at ? rise : fall);

@@ -271,7 +271,8 @@ const cpuOf = (p) => {
 };
 const perMillion = (p) => (cpuOf(p) / server.accepted) * 1e6;
 const highest = Math.max(...sent);
-const good = account.ok && memory.ok && k6.failed.length === 0;
+const told = !isDay || JSON.parse(readFileSync(`${work}/incident.json`, 'utf8')).ok;
+const good = account.ok && memory.ok && told && k6.failed.length === 0;
 const facts = [
   [
     'Events sent',
@@ -305,6 +306,7 @@ const facts = [
 const failures = [
   ...account.rows.filter((row) => !row.equal).map((row) => row.what),
   ...(memory.ok ? [] : ['memory']),
+  ...(told ? [] : ['the incident was not told as it should be']),
   ...k6.failed,
 ];
 const rows = account.rows

@@ -45,13 +45,14 @@ export function requests(name, seed, batch, incident, bad) {
 
 /**
  * Sends a prepared request of `batch` events as number `number`. One in `again` (0: none) is
- * sent once more although it was answered, as by a client that lost the answer. Writes a line
- * a try for the report: begin, ms, status, events, accepted, duplicates, rejected, minute.
+ * sent once more although it was answered, as by a client that lost the answer. The events
+ * are dated `at` (Unix ms). Writes a line a try for the report: begin, ms, status, events,
+ * accepted, duplicates, rejected, minute; none where `minute` is null, before the day begins.
  */
-export function send(request, batch, number, minute, again) {
+export function send(request, batch, number, minute, again, at = Date.now()) {
   // A session lives through a thousand requests of its number.
-  const mark = stamp(RUN, number, Date.now(), number >> 10);
-  const body = render(request.texts, mark, minute);
+  const mark = stamp(RUN, number, at, number >> 10);
+  const body = render(request.texts, mark, minute ?? -1);
   tally.distinct.add(batch);
   if (request.bad) tally.bad.add(request.bad);
   tally.pageViews.add(request.pageViews);
@@ -95,7 +96,7 @@ function attempt(body, batch, minute) {
     tally.unanswered.add(batch);
   }
   const ms = answer.timings.duration.toFixed(2);
-  console.log([begin, ms, answer.status, batch, accepted, duplicates, rejected, minute].join());
+  if (minute !== null) console.log([begin, ms, answer.status, batch, accepted, duplicates, rejected, minute].join());
   return answer.status === 202;
 }
 
