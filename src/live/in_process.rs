@@ -187,12 +187,9 @@ impl LiveStore for InProcess {
         })
     }
 
-    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
-        let mut heads = [0; LANES as usize];
-        for (head, lane) in heads.iter_mut().zip(&self.counted()?.lanes) {
-            *head = lane.lock().await.get(&node).copied().unwrap_or(0);
-        }
-        Ok(heads)
+    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, LiveError> {
+        let lane = self.counted()?.lanes[lane as usize].lock().await;
+        Ok(lane.get(&node).copied().unwrap_or(0))
     }
 
     async fn check(&self) -> Result<(), LiveError> {

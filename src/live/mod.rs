@@ -144,10 +144,19 @@ pub trait LiveStore: Send + Sync + 'static {
     /// saw on the business day `day`, over all nodes. Forgets older visitors.
     async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError>;
 
-    /// The last batch of `node` that each lane has counted, 0 for none. A writer that has
-    /// nothing to send asks now and then: a live side that lost its last batches says so
-    /// only when it is asked, and the writer then replays what follows.
-    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError>;
+    /// The last batch of `node` that a lane has counted, 0 for none. A writer that has nothing
+    /// to send asks now and then: a live side that lost its last batches says so only when it
+    /// is asked, and the writer then replays what follows.
+    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, LiveError>;
+
+    /// The same of every lane.
+    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
+        let mut heads = [0; LANES as usize];
+        for (lane, head) in (0..).zip(&mut heads) {
+            *head = self.head(node, lane).await?;
+        }
+        Ok(heads)
+    }
 
     /// Takes the lease of what only one of all nodes may do, or renews it; whether `holder`
     /// has it now. A live store that no other node shares always gives it.

@@ -116,8 +116,8 @@ impl LiveWriter {
         let writer = self.clone();
         let work = async move {
             let Some(rests_at) = writer.rests_at else { return };
-            let Ok(heads) = writer.live.heads(rests_at.node).await else { return };
-            let last = heads[rests_at.lane() as usize];
+            let head = writer.live.head(rests_at.node, rests_at.lane()).await;
+            let Ok(last) = head else { return };
             if last < rests_at.seq {
                 let next = BatchId { seq: rests_at.seq + LANES, ..rests_at };
                 if let Err(e) = writer.catch_up(next, last).await {

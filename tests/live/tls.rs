@@ -9,10 +9,7 @@ use floodmark::live::{self, LiveErrorKind};
 
 use crate::{
     node::Site,
-    support::{
-        process::{free_port, run},
-        redis::RedisServer,
-    },
+    support::{port::Port, process::run, redis::RedisServer},
 };
 
 /// A certificate authority of the test's own, with a certificate for 127.0.0.1.
@@ -56,11 +53,12 @@ impl Authority {
 
     /// A server with this certificate; its plain port serves the test's own questions.
     fn server(&self) -> (RedisServer, String) {
-        let port = free_port().to_string();
+        let port = Port::free();
+        let number = port.number().to_string();
         let name = |path: &Path| path.to_str().expect("plain names").to_owned();
         let server = RedisServer::with(&[
             "--tls-port",
-            &port,
+            &number,
             "--tls-cert-file",
             &name(&self.certificate),
             "--tls-key-file",
@@ -70,7 +68,9 @@ impl Authority {
             "--tls-auth-clients",
             "no",
         ]);
-        (server, format!("127.0.0.1:{port}"))
+        // Held until the process ends.
+        std::mem::forget(port);
+        (server, format!("127.0.0.1:{number}"))
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod batches;
 pub mod pgbouncer;
+pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod program;

@@ -7,13 +7,14 @@ use std::{
 };
 
 use super::{
+    port::Port,
     postgres::{PASSWORD, Postgres, USER},
-    process::{command, find, folder, free_port, wait_until},
+    process::{command, find, folder, wait_until},
 };
 
 pub struct PgBouncer {
     folder: PathBuf,
-    port: u16,
+    port: Port,
     server: Child,
 }
 
@@ -22,16 +23,17 @@ impl PgBouncer {
     pub fn start(postgres: &Postgres, pool_size: u32) -> PgBouncer {
         let folder = folder("pgb");
         let program = find("pgbouncer", &["/usr/sbin"], "apt-get install pgbouncer");
-        let port = free_port();
+        let port = Port::free();
         std::fs::write(folder.join("users"), format!("\"{USER}\" \"{PASSWORD}\"\n")).unwrap();
         std::fs::write(
             folder.join("ini"),
             format!(
                 "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\n\
-                 listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+                 listen_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\n\
                  auth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
                  default_pool_size = {pool_size}\nmax_client_conn = 100\n",
                 postgres.port(),
+                port.number(),
                 folder.join("users").display(),
             ),
         )
@@ -49,13 +51,13 @@ impl PgBouncer {
                 let log = std::fs::read_to_string(bouncer.folder.join("log"));
                 panic!("PgBouncer ended with {status}: {}", log.unwrap_or_default());
             }
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+            TcpStream::connect(("127.0.0.1", bouncer.port())).is_ok()
         });
         bouncer
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 }
 

@@ -11,7 +11,10 @@ use nix::{
 };
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::process::{command, find, folder, free_port, run, temp, user, wait_until};
+use super::{
+    port::Port,
+    process::{command, find, folder, run, temp, user, wait_until},
+};
 
 const HINT: &str = "apt-get install postgresql-15";
 const FOLDERS: [&str; 4] = [
@@ -29,7 +32,7 @@ pub const PASSWORD: &str = "only for tests";
 /// A running server, stopped and removed on drop.
 pub struct Postgres {
     folder: PathBuf,
-    port: u16,
+    port: Port,
     server: Option<Child>,
 }
 
@@ -43,14 +46,14 @@ impl Postgres {
     pub fn start_with(settings: &str) -> Postgres {
         let folder = folder("pg");
         run(command("cp").args(["-a", "--reflink=auto"]).arg(template()).arg(folder.join("data")));
-        let mut postgres = Postgres { port: free_port(), server: None, folder };
+        let mut postgres = Postgres { port: Port::free(), server: None, folder };
         // Durable as far as its process goes, not against a power cut.
         postgres.configure(&format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
              fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\nmax_connections = 60\n\
              log_min_error_statement = panic\ndynamic_shared_memory_type = mmap\n\
              timezone = 'America/New_York'\n{settings}",
-            postgres.port,
+            postgres.port(),
             postgres.folder.display(),
         ));
         postgres.start_again();
@@ -75,12 +78,12 @@ impl Postgres {
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Its URL, with the password.
     pub fn url(&self) -> String {
-        self.url_with(USER, PASSWORD, self.port)
+        self.url_with(USER, PASSWORD, self.port())
     }
 
     /// A URL of another user, or through another port.

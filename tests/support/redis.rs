@@ -1,7 +1,6 @@
 //! Private Redis servers and clusters, each on free ports of 127.0.0.1, gone with the test.
 
 use std::{
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -12,11 +11,15 @@ use nix::{
 };
 use redis::{FromRedisValue, RedisResult};
 
+use super::port::Port;
+
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// One redis-server. It saves nothing by itself, but a `SAVE` survives a restart.
 pub struct RedisServer {
-    port: u16,
+    port: Port,
+    /// Where it talks to the others of a cluster.
+    bus: Option<Port>,
     dir: tempfile::TempDir,
     args: Vec<String>,
     child: Option<Child>,
@@ -29,9 +32,14 @@ impl RedisServer {
 
     /// With more arguments of redis-server.
     pub fn with(args: &[&str]) -> RedisServer {
+        RedisServer::on_free_ports(args, false)
+    }
+
+    fn on_free_ports(args: &[&str], in_a_cluster: bool) -> RedisServer {
         for _ in 0..20 {
             let mut server = RedisServer {
-                port: free_port(),
+                port: Port::free(),
+                bus: in_a_cluster.then(Port::free),
                 dir: tempfile::tempdir().expect("a temporary folder"),
                 args: args.iter().map(|arg| arg.to_string()).collect(),
                 child: None,
@@ -44,11 +52,11 @@ impl RedisServer {
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.port())
     }
 
     /// Kills it as a power cut does: what was not saved is lost.
@@ -69,11 +77,20 @@ impl RedisServer {
         // setpriv: it is killed as well when the thread that started it ends in any way.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "redis-server", "--bind", "127.0.0.1"])
-            .args(["--port", &self.port.to_string()])
+            .args(["--port", &self.port().to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .args(["--repl-diskless-sync-delay", "0"])
             .arg("--dir")
             .arg(self.dir.path())
+            .args(self.bus.iter().flat_map(|bus| {
+                let number = bus.number().to_string();
+                [
+                    "--cluster-enabled".to_owned(),
+                    "yes".to_owned(),
+                    "--cluster-port".to_owned(),
+                    number,
+                ]
+            }))
             .args(&self.args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -123,7 +140,7 @@ impl RedisServer {
 
     /// Runs one command with a password.
     pub fn run_as<T: FromRedisValue>(&self, password: &str, command: &[&str]) -> T {
-        let url = format!("redis://:{password}@127.0.0.1:{}", self.port);
+        let url = format!("redis://:{password}@127.0.0.1:{}", self.port());
         self.send(&url, command).unwrap_or_else(|e| panic!("{command:?}: {e}"))
     }
 
@@ -164,17 +181,9 @@ impl RedisCluster {
     fn of(replicas: bool) -> RedisCluster {
         let servers: Vec<RedisServer> = (0..if replicas { 6 } else { 3 })
             .map(|_| {
-                let bus = free_port().to_string();
-                RedisServer::with(&[
-                    "--cluster-enabled",
-                    "yes",
-                    "--cluster-port",
-                    &bus,
-                    "--cluster-node-timeout",
-                    "1000",
-                    "--cluster-replica-validity-factor",
-                    "0",
-                ])
+                let args =
+                    ["--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0"];
+                RedisServer::on_free_ports(&args, true)
             })
             .collect();
         let ranges = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
@@ -186,8 +195,8 @@ impl RedisCluster {
             }
         }
         for server in &servers[1..] {
-            let bus = server.args[3].clone();
-            let port = server.port.to_string();
+            let bus = server.bus.as_ref().expect("it is in a cluster").number();
+            let (port, bus) = (server.port().to_string(), bus.to_string());
             servers[0].run::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
         let cluster = RedisCluster { servers };
@@ -237,16 +246,6 @@ impl RedisCluster {
         while !done(self) {
             assert!(Instant::now() < give_up, "cluster: {what}: not in time");
             std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-/// A port that nobody listens on, outside the range that the system hands out by itself.
-fn free_port() -> u16 {
-    loop {
-        let port = rand::random_range(10_000..30_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
         }
     }
 }

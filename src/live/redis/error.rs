@@ -76,6 +76,8 @@ pub(super) fn unavailable(message: impl Into<String>) -> LiveError {
 pub(super) fn rebuilding() -> LiveError {
     LiveError {
         kind: LiveErrorKind::Rebuilding,
-        message: "Redis was emptied; its counters are being rebuilt from the ledger".to_owned(),
+        message:
+            "Redis has no counters (it is new, or was emptied): they are rebuilt from the ledger"
+                .to_owned(),
     }
 }

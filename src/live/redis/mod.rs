@@ -206,21 +206,15 @@ impl LiveStore for Redis {
         })
     }
 
-    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
+    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, LiveError> {
+        let keys = self.shared.keys.lane(lane);
+        let (keys, node) = ([keys.meta(), keys.guards()], [node.to_string().into_bytes()]);
         let ask = async |mut connection: Connection| {
-            let mut heads = [0i64; LANES as usize];
-            for (head, lane) in heads.iter_mut().zip(self.shared.keys.lanes()) {
-                let keys = [lane.meta(), lane.guards()];
-                let node = [node.to_string().into_bytes()];
-                *head = script::HEADS.call(&mut connection, &keys, &node).await?;
-            }
-            Ok(heads)
+            script::HEAD.call::<i64>(&mut connection, &keys, &node).await
         };
-        let heads = self.shared.servers.run("read the guards", ask).await?;
-        if heads.contains(&-1) {
-            return Err(self.want_rebuild());
-        }
-        Ok(heads.map(|head| head as u64))
+        let head = self.shared.servers.run("read the guards", ask).await?;
+        // -1: the lane has no counters.
+        u64::try_from(head).map_err(|_| self.want_rebuild())
     }
 
     async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, LiveError> {

@@ -21,7 +21,7 @@ script!(APPLY, "apply.lua");
 script!(DISTINCT, "distinct.lua");
 script!(LOAD, "load.lua");
 script!(INSTALL, "install.lua");
-script!(HEADS, "heads.lua");
+script!(HEAD, "head.lua");
 script!(UNLOCK, "unlock.lua");
 script!(LEASE, "lease.lua");
 script!(CLAIM, "claim.lua");
