@@ -1,0 +1,203 @@
+//! The ids in the order in which they came, in chunks of [`CHUNK`] that are freed one by one at
+//! the front. So the queue never doubles, and what leaves it is given back at once.
+
+use std::collections::VecDeque;
+
+use uuid::Uuid;
+
+use crate::domain::time::Millis;
+
+/// Ids of one chunk. Tests cross many of them.
+pub(super) const CHUNK: usize = if cfg!(test) { 4 } else { 4096 };
+
+const UUID: usize = 16;
+
+/// An id as it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key<'a> {
+    /// A UUID in its canonical form (lower case, hyphens), which it stands for exactly.
+    Uuid([u8; UUID]),
+    Text(&'a [u8]),
+}
+
+impl<'a> Key<'a> {
+    pub(super) fn new(id: &'a str) -> Key<'a> {
+        let mut canonical = Uuid::encode_buffer();
+        match Uuid::try_parse(id) {
+            Ok(uuid) if uuid.hyphenated().encode_lower(&mut canonical) == id => {
+                Key::Uuid(*uuid.as_bytes())
+            }
+            _ => Key::Text(id.as_bytes()),
+        }
+    }
+
+    /// The id as it came.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Key::Uuid(bytes) => Uuid::from_bytes(*bytes).to_string(),
+            Key::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        }
+    }
+}
+
+/// Up to [`CHUNK`] ids, one behind the other.
+#[derive(Debug)]
+struct Chunk {
+    ids: usize,
+    bytes: Vec<u8>,
+    /// Where each id begins in `bytes`, with [`TEXT`] where it is one. Empty as long as all are
+    /// UUIDs, whose length says it.
+    begins: Vec<u32>,
+    /// From which id on which time holds (Unix ms): many come at once, so runs of equal times
+    /// take less than a time for each.
+    times: Vec<(u32, Millis)>,
+}
+
+/// Marks a beginning. The door takes ids of 128 bytes at most, so a chunk stays far below it.
+const TEXT: u32 = 1 << 31;
+
+impl Chunk {
+    fn new() -> Chunk {
+        Chunk {
+            ids: 0,
+            bytes: Vec::with_capacity(CHUNK * UUID),
+            begins: Vec::new(),
+            times: Vec::new(),
+        }
+    }
+
+    fn begin(&self, at: usize) -> usize {
+        match self.begins.get(at) {
+            Some(begin) => (begin & !TEXT) as usize,
+            None if self.begins.is_empty() => at * UUID,
+            None => self.bytes.len(), // behind the last
+        }
+    }
+
+    fn key(&self, at: usize) -> Key<'_> {
+        if self.begins.get(at).is_some_and(|begin| begin & TEXT != 0) {
+            return Key::Text(&self.bytes[self.begin(at)..self.begin(at + 1)]);
+        }
+        let bytes = self.bytes[self.begin(at)..].first_chunk();
+        Key::Uuid(*bytes.expect("a UUID is pushed whole"))
+    }
+
+    fn time(&self, at: usize) -> Millis {
+        let run = self.times.partition_point(|(from, _)| *from as usize <= at);
+        self.times[run - 1].1
+    }
+
+    fn push(&mut self, key: Key<'_>, time: Millis) {
+        let begin = u32::try_from(self.bytes.len()).ok().filter(|begin| begin & TEXT == 0);
+        let begin = begin.expect("ids are short");
+        match key {
+            Key::Uuid(bytes) => {
+                if !self.begins.is_empty() {
+                    self.begins.push(begin);
+                }
+                self.bytes.extend_from_slice(&bytes);
+            }
+            Key::Text(bytes) => {
+                if self.begins.is_empty() {
+                    self.begins.extend((0..self.ids).map(|at| (at * UUID) as u32));
+                }
+                self.begins.push(begin | TEXT);
+                self.bytes.extend_from_slice(bytes);
+            }
+        }
+        if self.times.last().is_none_or(|(_, last)| *last != time) {
+            self.times.push((self.ids as u32, time));
+        }
+        self.ids += 1;
+        if self.ids == CHUNK {
+            self.bytes.shrink_to_fit();
+            self.begins.shrink_to_fit();
+            self.times.shrink_to_fit();
+        }
+    }
+
+    fn pop(&mut self) {
+        self.ids -= 1;
+        self.bytes.truncate(self.begin(self.ids));
+        self.begins.truncate(self.ids);
+        if self.times.last().is_some_and(|(from, _)| *from as usize == self.ids) {
+            self.times.pop();
+        }
+    }
+}
+
+/// All chunks. An id has a position, which it keeps: how many came before it.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// The first one has the position of the front, the others follow without a gap.
+    chunks: VecDeque<Chunk>,
+    front: u64,
+    back: u64,
+}
+
+impl Queue {
+    /// An empty queue whose next id has this position, a multiple of [`CHUNK`].
+    #[cfg(test)]
+    pub(super) fn at(position: u64) -> Queue {
+        assert_eq!(position % CHUNK as u64, 0, "where a chunk begins");
+        Queue { front: position, back: position, ..Queue::default() }
+    }
+
+    /// The oldest id's position.
+    pub(super) fn front(&self) -> u64 {
+        self.front
+    }
+
+    /// The position of the next id.
+    pub(super) fn back(&self) -> u64 {
+        self.back
+    }
+
+    pub(super) fn len(&self) -> usize {
+        (self.back - self.front) as usize
+    }
+
+    pub(super) fn key(&self, position: u64) -> Key<'_> {
+        let (chunk, at) = self.place(position);
+        chunk.key(at)
+    }
+
+    pub(super) fn time(&self, position: u64) -> Millis {
+        let (chunk, at) = self.place(position);
+        chunk.time(at)
+    }
+
+    /// When the oldest id came.
+    pub(super) fn oldest(&self) -> Option<Millis> {
+        (self.front < self.back).then(|| self.time(self.front))
+    }
+
+    fn place(&self, position: u64) -> (&Chunk, usize) {
+        let first = self.front / CHUNK as u64;
+        let chunk = (position / CHUNK as u64 - first) as usize;
+        (&self.chunks[chunk], (position % CHUNK as u64) as usize)
+    }
+
+    pub(super) fn push_back(&mut self, key: Key<'_>, time: Millis) {
+        if self.chunks.back().is_none_or(|chunk| chunk.ids == CHUNK) {
+            self.chunks.push_back(Chunk::new());
+        }
+        self.chunks.back_mut().expect("just pushed").push(key, time);
+        self.back += 1;
+    }
+
+    pub(super) fn pop_back(&mut self) {
+        if self.chunks.back().is_some_and(|chunk| chunk.ids == 0) {
+            self.chunks.pop_back();
+        }
+        self.chunks.back_mut().expect("there is an id").pop();
+        self.back -= 1;
+    }
+
+    pub(super) fn pop_front(&mut self) {
+        self.front += 1;
+        if self.front.is_multiple_of(CHUNK as u64) {
+            self.chunks.pop_front();
+        }
+    }
+}
