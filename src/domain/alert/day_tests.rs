@@ -245,6 +245,35 @@ fn a_failing_gateway_is_found_as_soon_as_the_shops_size_allows() {
 }
 
 #[test]
+fn the_all_clear_comes_once_and_as_soon_after_the_fix_as_the_shops_size_allows() {
+    // (orders a minute, gateway, of how many payments, cleared within so many seconds)
+    for (orders_a_minute, gateway, chance, within) in [
+        (30_000.0, 2, 0.75, 120),
+        (300.0, 2, 0.75, 180),
+        (100.0, 0, 0.75, 600),
+        (10.0, 0, 0.75, 600),
+        (1.0, 0, 1.0, 3_600),
+    ] {
+        let at = (TWO_PM, TWO_PM + 3 * 3_600);
+        let incident = Incident { at, gateway: Some((gateway, chance)), crowd: None };
+        let mut cleared = Vec::new();
+        // The sixth day of the smallest shop is one on which chance looks like the fix.
+        for seed in 1..=6 {
+            let day = Day::new(seed, orders_a_minute, incident);
+            let seen = watch(&day, TWO_PM - 3_600..at.1 + 3 * 3_600);
+            let about = format!("{orders_a_minute} a minute, seed {seed}: {seen:#?}");
+            let [(_, fired, Some(_)), (_, over, None)] = &seen[..] else {
+                panic!("it flaps: {about}");
+            };
+            assert!(*fired >= at.0 && *over >= at.1, "too early: {about}");
+            assert!(over - at.1 <= within, "late, {} s after the fix: {about}", over - at.1);
+            cleared.push(over - at.1);
+        }
+        println!("{orders_a_minute} orders a minute: cleared {cleared:?} s after the fix");
+    }
+}
+
+#[test]
 fn an_incident_of_four_hours_is_one_alert_that_ends_with_it() {
     let at = (TWO_PM, TWO_PM + 4 * 3600);
     let day = Day::new(1, 300.0, Incident { at, gateway: Some((0, 0.75)), crowd: None });

@@ -1,5 +1,10 @@
 //! From looks to firing and clearing: quiet, pending for `for`, firing, clearing for
 //! `clear_for`.
+//!
+//! Clearing is a Schmitt trigger: it begins and ends with a look that is `Normal`, and only
+//! one back over the threshold begins it again. Few events in a window put the value above
+//! `clear` by chance alone now and then; if that counted, a small shop would wait for the
+//! all-clear for as long as chance likes.
 
 use crate::domain::{
     alert::{Alert, Held, Observation, Reading, Stand, Verdict},
@@ -29,8 +34,8 @@ pub enum Phase {
         since: Millis,
         /// What it is held against.
         held: Held,
-        /// As it should be since then, not yet for `clear_for`.
-        normal_since: Option<Millis>,
+        /// It has been `Normal` then and not `Breached` since, not yet for `clear_for`.
+        clearing_since: Option<Millis>,
         /// Nothing to judge by since then.
         blind_since: Option<Millis>,
     },
@@ -61,7 +66,7 @@ impl Default for Machine {
 impl Machine {
     /// One that fires since `since` (Unix ms): taken over from another leader.
     pub fn firing(since: Millis, held: Held) -> Machine {
-        let phase = Phase::Firing { since, held, normal_since: None, blind_since: None };
+        let phase = Phase::Firing { since, held, clearing_since: None, blind_since: None };
         Machine { phase, over_at: None }
     }
 
@@ -111,21 +116,37 @@ impl Machine {
                 *self = Machine::firing(now, held);
                 Some(Change::Fired(reading))
             }
-            Phase::Firing { normal_since, blind_since, .. } => {
-                let keep = |since: &mut Option<Millis>, it_is: bool| {
-                    *since = it_is.then(|| since.unwrap_or(now).min(now));
-                };
-                keep(normal_since, seen.verdict == Verdict::Normal);
-                keep(blind_since, seen.verdict == Verdict::Unknown);
-                let lasts = |since: Option<Millis>, ms| since.is_some_and(|at| now - at >= ms);
-                if lasts(*normal_since, alert.clear_for) || lasts(*blind_since, BLIND_FOR) {
-                    *self = Machine::over(normal_since.unwrap_or(now));
-                    return Some(Change::Cleared(seen.reading));
+            Phase::Firing { held, clearing_since, blind_since, .. } => {
+                let began = |since: Option<Millis>| Some(since.unwrap_or(now).min(now));
+                *blind_since =
+                    if seen.verdict == Verdict::Unknown { began(*blind_since) } else { None };
+                match seen.verdict {
+                    Verdict::Normal => *clearing_since = began(*clearing_since),
+                    Verdict::Breached => *clearing_since = None,
+                    Verdict::Between | Verdict::Unknown => {}
                 }
-                None
+                let lasts = |since: Option<Millis>, ms| since.is_some_and(|at| now - at >= ms);
+                let is_well = seen.verdict == Verdict::Normal;
+                if is_well && lasts(*clearing_since, clear_for(alert, held)) {
+                    *self = Machine::over(clearing_since.unwrap_or(now));
+                } else if lasts(*blind_since, BLIND_FOR) {
+                    *self = Machine::over(now);
+                } else {
+                    return None;
+                }
+                Some(Change::Cleared(seen.reading))
             }
         }
     }
+}
+
+/// How long clearing takes: the rule's time, or where the window had to be widened for want
+/// of events, half of that one. Without it the shop with one order a minute is told now and
+/// then that all is well, two hours before it is; with the whole window, it may wait for
+/// two hours (see `day_tests.rs`).
+fn clear_for(alert: &Alert, held: &Held) -> Millis {
+    let is_widened = alert.windows.first().is_some_and(|shortest| held.window > *shortest);
+    if is_widened { alert.clear_for.max(held.window / 2) } else { alert.clear_for }
 }
 
 #[cfg(test)]
@@ -145,7 +166,7 @@ mod tests {
         let reading = Reading {
             from: 0,
             to: 0,
-            window: MINUTE,
+            window: 30 * SECOND,
             value: 0.2,
             threshold: 0.1,
             baseline: Some(0.05),
@@ -180,8 +201,32 @@ mod tests {
         let alert = alert(3 * SECOND, 2 * SECOND);
         assert_eq!(run(&alert, &[Breached, Breached, Normal, Breached, Breached, Unknown]), []);
         let mut seen = vec![Breached; 4];
-        seen.extend([Normal, Normal, Breached, Normal, Between, Normal, Normal, Unknown]);
+        seen.extend([Normal, Normal, Breached, Normal, Normal, Breached, Normal, Normal, Unknown]);
         assert_eq!(run(&alert, &seen), [(3, true)]);
+    }
+
+    #[test]
+    fn a_look_in_between_does_not_start_the_clearing_again_but_does_not_end_it_either() {
+        let alert = alert(0, 3 * SECOND);
+        let chance = [Breached, Normal, Between, Unknown, Normal];
+        assert_eq!(run(&alert, &chance), [(0, true), (4, false)]);
+        let worse = [Breached, Normal, Between, Between, Between, Between, Breached, Normal];
+        assert_eq!(run(&alert, &worse), [(0, true)]);
+        let never_well = [Breached, Between, Between, Between, Between, Between];
+        assert_eq!(run(&alert, &never_well), [(0, true)]);
+    }
+
+    #[test]
+    fn what_took_a_wider_window_to_see_takes_longer_to_clear() {
+        let alert = alert(0, 2 * SECOND);
+        let shortest = alert.windows[0];
+        let cleared = |window| {
+            let mut machine = Machine::firing(0, Held { window, threshold: 0.1 });
+            let mut times = (0..).map(|second| second * SECOND);
+            times.find(|now| machine.step(&alert, &look(Normal), *now, false).is_some())
+        };
+        assert_eq!(cleared(shortest), Some(2 * SECOND));
+        assert_eq!(cleared(4 * shortest), Some(2 * shortest));
     }
 
     #[test]
