@@ -211,6 +211,14 @@ impl Node {
         .await;
     }
 
+    /// Waits until a check fails in this way.
+    pub async fn check_fails_with(&self, kind: LiveErrorKind) {
+        eventually(&format!("the check fails: {kind}"), async || {
+            matches!(self.live.check().await, Err(e) if e.kind == kind)
+        })
+        .await;
+    }
+
     /// Active visitors since a moment.
     pub async fn active(&self, since: Millis) -> u64 {
         let day = zone().day_of(now_ms()).date;

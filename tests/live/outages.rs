@@ -26,8 +26,7 @@ async fn out_of_memory_is_told_apart_and_recovers() {
     let (_site, node) = started(&server).await;
     server.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     node.fails_with(2, LiveErrorKind::Full).await;
-    let check = node.live.check().await.unwrap_err();
-    assert_eq!(check.kind, LiveErrorKind::Full, "{check}");
+    node.check_fails_with(LiveErrorKind::Full).await;
     let mut seen = floodmark::domain::delta::DeltaSum::default();
     seen.seen(1, now_ms());
     let touch = node.live.touch(&seen.finish()).await.unwrap_err();
@@ -48,8 +47,7 @@ async fn a_replica_is_read_only_until_it_is_promoted() {
     server.run::<()>(&["CONFIG", "SET", "replica-read-only", "yes"]);
     server.run::<()>(&["REPLICAOF", "127.0.0.1", &port]);
     node.fails_with(2, LiveErrorKind::ReadOnly).await;
-    let check = node.live.check().await.unwrap_err();
-    assert_eq!(check.kind, LiveErrorKind::ReadOnly, "{check}");
+    node.check_fails_with(LiveErrorKind::ReadOnly).await;
     server.run::<()>(&["REPLICAOF", "NO", "ONE"]);
     node.drain().await;
     node.shows(&[&node]).await;
