@@ -12,6 +12,7 @@ pub mod batch;
 pub mod currency;
 pub mod delta;
 pub mod event;
+pub mod ids;
 pub mod json;
 pub mod metric;
 pub mod money;

@@ -136,11 +136,7 @@ impl IngestActor {
         let window_ms = config.dedupe.window_s as Millis * 1000;
         let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
         let clock = Steady::begin(now_ms());
-        for (at, id) in &parts.recovery.ids {
-            // One that was received while the system's clock was ahead must not let those
-            // before it expire.
-            dedupe.insert(id, (*at).min(clock.now()));
-        }
+        dedupe.recover(parts.recovery.ids, clock.now());
         let mut aggregator =
             Aggregator::new(config.rules.measures.clone(), config.live.max_event_types);
         let recovered = parts.recovery.open;

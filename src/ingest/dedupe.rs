@@ -1,21 +1,20 @@
 //! The index of event ids: exact, bounded in time (`dedupe.window_s`) and in number
 //! (`dedupe.max_ids`; at the limit the oldest go first).
 //!
-//! Ids lie in a queue in the order in which they came ([`queue`]); hash tables hold their
+//! Ids lie in a queue in the order in which they came ([`crate::domain::ids`]); hash tables hold their
 //! positions in it ([`positions`]). A UUID takes 16 bytes instead of its 36 characters, any
 //! other id its own bytes and 4. With its share of the tables, an id takes 28 bytes as a UUID
 //! and 41 as 24 letters, at four million of each.
 
 mod positions;
-mod queue;
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher};
 
-use self::{
-    positions::Positions,
-    queue::{Key, Queue},
+use self::positions::Positions;
+use crate::domain::{
+    ids::{IdQueue, Key},
+    time::Millis,
 };
-use crate::domain::time::Millis;
 
 /// The ids of the window.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub struct Dedupe {
     max_ids: usize,
     /// Keyed anew each start, so that nobody can prepare ids that collide.
     hasher: RandomState,
-    ids: Queue,
+    ids: IdQueue,
     positions: Positions,
 }
 
@@ -35,7 +34,7 @@ impl Dedupe {
             window_ms,
             max_ids: max_ids.min(u32::MAX as usize),
             hasher: RandomState::new(),
-            ids: Queue::default(),
+            ids: IdQueue::default(),
             positions: Positions::new(),
         }
     }
@@ -43,8 +42,21 @@ impl Dedupe {
     /// Notes an id received at `at` (Unix ms). False where it was there already: then the
     /// event is a duplicate, and the index is unchanged.
     pub fn insert(&mut self, id: &str, at: Millis) -> bool {
+        self.insert_key(Key::new(id), at)
+    }
+
+    /// Takes over the ids of a queue whose times are in order, at `now` (Unix ms).
+    pub fn recover(&mut self, mut ids: IdQueue, now: Millis) {
+        while let Some(at) = ids.oldest() {
+            // One that was received while the system's clock was ahead must not let those
+            // before it expire.
+            self.insert_key(ids.key(ids.front()), at.min(now));
+            ids.pop_front();
+        }
+    }
+
+    fn insert_key(&mut self, key: Key<'_>, at: Millis) -> bool {
         self.expire(at);
-        let key = Key::new(id);
         let hash = self.hasher.hash_one(key);
         let ids = &self.ids;
         if self.positions.contains(hash, |low| ids.key(whole(ids, low)) == key) {
@@ -130,7 +142,7 @@ impl Dedupe {
 }
 
 /// The position in the queue whose low half this is.
-fn whole(ids: &Queue, low: u32) -> u64 {
+fn whole(ids: &IdQueue, low: u32) -> u64 {
     ids.front() + u64::from(low.wrapping_sub(ids.front() as u32))
 }
 
@@ -201,7 +213,7 @@ mod tests {
             let window = 100;
             let mut dedupe = Dedupe::new(window, max);
             // Positions pass the end of 32 bits on the way.
-            dedupe.ids = Queue::at(u64::from(u32::MAX) - 19);
+            dedupe.ids = IdQueue::at(u64::from(u32::MAX) - 19);
             let mut model: Vec<(i64, String)> = Vec::new();
             let mut now = 0;
             for (id, pause, back) in steps {

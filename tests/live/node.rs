@@ -213,9 +213,10 @@ impl Node {
 
     /// Waits until a check fails in this way.
     pub async fn check_fails_with(&self, kind: LiveErrorKind) {
-        eventually(&format!("the check fails: {kind}"), async || {
-            matches!(self.live.check().await, Err(e) if e.kind == kind)
-        })
+        eventually(
+            &format!("the check fails: {kind}"),
+            async || matches!(self.live.check().await, Err(e) if e.kind == kind),
+        )
         .await;
     }
 

@@ -13,7 +13,6 @@ mod replay;
 mod tail;
 
 use std::{
-    collections::VecDeque,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
@@ -23,7 +22,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
-    domain::{batch::DeadLetter, time::Millis},
+    domain::{
+        batch::DeadLetter,
+        ids::{IdQueue, Key},
+        time::Millis,
+    },
     spool::{
         IdWindow, Opened, Shared, Sink, Spool, SpoolError, SpoolOptions,
         cursor::{self, Cursors},
@@ -43,8 +46,8 @@ pub struct Recovery {
     /// Committed events that no seal covers. If it isn't empty, the first group to be
     /// committed begins with the seal of batch `next_seq`, which covers exactly these.
     pub open: OpenTail,
-    /// (received at, id) that clients gave events, oldest first, within the window.
-    pub ids: Vec<(Millis, String)>,
+    /// The ids that clients gave events, by the time of their arrival, within the window.
+    pub ids: IdQueue,
     /// What was wrong and how it was dealt with, in words; for the log.
     pub report: Vec<String>,
     /// Batches whose bytes were found damaged or missing.
@@ -118,7 +121,7 @@ pub(super) fn open(
         },
         base_known: cursors.is_some(),
         stored: cursors.map_or(0, |cursors| cursors.settled[Sink::Store as usize]),
-        ids: IdRing::new(window, now),
+        ids: NewestIds::new(window, now),
         newest: None,
         spare: Vec::new(),
         report,
@@ -134,7 +137,7 @@ pub(super) fn open(
     let recovery = Recovery {
         next_seq: log.index.next_seq(),
         open: end.open,
-        ids: log.ids.into_sorted(),
+        ids: log.ids.ids.sorted(),
         report: log.report,
         damaged,
     };
@@ -206,18 +209,18 @@ fn quarantine_name(dir: &Path, name: &str) -> io::Result<PathBuf> {
 }
 
 /// The newest ids, bounded while they are read.
-struct IdRing {
+struct NewestIds {
     since: Millis,
     max: usize,
-    ids: VecDeque<(Millis, String)>,
+    ids: IdQueue,
 }
 
-impl IdRing {
-    fn new(window: IdWindow, now: Millis) -> IdRing {
-        IdRing {
+impl NewestIds {
+    fn new(window: IdWindow, now: Millis) -> NewestIds {
+        NewestIds {
             since: now.saturating_sub(window.window_ms),
             max: window.max_ids,
-            ids: VecDeque::new(),
+            ids: IdQueue::default(),
         }
     }
 
@@ -228,12 +231,6 @@ impl IdRing {
         if self.ids.len() == self.max {
             self.ids.pop_front();
         }
-        self.ids.push_back((received_at, id.to_owned()));
-    }
-
-    fn into_sorted(self) -> Vec<(Millis, String)> {
-        let mut ids = Vec::from(self.ids);
-        ids.sort_by_key(|(received_at, _)| *received_at);
-        ids
+        self.ids.push_back(Key::new(id), received_at);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         ids::{self, IdFile},
         index::{Entry, Index, Segment},
         record::{self, Item},
-        recovery::{IdRing, quarantine},
+        recovery::{NewestIds, quarantine},
         segment::{self, HEADER},
     },
 };
@@ -32,7 +32,7 @@ pub(super) struct Log<'a> {
     pub base_known: bool,
     /// The store has this batch and all before it.
     pub stored: u64,
-    pub ids: IdRing,
+    pub ids: NewestIds,
     /// The newest segment so far, with what follows its last seal.
     pub newest: Option<Tail>,
     /// Memory of a segment that is read and done with. Fresh memory for each would cost

@@ -207,7 +207,7 @@ fn a_batch_comes_back_as_it_was_sealed() {
     }
     let recovery = bench.open().recovery;
     assert_eq!(open_ids(&recovery.open), ["c"]);
-    let ids: Vec<_> = recovery.ids.iter().map(|(_, id)| id.as_str()).collect();
+    let ids: Vec<_> = recovery.ids.iter().map(|(_, id)| id).collect();
     assert_eq!(ids, ["a", "b", "c"]);
     assert_eq!(recovery.report, Vec::<String>::new());
     works(&bench);
@@ -262,7 +262,7 @@ fn segments_go_once_both_sinks_have_passed_them() {
     assert_eq!(recovery.report, Vec::<String>::new());
     assert_eq!(spool.lag(Sink::Live), Lag::default());
     // The ids of all twelve are still there, once.
-    let ids: BTreeSet<_> = recovery.ids.iter().map(|(_, id)| id.clone()).collect();
+    let ids: BTreeSet<_> = recovery.ids.iter().map(|(_, id)| id).collect();
     assert_eq!(ids, (1..=12).map(|seq| format!("e{seq}")).collect());
     works(&bench);
 }

@@ -114,7 +114,7 @@ impl Model {
         assert_eq!(recovery.next_seq, self.batches.len() as u64 + 1);
         assert_eq!(open_ids(&recovery.open), self.open);
         assert_eq!(recovery.open.events, self.open.len() as u64);
-        let ids: BTreeSet<_> = recovery.ids.iter().map(|(_, id)| id.clone()).collect();
+        let ids: BTreeSet<_> = recovery.ids.iter().map(|(_, id)| id).collect();
         let all = self.batches.iter().flatten().chain(&self.open).cloned();
         assert_eq!(ids, all.collect());
         for (settled, sink) in self.settled.iter_mut().zip(Sink::ALL) {

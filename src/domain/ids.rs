@@ -1,5 +1,6 @@
-//! The ids in the order in which they came, in chunks of [`CHUNK`] that are freed one by one at
-//! the front. So the queue never doubles, and what leaves it is given back at once.
+//! Ids of events in the order in which they came, each with its time: millions of them, in
+//! chunks of [`CHUNK`] that are freed one by one at the front. So the queue never doubles, and
+//! what leaves it is given back at once.
 
 use std::collections::VecDeque;
 
@@ -8,20 +9,22 @@ use uuid::Uuid;
 use crate::domain::time::Millis;
 
 /// Ids of one chunk. Tests cross many of them.
-pub(super) const CHUNK: usize = if cfg!(test) { 4 } else { 4096 };
+const CHUNK: usize = if cfg!(test) { 4 } else { 4096 };
 
 const UUID: usize = 16;
 
 /// An id as it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key<'a> {
+pub enum Key<'a> {
     /// A UUID in its canonical form (lower case, hyphens), which it stands for exactly.
     Uuid([u8; UUID]),
+    /// Any other, as it is.
     Text(&'a [u8]),
 }
 
 impl<'a> Key<'a> {
-    pub(super) fn new(id: &'a str) -> Key<'a> {
+    /// Of an id of up to 128 bytes, as the door takes it.
+    pub fn new(id: &'a str) -> Key<'a> {
         let mut canonical = Uuid::encode_buffer();
         match Uuid::try_parse(id) {
             Ok(uuid) if uuid.hyphenated().encode_lower(&mut canonical) == id => {
@@ -32,7 +35,7 @@ impl<'a> Key<'a> {
     }
 
     /// The id as it came.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         match self {
             Key::Uuid(bytes) => Uuid::from_bytes(*bytes).to_string(),
             Key::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -128,47 +131,55 @@ impl Chunk {
 
 /// All chunks. An id has a position, which it keeps: how many came before it.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub struct IdQueue {
     /// The first one has the position of the front, the others follow without a gap.
     chunks: VecDeque<Chunk>,
     front: u64,
     back: u64,
 }
 
-impl Queue {
+impl IdQueue {
     /// An empty queue whose next id has this position, a multiple of [`CHUNK`].
     #[cfg(test)]
-    pub(super) fn at(position: u64) -> Queue {
+    pub fn at(position: u64) -> IdQueue {
         assert_eq!(position % CHUNK as u64, 0, "where a chunk begins");
-        Queue { front: position, back: position, ..Queue::default() }
+        IdQueue { front: position, back: position, ..IdQueue::default() }
     }
 
     /// The oldest id's position.
-    pub(super) fn front(&self) -> u64 {
+    pub fn front(&self) -> u64 {
         self.front
     }
 
     /// The position of the next id.
-    pub(super) fn back(&self) -> u64 {
+    pub fn back(&self) -> u64 {
         self.back
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many there are.
+    pub fn len(&self) -> usize {
         (self.back - self.front) as usize
     }
 
-    pub(super) fn key(&self, position: u64) -> Key<'_> {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The id at a position that is there.
+    pub fn key(&self, position: u64) -> Key<'_> {
         let (chunk, at) = self.place(position);
         chunk.key(at)
     }
 
-    pub(super) fn time(&self, position: u64) -> Millis {
+    /// When it came, Unix ms.
+    pub fn time(&self, position: u64) -> Millis {
         let (chunk, at) = self.place(position);
         chunk.time(at)
     }
 
     /// When the oldest id came.
-    pub(super) fn oldest(&self) -> Option<Millis> {
+    pub fn oldest(&self) -> Option<Millis> {
         (self.front < self.back).then(|| self.time(self.front))
     }
 
@@ -178,7 +189,8 @@ impl Queue {
         (&self.chunks[chunk], (position % CHUNK as u64) as usize)
     }
 
-    pub(super) fn push_back(&mut self, key: Key<'_>, time: Millis) {
+    /// Adds the newest.
+    pub fn push_back(&mut self, key: Key<'_>, time: Millis) {
         if self.chunks.back().is_none_or(|chunk| chunk.ids == CHUNK) {
             self.chunks.push_back(Chunk::new());
         }
@@ -186,7 +198,8 @@ impl Queue {
         self.back += 1;
     }
 
-    pub(super) fn pop_back(&mut self) {
+    /// Takes the newest away; there has to be one.
+    pub fn pop_back(&mut self) {
         if self.chunks.back().is_some_and(|chunk| chunk.ids == 0) {
             self.chunks.pop_back();
         }
@@ -194,10 +207,47 @@ impl Queue {
         self.back -= 1;
     }
 
-    pub(super) fn pop_front(&mut self) {
+    /// Takes the oldest away; there has to be one.
+    pub fn pop_front(&mut self) {
         self.front += 1;
         if self.front.is_multiple_of(CHUNK as u64) {
             self.chunks.pop_front();
         }
+    }
+
+    /// From the oldest on: when it came, and the id as it came.
+    pub fn iter(&self) -> impl Iterator<Item = (Millis, String)> + '_ {
+        (self.front..self.back).map(|at| (self.time(at), self.key(at).text()))
+    }
+
+    /// The same ids in the order of their times. A clock that was set back, and that alone,
+    /// makes it another than the order in which they came.
+    pub fn sorted(self) -> IdQueue {
+        let positions = self.front..self.back;
+        if positions.clone().is_sorted_by_key(|at| self.time(at)) {
+            return self;
+        }
+        let mut positions: Vec<u64> = positions.collect();
+        positions.sort_by_key(|at| self.time(*at));
+        let mut sorted = IdQueue::default();
+        positions.iter().for_each(|at| sorted.push_back(self.key(*at), self.time(*at)));
+        sorted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_clock_that_was_set_back_ids_are_in_order_again() {
+        let mut queue = IdQueue::default();
+        let uuid = Uuid::from_u128(7).to_string();
+        let pushed = [(5, "late"), (1, "a"), (1, &uuid), (2, "b"), (3, "c"), (2, "d")];
+        pushed.iter().for_each(|(at, id)| queue.push_back(Key::new(id), *at));
+        let sorted: Vec<_> = queue.sorted().iter().collect();
+        let mut expected = pushed.map(|(at, id)| (at, id.to_owned()));
+        expected.sort_by_key(|(at, _)| *at);
+        assert_eq!(sorted, expected);
     }
 }
