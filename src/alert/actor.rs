@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    alert::{Alerts, Direct, Lease, LiveNumbers, Notifier, Payload},
-    broadcast::LiveView,
+    alert::{Direct, Lease, LiveNumbers, Notifier, Payload},
+    broadcast::{Alerts, LiveView},
     domain::{
         alert::{AlertRules, Change, Firing, Machine, evaluate},
         metric::Measures,
@@ -365,7 +365,7 @@ impl Watch {
             metrics::gauge!("floodmark_alerts_firing", "name" => alert.name.clone())
                 .set(if fires { 1.0 } else { 0.0 });
         }
-        self.parts.alerts.show(shown);
+        self.parts.alerts.show(shown.firing, shown.over);
     }
 
     /// Logs a trouble once, until it is over.
