@@ -18,6 +18,7 @@ use crate::{
         metric::Measures,
         time::{Millis, SECOND, now_ms},
     },
+    failpoint::panic_point,
     live::baseline::Baselines,
     panics,
     store::{
@@ -249,6 +250,7 @@ impl Watch {
 
     /// Notes a change, with what webhooks are to be told of it.
     fn changed(&mut self, firing: Firing) {
+        panic_point!("alert-changed");
         let payload = Payload::new(&firing);
         tracing::warn!(
             alert = firing.name,

@@ -2,6 +2,7 @@
 //! what it is told.
 
 mod black_friday;
+mod handover;
 mod incident;
 mod nodes;
 mod open_shop;
