@@ -13,8 +13,8 @@ use actix_web::{App, HttpServer, dev::ServerHandle, web};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    alert::{self, AlertActor, Alerts, Lease, Notifier, Resign},
-    broadcast::{self, LiveView},
+    alert::{self, AlertActor, Lease, Notifier, Resign},
+    broadcast::{self, Alerts, LiveView},
     config::Config,
     counter::CounterActor,
     domain::{
@@ -154,7 +154,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let history = History { store: store.clone(), baselines: baselines.clone() };
 
     // Alerts: evaluated by one node, shown by all.
-    let alerts = Alerts::default();
+    let alerts = view.alerts().clone();
     let rules = config.rules.alerts.clone();
     let lease = Lease::new(&config, live.clone(), store.clone());
     let alert_thread = Arbiter::new();

@@ -1,4 +1,5 @@
-//! Named places at which a test makes the process die, as `kill -9` would: `kill_point!`.
+//! Named places at which a test makes the process die, as `kill -9` would: `kill_point!`; or
+//! makes the code panic: `panic_point!`, for which the test writes `panic` in place of `return`.
 //!
 //! Cargo turns the feature behind them on where it builds for tests (a dev-dependency); in
 //! what `cargo build` and `cargo install` make, a point is no code at all. A test names the
@@ -19,6 +20,7 @@
 //! | `store-committed` | they are committed, the spool does not know it |
 //! | `ids-claimed` | the ids of a request are claimed for this node (`dedupe.shared`), nothing is written |
 //! | `ids-appended` | its events are on disk, Redis has not been told |
+//! | `alert-changed` | an alert has fired or cleared, nobody knows of it (panics) |
 //! | `live-counted` | a batch is counted, the spool does not know it |
 
 /// Dies here if a test has asked for it.
@@ -28,6 +30,14 @@ macro_rules! kill_point {
     };
 }
 pub(crate) use kill_point;
+
+/// Panics here if a test has asked for it.
+macro_rules! panic_point {
+    ($name:literal) => {
+        fail::fail_point!($name)
+    };
+}
+pub(crate) use panic_point;
 
 /// Reads `FAILPOINTS`, in a debug build with the feature only: not even a release build made
 /// for benchmarks can be told to die.

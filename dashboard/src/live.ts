@@ -46,6 +46,7 @@ export class Live {
         onFrame: (frame) => {
           this.#clock.observe(frame.timestamp);
           this.#state = applyFrame(this.#state, frame);
+          if (frame.firing) this.#questions.hearFiring(frame.firing);
           this.changed();
         },
         onLink: (link) => {

@@ -11,13 +11,14 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    alert::{Alerts, Direct, Lease, LiveNumbers, Notifier, Payload},
-    broadcast::LiveView,
+    alert::{Direct, Lease, LiveNumbers, Notifier, Payload},
+    broadcast::{Alerts, LiveView},
     domain::{
         alert::{AlertRules, Change, Firing, Machine, evaluate},
         metric::Measures,
         time::{Millis, SECOND, now_ms},
     },
+    failpoint::panic_point,
     live::baseline::Baselines,
     panics,
     store::{
@@ -249,6 +250,7 @@ impl Watch {
 
     /// Notes a change, with what webhooks are to be told of it.
     fn changed(&mut self, firing: Firing) {
+        panic_point!("alert-changed");
         let payload = Payload::new(&firing);
         tracing::warn!(
             alert = firing.name,
@@ -365,7 +367,7 @@ impl Watch {
             metrics::gauge!("floodmark_alerts_firing", "name" => alert.name.clone())
                 .set(if fires { 1.0 } else { 0.0 });
         }
-        self.parts.alerts.show(shown);
+        self.parts.alerts.show(shown.firing, shown.over);
     }
 
     /// Logs a trouble once, until it is over.

@@ -7,7 +7,7 @@
 //!                            │                       │ due notices
 //!                            └──Direct──────> Notifier ──POST──> webhooks
 //!                              (store down)
-//!  store ──every 2 s──> Alerts (snapshot, read by HTTP and the stream)
+//!  store ──every 2 s──> Alerts (of the fan-out: read by HTTP and the stream)
 //! ```
 //!
 //! - A change is recorded with its notices in one transaction before anybody is told, so a
@@ -20,11 +20,9 @@ mod lease;
 mod notifier;
 mod numbers;
 mod payload;
-mod snapshot;
 
 pub use actor::{AlertActor, Parts, Resign};
 pub use lease::{Leading, Lease};
 pub use notifier::{Direct, Notifier};
 pub use numbers::{LiveNumbers, past_shift};
 pub use payload::{Payload, signature};
-pub use snapshot::{Alerts, Snapshot};

@@ -7,7 +7,10 @@ use std::{
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use awc::{Client, Connector, http::header};
+use awc::{
+    Client, Connector,
+    http::{StatusCode, header},
+};
 
 use crate::{
     alert::{
@@ -27,6 +30,9 @@ use crate::{
     },
 };
 
+/// A request that the webhook says is wrong is tried so often, within some 15 s: time for a
+/// receiver that is just being deployed, and no day of knocking at one that is gone.
+const MAX_REFUSALS: u32 = 5;
 /// How often it looks for notices.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Requests under way at most.
@@ -70,8 +76,17 @@ pub struct Direct(pub Notice);
 /// How a try ended.
 enum Sent {
     Taken,
-    /// In words, and when to try again at the earliest (Unix ms).
-    Refused(String, Option<Millis>),
+    Refused(Refusal),
+}
+
+/// Why a try was in vain.
+struct Refusal {
+    /// In words.
+    why: String,
+    /// When to try again at the earliest, Unix ms.
+    after: Option<Millis>,
+    /// The request is at fault, or its address: the next will fare no better.
+    is_final: bool,
 }
 
 impl Notifier {
@@ -236,21 +251,29 @@ fn judge(notice: &Notice, sent: Option<Sent>, give_up_at: Millis, pause: Millis)
         metrics::counter!("floodmark_webhooks_total", "result" => result).increment(1);
     };
     let about = (notice.webhook.as_str(), notice.change.as_str(), notice.alert.as_str());
-    let (why, after) = match sent {
+    let (Refusal { why, after, is_final }, tries) = match sent {
         Some(Sent::Taken) => {
             count(Outcome::Delivered.name());
             return Next::Settled(Outcome::Delivered);
         }
-        Some(Sent::Refused(why, after)) => (why, after),
-        None => ("the configuration has no such webhook any more".to_owned(), None),
+        Some(Sent::Refused(refusal)) => (refusal, MAX_REFUSALS),
+        None => {
+            let why = "the configuration has no such webhook any more".to_owned();
+            (Refusal { why, after: None, is_final: true }, 1)
+        }
     };
     let due_at = after.unwrap_or(now_ms() + pause);
-    if why.starts_with("the configuration") || due_at >= give_up_at {
+    if is_final && notice.attempts + 1 >= tries || due_at >= give_up_at {
         tracing::error!(webhook = about.0, change = about.1, alert = about.2, why, "given up");
         count(Outcome::GivenUp.name());
         return Next::Settled(Outcome::GivenUp);
     }
-    tracing::warn!(webhook = about.0, change = about.1, alert = about.2, why, "trying again");
+    if is_final {
+        // Said once, where it is given up.
+        tracing::debug!(webhook = about.0, change = about.1, alert = about.2, why, "trying again");
+    } else {
+        tracing::warn!(webhook = about.0, change = about.1, alert = about.2, why, "trying again");
+    }
     count("failed");
     Next::Again(due_at)
 }
@@ -273,11 +296,21 @@ async fn post(client: &Client, webhook: &Webhook, notice: &Notice) -> Sent {
         Ok(answer) => {
             let after = answer.headers().get(header::RETRY_AFTER);
             let after = after.and_then(|value| retry_at(value.to_str().ok()?, now));
-            let why = format!("{} answers {}", webhook.place(), answer.status());
-            Sent::Refused(why, after)
+            let status = answer.status();
+            let why = format!("{} answers {status}", webhook.place());
+            Sent::Refused(Refusal { why, after, is_final: is_final(status) })
         }
-        Err(e) => Sent::Refused(format!("{}: {e}", webhook.place()), None),
+        Err(e) => {
+            let why = format!("{}: {e}", webhook.place());
+            Sent::Refused(Refusal { why, after: None, is_final: false })
+        }
     }
+}
+
+/// Whether the answer says that this request will never be taken (RFC 9110, 15.5). Those that
+/// ask for another try are timeout, too early and too many.
+fn is_final(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
 }
 
 /// What Retry-After says: seconds, or a date (RFC 9110, 10.2.3).

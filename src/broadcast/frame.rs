@@ -4,8 +4,11 @@ use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{
-    broadcast::view::{self, Current},
-    domain::{money::Amount, time::Millis},
+    broadcast::{
+        AlertsShown,
+        view::{self, Current},
+    },
+    domain::{alert::Firing, money::Amount, time::Millis},
     live::state::Totals,
 };
 
@@ -41,8 +44,25 @@ pub struct SnapshotFrame<'a> {
     /// How long the numbers have stood still.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_ms: Option<Millis>,
+    /// What fires.
+    pub alerts: Firings<'a>,
     /// The state.
     pub snapshot: Snapshot,
+}
+
+/// The alerts that fire: all of them, in place of those that a viewer knows.
+#[derive(Serialize)]
+pub struct Firings<'a> {
+    /// Higher than in the frame before that had them.
+    pub version: u64,
+    /// As in `GET /api/analytics/alerts`.
+    pub firing: &'a [Firing],
+}
+
+impl<'a> From<&'a AlertsShown> for Firings<'a> {
+    fn from(shown: &'a AlertsShown) -> Firings<'a> {
+        Firings { version: shown.version, firing: &shown.firing }
+    }
 }
 
 /// `{}`
@@ -64,7 +84,7 @@ pub struct Snapshot {
 /// What was added since the frame before.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "delta", rename_all = "camelCase")]
-pub struct DeltaFrame {
+pub struct DeltaFrame<'a> {
     /// One more than the frame before.
     pub seq: u64,
     /// Increments of today's counts.
@@ -79,6 +99,9 @@ pub struct DeltaFrame {
     /// How long the numbers have stood still.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_ms: Option<Millis>,
+    /// What fires, where this has changed since the frame before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<Firings<'a>>,
     /// Increments of single seconds, of the last 60.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seconds: Vec<Bucket>,

@@ -12,6 +12,8 @@
 //! The invariants, and where they are tested:
 //! - A snapshot of frame `n` plus the frames after `n` is the state: nothing lost, nothing
 //!   twice (`timeline`, by proptest).
+//! - A change of the alerts is in the next frame, and so in what a resumed viewer missed; a
+//!   snapshot has all that fire (`timeline`, `tests/alerts`).
 //! - A resumed viewer sees each frame once (`history`, by proptest; `tests/stream.rs`).
 //! - A viewer that does not read holds at most `stream.mailbox_frames` frames, one write
 //!   buffer and the kernel's send buffer; it is told 1013 after `stream.slow_timeout_ms` (or
@@ -22,6 +24,7 @@
 //! - A server that stops tells every viewer that reads (1001), and lets nobody in meanwhile
 //!   (`tests/stream.rs`).
 
+mod alerts;
 mod broadcaster;
 mod connection;
 mod frame;
@@ -34,6 +37,7 @@ mod timeline;
 mod view;
 mod viewers;
 
+pub use alerts::{Alerts, AlertsShown};
 pub use broadcaster::{Broadcaster, Counted, Shutdown};
 pub use connection::{Connection, ConnectionHandle, on_connect};
 pub use pieces::WRITE_BUFFER_BYTES;

@@ -13,7 +13,8 @@ use bytestring::ByteString;
 
 use crate::{
     broadcast::{
-        frame::{self, Bucket, DeltaFrame, Empty, Snapshot, SnapshotFrame},
+        AlertsShown,
+        frame::{self, Bucket, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame},
         history::{History, Kept},
         view::LiveView,
     },
@@ -92,10 +93,12 @@ pub struct Timeline {
     start_over: bool,
     history: History,
     snapshot: Option<Cached>,
-    /// Of the last frame: when (monotonic ms), the active users, whether it was behind.
+    /// Of the last frame: when (monotonic ms), the active users, whether it was behind, the
+    /// version of the alerts.
     sent_at: u64,
     sent_active: u64,
     sent_behind: bool,
+    sent_alerts: u64,
 }
 
 impl Timeline {
@@ -114,6 +117,7 @@ impl Timeline {
             sent_at: monotonic,
             sent_active: view.active_users(),
             sent_behind: view.behind_ms(now).is_some(),
+            sent_alerts: view.alerts().version(),
         }
     }
 
@@ -164,6 +168,10 @@ impl Timeline {
         self.sent_at = monotonic;
         self.sent_active = view.active_users();
         self.sent_behind = view.behind_ms(now).is_some();
+        // Read once: the alert actor may show others meanwhile.
+        let alerts = view.alerts().snapshot();
+        let are_new = alerts.version != self.sent_alerts;
+        self.sent_alerts = alerts.version;
 
         let is_snapshot = turned || self.start_over;
         let text = if is_snapshot {
@@ -171,7 +179,7 @@ impl Timeline {
             self.history.start_over();
             self.write_snapshot(view, state, now, monotonic)
         } else {
-            let text = self.delta_text(view, &due, now);
+            let text = self.delta_text(view, &due, are_new.then_some(&alerts), now);
             self.history.push(text.clone());
             text
         };
@@ -213,9 +221,16 @@ impl Timeline {
             || self.pending.has_due(now)
             || view.active_users() != self.sent_active
             || view.behind_ms(now).is_some() != self.sent_behind
+            || view.alerts().version() != self.sent_alerts
     }
 
-    fn delta_text(&self, view: &LiveView, due: &Pending, now: Millis) -> ByteString {
+    fn delta_text(
+        &self,
+        view: &LiveView,
+        due: &Pending,
+        alerts: Option<&AlertsShown>,
+        now: Millis,
+    ) -> ByteString {
         let oldest_second = bucket(now, SECOND) - (SHOWN as Millis - 1) * SECOND;
         let oldest_minute = oldest_minute(now);
         let mut seconds = Vec::new();
@@ -235,6 +250,7 @@ impl Timeline {
             active_users: view.active_users(),
             timestamp: now,
             behind_ms: view.behind_ms(now),
+            alerts: alerts.map(Firings::from),
             seconds,
             minutes: minutes.into_iter().map(Bucket::from).collect(),
         })
@@ -263,6 +279,7 @@ impl Timeline {
             revenue: 0,
             timestamp: now,
             behind_ms: view.behind_ms(now),
+            alerts: Firings::from(&*view.alerts().snapshot()),
             snapshot: Snapshot {
                 current: view.current_of(state, now),
                 seconds: buckets(state.last_seconds(now, SHOWN)),

@@ -13,7 +13,9 @@ use super::*;
 use crate::{
     config::Config,
     domain::{
+        alert::{Firing, Severity},
         delta::{DeltaSum, Series},
+        metric::Unit,
         money::Amount,
         time::{BusinessZone, parse_rfc3339},
     },
@@ -353,4 +355,61 @@ fn an_event_dated_a_little_ahead_is_charted_once() {
     }
     assert_eq!(charted, 1, "the minute chart of one who follows");
     assert_eq!(minute(&stage.snapshot().unwrap()), 1, "and of one who comes later");
+}
+
+fn firing(name: &str) -> Firing {
+    Firing {
+        id: "1".into(),
+        name: name.into(),
+        title: "Title".into(),
+        severity: Severity::Critical,
+        metric: "errors".into(),
+        unit: Unit::Count,
+        since: 0,
+        cleared_at: None,
+        window_seconds: 60,
+        value: 12.0,
+        threshold: 5.0,
+        baseline: None,
+        against: None,
+        volume: 12.0,
+        explains: Vec::new(),
+        summary: String::new(),
+    }
+}
+
+#[test]
+fn a_change_of_the_alerts_is_in_the_next_frame_and_in_no_other() {
+    let mut stage = Stage::new("2026-11-27T12:00:00Z");
+    let read = |text: &ByteString| serde_json::from_str::<Value>(text).unwrap();
+    let names = |frame: &Value| -> Option<Vec<String>> {
+        let firing = frame["alerts"]["firing"].as_array()?.iter();
+        Some(firing.map(|it| it["name"].as_str().unwrap().to_owned()).collect())
+    };
+    assert_eq!(names(&read(&stage.snapshot().unwrap())), Some(vec![]));
+    stage.events("page_view", &[0]);
+    assert_eq!(names(&read(&stage.tick().unwrap().text)), None);
+
+    // Nothing else has happened: the alert alone is worth a frame.
+    stage.pass(200);
+    assert!(stage.tick().is_none());
+    stage.view.alerts().show(vec![firing("checkout_errors")], vec![]);
+    let fired = read(&stage.tick().expect("it is told at once").text);
+    assert_eq!(names(&fired), Some(vec!["checkout_errors".to_owned()]));
+    assert_eq!(fired["counts"], serde_json::json!({}));
+    stage.events("page_view", &[0]);
+    let after = stage.tick().unwrap();
+    assert_eq!(names(&read(&after.text)), None, "once is enough");
+
+    // Who comes now has it from the snapshot, who comes back from what was missed.
+    stage.pass(200);
+    let snapshot = read(&stage.snapshot().unwrap());
+    assert_eq!(snapshot["alerts"], fired["alerts"]);
+    let missed = stage.timeline.resume("e", fired["seq"].as_u64().unwrap() - 1).unwrap();
+    assert_eq!(missed.iter().filter_map(|text| names(&read(text))).count(), 1);
+
+    stage.view.alerts().show(vec![], vec![firing("checkout_errors")]);
+    let cleared = read(&stage.tick().unwrap().text);
+    assert_eq!(names(&cleared), Some(vec![]));
+    assert!(cleared["alerts"]["version"].as_u64() > fired["alerts"]["version"].as_u64());
 }

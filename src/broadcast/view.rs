@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde::{Serialize, Serializer};
 
 use crate::{
+    broadcast::Alerts,
     domain::{
         delta::Series,
         metric::{Measures, Source, Value},
@@ -77,6 +78,7 @@ struct Shared {
     filled: AtomicBool,
     interruption: RwLock<Option<Interruption>>,
     lag: OnceLock<Lag>,
+    alerts: Alerts,
     zone: BusinessZone,
     measures: Arc<Measures>,
     active_window_s: u64,
@@ -101,6 +103,7 @@ impl LiveView {
                 since,
             })),
             lag: OnceLock::new(),
+            alerts: Alerts::default(),
             zone,
             measures,
             active_window_s,
@@ -121,6 +124,11 @@ impl LiveView {
     /// The business time zone.
     pub fn zone(&self) -> &BusinessZone {
         &self.0.zone
+    }
+
+    /// What is shown of the alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.0.alerts
     }
 
     /// The counters. Hold it briefly: the broadcaster waits for readers.

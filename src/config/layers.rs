@@ -130,7 +130,7 @@ impl Config {
     /// Lays the layers over each other and checks the result.
     ///
     /// `variables` is the whole environment; names that don't begin with `FLOODMARK_` are
-    /// left alone.
+    /// left alone, but for those that a webhook asks for (`${NAME}`).
     pub fn load(
         file: Option<&Path>,
         variables: impl Iterator<Item = (String, String)>,
@@ -148,6 +148,7 @@ impl Config {
             layers.variable(name, text);
         }
         layers.flags(flags);
+        layers.rules.fill_in(&variables, &mut layers.problems);
         let config = layers.finish()?;
         config.check()?;
         Ok(config)

@@ -148,6 +148,25 @@ impl RuleLayers {
         }
     }
 
+    /// Puts variables (name, text) in the place of `${NAME}` in what is secret.
+    pub fn fill_in(&mut self, variables: &[(String, String)], problems: &mut Vec<Problem>) {
+        let find = |name: &str| {
+            let found = variables.iter().find(|(known, _)| known == name);
+            found.map(|(_, text)| text.as_str())
+        };
+        for (place, spec) in self.webhooks.0.iter_mut().filter(|(_, spec)| !spec.off) {
+            for (key, secret) in [("url", &mut spec.url), ("secret", &mut spec.secret)] {
+                match with_variables(&secret.0, find) {
+                    Ok(text) => secret.0 = text,
+                    Err(message) => {
+                        let message = format!("[[webhook]]: {}: {key}: {message}", spec.name);
+                        problems.push(wrong(place.clone(), message));
+                    }
+                }
+            }
+        }
+    }
+
     /// Compiles the rules.
     pub fn finish(self, base: &str, problems: &mut Vec<Problem>) -> Rules {
         let mut rates = Rates::new(base);
@@ -226,6 +245,40 @@ impl<R: Rule> Entries<R> {
     fn in_force(self) -> (Vec<Place>, Vec<R>) {
         self.0.into_iter().filter(|(_, rule)| !rule.is_off()).unzip()
     }
+}
+
+/// `text` with `${NAME}` replaced by that variable's text, and `$${` by `${`. The message names
+/// the variable, never its text.
+fn with_variables<'a>(
+    text: &str,
+    find: impl Fn(&str) -> Option<&'a str>,
+) -> Result<String, String> {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            out.push_str(&rest[..at - 1]);
+            out.push_str("${");
+            rest = &rest[at + 2..];
+            continue;
+        }
+        out.push_str(&rest[..at]);
+        let (name, after) = rest[at + 2..]
+            .split_once('}')
+            .ok_or("a ${ without its } (write $${ for a plain ${)")?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || !name.chars().all(is_name) {
+            // What stands there may be part of a secret.
+            return Err("between ${ and } stands no variable's name".to_owned());
+        }
+        match find(name) {
+            Some(text) if !text.is_empty() => out.push_str(text),
+            Some(_) => return Err(format!("the variable {name} is empty")),
+            None => return Err(format!("the variable {name} is not set")),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
 }
 
 fn wrong(place: Place, message: impl Display) -> Problem {

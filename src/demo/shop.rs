@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::demo::{
     catalogue::{self, Product, pick},
     event::{CartLine, Properties, ShopEvent},
-    traffic::{self, Incidents},
+    traffic::{Incidents, Rhythm},
 };
 use crate::domain::{
     money::Amount,
@@ -35,6 +35,9 @@ pub struct Shop {
     run: String,
     currency: String,
     start: Millis,
+    rhythm: Rhythm,
+    /// The rhythm's highest.
+    peak: f64,
     incidents: Incidents,
     /// Visitors in a millisecond, on average.
     arrivals: f64,
@@ -82,6 +85,8 @@ impl Shop {
             run: format!("{:08x}", xxh3_64(&key) as u32),
             currency: currency.to_owned(),
             start,
+            rhythm: Rhythm::default(),
+            peak: Rhythm::default().max(),
             incidents: Incidents::default(),
             arrivals: rate / EVENTS_PER_VISITOR / SECOND as f64,
             next_arrival: opens as f64,
@@ -94,20 +99,29 @@ impl Shop {
         shop
     }
 
+    /// The same shop, before its first event, with another rhythm.
+    pub fn with_rhythm(mut self, rhythm: Rhythm) -> Shop {
+        assert_eq!(self.event_count, 0, "the shop is open already");
+        (self.peak, self.rhythm) = (rhythm.max(), rhythm);
+        self.next_arrival = self.arrival_after((self.start - WARM_UP) as f64);
+        self
+    }
+
     /// The same shop with other incidents.
     pub fn with_incidents(mut self, incidents: Incidents) -> Shop {
         self.incidents = incidents;
         self
     }
 
-    /// The next arrival of a Poisson process whose rate follows the traffic's wave, by
-    /// thinning: draw at the highest rate there is, keep a draw as often as the wave is high.
+    /// The next arrival of a Poisson process whose rate follows the rhythm, by thinning: draw
+    /// at the highest rate there is, keep a draw as often as the traffic is high.
     fn arrival_after(&mut self, from: f64) -> f64 {
+        let highest = self.peak;
         let mut at = from;
         loop {
-            at -= (1.0 - self.rng.random::<f64>()).ln() / (self.arrivals * traffic::WAVE_MAX);
-            let wave = traffic::wave(self.seed, at as Millis);
-            if self.rng.random::<f64>() * traffic::WAVE_MAX < wave {
+            at -= (1.0 - self.rng.random::<f64>()).ln() / (self.arrivals * highest);
+            let now = self.rhythm.at(self.seed, at as Millis);
+            if self.rng.random::<f64>() * highest < now {
                 return at;
             }
         }
@@ -185,7 +199,7 @@ impl Iterator for Shop {
 /// What a visitor knows when it acts.
 struct Scene<'a> {
     rng: &'a mut StdRng,
-    failing: Option<&'static str>,
+    failing: Option<(&'static str, f64)>,
     currency: &'a str,
     order_id: String,
     new_user: String,
@@ -303,8 +317,8 @@ impl Visitor {
 
     fn pay(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
         let rng = scene.rng;
-        let is_failing = scene.failing == Some(self.gateway);
-        let failure = if is_failing && rng.random_bool(0.75) {
+        let failing = scene.failing.filter(|(gateway, _)| *gateway == self.gateway);
+        let failure = if failing.is_some_and(|(_, share)| rng.random_bool(share)) {
             Some(("gateway_timeout", "The payment gateway did not answer in 30 s"))
         } else if rng.random_bool(0.035) {
             Some(("card_declined", "The bank declined the card"))

@@ -1,13 +1,50 @@
 //! How many visitors come when: a slow swell, a quicker one on top of it, sudden bursts
 //! (a newsletter goes out, a post is shared), and now and then a payment gateway that
-//! fails for half a minute. A function of seed and moment alone.
+//! fails for half a minute. A function of seed and moment alone. Or as a day went that is
+//! given minute by minute.
 
-use std::f64::consts::TAU;
+use std::{f64::consts::TAU, sync::Arc};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::demo::catalogue::GATEWAYS;
-use crate::domain::time::{Millis, SECOND};
+use crate::domain::time::{MINUTE, Millis, SECOND};
+
+/// How lively the shop is from moment to moment.
+#[derive(Clone, Debug, Default)]
+pub enum Rhythm {
+    /// [`wave`]
+    #[default]
+    Wave,
+    /// A day by minute.
+    Day {
+        /// When its first minute begins, Unix ms. The first and the last one last for ever.
+        midnight: Millis,
+        /// By minute, as times the shop's rate; never empty.
+        minutes: Arc<[f64]>,
+    },
+}
+
+impl Rhythm {
+    /// Traffic at a moment, relative to the shop's rate.
+    pub fn at(&self, seed: u64, at: Millis) -> f64 {
+        match self {
+            Rhythm::Wave => wave(seed, at),
+            Rhythm::Day { midnight, minutes } => {
+                let minute = (at - midnight).div_euclid(MINUTE).max(0) as usize;
+                minutes[minute.min(minutes.len() - 1)]
+            }
+        }
+    }
+
+    /// No moment has more.
+    pub fn max(&self) -> f64 {
+        match self {
+            Rhythm::Wave => WAVE_MAX,
+            Rhythm::Day { minutes, .. } => minutes.iter().copied().fold(0.0, f64::max),
+        }
+    }
+}
 
 /// No moment has more than this many times the average traffic.
 pub const WAVE_MAX: f64 = 5.5;
@@ -25,6 +62,8 @@ const BURST_MEAN: f64 = BURST_CHANCE * 2.5 * (BURST_DECAY_S + 0.5) / 60.0;
 const INCIDENT_SLOT: Millis = 240 * SECOND;
 const INCIDENT_CHANCE: f64 = 0.6;
 const INCIDENT: Millis = 35 * SECOND;
+/// Of the payments by a gateway that fails now and then.
+const INCIDENT_FAILING: f64 = 0.75;
 
 /// Traffic at a moment, relative to the average of 1.
 pub fn wave(seed: u64, at: Millis) -> f64 {
@@ -55,7 +94,7 @@ fn burst(seed: u64, slot: i64, at: Millis) -> f64 {
 }
 
 /// When a payment gateway fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Incidents {
     /// Now and then, for half a minute.
     #[default]
@@ -66,6 +105,8 @@ pub enum Incidents {
     Gateway {
         /// `adyen`
         gateway: &'static str,
+        /// So many of its payments, 0 to 1.
+        failing: f64,
         /// It begins.
         from: Millis,
         /// It is over.
@@ -74,13 +115,15 @@ pub enum Incidents {
 }
 
 impl Incidents {
-    /// The gateway that is failing at a moment, if one is.
-    pub fn failing(self, seed: u64, at: Millis) -> Option<&'static str> {
+    /// The gateway that is failing at a moment, if one is, and of how many of its payments.
+    pub fn failing(self, seed: u64, at: Millis) -> Option<(&'static str, f64)> {
         match self {
-            Incidents::NowAndThen => failing_gateway(seed, at),
+            Incidents::NowAndThen => {
+                failing_gateway(seed, at).map(|gateway| (gateway, INCIDENT_FAILING))
+            }
             Incidents::None => None,
-            Incidents::Gateway { gateway, from, until } => {
-                (from..until).contains(&at).then_some(gateway)
+            Incidents::Gateway { gateway, failing, from, until } => {
+                (from..until).contains(&at).then_some((gateway, failing))
             }
         }
     }

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
-    alert::Alerts,
+    broadcast::Alerts,
     http::{auth::Keys, error::ApiError},
 };
 

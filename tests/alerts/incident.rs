@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use floodmark::{
-    demo::{event::ShopEvent, shop::Shop, traffic::Incidents},
+    demo::{shop::Shop, traffic::Incidents},
     domain::time::{MINUTE, Millis, now_ms},
 };
 
 use crate::{
+    open_shop::OpenShop,
     receiver::Receiver,
     support::{program::floodmark_output, server::Server},
 };
@@ -17,10 +18,6 @@ use crate::{
 const RATE: f64 = 240.0;
 /// How long the shop has been open: long enough for a baseline, and sent in some seconds.
 const HISTORY: Millis = 20 * MINUTE;
-/// Events of one request.
-const REQUEST: usize = 2_000;
-/// How long anything here may take.
-const PATIENCE: Duration = Duration::from_secs(100);
 
 /// The shipped rule, but that its `clear_for` is not waited for in full.
 fn rule() -> String {
@@ -31,74 +28,13 @@ fn rule() -> String {
     format!("{rule}\nclear_for = \"20s\"\n")
 }
 
-/// A shop whose events are sent as their time comes.
-struct Live<'a> {
-    shop: std::iter::Peekable<Box<dyn Iterator<Item = ShopEvent>>>,
-    server: &'a Server,
-}
-
-/// A shop that changes while it is open.
-struct Changing(std::rc::Rc<std::cell::RefCell<Option<Shop>>>);
-
-impl Iterator for Changing {
-    type Item = ShopEvent;
-
-    fn next(&mut self) -> Option<ShopEvent> {
-        self.0.borrow_mut().as_mut()?.next()
-    }
-}
-
-impl Live<'_> {
-    /// Sends all that has happened by now.
-    fn catch_up(&mut self) {
-        let mut lines = Vec::new();
-        let mut events = 0;
-        while let Some(event) = self.shop.next_if(|event| event.timestamp <= now_ms()) {
-            event.write_line(&mut lines);
-            events += 1;
-            if events == REQUEST {
-                self.send(&mut lines);
-                events = 0;
-            }
-        }
-        if events > 0 {
-            self.send(&mut lines);
-        }
-    }
-
-    fn send(&self, lines: &mut Vec<u8>) {
-        let headers = "Content-Type: application/x-ndjson\r\n";
-        let answer = self.server.request("POST", "/v1/events", headers, lines).unwrap();
-        assert_eq!(answer.0, 202, "{}", answer.1);
-        lines.clear();
-    }
-
-    fn until<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-        let begin = Instant::now();
-        loop {
-            self.catch_up();
-            if let Some(found) = look() {
-                return found;
-            }
-            assert!(begin.elapsed() < PATIENCE, "never: {what}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-}
-
 #[test]
 fn a_misconfigured_gateway_is_told_within_30_seconds_by_name_and_cleared_after_the_fix() {
     let receiver = Receiver::start();
     let server = Server::with_config(&format!("{}{}", rule(), receiver.webhook()));
     let opened = now_ms() - HISTORY;
     let shop = Shop::new(14, opened, RATE, "USD").with_incidents(Incidents::None);
-    let shop = std::rc::Rc::new(std::cell::RefCell::new(Some(shop)));
-    let change = |incidents| {
-        let was = shop.borrow_mut().take().expect("it is open");
-        *shop.borrow_mut() = Some(was.with_incidents(incidents));
-    };
-    let events: Box<dyn Iterator<Item = ShopEvent>> = Box::new(Changing(shop.clone()));
-    let mut live = Live { shop: events.peekable(), server: &server };
+    let mut live = OpenShop::new(shop, &server);
     // What was before, sent at once; then in real time, and nothing fires.
     live.catch_up();
     let quiet_until = Instant::now() + Duration::from_secs(3);
@@ -107,7 +43,7 @@ fn a_misconfigured_gateway_is_told_within_30_seconds_by_name_and_cleared_after_t
 
     // "14:00"
     let (from, began) = (now_ms(), Instant::now());
-    change(Incidents::Gateway { gateway: "stripe", from, until: Millis::MAX });
+    live.change(Incidents::Gateway { gateway: "stripe", failing: 0.75, from, until: Millis::MAX });
     let fired = live.until("it fires", || receiver.requests().into_iter().next());
     let after = fired.at - began;
     assert!(after < Duration::from_secs(30), "told after {after:?}: {}", fired.body);
@@ -127,7 +63,7 @@ fn a_misconfigured_gateway_is_told_within_30_seconds_by_name_and_cleared_after_t
         server.get_text("/metrics").contains("floodmark_alerts_firing{name=\"checkout_errors\"} 1")
     );
 
-    change(Incidents::None);
+    live.change(Incidents::None);
     let fixed = Instant::now();
     let cleared = live.until("it clears", || receiver.requests().into_iter().nth(1));
     println!("cleared {:.1} s after the fix", (cleared.at - fixed).as_secs_f64());
@@ -147,11 +83,11 @@ fn the_rollups_tell_when_a_rule_would_have_fired() {
     let (from, until) = (opened + 70 * MINUTE, opened + 80 * MINUTE);
     let shop = Shop::new(14, opened, RATE / 3.0, "USD").with_incidents(Incidents::Gateway {
         gateway: "stripe",
+        failing: 0.75,
         from,
         until,
     });
-    let events: Box<dyn Iterator<Item = ShopEvent>> = Box::new(shop);
-    let mut live = Live { shop: events.peekable(), server: &server };
+    let mut live = OpenShop::new(shop, &server);
     live.catch_up();
     let moment = |at: Millis| jiff::Timestamp::from_millisecond(at).unwrap().to_string();
     let (data, begin) = (server.data(), moment(opened + 65 * MINUTE));

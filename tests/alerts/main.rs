@@ -1,10 +1,14 @@
 //! Alerts from an event to a webhook: the real program, and a small HTTP server that takes
 //! what it is told.
 
+mod black_friday;
+mod handover;
 mod incident;
 mod nodes;
+mod open_shop;
 mod outbox;
 mod receiver;
 mod store;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;

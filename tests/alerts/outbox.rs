@@ -6,10 +6,11 @@ use crate::{
     support::{program::wait_until, server::Server},
 };
 
-fn failed(server: &Server) -> u64 {
+/// Tries that ended so.
+fn ended(server: &Server, result: &str) -> u64 {
+    let name = format!("floodmark_webhooks_total{{result=\"{result}\"}}");
     let metrics = server.get_text("/metrics");
-    let line =
-        metrics.lines().find(|it| it.starts_with("floodmark_webhooks_total{result=\"failed\"}"));
+    let line = metrics.lines().find(|it| it.starts_with(&name));
     line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0)
 }
 
@@ -19,13 +20,13 @@ fn a_webhook_that_is_down_over_a_restart_is_told_once_in_order_when_it_is_back()
     receiver.answer(Answer::Nothing);
     let mut server = Server::with_config(&rules(&receiver));
     ten(&server, "error");
-    server.until("a try has failed", |server| failed(server) >= 1);
+    server.until("a try has failed", |server| ended(server, "failed") >= 1);
     server.restart();
-    receiver.answer(Answer::Later(1));
-    server.until("it is tried again after the restart", |server| failed(server) >= 1);
+    receiver.answer(Answer::Later(503, 1));
+    server.until("it is tried again after the restart", |server| ended(server, "failed") >= 1);
     receiver.answer(Answer::Elsewhere);
-    let before = failed(&server);
-    server.until("a redirect is not followed", |server| failed(server) > before);
+    let before = ended(&server, "failed");
+    server.until("a redirect is not followed", |server| ended(server, "failed") > before);
     server.until("it is over meanwhile", |server| {
         server.get("/api/analytics/alerts")["history"][0]["name"] == "many_errors"
     });
@@ -48,6 +49,40 @@ fn a_webhook_that_is_down_over_a_restart_is_told_once_in_order_when_it_is_back()
     let database = rusqlite::Connection::open(server.data().join("data/floodmark.db")).unwrap();
     let left: i64 = database.query_row(undone, [], |row| row.get(0)).unwrap();
     assert_eq!((left, receiver.requests().len()), (0, 2));
+}
+
+#[test]
+fn a_webhook_that_says_the_request_is_wrong_is_given_up_after_five_tries() {
+    let receiver = Receiver::start();
+    receiver.answer(Answer::Status(404));
+    let server = Server::with_config(&rules(&receiver));
+    ten(&server, "error");
+    server.until("it is given up", |server| ended(server, "given_up") >= 1);
+    let refused = receiver.refused();
+    let first = refused[0].header("Idempotency-Key");
+    let tries = refused.iter().filter(|it| it.header("Idempotency-Key") == first);
+    assert_eq!(tries.count(), 5);
+    // What comes after it is not held up by it.
+    receiver.answer(Answer::Ok);
+    server.until("its end is told", |_| receiver.requests().len() == 1);
+    assert_eq!(receiver.changes(), [("cleared".to_owned(), "many_errors".to_owned())]);
+}
+
+#[test]
+fn a_webhook_that_asks_for_patience_is_given_it() {
+    for status in [429, 503] {
+        let receiver = Receiver::start();
+        receiver.answer(Answer::Later(status, 4));
+        let server = Server::with_config(&rules(&receiver));
+        ten(&server, "error");
+        server.until("a try has failed", |server| ended(server, "failed") >= 1);
+        receiver.answer(Answer::Ok);
+        server.until("it is told", |_| !receiver.requests().is_empty());
+        let waited = receiver.requests()[0].at - receiver.refused()[0].at;
+        // The first pause would be a second at most.
+        assert!(waited.as_secs_f64() >= 3.9, "{status}: again after {waited:?}");
+        assert_eq!(receiver.refused().len(), 1, "{status}");
+    }
 }
 
 #[test]

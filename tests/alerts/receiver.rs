@@ -29,8 +29,10 @@ pub enum Answer {
     Ok,
     /// Closes the connection without a word.
     Nothing,
-    /// 503 with Retry-After, seconds.
-    Later(u32),
+    /// This status, with Retry-After in seconds.
+    Later(u16, u32),
+    /// This status and no more.
+    Status(u16),
     /// 307 to another path of its own.
     Elsewhere,
 }
@@ -38,6 +40,7 @@ pub enum Answer {
 struct Shared {
     answer: Mutex<Answer>,
     requests: Mutex<Vec<Request>>,
+    refused: Mutex<Vec<Request>>,
 }
 
 pub struct Receiver {
@@ -49,8 +52,11 @@ impl Receiver {
     pub fn start() -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().unwrap();
-        let shared =
-            Arc::new(Shared { answer: Mutex::new(Answer::Ok), requests: Mutex::default() });
+        let shared = Arc::new(Shared {
+            answer: Mutex::new(Answer::Ok),
+            requests: Mutex::default(),
+            refused: Mutex::default(),
+        });
         let serve = shared.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -75,6 +81,11 @@ impl Receiver {
 
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// Requests that were answered with anything but 200.
+    pub fn refused(&self) -> Vec<Request> {
+        self.shared.refused.lock().unwrap().clone()
     }
 
     /// (change, alert) of every request that was taken.
@@ -134,11 +145,17 @@ fn take(stream: TcpStream, shared: &Shared) -> Option<()> {
                 shared.requests.lock().unwrap().push(request);
                 out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok()?;
             }
-            Answer::Later(seconds) => {
-                let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0";
+            Answer::Later(status, seconds) => {
+                shared.refused.lock().unwrap().push(request);
+                let head = format!("HTTP/1.1 {status} No\r\nContent-Length: 0");
                 write!(out, "{head}\r\nRetry-After: {seconds}\r\n\r\n").ok()?;
             }
+            Answer::Status(status) => {
+                shared.refused.lock().unwrap().push(request);
+                write!(out, "HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n").ok()?;
+            }
             Answer::Elsewhere => {
+                shared.refused.lock().unwrap().push(request);
                 let head = "HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0";
                 write!(out, "{head}\r\nLocation: /elsewhere\r\n\r\n").ok()?;
             }

@@ -85,12 +85,14 @@ function toAlert(entry: Record<string, unknown>): Alert {
 
 const rank = ({ severity }: Alert): number => SEVERITIES.indexOf(severity);
 
+export const parseFiring = (entries: readonly Record<string, unknown>[]): readonly Alert[] =>
+  entries.map(toAlert).sort((a, b) => rank(a) - rank(b) || a.since - b.since);
+
 export function parseAlerts(body: unknown): Alerts {
   if (!isObject(body)) return NO_ALERTS;
-  const firing = objects(body.firing).map(toAlert);
   const history = objects(body.history).map(toAlert);
   return {
-    firing: firing.sort((a, b) => rank(a) - rank(b) || a.since - b.since),
+    firing: parseFiring(objects(body.firing)),
     history: history.sort((a, b) => b.since - a.since).slice(0, HISTORY_SHOWN),
   };
 }

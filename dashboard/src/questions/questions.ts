@@ -1,10 +1,10 @@
-// What the stream does not say, asked over HTTP while somebody looks: alerts, metrics, breakdowns,
+// What the stream does not say, asked over HTTP while somebody looks: past alerts, metrics, breakdowns,
 // the other day's hour. Each question has its own pace, and is never asked twice at a time.
 //
 // An answer that fails leaves the last one standing: the page as a whole says how old it is.
 
 import { ask, type Answer } from './ask';
-import { NO_ALERTS, parseAlerts, type Alerts } from './alerts';
+import { NO_ALERTS, parseAlerts, parseFiring, type Alerts } from './alerts';
 import {
   BASELINES,
   chosenBaseline,
@@ -22,7 +22,12 @@ import {
   type MetricValues,
 } from './metrics';
 
+/** Of a server whose stream says nothing of alerts. */
 const ALERTS_EVERY_MS = 2_000;
+/** Where the stream says what fires, only what has been over is asked for. */
+const ALERT_HISTORY_EVERY_MS = 60_000;
+/** After a change in the stream: another node than the one that streams knows of it by then. */
+const ALERT_HISTORY_AFTER_MS = 2_500;
 const METRICS_EVERY_MS = 2_000;
 const BREAKDOWNS_EVERY_MS = 5_000;
 /** Less than a minute, so that the newest minute of a baseline is not missing for long. */
@@ -68,6 +73,8 @@ export class Questions {
     baseline: unanswered(chosenBaseline()),
   };
   #isRunning = false;
+  /** The stream says what fires. An answer over HTTP may be older, or of another node. */
+  #isHeard = false;
   /** Outdates the rounds of a time before a stop. */
   #generation = 0;
   #timers = new Set<ReturnType<typeof setTimeout>>();
@@ -83,7 +90,8 @@ export class Questions {
     if (this.#isRunning || document.visibilityState !== 'visible') return;
     this.#isRunning = true;
     const generation = ++this.#generation;
-    this.#every(ALERTS_EVERY_MS, generation, () => this.#askAlerts());
+    const alertsEvery = () => (this.#isHeard ? ALERT_HISTORY_EVERY_MS : ALERTS_EVERY_MS);
+    this.#every(alertsEvery, generation, () => this.#askAlerts());
     this.#every(METRICS_EVERY_MS, generation, () => this.#askMetrics());
     this.#every(BASELINE_EVERY_MS, generation, () => this.#askBaseline());
     // Which breakdowns there are has to be known before they can be asked for.
@@ -104,6 +112,16 @@ export class Questions {
     this.stop();
   }
 
+  /** What fires, from a frame of the stream. */
+  hearFiring(entries: readonly Record<string, unknown>[]): void {
+    this.#isHeard = true;
+    this.#learn({ alerts: { ...this.answers.alerts, firing: parseFiring(entries) } });
+    // What does not fire any more is in the history now.
+    if (!this.#isRunning) return;
+    void this.#askAlerts();
+    this.#after(ALERT_HISTORY_AFTER_MS, () => this.#askAlerts());
+  }
+
   compareWith(baseline: Baseline): void {
     if (!BASELINES.includes(baseline) || baseline === this.answers.baseline.baseline) return;
     rememberBaseline(baseline);
@@ -112,19 +130,23 @@ export class Questions {
   }
 
   /** `then` runs once, after the first round. */
-  #every(ms: number, generation: number, round: () => Promise<void>, then?: () => void): void {
+  #every(ms: number | (() => number), generation: number, round: () => Promise<void>, then?: () => void): void {
     const turn = async () => {
       await round();
       if (generation !== this.#generation) return;
       then?.();
       then = undefined;
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        void turn();
-      }, ms);
-      this.#timers.add(timer);
+      this.#after(typeof ms === 'number' ? ms : ms(), turn);
     };
     void turn();
+  }
+
+  #after(ms: number, run: () => Promise<void>): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      void run();
+    }, ms);
+    this.#timers.add(timer);
   }
 
   #ask(path: string, parameters: Record<string, string> = {}): Promise<Answer> {
@@ -138,8 +160,9 @@ export class Questions {
 
   async #askAlerts(): Promise<void> {
     const answer = await this.#ask('alerts');
-    if (answer.kind === 'ok') this.#learn({ alerts: parseAlerts(answer.body) });
-    if (answer.kind === 'unknown') this.#learn({ alerts: NO_ALERTS });
+    if (answer.kind === 'failed') return;
+    const asked = answer.kind === 'ok' ? parseAlerts(answer.body) : NO_ALERTS;
+    this.#learn({ alerts: this.#isHeard ? { ...asked, firing: this.answers.alerts.firing } : asked });
   }
 
   async #askCatalogue(): Promise<void> {

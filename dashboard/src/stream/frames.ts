@@ -24,6 +24,8 @@ interface FrameBase {
   behindMs: number;
   seconds: Bucket[];
   minutes: Bucket[];
+  /** What fires, as the server writes it; null where the frame says nothing of it. */
+  firing: readonly Json[] | null;
 }
 
 /** The whole state at `seq`. May come at any time, and replaces everything. */
@@ -75,6 +77,9 @@ function toBuckets(value: unknown): Bucket[] {
 export const sumCounts = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((sum, count) => sum + count, 0);
 
+/** A server that is older than this page says nothing of alerts. */
+const toFiring = ({ alerts }: Json): readonly Json[] | null => (isObject(alerts) ? objects(alerts.firing) : null);
+
 function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame | null {
   const body = frame.snapshot;
   if (!isObject(body)) return null;
@@ -97,6 +102,7 @@ function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame 
     behindMs: Math.max(0, number(frame.behindMs, number(body.behindMs))),
     seconds: toBuckets(body.seconds),
     minutes: toBuckets(body.minutes),
+    firing: toFiring(frame),
   };
 }
 
@@ -123,5 +129,6 @@ export function parseFrame(text: string): Frame | null {
     behindMs: Math.max(0, number(frame.behindMs)),
     seconds: toBuckets(frame.seconds),
     minutes: toBuckets(frame.minutes),
+    firing: toFiring(frame),
   };
 }

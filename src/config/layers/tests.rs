@@ -239,6 +239,36 @@ fn an_alert_that_cannot_be_used_is_named_with_its_line_and_secrets_are_not_shown
 }
 
 #[test]
+fn a_webhooks_secrets_come_from_variables() {
+    let webhook = |url: &str, secret: &str| {
+        format!(
+            "listen = '127.0.0.1:1'\n[[webhook]]\nname = 'w'\nurl = '{url}'\nsecret = '{secret}'\n"
+        )
+    };
+    let variables = [("SHOP_HOOK", "https://x/TOKEN"), ("KEY", "HUSH"), ("NONE", "")];
+    let file = webhook("${SHOP_HOOK}/and?more", "a$${b}${KEY}$c");
+    let config = load(&file, &variables, &Overrides::default()).unwrap();
+    let found = &config.rules.alerts.webhooks[0];
+    assert_eq!((&*found.url.0, &*found.secret.0), ("https://x/TOKEN/and?more", "a${b}HUSH$c"));
+    assert!(!format!("{config:?}").contains("TOKEN") && !format!("{config:?}").contains("HUSH"));
+
+    for (url, secret, why) in [
+        ("${SHOP_HOOK}", "${KEI}", "w: secret: the variable KEI is not set"),
+        ("${NONE}", "", "w: url: the variable NONE is empty"),
+        ("https://x/${SHOP_HOOK", "", "w: url: a ${ without its }"),
+        ("https://x/", "HUSH${HU SH}", "w: secret: between ${ and } stands no variable"),
+        ("${KEY}", "", "url: must be http://"),
+    ] {
+        let said = refused(&webhook(url, secret), &variables);
+        assert!(said.contains("FILE:2: [[webhook]]") && said.contains(why), "{said}");
+        assert!(!said.contains("TOKEN") && !said.contains("HU"), "{said}");
+    }
+    // One that is taken away needs nothing.
+    let off = "[[webhook]]\nname = 'w'\nurl = '${NOT_SET}'\noff = true";
+    assert!(load(off, &[], &Overrides::default()).unwrap().rules.alerts.webhooks.is_empty());
+}
+
+#[test]
 fn a_rule_that_is_wrong_is_told_with_its_line() {
     let told = refused(
         "listen = '127.0.0.1:1'

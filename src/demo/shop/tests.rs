@@ -39,6 +39,22 @@ fn the_rate_is_what_was_asked_for_from_the_first_minute_on() {
 }
 
 #[test]
+fn a_day_by_minute_is_followed() {
+    // An hour of little, an hour of much, and little again.
+    let minutes: Vec<f64> = [vec![0.5; 60], vec![2.0; 60], vec![0.5; 30]].concat();
+    let rhythm = Rhythm::Day { midnight: START, minutes: minutes.into() };
+    let mut hours = [0.0f64; 3];
+    let shop = Shop::new(4, START, 20.0, "USD").with_rhythm(rhythm);
+    for event in shop.take_while(|event| event.timestamp < START + 3 * HOUR) {
+        hours[((event.timestamp - START) / HOUR) as usize] += 1.0;
+    }
+    // The visitors of one hour linger into the next.
+    for (seen, rate) in hours.iter().zip([10.0, 40.0, 10.0]) {
+        assert!((seen / (rate * 3600.0) - 1.0).abs() < 0.06, "{hours:?}");
+    }
+}
+
+#[test]
 fn events_come_in_order_with_unique_ids() {
     let events: Vec<_> = Shop::new(5, START, 40.0, "USD").take(20_000).collect();
     assert!(events[0].timestamp >= START);

@@ -1,0 +1,94 @@
+//! A simulated shop that sends what happens in it to a server.
+
+use std::time::{Duration, Instant};
+
+use floodmark::{
+    demo::{event::ShopEvent, shop::Shop, traffic::Incidents},
+    domain::time::now_ms,
+};
+
+use crate::support::server::Server;
+
+/// Events of one request.
+const REQUEST: usize = 2_000;
+/// How long anything that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A shop whose events are sent as their time comes.
+pub struct OpenShop<'a> {
+    /// `None` only while it changes.
+    shop: Option<Shop>,
+    /// What happens next, and has not happened yet.
+    next: Option<ShopEvent>,
+    server: &'a Server,
+    /// Events that were sent.
+    pub sent: usize,
+}
+
+impl<'a> OpenShop<'a> {
+    pub fn new(shop: Shop, server: &'a Server) -> OpenShop<'a> {
+        OpenShop { shop: Some(shop), next: None, server, sent: 0 }
+    }
+
+    /// From now on it has these incidents.
+    pub fn change(&mut self, incidents: Incidents) {
+        self.shop = self.shop.take().map(|shop| shop.with_incidents(incidents));
+    }
+
+    /// Sends all that has happened by now.
+    pub fn catch_up(&mut self) {
+        let mut lines = Vec::new();
+        let mut events = 0;
+        while let Some(event) = self.next.take().or_else(|| self.shop.as_mut()?.next()) {
+            if event.timestamp > now_ms() {
+                self.next = Some(event);
+                break;
+            }
+            event.write_line(&mut lines);
+            events += 1;
+            if events == REQUEST {
+                self.send(&mut lines);
+                events = 0;
+            }
+        }
+        if events > 0 {
+            self.send(&mut lines);
+        }
+    }
+
+    fn send(&mut self, lines: &mut Vec<u8>) {
+        let headers = "Content-Type: application/x-ndjson\r\n";
+        // A server that is full says so, and wants to be asked again.
+        let answer = loop {
+            let answer = self.server.request("POST", "/v1/events", headers, lines).unwrap();
+            match answer.0 {
+                503 => std::thread::sleep(Duration::from_millis(200)),
+                _ => break answer,
+            }
+        };
+        assert_eq!(answer.0, 202, "{}", answer.1);
+        self.sent += lines.iter().filter(|byte| **byte == b'\n').count();
+        lines.clear();
+    }
+
+    /// Goes on until this is so.
+    pub fn until<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let begin = Instant::now();
+        loop {
+            self.catch_up();
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(begin.elapsed() < PATIENCE, "never: {what}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Goes on until this moment.
+    pub fn go_on_until(&mut self, moment: Instant) {
+        while Instant::now() < moment {
+            self.catch_up();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Who watches sees an alert in the next frame, without asking.
+
+use std::{net::TcpStream, time::Instant};
+
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::{
+    nodes::{rules, ten},
+    receiver::Receiver,
+    support::{program::PATIENCE, server::Server},
+};
+
+type Socket = tungstenite::WebSocket<tungstenite::stream::MaybeTlsStream<TcpStream>>;
+
+fn watch(server: &Server, query: &str) -> Socket {
+    let url = format!("ws://{}/api/analytics/stream{query}", server.addr());
+    tungstenite::connect(url).expect("admitted").0
+}
+
+fn frame(socket: &mut Socket) -> Value {
+    loop {
+        if let Message::Text(text) = socket.read().expect("the stream goes on") {
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            // DESIGN section 4, whatever else is in it.
+            assert!(frame["counts"].is_object() && frame["revenue"].is_number(), "{frame}");
+            assert!(frame["timestamp"].is_i64(), "{frame}");
+            return frame;
+        }
+    }
+}
+
+/// The names of those that fire, where a frame has them.
+fn names(frame: &Value) -> Option<Vec<&str>> {
+    let firing = frame["alerts"]["firing"].as_array()?.iter();
+    Some(firing.map(|it| it["name"].as_str().unwrap()).collect())
+}
+
+/// Reads on to the next frame that has alerts.
+fn next_alerts(socket: &mut Socket) -> Value {
+    let begin = Instant::now();
+    loop {
+        let frame = frame(socket);
+        if frame["alerts"].is_object() {
+            return frame;
+        }
+        assert!(begin.elapsed() < PATIENCE, "no frame has alerts");
+    }
+}
+
+#[test]
+fn a_viewer_sees_an_alert_in_the_frames_and_one_that_comes_back_sees_it_too() {
+    let receiver = Receiver::start();
+    let server = Server::with_config(&rules(&receiver));
+    let mut viewer = watch(&server, "");
+    let first = frame(&mut viewer);
+    assert_eq!(names(&first), Some(vec![]), "a snapshot says that nothing fires");
+    let from = format!("?resume={}:{}", first["epoch"].as_str().unwrap(), first["seq"]);
+
+    ten(&server, "error");
+    let fired = next_alerts(&mut viewer);
+    assert_eq!((fired["type"].as_str(), names(&fired)), (Some("delta"), Some(vec!["many_errors"])));
+    let shown = server.get("/api/analytics/alerts");
+    assert_eq!(fired["alerts"]["firing"], shown["firing"], "the same as over HTTP");
+
+    // One that lost the connection before it fired, and one that comes now.
+    let mut back = watch(&server, &from);
+    let missed = next_alerts(&mut back);
+    assert_eq!((&missed["seq"], &missed["alerts"]), (&fired["seq"], &fired["alerts"]));
+    let newcomer = frame(&mut watch(&server, ""));
+    assert_eq!((newcomer["type"].as_str(), names(&newcomer)), (Some("snapshot"), names(&fired)));
+
+    // The next frame to have them is the one that says it is over.
+    let cleared = next_alerts(&mut viewer);
+    assert_eq!(cleared["alerts"]["firing"], json!([]));
+    assert!(cleared["alerts"]["version"].as_u64() > fired["alerts"]["version"].as_u64());
+}
