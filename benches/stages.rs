@@ -24,10 +24,12 @@ use floodmark::{
         row::{self, Row},
     },
     http::wire::{self, Format},
+    ingest::dedupe::Dedupe,
     live::state::Totals,
     spool::{Group, IdWindow, Sink, Spool, SpoolOptions},
 };
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 /// Events of one request, and of one batch.
 const REQUEST: usize = 100;
@@ -187,6 +189,7 @@ fn main() {
         black_box(sum.finish());
     });
 
+    remember(c, &medians);
     append(c, &medians, &batch);
     answer(c, &medians, &deltas);
 
@@ -211,6 +214,35 @@ fn batch_deltas() -> Vec<Delta> {
         }
     }
     deltas
+}
+
+/// Ids of a request to a full index: each new one pushes the oldest out.
+fn remember(c: &mut Criterion, medians: &Medians) {
+    const MOST: usize = 500_000;
+    // Spread as random ones are, and never the same twice.
+    let id = |n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let ids = Throughput::Elements(REQUEST as u64);
+
+    let mut set: hashbrown::HashSet<u128> = (0..MOST as u128).map(id).collect();
+    let mut next = MOST as u128;
+    let floor = ("remember 100 ids", "floor: a set of 128-bit numbers");
+    measure(c, medians, floor, ids.clone(), || {
+        for _ in 0..REQUEST {
+            black_box(set.remove(&id(next - MOST as u128)) && set.insert(id(next)));
+            next += 1;
+        }
+    });
+
+    let text = |n: u128| Uuid::from_u128(id(n)).to_string();
+    let mut index = Dedupe::new(i64::MAX / 2, MOST);
+    (0..MOST as u128).for_each(|n| assert!(index.insert(&text(n), NOW)));
+    let mut next = MOST as u128;
+    measure(c, medians, ("remember 100 ids", "note, forget the oldest"), ids, || {
+        for _ in 0..REQUEST {
+            assert!(index.insert(black_box(&text(next)), NOW));
+            next += 1;
+        }
+    });
 }
 
 /// A batch to the disk, in a file system that is a real one: the build folder's.

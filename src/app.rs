@@ -243,7 +243,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
 
     // The door.
-    let intake_state = intake::Intake::new(&config, ingest.clone(), claims);
+    let intake_state = intake::Intake::new(&config, ingest.clone().recipient(), claims);
     let server = serve(
         &config,
         listener,
@@ -285,6 +285,7 @@ fn serve(
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
+    let for_workers = intake_state.clone();
     let intake_state = web::Data::new(intake_state);
     let ops_state = web::Data::new(ops::Ops {
         health,
@@ -302,6 +303,7 @@ fn serve(
     let app = move || {
         App::new()
             .app_data(intake_state.clone())
+            .app_data(web::Data::new(for_workers.hand_over()))
             .app_data(ops_state.clone())
             .app_data(keys.clone())
             .app_data(view.clone())

@@ -1,7 +1,7 @@
 //! An event as a client sent it, and the door it passes: every rule of DESIGN section 3
 //! is checked here, and what passes is encoded as a row at once.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use uuid::Uuid;
 
@@ -162,7 +162,7 @@ impl Incoming<'_> {
         let mut made = Uuid::encode_buffer();
         let id = match &client_id {
             Some(id) => id.as_ref(),
-            None => Uuid::now_v7().hyphenated().encode_lower(&mut made),
+            None => new_id(received.at).hyphenated().encode_lower(&mut made),
         };
         let row = Row {
             time,
@@ -176,6 +176,17 @@ impl Incoming<'_> {
         row.encode(out);
         Ok(client_id.map(Cow::into_owned))
     }
+}
+
+/// A UUIDv7 of this moment. A count that begins at random on each thread is as unique as a random
+/// number each time (74 bits), and costs neither that nor another look at the clock.
+fn new_id(at: Millis) -> Uuid {
+    thread_local! {
+        static NEXT: Cell<u128> = Cell::new(Uuid::new_v4().as_u128());
+    }
+    let next = NEXT.replace(NEXT.get().wrapping_add(1)).to_be_bytes();
+    let tail = next.last_chunk().expect("10 of 16 bytes");
+    uuid::Builder::from_unix_timestamp_millis(at as u64, tail).into_uuid()
 }
 
 /// Whether a text may be an event's `type`.
@@ -249,6 +260,22 @@ mod tests {
         assert_eq!((row.time, row.received_at), (RECEIVED.at, RECEIVED.at));
         assert_eq!((row.kind, row.properties), ("page_view", "{}"));
         assert_eq!(Uuid::parse_str(row.id).unwrap().get_version_num(), 7);
+    }
+
+    #[test]
+    fn ids_made_here_are_all_different_and_say_when() {
+        let made = || (0..1_000).map(|_| new_id(RECEIVED.at)).collect::<Vec<_>>();
+        let elsewhere = std::thread::spawn(made);
+        let mut ids = made();
+        ids.extend(elsewhere.join().unwrap());
+        for id in &ids {
+            let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+            assert_eq!(seconds as i64 * 1000 + i64::from(nanos) / 1_000_000, RECEIVED.at);
+            assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 2_000);
     }
 
     #[test]

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use actix::{Addr, dev::SendError};
+use actix::Recipient;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
     web,
 };
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use crate::{
     config::Config,
@@ -30,7 +29,8 @@ use crate::{
     },
     ingest::{
         Accepted, Refused, Request,
-        actor::{Append, IngestActor},
+        actor::Append,
+        hand_over::{HandOver, NotAppended, Queue},
     },
     live::redis::claims::Claims,
 };
@@ -39,7 +39,9 @@ use crate::{
 #[derive(Clone)]
 pub struct Intake {
     /// The ingest actor.
-    pub ingest: Addr<IngestActor>,
+    ingest: Recipient<Append>,
+    /// Requests that wait for it.
+    queue: Queue,
     /// Ids shared with the other nodes (`dedupe.shared`).
     pub claims: Option<Arc<Claims>>,
     /// Bytes of bodies in flight.
@@ -63,9 +65,10 @@ pub struct Intake {
 
 impl Intake {
     /// With the limits of a configuration.
-    pub fn new(config: &Config, ingest: Addr<IngestActor>, claims: Option<Arc<Claims>>) -> Intake {
+    pub fn new(config: &Config, ingest: Recipient<Append>, claims: Option<Arc<Claims>>) -> Intake {
         Intake {
             ingest,
+            queue: Queue::new(config.ingest.queue_requests),
             claims,
             inflight: Inflight::new(config.http.max_inflight_bytes),
             keys: Keys::new(&config.auth),
@@ -79,6 +82,11 @@ impl Intake {
             dead_letter_bytes: config.dead_letters.max_bytes,
             accepted: metrics::counter!("floodmark_events_accepted_total", "source" => "http"),
         }
+    }
+
+    /// The way to the ingest actor, for one worker.
+    pub fn hand_over(&self) -> HandOver {
+        HandOver::new(self.ingest.clone(), self.queue.clone())
     }
 }
 
@@ -106,6 +114,7 @@ async fn events(
     request: HttpRequest,
     payload: web::Payload,
     intake: web::Data<Intake>,
+    hand_over: web::Data<HandOver>,
 ) -> Result<HttpResponse, ApiError> {
     let key = intake.keys.check_write(&request)?;
     let visit = intake.quota.enter(key, request.peer_addr())?;
@@ -116,7 +125,7 @@ async fn events(
     let events = taken.events as usize + rejected.len();
     visit.take(events)?;
     let all_rejected = taken.events == 0 && events > 0;
-    let accepted = append(&intake, taken).await?;
+    let accepted = append(&intake, &hand_over, taken).await?;
     intake.accepted.increment(accepted.accepted.into());
     let answer = Answer { accepted: accepted.accepted, duplicates: accepted.duplicates, rejected };
     if all_rejected {
@@ -216,23 +225,27 @@ fn dead_letter(raw: &[u8], reason: &Rejection, received: Received, intake: &Inta
 /// # Errors
 /// 503 where the actor is behind, the spool is full, its disk failed, or nobody can say
 /// whether an id is new.
-pub async fn append(intake: &Intake, request: Request) -> Result<Accepted, ApiError> {
+pub async fn append(
+    intake: &Intake,
+    hand_over: &HandOver,
+    request: Request,
+) -> Result<Accepted, ApiError> {
     if request.events == 0 && request.dead_letters.is_empty() {
         return Ok(Accepted::default());
     }
-    let ingest = intake.ingest.clone();
     match intake.claims.clone() {
         Some(claims) if !request.client_ids.is_empty() => {
             // To its end, though the client may go: its claim has to be settled.
-            let appended = actix_web::rt::spawn(append_claimed(ingest, claims, request)).await;
-            appended.unwrap_or_else(|_| Err(stopping()))
+            let claimed = append_claimed(hand_over.clone(), claims, request);
+            let appended = actix_web::rt::spawn(claimed).await;
+            appended.unwrap_or_else(|_| Err(NotAppended::Stopping.into()))
         }
-        _ => hand_over(&ingest, request).await.map_err(ApiError::from),
+        _ => hand_over.request(request).await.map_err(ApiError::from),
     }
 }
 
 async fn append_claimed(
-    ingest: Addr<IngestActor>,
+    hand_over: HandOver,
     claims: Arc<Claims>,
     mut request: Request,
 ) -> Result<Accepted, ApiError> {
@@ -243,7 +256,7 @@ async fn append_claimed(
     })?;
     request.known = claim.known.iter().map(|at| request.client_ids[*at].0).collect();
     kill_point!("ids-claimed");
-    let appended = hand_over(&ingest, request).await;
+    let appended = hand_over.request(request).await;
     kill_point!("ids-appended");
     match &appended {
         Ok(_) => claims.keep(claim).await,
@@ -254,42 +267,14 @@ async fn append_claimed(
     Ok(appended?)
 }
 
-/// Why a request is not on disk, or not known to be.
-enum NotAppended {
-    Overloaded,
-    Stopping,
-    Refused(Refused),
-}
-
 impl From<NotAppended> for ApiError {
     fn from(why: NotAppended) -> ApiError {
-        match why {
-            NotAppended::Overloaded => {
-                ApiError::unavailable("overloaded", "too many requests wait to be written", 1)
-            }
-            NotAppended::Stopping => stopping(),
-            NotAppended::Refused(e @ Refused::Full) => {
-                ApiError::unavailable("spool_full", e.to_string(), 5)
-            }
-            NotAppended::Refused(e @ Refused::Failed(_)) => {
-                ApiError::unavailable("spool_failed", e.to_string(), 30)
-            }
-        }
-    }
-}
-
-fn stopping() -> ApiError {
-    ApiError::unavailable("stopping", "the server is stopping", 1)
-}
-
-async fn hand_over(ingest: &Addr<IngestActor>, request: Request) -> Result<Accepted, NotAppended> {
-    let (reply, answer) = oneshot::channel();
-    ingest.try_send(Append { request, reply }).map_err(|e| match e {
-        SendError::Full(_) => NotAppended::Overloaded,
-        SendError::Closed(_) => NotAppended::Stopping,
-    })?;
-    match answer.await {
-        Ok(answer) => answer.map_err(NotAppended::Refused),
-        Err(_) => Err(NotAppended::Stopping),
+        let (code, seconds) = match why {
+            NotAppended::Overloaded => ("overloaded", 1),
+            NotAppended::Stopping => ("stopping", 1),
+            NotAppended::Refused(Refused::Full) => ("spool_full", 5),
+            NotAppended::Refused(Refused::Failed(_)) => ("spool_failed", 30),
+        };
+        ApiError::unavailable(code, why.to_string(), seconds)
     }
 }

@@ -17,10 +17,11 @@ use crate::{
         time::{Millis, Steady, now_ms},
     },
     ingest::{
-        Accepted, Refused, Reply, Request,
+        Accepted, Answer, Refused, Request, Waiting,
         committer::{Committed, Committer, Work},
         dedupe::Dedupe,
         dispatch::{Dispatch, Recent, Settled},
+        hand_over::Places,
         open_batch::OpenBatch,
     },
     panics,
@@ -34,8 +35,8 @@ use crate::{
 ///   [`Settled`] from the writers of both sinks, [`Drain`] at shutdown.
 /// - Sends [`Work`] to the committer thread and `WriteBatch` to the writers.
 /// - Owns the open batch, the index of ids and the order of batches.
-/// - Bounded by: its mailbox (`ingest.queue_requests`; the HTTP workers use `try_send`), the
-///   bytes of requests in flight (`http.max_inflight_bytes`), one open batch
+/// - Bounded by: the places of requests that wait (`ingest.queue_requests`), the bytes of
+///   requests in flight (`http.max_inflight_bytes`), one open batch
 ///   (`batch.max_events`, `batch.max_bytes`), one group at the committer, one batch at each
 ///   writer.
 /// - A panic in it ends the process: the open batch may have half a request. Nothing of that
@@ -69,6 +70,8 @@ pub struct IngestActor {
     /// The last write found no room on the disk.
     no_room: bool,
     drains: Vec<oneshot::Sender<()>>,
+    /// `floodmark_events_duplicate_total`, looked up once.
+    duplicates: metrics::Counter,
     _watch: panics::Watch,
 }
 
@@ -81,7 +84,7 @@ struct Limits {
 /// A group in the making, beside its records.
 #[derive(Default)]
 struct Gathering {
-    replies: Vec<(Reply, Accepted)>,
+    waiting: Vec<Waiting>,
     /// Batches that it seals.
     sealed: Vec<Batch>,
     /// Ids that it added to the index.
@@ -97,15 +100,17 @@ struct Durable {
     dead_letters: Vec<crate::domain::batch::DeadLetter>,
 }
 
-/// The HTTP workers to the ingest actor: take these events in; answered over `reply` once
+/// An HTTP worker to the ingest actor: take these requests in; answered over `reply` once
 /// they are on disk.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Append {
-    /// The events.
-    pub request: Request,
-    /// Where the answer goes.
-    pub reply: Reply,
+    /// One or more.
+    pub requests: Vec<Request>,
+    /// Their places in the queue.
+    pub places: Places,
+    /// Where the answers go, in the order of the requests.
+    pub reply: oneshot::Sender<Vec<Answer>>,
 }
 
 /// Seal and sync what is open, and answer when both sinks have everything.
@@ -170,11 +175,20 @@ impl IngestActor {
             health: parts.health,
             no_room: false,
             drains: Vec::new(),
+            duplicates: metrics::counter!("floodmark_events_duplicate_total"),
             _watch: parts.watch,
         }
     }
 
-    fn append(&mut self, request: Request, reply: Reply) {
+    fn take_in(&mut self, request: Request) -> Answer {
+        match &self.failed {
+            Some(reason) => Err(Refused::Failed(reason.clone())),
+            None if self.spool.is_full(request.rows.len() as u64) => Err(Refused::Full),
+            None => Ok(self.append(request)),
+        }
+    }
+
+    fn append(&mut self, request: Request) -> Accepted {
         let mut accepted = Accepted::default();
         let now = self.clock.now();
         let mut ids = request.client_ids.iter().peekable();
@@ -211,8 +225,8 @@ impl IngestActor {
         if !request.dead_letters.is_empty() {
             self.open.refuse(request.dead_letters);
         }
-        metrics::counter!("floodmark_events_duplicate_total").increment(accepted.duplicates.into());
-        self.gathering.replies.push((reply, accepted));
+        self.duplicates.increment(accepted.duplicates.into());
+        accepted
     }
 
     fn seal(&mut self) {
@@ -241,7 +255,7 @@ impl IngestActor {
         self.frame();
         // A request whose events are all duplicates waits too: their firsts may still be on
         // their way to the disk.
-        if self.group.is_empty() && self.gathering.replies.is_empty() {
+        if self.group.is_empty() && self.gathering.waiting.is_empty() {
             return;
         }
         let mut gathering = std::mem::take(&mut self.gathering);
@@ -249,7 +263,7 @@ impl IngestActor {
         gathering.durable = Durable { next_seq: self.next_seq, chunks, dead_letters };
         let work = Work {
             group: std::mem::take(&mut self.group),
-            replies: std::mem::take(&mut gathering.replies),
+            waiting: std::mem::take(&mut gathering.waiting),
         };
         self.committing = Some(gathering);
         if let Some(committer) = &self.committer {
@@ -261,8 +275,8 @@ impl IngestActor {
     /// and its requests are refused.
     fn undo(&mut self, group: Gathering, refused: &Refused) {
         let gathering = std::mem::take(&mut self.gathering);
-        for (reply, _) in gathering.replies {
-            let _ = reply.send(Err(refused.clone()));
+        for waiting in gathering.waiting {
+            waiting.answer(&Err(refused.clone()));
         }
         self.dedupe.take_back(gathering.ids + group.ids);
         self.group.clear();
@@ -339,16 +353,14 @@ impl Handler<Append> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
-        let refused = match &self.failed {
-            Some(reason) => Some(Refused::Failed(reason.clone())),
-            None if self.spool.is_full(append.request.rows.len() as u64) => Some(Refused::Full),
-            None => None,
-        };
-        if let Some(refused) = refused {
-            let _ = append.reply.send(Err(refused));
-            return;
+        drop(append.places);
+        let answers = append.requests.into_iter().map(|request| self.take_in(request));
+        let answers: Vec<Answer> = answers.collect();
+        let waiting = Waiting { answers, reply: append.reply };
+        if waiting.answers.iter().all(Result::is_err) {
+            return waiting.answer(&Ok(()));
         }
-        self.append(append.request, append.reply);
+        self.gathering.waiting.push(waiting);
         self.commit();
         self.schedule_flush(ctx);
     }

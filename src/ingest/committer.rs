@@ -14,7 +14,7 @@ use std::{
 use actix::{Message, Recipient};
 
 use crate::{
-    ingest::{Accepted, Refused, Reply},
+    ingest::{Refused, Waiting},
     panics,
     spool::{CommitError, Group, SpoolWriter},
 };
@@ -24,8 +24,8 @@ use crate::{
 pub struct Work {
     /// The records.
     pub group: Group,
-    /// Who waits for it, with the answer each gets once it is on disk.
-    pub replies: Vec<(Reply, Accepted)>,
+    /// Who waits for it, with what each is told once it is on disk.
+    pub waiting: Vec<Waiting>,
 }
 
 /// The committer to the ingest actor: the group is on disk, or it is not. At most one is
@@ -132,9 +132,8 @@ fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &Recipient<Committed
             Refused::Failed(reason.to_string())
         }
     });
-    for (reply, accepted) in work.replies {
-        // A client that has gone doesn't read its answer.
-        let _ = reply.send(result.clone().map(|()| accepted));
+    for waiting in work.waiting {
+        waiting.answer(&result);
     }
     work.group.clear();
     ingest.do_send(Committed { result, group: work.group });

@@ -1,14 +1,16 @@
 //! From a decoded request to a sealed batch on disk.
 //!
-//! [`actor::IngestActor`] takes requests in, drops duplicates ([`dedupe`]), adds their rows
-//! to the open batch ([`open_batch`]), and hands groups of them to the committer thread
-//! ([`committer`]): one write and one fdatasync for all requests that came meanwhile. What
-//! is sealed and on disk goes to the writers of both sinks, lane by lane ([`dispatch`]).
+//! HTTP workers hand requests over ([`hand_over`]). [`actor::IngestActor`] takes them in, drops
+//! duplicates ([`dedupe`]), adds their rows to the open batch ([`open_batch`]), and hands groups
+//! of them to the committer thread ([`committer`]): one write and one fdatasync for all requests
+//! that came meanwhile. What is sealed and on disk goes to the writers of both sinks, lane by
+//! lane ([`dispatch`]).
 
 pub mod actor;
 pub mod committer;
 pub mod dedupe;
 pub mod dispatch;
+pub mod hand_over;
 pub mod open_batch;
 
 use tokio::sync::oneshot;
@@ -54,5 +56,27 @@ pub enum Refused {
     Failed(String),
 }
 
-/// Where the answer goes.
-pub type Reply = oneshot::Sender<Result<Accepted, Refused>>;
+/// What became of a request.
+pub type Answer = Result<Accepted, Refused>;
+
+/// The requests of one message, while they wait for the disk.
+#[derive(Debug)]
+pub struct Waiting {
+    /// What each is told once the others are on disk, in their order; an error says that this
+    /// one was not taken in.
+    pub answers: Vec<Answer>,
+    /// Where the answers go.
+    pub reply: oneshot::Sender<Vec<Answer>>,
+}
+
+impl Waiting {
+    /// Those that were taken in are on disk, or not.
+    pub fn answer(mut self, result: &Result<(), Refused>) {
+        if let Err(refused) = result {
+            let taken = self.answers.iter_mut().filter(|answer| answer.is_ok());
+            taken.for_each(|answer| *answer = Err(refused.clone()));
+        }
+        // A worker that has ended doesn't read them.
+        let _ = self.reply.send(self.answers);
+    }
+}

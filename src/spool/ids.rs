@@ -2,7 +2,11 @@
 //!
 //! `ids-<first seq of the segment>.log` holds Ids records (see [`super::group`]).
 
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use crate::{
     domain::time::Millis,
@@ -10,6 +14,7 @@ use crate::{
         disk,
         group::{IdStats, parse_ids, parse_rows},
         record::{self, Item, le64},
+        segment,
     },
 };
 
@@ -30,26 +35,61 @@ pub(super) fn parse_name(name: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
+/// Bytes of a segment that are looked at together, unless a record is longer.
+const WINDOW: usize = if cfg!(test) { 64 } else { 4 << 20 };
+
 /// Takes out of a segment the ids received at `since` or later: the contents of its id file.
-pub(super) fn distil(segment: &[u8], since: Millis) -> (Vec<u8>, IdStats) {
-    let mut out = Vec::new();
-    let mut stats = IdStats::default();
-    for item in record::scan(segment, super::segment::HEADER) {
-        let Item::Record { kind: record::ROWS, at } = item else {
-            continue;
-        };
-        let rows = parse_rows(&segment[record::payload(segment, &at)]);
-        let Some(rows) = rows.filter(|rows| rows.received_at >= since && !rows.ids.is_empty())
-        else {
-            continue;
-        };
-        let start = record::begin(&mut out);
-        out.extend_from_slice(&rows.received_at.to_le_bytes());
-        out.extend_from_slice(rows.ids);
-        record::finish(&mut out[start..], record::IDS);
-        stats.add(IdStats { count: parse_ids(rows.ids).count() as u64, newest: rows.received_at });
+/// Reads it in windows, since a segment is large and memory is not there for it; only behind
+/// damage the rest is read at once.
+pub(super) fn distil(mut segment: impl Read, since: Millis) -> io::Result<(Vec<u8>, IdStats)> {
+    let mut distilled = Distilled { since, log: Vec::new(), stats: IdStats::default() };
+    io::copy(&mut segment.by_ref().take(segment::HEADER as u64), &mut io::sink())?;
+    let mut window = Vec::new();
+    let mut size = WINDOW;
+    loop {
+        let missing = size - window.len();
+        window.reserve_exact(missing);
+        let read = segment.by_ref().take(missing as u64).read_to_end(&mut window)?;
+        if read < missing {
+            for item in record::scan(&window, 0) {
+                if let Item::Record { kind, at } = item {
+                    distilled.add(kind, &window[record::payload(&window, &at)]);
+                }
+            }
+            return Ok((distilled.log, distilled.stats));
+        }
+        let mut done = 0;
+        for (kind, at) in record::leading(&window) {
+            distilled.add(kind, &window[record::payload(&window, &at)]);
+            done = at.end;
+        }
+        window.drain(..done);
+        size = if done > 0 { WINDOW.max(window.len() + 1) } else { size * 2 };
     }
-    (out, stats)
+}
+
+/// An id file in the making.
+struct Distilled {
+    since: Millis,
+    log: Vec<u8>,
+    stats: IdStats,
+}
+
+impl Distilled {
+    fn add(&mut self, kind: u8, payload: &[u8]) {
+        let rows =
+            Some(kind).filter(|kind| *kind == record::ROWS).and_then(|_| parse_rows(payload));
+        let Some(rows) = rows.filter(|rows| rows.received_at >= self.since && !rows.ids.is_empty())
+        else {
+            return;
+        };
+        let start = record::begin(&mut self.log);
+        self.log.extend_from_slice(&rows.received_at.to_le_bytes());
+        self.log.extend_from_slice(rows.ids);
+        record::finish(&mut self.log[start..], record::IDS);
+        let count = parse_ids(rows.ids).count() as u64;
+        self.stats.add(IdStats { count, newest: rows.received_at });
+    }
 }
 
 /// Hands every id of a file to `each`; `Ok(bytes)` says how many bytes were damaged.
@@ -84,4 +124,58 @@ pub(super) fn load(
 /// Writes an id file; on the disk when this returns.
 pub(super) fn store(dir: &Path, first: u64, bytes: &[u8]) -> io::Result<()> {
     disk::replace(dir, &name(first), bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::spool::group::put_id;
+
+    /// A segment of these requests (received at, ids, bytes of rows).
+    fn segment_of(requests: &[(Millis, Vec<String>, usize)]) -> Vec<u8> {
+        let mut bytes = vec![0; segment::HEADER];
+        for (received_at, ids, len) in requests {
+            let mut put = Vec::new();
+            ids.iter().for_each(|id| put_id(&mut put, id));
+            let at = record::begin(&mut bytes);
+            bytes.extend_from_slice(&1u32.to_le_bytes());
+            bytes.extend_from_slice(&received_at.to_le_bytes());
+            bytes.extend_from_slice(&(put.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&put);
+            bytes.resize(bytes.len() + len, 7);
+            record::finish(&mut bytes[at..], record::ROWS);
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn in_windows_the_same_ids_are_found_as_at_once(
+            requests in proptest::collection::vec(
+                (0..9i64, proptest::collection::vec("[a-z]{1,9}", 0..4), 0..200usize),
+                0..12,
+            ),
+            flip in proptest::option::of(any::<prop::sample::Index>()),
+            cut in 0..40usize,
+        ) {
+            let mut bytes = segment_of(&requests);
+            bytes.truncate(bytes.len().saturating_sub(cut).max(segment::HEADER));
+            if let Some(flip) = flip.filter(|_| bytes.len() > segment::HEADER) {
+                let at = segment::HEADER + flip.index(bytes.len() - segment::HEADER);
+                bytes[at] ^= 1;
+            }
+            let mut at_once =
+                Distilled { since: 4, log: Vec::new(), stats: IdStats::default() };
+            for item in record::scan(&bytes, segment::HEADER) {
+                if let Item::Record { kind, at } = item {
+                    at_once.add(kind, &bytes[record::payload(&bytes, &at)]);
+                }
+            }
+            let (log, stats) = distil(&*bytes, 4).unwrap();
+            prop_assert_eq!(log, at_once.log);
+            prop_assert_eq!((stats.count, stats.newest), (at_once.stats.count, at_once.stats.newest));
+        }
+    }
 }

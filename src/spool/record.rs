@@ -120,6 +120,19 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Vec<Item> {
     items
 }
 
+/// The intact records that `bytes` begins with, up to the first that is damaged or cut: the kind
+/// of each and where it lies.
+pub(super) fn leading(bytes: &[u8]) -> impl Iterator<Item = (u8, Range<usize>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = &bytes[at..];
+        let (kind, len) = head(rest).filter(|(kind, len)| is_intact(rest, *kind, *len))?;
+        let record = at..at + HEAD + len;
+        at = record.end;
+        Some((kind, record))
+    })
+}
+
 /// Bytes until the next intact record; all of them if there is none.
 fn resync(bytes: &[u8]) -> usize {
     (0..bytes.len())

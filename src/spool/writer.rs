@@ -1,6 +1,6 @@
 //! Appending: the committer thread's end of the spool.
 
-use std::{fs, io, sync::Arc};
+use std::{fs::File, io, sync::Arc};
 
 use crate::{
     domain::time::{Millis, Steady, now_ms},
@@ -348,12 +348,11 @@ impl SpoolWriter {
         }
         let dir = &self.shared.options.dir;
         let path = segment::path(dir, segment.first);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let (log, stats) = match File::open(&path).and_then(|file| ids::distil(file, since)) {
+            Ok(distilled) => distilled,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        let (log, stats) = ids::distil(&bytes, since);
         if stats.count == 0 {
             return Ok(None);
         }

@@ -1,0 +1,238 @@
+//! How an HTTP worker hands requests to the ingest actor: many in one message, and their
+//! answers in one message back.
+//!
+//! A message to another thread wakes it, at the cost of a system call on this side and a switch
+//! of threads on the other: with one event a request, as much as reading it. So what one round
+//! of polling has brought goes as one message: on a server that rests a request at once, on one
+//! that does not many together.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix::Recipient;
+use tokio::sync::oneshot;
+
+use crate::ingest::{Accepted, Answer, Refused, Request, actor::Append};
+
+/// Requests of all workers that wait for their turn in the ingest actor: `ingest.queue_requests`.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    waiting: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl Queue {
+    /// Nothing waits yet.
+    pub fn new(max: usize) -> Queue {
+        Queue { waiting: Arc::default(), max }
+    }
+
+    fn no_places(&self) -> Places {
+        Places { queue: self.clone(), taken: 0 }
+    }
+}
+
+/// Places in the [`Queue`]; given back when dropped.
+#[derive(Debug)]
+pub struct Places {
+    queue: Queue,
+    taken: usize,
+}
+
+impl Places {
+    /// One more; false where all are taken.
+    fn take(&mut self) -> bool {
+        let free = self.queue.waiting.fetch_add(1, Ordering::Relaxed) < self.queue.max;
+        match free {
+            true => self.taken += 1,
+            false => drop(self.queue.waiting.fetch_sub(1, Ordering::Relaxed)),
+        }
+        free
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.queue.waiting.fetch_sub(self.taken, Ordering::Relaxed);
+    }
+}
+
+/// Why a request is not on disk, or not known to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAppended {
+    /// `ingest.queue_requests` wait already. Nothing of the request is stored or counted.
+    #[error("too many requests wait to be written")]
+    Overloaded,
+    /// The ingest actor has ended.
+    #[error("the server is stopping")]
+    Stopping,
+    /// It says no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// One worker's side of the way to the ingest actor. It stays on the worker's thread.
+#[derive(Clone)]
+pub struct HandOver(Rc<Worker>);
+
+struct Worker {
+    ingest: Recipient<Append>,
+    queue: Queue,
+    next: RefCell<Message>,
+    /// `next` will be sent once this round of polling is over.
+    called: Cell<bool>,
+}
+
+/// A message in the making, and who waits for its answers.
+struct Message {
+    requests: Vec<Request>,
+    places: Places,
+    waiting: Vec<oneshot::Sender<Answer>>,
+}
+
+impl Message {
+    fn new(queue: &Queue) -> Message {
+        Message { requests: Vec::new(), places: queue.no_places(), waiting: Vec::new() }
+    }
+}
+
+impl HandOver {
+    /// For a worker; all of a process share the queue.
+    pub fn new(ingest: Recipient<Append>, queue: Queue) -> HandOver {
+        HandOver(Rc::new(Worker {
+            ingest,
+            next: RefCell::new(Message::new(&queue)),
+            queue,
+            called: Cell::new(false),
+        }))
+    }
+
+    /// Hands a request over and waits until it is on disk. Who stops waiting takes nothing back.
+    ///
+    /// # Errors
+    /// It is not on disk, or nobody can say.
+    pub async fn request(&self, request: Request) -> Result<Accepted, NotAppended> {
+        let answer = {
+            let mut next = self.0.next.borrow_mut();
+            if !next.places.take() {
+                return Err(NotAppended::Overloaded);
+            }
+            let (reply, answer) = oneshot::channel();
+            next.requests.push(request);
+            next.waiting.push(reply);
+            answer
+        };
+        if !self.0.called.replace(true) {
+            tokio::task::spawn_local(self.clone().carry());
+        }
+        Ok(answer.await.map_err(|_| NotAppended::Stopping)??)
+    }
+
+    /// Sends what has gathered, and hands out the answers.
+    async fn carry(self) {
+        // Comes back after all that is ready in this round has been polled.
+        tokio::task::yield_now().await;
+        let worker = &self.0;
+        worker.called.set(false);
+        let Message { requests, places, waiting } =
+            worker.next.replace(Message::new(&worker.queue));
+        let (reply, answers) = oneshot::channel();
+        // Never more messages than there are places.
+        worker.ingest.do_send(Append { requests, places, reply });
+        // Without answers, those who wait see their channels closed.
+        let answers = answers.await.unwrap_or_default();
+        for (reply, answer) in waiting.into_iter().zip(answers) {
+            // A client that has gone doesn't read its answer.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::{Actor, Context, Handler};
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    /// Stands for the ingest actor: answers with what was asked for, refuses 13 events, and
+    /// dies of 14. Keeps how many requests each message had.
+    #[derive(Default)]
+    struct Desk(Rc<RefCell<Vec<usize>>>);
+
+    impl Actor for Desk {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Append> for Desk {
+        type Result = ();
+
+        fn handle(&mut self, append: Append, _: &mut Context<Self>) {
+            self.0.borrow_mut().push(append.requests.len());
+            if append.requests.iter().any(|request| request.events == 14) {
+                return;
+            }
+            let answer = |request: Request| match request.events {
+                13 => Err(Refused::Full),
+                accepted => Ok(Accepted { accepted, duplicates: 0 }),
+            };
+            let _ = append.reply.send(append.requests.into_iter().map(answer).collect());
+        }
+    }
+
+    fn desk(max: usize) -> (HandOver, Rc<RefCell<Vec<usize>>>) {
+        let messages = Rc::default();
+        let desk = Desk(Rc::clone(&messages)).start();
+        (HandOver::new(desk.recipient(), Queue::new(max)), messages)
+    }
+
+    async fn hand_over(to: &HandOver, events: u32) -> Result<u32, NotAppended> {
+        let request = Request { events, ..Request::default() };
+        Ok(to.request(request).await?.accepted)
+    }
+
+    #[actix::test]
+    async fn what_comes_together_goes_as_one_message_and_each_gets_its_own_answer() {
+        let (to, messages) = desk(100);
+        let answers = join_all((11..16).filter(|n| *n != 14).map(|n| hand_over(&to, n))).await;
+        assert_eq!(answers, [Ok(11), Ok(12), Err(Refused::Full.into()), Ok(15)]);
+        assert_eq!(hand_over(&to, 1).await, Ok(1));
+        assert_eq!(*messages.borrow(), [4, 1]);
+    }
+
+    #[actix::test]
+    async fn beyond_the_queue_a_request_is_refused_and_later_there_is_room() {
+        let (to, messages) = desk(3);
+        for _ in 0..2 {
+            let answers = join_all((1..6).map(|n| hand_over(&to, n))).await;
+            let refused = Err(NotAppended::Overloaded);
+            assert_eq!(answers, [Ok(1), Ok(2), Ok(3), refused.clone(), refused]);
+        }
+        assert_eq!(*messages.borrow(), [3, 3]);
+        assert_eq!(to.0.queue.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[actix::test]
+    async fn without_an_answer_the_server_is_stopping() {
+        let (to, _) = desk(100);
+        let answers = join_all([1, 14, 2].map(|n| hand_over(&to, n))).await;
+        assert_eq!(answers, vec![Err(NotAppended::Stopping); 3]);
+    }
+
+    #[actix::test]
+    async fn a_request_goes_on_though_nobody_waits_for_it() {
+        let (to, messages) = desk(100);
+        {
+            let mut left = Box::pin(hand_over(&to, 1));
+            assert!(futures_util::poll!(&mut left).is_pending());
+        }
+        assert_eq!(hand_over(&to, 2).await, Ok(2));
+        assert_eq!(*messages.borrow(), [2]);
+    }
+}
