@@ -344,6 +344,10 @@ fn serve(
     Ok(server.listen(listener)?.run())
 }
 
+/// How long connections are still accepted once it is time to stop: those that clients opened
+/// before that wait in the kernel's queue.
+const ACCEPTS_FOR: Duration = Duration::from_millis(100);
+
 impl Running {
     /// Waits until a part has panicked that the process can't do without; says which. It is
     /// time to [`Running::stop`] then.
@@ -364,6 +368,8 @@ impl Running {
         tracing::info!("stopping");
         let timeout = self.shutdown_timeout;
         let serving_until = tokio::time::Instant::now() + timeout;
+        // A connection that the kernel has taken but actix has not would be reset.
+        tokio::time::sleep(ACCEPTS_FOR).await;
         self.server.pause().await;
         // Another node may lead from now on.
         let _ = tokio::time::timeout(timeout, self.watcher.send(Resign)).await;
