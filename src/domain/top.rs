@@ -8,7 +8,7 @@
 //!
 //! Source: P. K. Agarwal et al., "Mergeable Summaries", PODS 2012, section 3.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,10 @@ pub const MAX_VALUE: usize = 128;
 /// Counts of the most frequent values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Top {
-    /// By value. At most [`CAPACITY`] after [`Top::trim`].
-    counts: BTreeMap<Box<str>, u64>,
+    /// In the order of the values. At most [`CAPACITY`] after [`Top::trim`]. A list, since a
+    /// mirror has thousands of these: in a tree, a value takes twice the room.
+    #[serde(with = "as_map")]
+    counts: Vec<(Arc<str>, u64)>,
     /// What was taken off each count.
     shaved: u64,
 }
@@ -31,19 +33,31 @@ pub struct Top {
 impl Top {
     /// Adds `n` occurrences of `value`. Grows until [`Top::trim`].
     pub fn add(&mut self, value: &str, n: u64) {
+        self.add_shared(value, n, |value| value.into());
+    }
+
+    fn add_shared(&mut self, value: &str, n: u64, share: impl FnOnce(&str) -> Arc<str>) {
         let value = cut(value);
-        match self.counts.get_mut(value) {
-            Some(count) => *count = count.saturating_add(n),
-            None => {
-                self.counts.insert(value.into(), n);
-            }
+        match self.find(value) {
+            Ok(at) => self.counts[at].1 = self.counts[at].1.saturating_add(n),
+            Err(at) => self.counts.insert(at, (share(value), n)),
         }
+    }
+
+    /// Where a value is, or belongs.
+    fn find(&self, value: &str) -> Result<usize, usize> {
+        self.counts.binary_search_by(|(known, _)| (**known).cmp(value))
     }
 
     /// Adds all counts of another summary, and trims.
     pub fn merge(&mut self, other: &Top) {
-        for (value, n) in &other.counts {
-            self.add(value, *n);
+        self.merge_shared(other, |value| value.into());
+    }
+
+    /// The same; `share` gives what a value that is new here is held as.
+    pub fn merge_shared(&mut self, other: &Top, mut share: impl FnMut(&str) -> Arc<str>) {
+        for (value, n) in other.iter() {
+            self.add_shared(value, n, &mut share);
         }
         self.shaved = self.shaved.saturating_add(other.shaved);
         self.trim();
@@ -54,9 +68,9 @@ impl Top {
         if self.counts.len() <= CAPACITY {
             return;
         }
-        let mut counts: Vec<u64> = self.counts.values().copied().collect();
+        let mut counts: Vec<u64> = self.counts.iter().map(|(_, count)| *count).collect();
         let (_, &mut shave, _) = counts.select_nth_unstable_by(CAPACITY, |a, b| b.cmp(a));
-        self.counts.retain(|_, count| {
+        self.counts.retain_mut(|(_, count)| {
             *count = count.saturating_sub(shave);
             *count > 0
         });
@@ -85,7 +99,7 @@ impl Top {
 
     /// The count of one value, 0 where it is not there.
     pub fn count(&self, value: &str) -> u64 {
-        self.counts.get(cut(value)).copied().unwrap_or(0)
+        self.find(cut(value)).map_or(0, |at| self.counts[at].1)
     }
 
     /// The `n` largest, largest first; equal ones by value.
@@ -101,7 +115,7 @@ impl Top {
 /// summary.
 #[derive(Debug, Default)]
 pub struct TopSum {
-    counts: HashMap<Box<str>, u64>,
+    counts: HashMap<Arc<str>, u64>,
     shaved: u64,
 }
 
@@ -129,7 +143,7 @@ impl TopSum {
     /// The summary, of at most [`CAPACITY`] values.
     pub fn finish(self) -> Top {
         // Before the rest is sorted: most of what a crowded sum holds is shaved off.
-        let mut top = Top { counts: BTreeMap::new(), shaved: self.shaved };
+        let mut top = Top { counts: Vec::new(), shaved: self.shaved };
         let mut all: Vec<_> = self.counts.into_iter().collect();
         if all.len() > CAPACITY {
             let (_, &mut (_, shave), _) =
@@ -140,8 +154,27 @@ impl TopSum {
             });
             top.shaved = top.shaved.saturating_add(shave);
         }
-        top.counts.extend(all);
+        all.sort_unstable();
+        top.counts = all;
         top
+    }
+}
+
+/// On the way to the ledger and in Redis the counts are a map.
+mod as_map {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(counts: &[(Arc<str>, u64)], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(counts.iter().map(|(value, count)| (value, count)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<(Arc<str>, u64)>, D::Error> {
+        let counts = BTreeMap::<Arc<str>, u64>::deserialize(from)?;
+        Ok(counts.into_iter().collect())
     }
 }
 
@@ -152,6 +185,8 @@ fn cut(value: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;

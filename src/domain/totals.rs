@@ -1,16 +1,27 @@
 //! The sums of one bucket.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::domain::{delta::Series, metric::Source, money::Amount};
 
-/// The sums of one bucket, by series.
+/// The sums of one bucket, by series. Thousands of buckets have the same ones, so they can
+/// share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals(BTreeMap<Series, i64>);
+pub struct Totals(BTreeMap<Arc<Series>, i64>);
 
 impl Totals {
     /// Adds to one series.
     pub fn add(&mut self, series: &Series, value: i64) {
+        match self.0.get_mut(series) {
+            Some(sum) => *sum = sum.saturating_add(value),
+            None => {
+                self.0.insert(Arc::new(series.clone()), value);
+            }
+        }
+    }
+
+    /// Adds to one series, which is shared.
+    pub fn add_shared(&mut self, series: &Arc<Series>, value: i64) {
         match self.0.get_mut(series) {
             Some(sum) => *sum = sum.saturating_add(value),
             None => {
@@ -21,7 +32,7 @@ impl Totals {
 
     /// Adds all series of another bucket.
     pub fn merge(&mut self, other: &Totals) {
-        other.0.iter().for_each(|(series, value)| self.add(series, *value));
+        other.0.iter().for_each(|(series, value)| self.add_shared(series, *value));
     }
 
     /// Nothing in it.
@@ -31,12 +42,12 @@ impl Totals {
 
     /// Every series with its sum, in the order of [`Series`].
     pub fn iter(&self) -> impl Iterator<Item = (&Series, i64)> {
-        self.0.iter().map(|(series, value)| (series, *value))
+        self.0.iter().map(|(series, value)| (&**series, *value))
     }
 
     /// (event type, events), by name.
     pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0.iter().filter_map(|(series, value)| match series {
+        self.0.iter().filter_map(|(series, value)| match &**series {
             Series::Count(kind) => Some((kind.as_str(), *value as u64)),
             _ => None,
         })
@@ -54,7 +65,7 @@ impl Totals {
 
     /// The sum of a money metric.
     pub fn sum(&self, metric: &str) -> Amount {
-        let found = self.0.iter().find_map(|(series, value)| match series {
+        let found = self.0.iter().find_map(|(series, value)| match &**series {
             Series::Sum(name) if name == metric => Some(*value),
             _ => None,
         });
@@ -65,7 +76,7 @@ impl Totals {
     pub fn currencies(&self) -> BTreeMap<String, BTreeMap<String, Amount>> {
         let mut all: BTreeMap<String, BTreeMap<String, Amount>> = BTreeMap::new();
         for (series, value) in &self.0 {
-            if let Series::Money(metric, code) = series {
+            if let Series::Money(metric, code) = &**series {
                 all.entry(metric.clone()).or_default().insert(code.clone(), Amount(*value));
             }
         }

@@ -1,14 +1,15 @@
 //! The mirror: seconds of the last hour, minutes of the last 24 hours and the business
-//! days around now, summed by series, and the breakdowns of these minutes. Pure; every number that Floodmark shows comes from
-//! one of these.
+//! days around now, summed by series, and the breakdowns of these minutes. Pure; every number
+//! that Floodmark shows comes from one of these.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::civil::Date;
 
 pub use crate::domain::totals::Totals;
 use crate::domain::{
     delta::{Delta, Series},
+    pool::Pool,
     time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND, bucket},
     top::Top,
 };
@@ -29,9 +30,13 @@ pub struct LiveState {
     days: BTreeMap<Date, Totals>,
     /// Breakdowns seen so far; few, since only rules make them.
     names: Vec<String>,
-    /// By minute, breakdown (its index in `names`) and lane. Each lane is summed by itself, batch by batch in its
-    /// order, so that what a full summary drops is the same in every mirror.
+    /// By minute, breakdown (its index in `names`) and lane. Each lane is summed by itself,
+    /// batch by batch in its order, so that what a full summary drops is the same in every
+    /// mirror.
     tops: BTreeMap<(Millis, usize, u64), Top>,
+    /// What the keys of all these are held by: a day of minutes names the same again and again.
+    series: Pool<Series>,
+    values: Pool<str>,
 }
 
 impl LiveState {
@@ -44,6 +49,8 @@ impl LiveState {
             days: BTreeMap::new(),
             names: Vec::new(),
             tops: BTreeMap::new(),
+            series: Pool::default(),
+            values: Pool::default(),
         }
     }
 
@@ -80,17 +87,20 @@ impl LiveState {
 
     /// Adds to the second that starts at `second` (Unix ms).
     pub fn add_second(&mut self, second: Millis, series: &Series, value: i64) {
-        self.seconds.entry(second).or_default().add(series, value);
+        let series = self.series.share(series, || Arc::new(series.clone()));
+        self.seconds.entry(second).or_default().add_shared(&series, value);
     }
 
     /// Adds to the minute that starts at `minute` (Unix ms).
     pub fn add_minute(&mut self, minute: Millis, series: &Series, value: i64) {
-        self.minutes.entry(minute).or_default().add(series, value);
+        let series = self.series.share(series, || Arc::new(series.clone()));
+        self.minutes.entry(minute).or_default().add_shared(&series, value);
     }
 
     /// Adds to a business day.
     pub fn add_day(&mut self, date: Date, series: &Series, value: i64) {
-        self.days.entry(date).or_default().add(series, value);
+        let series = self.series.share(series, || Arc::new(series.clone()));
+        self.days.entry(date).or_default().add_shared(&series, value);
     }
 
     /// Adds to a breakdown's minute (its start in Unix ms) of one lane.
@@ -99,7 +109,8 @@ impl LiveState {
             self.names.push(name.to_owned());
             self.names.len() - 1
         });
-        self.tops.entry((minute, name, lane)).or_default().merge(top);
+        let kept = self.tops.entry((minute, name, lane)).or_default();
+        kept.merge_shared(top, |value| self.values.share(value, || value.into()));
     }
 
     /// Every minute of every breakdown and lane: (start in Unix ms, name, lane, values).
@@ -252,6 +263,26 @@ mod tests {
         let (day, totals) = state.today(before + SECOND);
         assert_eq!(day.date.to_string(), "2026-11-28");
         assert!(totals.is_empty());
+    }
+
+    #[test]
+    fn what_many_buckets_name_is_held_once() {
+        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
+        let mut state = state("UTC");
+        for back in [0, 1, 2] {
+            let at = now - back * MINUTE;
+            let mut sum = DeltaSum::default();
+            sum.count("error", at);
+            sum.top("error/code", at, "E1", 1);
+            state.apply(back as u64, &sum.finish(), now);
+        }
+        let values: Vec<_> = state.tops().flat_map(|(.., top)| top.iter()).collect();
+        assert_eq!(values.len(), 3);
+        assert!(values.iter().all(|(value, _)| value.as_ptr() == values[0].0.as_ptr()));
+        let all = state.seconds().chain(state.minutes());
+        let series: Vec<_> = all.flat_map(|(_, totals)| totals.iter()).collect();
+        assert_eq!(series.len(), 6);
+        assert!(series.iter().all(|(one, _)| std::ptr::eq(*one, series[0].0)));
     }
 
     #[test]
