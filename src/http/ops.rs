@@ -47,7 +47,7 @@ async fn healthz() -> HttpResponse {
 async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     let mut reasons: Vec<String> =
         ops.health.troubles().into_iter().map(|(part, why)| format!("{part}: {why}")).collect();
-    if ops.spool.is_full(0) {
+    if ops.spool.refuses() {
         reasons.push(format!("spool: full with {} bytes; requests get 503", ops.spool.bytes()));
     }
     if let Some(reason) = ops.view.interrupted() {

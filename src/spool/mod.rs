@@ -200,6 +200,8 @@ struct Shared {
     options: SpoolOptions,
     index: Mutex<index::Index>,
     damaged: AtomicU64,
+    /// Bytes of what was last refused because the spool is full.
+    refused: AtomicU64,
 }
 
 impl Spool {
@@ -254,7 +256,16 @@ impl Spool {
 
     /// Whether `incoming` more bytes would be beyond `max_bytes`.
     pub fn is_full(&self, incoming: u64) -> bool {
-        self.bytes().saturating_add(incoming) > self.shared.options.max_bytes
+        let full = self.bytes().saturating_add(incoming) > self.shared.options.max_bytes;
+        if full {
+            self.shared.refused.store(incoming, Ordering::Relaxed);
+        }
+        full
+    }
+
+    /// Whether what was last refused for want of room would be refused again.
+    pub fn refuses(&self) -> bool {
+        self.is_full(self.shared.refused.load(Ordering::Relaxed))
     }
 
     /// Bytes that its disk has room for.

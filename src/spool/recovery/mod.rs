@@ -144,6 +144,7 @@ pub(super) fn open(
     let shared = Arc::new(Shared {
         index: Mutex::new(log.index),
         damaged: AtomicU64::new(damaged),
+        refused: AtomicU64::new(0),
         options,
     });
     let writer = SpoolWriter::new(

@@ -346,12 +346,15 @@ fn full_is_full_until_segments_go() {
     let Opened { spool, mut writer, .. } = bench.open();
     let mut seq = 0;
     while !spool.is_full(200) {
+        assert!(!spool.refuses());
         seq += 1;
         fill(&mut writer, seq, seq);
     }
     assert!(spool.bytes() <= 2_000 && spool.bytes() > 1_500);
+    assert!(!spool.is_full(0) && spool.refuses(), "there is room, but not for what came");
     settle_all(&spool, seq);
     writer.retire_at(NOW).unwrap();
+    assert!(!spool.refuses());
     assert!(!spool.is_full(1_000));
 }
 
