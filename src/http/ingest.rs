@@ -127,6 +127,10 @@ async fn events(
     let all_rejected = taken.events == 0 && events > 0;
     let accepted = append(&intake, &hand_over, taken).await?;
     intake.accepted.increment(accepted.accepted.into());
+    // A request that was refused as a whole comes again: its bad events count then.
+    for RejectedEvent { code, .. } in &rejected {
+        metrics::counter!("floodmark_events_rejected_total", "code" => *code).increment(1);
+    }
     let answer = Answer { accepted: accepted.accepted, duplicates: accepted.duplicates, rejected };
     if all_rejected {
         return Ok(HttpResponse::UnprocessableEntity().json(serde_json::json!({
@@ -209,7 +213,6 @@ fn check(
 }
 
 fn dead_letter(raw: &[u8], reason: &Rejection, received: Received, intake: &Intake) -> DeadLetter {
-    metrics::counter!("floodmark_events_rejected_total", "code" => reason.code()).increment(1);
     let kept = &raw[..raw.len().min(intake.dead_letter_bytes)];
     DeadLetter {
         received_at: received.at,
