@@ -181,11 +181,15 @@ impl IngestActor {
     }
 
     fn take_in(&mut self, request: Request) -> Answer {
-        match &self.failed {
-            Some(reason) => Err(Refused::Failed(reason.clone())),
-            None if self.spool.is_full(request.rows.len() as u64) => Err(Refused::Full),
-            None => Ok(self.append(request)),
+        if let Some(reason) = &self.failed {
+            return Err(Refused::Failed(reason.clone()));
         }
+        let incoming = request.rows.len() as u64;
+        if self.spool.is_full(incoming) {
+            self.spool.refuse(incoming);
+            return Err(Refused::Full);
+        }
+        Ok(self.append(request))
     }
 
     fn append(&mut self, request: Request) -> Accepted {

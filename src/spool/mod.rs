@@ -256,11 +256,14 @@ impl Spool {
 
     /// Whether `incoming` more bytes would be beyond `max_bytes`.
     pub fn is_full(&self, incoming: u64) -> bool {
-        let full = self.bytes().saturating_add(incoming) > self.shared.options.max_bytes;
-        if full {
-            self.shared.refused.store(incoming, Ordering::Relaxed);
-        }
-        full
+        self.bytes().saturating_add(incoming) > self.shared.options.max_bytes
+    }
+
+    /// Notes that so many bytes were refused because it is full.
+    pub fn refuse(&self, incoming: u64) {
+        // One that hardly ever fits must not make it look full when it is nearly empty.
+        let noted = incoming.min(self.shared.options.max_bytes / 2);
+        self.shared.refused.store(noted, Ordering::Relaxed);
     }
 
     /// Whether what was last refused for want of room would be refused again.

@@ -351,11 +351,14 @@ fn full_is_full_until_segments_go() {
         fill(&mut writer, seq, seq);
     }
     assert!(spool.bytes() <= 2_000 && spool.bytes() > 1_500);
+    spool.refuse(200);
     assert!(!spool.is_full(0) && spool.refuses(), "there is room, but not for what came");
     settle_all(&spool, seq);
     writer.retire_at(NOW).unwrap();
     assert!(!spool.refuses());
     assert!(!spool.is_full(1_000));
+    spool.refuse(10_000);
+    assert!(!spool.refuses(), "what never fits does not count as full for ever");
 }
 
 #[test]
