@@ -12,27 +12,30 @@ pub struct Totals(BTreeMap<Arc<Series>, i64>);
 impl Totals {
     /// Adds to one series.
     pub fn add(&mut self, series: &Series, value: i64) {
-        match self.0.get_mut(series) {
-            Some(sum) => *sum = sum.saturating_add(value),
-            None => {
-                self.0.insert(Arc::new(series.clone()), value);
-            }
-        }
+        self.add_shared(series, value, |series| Arc::new(series.clone()));
     }
 
-    /// Adds to one series, which is shared.
-    pub fn add_shared(&mut self, series: &Arc<Series>, value: i64) {
+    /// The same; `share` gives what a series that is new here is held as.
+    pub fn add_shared(
+        &mut self,
+        series: &Series,
+        value: i64,
+        share: impl FnOnce(&Series) -> Arc<Series>,
+    ) {
         match self.0.get_mut(series) {
             Some(sum) => *sum = sum.saturating_add(value),
             None => {
-                self.0.insert(series.clone(), value);
+                self.0.insert(share(series), value);
             }
         }
     }
 
     /// Adds all series of another bucket.
     pub fn merge(&mut self, other: &Totals) {
-        other.0.iter().for_each(|(series, value)| self.add_shared(series, *value));
+        other
+            .0
+            .iter()
+            .for_each(|(series, value)| self.add_shared(series, *value, |_| series.clone()));
     }
 
     /// Nothing in it.

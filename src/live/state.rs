@@ -87,20 +87,20 @@ impl LiveState {
 
     /// Adds to the second that starts at `second` (Unix ms).
     pub fn add_second(&mut self, second: Millis, series: &Series, value: i64) {
-        let series = self.series.share(series, || Arc::new(series.clone()));
-        self.seconds.entry(second).or_default().add_shared(&series, value);
+        let totals = self.seconds.entry(second).or_default();
+        totals.add_shared(series, value, |series| shared(&mut self.series, series));
     }
 
     /// Adds to the minute that starts at `minute` (Unix ms).
     pub fn add_minute(&mut self, minute: Millis, series: &Series, value: i64) {
-        let series = self.series.share(series, || Arc::new(series.clone()));
-        self.minutes.entry(minute).or_default().add_shared(&series, value);
+        let totals = self.minutes.entry(minute).or_default();
+        totals.add_shared(series, value, |series| shared(&mut self.series, series));
     }
 
     /// Adds to a business day.
     pub fn add_day(&mut self, date: Date, series: &Series, value: i64) {
-        let series = self.series.share(series, || Arc::new(series.clone()));
-        self.days.entry(date).or_default().add_shared(&series, value);
+        let totals = self.days.entry(date).or_default();
+        totals.add_shared(series, value, |series| shared(&mut self.series, series));
     }
 
     /// Adds to a breakdown's minute (its start in Unix ms) of one lane.
@@ -204,6 +204,11 @@ impl LiveState {
         }
         out
     }
+}
+
+/// A series as the pool holds it.
+fn shared(pool: &mut Pool<Series>, series: &Series) -> Arc<Series> {
+    pool.share(series, || Arc::new(series.clone()))
 }
 
 fn last(
