@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     alert::{self, AlertActor, Lease, Notifier, Resign},
-    broadcast::{self, Alerts, LiveView},
+    broadcast::{self, LiveView},
     config::Config,
     counter::CounterActor,
     domain::{
@@ -22,8 +22,8 @@ use crate::{
         time::{BusinessZone, now_ms},
     },
     http::{
-        alerts as alerts_route, assets, auth::Keys, breakdown, current, history::History,
-        ingest as intake, ops, request_id, stream, timeseries,
+        alerts, assets, auth::Keys, breakdown, current, history::History, ingest as intake, ops,
+        request_id, stream, timeseries,
     },
     ingest::{
         actor::{Begin, Drain, IngestActor, Parts},
@@ -154,7 +154,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let history = History { store: store.clone(), baselines: baselines.clone() };
 
     // Alerts: evaluated by one node, shown by all.
-    let alerts = view.alerts().clone();
     let rules = config.rules.alerts.clone();
     let lease = Lease::new(&config, live.clone(), store.clone());
     let alert_thread = Arbiter::new();
@@ -173,7 +172,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         store: store.clone(),
         lease,
         notifier,
-        alerts: alerts.clone(),
+        alerts: view.alerts().clone(),
         currency: config.currency.clone(),
     };
     let watcher =
@@ -244,19 +243,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     // The door.
     let intake_state = intake::Intake::new(&config, ingest.clone().recipient(), claims);
-    let server = serve(
-        &config,
-        listener,
-        intake_state,
-        &viewers,
-        health,
-        spool,
-        view,
-        history,
-        alerts,
-        metrics,
-    )
-    .map_err(failed("HTTP server"))?;
+    let server =
+        serve(&config, listener, intake_state, &viewers, health, spool, view, history, metrics)
+            .map_err(failed("HTTP server"))?;
     let handle = server.handle();
     Ok(Running {
         addr,
@@ -281,7 +270,6 @@ fn serve(
     spool: Spool,
     view: LiveView,
     history: History,
-    alerts: Alerts,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 ) -> std::io::Result<actix_web::dev::Server> {
     let keys = Keys::new(&config.auth);
@@ -298,7 +286,6 @@ fn serve(
     let keys = web::Data::new(keys);
     let view = web::Data::new(view);
     let viewers = web::Data::new(viewers.clone());
-    let alerts = web::Data::new(alerts);
     let history = web::Data::new(history);
     let app = move || {
         App::new()
@@ -308,7 +295,6 @@ fn serve(
             .app_data(keys.clone())
             .app_data(view.clone())
             .app_data(viewers.clone())
-            .app_data(alerts.clone())
             .app_data(history.clone())
             .wrap(actix_web::middleware::from_fn(request_id::layer))
             .service(
@@ -321,7 +307,7 @@ fn serve(
             )
             .configure(current::routes)
             .configure(timeseries::routes)
-            .configure(alerts_route::routes)
+            .configure(alerts::routes)
             .configure(breakdown::routes)
             .configure(stream::routes)
             .configure(ops::routes)

@@ -34,13 +34,11 @@ impl Alerts {
         self.0.read().version
     }
 
-    /// Shows this; whether it is another than before.
-    pub(crate) fn show(&self, firing: Vec<Firing>, history: Vec<Firing>) -> bool {
+    /// Shows this, where it is another than before.
+    pub(crate) fn show(&self, firing: Vec<Firing>, history: Vec<Firing>) {
         let mut shown = self.0.write();
-        if shown.firing == firing && shown.history == history {
-            return false;
+        if shown.firing != firing || shown.history != history {
+            *shown = Arc::new(AlertsShown { version: shown.version + 1, firing, history });
         }
-        *shown = Arc::new(AlertsShown { version: shown.version + 1, firing, history });
-        true
     }
 }

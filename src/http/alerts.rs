@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
-    broadcast::Alerts,
+    broadcast::LiveView,
     http::{auth::Keys, error::ApiError},
 };
 
@@ -15,8 +15,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
 async fn alerts(
     request: HttpRequest,
     keys: web::Data<Keys>,
-    alerts: web::Data<Alerts>,
+    view: web::Data<LiveView>,
 ) -> Result<HttpResponse, ApiError> {
     keys.check_view(&request)?;
-    Ok(HttpResponse::Ok().json(&*alerts.snapshot()))
+    Ok(HttpResponse::Ok().json(&*view.alerts().snapshot()))
 }
