@@ -12,25 +12,9 @@ use serde_json::Value;
 use support::{
     post,
     server::Server,
-    viewer::{many_types, stalled, upgrade},
+    viewer::{Socket, frame, many_types, stalled, upgrade, watch},
 };
-use tokio_tungstenite::tungstenite::{self, Message, protocol::frame::coding::CloseCode};
-
-type Socket = tungstenite::WebSocket<tungstenite::stream::MaybeTlsStream<TcpStream>>;
-
-fn watch(server: &Server, query: &str) -> Socket {
-    let url = format!("ws://{}/api/analytics/stream{query}", server.addr());
-    tungstenite::connect(url).expect("admitted").0
-}
-
-/// The next frame; pings are answered on the way.
-fn frame(socket: &mut Socket) -> Value {
-    loop {
-        if let Message::Text(text) = socket.read().expect("the stream goes on") {
-            return serde_json::from_str(&text).expect("JSON");
-        }
-    }
-}
+use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
 
 /// The code of the Close frame, after whatever comes before it.
 fn closed(socket: &mut Socket) -> Option<CloseCode> {

@@ -1,34 +1,18 @@
 //! Who watches sees an alert in the next frame, without asking.
 
-use std::{net::TcpStream, time::Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::{
     nodes::{rules, ten},
     receiver::Receiver,
-    support::{program::PATIENCE, server::Server},
+    support::{
+        program::PATIENCE,
+        server::Server,
+        viewer::{Socket, frame, watch},
+    },
 };
-
-type Socket = tungstenite::WebSocket<tungstenite::stream::MaybeTlsStream<TcpStream>>;
-
-fn watch(server: &Server, query: &str) -> Socket {
-    let url = format!("ws://{}/api/analytics/stream{query}", server.addr());
-    tungstenite::connect(url).expect("admitted").0
-}
-
-fn frame(socket: &mut Socket) -> Value {
-    loop {
-        if let Message::Text(text) = socket.read().expect("the stream goes on") {
-            let frame: Value = serde_json::from_str(&text).unwrap();
-            // DESIGN section 4, whatever else is in it.
-            assert!(frame["counts"].is_object() && frame["revenue"].is_number(), "{frame}");
-            assert!(frame["timestamp"].is_i64(), "{frame}");
-            return frame;
-        }
-    }
-}
 
 /// The names of those that fire, where a frame has them.
 fn names(frame: &Value) -> Option<Vec<&str>> {

@@ -1,10 +1,32 @@
-//! Viewers that speak TCP only: what they read, the test reads itself.
+//! Viewers: over WebSocket, and some that speak TCP only, which read what the test reads.
 
 use std::{io::Write, net::TcpStream};
 
 use serde_json::Value;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::{program::PATIENCE, server::Server};
+
+pub type Socket = tungstenite::WebSocket<tungstenite::stream::MaybeTlsStream<TcpStream>>;
+
+/// A viewer of the stream, with this query (`?resume=…`).
+pub fn watch(server: &Server, query: &str) -> Socket {
+    let url = format!("ws://{}/api/analytics/stream{query}", server.addr());
+    tungstenite::connect(url).expect("admitted").0
+}
+
+/// The next frame; pings are answered on the way.
+pub fn frame(socket: &mut Socket) -> Value {
+    loop {
+        if let Message::Text(text) = socket.read().expect("the stream goes on") {
+            let frame: Value = serde_json::from_str(&text).expect("JSON");
+            // DESIGN section 4, whatever else is in it.
+            assert!(frame["counts"].is_object() && frame["revenue"].is_number(), "{frame}");
+            assert!(frame["timestamp"].is_i64(), "{frame}");
+            return frame;
+        }
+    }
+}
 
 /// The bytes of a handshake.
 pub fn upgrade(server: &Server, headers: &str) -> String {
