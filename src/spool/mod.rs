@@ -35,6 +35,7 @@ mod group;
 mod ids;
 mod index;
 mod node;
+mod quarantine;
 mod reader;
 mod record;
 mod recovery;

@@ -12,7 +12,7 @@ use crate::{
         group::Group,
         ids::{self, IdFile},
         index::{Entry, Segment},
-        recovery,
+        quarantine,
         segment::{self, Active, HEADER},
     },
 };
@@ -310,7 +310,7 @@ impl SpoolWriter {
             }
             let name = segment::name(segment.first);
             let gone = match segment.damaged {
-                true => recovery::quarantine(dir, &name),
+                true => quarantine::take(dir, &name),
                 false => disk::remove(&dir.join(&name)),
             };
             match gone {

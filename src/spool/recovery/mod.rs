@@ -13,8 +13,8 @@ mod replay;
 mod tail;
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    fs,
+    path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
 
@@ -187,26 +187,6 @@ fn list(dir: &Path) -> Result<Listing, SpoolError> {
     listing.segments.sort_unstable();
     listing.id_files.sort_unstable();
     Ok(listing)
-}
-
-/// Moves a file into the quarantine.
-pub(super) fn quarantine(dir: &Path, name: &str) -> io::Result<()> {
-    let to = quarantine_name(dir, name)?;
-    fs::rename(dir.join(name), to)?;
-    disk::sync_dir(&dir.join(QUARANTINE))?;
-    disk::sync_dir(dir)
-}
-
-pub(super) const QUARANTINE: &str = "quarantine";
-
-/// A name there that is not taken.
-fn quarantine_name(dir: &Path, name: &str) -> io::Result<PathBuf> {
-    let quarantine = dir.join(QUARANTINE);
-    fs::create_dir_all(&quarantine)?;
-    let free = std::iter::once(quarantine.join(name))
-        .chain((1..).map(|n: u32| quarantine.join(format!("{name}.{n}"))))
-        .find(|path| !path.exists());
-    Ok(free.expect("an endless list of names"))
 }
 
 /// The newest ids, bounded while they are read.

@@ -13,8 +13,9 @@ use crate::{
         group::{IdStats, parse_ids, parse_rows, parse_seal},
         ids::{self, IdFile},
         index::{Entry, Index, Segment},
+        quarantine,
         record::{self, Item},
-        recovery::{NewestIds, quarantine},
+        recovery::NewestIds,
         segment::{self, HEADER},
     },
 };
@@ -260,7 +261,7 @@ impl Log<'_> {
 
     /// Moves a file that is of no use here out of the way.
     fn set_aside(&mut self, name: &str, why: &str) -> Result<(), SpoolError> {
-        quarantine(self.dir, name).map_err(failed("quarantine", &self.dir.join(name)))?;
+        quarantine::take(self.dir, name).map_err(failed("quarantine", &self.dir.join(name)))?;
         self.report.push(format!("{name} {why}: moved to quarantine/"));
         Ok(())
     }

@@ -13,10 +13,11 @@ use crate::spool::{
     disk, failed,
     group::IdStats,
     index::Segment,
+    quarantine,
     reader::Contents,
     record::{self, Item},
     recovery::{
-        OpenTail, quarantine_name,
+        OpenTail,
         replay::{Log, Tail},
     },
     segment::{self, Active, HEADER},
@@ -164,7 +165,7 @@ impl Log<'_> {
                 // It held nothing but this batch. The file gets a second name before the
                 // first one is given to its successor, so nothing is lost in between.
                 let kept =
-                    quarantine_name(self.dir, &name).and_then(|kept| fs::hard_link(&path, kept));
+                    quarantine::place(self.dir, &name).and_then(|kept| fs::hard_link(&path, kept));
                 if let Err(error) = kept {
                     self.report.push(format!("{name} could not be quarantined: {error}"));
                 }

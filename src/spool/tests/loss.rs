@@ -246,7 +246,7 @@ fn a_cut_at_any_byte_loses_nothing_before_it() {
             fs::write(bench.path(name), bytes).unwrap();
         }
         let _ = fs::remove_file(bench.path(cursor::FILE));
-        let _ = fs::remove_dir_all(bench.path(recovery::QUARANTINE));
+        let _ = fs::remove_dir_all(bench.path(quarantine::FOLDER));
         bench.names(".seg").iter().filter(|n| **n > *name).for_each(|n| {
             fs::remove_file(bench.path(n)).unwrap();
         });
@@ -284,7 +284,7 @@ fn a_flip_at_any_byte_costs_the_batch_it_hits() {
                 fs::write(bench.path(name), bytes).unwrap();
             }
             fs::write(bench.path(cursor::FILE), &cursors).unwrap();
-            let _ = fs::remove_dir_all(bench.path(recovery::QUARANTINE));
+            let _ = fs::remove_dir_all(bench.path(quarantine::FOLDER));
             let mut bytes = files[index].1.clone();
             bytes[at] ^= 1 << (at % 8);
             fs::write(bench.path(&files[index].0), bytes).unwrap();
@@ -356,7 +356,7 @@ proptest! {
         let mut copied = false;
         for mishap in mishaps {
             let mut names = bench.names("");
-            names.retain(|name| name != recovery::QUARANTINE);
+            names.retain(|name| name != quarantine::FOLDER);
             if names.is_empty() {
                 break;
             }

@@ -67,7 +67,7 @@ impl Bench {
     }
 
     fn quarantined(&self) -> Vec<String> {
-        names(&self.path(recovery::QUARANTINE), "")
+        names(&self.path(quarantine::FOLDER), "")
     }
 }
 
