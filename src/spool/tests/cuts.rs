@@ -1,62 +1,35 @@
 //! Power cuts at every step of committing, rolling, retiring and tidying up, with all that was
 //! not synced lost or torn.
 
-use super::{super::disk::power, *};
+use super::{super::disk::power, history::History, *};
 
 /// What must be there, and what may be.
 #[derive(Default)]
 struct Known {
-    /// Batches whose commit returned, from batch 1 on.
-    batches: Vec<Vec<String>>,
-    /// Events of the open batch whose commit returned.
-    open: Vec<String>,
-    /// The group that was under way: its events in order.
-    under_way: Vec<String>,
-    made: u64,
+    /// By commits that returned.
+    committed: History,
+    /// The same with the group that was under way.
+    under_way: Option<History>,
 }
 
 impl Known {
-    /// A group of requests of so many events, sealed where the flag is set.
-    fn group(&mut self, requests: &[(u8, bool)]) -> (Group, Vec<Vec<String>>, Vec<String>) {
-        let (mut batches, mut open) = (self.batches.clone(), self.open.clone());
-        let mut group = Group::default();
-        self.under_way.clear();
-        for &(events, seal) in requests {
-            let mut rows = Vec::new();
-            let mut ids = Vec::new();
-            for _ in 0..events {
-                self.made += 1;
-                ids.push(format!("event{}", self.made));
-                rows.extend(row(&ids[ids.len() - 1]));
-            }
-            group.rows(events.into(), &rows, NOW, ids.iter().map(String::as_str));
-            self.under_way.extend(ids.iter().cloned());
-            open.extend(ids);
-            if seal {
-                let events = open.len() as u64;
-                batches.push(std::mem::take(&mut open));
-                group.seal(batches.len() as u64, NOW, events, &delta(events));
-            }
-        }
-        (group, batches, open)
-    }
-
     /// Compares with what is found after a cut, and goes on from there.
     fn found(&mut self, opened: &mut Opened, settled: [u64; 2]) {
         let spool = &opened.spool;
         let newest = spool.newest_sealed();
-        assert!(newest >= self.batches.len() as u64, "a batch that was sealed is there");
+        let History { batches: known, open: known_open, .. } = &self.committed;
+        assert!(newest >= known.len() as u64, "a batch that was sealed is there");
         let oldest = spool.oldest().unwrap_or(newest + 1);
         assert!(oldest <= settled[0].min(settled[1]) + 1, "no unsettled batch has gone");
         for sink in Sink::ALL {
             assert!(spool.settled(sink) <= settled[sink as usize].max(oldest - 1));
         }
-        let mut after = self.open.clone();
-        after.extend(self.under_way.iter().cloned());
+        let whole = self.under_way.as_ref().unwrap_or(&self.committed);
+        let after: Vec<String> = whole.after(known.len()).cloned().collect();
         let mut found = Vec::new();
         let mut batches = Vec::new();
         for seq in 1..=newest {
-            let known = self.batches.get(seq as usize - 1);
+            let known = known.get(seq as usize - 1);
             if seq < oldest {
                 batches.push(known.expect("only what was sealed is settled").clone());
                 continue;
@@ -70,7 +43,7 @@ impl Known {
         }
         let open = open_ids(&opened.recovery.open);
         found.extend(open.iter().cloned());
-        assert!(found.len() >= self.open.len(), "what was committed is there");
+        assert!(found.len() >= known_open.len(), "what was committed is there");
         assert_eq!(found, after[..found.len()], "in order, once, and nothing else");
         assert_eq!(spool.damaged(), 0, "a cut is no damage: {:?}", opened.recovery.report);
         let remembered: BTreeSet<_> = opened.recovery.ids.iter().map(|(_, id)| id).collect();
@@ -78,15 +51,9 @@ impl Known {
         for id in all {
             assert!(remembered.contains(id), "{id} is known to the index of ids");
         }
-        (self.batches, self.open) = (batches, open);
-        if !self.open.is_empty() {
-            let seq = opened.recovery.next_seq;
-            let mut group = Group::default();
-            let events = opened.recovery.open.events;
-            group.seal(seq, NOW, events, &delta(events));
-            opened.writer.commit(&mut group).unwrap();
-            self.batches.push(std::mem::take(&mut self.open));
-        }
+        (self.committed.batches, self.committed.open) = (batches, open);
+        self.committed.seal_recovered(opened);
+        self.under_way = None;
     }
 }
 
@@ -109,15 +76,15 @@ proptest! {
         for (groups, after, seed) in rounds {
             power::cut_after(after, seed);
             for requests in groups {
-                let (mut group, batches, open) = known.group(&requests);
+                let (mut group, next) = known.committed.group(&requests);
                 if opened.writer.commit(&mut group).is_err() {
+                    known.under_way = Some(next);
                     break;
                 }
-                known.under_way.clear();
-                (known.batches, known.open) = (batches, open);
+                known.committed = next;
                 // The sinks follow, the store further behind.
                 for (sink, behind) in Sink::ALL.into_iter().zip([settles as u64, 0]) {
-                    let newest = (known.batches.len() as u64).saturating_sub(behind);
+                    let newest = (known.committed.batches.len() as u64).saturating_sub(behind);
                     for seq in settled[sink as usize] + 1..=newest {
                         opened.spool.settle(sink, seq);
                         settled[sink as usize] = seq;
@@ -133,7 +100,6 @@ proptest! {
             known.found(&mut opened, settled);
             // What the cursor file does not know is delivered again.
             settled = Sink::ALL.map(|sink| opened.spool.settled(sink));
-            known.under_way.clear();
         }
         drop(opened);
         works(&bench);

@@ -2,6 +2,7 @@
 //! lost or damaged is in `loss`, arbitrary histories against a model in `model`.
 
 mod cuts;
+mod history;
 mod loss;
 mod model;
 

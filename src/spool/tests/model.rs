@@ -1,6 +1,6 @@
 //! Arbitrary histories, restarts and full disks included, against a model in memory.
 
-use super::*;
+use super::{history::History, *};
 
 /// What happens to the spool in the model test.
 #[derive(Clone, Debug)]
@@ -33,14 +33,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// What the spool should be.
 #[derive(Default)]
 struct Model {
-    /// Index 0 is batch 1.
-    batches: Vec<Vec<String>>,
-    open: Vec<String>,
+    history: History,
     settled: [BTreeSet<u64>; 2],
     /// By sink, the watermarks that may be on the disk: the one that retire() wrote, and
     /// those since, for a roll writes them too.
     persisted: [BTreeSet<u64>; 2],
-    made: u64,
 }
 
 impl Model {
@@ -48,34 +45,11 @@ impl Model {
         (1..).find(|seq| !self.settled[sink].contains(seq)).unwrap_or(1) - 1
     }
 
-    /// Builds a group; returns what committing it makes of the batches and the open batch.
-    fn group(&mut self, requests: &[(u8, bool)]) -> (Group, Vec<Vec<String>>, Vec<String>) {
-        let (mut batches, mut open) = (self.batches.clone(), self.open.clone());
-        let mut group = Group::default();
-        for &(events, seal) in requests {
-            let mut rows = Vec::new();
-            let mut ids = Vec::new();
-            for _ in 0..events {
-                self.made += 1;
-                ids.push(format!("event{}", self.made));
-                rows.extend(row(&ids[ids.len() - 1]));
-            }
-            group.rows(events.into(), &rows, NOW, ids.iter().map(String::as_str));
-            open.extend(ids);
-            if seal {
-                let events = open.len() as u64;
-                batches.push(std::mem::take(&mut open));
-                group.seal(batches.len() as u64, NOW, events, &delta(events));
-            }
-        }
-        (group, batches, open)
-    }
-
     fn check(&mut self, spool: &Spool) {
         for sink in 0..2 {
             self.persisted[sink].insert(self.watermark(sink));
         }
-        let newest = self.batches.len() as u64;
+        let newest = self.history.batches.len() as u64;
         assert_eq!(spool.newest_sealed(), newest);
         let oldest = spool.oldest().unwrap_or(newest + 1);
         for sink in Sink::ALL {
@@ -83,7 +57,8 @@ impl Model {
             assert!(oldest <= self.watermark(sink as usize) + 1);
             assert_eq!(spool.settled(sink), self.watermark(sink as usize));
             let behind: Vec<u64> = (1..=newest).filter(|seq| !settled.contains(seq)).collect();
-            let events = behind.iter().map(|seq| self.batches[*seq as usize - 1].len() as u64);
+            let events =
+                behind.iter().map(|seq| self.history.batches[*seq as usize - 1].len() as u64);
             let lag = spool.lag(sink);
             assert_eq!((lag.batches, lag.events), (behind.len() as u64, events.sum()));
             assert_eq!(lag.oldest_ms, behind.first().map(|_| NOW));
@@ -94,7 +69,7 @@ impl Model {
         }
         for seq in oldest..=newest {
             let batch = spool.read(seq).unwrap();
-            assert_eq!(ids_of(&batch), self.batches[seq as usize - 1]);
+            assert_eq!(ids_of(&batch), self.history.batches[seq as usize - 1]);
             assert_eq!(batch.delta.events, batch.events);
         }
         assert_eq!(spool.damaged(), 0);
@@ -111,12 +86,11 @@ impl Model {
 
     fn reopened(&mut self, opened: &mut Opened) {
         let recovery = &opened.recovery;
-        assert_eq!(recovery.next_seq, self.batches.len() as u64 + 1);
-        assert_eq!(open_ids(&recovery.open), self.open);
-        assert_eq!(recovery.open.events, self.open.len() as u64);
+        assert_eq!(recovery.next_seq, self.history.batches.len() as u64 + 1);
+        assert_eq!(open_ids(&recovery.open), self.history.open);
+        assert_eq!(recovery.open.events, self.history.open.len() as u64);
         let ids: BTreeSet<_> = recovery.ids.iter().map(|(_, id)| id).collect();
-        let all = self.batches.iter().flatten().chain(&self.open).cloned();
-        assert_eq!(ids, all.collect());
+        assert_eq!(ids, self.history.after(0).cloned().collect());
         for (settled, sink) in self.settled.iter_mut().zip(Sink::ALL) {
             // What no cursor has noted yet is forgotten: the sink is given it again.
             let kept = opened.writer.persisted(sink);
@@ -125,13 +99,7 @@ impl Model {
             *persisted = [kept].into();
             *settled = (1..=kept).collect();
         }
-        if !self.open.is_empty() {
-            let seq = recovery.next_seq;
-            let mut group = Group::default();
-            group.seal(seq, NOW, recovery.open.events, &delta(recovery.open.events));
-            opened.writer.commit(&mut group).unwrap();
-            self.batches.push(std::mem::take(&mut self.open));
-        }
+        self.history.seal_recovered(opened);
     }
 }
 
@@ -142,18 +110,18 @@ proptest! {
         let mut model = Model::default();
         let mut opened = bench.open();
         for step in steps {
-            let newest = model.batches.len() as u64;
+            let newest = model.history.batches.len() as u64;
             match step {
                 Step::Commit(requests) => {
-                    let (mut group, batches, open) = model.group(&requests);
+                    let (mut group, next) = model.history.group(&requests);
                     opened.writer.commit(&mut group).unwrap();
-                    (model.batches, model.open) = (batches, open);
+                    model.history = next;
                 }
                 Step::Refused(requests, after) => {
-                    let (mut group, batches, open) = model.group(&requests);
+                    let (mut group, next) = model.history.group(&requests);
                     faults::fail_write(after, ErrorKind::StorageFull);
                     match opened.writer.commit(&mut group) {
-                        Ok(()) => (model.batches, model.open) = (batches, open),
+                        Ok(()) => model.history = next,
                         Err(error) => prop_assert!(matches!(error, CommitError::Full(_))),
                     }
                     faults::reset();
@@ -177,7 +145,7 @@ proptest! {
                     drop(opened);
                     // What an unfinished write leaves: part of its first record at most, so
                     // that nothing of it was ever whole.
-                    let (group, ..) = model.group(&[(2, false)]);
+                    let (group, _) = model.history.group(&[(2, false)]);
                     let part = &group.bytes()[..at.index(group.len())];
                     let name = bench.names(".seg").pop().unwrap();
                     let mut bytes = fs::read(bench.path(&name)).unwrap();
