@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +16,11 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Config, DEFAULT_TOML, rules::RuleLayers};
+use super::{
+    Config, ConfigError, DEFAULT_TOML, Place, Problem,
+    rules::RuleLayers,
+    variable::{key_of, variable_name},
+};
 
 /// What flags set; `None` and empty leave the lower layers as they are.
 #[derive(Clone, Debug, Default)]
@@ -31,99 +35,6 @@ pub struct Overrides {
     pub redis: Vec<String>,
     /// `--insecure`; `false` leaves `auth.insecure` as it is
     pub insecure: bool,
-}
-
-/// Why there is no configuration to start with.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file of `--config` can't be read.
-    #[error("can't read the configuration file {}: {source}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{place}: {message}")]
-    Syntax {
-        /// File and line.
-        place: Place,
-        /// What the parser said.
-        message: String,
-    },
-    /// Keys or values that can't be used; every one of them, one a line.
-    #[error("{}", one_a_line(.0))]
-    Invalid(Vec<Problem>),
-}
-
-/// Where a value was set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In the file, at this line (from 1).
-    File(PathBuf, usize),
-    /// By a variable of this name.
-    Variable(String),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::File(path, line) => write!(f, "{}:{line}", path.display()),
-            Place::Variable(name) => f.write_str(name),
-        }
-    }
-}
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// There is no such key.
-    #[error("{place}: unknown key {key:?}; the nearest known one is {nearest:?}")]
-    UnknownKey {
-        /// Where it stands.
-        place: Place,
-        /// What stands there, with its section.
-        key: String,
-        /// What was perhaps meant.
-        nearest: String,
-    },
-    /// A variable begins with `FLOODMARK_` and names no key.
-    #[error("{name}: unknown variable; the nearest known one is {nearest}")]
-    UnknownVariable {
-        /// The variable.
-        name: String,
-        /// What was perhaps meant.
-        nearest: String,
-    },
-    /// The value has the wrong type.
-    #[error("{place}: {key} must be {expected}, not {got}")]
-    WrongType {
-        /// Where it stands.
-        place: Place,
-        /// Which key, with its section.
-        key: String,
-        /// The type it must have.
-        expected: String,
-        /// What it is; the value of a secret is never shown.
-        got: String,
-    },
-    /// A rule can't be used.
-    #[error("{place}: {message}")]
-    Rule {
-        /// Where it stands.
-        place: Place,
-        /// Which list or table, and what is wrong.
-        message: String,
-    },
-    /// Each value alone is fine, but not this one with the others.
-    #[error("{0}")]
-    Check(String),
-}
-
-fn one_a_line(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
-    lines.join("\n")
 }
 
 impl Config {
@@ -236,13 +147,9 @@ impl Layers {
     }
 
     fn variable(&mut self, name: &str, text: &str) {
-        let Some(rest) = name.strip_prefix(PREFIX) else {
+        let Some(key) = key_of(name) else {
             return;
         };
-        if is_reserved(rest) {
-            return;
-        }
-        let key = rest.to_ascii_lowercase().replace("__", ".");
         let place = Place::Variable(name.to_owned());
         let Some(known) = self.values.get(&key) else {
             let names = self.values.keys().map(|key| variable_name(key));
@@ -363,36 +270,6 @@ impl Layers {
 fn line_of(path: &Path, text: &str, offset: usize) -> Place {
     let line = 1 + text[..offset.min(text.len())].matches('\n').count();
     Place::File(path.to_owned(), line)
-}
-
-const PREFIX: &str = "FLOODMARK_";
-
-/// The variable that sets a key: `postgres.url` is `FLOODMARK_POSTGRES__URL`.
-pub fn variable_name(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
-}
-
-/// Names that begin with `FLOODMARK_` and are not ours to read: the binary that browser
-/// and load tests start, and what Kubernetes puts into every container beside a Service
-/// called `floodmark` or `floodmark-…` (`FLOODMARK_SERVICE_HOST`,
-/// `FLOODMARK_PORT_8080_TCP_ADDR`, …).
-/// Source: kubernetes.io/docs/tutorials/services/connect-applications-service, "Environment
-/// Variables".
-fn is_reserved(rest: &str) -> bool {
-    if rest == "BIN" {
-        return true;
-    }
-    // With a leading underscore, so that a Service of the bare name matches too.
-    let rest = format!("_{rest}");
-    if rest.ends_with("_SERVICE_HOST") || rest.ends_with("_PORT") {
-        return true;
-    }
-    rest.contains("_SERVICE_PORT_")
-        || rest.split_once("_PORT_").is_some_and(|(_, port)| {
-            let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
-            let protocol = &port[digits..];
-            digits > 0 && ["_TCP", "_UDP", "_SCTP"].iter().any(|p| protocol.starts_with(p))
-        })
 }
 
 fn is_secret(key: &str) -> bool {

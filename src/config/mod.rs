@@ -3,10 +3,14 @@
 
 mod check;
 mod layers;
+mod problem;
 mod rules;
+mod variable;
 
-pub use layers::{ConfigError, Overrides, Place, Problem, variable_name};
+pub use layers::Overrides;
+pub use problem::{ConfigError, Place, Problem};
 pub use rules::Rules;
+pub use variable::variable_name;
 
 use serde::{Deserialize, Serialize};
 
