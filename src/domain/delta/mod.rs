@@ -1,0 +1,152 @@
+//! A delta: what some events add to the counters. It is computed once, when a batch is
+//! sealed, and then travels unchanged to the ledger, to the live store and (merged by
+//! tick) to the viewers. Deltas form a commutative sum: merging in any order gives the
+//! same result, and the delta of all rows is the sum of the deltas of their batches.
+
+mod series;
+mod sum;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    time::{MINUTE, Millis, SECOND},
+    top::Top,
+};
+
+pub use self::{series::Series, sum::DeltaSum};
+
+/// Who is active, as a 128-bit hash of the session id (or the user id): long enough that
+/// two visitors of one shop never share it by chance.
+pub type Visitor = u128;
+
+/// The span that distinct values are noted by: every time zone's midnight falls on one.
+pub const QUARTER_HOUR: Millis = 15 * MINUTE;
+
+/// Increments by second of event time, the most frequent values of properties by minute,
+/// and who and what was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// Events counted.
+    pub events: u64,
+    /// The series that `cells` refer to by index.
+    series: Vec<Series>,
+    /// (second since 1970, index into `series`, increment), ascending, no zero increments.
+    cells: Vec<(i64, u32, i64)>,
+    /// What `tops` and `distinct` refer to by index.
+    names: Vec<String>,
+    /// (minute since 1970, index of the breakdown's name, values), ascending.
+    tops: Vec<(i64, u32, Top)>,
+    /// (quarter of an hour since 1970, index of the metric's name, hash), ascending.
+    distinct: Vec<(i64, u32, u64)>,
+    /// (visitor, time of its last event in Unix ms), ascending.
+    visitors: Vec<(Visitor, Millis)>,
+}
+
+/// An encoded delta that this version can't read.
+#[derive(Debug, thiserror::Error)]
+pub enum DeltaError {
+    /// Written by another version.
+    #[error("delta of unknown version {0}")]
+    Version(u8),
+    /// Not a delta.
+    #[error("malformed delta: {0}")]
+    Malformed(#[from] postcard::Error),
+}
+
+const VERSION: u8 = 2;
+/// Without `names`, `tops` and `distinct`.
+const VERSION_1: u8 = 1;
+
+/// What a delta holds but for its visitors, as it is encoded.
+type Cells = (u64, Vec<Series>, Vec<(i64, u32, i64)>);
+type Noted = (Vec<String>, Vec<(i64, u32, Top)>, Vec<(i64, u32, u64)>);
+
+impl Delta {
+    /// Nothing to add.
+    pub fn is_empty(&self) -> bool {
+        *self == Delta::default()
+    }
+
+    /// Every increment: (start of the second in Unix ms, series, value).
+    pub fn cells(&self) -> impl Iterator<Item = (Millis, &Series, i64)> {
+        self.cells.iter().map(|&(second, series, value)| {
+            (second.saturating_mul(SECOND), &self.series[series as usize], value)
+        })
+    }
+
+    /// The most frequent values: (start of the minute in Unix ms, breakdown, values).
+    pub fn tops(&self) -> impl Iterator<Item = (Millis, &str, &Top)> {
+        let name = |index: u32| self.names[index as usize].as_str();
+        self.tops
+            .iter()
+            .map(move |(minute, index, top)| (minute.saturating_mul(MINUTE), name(*index), top))
+    }
+
+    /// What distinct metrics saw: (start of the quarter of an hour in Unix ms, metric, hash).
+    pub fn distinct(&self) -> impl Iterator<Item = (Millis, &str, u64)> {
+        let name = |index: u32| self.names[index as usize].as_str();
+        let at = |quarter: i64| quarter.saturating_mul(QUARTER_HOUR);
+        self.distinct.iter().map(move |&(quarter, index, hash)| (at(quarter), name(index), hash))
+    }
+
+    /// Visitors with the time of their last event.
+    pub fn visitors(&self) -> &[(Visitor, Millis)] {
+        &self.visitors
+    }
+
+    /// First and last second touched, Unix ms; `None` without cells.
+    pub fn span(&self) -> Option<(Millis, Millis)> {
+        let (first, last) = (self.cells.first()?, self.cells.last()?);
+        Some((first.0.saturating_mul(SECOND), last.0.saturating_mul(SECOND)))
+    }
+
+    /// All but the visitors, encoded: one version byte, then postcard. What the ledger
+    /// keeps for rebuilding counters.
+    pub fn encode_cells(&self) -> Vec<u8> {
+        let cells = (self.events, &self.series, &self.cells);
+        encode(&(cells, (&self.names, &self.tops, &self.distinct)))
+    }
+
+    /// The visitors, encoded. Kept apart from the cells: they are many, and only the last
+    /// few minutes of them matter.
+    pub fn encode_visitors(&self) -> Vec<u8> {
+        encode(&self.visitors)
+    }
+
+    /// Reads back what [`Delta::encode_cells`] wrote and, where at hand, what
+    /// [`Delta::encode_visitors`] wrote.
+    pub fn decode(cells: &[u8], visitors: Option<&[u8]>) -> Result<Delta, DeltaError> {
+        let ((events, series, cells), (names, tops, distinct)): (Cells, Noted) = match cells.first()
+        {
+            Some(&VERSION_1) => (decode(VERSION_1, cells)?, Noted::default()),
+            _ => decode(VERSION, cells)?,
+        };
+        let known = |index: u32, len: usize| (index as usize) < len;
+        let whole = cells.iter().all(|cell| known(cell.1, series.len()))
+            && tops.iter().all(|top| known(top.1, names.len()))
+            && distinct.iter().all(|seen| known(seen.1, names.len()));
+        if !whole {
+            return Err(DeltaError::Malformed(postcard::Error::DeserializeBadEncoding));
+        }
+        let visitors = match visitors {
+            Some([VERSION_1, body @ ..]) => postcard::from_bytes(body)?,
+            Some(bytes) => decode(VERSION, bytes)?,
+            None => Vec::new(),
+        };
+        Ok(Delta { events, series, cells, names, tops, distinct, visitors })
+    }
+}
+
+fn encode(body: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(body, vec![VERSION]).expect("plain data always encodes")
+}
+
+fn decode<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<T, DeltaError> {
+    match bytes.split_first() {
+        Some((&found, body)) if found == version => Ok(postcard::from_bytes(body)?),
+        Some((&found, _)) => Err(DeltaError::Version(found)),
+        None => Err(DeltaError::Malformed(postcard::Error::DeserializeUnexpectedEnd)),
+    }
+}

@@ -1,0 +1,161 @@
+//! Adding up: from events and from deltas to one delta.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::{Delta, QUARTER_HOUR, Series, Visitor};
+use crate::domain::{
+    time::{MINUTE, Millis, SECOND, bucket},
+    top::TopSum,
+};
+
+/// Adds up increments; [`DeltaSum::finish`] gives the delta.
+#[derive(Debug, Default)]
+pub struct DeltaSum {
+    events: u64,
+    series: Vec<Series>,
+    cells: HashMap<(i64, u32), i64>,
+    names: Vec<String>,
+    tops: HashMap<(i64, u32), TopSum>,
+    distinct: HashSet<(i64, u32, u64)>,
+    visitors: HashMap<Visitor, Millis>,
+}
+
+impl DeltaSum {
+    /// Adds an event of type `kind` at `at` (Unix ms).
+    pub fn count(&mut self, kind: &str, at: Millis) {
+        self.events += 1;
+        let known = |series: &Series| matches!(series, Series::Count(name) if name == kind);
+        let index = match self.series.iter().position(known) {
+            Some(index) => index as u32,
+            None => self.push(Series::Count(kind.to_owned())),
+        };
+        self.add(index, at, 1);
+    }
+
+    /// Adds `value` (1/10,000) to the sum `series` at `at` (Unix ms).
+    pub fn sum(&mut self, series: &Series, at: Millis, value: i64) {
+        let index = match self.series.iter().position(|known| known == series) {
+            Some(index) => index as u32,
+            None => self.push(series.clone()),
+        };
+        self.add(index, at, value);
+    }
+
+    /// Adds `value` (1/10,000 of the currency) to what came of a money metric in it.
+    pub fn money(&mut self, metric: &str, currency: &str, at: Millis, value: i64) {
+        let known =
+            |series: &Series| matches!(series, Series::Money(m, c) if m == metric && c == currency);
+        let index = match self.series.iter().position(known) {
+            Some(index) => index as u32,
+            None => self.push(Series::Money(metric.to_owned(), currency.to_owned())),
+        };
+        self.add(index, at, value);
+    }
+
+    /// Adds `n` occurrences of `value` to the breakdown `name` at `at` (Unix ms).
+    pub fn top(&mut self, name: &str, at: Millis, value: &str, n: u64) {
+        let index = self.name(name);
+        self.tops.entry((bucket(at, MINUTE) / MINUTE, index)).or_default().add(value, n);
+    }
+
+    /// Notes that the distinct metric `name` saw what hashes to `hash` at `at` (Unix ms).
+    pub fn distinct(&mut self, name: &str, at: Millis, hash: u64) {
+        let index = self.name(name);
+        self.distinct.insert((bucket(at, QUARTER_HOUR) / QUARTER_HOUR, index, hash));
+    }
+
+    /// Notes that `visitor` was there at `at` (Unix ms).
+    pub fn seen(&mut self, visitor: Visitor, at: Millis) {
+        let last = self.visitors.entry(visitor).or_insert(at);
+        *last = at.max(*last);
+    }
+
+    /// Adds a whole delta.
+    pub fn merge(&mut self, delta: &Delta) {
+        self.events += delta.events;
+        let index: Vec<u32> = delta
+            .series
+            .iter()
+            .map(|series| {
+                let known = self.series.iter().position(|known| known == series);
+                known.map_or_else(|| self.push(series.clone()), |index| index as u32)
+            })
+            .collect();
+        for &(second, series, value) in &delta.cells {
+            self.add(index[series as usize], second * SECOND, value);
+        }
+        let name: Vec<u32> = delta.names.iter().map(|name| self.name(name)).collect();
+        for (minute, index, top) in &delta.tops {
+            self.tops.entry((*minute, name[*index as usize])).or_default().add_all(top);
+        }
+        for &(quarter, index, hash) in &delta.distinct {
+            self.distinct.insert((quarter, name[index as usize], hash));
+        }
+        for &(visitor, at) in &delta.visitors {
+            self.seen(visitor, at);
+        }
+    }
+
+    /// Events added so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The sum, in its one canonical order; leaves an empty sum behind.
+    pub fn finish(&mut self) -> Delta {
+        let sum = std::mem::take(self);
+        let (series, rank) = sorted(sum.series);
+        let mut cells: Vec<_> = sum
+            .cells
+            .into_iter()
+            .filter(|&(_, value)| value != 0)
+            .map(|((second, series), value)| (second, rank[series as usize], value))
+            .collect();
+        cells.sort_unstable();
+        let (names, rank) = sorted(sum.names);
+        let mut tops: Vec<_> = sum
+            .tops
+            .into_iter()
+            .map(|((minute, name), top)| (minute, rank[name as usize], top.finish()))
+            .collect();
+        tops.sort_unstable_by_key(|top| (top.0, top.1));
+        let mut distinct: Vec<_> = sum
+            .distinct
+            .into_iter()
+            .map(|(quarter, name, hash)| (quarter, rank[name as usize], hash))
+            .collect();
+        distinct.sort_unstable();
+        let mut visitors: Vec<_> = sum.visitors.into_iter().collect();
+        visitors.sort_unstable();
+        Delta { events: sum.events, series, cells, names, tops, distinct, visitors }
+    }
+
+    fn name(&mut self, name: &str) -> u32 {
+        let known = self.names.iter().position(|known| known == name);
+        known.unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        }) as u32
+    }
+
+    fn push(&mut self, series: Series) -> u32 {
+        self.series.push(series);
+        (self.series.len() - 1) as u32
+    }
+
+    fn add(&mut self, series: u32, at: Millis, value: i64) {
+        let cell = self.cells.entry((at.div_euclid(SECOND), series)).or_insert(0);
+        *cell = cell.saturating_add(value);
+    }
+}
+
+/// Sorts a list, and says for each old place the new one.
+fn sorted<T: Ord>(list: Vec<T>) -> (Vec<T>, Vec<u32>) {
+    let mut order: Vec<(T, usize)> = list.into_iter().zip(0..).collect();
+    order.sort();
+    let mut rank = vec![0u32; order.len()];
+    for (new, (_, old)) in order.iter().enumerate() {
+        rank[*old] = new as u32;
+    }
+    (order.into_iter().map(|(item, _)| item).collect(), rank)
+}
