@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     alert::{
-        Alert,
-        compile::Guard,
+        Alert, Guard,
         significance::{Sample, of_rates, of_shares},
         spec::Against,
     },

@@ -1,0 +1,34 @@
+//! `silence`: a stretch of the day in which an alert does not begin to fire.
+
+use crate::domain::time::{HOUR, MINUTE, Millis};
+
+/// Times of day at which an alert does not begin to fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    from: Millis,
+    to: Millis,
+}
+
+impl Silence {
+    /// Reads `22:00-06:00`.
+    pub fn parse(text: &str) -> Option<Silence> {
+        let moment = |text: &str| {
+            let (hour, minute) = text.trim().split_once(':')?;
+            let number = |text: &str, below: Millis| {
+                let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+                text.parse::<Millis>().ok().filter(|number| digits && *number < below)
+            };
+            Some(number(hour, 24)? * HOUR + number(minute, 60)? * MINUTE)
+        };
+        let (from, to) = text.split_once('-')?;
+        let silence = Silence { from: moment(from)?, to: moment(to)? };
+        (silence.from != silence.to).then_some(silence)
+    }
+
+    /// Whether it is silent at this time of day (ms since midnight).
+    pub fn covers(&self, time_of_day: Millis) -> bool {
+        let after = time_of_day >= self.from;
+        let before = time_of_day < self.to;
+        if self.from < self.to { after && before } else { after || before }
+    }
+}
