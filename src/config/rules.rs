@@ -12,9 +12,10 @@ use toml::{
 
 use super::{Place, Problem};
 use crate::domain::{
-    alert::{self, AlertRules, AlertSpec, WebhookSpec},
+    alert::{AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
-    metric::{BreakdownSpec, List, Measures, MetricSpec},
+    metric::{BreakdownSpec, Measures, MetricSpec},
+    rule::{Fault, List},
 };
 
 /// The rules in force.
@@ -177,35 +178,24 @@ impl RuleLayers {
         }
         let (metric_places, metrics) = self.metrics.in_force();
         let (breakdown_places, breakdowns) = self.breakdowns.in_force();
-        let measures = match Measures::compile(&metrics, &breakdowns, rates) {
-            Ok(measures) => measures,
-            Err(faults) => {
-                problems.extend(faults.into_iter().map(|fault| {
-                    let (list, places) = match fault.list {
-                        List::Metrics => ("metric", &metric_places),
-                        List::Breakdowns => ("breakdown", &breakdown_places),
-                    };
-                    wrong(places[fault.index].clone(), format!("[[{list}]]: {}", fault.message))
-                }));
-                return Rules::default();
-            }
-        };
         let (alert_places, alerts) = self.alerts.in_force();
         let (webhook_places, webhooks) = self.webhooks.in_force();
-        let alerts = match AlertRules::compile(&alerts, &webhooks, &measures) {
-            Ok(alerts) => alerts,
-            Err(faults) => {
-                problems.extend(faults.into_iter().map(|fault| {
-                    let (list, places) = match fault.list {
-                        alert::List::Alerts => ("alert", &alert_places),
-                        alert::List::Webhooks => ("webhook", &webhook_places),
-                    };
-                    wrong(places[fault.index].clone(), format!("[[{list}]]: {}", fault.message))
-                }));
-                return Rules::default();
-            }
-        };
-        Rules { measures: Arc::new(measures), alerts: Arc::new(alerts) }
+        let compiled = Measures::compile(&metrics, &breakdowns, rates).and_then(|measures| {
+            let alerts = AlertRules::compile(&alerts, &webhooks, &measures)?;
+            Ok(Rules { measures: Arc::new(measures), alerts: Arc::new(alerts) })
+        });
+        compiled.unwrap_or_else(|faults| {
+            problems.extend(faults.into_iter().map(|Fault { list, index, message }| {
+                let places = match list {
+                    List::Metrics => &metric_places,
+                    List::Breakdowns => &breakdown_places,
+                    List::Alerts => &alert_places,
+                    List::Webhooks => &webhook_places,
+                };
+                wrong(places[index].clone(), format!("[[{list}]]: {message}"))
+            }));
+            Rules::default()
+        })
     }
 }
 

@@ -19,6 +19,7 @@ pub mod money;
 pub mod pool;
 pub mod properties;
 pub mod row;
+pub mod rule;
 pub mod time;
 pub mod top;
 pub mod totals;

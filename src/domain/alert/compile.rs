@@ -7,37 +7,14 @@ use crate::domain::{
         spec::{AlertSpec, WebhookSpec},
     },
     metric::{Measures, Metric},
+    rule::{Fault, List, MAX_RULES, check_name},
     time::{DAY, HOUR, Millis, SECOND},
 };
 
-/// Rules of one kind that there may be: each is looked at once a second.
-const MAX_RULES: usize = 100;
-/// Longest name of an alert or a webhook, in bytes.
-const MAX_NAME: usize = 64;
 /// Breakdowns that may explain an alert.
 const MAX_EXPLAIN: usize = 10;
 /// The shortest and the longest window.
 const WINDOW: (Millis, Millis) = (10 * SECOND, HOUR);
-
-/// A rule that can't be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Which list it is in.
-    pub list: List,
-    /// Its place there, from 0.
-    pub index: usize,
-    /// What is wrong, in words.
-    pub message: String,
-}
-
-/// The lists of rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
-    /// `[[alert]]`
-    Alerts,
-    /// `[[webhook]]`
-    Webhooks,
-}
 
 impl AlertRules {
     /// Compiles the rules.
@@ -54,14 +31,15 @@ impl AlertRules {
         let mut fault = |list, index, message| faults.push(Fault { list, index, message });
         for (index, spec) in alerts.iter().enumerate() {
             let known = rules.alerts.iter().any(|known| known.name == spec.name);
-            match named(&spec.name, known, index, "alert").and_then(|()| alert(spec, measures)) {
+            match named(&spec.name, known, index, List::Alerts).and_then(|()| alert(spec, measures))
+            {
                 Ok(alert) => rules.alerts.push(alert),
                 Err(message) => fault(List::Alerts, index, message),
             }
         }
         for (index, spec) in webhooks.iter().enumerate() {
             let known = rules.webhooks.iter().any(|known| known.name == spec.name);
-            match named(&spec.name, known, index, "webhook").and_then(|()| webhook(spec)) {
+            match named(&spec.name, known, index, List::Webhooks).and_then(|()| webhook(spec)) {
                 Ok(webhook) => rules.webhooks.push(webhook),
                 Err(message) => fault(List::Webhooks, index, message),
             }
@@ -70,17 +48,14 @@ impl AlertRules {
     }
 }
 
-fn named(name: &str, known: bool, index: usize, what: &str) -> Result<(), String> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
-        return Err(format!("name {name:?}: 1 to {MAX_NAME} characters of a-z 0-9 _"));
-    }
+fn named(name: &str, known: bool, index: usize, list: List) -> Result<(), String> {
+    check_name(name)?;
     if known {
-        return Err(format!("there is an {what} {name:?} already"));
+        return Err(format!("there is one named {name:?} already"));
     }
     match index < MAX_RULES {
         true => Ok(()),
-        false => Err(format!("there are more than {MAX_RULES} {what}s")),
+        false => Err(format!("there are more than {MAX_RULES} {list}s")),
     }
 }
 

@@ -17,7 +17,6 @@ mod silence;
 mod spec;
 
 pub use self::{
-    compile::{Fault, List},
     evaluate::{Held, Numbers, Observation, Parts, Reading, Stand, Verdict, evaluate},
     explain::{Explains, explain, in_words},
     firing::Firing,

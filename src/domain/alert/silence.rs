@@ -32,3 +32,23 @@ impl Silence {
         if self.from < self.to { after && before } else { after || before }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_may_go_over_midnight() {
+        let covers = |text: &str, hour| Silence::parse(text).unwrap().covers(hour * HOUR);
+        let silent = |text: &str| (0..24).filter(|hour| covers(text, *hour)).collect::<Vec<_>>();
+        assert_eq!(silent("22:00-06:00"), [0, 1, 2, 3, 4, 5, 22, 23]);
+        assert_eq!(silent("01:30 - 03:00"), [2], "it ends when its end begins");
+    }
+
+    #[test]
+    fn what_is_no_stretch_of_the_day_is_refused() {
+        for text in ["", "22:00", "22:00-22:00", "22:00-24:00", "2:00-03:00", "01:60-02:00"] {
+            assert_eq!(Silence::parse(text), None, "{text:?}");
+        }
+    }
+}

@@ -8,36 +8,18 @@ use super::{
     plan::{Distinct, Matching, Plan, Summing, Who},
     spec::{BreakdownSpec, Kind, MetricSpec, Names},
 };
-use crate::domain::{currency::Rates, delta::Series, event::is_type, top};
+use crate::domain::{
+    currency::Rates,
+    delta::Series,
+    event::is_type,
+    rule::{Fault, List, MAX_NAME, MAX_RULES, check_name},
+    top,
+};
 
-/// Rules of one kind that there may be.
-const MAX_RULES: usize = 100;
-/// Longest name of a metric or a property, in bytes.
-const MAX_NAME: usize = 64;
 /// Any event type.
 const ANY: &str = "*";
 /// Where a money metric's currency is.
 const CURRENCY: &str = "currency";
-
-/// A rule that can't be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Which list it is in.
-    pub list: List,
-    /// Its place there, from 0.
-    pub index: usize,
-    /// What is wrong, in words.
-    pub message: String,
-}
-
-/// The lists of rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
-    /// `[[metric]]`
-    Metrics,
-    /// `[[breakdown]]`
-    Breakdowns,
-}
 
 impl Measures {
     /// Compiles the rules.
@@ -94,10 +76,7 @@ impl Measures {
 
 fn metric(spec: &MetricSpec, earlier: &[Metric]) -> Result<Metric, String> {
     let name = &spec.name;
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
-        return Err(format!("name {name:?}: 1 to {MAX_NAME} characters of a-z 0-9 _"));
-    }
+    check_name(name)?;
     if earlier.iter().any(|known| known.name == *name) {
         return Err(format!("there is a metric {name:?} already"));
     }

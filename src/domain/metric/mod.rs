@@ -13,7 +13,6 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::{
-    compile::{Fault, List},
     condition::{Comparison, Test},
     plan::{AmountFault, Plan, Who, all},
     spec::{BreakdownSpec, Kind, MetricSpec, Names},
