@@ -10,7 +10,7 @@ use floodmark::{
         money::Amount,
         time::{DAY, HOUR, MINUTE, Millis, bucket, now_ms},
     },
-    store::{Store, sqlite::SqliteStore},
+    store::{BatchStore, sqlite::SqliteStore},
 };
 use serde_json::{Value, json};
 use support::{

@@ -126,15 +126,19 @@ pub struct StoreTotals {
     pub ledger_events: u64,
 }
 
-/// A place that keeps events for good.
+/// Where batches go.
 #[async_trait]
-pub trait Store: alerts::AlertLog + Send + Sync + 'static {
-    /// `"postgres"` or `"sqlite"`.
-    fn name(&self) -> &'static str;
-
+pub trait BatchStore: Send + Sync + 'static {
     /// Writes a batch exactly once: rows, dead letters and ledger row in one transaction,
     /// or nothing. Batches of one lane come in order.
     async fn write(&self, batch: &Batch) -> Result<Written, StoreError>;
+}
+
+/// A place that keeps events for good.
+#[async_trait]
+pub trait Store: BatchStore + alerts::AlertLog {
+    /// `"postgres"` or `"sqlite"`.
+    fn name(&self) -> &'static str;
 
     /// Sums the ledger, in one consistent read: cells of batches whose span reaches
     /// `since` or later, visitors of batches sealed at `visitors_since` or later (Unix ms).

@@ -12,7 +12,7 @@ use crate::{
     panics,
     retry::Backoff,
     spool::{Sink, Spool},
-    store::{Store, Written},
+    store::{BatchStore, Written},
     telemetry::health::Health,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 ///   stored twice.
 pub struct StoreWriter {
     /// Where the events go.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn BatchStore>,
     /// Where a batch is read from when it is not in memory any more.
     pub spool: Spool,
     /// The ingest actor.
@@ -62,7 +62,7 @@ impl Handler<WriteBatch> for StoreWriter {
     }
 }
 
-async fn store_batch(store: &dyn Store, batch: &Batch, health: &Health, mut backoff: Backoff) {
+async fn store_batch(store: &dyn BatchStore, batch: &Batch, health: &Health, mut backoff: Backoff) {
     let started = Instant::now();
     loop {
         match store.write(batch).await {
@@ -117,19 +117,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{
-            alert::Firing,
-            batch::{BatchId, DeadLetter, NodeId},
-            delta::{Delta, Series},
-            time::Millis,
-        },
+        domain::batch::{BatchId, DeadLetter, NodeId},
         spool::{IdWindow, SpoolOptions},
-        store::{
-            LedgerSum, StoreError, StoreTotals,
-            alerts::{AlertHistory, AlertLog, Notice, Outcome, Recorded},
-            rollup::{FoldLimits, Folded, Known, Summed},
-            sqlite::SqliteStore,
-        },
+        store::{Store, StoreError, sqlite::SqliteStore},
     };
 
     /// SQLite with a bug: the first write panics when all of it is done.
@@ -139,100 +129,11 @@ mod tests {
     }
 
     #[async_trait]
-    impl Store for Clumsy {
-        fn name(&self) -> &'static str {
-            self.store.name()
-        }
-
+    impl BatchStore for Clumsy {
         async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
             let written = self.store.write(batch).await;
             assert!(self.has_panicked.swap(true, Ordering::Relaxed), "for the test");
             written
-        }
-
-        async fn ledger_sum(&self, since: Millis, seen: Millis) -> Result<LedgerSum, StoreError> {
-            self.store.ledger_sum(since, seen).await
-        }
-
-        async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError> {
-            self.store.ledger_delta(id).await
-        }
-
-        async fn fold(&self, limits: FoldLimits) -> Result<Folded, StoreError> {
-            self.store.fold(limits).await
-        }
-
-        async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, StoreError> {
-            self.store.drop_folded(before, limit).await
-        }
-
-        async fn rollup_known(&self) -> Result<Known, StoreError> {
-            self.store.rollup_known().await
-        }
-
-        async fn rollup(
-            &self,
-            from: Millis,
-            to: Millis,
-            series: Option<&[Series]>,
-        ) -> Result<Vec<(Millis, Series, i64)>, StoreError> {
-            self.store.rollup(from, to, series).await
-        }
-
-        async fn rollup_sums(
-            &self,
-            stretches: &[(Millis, Millis)],
-            summed: &Summed,
-        ) -> Result<Vec<Option<i64>>, StoreError> {
-            self.store.rollup_sums(stretches, summed).await
-        }
-
-        async fn totals(&self) -> Result<StoreTotals, StoreError> {
-            self.store.totals().await
-        }
-
-        async fn check(&self) -> Result<(), StoreError> {
-            self.store.check().await
-        }
-    }
-
-    #[async_trait]
-    impl AlertLog for Clumsy {
-        async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, StoreError> {
-            self.store.lead(holder, ttl).await
-        }
-
-        async fn resign(&self, holder: &str) -> Result<(), StoreError> {
-            self.store.resign(holder).await
-        }
-
-        async fn alert_history(&self) -> Result<AlertHistory, StoreError> {
-            self.store.alert_history().await
-        }
-
-        async fn record_alert(&self, it: &Firing, to: &[Notice]) -> Result<Recorded, StoreError> {
-            self.store.record_alert(it, to).await
-        }
-
-        async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, StoreError> {
-            self.store.due_notices(now, limit).await
-        }
-
-        async fn claim_notice(&self, it: &Notice, until: Millis) -> Result<bool, StoreError> {
-            self.store.claim_notice(it, until).await
-        }
-
-        async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), StoreError> {
-            self.store.postpone_notice(id, due_at).await
-        }
-
-        async fn settle_notice(
-            &self,
-            id: &str,
-            how: Outcome,
-            at: Millis,
-        ) -> Result<(), StoreError> {
-            self.store.settle_notice(id, how, at).await
         }
     }
 
@@ -288,7 +189,7 @@ mod tests {
             assert_eq!(done.unwrap().unwrap().seq, seq);
         }
         assert!(store.has_panicked.load(Ordering::Relaxed));
-        assert_eq!(store.totals().await.unwrap().dead_letters, 2);
+        assert_eq!(store.store.totals().await.unwrap().dead_letters, 2);
         assert!(health.troubles().is_empty(), "well again");
     }
 }

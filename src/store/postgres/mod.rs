@@ -20,6 +20,7 @@ mod rollups;
 mod schema;
 mod session;
 mod tls;
+mod write;
 
 use std::time::Duration;
 
@@ -33,16 +34,15 @@ pub use partitions::{PARTITION_DAYS_AHEAD, PARTITION_DAYS_BACK};
 use crate::{
     config,
     domain::{
-        batch::{Batch, BatchId, DeadLetter, LANES},
+        batch::{BatchId, LANES},
         delta::{Delta, Series},
         time::Millis,
     },
     store::{
-        LedgerSum, Store, StoreError, StoreErrorKind, StoreTotals, Written,
-        ledger::{Entry, Summing},
+        LedgerSum, Store, StoreError, StoreErrorKind, StoreTotals,
+        ledger::Summing,
         postgres::{
             address::Address,
-            copy::Chunk,
             errors::Failure,
             partitions::Partitions,
             rollups::Rollups,
@@ -110,67 +110,6 @@ impl PostgresStore {
             Err(failure) if failure.kind != StoreErrorKind::ReadOnly => Err(failure),
             _ => self.readers.get().await,
         }
-    }
-
-    async fn try_write(&self, batch: &Batch) -> Result<Written, Failure> {
-        self.ready().await?;
-        match self.write_batch(batch, false).await {
-            // The connection went with the failed transaction, so this begins anew.
-            Err(failure) if failure.is_of_a_row() => {
-                tracing::warn!(
-                    "Postgres refuses a row of batch {} of node {}, looking for it: {}",
-                    batch.id.seq,
-                    batch.id.node,
-                    failure.message
-                );
-                self.write_batch(batch, true).await
-            }
-            written => written,
-        }
-    }
-
-    /// The transaction. `apart`: row by row where need be, poisoned rows to the dead
-    /// letters; else any bad row fails the whole.
-    async fn write_batch(&self, batch: &Batch, apart: bool) -> Result<Written, Failure> {
-        let entry = Entry::of(batch);
-        let session = self.writers.get().await?;
-        self.partitions.ensure(&session, &batch.delta).await?;
-        session.begin("ISOLATION LEVEL READ COMMITTED").await?;
-        // Sent together: preparing has no effect of its own, whatever the guard says.
-        let (taken, statement) =
-            tokio::join!(take_turn(&session, batch.id), copy::prepare(&session));
-        // The guard's error first: the other only follows from it.
-        let (taken, statement) = (taken?, statement?);
-        if !taken {
-            drop(statement);
-            session.run("ROLLBACK").await?;
-            session.done();
-            return Ok(Written::AlreadyStored);
-        }
-        let mut letters = Vec::new();
-        let stored = if batch.events == 0 {
-            0
-        } else if apart {
-            copy::copy_apart(&session, &statement, batch, &mut letters).await?
-        } else {
-            let chunks = batch.rows.iter().cloned().map(Chunk::Shared);
-            copy::copy(&session, &statement, chunks).await?
-        };
-        drop(statement);
-        let poisoned = match batch.events.checked_sub(stored) {
-            Some(0) => 0,
-            Some(poisoned) if !letters.is_empty() => poisoned,
-            _ => return Err(copy::miscounted(batch, batch.events, stored)),
-        };
-        letters.extend(batch.dead_letters.iter().cloned());
-        if !letters.is_empty() {
-            insert_letters(&session, batch.id, &letters).await?;
-        }
-        insert_entry(&session, &entry, poisoned).await?;
-        crate::failpoint::kill_point!("store-copied");
-        session.run("COMMIT").await?;
-        session.done();
-        Ok(Written::Stored { events: stored, poisoned })
     }
 
     async fn try_ledger_sum(
@@ -281,21 +220,6 @@ impl Store for PostgresStore {
         "postgres"
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
-        match self.try_write(batch).await {
-            Ok(written) => Ok(written),
-            Err(failure) => {
-                if failure.kind == StoreErrorKind::Schema {
-                    // Restored from a backup, or another database behind the same name:
-                    // the next attempt looks again.
-                    *self.migrated.lock().await = false;
-                    self.partitions.forget();
-                }
-                Err(self.told(failure))
-            }
-        }
-    }
-
     async fn ledger_sum(
         &self,
         since: Millis,
@@ -345,74 +269,4 @@ impl Store for PostgresStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.try_check().await.map_err(|e| self.told(e))
     }
-}
-
-/// The guard: moves the lane's head on to this batch; `false` where it was there already.
-/// A writer of the same lane waits here until the other's transaction has ended.
-async fn take_turn(session: &Session, id: BatchId) -> Result<bool, Failure> {
-    let BatchId { node, seq } = id;
-    let lane = id.lane();
-    let rows = session
-        .rows(&format!(
-            "INSERT INTO ledger_heads (node, lane, seq) VALUES ('{node}', {lane}, {seq})
-             ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
-             WHERE ledger_heads.seq < excluded.seq RETURNING seq"
-        ))
-        .await?;
-    Ok(!rows.is_empty())
-}
-
-async fn insert_entry(session: &Session, entry: &Entry, poisoned: u64) -> Result<(), Failure> {
-    let (first, last) = entry.span.unzip();
-    session
-        .query(
-            "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_second,
-                             last_second, delta, visitors)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-            &[
-                (&entry.id.node, Type::UUID),
-                (&(entry.id.lane() as i16), Type::INT2),
-                (&(entry.id.seq as i64), Type::INT8),
-                (&entry.sealed_at, Type::INT8),
-                (&(entry.events as i64), Type::INT8),
-                (&(poisoned as i64), Type::INT8),
-                (&first, Type::INT8),
-                (&last, Type::INT8),
-                (&entry.delta, Type::BYTEA),
-                (&entry.visitors, Type::BYTEA),
-            ],
-        )
-        .await?;
-    Ok(())
-}
-
-async fn insert_letters(
-    session: &Session,
-    id: BatchId,
-    letters: &[DeadLetter],
-) -> Result<(), Failure> {
-    let received: Vec<Millis> = letters.iter().map(|letter| letter.received_at).collect();
-    let texts = |of: fn(&DeadLetter) -> &str| -> Vec<String> {
-        // The one character that text can't hold.
-        letters.iter().map(|it| of(it).replace('\0', "\\u0000")).collect()
-    };
-    let codes = texts(|letter| &letter.code);
-    let messages = texts(|letter| &letter.message);
-    let raws = texts(|letter| &letter.raw);
-    session
-        .query(
-            "INSERT INTO dead_letters (node, seq, received_at, code, message, raw)
-         SELECT $1, $2, timestamptz 'epoch' + received * interval '1 ms', code, message, raw
-         FROM unnest($3, $4, $5, $6) AS letters (received, code, message, raw)",
-            &[
-                (&id.node, Type::UUID),
-                (&(id.seq as i64), Type::INT8),
-                (&received, Type::INT8_ARRAY),
-                (&codes, Type::TEXT_ARRAY),
-                (&messages, Type::TEXT_ARRAY),
-                (&raws, Type::TEXT_ARRAY),
-            ],
-        )
-        .await?;
-    Ok(())
 }

@@ -250,7 +250,7 @@ mod tests {
             delta::DeltaSum,
             row::Row as EventRow,
         },
-        store::{Store, sqlite::SqliteStore},
+        store::{BatchStore, Store, sqlite::SqliteStore},
     };
 
     #[tokio::test]

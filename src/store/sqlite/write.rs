@@ -1,0 +1,184 @@
+//! Writing a batch: rows, dead letters and ledger row in one transaction.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::{SqliteStore, with};
+use crate::{
+    domain::{
+        batch::{Batch, BatchId, DeadLetter},
+        row::{self, COLUMNS, Row},
+    },
+    store::{BatchStore, StoreError, StoreErrorKind, Written, ledger::Entry, poison},
+};
+
+/// Rows of one INSERT. More gain nothing: the cost is in the binding.
+const ROWS_A_STATEMENT: usize = 32;
+const FIELDS: usize = 7;
+
+#[async_trait]
+impl BatchStore for SqliteStore {
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        let entry = Entry::of(batch);
+        let rows = batch.rows.clone();
+        let letters = batch.dead_letters.clone();
+        with(&self.writer, move |conn| write(conn, &entry, &rows, letters)).await
+    }
+}
+
+fn write(
+    conn: &mut Connection,
+    entry: &Entry,
+    rows: &[bytes::Bytes],
+    mut letters: Vec<DeadLetter>,
+) -> Result<Written, StoreError> {
+    // Dropped without commit, the transaction rolls back.
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let (node, lane, seq) = (entry.id.node, entry.id.lane() as i64, entry.id.seq as i64);
+    let taken = tx
+        .prepare_cached(
+            "INSERT INTO ledger_heads (node, lane, seq) VALUES (?, ?, ?)
+             ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
+             WHERE ledger_heads.seq < excluded.seq",
+        )?
+        .execute(params![node.as_bytes(), lane, seq])?;
+    if taken == 0 {
+        return Ok(Written::AlreadyStored);
+    }
+    let known = letters.len();
+    let stored = insert_rows(&tx, rows, &mut letters)?;
+    let poisoned = entry.events.saturating_sub(stored);
+    if stored + poisoned != entry.events || (poisoned > 0) != (letters.len() > known) {
+        return Err(StoreError {
+            kind: StoreErrorKind::Other,
+            message: format!(
+                "batch {seq} of node {node} says {} events and holds {stored} rows",
+                entry.events
+            ),
+        });
+    }
+    let last_row = (stored > 0).then(|| tx.last_insert_rowid());
+    insert_letters(&tx, entry.id, &letters)?;
+    tx.prepare_cached(
+        "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_row, last_row,
+                             first_second, last_second, delta, visitors)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        node.as_bytes(),
+        lane,
+        seq,
+        entry.sealed_at,
+        entry.events as i64,
+        poisoned as i64,
+        last_row.map(|last| last - stored as i64 + 1),
+        last_row,
+        entry.span.map(|span| span.0),
+        entry.span.map(|span| span.1),
+        entry.delta,
+        entry.visitors,
+    ])?;
+    crate::failpoint::kill_point!("store-copied");
+    tx.commit()?;
+    Ok(Written::Stored { events: stored, poisoned })
+}
+
+/// Inserts all rows; bytes that are no row go to `letters`. Returns the rows inserted.
+fn insert_rows(
+    tx: &Connection,
+    chunks: &[bytes::Bytes],
+    letters: &mut Vec<DeadLetter>,
+) -> Result<u64, StoreError> {
+    let one = "(?, ?, ?, ?, ?, ?, ?)";
+    let sql = |rows| {
+        let values = vec![one; rows].join(", ");
+        format!("INSERT INTO events ({COLUMNS}) VALUES {values}")
+    };
+    let mut many = tx.prepare_cached(&sql(ROWS_A_STATEMENT))?;
+    let mut bound = Vec::with_capacity(ROWS_A_STATEMENT);
+    let mut inserted = 0;
+    for chunk in chunks {
+        for row in row::rows(chunk) {
+            match row {
+                Ok(row) => bound.push(row),
+                Err(e) => letters.push(poison::malformed(&chunk[e.at..])),
+            }
+            if bound.len() == ROWS_A_STATEMENT {
+                for (n, row) in bound.drain(..).enumerate() {
+                    bind(&mut many, n * FIELDS, &row)?;
+                }
+                inserted += many.raw_execute()?;
+            }
+        }
+    }
+    let mut single = tx.prepare_cached(&sql(1))?;
+    for row in bound {
+        bind(&mut single, 0, &row)?;
+        inserted += single.raw_execute()?;
+    }
+    Ok(inserted as u64)
+}
+
+fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusqlite::Result<()> {
+    insert.raw_bind_parameter(at + 1, row.time)?;
+    insert.raw_bind_parameter(at + 2, row.received_at)?;
+    insert.raw_bind_parameter(at + 3, row.id)?;
+    insert.raw_bind_parameter(at + 4, row.kind)?;
+    insert.raw_bind_parameter(at + 5, row.user_id)?;
+    insert.raw_bind_parameter(at + 6, row.session_id)?;
+    insert.raw_bind_parameter(at + 7, row.properties)
+}
+
+fn insert_letters(
+    tx: &Connection,
+    id: BatchId,
+    letters: &[DeadLetter],
+) -> Result<(), rusqlite::Error> {
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO dead_letters (node, seq, received_at, code, message, raw)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )?;
+    for letter in letters {
+        insert.execute(params![
+            id.node.as_bytes(),
+            id.seq as i64,
+            letter.received_at,
+            letter.code,
+            letter.message,
+            letter.raw,
+        ])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn bytes_that_are_no_row_do_not_block_their_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path()).unwrap();
+        let mut rows = Vec::new();
+        let row = Row {
+            time: 1_795_420_800_000,
+            received_at: 1_795_420_800_000,
+            id: "1",
+            kind: "page_view",
+            user_id: None,
+            session_id: None,
+            properties: "{}",
+        };
+        row.encode(&mut rows);
+        let good = rows.clone();
+        rows.extend_from_slice(&[0xff; 40]);
+        let mut batch = Batch::void(BatchId { node: Uuid::from_u128(1), seq: 1 });
+        batch.events = 3;
+        batch.rows = vec![rows.into(), good.into()];
+        assert_eq!(store.write(&batch).await.unwrap(), Written::Stored { events: 2, poisoned: 1 });
+        assert_eq!(store.totals().await.unwrap().dead_letters, 1);
+    }
+}
