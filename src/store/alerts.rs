@@ -122,6 +122,24 @@ pub(crate) const DUE: &str =
               AND e.change = 'fired' AND n.change = 'cleared')
     ORDER BY created_at, id LIMIT $2";
 
+/// Reads a row of [`DUE`]; the parameters read its columns, by place.
+pub(crate) fn due<E>(
+    text: impl Fn(usize) -> Result<String, E>,
+    number: impl Fn(usize) -> Result<i64, E>,
+) -> Result<Notice, E> {
+    Ok(Notice {
+        id: text(0)?,
+        alert: text(1)?,
+        change: text(2)?,
+        webhook: text(3)?,
+        body: text(4)?,
+        created_at: number(5)?,
+        due_at: number(6)?,
+        attempts: u32::try_from(number(7)?).unwrap_or(u32::MAX),
+        outcome: None,
+    })
+}
+
 /// SQL for both stores: what fires, and what is over.
 pub(crate) const FIRING: &str =
     "SELECT detail FROM alerts WHERE cleared_at IS NULL ORDER BY fired_at, name";

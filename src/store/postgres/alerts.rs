@@ -119,20 +119,8 @@ impl PostgresStore {
         let rows = session.query(DUE, &parameters).await?;
         session.run("COMMIT").await?;
         session.done();
-        let notices = rows.iter().map(|row| {
-            Ok(Notice {
-                id: row.try_get(0)?,
-                alert: row.try_get(1)?,
-                change: row.try_get(2)?,
-                webhook: row.try_get(3)?,
-                body: row.try_get(4)?,
-                created_at: row.try_get(5)?,
-                due_at: row.try_get(6)?,
-                attempts: u32::try_from(row.try_get::<_, i64>(7)?).unwrap_or(u32::MAX),
-                outcome: None,
-            })
-        });
-        notices.collect()
+        let read = |row: &Row| Ok(alerts::due(|at| row.try_get(at), |at| row.try_get(at))?);
+        rows.iter().map(read).collect()
     }
 }
 

@@ -60,17 +60,7 @@ impl AlertLog for SqliteStore {
         with(&self.reader, move |conn| {
             let mut select = conn.prepare_cached(&numbered(DUE))?;
             let rows = select.query_map(params![now, limit as i64], |row| {
-                Ok(Notice {
-                    id: row.get(0)?,
-                    alert: row.get(1)?,
-                    change: row.get(2)?,
-                    webhook: row.get(3)?,
-                    body: row.get(4)?,
-                    created_at: row.get(5)?,
-                    due_at: row.get(6)?,
-                    attempts: row.get(7)?,
-                    outcome: None,
-                })
+                alerts::due(|at| row.get(at), |at| row.get(at))
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
