@@ -13,9 +13,8 @@ use super::*;
 use crate::{
     config::Config,
     domain::{
-        alert::{Firing, Severity},
+        alert::Firing,
         delta::{DeltaSum, Series},
-        metric::Unit,
         money::Amount,
         time::{BusinessZone, parse_rfc3339},
     },
@@ -358,24 +357,7 @@ fn an_event_dated_a_little_ahead_is_charted_once() {
 }
 
 fn firing(name: &str) -> Firing {
-    Firing {
-        id: "1".into(),
-        name: name.into(),
-        title: "Title".into(),
-        severity: Severity::Critical,
-        metric: "errors".into(),
-        unit: Unit::Count,
-        since: 0,
-        cleared_at: None,
-        window_seconds: 60,
-        value: 12.0,
-        threshold: 5.0,
-        baseline: None,
-        against: None,
-        volume: 12.0,
-        explains: Vec::new(),
-        summary: String::new(),
-    }
+    Firing { name: name.into(), ..Firing::default() }
 }
 
 #[test]

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use floodmark::{
     config::Config,
-    domain::{
-        alert::{Firing, Severity},
-        metric::Unit,
-    },
+    domain::alert::Firing,
     store::{
         self, Store,
         alerts::{Notice, Outcome, Recorded},
@@ -17,24 +14,8 @@ use floodmark::{
 use crate::support::postgres::Postgres;
 
 fn firing(id: &str, name: &str, since: i64) -> Firing {
-    Firing {
-        id: id.into(),
-        name: name.into(),
-        title: "Title".into(),
-        severity: Severity::Warning,
-        metric: "errors".into(),
-        unit: Unit::Count,
-        since,
-        cleared_at: None,
-        window_seconds: 60,
-        value: 12.0,
-        threshold: 5.0,
-        baseline: None,
-        against: None,
-        volume: 12.0,
-        explains: Vec::new(),
-        summary: "…".into(),
-    }
+    let summary = "more than usual".into();
+    Firing { id: id.into(), name: name.into(), since, value: 12.5, summary, ..Firing::default() }
 }
 
 fn notice(id: &str, alert: &str, change: &str, at: i64) -> Notice {

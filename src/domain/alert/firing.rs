@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 /// One time that an alert fired. The numbers are those of the moment it fired.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Firing {
     /// Unique.

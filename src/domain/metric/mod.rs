@@ -41,10 +41,11 @@ pub struct Metric {
 }
 
 /// What a value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A number of events or of values.
+    #[default]
     Count,
     /// A number with up to four decimals.
     Number,
