@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::{
+    connection::Connection,
     keys::{ACTIVE_SHARDS, Keys, active_shard},
     servers::Servers,
 };
@@ -99,7 +100,7 @@ pub(super) async fn touch(
     for &(visitor, at) in &news {
         shards[active_shard(visitor)].push((visitor, at));
     }
-    let write = async |connection: super::servers::Connection| {
+    let write = async |connection: Connection| {
         let shards = shards.iter().enumerate().filter(|(_, seen)| !seen.is_empty());
         try_join_all(shards.map(|(shard, seen)| {
             let (key, mut connection) = (keys.active(shard), connection.clone());
@@ -133,7 +134,7 @@ pub(super) async fn touch(
 
 /// Forgets who was last seen before `since`, counts the others.
 pub(super) async fn count(servers: &Servers, keys: &Keys, since: Millis) -> Result<u64, LiveError> {
-    let read = async |connection: super::servers::Connection| {
+    let read = async |connection: Connection| {
         try_join_all((0..ACTIVE_SHARDS).map(|shard| {
             let (key, mut connection) = (keys.active(shard), connection.clone());
             async move {

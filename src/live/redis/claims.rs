@@ -35,9 +35,10 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    connection::Connection,
     keys::{ID_SHARDS, Keys},
     script,
-    servers::{Connection, Servers},
+    servers::Servers,
 };
 use crate::{
     config::{self, Config},

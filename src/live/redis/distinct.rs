@@ -8,9 +8,10 @@ use futures_util::future::try_join_all;
 use jiff::civil::Date;
 
 use super::{
+    connection::Connection,
     keys::{ACTIVE_SHARDS, Keys},
     script,
-    servers::{Connection, Servers},
+    servers::Servers,
 };
 use crate::{
     domain::{

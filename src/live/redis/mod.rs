@@ -10,13 +10,16 @@
 
 mod active;
 pub mod claims;
+mod connection;
 mod distinct;
 mod error;
 mod keys;
 mod mirror;
 mod rebuild;
 mod script;
+mod seeds;
 mod servers;
+mod slots;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,9 +28,10 @@ use jiff::civil::Date;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use self::{
+    connection::Connection,
     error::rebuilding,
     keys::{Keys, buckets_of},
-    servers::{Connection, Servers},
+    servers::Servers,
 };
 use super::{
     Applied, FeedSender, LiveError, LiveErrorKind, LiveStore, Population, state::LiveState,

@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::{
     Shared,
+    connection::Connection,
     error::unavailable,
     keys::{Bucket, Fields, LaneKeys, buckets_of, staged},
     script,
-    servers::Connection,
 };
 use crate::{
     domain::{batch::LANES, time::now_ms},

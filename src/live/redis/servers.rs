@@ -15,15 +15,16 @@ use std::{
 use parking_lot::Mutex;
 use rand::seq::SliceRandom;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    Pipeline, ProtocolVersion, PushInfo, RedisFuture, RedisResult, TlsCertificates, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-    cluster::ClusterClientBuilder,
-    cluster_async::ClusterConnection,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, PushInfo, RedisResult,
+    TlsCertificates, Value, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use super::error::{live_error, unavailable};
+use super::{
+    connection::{Connection, Line},
+    error::{live_error, unavailable},
+    seeds::Seeds,
+    slots::{self, Slots},
+};
 use crate::{
     config,
     live::{LiveError, LiveErrorKind},
@@ -50,66 +51,14 @@ pub(super) struct Servers {
     response_timeout: Duration,
 }
 
-/// The shared connection for commands.
-#[derive(Clone)]
-pub(super) struct Connection {
-    id: u64,
-    since: Instant,
-    line: Line,
-}
-
-#[derive(Clone)]
-enum Line {
-    Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        match &mut self.line {
-            Line::Single(line) => line.req_packed_command(cmd),
-            Line::Cluster(line) => line.req_packed_command(cmd),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        cmd: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match &mut self.line {
-            Line::Single(line) => line.req_packed_commands(cmd, offset, count),
-            Line::Cluster(line) => line.req_packed_commands(cmd, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match &self.line {
-            Line::Single(line) => line.get_db(),
-            Line::Cluster(line) => line.get_db(),
-        }
-    }
-}
-
 impl Servers {
     /// Reads the URLs; connects to nothing yet.
     pub(super) fn new(config: &config::Redis) -> Result<Servers, String> {
         // rediss:// needs a process-wide provider; if there is one already, it stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let certificates = certificates(config)?;
-        let seeds = config.urls.iter().map(|url| {
-            let failed = |e| format!("redis.urls: {}: {e}", without_password(url));
-            let mut info = url.as_str().into_connection_info().map_err(failed)?;
-            if let Some(certificates) = &certificates {
-                let client = Client::build_with_tls(info, certificates.clone());
-                info = client.map_err(failed)?.get_connection_info().clone();
-            }
-            let settings = info.redis_settings().clone();
-            Ok(info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
-        });
+        let Seeds { seeds, certificates } = Seeds::read(config)?;
         Ok(Servers {
-            seeds: seeds.collect::<Result<_, String>>()?,
+            seeds,
             certificates,
             cluster: OnceLock::new(),
             known: Mutex::default(),
@@ -343,91 +292,20 @@ impl Servers {
         let doing = format!("read the cluster's slots from {}", way_in.addr());
         let (mut line, _) = self.connect(way_in, None).await?;
         let asked = async {
-            let slots: Vec<(u16, u16, Vec<Value>)> = redis::cmd("CLUSTER")
-                .arg("SLOTS")
-                .query_async::<Vec<Vec<Value>>>(&mut line)
-                .await?
-                .into_iter()
-                .map(|mut range| {
-                    let servers = range.split_off(2.min(range.len()));
-                    let (first, last) = redis::from_redis_value(Value::Array(range))?;
-                    let master = servers.into_iter().next().unwrap_or(Value::Nil);
-                    let master: Vec<Value> = redis::from_redis_value(master)?;
-                    Ok((first, last, master))
-                })
-                .collect::<RedisResult<_>>()?;
-            let mut owners = Vec::new();
+            let slots = Slots::ask(&mut line, way_in.addr()).await?;
+            let mut wanted = Vec::new();
             for key in keys {
-                let slot: u16 =
-                    redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query_async(&mut line).await?;
-                owners.push(slot);
+                wanted.push(slots::of_key(&mut line, key).await?);
             }
-            Ok((slots, owners))
+            Ok((slots, wanted))
         };
         let (slots, wanted) = asked.await.map_err(|e| live_error(&doing, &e))?;
-        let address = |server: &[Value]| -> Option<ConnectionAddr> {
-            let host: Option<String> = redis::from_redis_value(server.first()?.clone()).ok()?;
-            let port: u16 = redis::from_redis_value(server.get(1)?.clone()).ok()?;
-            // No name: the server does not know how it is reached, we do.
-            let host = host.filter(|host| !host.is_empty() && host != "?");
-            Some(at(way_in.addr(), host, port))
+        let servers = slots.owners().map(|address| way_in.clone().set_addr(address.clone()));
+        *self.known.lock() = servers.collect();
+        let owner = |slot: &u16| {
+            let nobody = || unavailable(format!("{doing}: nobody owns slot {slot}"));
+            slots.owner(*slot).cloned().ok_or_else(nobody)
         };
-        *self.known.lock() = slots
-            .iter()
-            .filter_map(|range| address(&range.2))
-            .map(|address| way_in.clone().set_addr(address))
-            .collect();
-        wanted
-            .iter()
-            .map(|slot| {
-                slots
-                    .iter()
-                    .find(|range| (range.0..=range.1).contains(slot))
-                    .and_then(|range| address(&range.2))
-                    .ok_or_else(|| unavailable(format!("{doing}: nobody owns slot {slot}")))
-            })
-            .collect()
-    }
-}
-
-/// The CA that `redis.tls_ca` names.
-fn certificates(config: &config::Redis) -> Result<Option<TlsCertificates>, String> {
-    if config.tls_ca.is_empty() {
-        return Ok(None);
-    }
-    if let Some(url) = config.urls.iter().find(|url| !url.starts_with("rediss://")) {
-        return Err(format!(
-            "redis.tls_ca is set, but {} is not encrypted: write rediss://",
-            without_password(url)
-        ));
-    }
-    let failed = |why: &dyn std::fmt::Display| format!("redis.tls_ca {}: {why}", config.tls_ca);
-    let pem = std::fs::read(&config.tls_ca).map_err(|e| failed(&e))?;
-    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
-        Ok(found) if !found.is_empty() => {}
-        Ok(_) => return Err(failed(&"no certificate in it")),
-        Err(e) => return Err(failed(&e)),
-    }
-    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) }))
-}
-
-/// Another server of the same cluster: same way of connecting, other address.
-fn at(like: &ConnectionAddr, host: Option<String>, port: u16) -> ConnectionAddr {
-    match like.clone() {
-        ConnectionAddr::TcpTls { host: same, insecure, tls_params, .. } => {
-            ConnectionAddr::TcpTls { host: host.unwrap_or(same), port, insecure, tls_params }
-        }
-        ConnectionAddr::Tcp(same, _) => ConnectionAddr::Tcp(host.unwrap_or(same), port),
-        other => host.map_or(other, |host| ConnectionAddr::Tcp(host, port)),
-    }
-}
-
-/// A URL as it may be printed.
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => {
-            format!("{}…{}", &url[..scheme + 3], &url[at..])
-        }
-        _ => url.to_owned(),
+        wanted.iter().map(owner).collect()
     }
 }

@@ -1,0 +1,74 @@
+//! The servers that the configuration names, as the client library wants them.
+
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+use crate::config;
+
+/// `redis.urls` and `redis.tls_ca`.
+pub(super) struct Seeds {
+    pub seeds: Vec<ConnectionInfo>,
+    /// The seeds have it too.
+    pub certificates: Option<TlsCertificates>,
+}
+
+impl Seeds {
+    /// Reads them, and says what is wrong where they can't be used.
+    pub fn read(config: &config::Redis) -> Result<Seeds, String> {
+        let certificates = certificates(config)?;
+        let seeds = config.urls.iter().map(|url| {
+            let failed = |e| format!("redis.urls: {}: {e}", without_password(url));
+            let mut info = url.as_str().into_connection_info().map_err(failed)?;
+            if let Some(certificates) = &certificates {
+                let client = Client::build_with_tls(info, certificates.clone());
+                info = client.map_err(failed)?.get_connection_info().clone();
+            }
+            let settings = info.redis_settings().clone();
+            Ok(info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
+        });
+        Ok(Seeds { seeds: seeds.collect::<Result<_, String>>()?, certificates })
+    }
+}
+
+/// The CA that `redis.tls_ca` names.
+fn certificates(config: &config::Redis) -> Result<Option<TlsCertificates>, String> {
+    if config.tls_ca.is_empty() {
+        return Ok(None);
+    }
+    if let Some(url) = config.urls.iter().find(|url| !url.starts_with("rediss://")) {
+        return Err(format!(
+            "redis.tls_ca is set, but {} is not encrypted: write rediss://",
+            without_password(url)
+        ));
+    }
+    let failed = |why: &dyn std::fmt::Display| format!("redis.tls_ca {}: {why}", config.tls_ca);
+    let pem = std::fs::read(&config.tls_ca).map_err(|e| failed(&e))?;
+    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+        Ok(found) if !found.is_empty() => {}
+        Ok(_) => return Err(failed(&"no certificate in it")),
+        Err(e) => return Err(failed(&e)),
+    }
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) }))
+}
+
+/// A URL as it may be printed.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => {
+            format!("{}…{}", &url[..scheme + 3], &url[at..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        let shown = without_password("rediss://shop:p@ss@cache:6379/1");
+        assert_eq!(shown, "rediss://…@cache:6379/1");
+        assert_eq!(without_password("redis://cache:6379"), "redis://cache:6379");
+    }
+}
