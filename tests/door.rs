@@ -113,6 +113,19 @@ fn an_id_counts_once() {
 }
 
 #[test]
+fn a_bad_event_that_is_sent_again_is_kept_once_where_it_has_an_id() {
+    let server = Server::start();
+    let body = r#"[{"type":7,"id":"a"},{"type":7},{"type":"page_view"}]"#;
+    for _ in 0..2 {
+        let (status, answer) = post_json(&server, body);
+        assert_eq!((status, answer["rejected"].as_array().unwrap().len()), (202, 2));
+    }
+    // Each good event is stored together with the dead letters of its request.
+    server.until("both requests are stored", |server| server.count("events") == 2);
+    assert_eq!(server.count("dead_letters"), 3);
+}
+
+#[test]
 fn whole_requests_are_refused_with_a_code() {
     let server = Server::start();
     let refused = |(status, answer): (u16, Value)| {

@@ -1,8 +1,11 @@
 //! A batch: the unit that is sealed on disk once and then written, exactly once, to the
 //! store and to the live side.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -48,6 +51,23 @@ pub struct DeadLetter {
     pub raw: String,
 }
 
+impl DeadLetter {
+    /// What a refused event is recognised by when it is sent again, as after a lost answer: the
+    /// SHA-256 of what the client sent. `None` where that has no readable `id`: the same bytes
+    /// may then be another event.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        #[derive(Deserialize)]
+        struct Identified<'a> {
+            #[serde(borrow)]
+            id: Cow<'a, str>,
+        }
+        // What was cut short is no JSON; of what was no UTF-8, the bytes are not known.
+        let event: Identified<'_> = serde_json::from_str(&self.raw).ok()?;
+        let known = !event.id.is_empty() && !self.raw.contains('\u{fffd}');
+        known.then(|| Sha256::digest(&self.raw).into())
+    }
+}
+
 /// A sealed batch, whole, as a writer gets it.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -87,6 +107,42 @@ impl Batch {
             rows: Vec::new(),
             dead_letters: Vec::new(),
             delta: Delta::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(raw: &str) -> Option<[u8; 32]> {
+        let letter = DeadLetter {
+            received_at: 0,
+            code: "invalid_type".to_owned(),
+            message: String::new(),
+            raw: raw.to_owned(),
+        };
+        letter.digest()
+    }
+
+    #[test]
+    fn a_refused_event_is_recognised_by_its_bytes_where_it_has_an_id() {
+        let sent = r#"{"type":7,"id":"\u0061","properties":{"id":2}}"#;
+        assert!(digest(sent).is_some());
+        assert_eq!(digest(sent), digest(sent));
+        assert_ne!(digest(sent), digest(&sent.replace('7', "8")));
+        for unknown in [
+            r#"{"type":7}"#,
+            r#"{"id":"","type":7}"#,
+            r#"{"id":1,"type":7}"#,
+            r#"{"id":null}"#,
+            r#"{"id":"a","id":"b"}"#,
+            r#"{"id":"a","type":"#,
+            "{\"id\":\"a\",\"type\":\"\u{fffd}\"}",
+            r#""id""#,
+            "",
+        ] {
+            assert_eq!(digest(unknown), None, "{unknown}");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What every store keeps to.
 
 use floodmark::{
-    domain::{batch::Batch, time::SECOND},
+    domain::{
+        batch::{Batch, DeadLetter},
+        time::SECOND,
+    },
     store::{StoreTotals, Written},
 };
 
@@ -41,6 +44,8 @@ contract!(
     the_ledger_is_the_sum_of_the_rows,
     the_ledger_is_summed_since_a_moment,
     dead_letters_are_kept_with_their_batch,
+    a_refused_event_with_an_id_that_is_sent_again_is_one_dead_letter,
+    lanes_with_the_same_dead_letters_do_not_stand_in_each_others_way,
     a_restart_keeps_everything,
     a_void_batch_moves_its_lane_on,
     a_reader_does_not_wait_for_writers,
@@ -179,6 +184,49 @@ async fn dead_letters_are_kept_with_their_batch(backend: Backend) {
     assert_eq!(found, [1, 1, 1, 2].map(|seq| (seq, "invalid_type")).to_vec());
     assert!(letters[3].2.starts_with("{\"n\":9, \"nul\":\""), "{letters:?}");
     assert!(letters[3].2.ends_with("ü"), "{letters:?}");
+}
+
+async fn a_refused_event_with_an_id_that_is_sent_again_is_one_dead_letter(backend: Backend) {
+    let store = backend.open().await;
+    let letter = |raw: &str, n: u64| DeadLetter { raw: raw.to_owned(), ..dead_letter(n) };
+    let identified = r#"{"id":"a","type":7}"#;
+    let others = [r#"{"id":"a","type":8}"#, r#"{"id":7,"type":7}"#, r#"{"type":7}"#, "{"];
+    // Once more in the same batch, in a later one of another lane, and by another node.
+    for (node, seq) in [(node(1), 1), (node(1), 2), (node(2), 1)] {
+        let mut batch = batch(node, seq, 10);
+        batch.dead_letters = vec![letter(identified, seq), letter(identified, 9)];
+        batch.dead_letters.extend(others.map(|raw| letter(raw, seq)));
+        assert_eq!(store.write(&batch).await.unwrap(), stored(10));
+    }
+    let letters = backend.dead_letters().await;
+    let count = |raw: &str| letters.iter().filter(|letter| letter.2 == raw).count();
+    assert_eq!(count(identified), 2, "one a node");
+    // The same id with other bytes is another event; without one, nobody can say.
+    assert_eq!(others.map(count), [2, 3, 3, 3]);
+}
+
+async fn lanes_with_the_same_dead_letters_do_not_stand_in_each_others_way(backend: Backend) {
+    let store = backend.open().await;
+    for round in 0..4u64 {
+        let letter = |n| {
+            let raw = format!(r#"{{"id":"{n}","type":{round}}}"#);
+            DeadLetter { raw, ..dead_letter(n) }
+        };
+        let letters: Vec<_> = (0..2_000).map(letter).collect();
+        let writes = (1..=4).map(|lane| {
+            let mut batch = Batch::void(batch(node(1), round * 4 + lane, 1).id);
+            batch.dead_letters = letters.clone();
+            if lane % 2 == 0 {
+                batch.dead_letters.reverse();
+            }
+            let store = store.clone();
+            tokio::spawn(async move { store.write(&batch).await })
+        });
+        for written in futures_util::future::join_all(writes).await {
+            assert_eq!(written.unwrap().unwrap(), stored(0));
+        }
+    }
+    assert_eq!(store.totals().await.unwrap().dead_letters, 4 * 2_000);
 }
 
 async fn a_restart_keeps_everything(backend: Backend) {

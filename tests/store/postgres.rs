@@ -220,7 +220,7 @@ async fn poisoned_rows_go_to_the_dead_letters_and_block_nothing() {
         StoreTotals { events: 305, dead_letters: 6, ledger_events: 310 }
     );
     let reasons = postgres
-        .sql("SELECT message, raw FROM dead_letters WHERE code = 'refused_by_store' ORDER BY ctid")
+        .sql("SELECT message, raw FROM dead_letters WHERE code = 'refused_by_store' ORDER BY received_at")
         .await;
     let reason = |n: usize, part: &str| assert!(reasons[n][0].contains(part), "{reasons:?}");
     reason(0, "overflow");

@@ -150,11 +150,16 @@ async fn insert_letters(
     let codes = texts(|letter| &letter.code);
     let messages = texts(|letter| &letter.message);
     let raws = texts(|letter| &letter.raw);
+    let digest = |letter: &DeadLetter| letter.digest().map(Vec::from);
+    let digests: Vec<Option<Vec<u8>>> = letters.iter().map(digest).collect();
     session
         .query(
-            "INSERT INTO dead_letters (node, seq, received_at, code, message, raw)
-         SELECT $1, $2, timestamptz 'epoch' + received * interval '1 ms', code, message, raw
-         FROM unnest($3, $4, $5, $6) AS letters (received, code, message, raw)",
+            // In the order of the digests, so that two lanes with the same letters wait for each
+            // other one way only.
+            "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest)
+         SELECT $1, $2, timestamptz 'epoch' + received * interval '1 ms', code, message, raw, digest
+         FROM unnest($3, $4, $5, $6, $7) AS letters (received, code, message, raw, digest)
+         ORDER BY digest ON CONFLICT DO NOTHING",
             &[
                 (&id.node, Type::UUID),
                 (&(id.seq as i64), Type::INT8),
@@ -162,6 +167,7 @@ async fn insert_letters(
                 (&codes, Type::TEXT_ARRAY),
                 (&messages, Type::TEXT_ARRAY),
                 (&raws, Type::TEXT_ARRAY),
+                (&digests, Type::BYTEA_ARRAY),
             ],
         )
         .await?;

@@ -135,8 +135,8 @@ fn insert_letters(
     letters: &[DeadLetter],
 ) -> Result<(), rusqlite::Error> {
     let mut insert = tx.prepare_cached(
-        "INSERT INTO dead_letters (node, seq, received_at, code, message, raw)
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest)
+         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )?;
     for letter in letters {
         insert.execute(params![
@@ -146,6 +146,7 @@ fn insert_letters(
             letter.code,
             letter.message,
             letter.raw,
+            letter.digest(),
         ])?;
     }
     Ok(())
