@@ -82,6 +82,7 @@ where
 #[cfg(test)]
 mod tests {
     use futures_util::{StreamExt, stream};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -91,9 +92,13 @@ mod tests {
         [&[first, 0x80 | 126][..], &length, &[0; 4], payload].concat()
     }
 
-    async fn frames(bytes: Vec<u8>, may_deflate: bool) -> Vec<Result<Frame, ProtocolError>> {
-        // In small pieces, as a slow network would bring them.
-        let pieces = bytes.chunks(3).map(Bytes::copy_from_slice).map(Ok::<_, PayloadError>);
+    /// What comes of bytes that the network brings in pieces.
+    async fn frames(
+        bytes: Vec<u8>,
+        piece: usize,
+        may_deflate: bool,
+    ) -> Vec<Result<Frame, ProtocolError>> {
+        let pieces = bytes.chunks(piece).map(Bytes::copy_from_slice).map(Ok::<_, PayloadError>);
         let pieces = stream::iter(pieces.collect::<Vec<_>>());
         // An error ends a connection.
         let mut seen = Vec::new();
@@ -112,26 +117,47 @@ mod tests {
     async fn frames_come_one_by_one_and_a_deflated_one_where_that_was_agreed() {
         let bytes =
             [sent(0x8a, b""), sent(0x81 | RSV1, b"deflated"), sent(0x81, b"plain")].concat();
-        let seen = frames(bytes.clone(), true).await;
+        let seen = frames(bytes.clone(), 3, true).await;
         let seen: Vec<_> = seen.into_iter().map(Result::unwrap).collect();
         let [pong, deflated, plain] = [Frame::Pong(Bytes::new()), text("deflated"), text("plain")];
         assert_eq!(seen, [pong, deflated, plain]);
-        assert!(matches!(frames(bytes, false).await[..], [Ok(_), Err(_)]));
+        assert!(matches!(frames(bytes, 3, false).await[..], [Ok(_), Err(_)]));
         let control = sent(0x8a | RSV1, b"");
-        assert!(matches!(frames(control, true).await[..], [Err(_)]));
+        assert!(matches!(frames(control, 3, true).await[..], [Err(_)]));
     }
 
     fn text(payload: &'static str) -> Frame {
         Frame::Text(Bytes::from_static(payload.as_bytes()))
     }
 
+    proptest! {
+        /// Whatever a viewer sends, and in whatever pieces it comes: the same frames, and never
+        /// more held than one of them.
+        #[test]
+        fn any_bytes_are_read_as_one_stream(
+            heads in proptest::collection::vec((any::<u8>(), any::<u8>(), 0..200usize), 0..20),
+            piece in 1..600usize,
+            may_deflate in any::<bool>(),
+        ) {
+            let bytes: Vec<u8> = heads
+                .into_iter()
+                .flat_map(|(first, second, length)| {
+                    [vec![first, second], vec![first ^ second; length]].concat()
+                })
+                .collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let read = |piece| runtime.block_on(frames(bytes.clone(), piece, may_deflate));
+            prop_assert_eq!(format!("{:?}", read(piece)), format!("{:?}", read(1)));
+        }
+    }
+
     #[tokio::test]
     async fn a_frame_too_large_is_not_waited_for() {
         let whole = sent(0x82, &[0; MAX_INBOUND_BYTES + 1]);
-        assert!(matches!(frames(whole, false).await[..], [Err(ProtocolError::Overflow)]));
+        assert!(matches!(frames(whole, 3, false).await[..], [Err(ProtocolError::Overflow)]));
         // A gigabyte is announced, and the part of it that comes is more than enough.
         let announced = [&[0x82, 0x80 | 127][..], &(1_u64 << 30).to_be_bytes(), &[0; 4]].concat();
         let part = [announced, vec![0; MAX_INBOUND_BYTES + 1]].concat();
-        assert!(matches!(frames(part, false).await[..], [Err(ProtocolError::Overflow)]));
+        assert!(matches!(frames(part, 3, false).await[..], [Err(ProtocolError::Overflow)]));
     }
 }
