@@ -4,7 +4,8 @@
 //! `watchers URL PID VIEWERS SECONDS [POST_URL]`: connects to the WebSocket URL of the server
 //! with this process id (any server whose text frames have `"seq":N`), and posts events to
 //! POST_URL meanwhile, so that each tick has a frame. `load-tests/fanout.sh` runs it. The
-//! frames are read by hand: a WebSocket library would cost more than what is measured.
+//! frames are read by hand: a WebSocket library would cost more than what is measured. With
+//! DEFLATE=1 in the environment the viewers offer permessage-deflate, as browsers do.
 
 use std::{
     collections::HashMap,
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flate2::{Decompress, FlushDecompress};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -41,7 +43,11 @@ struct Arrivals {
     closed: AtomicUsize,
     of: Mutex<HashMap<u64, Vec<u64>>>,
     bytes: AtomicUsize,
+    deflated: AtomicUsize,
 }
+
+/// What browsers offer.
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -102,7 +108,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "  viewers                {viewers}, {} closed",
         arrivals.closed.load(Ordering::Relaxed)
     );
-    println!("  frames                 {}/s of {size} bytes", whole.len() as u64 / seconds.max(1));
+    println!(
+        "  frames                 {}/s of {size} bytes, {} of {deliveries} deflated",
+        whole.len() as u64 / seconds.max(1),
+        arrivals.deflated.load(Ordering::Relaxed)
+    );
     let [user, system] = spent.map(|seconds| seconds / deliveries as f64 * 1e6);
     println!(
         "  CPU per 1M deliveries  {:.2} s: {user:.2} its own, {system:.2} the kernel's \
@@ -156,9 +166,10 @@ async fn follow(
     arrivals: &Arrivals,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut socket = TcpStream::connect(host).await?;
+    let offer = if std::env::var_os("DEFLATE").is_some() { OFFER } else { "" };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offer}\r\n"
     );
     socket.write_all(request.as_bytes()).await?;
     let mut buffer = Vec::with_capacity(32 * 1024);
@@ -180,9 +191,14 @@ async fn follow(
                     if std::mem::take(&mut first) {
                         arrivals.connected.fetch_add(1, Ordering::Relaxed);
                     }
+                    let deflated = buffer[0] & 0x40 != 0;
                     if arrivals.on.load(Ordering::Relaxed)
-                        && let Some(seq) = seq(&buffer[from..to])
+                        && let Some(seq) = match deflated {
+                            true => seq(&beginning(&buffer[from..to])),
+                            false => seq(&buffer[from..to]),
+                        }
                     {
+                        arrivals.deflated.fetch_add(deflated.into(), Ordering::Relaxed);
                         let now = start.elapsed().as_micros() as u64;
                         arrivals.bytes.fetch_add(to - from, Ordering::Relaxed);
                         arrivals.of.lock().unwrap().entry(seq).or_default().push(now);
@@ -214,6 +230,14 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// The first bytes of a deflated message.
+fn beginning(payload: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(128);
+    // Ends for want of room; a message that can't be inflated has no seq.
+    let _ = Decompress::new(false).decompress_vec(payload, &mut text, FlushDecompress::None);
+    text
 }
 
 fn seq(text: &[u8]) -> Option<u64> {

@@ -1,9 +1,14 @@
 // The plainest good broadcaster with Node's `ws`: one frame every 200 ms, serialised once, sent
-// to all. Frames look like Floodmark's. Run by fanout.sh, which installs `ws`.
+// to all. Frames look like Floodmark's. Run by fanout.sh, which installs `ws`. With DEFLATE=1 it
+// takes the viewers' offer to compress, and compresses as small frames as Floodmark does.
 import { createRequire } from 'node:module';
 const { WebSocketServer } = createRequire(process.env.WS_FROM + '/')('ws');
 
-const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+const server = new WebSocketServer({
+  port: 0,
+  host: '127.0.0.1',
+  perMessageDeflate: process.env.DEFLATE ? { threshold: 0, serverNoContextTakeover: true } : false,
+});
 server.on('listening', () => console.log(`http://127.0.0.1:${server.address().port}`));
 
 let seq = 0;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a viewer costs: memory, CPU per delivery, spread of one frame; in the same run beside a
 # broadcaster with Node's `ws`, and beside the floor: one bare write for each viewer and frame.
+# Then both with frames that are deflated, as browsers offer it.
 #   load-tests/fanout.sh [VIEWERS] [SECONDS]
 # Needs a release build (cargo build --release --bins --examples), Node 20 and npm, and
 # `ulimit -n` of three times the viewers.
@@ -29,26 +30,35 @@ address() {
   exit 1
 }
 
-FLOODMARK_LOG__LEVEL=error "$binary" serve --listen 127.0.0.1:0 --data-dir "$dir/data" >"$dir/out" &
-floodmark=$!
-pids+=("$floodmark")
-address "$dir/out"
-echo "floodmark"
-"$watchers" "ws://${url#http://}/api/analytics/stream" "$floodmark" "$viewers" "$seconds" "$url/v1/events"
-kill "$floodmark" && wait "$floodmark" || true
+floodmark() {
+  FLOODMARK_LOG__LEVEL=error "$binary" serve --listen 127.0.0.1:0 --data-dir "$dir/data" >"$dir/out" &
+  local pid=$!
+  pids+=("$pid")
+  address "$dir/out"
+  echo "floodmark$1"
+  "$watchers" "ws://${url#http://}/api/analytics/stream" "$pid" "$viewers" "$seconds" "$url/v1/events"
+  kill "$pid" && wait "$pid" || true
+}
+
+# other TITLE COMMAND...: any other broadcaster that prints its address.
+other() {
+  local title=$1
+  shift
+  "$@" >"$dir/out" &
+  local pid=$!
+  pids+=("$pid")
+  address "$dir/out"
+  echo "$title"
+  "$watchers" "ws://${url#http://}/" "$pid" "$viewers" "$seconds"
+  kill "$pid" && wait "$pid" || true
+}
 
 npm install --silent --no-save --prefix "$dir" ws@8 >/dev/null
-WS_FROM="$dir/node_modules" node load-tests/fanout-ws.mjs >"$dir/ws" &
-node=$!
-pids+=("$node")
-address "$dir/ws"
-echo "node ws"
-"$watchers" "ws://${url#http://}/" "$node" "$viewers" "$seconds"
-kill "$node" && wait "$node" || true
+export WS_FROM="$dir/node_modules"
 
-"$bare" >"$dir/bare" &
-floor=$!
-pids+=("$floor")
-address "$dir/bare"
-echo "bare writes"
-"$watchers" "ws://${url#http://}/" "$floor" "$viewers" "$seconds"
+floodmark ""
+other "node ws" node load-tests/fanout-ws.mjs
+other "bare writes" "$bare"
+export DEFLATE=1
+floodmark ", deflated"
+other "node ws, deflated" node load-tests/fanout-ws.mjs

@@ -22,8 +22,8 @@ use crate::{
         time::{BusinessZone, now_ms},
     },
     http::{
-        alerts, assets, auth::Keys, breakdown, current, history::History, ingest as intake, ops,
-        request_id, stream, timeseries,
+        alerts, assets, auth::Keys, breakdown, current, history::History, ingest as intake,
+        methods, ops, request_id, stream, timeseries,
     },
     ingest::{
         actor::{Begin, Drain, IngestActor, Parts},
@@ -305,13 +305,18 @@ fn serve(
                     .wrap(actix_web::middleware::from_fn(stream::never_a_viewer))
                     .configure(intake::routes),
             )
-            .configure(current::routes)
-            .configure(timeseries::routes)
-            .configure(alerts::routes)
-            .configure(breakdown::routes)
             .configure(stream::routes)
-            .configure(ops::routes)
-            .configure(assets::routes)
+            .service(
+                web::scope("")
+                    .wrap(actix_web::middleware::Compress::default())
+                    .configure(current::routes)
+                    .configure(timeseries::routes)
+                    .configure(alerts::routes)
+                    .configure(breakdown::routes)
+                    .configure(ops::routes)
+                    .configure(assets::routes),
+            )
+            .default_service(web::to(methods::not_found))
     };
     let workers = match config.http.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -166,6 +166,57 @@ fn whole_requests_are_refused_with_a_code() {
 }
 
 #[test]
+fn a_method_or_a_path_that_is_not_there_is_named() {
+    let server = Server::start();
+    let ask = |method: &str, path: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = raw(&server, request.as_bytes());
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_ascii_lowercase(), body.to_owned())
+    };
+    for (method, path, allowed) in [
+        ("GET", "/v1/events", "post"),
+        ("POST", "/api/analytics/current", "get, head"),
+        ("DELETE", "/readyz", "get, head"),
+        ("POST", "/", "get, head"),
+        ("POST", "/app.js", "get, head"),
+        ("PUT", "/api/analytics/stream", "get"),
+    ] {
+        let (head, body) = ask(method, path);
+        assert!(head.starts_with("http/1.1 405"), "{method} {path}: {head}");
+        assert!(head.contains(&format!("\r\nallow: {allowed}\r\n")), "{method} {path}: {head}");
+        assert!(body.contains(r#""code":"method_not_allowed""#), "{method} {path}: {body}");
+    }
+    for path in ["/v1/event", "/api/analytics/nothing", "/no.js"] {
+        let (head, body) = ask("GET", path);
+        assert!(head.starts_with("http/1.1 404"), "{path}: {head}");
+        assert!(body.contains(r#""code":"not_found""#), "{path}: {body}");
+    }
+    for path in ["/", "/healthz", "/api/analytics/current"] {
+        let (head, body) = ask("HEAD", path);
+        assert!(head.starts_with("http/1.1 200") && body.is_empty(), "{path}: {head} {body}");
+    }
+}
+
+#[test]
+fn what_is_read_is_compressed_for_who_accepts_that() {
+    let server = Server::start();
+    for (accept, encoding) in [("gzip", Some("gzip")), ("gzip, br", Some("br")), ("identity", None)]
+    {
+        for path in ["/", "/app.js", "/api/analytics/current", "/metrics"] {
+            let request = format!(
+                "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                 Accept-Encoding: {accept}\r\n\r\n"
+            );
+            let answer = raw(&server, request.as_bytes()).to_ascii_lowercase();
+            let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+            let said = head.lines().find_map(|line| line.strip_prefix("content-encoding: "));
+            assert_eq!(said, encoding, "{path}, {accept}: {head}");
+        }
+    }
+}
+
+#[test]
 fn half_a_request_and_silence_is_closed() {
     let server = Server::with(&[
         ("FLOODMARK_HTTP__HEADER_TIMEOUT_MS", "2000"),

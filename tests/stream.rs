@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use flate2::read::DeflateDecoder;
+use serde::Deserialize;
 use serde_json::Value;
 use support::{
     post,
@@ -314,6 +316,89 @@ fn ask(connection: &mut TcpStream, request: &str) -> String {
         head.extend_from_slice(&byte);
     }
     String::from_utf8(head).unwrap().to_ascii_lowercase()
+}
+
+/// The payload of the next text message, and whether it says that it is deflated.
+fn text_message(connection: &mut TcpStream) -> (Vec<u8>, bool) {
+    loop {
+        let mut head = [0; 2];
+        connection.read_exact(&mut head).unwrap();
+        let mut more = match head[1] {
+            126 => vec![0; 2],
+            127 => vec![0; 8],
+            _ => vec![],
+        };
+        connection.read_exact(&mut more).unwrap();
+        let length = match more[..] {
+            [] => u64::from(head[1]),
+            _ => more.iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        };
+        let mut payload = vec![0; length as usize];
+        connection.read_exact(&mut payload).unwrap();
+        if head[0] & 0x0f == 1 {
+            return (payload, head[0] & 0x40 != 0);
+        }
+    }
+}
+
+/// Without what was before, and with the end of the flush put back (RFC 7692).
+fn inflate(payload: &[u8]) -> Value {
+    let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
+    let mut stream = serde_json::Deserializer::from_reader(DeflateDecoder::new(&whole[..]));
+    Value::deserialize(&mut stream).unwrap()
+}
+
+#[test]
+fn frames_are_deflated_for_a_viewer_that_offers_it_and_for_no_other() {
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    let server = Server::start();
+    let watch_raw = |server: &Server, headers: &str| {
+        let mut connection = TcpStream::connect(server.addr()).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let head = ask(&mut connection, &upgrade(server, headers));
+        assert!(head.starts_with("http/1.1 101"), "{head}");
+        (connection, head)
+    };
+    let (mut small, head) = watch_raw(&server, offer);
+    let taken = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
+    assert!(head.contains(taken), "{head}");
+    let (mut plain, head) = watch_raw(&server, "");
+    assert!(!head.contains("extensions"), "{head}");
+    // Each message stands alone: the second is read without the first.
+    for _ in 0..2 {
+        let ((deflated, is_deflated), (text, is_other)) =
+            (text_message(&mut small), text_message(&mut plain));
+        assert!(is_deflated && !is_other && deflated.len() < text.len());
+        let frames = [inflate(&deflated), serde_json::from_slice(&text).unwrap()];
+        assert!(frames.iter().all(|frame| frame["seq"].is_u64()), "{frames:?}");
+    }
+    // What a viewer says may be deflated as well, and is of no interest.
+    small.write_all(&[0xc1, 0x83, 0, 0, 0, 0, 0xca, 0x49, 0x05]).unwrap();
+    small.write_all(&[0x89, 0x82, 0, 0, 0, 0, b'h', b'i']).unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(&[0x8a, 2, b'h', b'i']) {
+        let mut byte = [0];
+        small.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+
+    let server = Server::with(&[("FLOODMARK_STREAM__COMPRESSION", "false")]);
+    let (mut plain, head) = watch_raw(&server, offer);
+    assert!(!head.contains("extensions"), "{head}");
+    assert!(!text_message(&mut plain).1);
+}
+
+#[test]
+fn a_viewer_that_sends_without_end_is_closed() {
+    let server = Server::start();
+    let mut stream = handshake(&server, "");
+    // A frame of a gigabyte, of which 64 kB come.
+    let announced = [&[0x82, 0x80 | 127][..], &(1_u64 << 30).to_be_bytes(), &[0; 4]].concat();
+    stream.write_all(&announced).unwrap();
+    // It may be cut before it has all of it.
+    let _ = stream.write_all(&[0; 65536]);
+    let all = drain(stream, Duration::ZERO);
+    assert!(ends_with_close(&all, 1009), "{:?}", String::from_utf8_lossy(&all));
 }
 
 fn send_event(server: &Server, connection: &mut TcpStream) {

@@ -1,12 +1,12 @@
 //! The frames, as JSON text (DESIGN section 4). Pure: what is given is written.
 
-use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{
     broadcast::{
         AlertsShown,
         view::{self, Current},
+        wire_frame::WireFrame,
     },
     domain::{alert::Firing, money::Amount, time::Millis},
     live::state::Totals,
@@ -110,8 +110,8 @@ pub struct DeltaFrame<'a> {
     pub minutes: Vec<Bucket>,
 }
 
-/// Serialises once; every viewer then shares the text.
-pub fn text(frame: &impl Serialize) -> ByteString {
+/// Serialises once; every viewer then shares it.
+pub fn write(frame: &impl Serialize) -> WireFrame {
     let json = serde_json::to_string(frame).expect("maps with string keys always serialise");
-    ByteString::from(json)
+    WireFrame::new(&json)
 }

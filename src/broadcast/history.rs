@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use bytestring::ByteString;
+use crate::broadcast::wire_frame::WireFrame;
 
 /// A ring of delta frames without a gap, ending with the newest frame. A viewer that missed
 /// more than it holds gets a snapshot, which by then is smaller.
 pub struct History {
     /// The newest is frame `newest`.
-    frames: VecDeque<ByteString>,
+    frames: VecDeque<WireFrame>,
     newest: u64,
     bytes: usize,
     limits: Kept,
@@ -30,7 +30,7 @@ impl History {
     }
 
     /// Adds the frame after the newest.
-    pub fn push(&mut self, frame: ByteString) {
+    pub fn push(&mut self, frame: WireFrame) {
         self.newest += 1;
         self.bytes += frame.len();
         self.frames.push_back(frame);
@@ -49,7 +49,7 @@ impl History {
 
     /// What a viewer missed that saw everything up to frame `seq`: empty when it missed
     /// nothing, `None` when that is no longer (or not yet) known.
-    pub fn after(&self, seq: u64) -> Option<Vec<ByteString>> {
+    pub fn after(&self, seq: u64) -> Option<Vec<WireFrame>> {
         let missed = usize::try_from(self.newest.checked_sub(seq)?).ok()?;
         let first = self.frames.len().checked_sub(missed)?;
         Some(self.frames.range(first..).cloned().collect())
@@ -80,12 +80,12 @@ mod tests {
                     history.start_over();
                     last_snapshot = newest;
                 } else {
-                    history.push(newest.to_string().into());
+                    history.push(WireFrame::new(&newest.to_string()));
                 }
             }
             let known = (last_snapshot..=newest).contains(&seq) && newest - seq <= max as u64;
             let expected = known.then(|| {
-                (seq + 1..=newest).map(|n| ByteString::from(n.to_string())).collect::<Vec<_>>()
+                (seq + 1..=newest).map(|n| WireFrame::new(&n.to_string())).collect::<Vec<_>>()
             });
             prop_assert_eq!(history.after(seq), expected);
         }
@@ -94,12 +94,12 @@ mod tests {
     #[test]
     fn too_much_to_catch_up_with_is_not_resumed() {
         let mut history = History::new(Kept { frames: 100, bytes: 64_000 }, 0);
-        (0..3).for_each(|_| history.push("x".repeat(30_000).into()));
+        (0..3).for_each(|_| history.push(WireFrame::new(&"x".repeat(30_000))));
         assert_eq!(history.after(1).unwrap().len(), 2);
         assert_eq!(history.after(0), None);
-        history.push("x".repeat(70_000).into());
+        history.push(WireFrame::new(&"x".repeat(70_000)));
         assert_eq!(history.after(3), None, "not even one that is too large");
-        history.push("x".into());
+        history.push(WireFrame::new("x"));
         assert_eq!(history.after(4).unwrap().len(), 1);
     }
 }

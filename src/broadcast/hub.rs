@@ -15,8 +15,9 @@ use std::sync::{
 
 use actix::Message;
 use actix_web_actors::ws::CloseCode;
-use bytestring::ByteString;
 use hashbrown::HashMap;
+
+use crate::broadcast::wire_frame::WireFrame;
 
 /// A viewer on this node, since its start.
 pub type ViewerId = u64;
@@ -26,9 +27,9 @@ pub type ViewerId = u64;
 #[rtype(result = "()")]
 pub enum Deliver {
     /// One frame.
-    Frame(ByteString),
+    Frame(WireFrame),
     /// Frames it missed, oldest first.
-    Missed(Vec<ByteString>),
+    Missed(Vec<WireFrame>),
     /// Say this and end.
     Close(CloseCode, &'static str),
 }
@@ -184,7 +185,7 @@ impl<O: Outlet> Hub<O> {
 
     /// Sends a frame to everyone who follows. Who has no room for it falls out and needs a
     /// snapshot. A frame that `is_snapshot` also serves those who need one.
-    pub fn send(&mut self, frame: &ByteString, is_snapshot: bool, now: u64) {
+    pub fn send(&mut self, frame: &WireFrame, is_snapshot: bool, now: u64) {
         let room = self.limits.mailbox_frames;
         self.viewers.retain(|_, viewer| {
             let takes = match viewer.standing {
@@ -211,7 +212,7 @@ impl<O: Outlet> Hub<O> {
     }
 
     /// Puts everyone who needs a snapshot, and has room, back on the thread.
-    pub fn serve_snapshot(&mut self, snapshot: &ByteString) {
+    pub fn serve_snapshot(&mut self, snapshot: &WireFrame) {
         self.viewers.retain(|_, viewer| {
             if viewer.takes_snapshot() {
                 match viewer.offer(Deliver::Frame(snapshot.clone())) {

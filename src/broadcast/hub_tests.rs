@@ -54,8 +54,8 @@ fn hub() -> Hub<Fake> {
     })
 }
 
-fn frame(n: u64) -> ByteString {
-    n.to_string().into()
+fn frame(n: u64) -> WireFrame {
+    WireFrame::new(&n.to_string())
 }
 
 fn delta(n: u64) -> Deliver {

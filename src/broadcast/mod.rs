@@ -19,23 +19,28 @@
 //!   buffer and the kernel's send buffer; it is told 1013 after `stream.slow_timeout_ms` (or
 //!   1008 after `stream.silence_timeout_ms`), and cut `stream.close_timeout_ms` later. No other
 //!   viewer waits for it (`hub`, `tests/stream.rs`).
+//! - A frame is the same for all, and deflated where that was agreed on (`wire_frame`, `deflate`;
+//!   `tests/stream.rs`, and in Chromium `dashboard/test/e2e.test.mjs`).
 //! - A viewer's write buffer never grows beyond its first 8 KiB (`pieces`,
-//!   `load-tests/viewers.sh`).
+//!   `load-tests/fanout.sh`).
 //! - A server that stops tells every viewer that reads (1001), and lets nobody in meanwhile
 //!   (`tests/stream.rs`).
 
 mod alerts;
 mod broadcaster;
 mod connection;
+mod deflate;
 mod frame;
 mod history;
 mod hub;
+mod inbound;
 mod pieces;
 mod seat;
 mod session;
 mod timeline;
 mod view;
 mod viewers;
+mod wire_frame;
 
 pub use alerts::{Alerts, AlertsShown};
 pub use broadcaster::{Broadcaster, Counted, Shutdown};

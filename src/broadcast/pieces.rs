@@ -5,7 +5,7 @@
 //! long as the connection lasts. A snapshot in one piece would therefore cost each viewer
 //! its size for ever. In pieces the buffer never grows beyond what it started with (8 KiB), and
 //! only its first page is ever touched: it holds less than the limit, plus one piece. A frame
-//! in ordinary traffic is one piece.
+//! in ordinary traffic is one piece. (With pieces of 2 KiB a viewer took 1 kB more.)
 
 use std::{
     pin::Pin,
@@ -17,10 +17,10 @@ use futures_util::Stream;
 
 /// Bytes in a connection's write buffer beyond which nothing is added before it is flushed:
 /// what `HttpServer::h1_write_buffer_size` is set to.
-pub const WRITE_BUFFER_BYTES: usize = 2048;
+pub const WRITE_BUFFER_BYTES: usize = 1024;
 
 /// Bytes of one piece.
-const PIECE_BYTES: usize = 2048;
+const PIECE_BYTES: usize = 1024;
 
 /// A stream of bytes, in pieces.
 pub struct Pieces<S> {
@@ -68,6 +68,6 @@ mod tests {
         let pieces: Vec<Bytes> = pieces.collect().await;
         assert_eq!(pieces.concat(), whole);
         assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
-        assert_eq!(pieces.len(), 1 + 10);
+        assert_eq!(pieces.len(), 1 + 20);
     }
 }

@@ -2,22 +2,33 @@
 #![allow(deprecated)] // actix-web-actors is deprecated and chosen all the same: a viewer is an actor
 
 use std::{
+    iter,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Handler, Recipient, StreamHandler};
-use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
-use bytestring::ByteString;
+use actix::{
+    Actor, ActorContext, ActorFuture, AsyncContext, Handler, Recipient, StreamHandler,
+    dev::AsyncContextParts,
+};
+use actix_http::ws::{Codec, Frame, Message, ProtocolError};
+use actix_web_actors::{
+    HttpContext,
+    ws::{CloseCode, CloseReason},
+};
+use bytes::{Bytes, BytesMut};
+use tokio_util::codec::Encoder;
 
 use crate::broadcast::{
     broadcaster::{Join, SessionOutlet},
     connection::ConnectionHandle,
     hub::{Deliver, Pulse},
+    inbound::Inbound,
     monotonic_ms,
     seat::Seat,
+    wire_frame::WireFrame,
 };
 
 /// The actor of one viewer's WebSocket, on the thread of the HTTP worker that accepted it.
@@ -26,8 +37,11 @@ use crate::broadcast::{
 ///   and, when its seat is dropped, that it left. What the peer sends is only a sign of life.
 /// - Owns nothing but its socket's state; frames are shared with all other sessions.
 /// - Bounded by its mailbox (`stream.mailbox_frames` and a Close), by the hub, which counts
-///   what is outstanding, and by inbound frames of at most [`MAX_INBOUND_BYTES`]. It has no
-///   deadline of its own: it is not polled while the peer does not read.
+///   what is outstanding, and by inbound frames of at most
+///   [`MAX_INBOUND_BYTES`](super::inbound::MAX_INBOUND_BYTES). It has no deadline of its own: it
+///   is not polled while the peer does not read.
+/// - Its context is one of plain bytes: frames come ready for the wire, where a context of
+///   WebSocket messages would write and copy each anew for each viewer.
 /// - A panic in it ends its connection and nothing else: the viewer comes back.
 pub struct ViewerSession {
     pub(super) pulse: Arc<Pulse>,
@@ -39,24 +53,24 @@ pub struct ViewerSession {
     pub(super) connection: Option<ConnectionHandle>,
     /// Epoch and seq of the last frame that the viewer saw.
     pub(super) resume: Option<(String, u64)>,
+    /// What the viewer sends; read from the start on.
+    pub(super) inbound: Option<Inbound>,
+    /// The viewer reads deflated frames.
+    pub(super) deflates: bool,
     /// Gives the place back, and tells the broadcaster, when dropped.
     pub(super) seat: Seat,
 }
 
-/// The largest frame that a viewer may send; it has nothing to say.
-pub const MAX_INBOUND_BYTES: usize = 4096;
-
-/// Missed frames are written in pieces of about this size, each once the one before has left
-/// for the socket, so that a resume of many frames needs no large buffer.
-const MISSED_PIECE_BYTES: usize = 2048;
-
 impl Actor for ViewerSession {
-    type Context = WebsocketContext<Self>;
+    type Context = HttpContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         // One more for the Close.
-        ctx.set_mailbox_capacity(self.mailbox_frames + 1);
-        ctx.run_interval(self.ping_interval, |_, ctx| ctx.ping(b""));
+        ctx.parts().set_mailbox_capacity(self.mailbox_frames + 1);
+        if let Some(inbound) = self.inbound.take() {
+            ctx.add_stream(inbound);
+        }
+        ctx.run_interval(self.ping_interval, |_, ctx| control(ctx, Message::Ping(Bytes::new())));
         if let Some(connection) = self.connection.take() {
             // do_send: at most one for each seat.
             self.broadcaster.do_send(Join {
@@ -77,59 +91,66 @@ impl Handler<Deliver> for ViewerSession {
         self.pulse.took();
         match what {
             Deliver::Close(code, why) => close(ctx, code, why),
-            Deliver::Frame(_) | Deliver::Missed(_) if self.pulse.is_closing() => {}
-            Deliver::Frame(frame) => ctx.text(frame),
-            // While the session waits for this, its mailbox waits: frames stay in order.
-            Deliver::Missed(frames) => ctx.wait(WriteMissed(frames.into_iter())),
+            Deliver::Frame(frame) => ctx.wait(Write(iter::once(frame))),
+            Deliver::Missed(frames) => ctx.wait(Write(frames.into_iter())),
         }
     }
 }
 
-/// Writes missed frames, a piece each time that the connection asks for more.
-struct WriteMissed(std::vec::IntoIter<ByteString>);
+/// Writes frames, one each time that the connection asks for more. Meanwhile the session waits,
+/// and with it its mailbox: frames stay in order, and what a peer does not read stays where it
+/// is counted.
+struct Write<Frames>(Frames);
 
-impl ActorFuture<ViewerSession> for WriteMissed {
+impl<Frames> ActorFuture<ViewerSession> for Write<Frames>
+where
+    Frames: Iterator<Item = WireFrame> + Unpin,
+{
     type Output = ();
 
     fn poll(
         mut self: Pin<&mut Self>,
         session: &mut ViewerSession,
-        ctx: &mut WebsocketContext<ViewerSession>,
-        task: &mut Context<'_>,
+        ctx: &mut HttpContext<ViewerSession>,
+        _: &mut Context<'_>,
     ) -> Poll<()> {
-        let mut bytes = 0;
-        while !session.pulse.is_closing() {
-            let Some(frame) = self.0.next() else { return Poll::Ready(()) };
-            bytes += frame.len();
-            ctx.text(frame);
-            if bytes >= MISSED_PIECE_BYTES {
-                // Polled again once there is room; it is ready to go on.
-                task.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+        if session.pulse.is_closing() {
+            return Poll::Ready(());
         }
-        Poll::Ready(())
+        let Some(frame) = self.0.next() else { return Poll::Ready(()) };
+        ctx.write(frame.bytes(session.deflates));
+        // No need to be woken: who is given something to write comes back for more.
+        Poll::Pending
     }
 }
 
-impl StreamHandler<Result<ws::Message, ProtocolError>> for ViewerSession {
-    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
+impl StreamHandler<Result<Frame, ProtocolError>> for ViewerSession {
+    fn handle(&mut self, frame: Result<Frame, ProtocolError>, ctx: &mut Self::Context) {
         self.pulse.heard(monotonic_ms());
-        match message {
-            Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
-            Ok(ws::Message::Close(reason)) => {
-                ctx.close(reason);
-                ctx.stop();
-            }
+        match frame {
+            Ok(Frame::Ping(payload)) => control(ctx, Message::Pong(payload)),
+            Ok(Frame::Close(reason)) => end(ctx, reason),
             Ok(_) => {}
             Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, "a frame over 4 KiB"),
-            Err(ProtocolError::Io(_)) => ctx.stop(),
             Err(_) => close(ctx, CloseCode::Protocol, "malformed frame"),
         }
     }
 }
 
-fn close(ctx: &mut WebsocketContext<ViewerSession>, code: CloseCode, description: &str) {
-    ctx.close(Some(CloseReason { code, description: Some(description.to_owned()) }));
+fn close(ctx: &mut HttpContext<ViewerSession>, code: CloseCode, description: &str) {
+    end(ctx, Some(CloseReason { code, description: Some(description.to_owned()) }));
+}
+
+/// Says so and ends.
+fn end(ctx: &mut HttpContext<ViewerSession>, reason: Option<CloseReason>) {
+    control(ctx, Message::Close(reason));
     ctx.stop();
+}
+
+fn control(ctx: &mut HttpContext<ViewerSession>, message: Message) {
+    let mut bytes = BytesMut::new();
+    match Codec::new().encode(message, &mut bytes) {
+        Ok(()) => ctx.write(bytes.freeze()),
+        Err(e) => tracing::debug!(error = %e, "a control frame could not be written"),
+    }
 }

@@ -9,14 +9,13 @@
 
 use std::collections::BTreeMap;
 
-use bytestring::ByteString;
-
 use crate::{
     broadcast::{
         AlertsShown,
         frame::{self, Bucket, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame},
         history::{History, Kept},
         view::LiveView,
+        wire_frame::WireFrame,
     },
     domain::{
         delta::Delta,
@@ -36,7 +35,7 @@ const MAX_AHEAD: Millis = HOUR;
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// The JSON text.
-    pub text: ByteString,
+    pub text: WireFrame,
     /// A snapshot: it also serves viewers that lost the thread.
     pub is_snapshot: bool,
     /// When the oldest batch in it was sealed, Unix ms.
@@ -76,7 +75,7 @@ impl Pending {
 }
 
 struct Cached {
-    text: ByteString,
+    text: WireFrame,
     seq: u64,
     made_at: u64,
 }
@@ -195,7 +194,7 @@ impl Timeline {
         state: &LiveState,
         now: Millis,
         monotonic: u64,
-    ) -> Option<ByteString> {
+    ) -> Option<WireFrame> {
         let behind_frame = self.start_over || !self.day.contains(now) || self.pending.has_due(now);
         if let Some(cached) = &self.snapshot
             && cached.seq == self.seq
@@ -207,7 +206,7 @@ impl Timeline {
     }
 
     /// What the viewer missed that saw frame `seq` of `epoch` last.
-    pub fn resume(&self, epoch: &str, seq: u64) -> Option<Vec<ByteString>> {
+    pub fn resume(&self, epoch: &str, seq: u64) -> Option<Vec<WireFrame>> {
         if self.start_over || epoch != self.epoch {
             return None;
         }
@@ -230,7 +229,7 @@ impl Timeline {
         due: &Pending,
         alerts: Option<&AlertsShown>,
         now: Millis,
-    ) -> ByteString {
+    ) -> WireFrame {
         let oldest_second = bucket(now, SECOND) - (SHOWN as Millis - 1) * SECOND;
         let oldest_minute = oldest_minute(now);
         let mut seconds = Vec::new();
@@ -243,7 +242,7 @@ impl Timeline {
                 minute.merge(totals);
             }
         }
-        frame::text(&DeltaFrame {
+        frame::write(&DeltaFrame {
             seq: self.seq,
             revenue: due.today.revenue(),
             counts: due.today.clone(),
@@ -262,7 +261,7 @@ impl Timeline {
         state: &LiveState,
         now: Millis,
         monotonic: u64,
-    ) -> ByteString {
+    ) -> WireFrame {
         let buckets = |totals: Vec<_>| totals.into_iter().map(Bucket::from).collect();
         // What is dated ahead is still to come as a second; the minute in progress must not
         // have it already.
@@ -272,7 +271,7 @@ impl Timeline {
             *totals = Totals::default();
             come.iter().for_each(|(_, second)| totals.merge(second));
         }
-        let text = frame::text(&SnapshotFrame {
+        let text = frame::write(&SnapshotFrame {
             seq: self.seq,
             epoch: &self.epoch,
             counts: Empty {},

@@ -73,7 +73,7 @@ impl Stage {
         self.timeline.tick(&self.view, &state, now, now as u64)
     }
 
-    fn snapshot(&mut self) -> Option<ByteString> {
+    fn snapshot(&mut self) -> Option<WireFrame> {
         let now = self.now();
         let state = self.view.state();
         self.timeline.snapshot(&self.view, &state, now, now as u64)
@@ -363,7 +363,7 @@ fn firing(name: &str) -> Firing {
 #[test]
 fn a_change_of_the_alerts_is_in_the_next_frame_and_in_no_other() {
     let mut stage = Stage::new("2026-11-27T12:00:00Z");
-    let read = |text: &ByteString| serde_json::from_str::<Value>(text).unwrap();
+    let read = |text: &WireFrame| serde_json::from_str::<Value>(text).unwrap();
     let names = |frame: &Value| -> Option<Vec<String>> {
         let firing = frame["alerts"]["firing"].as_array()?.iter();
         Some(firing.map(|it| it["name"].as_str().unwrap().to_owned()).collect())

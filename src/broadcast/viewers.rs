@@ -4,20 +4,19 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, Addr, Arbiter, Recipient};
-use actix_http::ws::Codec;
-use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws::{self, WebsocketContext};
+use actix_web::{HttpRequest, HttpResponse, http::header::SEC_WEBSOCKET_EXTENSIONS, web};
+use actix_web_actors::{HttpContext, ws};
 use tokio::sync::mpsc;
 
 use crate::{
     broadcast::{
-        Broadcaster, Clock, ConnectionHandle, Counted, LiveView, Shutdown, ViewerSession,
+        Broadcaster, Clock, ConnectionHandle, Counted, LiveView, Shutdown, ViewerSession, deflate,
         hub::Pulse,
+        inbound::Inbound,
         monotonic_ms,
         pieces::Pieces,
         real_clock,
         seat::{Room, Seat},
-        session::MAX_INBOUND_BYTES,
     },
     config::{self, Config},
     domain::{metric::Measures, time::BusinessZone},
@@ -124,6 +123,10 @@ impl Viewers {
         if let Err(e) = connection.tune(self.stream.send_buffer_bytes, silence) {
             tracing::debug!(error = %e, "a viewer's socket could not be tuned");
         }
+        let deflates = self.stream.compression && offers_deflate(request);
+        if deflates {
+            response.insert_header((SEC_WEBSOCKET_EXTENSIONS, deflate::TAKEN));
+        }
         let session = ViewerSession {
             pulse: Arc::new(Pulse::new(monotonic_ms())),
             mailbox_frames: self.stream.mailbox_frames,
@@ -131,11 +134,11 @@ impl Viewers {
             broadcaster: self.broadcaster.clone().recipient(),
             connection: Some(connection),
             resume,
+            inbound: Some(Inbound::new(payload, deflates)),
+            deflates,
             seat,
         };
-        let codec = Codec::new().max_size(MAX_INBOUND_BYTES);
-        let written = WebsocketContext::with_codec(session, payload, codec);
-        Ok(response.streaming(Pieces::of(Box::pin(written))))
+        Ok(response.streaming(Pieces::of(Box::pin(HttpContext::create(session)))))
     }
 
     /// Closes all viewers with 1001, in batches, and lets no new ones in. Returns once all
@@ -145,4 +148,9 @@ impl Viewers {
         let asked = self.broadcaster.send(Shutdown { within });
         asked.await.unwrap_or(0)
     }
+}
+
+fn offers_deflate(request: &HttpRequest) -> bool {
+    let mut offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS);
+    offers.any(|offer| offer.to_str().is_ok_and(deflate::is_offered))
 }

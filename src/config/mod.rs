@@ -129,6 +129,7 @@ section!(
         silence_timeout_ms: u64,
         slow_timeout_ms: u64,
         mailbox_frames: usize,
+        compression: bool,
         send_buffer_bytes: usize,
         close_timeout_ms: u64,
         resume_frames: usize,

@@ -4,12 +4,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
     broadcast::LiveView,
-    http::{auth::Keys, error::ApiError},
+    http::{auth::Keys, error::ApiError, methods},
 };
 
 /// Adds the route.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/api/analytics/alerts", web::get().to(alerts));
+    config.service(methods::read("/api/analytics/alerts", alerts));
 }
 
 async fn alerts(

@@ -3,6 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
+use crate::http::methods;
+
 #[derive(RustEmbed)]
 #[folder = "$DASHBOARD_DIST"]
 struct Dashboard;
@@ -14,17 +16,16 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 
 /// Adds the routes: `/` and the page's own files.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route(
-        "/",
-        web::get().to(|request: HttpRequest| async move { file(&request, "index.html") }),
-    );
+    config.service(methods::read("/", |request: HttpRequest| async move {
+        file(&request, "index.html")
+    }));
     for name in Dashboard::iter() {
         let path = format!("/{name}");
         let serve = move |request: HttpRequest| {
             let name = name.clone();
             async move { file(&request, &name) }
         };
-        config.route(&path, web::get().to(serve));
+        config.service(methods::read(&path, serve));
     }
 }
 
@@ -33,7 +34,8 @@ fn file(request: &HttpRequest, name: &str) -> HttpResponse {
         return HttpResponse::NotFound().finish();
     };
     let hash: String = metadata.sha256_hash()[..16].iter().map(|b| format!("{b:02x}")).collect();
-    let tag = header::EntityTag::new_strong(hash);
+    // Weak: the answer may be compressed.
+    let tag = header::EntityTag::new_weak(hash);
     let mut response = HttpResponse::Ok();
     response
         .insert_header(header::ETag(tag.clone()))

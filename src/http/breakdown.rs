@@ -9,7 +9,7 @@ use crate::{
         time::{MINUTE, Millis, bucket},
         top,
     },
-    http::{auth::Keys, error::ApiError},
+    http::{auth::Keys, error::ApiError, methods},
 };
 
 /// Minutes that breakdowns are kept for.
@@ -19,7 +19,7 @@ const MAX_ERROR: &str = "x-floodmark-max-error";
 
 /// Adds the route.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/api/analytics/breakdown", web::get().to(breakdown));
+    config.service(methods::read("/api/analytics/breakdown", breakdown));
 }
 
 #[derive(Deserialize)]

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::{
     broadcast::LiveView,
-    http::{auth::Keys, error::ApiError},
+    http::{auth::Keys, error::ApiError, methods},
 };
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/api/analytics/current", web::get().to(current))
-        .route("/api/analytics/metrics", web::get().to(metrics));
+        .service(methods::read("/api/analytics/current", current))
+        .service(methods::read("/api/analytics/metrics", metrics));
 }
 
 async fn current(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::Recipient;
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     web,
 };
 use serde::Serialize;
@@ -23,6 +23,7 @@ use crate::{
     http::{
         auth::Keys,
         error::ApiError,
+        methods,
         payload::{self, Inflight},
         quota::Quota,
         wire::{self, Format, WireError},
@@ -92,7 +93,7 @@ impl Intake {
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/events", web::post().to(events));
+    config.service(methods::only(Method::POST, "/events", events));
 }
 
 /// The answer to a request of which at least one event was taken (or all were duplicates).

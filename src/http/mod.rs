@@ -9,6 +9,7 @@ pub mod current;
 pub mod error;
 pub mod history;
 pub mod ingest;
+pub mod methods;
 pub mod ops;
 pub mod payload;
 pub mod query;

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     broadcast::LiveView,
     domain::time::{Millis, now_ms},
-    http::{auth::Keys, error::ApiError},
+    http::{auth::Keys, error::ApiError, methods},
     spool::{Sink, Spool},
     telemetry::health::Health,
 };
@@ -33,9 +33,9 @@ pub struct Ops {
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
-        .route("/metrics", web::get().to(render_metrics));
+        .service(methods::read("/healthz", healthz))
+        .service(methods::read("/readyz", readyz))
+        .service(methods::read("/metrics", render_metrics));
 }
 
 async fn healthz() -> HttpResponse {

@@ -6,7 +6,7 @@ use actix_web::{
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        ConnectionType, StatusCode,
+        ConnectionType, Method, StatusCode,
         header::{HOST, ORIGIN},
     },
     middleware::Next,
@@ -16,7 +16,7 @@ use actix_web_actors::ws;
 
 use crate::{
     broadcast::{Connection, Refusal, Viewers},
-    http::{auth::Keys, error::ApiError},
+    http::{auth::Keys, error::ApiError, methods},
 };
 
 /// When a viewer that found no place may try again, in seconds.
@@ -26,7 +26,7 @@ const RETRY_AFTER_SHUTDOWN: u32 = 1;
 
 /// Adds the route.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/api/analytics/stream", web::get().to(stream));
+    config.service(methods::only(Method::GET, "/api/analytics/stream", stream));
 }
 
 /// A layer for the routes of collectors: their connections give back what they hold for a

@@ -18,6 +18,7 @@ use crate::{
         current::no_store,
         error::ApiError,
         history::History,
+        methods,
         query::{Interval, Query, What},
     },
     live::state::{MINUTES_KEPT, Totals},
@@ -26,7 +27,7 @@ use crate::{
 
 /// Adds the route.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/api/analytics/timeseries", web::get().to(timeseries));
+    config.service(methods::read("/api/analytics/timeseries", timeseries));
 }
 
 async fn timeseries(
