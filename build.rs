@@ -1,5 +1,5 @@
-//! Bundles the dashboard with npm, once, into the build's output folder, from where
-//! `src/http/assets.rs` embeds it.
+//! Bundles the dashboard with npm, once, into `dashboard/dist`, from where `src/http/assets.rs`
+//! embeds it.
 
 use std::{
     env, fs,
@@ -22,7 +22,6 @@ fn main() {
         npm(&dashboard, &["ci", "--no-audit", "--no-fund"]);
     }
     npm(&dashboard, &["run", "--silent", "build"]);
-    println!("cargo:rustc-env=DASHBOARD_DIST={}", dashboard.join("dist").display());
 }
 
 fn newer(a: &Path, b: &Path) -> bool {

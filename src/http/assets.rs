@@ -6,7 +6,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use crate::http::methods;
 
 #[derive(RustEmbed)]
-#[folder = "$DASHBOARD_DIST"]
+#[folder = "dashboard/dist"]
 struct Dashboard;
 
 /// The page loads nothing from elsewhere, and can't be framed by another site. uPlot sets
