@@ -81,8 +81,8 @@ fn body(events: &[ShopEvent]) -> Vec<u8> {
 }
 
 fn decode(body: &[u8], rows: &mut Vec<u8>) {
-    let decoding = wire::split(body, Format::Json, BATCH).expect("the shop sends requests");
-    for raw in decoding.events {
+    let mut decoding = wire::split(body, Format::Json, BATCH).expect("the shop sends requests");
+    for raw in &mut decoding.events {
         let event = wire::event(raw).expect("the shop sends events");
         event.encode(RECEIVED, LIMITS, &MEASURES, rows).expect("the shop sends good events");
     }

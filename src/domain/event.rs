@@ -59,6 +59,9 @@ pub struct Incoming<'a> {
     pub id: Field<'a>,
     /// `properties`, raw JSON.
     pub properties: Option<&'a str>,
+    /// The properties are plain ([`crate::domain::plain`]): nothing nested, no escapes, no long
+    /// numbers.
+    pub plain: bool,
     /// Bytes of the whole event, as sent.
     pub size: usize,
 }
@@ -155,8 +158,10 @@ impl Incoming<'_> {
         if !properties.starts_with('{') {
             return Err(Rejection::PropertiesNotAnObject);
         }
-        json::check(properties, limits.max_depth.saturating_sub(1))
-            .map_err(Rejection::InvalidProperties)?;
+        let depth = limits.max_depth.saturating_sub(1);
+        if !self.plain || depth == 0 {
+            json::check(properties, depth).map_err(Rejection::InvalidProperties)?;
+        }
         measures.plan(kind).check(kind, properties).map_err(Rejection::InvalidAmount)?;
 
         let mut made = Uuid::encode_buffer();
@@ -322,6 +327,10 @@ mod tests {
             let event = Incoming { properties: Some(properties), ..event() };
             assert_eq!(refused(&event), code, "{properties}");
         }
+        let flat = Incoming { plain: true, ..event() };
+        let shallow = EventLimits { max_depth: 1, ..LIMITS };
+        let too_deep = flat.encode(RECEIVED, shallow, &shipped(), &mut Vec::new());
+        assert_eq!(too_deep.unwrap_err().code(), "too_deep");
         assert_eq!(refused(&Incoming { size: 1001, ..event() }), "event_too_large");
         assert_eq!(refused(&Incoming { kind: text("purchase"), ..event() }), "invalid_amount");
     }

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod json;
 pub mod metric;
 pub mod money;
+pub mod plain;
 pub mod pool;
 pub mod properties;
 pub mod row;

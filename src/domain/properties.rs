@@ -9,16 +9,43 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::domain::plain::{Scalar, Scan};
+
 /// The values of the `wanted` top-level properties of a JSON object, by the same index:
 /// the text of a string, the digits of a number, `true` or `false`; `None` where it is
 /// absent, null, an object or an array. Of a name that comes twice the last counts, as in
 /// PostgreSQL's jsonb.
 pub fn pick<'a>(properties: &'a str, wanted: &[String]) -> Vec<Option<Cow<'a, str>>> {
     let mut found = vec![None; wanted.len()];
+    if pick_plain(properties, wanted, &mut found).is_none() {
+        found.fill(None);
+        pick_any(properties, wanted, &mut found);
+    }
+    found
+}
+
+/// `None` where the properties are not all plain; `found` is of no use then.
+fn pick_plain<'a>(
+    properties: &'a str,
+    wanted: &[String],
+    found: &mut [Option<Cow<'a, str>>],
+) -> Option<()> {
+    Scan::new(properties).object(|scan, key| {
+        let value = scan.scalar()?;
+        if let Some(index) = wanted.iter().position(|name| name == key) {
+            found[index] = match value {
+                Scalar::Text(text) | Scalar::Number(text) | Scalar::Bool(text) => Some(text.into()),
+                Scalar::Null => None,
+            };
+        }
+        Some(())
+    })
+}
+
+fn pick_any<'a>(properties: &'a str, wanted: &[String], found: &mut [Option<Cow<'a, str>>]) {
     let mut json = serde_json::Deserializer::from_str(properties);
     // The door has let only well-formed objects in.
-    let _ = json.deserialize_map(Pick { wanted, found: &mut found });
-    found
+    let _ = json.deserialize_map(Pick { wanted, found });
 }
 
 struct Pick<'w, 'f, 'a> {
@@ -80,6 +107,8 @@ fn scalar(raw: &str) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn picked(properties: &str, wanted: &[&str]) -> Vec<Option<String>> {
@@ -99,5 +128,25 @@ mod tests {
         );
         assert_eq!(picked(r#"{"a":1,"a":"two"}"#, &["a"]), [some("two")]);
         assert_eq!(picked("{}", &["a"]), [None]);
+    }
+
+    proptest! {
+        #[test]
+        fn plain_and_any_pick_the_same(
+            members in proptest::collection::vec(
+                ("[abc]", r#"-?[0-9]{1,3}(\.[0-9]{1,2})?|"[a-zü/. ]{0,6}"|"\\\\n"|true|null|1e2|\[\]|\{"a":1\}"#),
+                0..5,
+            ),
+            space in "[ \n]?",
+        ) {
+            let members: Vec<_> =
+                members.iter().map(|(key, value)| format!("{space}\"{key}\":{space}{value}")).collect();
+            let text = format!("{{{}{space}}}", members.join(","));
+            prop_assume!(serde_json::from_str::<IgnoredAny>(&text).is_ok());
+            let wanted = ["b".to_owned(), "a".to_owned()];
+            let mut any = vec![None; 2];
+            pick_any(&text, &wanted, &mut any);
+            prop_assert_eq!(pick(&text, &wanted), any, "{}", text);
+        }
     }
 }

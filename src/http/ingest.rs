@@ -169,7 +169,7 @@ fn check(
     format: Format,
     intake: &Intake,
 ) -> Result<(Request, Vec<RejectedEvent>), ApiError> {
-    let decoding =
+    let mut decoding =
         wire::split(body, format, intake.http.max_request_events).map_err(|e| match e {
             WireError::TooMany(..) => {
                 ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", e.to_string())
@@ -188,7 +188,7 @@ fn check(
         ..Request::default()
     };
     let mut rejected = Vec::new();
-    for (index, raw) in decoding.events.into_iter().enumerate() {
+    for (index, raw) in decoding.events.iter_mut().enumerate() {
         let text = raw.text;
         let encoded = wire::event(raw).and_then(|event| {
             event.encode(received, intake.event, &intake.measures, &mut request.rows)

@@ -10,7 +10,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::domain::event::{Field, Incoming, Rejection};
+use crate::domain::{
+    event::{Field, Incoming, Rejection},
+    plain::{Scalar, Scan},
+};
 
 /// How the body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,20 +93,28 @@ fn texts(list: Vec<&RawValue>) -> Vec<RawEvent<'_>> {
     list.into_iter().map(|raw| RawEvent::unread(raw.get().as_bytes())).collect()
 }
 
+/// What an event has at least, mostly: how many there may be in a body.
+const USUAL_BYTES: usize = 100;
+
 /// Splits and reads an array of events in one pass over its text. `None` where anything is
 /// out of the ordinary, for whatever reason: then the two passes find out what it is.
 fn read_array(text: &str, max_events: usize) -> Option<Vec<RawEvent<'_>>> {
-    let mut events = Vec::new();
+    let mut events = Vec::with_capacity(max_events.min(text.len() / USUAL_BYTES));
     let mut rest = text.strip_prefix('[')?.trim_ascii_start();
     loop {
         if !rest.starts_with('{') || events.len() == max_events {
             return None;
         }
-        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Native>();
-        let native = stream.next()?.ok()?;
-        let (event, behind) = rest.split_at(stream.byte_offset());
-        let read = Some(native.incoming(event.len()));
-        events.push(RawEvent { text: event.as_bytes(), read });
+        let read = match read_plain(rest) {
+            Some(read) => read,
+            None => {
+                let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Native>();
+                let native = stream.next()?.ok()?;
+                native.incoming(stream.byte_offset())
+            }
+        };
+        let (event, behind) = rest.split_at(read.size);
+        events.push(RawEvent { text: event.as_bytes(), read: Some(read) });
         rest = behind.trim_ascii_start();
         if rest == "]" {
             return Some(events);
@@ -124,6 +135,10 @@ fn json(body: &[u8], max_events: usize) -> Result<Decoding<'_>, WireError> {
             Ok(Decoding { events: texts(list), sent_at: Field::Absent })
         }
         b'{' => {
+            if let Some(read) = read_plain(text).filter(|read| read.size == text.len()) {
+                let event = RawEvent { text: body, read: Some(read) };
+                return Ok(Decoding { events: vec![event], sent_at: Field::Absent });
+            }
             let envelope: Envelope = serde_json::from_str(text).map_err(|e| malformed(&e))?;
             let events = match envelope.batch {
                 Batch::Absent => vec![RawEvent::unread(body)],
@@ -139,12 +154,15 @@ fn json(body: &[u8], max_events: usize) -> Result<Decoding<'_>, WireError> {
     }
 }
 
-/// Reads one event of a [`Decoding`].
-pub fn event(raw: RawEvent<'_>) -> Result<Incoming<'_>, Rejection> {
-    if let Some(read) = raw.read {
-        return Ok(read);
+/// Reads one event of a [`Decoding`]. It stays there: to move it costs more than to look at it.
+pub fn event<'r, 'a>(raw: &'r mut RawEvent<'a>) -> Result<&'r Incoming<'a>, Rejection> {
+    match &mut raw.read {
+        Some(read) => Ok(read),
+        read => Ok(read.insert(read_event(raw.text)?)),
     }
-    let raw = raw.text;
+}
+
+fn read_event(raw: &[u8]) -> Result<Incoming<'_>, Rejection> {
     let malformed = |e: &dyn fmt::Display| Rejection::Malformed(e.to_string());
     let text = std::str::from_utf8(raw).map_err(|e| malformed(&e))?.trim_ascii();
     if !text.starts_with('{') {
@@ -153,8 +171,52 @@ pub fn event(raw: RawEvent<'_>) -> Result<Incoming<'_>, Rejection> {
             Err(e) => malformed(&e),
         });
     }
+    if let Some(read) = read_plain(text).filter(|read| read.size == text.len()) {
+        return Ok(Incoming { size: raw.len(), ..read });
+    }
     let native: Native = serde_json::from_str(text).map_err(|e| malformed(&e))?;
     Ok(native.incoming(raw.len()))
+}
+
+/// Reads the event that a text begins with, as [`Native`] would, where it and its properties are
+/// plain and it has no other fields than an event has.
+fn read_plain(text: &str) -> Option<Incoming<'_>> {
+    let mut event = Incoming { plain: true, ..Incoming::default() };
+    let mut seen = 0;
+    let mut scan = Scan::new(text);
+    scan.object(|scan, key| {
+        let (bit, field) = match key {
+            "type" => (1, &mut event.kind),
+            "timestamp" => (2, &mut event.timestamp),
+            "userId" => (4, &mut event.user_id),
+            "sessionId" => (8, &mut event.session_id),
+            "id" => (16, &mut event.id),
+            "properties" if seen & 32 == 0 => {
+                seen |= 32;
+                scan.peek()?;
+                let from = scan.position();
+                scan.object(|scan, _| scan.scalar().map(drop))?;
+                event.properties = Some(scan.since(from)?);
+                return Some(());
+            }
+            _ => return None,
+        };
+        if seen & bit != 0 {
+            return None;
+        }
+        seen |= bit;
+        *field = match scan.scalar()? {
+            Scalar::Text(text) => Field::Text(Cow::Borrowed(text)),
+            // Minus zero is a float to serde_json.
+            Scalar::Number("-0") => return None,
+            Scalar::Number(number) => Field::Integer(number.parse().ok()?),
+            Scalar::Bool(_) => Field::Other,
+            Scalar::Null => Field::Absent,
+        };
+        Some(())
+    })?;
+    event.size = scan.position();
+    Some(event)
 }
 
 #[derive(Deserialize)]
@@ -183,6 +245,7 @@ impl<'a> Native<'a> {
             session_id: self.session_id,
             id: self.id,
             properties: self.properties.map(RawValue::get).filter(|raw| *raw != "null"),
+            plain: false,
             size,
         }
     }
@@ -255,114 +318,4 @@ impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn split_json(body: &str) -> Result<Decoding<'_>, WireError> {
-        split(body.as_bytes(), Format::Json, 3)
-    }
-
-    fn texts<'a>(decoding: &Decoding<'a>) -> Vec<&'a str> {
-        decoding.events.iter().map(|raw| std::str::from_utf8(raw.text).unwrap()).collect()
-    }
-
-    #[test]
-    fn every_shape_gives_its_events() {
-        let one = r#"{"type":"a"}"#;
-        assert_eq!(texts(&split_json(one).unwrap()), [one]);
-        assert_eq!(texts(&split_json(&format!(" [{one}, {one}]\n")).unwrap()), [one, one]);
-        let envelope = format!(r#"{{"batch":[{one}],"sentAt":17}}"#);
-        let decoding = split_json(&envelope).unwrap();
-        assert_eq!(texts(&decoding), [one]);
-        assert_eq!(decoding.sent_at, Field::Integer(17));
-        let lines = format!("{one}\r\n\n{one}\n");
-        assert_eq!(split(lines.as_bytes(), Format::NdJson, 3).unwrap().events.len(), 2);
-        assert_eq!(texts(&split_json("[]").unwrap()), [""; 0]);
-    }
-
-    #[test]
-    fn a_body_that_is_no_request_is_refused() {
-        assert!(matches!(split_json(r#"[{"type":"a"}"#), Err(WireError::Malformed(_))));
-        assert!(matches!(split_json(r#"{"type":"a"} x"#), Err(WireError::Malformed(_))));
-        assert!(matches!(split(b"[\"\xff\"]", Format::Json, 3), Err(WireError::Malformed(_))));
-        assert_eq!(split_json(" ").unwrap_err(), WireError::Empty);
-        assert_eq!(split_json("17").unwrap_err(), WireError::NotEvents);
-        assert_eq!(split_json(r#"{"batch":{}}"#).unwrap_err(), WireError::NotEvents);
-        assert_eq!(split_json("[1,2,3,4]").unwrap_err(), WireError::TooMany(4, 3));
-    }
-
-    #[test]
-    fn an_event_is_read_field_by_field() {
-        let raw = br#"{"type":"p\u00e9","timestamp":5,"userId":7,"sessionId":null,
-            "id":[1,{"a":2}],"properties":{"a":1},"extra":[[[]]]}"#;
-        let event = event(RawEvent::unread(raw)).unwrap();
-        assert_eq!(event.kind, Field::Text("pé".into()));
-        assert_eq!(event.timestamp, Field::Integer(5));
-        assert_eq!(event.user_id, Field::Integer(7));
-        assert_eq!(event.session_id, Field::Absent);
-        assert_eq!(event.id, Field::Other);
-        assert_eq!(event.properties, Some(r#"{"a":1}"#));
-        assert_eq!(event.size, raw.len());
-    }
-
-    #[test]
-    fn what_is_no_event_says_why() {
-        let code = |raw: &[u8]| event(RawEvent::unread(raw)).unwrap_err().code();
-        assert_eq!(code(b"17"), "not_an_object");
-        assert_eq!(code(br#"["page_view"]"#), "not_an_object");
-        assert_eq!(code(br#"{"type":"#), "malformed");
-        assert_eq!(code(br#"{"type":"\ud800"}"#), "malformed");
-        assert_eq!(code(b"{\"type\":\"\xff\"}"), "malformed");
-        assert_eq!(code(br#"{"type":"a","type":"b"}"#), "malformed");
-    }
-
-    #[test]
-    fn deep_nesting_costs_no_stack() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(split_json(&deep).unwrap().events.len(), 1);
-        let nested = format!(r#"{{"type":"a","id":{deep},"x":{deep}}}"#);
-        assert_eq!(event(RawEvent::unread(nested.as_bytes())).unwrap().id, Field::Other);
-    }
-
-    /// What a body gives: each event's text and what became of it, or why it is no request.
-    fn outcome(decoding: Result<Decoding<'_>, WireError>) -> Result<Vec<String>, WireError> {
-        let events = decoding?.events.into_iter();
-        Ok(events.map(|raw| (raw.text, event(raw))).map(|both| format!("{both:?}")).collect())
-    }
-
-    #[test]
-    fn one_pass_and_two_passes_read_the_same() {
-        let good = r#"{"type":"a","id":"\u00e9","properties":{"x":[{"y":"]},{"}]}}"#;
-        for body in [
-            "[]",
-            "[ ]",
-            "[,]",
-            "[1]",
-            "[{}]",
-            "[{}",
-            "[{}}",
-            "[{},]",
-            "[{} {}]",
-            "[{}]]",
-            "[{}] x",
-            r#"[{"type":"a"},"b"]"#,
-            r#"[{"type":"a","type":"b"}]"#,
-            r#"[{"type":"\ud800"}]"#,
-            r#"[{"a":1e999}]"#,
-            r#"[{"type":"a"}, {"id":[[]],"properties":null} ]"#,
-            &format!("[{good}]"),
-            &format!("[\n\t{good} ,\r\n {good}\n]"),
-            &format!("[{good},{good},{good},{good}]"),
-            &format!("[{good},{good},{{\"type\":]"),
-        ] {
-            let list = serde_json::from_str::<Vec<&RawValue>>(body);
-            let twice = match list {
-                Ok(list) if list.len() > 3 => Err(WireError::TooMany(list.len(), 3)),
-                Ok(list) => Ok(Decoding { events: super::texts(list), sent_at: Field::Absent }),
-                Err(e) => Err(WireError::Malformed(e.to_string())),
-            };
-            assert_eq!(outcome(split_json(body)), outcome(twice), "{body}");
-        }
-        assert!(read_array(&format!("[{good}, {good}]"), 3).is_some(), "the usual takes one pass");
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ use crate::domain::{
 #[derive(Debug, Default)]
 pub struct OpenBatch {
     chunks: Vec<Bytes>,
+    /// Reused: what is framed is copied once, to its size, instead of whenever a new one grows.
     pending: Vec<u8>,
     pending_events: u32,
     pending_ids: Vec<String>,
@@ -107,7 +108,8 @@ impl OpenBatch {
 
     /// Takes what has not been framed.
     pub fn frame(&mut self) -> Pending<'_> {
-        let rows = Bytes::from(std::mem::take(&mut self.pending));
+        let rows = Bytes::copy_from_slice(&self.pending);
+        self.pending.clear();
         if !rows.is_empty() {
             self.chunks.push(rows.clone());
         }
@@ -129,7 +131,8 @@ impl OpenBatch {
     /// Closes the batch (all of it framed) and leaves an empty one.
     pub fn seal(&mut self, id: BatchId, sealed_at: Millis) -> Batch {
         debug_assert!(self.pending.is_empty(), "framed before it is sealed");
-        let mut open = std::mem::take(self);
+        let pending = std::mem::take(&mut self.pending);
+        let mut open = std::mem::replace(self, OpenBatch { pending, ..OpenBatch::default() });
         Batch {
             id,
             sealed_at,
