@@ -14,7 +14,6 @@ use crate::domain::{
 #[derive(Debug, Default)]
 pub struct OpenBatch {
     chunks: Vec<Bytes>,
-    /// Reused: what is framed is copied once, to its size, instead of whenever a new one grows.
     pending: Vec<u8>,
     pending_events: u32,
     pending_ids: Vec<String>,
@@ -108,8 +107,7 @@ impl OpenBatch {
 
     /// Takes what has not been framed.
     pub fn frame(&mut self) -> Pending<'_> {
-        let rows = Bytes::copy_from_slice(&self.pending);
-        self.pending.clear();
+        let rows = Bytes::from(std::mem::take(&mut self.pending));
         if !rows.is_empty() {
             self.chunks.push(rows.clone());
         }
@@ -131,8 +129,7 @@ impl OpenBatch {
     /// Closes the batch (all of it framed) and leaves an empty one.
     pub fn seal(&mut self, id: BatchId, sealed_at: Millis) -> Batch {
         debug_assert!(self.pending.is_empty(), "framed before it is sealed");
-        let pending = std::mem::take(&mut self.pending);
-        let mut open = std::mem::replace(self, OpenBatch { pending, ..OpenBatch::default() });
+        let mut open = std::mem::take(self);
         Batch {
             id,
             sealed_at,
