@@ -1,7 +1,7 @@
 //! A batch: the unit that is sealed on disk once and then written, exactly once, to the
 //! store and to the live side.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ pub struct Batch {
     /// Refused events that arrived with them.
     pub dead_letters: Vec<DeadLetter>,
     /// What the rows add to the counters.
-    pub delta: Delta,
+    pub delta: Arc<Delta>,
 }
 
 impl Batch {
@@ -106,7 +106,7 @@ impl Batch {
             events: 0,
             rows: Vec::new(),
             dead_letters: Vec::new(),
-            delta: Delta::default(),
+            delta: Arc::default(),
         }
     }
 }

@@ -136,7 +136,7 @@ impl OpenBatch {
             events: open.events,
             rows: open.chunks,
             dead_letters: open.dead_letters,
-            delta: open.sum.finish(),
+            delta: open.sum.finish().into(),
         }
     }
 }

@@ -90,9 +90,8 @@ impl LiveWriter {
             Some(batch) => batch,
             None => read(&self.spool, write.seq, &self.health, backoff.clone()).await,
         };
-        let delta = Arc::new(batch.delta.clone());
         loop {
-            match self.count(&batch, &delta).await {
+            match self.count(&batch).await {
                 Ok(()) => break,
                 Err(e) => {
                     let kind = e.kind.to_string();
@@ -130,12 +129,12 @@ impl LiveWriter {
         }));
     }
 
-    async fn count(&self, batch: &Batch, delta: &Arc<Delta>) -> Result<(), LiveError> {
+    async fn count(&self, batch: &Batch) -> Result<(), LiveError> {
         // Visitors first: noting them twice changes nothing, and once the batch is counted
         // nobody would come back for them.
-        self.touch(delta).await?;
+        self.touch(&batch.delta).await?;
         loop {
-            match self.live.apply(batch.id, batch.sealed_at, delta).await? {
+            match self.live.apply(batch.id, batch.sealed_at, &batch.delta).await? {
                 Applied::Counted => {
                     metrics::counter!("floodmark_events_counted_total").increment(batch.events);
                     return Ok(());
@@ -164,7 +163,7 @@ impl LiveWriter {
         if self.spool.oldest().is_some_and(|oldest| oldest <= id.seq) {
             let backoff = Backoff::new(&self.retry);
             let batch = read(&self.spool, id.seq, &self.health, backoff).await;
-            return Ok((batch.sealed_at, Arc::new(batch.delta.clone())));
+            return Ok((batch.sealed_at, batch.delta.clone()));
         }
         let unavailable = |e: crate::store::StoreError| LiveError {
             kind: LiveErrorKind::Unavailable,

@@ -81,7 +81,7 @@ fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
         events: contents.events,
         rows: contents.rows.into_iter().map(|at| bytes.slice(at)).collect(),
         dead_letters: contents.dead_letters,
-        delta,
+        delta: delta.into(),
     }))
 }
 

@@ -138,8 +138,7 @@ impl Node {
     /// Sends one batch once.
     pub async fn apply(&self, seq: u64) -> Result<Applied, live::LiveError> {
         let batch = self.batch(seq);
-        let delta = Arc::new(batch.delta.clone());
-        self.live.apply(batch.id, batch.sealed_at, &delta).await
+        self.live.apply(batch.id, batch.sealed_at, &batch.delta).await
     }
 
     /// Stores the first batches, up to `seq`.

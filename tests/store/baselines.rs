@@ -44,7 +44,7 @@ fn numbered(seq: u64, from: Millis, to: Millis) -> Batch {
         sum.sum(&Series::revenue(), minute, minute / MINUTE);
     }
     let mut batch = Batch::void(BatchId { node: node(1), seq });
-    batch.delta = sum.finish();
+    batch.delta = sum.finish().into();
     batch
 }
 

@@ -133,7 +133,7 @@ async fn the_ledger_is_the_sum_of_the_rows(backend: Backend) {
         assert_eq!(ledger.lanes[lane].last.len(), 2);
     }
     let one = batch(node(2), 7, 47);
-    assert_eq!(store.ledger_delta(one.id).await.unwrap(), Some(one.delta));
+    assert_eq!(store.ledger_delta(one.id).await.unwrap(), Some((*one.delta).clone()));
     let mut none = one.id;
     none.seq = 10;
     assert_eq!(store.ledger_delta(none).await.unwrap(), None);

@@ -266,7 +266,7 @@ async fn a_sum_stops_at_the_end_of_its_type(backend: Backend) {
         let mut batch = Batch::void(BatchId { node: node(1), seq });
         let mut sum = DeltaSum::default();
         sum.sum(&Series::revenue(), START + (seq as Millis / 3) * MINUTE, value);
-        batch.delta = sum.finish();
+        batch.delta = sum.finish().into();
         store.write(&batch).await.unwrap();
         fold_all(&*store, SMALL).await;
     }

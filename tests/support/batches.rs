@@ -97,7 +97,7 @@ pub fn seal(node: NodeId, seq: u64, events: &[Event]) -> Batch {
         events: events.len() as u64,
         rows,
         dead_letters: Vec::new(),
-        delta: sum.finish(),
+        delta: sum.finish().into(),
     }
 }
 

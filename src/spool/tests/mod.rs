@@ -203,7 +203,7 @@ fn a_batch_comes_back_as_it_was_sealed() {
         assert_eq!(ids_of(&batch), ["a", "b"]);
         assert_eq!(batch.rows.len(), 2);
         assert_eq!(batch.dead_letters, letters);
-        assert_eq!(batch.delta, delta(2));
+        assert_eq!(*batch.delta, delta(2));
         assert!(matches!(spool.read(2), Err(SpoolError::Gone { seq: 2 })));
     }
     let recovery = bench.open().recovery;

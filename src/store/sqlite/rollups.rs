@@ -274,7 +274,7 @@ mod tests {
                 row.encode(&mut rows);
             }
             let mut batch = Batch::void(BatchId { node: Uuid::nil(), seq });
-            (batch.events, batch.delta, batch.rows) = (5, sum.finish(), vec![rows.into()]);
+            (batch.events, batch.delta, batch.rows) = (5, sum.finish().into(), vec![rows.into()]);
             store.write(&batch).await.unwrap();
         }
         assert!(store.fold(FoldLimits::default()).await.unwrap().done);

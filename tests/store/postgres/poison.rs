@@ -52,7 +52,7 @@ async fn poisoned_rows_go_to_the_dead_letters_and_block_nothing() {
     reason(4, "json");
     assert!(reasons[2][1].contains(r#"{"nul":"a\u0000b"}"#), "{reasons:?}");
     // The ledger is what was sealed: the live counters have counted these rows too.
-    let mut delta = sealed.delta.clone();
+    let mut delta = (*sealed.delta).clone();
     assert_eq!(store.ledger_delta(sealed.id).await.unwrap(), Some(delta.clone()));
     delta.events = 0;
     let poisoned = postgres.sql("SELECT sum(poisoned) FROM ledger").await;
