@@ -89,22 +89,24 @@ impl Handler<Deliver> for ViewerSession {
 
     fn handle(&mut self, what: Deliver, ctx: &mut Self::Context) {
         self.pulse.took();
+        let deflates = self.deflates;
+        let bytes = move |frame: WireFrame| frame.bytes(deflates);
         match what {
             Deliver::Close(code, why) => close(ctx, code, why),
-            Deliver::Frame(frame) => ctx.wait(Write(iter::once(frame))),
-            Deliver::Missed(frames) => ctx.wait(Write(frames.into_iter())),
+            Deliver::Frame(frame) => ctx.wait(Write(iter::once(bytes(frame)))),
+            Deliver::Missed(frames) => ctx.wait(Write(frames.into_iter().map(bytes))),
         }
     }
 }
 
 /// Writes frames, one each time that the connection asks for more. Meanwhile the session waits,
-/// and with it its mailbox: frames stay in order, and what a peer does not read stays where it
-/// is counted.
+/// and with it its mailbox and what the peer sends: frames stay in order, what a peer does not
+/// read stays where it is counted, and one that floods with pings is read as fast as it is answered.
 struct Write<Frames>(Frames);
 
 impl<Frames> ActorFuture<ViewerSession> for Write<Frames>
 where
-    Frames: Iterator<Item = WireFrame> + Unpin,
+    Frames: Iterator<Item = Bytes> + Unpin,
 {
     type Output = ();
 
@@ -118,7 +120,7 @@ where
             return Poll::Ready(());
         }
         let Some(frame) = self.0.next() else { return Poll::Ready(()) };
-        ctx.write(frame.bytes(session.deflates));
+        ctx.write(frame);
         // No need to be woken: who is given something to write comes back for more.
         Poll::Pending
     }
@@ -128,7 +130,9 @@ impl StreamHandler<Result<Frame, ProtocolError>> for ViewerSession {
     fn handle(&mut self, frame: Result<Frame, ProtocolError>, ctx: &mut Self::Context) {
         self.pulse.heard(monotonic_ms());
         match frame {
-            Ok(Frame::Ping(payload)) => control(ctx, Message::Pong(payload)),
+            Ok(Frame::Ping(payload)) => {
+                ctx.wait(Write(encoded(Message::Pong(payload)).into_iter()))
+            }
             Ok(Frame::Close(reason)) => end(ctx, reason),
             Ok(_) => {}
             Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, "a frame over 4 KiB"),
@@ -148,9 +152,19 @@ fn end(ctx: &mut HttpContext<ViewerSession>, reason: Option<CloseReason>) {
 }
 
 fn control(ctx: &mut HttpContext<ViewerSession>, message: Message) {
+    if let Some(bytes) = encoded(message) {
+        ctx.write(bytes);
+    }
+}
+
+/// A control frame for the wire.
+fn encoded(message: Message) -> Option<Bytes> {
     let mut bytes = BytesMut::new();
     match Codec::new().encode(message, &mut bytes) {
-        Ok(()) => ctx.write(bytes.freeze()),
-        Err(e) => tracing::debug!(error = %e, "a control frame could not be written"),
+        Ok(()) => Some(bytes.freeze()),
+        Err(e) => {
+            tracing::debug!(error = %e, "a control frame could not be written");
+            None
+        }
     }
 }
