@@ -14,7 +14,7 @@ use floodmark::{
     },
     live::state::LiveState,
 };
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 const EVENTS: u64 = 1_000_000;
 const BATCH: u64 = 5_000;

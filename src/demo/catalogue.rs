@@ -1,7 +1,7 @@
 //! What the shop sells, and the kinds of visitors it has. Each list comes with weights:
 //! how often an entry is picked beside the others.
 
-use rand::{Rng, RngCore};
+use rand::{Rng, RngExt};
 
 use crate::domain::money::{Amount, UNITS_PER_WHOLE};
 
@@ -122,7 +122,7 @@ pub fn pick_product(rng: &mut impl Rng) -> &'static Product {
 
 fn pick_index(
     weights: impl Iterator<Item = u32> + Clone,
-    rng: &mut (impl RngCore + ?Sized),
+    rng: &mut (impl Rng + ?Sized),
 ) -> usize {
     let total: u32 = weights.clone().sum();
     let mut left = rng.random_range(0..total);

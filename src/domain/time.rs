@@ -117,7 +117,7 @@ impl BusinessZone {
         let at = at.clamp(EARLIEST, LATEST);
         Timestamp::from_millisecond(at)
             .expect("clamped into jiff's range")
-            .to_zoned(self.zone.clone())
+            .to_zoned_datetime(self.zone.clone())
             .checked_sub(Span::new().days(days_back))
             .map_or(EARLIEST, |then| then.timestamp().as_millisecond().max(EARLIEST))
     }
@@ -126,7 +126,7 @@ impl BusinessZone {
     pub fn time_of_day(&self, at: Millis) -> Millis {
         let time = Timestamp::from_millisecond(at.clamp(EARLIEST, LATEST))
             .expect("clamped into jiff's range")
-            .to_zoned(self.zone.clone())
+            .to_zoned_datetime(self.zone.clone())
             .time();
         let minutes = Millis::from(time.hour()) * 60 + Millis::from(time.minute());
         minutes * MINUTE + Millis::from(time.second()) * SECOND + Millis::from(time.millisecond())
@@ -137,10 +137,10 @@ impl BusinessZone {
         let at = at.clamp(EARLIEST, LATEST);
         let date = Timestamp::from_millisecond(at)
             .expect("clamped into jiff's range")
-            .to_zoned(self.zone.clone())
+            .to_zoned_datetime(self.zone.clone())
             .date();
         let start_of = |date: Date| {
-            date.to_zoned(self.zone.clone())
+            date.to_zoned_datetime(self.zone.clone())
                 .and_then(|day| day.start_of_day())
                 .map_or(at, |day| day.timestamp().as_millisecond())
         };

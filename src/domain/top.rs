@@ -125,8 +125,12 @@ const MAX_SUMMED: usize = 100 * CAPACITY;
 impl TopSum {
     /// Adds `n` occurrences of `value`.
     pub fn add(&mut self, value: &str, n: u64) {
-        let count = self.counts.entry_ref(cut(value)).or_insert(0);
-        *count = count.saturating_add(n);
+        let value = cut(value);
+        match self.counts.get_mut(value) {
+            Some(count) => *count = count.saturating_add(n),
+            // Only a value that is new is copied.
+            None => drop(self.counts.insert(value.into(), n)),
+        }
         if self.counts.len() > MAX_SUMMED {
             let top = std::mem::take(self).finish();
             self.shaved = top.shaved;

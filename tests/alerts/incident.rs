@@ -113,5 +113,5 @@ fn from_ms(told: &str) -> Millis {
     let (day, time) = (words.next().unwrap(), words.next().unwrap());
     let at: jiff::civil::DateTime = format!("{day}T{time}").parse().unwrap();
     // The command was run without the server's variables, so in UTC.
-    at.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_millisecond()
+    at.to_zoned_datetime(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_millisecond()
 }

@@ -1,7 +1,7 @@
 //! The shipped alerts over whole simulated days: a quiet day fires nothing, whatever the
 //! shop's size; an incident is found as soon as its size allows.
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::{
     config::Config,

@@ -158,7 +158,7 @@ async fn attach(session: &Session, day: Day, move_rows: bool) -> Result<(), Fail
 
 fn date(day: Day) -> jiff::civil::Date {
     let at = jiff::Timestamp::from_millisecond(day * DAY).expect("a day near today");
-    at.to_zoned(jiff::tz::TimeZone::UTC).date()
+    at.to_zoned_datetime(jiff::tz::TimeZone::UTC).date()
 }
 
 fn partition(day: Day) -> String {
