@@ -1,27 +1,54 @@
 //! Floodmark: live numbers for a shop. Every event kept, every second shown.
 //!
-//! An event's way through the folders of this crate: [`http`] reads, checks and encodes it
-//! ([`domain`]); [`ingest`] gathers it into a batch; [`spool`] has it on disk, and the client
-//! its 202; [`store`] keeps it for good and [`live`] counts it, each at its own pace;
-//! [`broadcast`] sends what was counted to everyone who watches, and [`alert`] watches for them. [`app`] wires these up.
+//! Most people use the program `floodmark`. A program of your own can hold a whole server: it
+//! makes a [`Config`], calls [`start`] on an actix system, and ends it with [`Running::stop`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), floodmark::StartError> {
+//! let config = floodmark::Config { listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+//! let server = floodmark::start(config).await?;
+//! println!("http://{}", server.addr);
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Inside, the modules are the stations on an event's way; ARCHITECTURE.md has the map. They are
+//! no interface: they change from one version to the next. Those that are public are so for the
+//! tests, benchmarks and fuzz targets of this repository.
 
+mod broadcast;
+mod cli;
+mod counter;
+mod http;
+mod open_files;
+mod panics;
+mod retry;
+mod server;
+
+#[doc(hidden)]
 pub mod alert;
-pub mod app;
-pub mod broadcast;
-pub mod cli;
+#[doc(hidden)]
 pub mod config;
-pub mod counter;
+#[doc(hidden)]
 pub mod demo;
+#[doc(hidden)]
 pub mod domain;
+#[doc(hidden)]
 pub mod failpoint;
 #[doc(hidden)]
 pub mod fuzz;
-pub mod http;
+#[doc(hidden)]
 pub mod ingest;
+#[doc(hidden)]
 pub mod live;
-pub mod open_files;
-pub mod panics;
-pub mod retry;
+#[doc(hidden)]
 pub mod spool;
+#[doc(hidden)]
 pub mod store;
+#[doc(hidden)]
 pub mod telemetry;
+
+pub use cli::run;
+pub use config::Config;
+pub use server::{Running, StartError, start};

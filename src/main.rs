@@ -2,5 +2,5 @@
 
 fn main() -> std::process::ExitCode {
     floodmark::failpoint::arm();
-    floodmark::cli::run()
+    floodmark::run()
 }

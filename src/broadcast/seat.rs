@@ -50,11 +50,6 @@ impl Room {
         }))
     }
 
-    /// Places taken.
-    pub fn taken(&self) -> usize {
-        self.0.taken.load(Ordering::Relaxed)
-    }
-
     /// Lets nobody in any more.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Relaxed);

@@ -3,9 +3,9 @@
 use std::{io::Write, process::ExitCode};
 
 use crate::{
-    app::{self, Running, StartError},
     config::Config,
     panics,
+    server::{self, Running, StartError},
     telemetry::log,
 };
 
@@ -14,7 +14,7 @@ use crate::{
 pub async fn start(config: Config) -> Result<Running, StartError> {
     log::start(&config.log).map_err(StartError::new)?;
     panics::install_hook();
-    let running = app::start(config).await?;
+    let running = server::start(config).await?;
     // At once, even into a pipe; that nobody reads it is no error.
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "Floodmark listens on http://{}", running.addr);

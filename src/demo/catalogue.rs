@@ -120,10 +120,7 @@ pub fn pick_product(rng: &mut impl Rng) -> &'static Product {
     &PRODUCTS[pick_index(PRODUCTS.iter().map(|product| product.weight), rng)]
 }
 
-fn pick_index(
-    weights: impl Iterator<Item = u32> + Clone,
-    rng: &mut (impl Rng + ?Sized),
-) -> usize {
+fn pick_index(weights: impl Iterator<Item = u32> + Clone, rng: &mut (impl Rng + ?Sized)) -> usize {
     let total: u32 = weights.clone().sum();
     let mut left = rng.random_range(0..total);
     for (index, weight) in weights.enumerate() {

@@ -5,8 +5,9 @@ mod report;
 
 use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
-use tokio::sync::oneshot;
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, StreamHandler};
+use futures_util::stream;
+use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
 use crate::{
     config::Config,
@@ -45,7 +46,10 @@ pub struct IngestActor {
     node: NodeId,
     limits: Limits,
     spool: Spool,
+    /// `None` once the server stops.
     committer: Option<Committer>,
+    /// What the committer and the writers tell, until [`Actor::started`] follows it.
+    told: Option<(UnboundedReceiver<Committed>, UnboundedReceiver<Settled>)>,
     dedupe: Dedupe,
     aggregator: Aggregator,
     /// What the window of ids is measured by.
@@ -76,6 +80,7 @@ pub struct IngestActor {
 }
 
 struct Limits {
+    queue_requests: usize,
     batch_events: u64,
     batch_bytes: usize,
     flush_interval: Duration,
@@ -128,6 +133,12 @@ pub struct Parts {
     pub recovery: Recovery,
     /// Store and live, in this order.
     pub sinks: [Dispatch; 2],
+    /// The thread that writes the spool.
+    pub committer: Committer,
+    /// What the committer tells.
+    pub commits: UnboundedReceiver<Committed>,
+    /// What the writers of both sinks tell.
+    pub settlements: UnboundedReceiver<Settled>,
     /// Raises the alarm when the actor panics.
     pub watch: panics::Watch,
     /// Where trouble of the disk is told.
@@ -135,8 +146,7 @@ pub struct Parts {
 }
 
 impl IngestActor {
-    /// Takes up where the spool stands. The committer is started by the caller, which gives
-    /// it this actor's address.
+    /// Takes up where the spool stands.
     pub fn new(config: &Config, parts: Parts) -> IngestActor {
         let window_ms = config.dedupe.window_s as Millis * 1000;
         let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
@@ -153,12 +163,14 @@ impl IngestActor {
         IngestActor {
             node: parts.node,
             limits: Limits {
+                queue_requests: config.ingest.queue_requests,
                 batch_events: config.batch.max_events,
                 batch_bytes: config.batch.max_bytes,
                 flush_interval: Duration::from_millis(config.batch.flush_interval_ms),
             },
             spool: parts.spool,
-            committer: None,
+            committer: Some(parts.committer),
+            told: Some((parts.commits, parts.settlements)),
             dedupe,
             clock,
             sinks: parts.sinks,
@@ -329,25 +341,17 @@ impl Actor for IngestActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(self.limits.queue_requests);
+        if let Some((mut commits, mut settlements)) = self.told.take() {
+            ctx.add_stream(stream::poll_fn(move |cx| commits.poll_recv(cx)));
+            ctx.add_stream(stream::poll_fn(move |cx| settlements.poll_recv(cx)));
+        }
         ctx.run_interval(Duration::from_secs(1), |actor, _| actor.report());
         // What a crash left unsealed becomes the next batch, before anything new.
         if !self.open.is_empty() {
             self.seal();
         }
         self.report();
-    }
-}
-
-/// The caller of [`IngestActor::new`]: here is the committer; begin.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Begin(pub Committer);
-
-impl Handler<Begin> for IngestActor {
-    type Result = ();
-
-    fn handle(&mut self, begin: Begin, _: &mut Context<Self>) {
-        self.committer = Some(begin.0);
         self.commit();
         self.pump();
     }
@@ -370,8 +374,9 @@ impl Handler<Append> for IngestActor {
     }
 }
 
-impl Handler<Committed> for IngestActor {
-    type Result = ();
+impl StreamHandler<Committed> for IngestActor {
+    /// The committer has ended; the actor goes on until it is closed.
+    fn finished(&mut self, _: &mut Context<Self>) {}
 
     fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
         let group = match (self.committing.take(), &committed.result) {
@@ -405,8 +410,9 @@ impl Handler<Committed> for IngestActor {
     }
 }
 
-impl Handler<Settled> for IngestActor {
-    type Result = ();
+impl StreamHandler<Settled> for IngestActor {
+    /// The other end is dropped when the server stops; the actor goes on until it is closed.
+    fn finished(&mut self, _: &mut Context<Self>) {}
 
     fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
         let sink = &mut self.sinks[settled.sink as usize];

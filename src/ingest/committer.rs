@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Message, Recipient};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     ingest::{Refused, Waiting},
@@ -30,8 +30,7 @@ pub struct Work {
 
 /// The committer to the ingest actor: the group is on disk, or it is not. At most one is
 /// under way, since the actor sends the next group only after it.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Debug)]
 pub struct Committed {
     /// What the requests were told.
     pub result: Result<(), Refused>,
@@ -51,7 +50,7 @@ impl Committer {
     /// deleted every `cursor_interval`. The thread owns `watch`.
     pub fn start(
         writer: SpoolWriter,
-        ingest: Recipient<Committed>,
+        ingest: UnboundedSender<Committed>,
         cursor_interval: Duration,
         watch: panics::Watch,
     ) -> std::io::Result<Committer> {
@@ -85,7 +84,7 @@ impl Drop for Committer {
 
 /// Tells the ingest actor when the thread ends by a panic: else every request from then on
 /// would wait for an answer that never comes.
-struct Obituary<'a>(&'a Recipient<Committed>);
+struct Obituary<'a>(&'a UnboundedSender<Committed>);
 
 impl Drop for Obituary<'_> {
     fn drop(&mut self) {
@@ -93,7 +92,7 @@ impl Drop for Obituary<'_> {
             let reason = "the thread that writes the spool has panicked; see the log".to_owned();
             tracing::error!(reason, "intake stops until a restart");
             let result = Err(Refused::Failed(reason));
-            self.0.do_send(Committed { result, group: Group::default() });
+            let _ = self.0.send(Committed { result, group: Group::default() });
         }
     }
 }
@@ -101,7 +100,7 @@ impl Drop for Obituary<'_> {
 fn run(
     mut writer: SpoolWriter,
     inbox: &Receiver<Work>,
-    ingest: &Recipient<Committed>,
+    ingest: &UnboundedSender<Committed>,
     cursor_interval: Duration,
 ) {
     let _obituary = Obituary(ingest);
@@ -121,7 +120,7 @@ fn run(
     retire(&mut writer);
 }
 
-fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &Recipient<Committed>) {
+fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &UnboundedSender<Committed>) {
     let result = writer.commit(&mut work.group).map_err(|e| match e {
         CommitError::Full(reason) => {
             tracing::warn!(%reason, "the spool's disk is full: requests get 503");
@@ -136,7 +135,8 @@ fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &Recipient<Committed
         waiting.answer(&result);
     }
     work.group.clear();
-    ingest.do_send(Committed { result, group: work.group });
+    // An ingest actor that has ended needs no word of it.
+    let _ = ingest.send(Committed { result, group: work.group });
 }
 
 fn retire(writer: &mut SpoolWriter) {

@@ -22,8 +22,7 @@ pub struct WriteBatch {
 }
 
 /// A writer to the ingest actor: the sink has the batch.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Clone, Copy, Debug)]
 pub struct Settled {
     /// Which sink.
     pub sink: Sink,

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     config,
@@ -43,7 +44,7 @@ pub struct LiveWriter {
     /// The active-session sets.
     pub counter: Addr<CounterActor>,
     /// The ingest actor.
-    pub settled: Recipient<Settled>,
+    pub settled: UnboundedSender<Settled>,
     /// Where trouble is told.
     pub health: Health,
     /// How to try again.
@@ -77,7 +78,8 @@ impl Handler<WriteBatch> for LiveWriter {
         ctx.spawn(work.into_actor(self).map(|id, actor, _| {
             let seq = id.seq;
             actor.rests_at = Some(id);
-            actor.settled.do_send(Settled { sink: Sink::Live, seq });
+            // An ingest actor that has ended needs no word of it.
+            let _ = actor.settled.send(Settled { sink: Sink::Live, seq });
         }));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     config,
@@ -28,7 +29,7 @@ pub struct StoreWriter {
     /// Where a batch is read from when it is not in memory any more.
     pub spool: Spool,
     /// The ingest actor.
-    pub settled: Recipient<Settled>,
+    pub settled: UnboundedSender<Settled>,
     /// Where trouble is told.
     pub health: Health,
     /// How to try again.
@@ -57,7 +58,8 @@ impl Handler<WriteBatch> for StoreWriter {
             panics::again("store", &health, backoff.clone(), write).await;
         };
         ctx.spawn(work.into_actor(self).map(move |(), actor, _| {
-            actor.settled.do_send(Settled { sink: Sink::Store, seq });
+            // An ingest actor that has ended needs no word of it.
+            let _ = actor.settled.send(Settled { sink: Sink::Store, seq });
         }));
     }
 }
@@ -111,7 +113,6 @@ mod tests {
         time::Duration,
     };
 
-    use actix::Message;
     use async_trait::async_trait;
     use tokio::sync::mpsc;
 
@@ -137,21 +138,6 @@ mod tests {
         }
     }
 
-    /// The ingest actor's end.
-    struct Told(mpsc::UnboundedSender<Settled>);
-
-    impl Actor for Told {
-        type Context = Context<Self>;
-    }
-
-    impl Handler<Settled> for Told {
-        type Result = <Settled as Message>::Result;
-
-        fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
-            let _ = self.0.send(settled);
-        }
-    }
-
     #[actix::test]
     async fn a_panic_begins_the_batch_again_and_stores_it_once() {
         let dir = tempfile::tempdir().unwrap();
@@ -170,7 +156,7 @@ mod tests {
         let writer = StoreWriter {
             store: store.clone(),
             spool: spool.spool,
-            settled: Told(told).start().recipient(),
+            settled: told,
             health: health.clone(),
             retry: config::Retry { initial_ms: 1, max_ms: 2 },
         };

@@ -1,0 +1,112 @@
+//! A whole server, from the configuration to a process that listens.
+//!
+//! [`start`] puts the parts together in the order in which an event meets them, each in a
+//! function that can be read at once:
+//!
+//! | file | what it starts |
+//! | --- | --- |
+//! | [`storage`] | what is on disk or on another server: the data dir, the spool, the store, the live side |
+//! | [`pipeline`] | the actors that bring events from the spool's door to both sinks |
+//! | [`watching`] | who reads the numbers: baselines, rollups, alerts |
+//! | [`service`] | the HTTP server |
+//!
+//! [`Running::stop`] takes them apart in the reverse order.
+
+mod pipeline;
+mod service;
+mod stop;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod watching;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use actix::Addr;
+use actix_web::dev::ServerHandle;
+
+use crate::{
+    alert::AlertActor, broadcast::Viewers, config::Config, ingest::actor::IngestActor, open_files,
+    panics::Alarm, spool::DataDir, telemetry::prometheus,
+};
+
+use storage::Storage;
+
+/// A server that runs. Stop it with [`Running::stop`].
+pub struct Running {
+    /// Where it listens (with the port that was chosen for port 0).
+    pub addr: SocketAddr,
+    ingest: Addr<IngestActor>,
+    viewers: Viewers,
+    alerts: Addr<AlertActor>,
+    server: ServerHandle,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    shutdown_timeout: Duration,
+    alarm: Alarm,
+    /// Keeps the lock of the data dir for as long as the server runs.
+    _data_dir: DataDir,
+}
+
+/// Why the server could not start: what failed, and on what.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+impl StartError {
+    /// The error with these words.
+    pub fn new(message: String) -> StartError {
+        StartError(message)
+    }
+}
+
+/// Puts the name of what failed before an error.
+fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_ {
+    move |e| StartError(format!("{what}: {e}"))
+}
+
+/// Starts everything. Call it on an actix system.
+///
+/// # Errors
+/// The data dir is in use or can't be written, the address is taken, or the store can't be
+/// opened. A Postgres or Redis that is down is no error: the server keeps trying.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    if let Err(message) = open_files::raise(&config) {
+        tracing::warn!("{message}");
+    }
+    let exporter = prometheus::start().map_err(failed("metrics"))?;
+    // The address is taken first: a server that can't listen must not touch the data dir.
+    let listener = TcpListener::bind(&config.listen)
+        .map_err(failed(&format!("can't listen on {}", config.listen)))?;
+    let addr = listener.local_addr().map_err(failed("listen"))?;
+    let alarm = Alarm::default();
+
+    let (storage, spool_log, viewers) = Storage::open(&config, &alarm).await?;
+    let watching = watching::start(&config, &storage, viewers.view());
+    let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
+    let server = service::start(
+        &config,
+        listener,
+        service::Parts {
+            pipeline: &pipeline,
+            storage: &storage,
+            viewers: &viewers,
+            history: watching.history,
+            exporter,
+        },
+    )
+    .map_err(failed("HTTP server"))?;
+    Ok(Running {
+        addr,
+        ingest: pipeline.ingest,
+        viewers,
+        alerts: watching.alerts,
+        server: server.handle(),
+        serving: tokio::task::spawn_local(server),
+        shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
+        alarm,
+        _data_dir: storage.data_dir,
+    })
+}

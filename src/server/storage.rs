@@ -1,0 +1,90 @@
+//! What holds events and numbers: the data dir with the spool, the store, and the live side.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{StartError, failed};
+use crate::{
+    broadcast::{self, Viewers},
+    config::Config,
+    domain::{
+        batch::NodeId,
+        time::{BusinessZone, now_ms},
+    },
+    live::{self, LiveStore},
+    panics::Alarm,
+    spool::{DataDir, IdWindow, Opened, Sink, Spool, SpoolOptions},
+    store::{self, Store},
+    telemetry::health::Health,
+};
+
+/// Messages of the live side's feed that may wait for the broadcaster. A full feed makes the
+/// live side wait, so a slow broadcaster never costs memory.
+const FEED_CAPACITY: usize = 256;
+
+/// The places that hold events and numbers, open.
+pub struct Storage {
+    /// The data dir, locked by this process.
+    pub data_dir: DataDir,
+    /// The identity of this node.
+    pub node: NodeId,
+    /// The log in the middle, for readers.
+    pub spool: Spool,
+    /// Where each event is kept for good.
+    pub store: Arc<dyn Store>,
+    /// Where events are counted.
+    pub live: Arc<dyn LiveStore>,
+    /// Where a part says that it is in trouble.
+    pub health: Health,
+    /// The business time zone.
+    pub zone: BusinessZone,
+}
+
+impl Storage {
+    /// Opens all of them. Also returns the spool as it was found, with its one writer and what
+    /// a crash left unsealed, and the fan-out: the live side feeds it from its first moment.
+    pub async fn open(
+        config: &Config,
+        alarm: &Alarm,
+    ) -> Result<(Storage, Opened, Viewers), StartError> {
+        let zone = BusinessZone::named(&config.timezone).map_err(failed("timezone"))?;
+        let data_dir = DataDir::open(&config.data_dir).map_err(failed("data dir"))?;
+        let opened = open_spool(config, &data_dir)?;
+        let spool = opened.spool.clone();
+
+        let (feed, follow) = mpsc::channel(FEED_CAPACITY);
+        let viewers =
+            broadcast::start(broadcast::Settings::new(config, zone.clone()), follow, alarm);
+        let counted = spool.clone();
+        let least_lag = config.stream.behind_after_ms as i64;
+        viewers.view().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
+
+        let store = store::open(config).await.map_err(failed("store"))?;
+        let live = live::open(config, store.clone(), zone.clone(), feed, now_ms())
+            .await
+            .map_err(failed("live"))?;
+        let node = data_dir.node();
+        let health = Health::default();
+        Ok((Storage { data_dir, node, spool, store, live, health, zone }, opened, viewers))
+    }
+}
+
+/// Opens the spool and logs what its recovery found.
+fn open_spool(config: &Config, data_dir: &DataDir) -> Result<Opened, StartError> {
+    let options = SpoolOptions {
+        dir: data_dir.spool_dir(),
+        node: data_dir.node(),
+        segment_bytes: config.spool.segment_bytes,
+        max_bytes: config.spool.max_bytes,
+    };
+    let ids = IdWindow {
+        window_ms: config.dedupe.window_s as i64 * 1000,
+        max_ids: config.dedupe.max_ids,
+    };
+    let opened = Spool::open(options, ids, now_ms()).map_err(failed("spool"))?;
+    for finding in data_dir.report().iter().chain(&opened.recovery.report) {
+        tracing::warn!(finding, "spool recovery");
+    }
+    Ok(opened)
+}
