@@ -17,10 +17,8 @@
 //! no interface: they change from one version to the next. Those that are public are so for the
 //! tests, benchmarks and fuzz targets of this repository.
 
-mod broadcast;
 mod cli;
 mod counter;
-mod http;
 mod open_files;
 mod panics;
 mod retry;
@@ -28,6 +26,8 @@ mod server;
 
 #[doc(hidden)]
 pub mod alert;
+#[doc(hidden)]
+pub mod broadcast;
 #[doc(hidden)]
 pub mod config;
 #[doc(hidden)]
@@ -38,6 +38,8 @@ pub mod domain;
 pub mod failpoint;
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
+pub mod http;
 #[doc(hidden)]
 pub mod ingest;
 #[doc(hidden)]

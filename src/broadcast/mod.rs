@@ -48,7 +48,7 @@ pub use connection::{Connection, ConnectionHandle, on_connect};
 pub use pieces::WRITE_BUFFER_BYTES;
 pub use seat::Refusal;
 pub use session::ViewerSession;
-pub use view::{Clock, LiveView, real_clock};
+pub use view::{Clock, Current, LiveView, real_clock};
 pub use viewers::{Settings, Viewers, start};
 
 use std::{sync::OnceLock, time::Instant};
