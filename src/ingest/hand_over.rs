@@ -60,7 +60,7 @@ impl Message {
 }
 
 impl HandOver {
-    /// For a worker; all of a process share the limit.
+    /// For one worker. All workers of a process share the limit.
     pub fn new(ingest: Recipient<Append>, limit: QueueLimit) -> HandOver {
         HandOver(Rc::new(Worker {
             ingest,
@@ -70,7 +70,8 @@ impl HandOver {
         }))
     }
 
-    /// Hands a request over and waits until it is on disk. Who stops waiting takes nothing back.
+    /// Hands a request over and waits until it is on disk. A caller that stops waiting takes
+    /// nothing back: the request goes on.
     ///
     /// # Errors
     /// It is not on disk, or nobody can say.

@@ -1,7 +1,7 @@
 //! The live store of a single node without Redis: guards and active sessions in memory,
 //! counters only in the mirror that the feed leads to. What a restart forgets is built
 //! up again from the ledger ([`InProcess::start`]); what the ledger has not got yet is
-//! still in the spool, and the strict guard makes the live writers replay it from there.
+//! still in the spool, and the strict guard makes the lane writers replay it from there.
 //! While the ledger's server is away at the start, nothing is counted yet: the writers try
 //! again, and the spool keeps what they would count.
 

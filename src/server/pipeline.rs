@@ -55,15 +55,12 @@ pub fn start(
     let (committed, commits) = mpsc::unbounded_channel();
     let reader = storage.reader(config);
     // A thread for each sink: one that is busy must not hold the other up.
-    let (store, live) = (Arbiter::new(), Arbiter::new());
+    let (store_thread, live_thread) = (Arbiter::new(), Arbiter::new());
+    let store = Arc::new(StoreTarget::new(storage.stores.batches.clone()));
+    let live = live_target(config, storage, viewers, &reader, &live_thread);
     let sinks = [
-        writers(
-            &store,
-            Arc::new(StoreTarget::new(storage.stores.batches.clone())),
-            &reader,
-            &settled,
-        ),
-        writers(&live, live_target(config, storage, viewers, &reader, &live), &reader, &settled),
+        writers(&store_thread, store, &reader, &settled),
+        writers(&live_thread, live, &reader, &settled),
     ];
     let committer = Committer::start(
         opened.writer,

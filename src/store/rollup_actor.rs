@@ -1,4 +1,4 @@
-//! The rollup actor.
+//! The rollup actor: it folds ledger rows into the rollups, and drops those that are folded.
 
 use std::{
     sync::Arc,

@@ -79,6 +79,7 @@ impl IngestActor {
         let mut gathering = std::mem::take(&mut self.gathering);
         let (chunks, dead_letters) = self.open.framed();
         gathering.durable = Durable { next_seq: self.next_seq, chunks, dead_letters };
+        // The committer answers the requests itself: their answers need no way through this actor.
         let work = Work {
             group: std::mem::take(&mut self.group),
             waiting: std::mem::take(&mut gathering.waiting),
@@ -96,6 +97,7 @@ impl IngestActor {
         for waiting in gathering.waiting {
             waiting.answer(&Err(why.clone()));
         }
+        // The newest ids are those of both groups: the client may send these events again.
         self.dedupe.take_back(gathering.ids + group.ids);
         self.group.clear();
         self.aggregator.undo();

@@ -182,10 +182,12 @@ impl IngestActor {
         }
     }
 
+    /// Takes a request in, all of it or nothing.
     fn take_in(&mut self, request: Request) -> Answer {
         if let Some(reason) = &self.failed {
             return Err(NotTaken::Failed(reason.clone()));
         }
+        // Before anything is added: what is taken in half could not be answered.
         let incoming = request.rows.len() as u64;
         if self.spool.is_full(incoming) {
             self.spool.refuse(incoming);
@@ -194,6 +196,7 @@ impl IngestActor {
         Ok(self.append(request))
     }
 
+    /// Adds to the open batch what has not come before; seals it whenever it is full.
     fn append(&mut self, request: Request) -> Accepted {
         let mut accepted = Accepted::default();
         let now = self.clock.now();
@@ -210,6 +213,7 @@ impl IngestActor {
             let elsewhere = known.next_if_eq(&&index).is_some();
             index += 1;
             if elsewhere {
+                // Another node has it on its disk, so this node's index needs no word of it.
                 accepted.duplicates += 1;
                 continue;
             }
@@ -218,6 +222,7 @@ impl IngestActor {
                     accepted.duplicates += 1;
                     continue;
                 }
+                // So many are taken back if the group does not reach the disk.
                 self.gathering.ids += 1;
             }
             self.open.push(&mut self.aggregator, &row, encoded, id);
@@ -235,13 +240,15 @@ impl IngestActor {
         accepted
     }
 
+    /// Gives the writers that are idle what has become durable.
     fn pump(&mut self) {
         for sink in &mut self.sinks {
             sink.pump(&self.spool, &self.recent);
         }
     }
 
-    /// A partial batch leaves after its time, always.
+    /// Sees to it that a batch which does not fill up is sealed after
+    /// `batch.flush_interval_ms`, whether events still come or not.
     fn schedule_flush(&mut self, ctx: &mut Context<Self>) {
         if self.open.is_empty() {
             if let Some(flush) = self.flush.take() {
@@ -259,6 +266,7 @@ impl IngestActor {
         }
     }
 
+    /// Answers those who wait for a stop, once nothing is left to do or nothing can be done.
     fn answer_drains(&mut self) {
         let settled = || Sink::ALL.iter().all(|sink| self.spool.lag(*sink).batches == 0);
         let idle = self.open.is_empty() && self.committing.is_none() && self.group.is_empty();
@@ -299,6 +307,7 @@ impl Handler<Append> for IngestActor {
         let answers = append.requests.into_iter().map(|request| self.take_in(request));
         let answers: Vec<Answer> = answers.collect();
         let waiting = Waiting { answers, reply: append.reply };
+        // Where nothing was taken in, nobody has to wait for the disk.
         if waiting.answers.iter().all(Result::is_err) {
             return waiting.answer(&Ok(()));
         }
@@ -315,6 +324,7 @@ impl StreamHandler<Settled> for IngestActor {
     fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
         let sink = &mut self.sinks[settled.sink as usize];
         sink.settled(settled.seq, &self.spool, &self.recent);
+        // A batch stays in memory until the slower sink has it.
         let both = Sink::ALL.map(|sink| self.spool.settled(sink)).into_iter().min();
         self.recent.forget_before(both.unwrap_or(0) + 1);
         self.answer_drains();
@@ -339,6 +349,7 @@ impl Handler<Close> for IngestActor {
 
     fn handle(&mut self, close: Close, _: &mut Context<Self>) {
         self.failed.get_or_insert_with(|| "the server is stopping".to_owned());
+        // Waits for the thread, which writes what it has and the cursors.
         drop(self.committer.take());
         let _ = close.0.send(());
     }

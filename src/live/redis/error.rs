@@ -1,4 +1,4 @@
-//! What Redis answers, sorted into the kinds that the live writers report.
+//! What Redis answers, sorted into the kinds that the live side's lane writers report.
 
 use redis::{ErrorKind, RedisError};
 
