@@ -26,7 +26,8 @@ use floodmark::{
     http::wire::{self, Format},
     ingest::dedupe::Dedupe,
     live::state::Totals,
-    spool::{Group, IdWindow, Sink, Spool, SpoolOptions},
+    sink::Sink,
+    spool::{Group, IdWindow, Spool, SpoolOptions},
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;

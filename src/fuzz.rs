@@ -23,7 +23,8 @@ use crate::{
         payload,
         wire::{self, Format},
     },
-    spool::{self, IdWindow, Sink, Spool, SpoolOptions},
+    sink::Sink,
+    spool::{self, IdWindow, Spool, SpoolOptions},
 };
 
 /// A body in Floodmark's own JSON.

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    alert::{Direct, Lease, LiveNumbers, Notifier, Payload},
+    alert::{Direct, LeaseHolder, LiveNumbers, Notifier, Payload},
     broadcast::{Alerts, LiveView},
     domain::{
         alert::{AlertRules, Change, Firing, Machine, evaluate},
@@ -21,10 +21,7 @@ use crate::{
     failpoint::panic_point,
     live::baseline::Baselines,
     panics,
-    store::{
-        Store,
-        alerts::{AlertHistory, HISTORY, Notice, Recorded},
-    },
+    store::alerts::{AlertHistory, AlertLog, HISTORY, Notice, Recorded},
 };
 
 /// How often the rules are looked at.
@@ -51,9 +48,9 @@ pub struct Parts {
     /// Yesterday and last week.
     pub baselines: Baselines,
     /// Where alerts are kept.
-    pub store: Arc<dyn Store>,
+    pub log: Arc<dyn AlertLog>,
     /// Who leads.
-    pub lease: Lease,
+    pub lease: LeaseHolder,
     /// Who tells the webhooks.
     pub notifier: Addr<Notifier>,
     /// What all look at.
@@ -286,7 +283,7 @@ impl Watch {
             if self.store_rests() {
                 return self.tell_from_memory();
             }
-            let record = self.parts.store.record_alert(firing, notices);
+            let record = self.parts.log.record_alert(firing, notices);
             match tokio::time::timeout(STORE_WITHIN, record).await {
                 Ok(Ok(Recorded::Done)) => {}
                 Ok(Ok(Recorded::Known(known))) => {
@@ -327,7 +324,7 @@ impl Watch {
         if self.store_rests() || self.read_at.is_some_and(|at| at.elapsed() < READ_EVERY) {
             return;
         }
-        match tokio::time::timeout(STORE_WITHIN, self.parts.store.alert_history()).await {
+        match tokio::time::timeout(STORE_WITHIN, self.parts.log.alert_history()).await {
             Ok(Ok(known)) => {
                 self.known = known;
                 self.read_at = Some(Instant::now());

@@ -22,7 +22,7 @@ mod numbers;
 mod payload;
 
 pub use actor::{AlertActor, Parts, Resign};
-pub use lease::{Leading, Lease};
+pub use lease::{Leading, LeaseHolder};
 pub use notifier::{Direct, Notifier};
 pub use numbers::{LiveNumbers, past_shift};
 pub use payload::{Payload, signature};

@@ -6,7 +6,6 @@ use actix::{
     Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, StreamHandler,
     prelude::SendError,
 };
-use jiff::civil::Date;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -23,7 +22,7 @@ use crate::{
         view::LiveView,
     },
     config,
-    live::{Feed, Population},
+    live::{Counted, Feed},
     panics,
 };
 
@@ -56,16 +55,6 @@ struct Closing {
     batch: usize,
     deadline: u64,
     answers: Vec<oneshot::Sender<usize>>,
-}
-
-/// The counter actor to the broadcaster: so many there are.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
-pub struct Counted {
-    /// Active visitors, and distinct values.
-    pub population: Population,
-    /// The business day of the distinct values.
-    pub day: Date,
 }
 
 /// Close all viewers with 1001; answered when all have gone or `within` has passed, with the

@@ -12,7 +12,7 @@ use crate::{
         delta::{DeltaSum, Series},
         time::{BusinessZone, now_ms},
     },
-    live::state::LiveState,
+    live::{Population, state::LiveState},
     panics::Alarm,
 };
 

@@ -43,7 +43,7 @@ mod viewers;
 mod wire_frame;
 
 pub use alerts::{Alerts, AlertsShown};
-pub use broadcaster::{Broadcaster, Counted, Shutdown};
+pub use broadcaster::{Broadcaster, Shutdown};
 pub use connection::{Connection, ConnectionHandle, on_connect};
 pub use pieces::WRITE_BUFFER_BYTES;
 pub use seat::Refusal;

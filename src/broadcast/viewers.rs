@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     broadcast::{
-        Broadcaster, Clock, ConnectionHandle, Counted, LiveView, Shutdown, ViewerSession, deflate,
+        Broadcaster, Clock, ConnectionHandle, LiveView, Shutdown, ViewerSession, deflate,
         hub::Pulse,
         inbound::Inbound,
         monotonic_ms,
@@ -20,7 +20,7 @@ use crate::{
     },
     config::{self, Config},
     domain::{metric::Measures, time::BusinessZone},
-    live::Feed,
+    live::{Counted, Feed},
     panics::Alarm,
 };
 

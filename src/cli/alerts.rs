@@ -18,7 +18,8 @@ use crate::{
         totals::Totals,
     },
     live::baseline::Shift,
-    store::{Store, StoreError},
+    sink::SinkError,
+    store::Rollups,
 };
 
 /// What the rules look back on before the first minute: the longest window, the hour before
@@ -78,7 +79,7 @@ async fn test(config: &Config, from: Millis, to: Millis) -> Result<(), String> {
         return Err("--from must be before --to, by a year at most".to_owned());
     }
     let zone = BusinessZone::named(&config.timezone)?;
-    let store = connect::store(config).await?;
+    let rollups = connect::stores(config).await?.rollups;
     let rules = &config.rules.alerts;
     let against = |wanted| rules.alerts.iter().any(|alert| alert.against == Some(wanted));
     let shifts: Vec<Shift> = [Against::Yesterday, Against::LastWeek]
@@ -87,7 +88,7 @@ async fn test(config: &Config, from: Millis, to: Millis) -> Result<(), String> {
         .filter_map(past_shift)
         .collect();
     let measures = config.rules.measures.clone();
-    let past = Past::read(&*store, measures, zone.clone(), &shifts, from, to);
+    let past = Past::read(&*rollups, measures, zone.clone(), &shifts, from, to);
     let past = past.await.map_err(|e| e.to_string())?;
     println!(
         "{} alerts from {} to {}, minute by minute: windows are whole minutes, and what is \
@@ -178,13 +179,13 @@ struct Past {
 
 impl Past {
     async fn read(
-        store: &dyn Store,
+        rollups: &dyn Rollups,
         measures: Arc<Measures>,
         zone: BusinessZone,
         shifts: &[Shift],
         from: Millis,
         to: Millis,
-    ) -> Result<Past, StoreError> {
+    ) -> Result<Past, SinkError> {
         let (from, to) = ((from - LOOK_BACK).max(0), to + HOUR);
         let shifted = |shift: &Shift| {
             let then = |at| zone.same_moment(at, shift.days());
@@ -197,7 +198,7 @@ impl Past {
             while at < end {
                 let until = (at + READ).min(end);
                 let mut found: BTreeMap<Millis, Totals> = BTreeMap::new();
-                for (minute, series, value) in store.rollup(at, until, None).await? {
+                for (minute, series, value) in rollups.minutes(at, until, None).await? {
                     found.entry(minute).or_default().add(&series, value);
                 }
                 // Spans may overlap: a minute is read whole, so the last read will do.

@@ -2,7 +2,7 @@
 //! chunks of [`CHUNK`] that are freed one by one at the front. So the queue never doubles, and
 //! what leaves it is given back at once.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, pin::Pin};
 
 use uuid::Uuid;
 
@@ -233,6 +233,16 @@ impl IdQueue {
         positions.iter().for_each(|at| sorted.push_back(self.key(*at), self.time(*at)));
         sorted
     }
+}
+
+/// Ids with how much longer each is to be remembered, in ms; and where the next page begins.
+pub type Page = (Vec<(Millis, String)>, u64);
+
+/// The ids that this node has on its disk and in its window, a page at a time. The ingest actor
+/// has them; those who share them with other nodes read them.
+pub trait KnownIds: Send + Sync + 'static {
+    /// Up to `limit` ids from position `from` on; `None` behind the last.
+    fn page(&self, from: u64, limit: usize) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>>;
 }
 
 #[cfg(test)]

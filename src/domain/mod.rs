@@ -21,6 +21,7 @@ pub mod pool;
 pub mod properties;
 pub mod row;
 pub mod rule;
+pub mod sink;
 pub mod time;
 pub mod top;
 pub mod totals;

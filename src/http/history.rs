@@ -6,7 +6,8 @@ use crate::{
     domain::time::{BusinessZone, DAY, Millis},
     http::error::ApiError,
     live::baseline::{Baselines, Shift},
-    store::{Store, StoreError, rollup::Summed},
+    sink::SinkError,
+    store::{Rollups, rollup::Summed},
 };
 
 /// How long a chart waits for the store.
@@ -17,7 +18,7 @@ const ASK_AGAIN: u32 = 5;
 /// The past, for charts. The store answers on connections that only charts use.
 pub struct History {
     /// Where the rollups are.
-    pub store: Arc<dyn Store>,
+    pub rollups: Arc<dyn Rollups>,
     /// The hours around now, in memory.
     pub baselines: Baselines,
 }
@@ -74,7 +75,7 @@ impl History {
                 }
             })
             .collect();
-        let known = answer(self.store.rollup_known()).await?;
+        let known = answer(self.rollups.known()).await?;
         let sums = self.sums(&stretches, summed).await?;
         let told = |(&(from, to), sum): (&(Millis, Millis), Option<i64>)| {
             let began_within = known.since.is_some_and(|since| from < since && since < to);
@@ -98,11 +99,11 @@ impl History {
         if summed.key().contains('\0') {
             return Ok(vec![None; stretches.len()]);
         }
-        answer(self.store.rollup_sums(stretches, summed)).await
+        answer(self.rollups.sums(stretches, summed)).await
     }
 }
 
-async fn answer<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, ApiError> {
+async fn answer<T>(answer: impl Future<Output = Result<T, SinkError>>) -> Result<T, ApiError> {
     let why = match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(e)) => e.to_string(),

@@ -29,9 +29,10 @@ use crate::{
         wire::{self, Format, WireError},
     },
     ingest::{
-        Accepted, Refused, Request,
-        actor::Append,
-        hand_over::{HandOver, NotAppended, Queue},
+        Accepted, NotTaken, Request,
+        hand_over::{HandOver, NotAppended},
+        messages::Append,
+        permits::QueueLimit,
     },
     live::redis::claims::Claims,
 };
@@ -41,8 +42,8 @@ use crate::{
 pub struct Intake {
     /// The ingest actor.
     ingest: Recipient<Append>,
-    /// Requests that wait for it.
-    queue: Queue,
+    /// How many requests may wait for it.
+    limit: QueueLimit,
     /// Ids shared with the other nodes (`dedupe.shared`).
     pub claims: Option<Arc<Claims>>,
     /// Bytes of bodies in flight.
@@ -69,7 +70,7 @@ impl Intake {
     pub fn new(config: &Config, ingest: Recipient<Append>, claims: Option<Arc<Claims>>) -> Intake {
         Intake {
             ingest,
-            queue: Queue::new(config.ingest.queue_requests),
+            limit: QueueLimit::new(config.ingest.queue_requests),
             claims,
             inflight: Inflight::new(config.http.max_inflight_bytes),
             keys: Keys::new(&config.auth),
@@ -87,7 +88,7 @@ impl Intake {
 
     /// The way to the ingest actor, for one worker.
     pub fn hand_over(&self) -> HandOver {
-        HandOver::new(self.ingest.clone(), self.queue.clone())
+        HandOver::new(self.ingest.clone(), self.limit.clone())
     }
 }
 
@@ -264,9 +265,11 @@ async fn append_claimed(
     kill_point!("ids-appended");
     match &appended {
         Ok(_) => claims.keep(claim).await,
-        Err(NotAppended::Refused(Refused::Full) | NotAppended::Overloaded) => claims.release(claim),
+        Err(NotAppended::NotTaken(NotTaken::Full) | NotAppended::Overloaded) => {
+            claims.release(claim)
+        }
         // It may be on the disk: the next start finds out.
-        Err(NotAppended::Refused(Refused::Failed(_)) | NotAppended::Stopping) => drop(claim),
+        Err(NotAppended::NotTaken(NotTaken::Failed(_)) | NotAppended::Stopping) => drop(claim),
     }
     Ok(appended?)
 }
@@ -276,8 +279,8 @@ impl From<NotAppended> for ApiError {
         let (code, seconds) = match why {
             NotAppended::Overloaded => ("overloaded", 1),
             NotAppended::Stopping => ("stopping", 1),
-            NotAppended::Refused(Refused::Full) => ("spool_full", 5),
-            NotAppended::Refused(Refused::Failed(_)) => ("spool_failed", 30),
+            NotAppended::NotTaken(NotTaken::Full) => ("spool_full", 5),
+            NotAppended::NotTaken(NotTaken::Failed(_)) => ("spool_failed", 30),
         };
         ApiError::unavailable(code, why.to_string(), seconds)
     }

@@ -9,7 +9,8 @@ use crate::{
     broadcast::LiveView,
     domain::time::{Millis, now_ms},
     http::{auth::Keys, error::ApiError, methods},
-    spool::{Sink, Spool},
+    sink::Sink,
+    spool::Spool,
     telemetry::health::Health,
 };
 

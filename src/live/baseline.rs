@@ -19,7 +19,8 @@ use crate::{
         totals::Totals,
     },
     retry::Backoff,
-    store::{Store, StoreError, rollup::Known},
+    sink::SinkError,
+    store::{Rollups, rollup::Known},
 };
 
 /// How far before now a minute may lie whose baseline is held, in ms.
@@ -180,9 +181,9 @@ impl Baselines {
     }
 
     /// Reads the hours around `now` (Unix ms) again. On an error what was held stays.
-    pub async fn refresh(&self, store: &dyn Store, now: Millis) -> Result<(), StoreError> {
+    pub async fn refresh(&self, rollups: &dyn Rollups, now: Millis) -> Result<(), SinkError> {
         for shift in Shift::ALL {
-            match self.read(store, shift, now).await {
+            match self.read(rollups, shift, now).await {
                 Ok(past) => *self.0.pasts[shift as usize].write() = Some(Arc::new(past)),
                 Err(e) => {
                     self.0.freshness.write().trouble = Some(e.to_string());
@@ -194,14 +195,19 @@ impl Baselines {
         Ok(())
     }
 
-    async fn read(&self, store: &dyn Store, shift: Shift, now: Millis) -> Result<Past, StoreError> {
+    async fn read(
+        &self,
+        rollups: &dyn Rollups,
+        shift: Shift,
+        now: Millis,
+    ) -> Result<Past, SinkError> {
         let then = |at| bucket(self.0.zone.same_moment(at, shift.days()), HOUR);
         let from = then(now - BASELINE_BEFORE) - TURN;
         let to = then(now + BASELINE_AFTER) + HOUR + TURN;
         // Known first: what is folded in between is more than it says.
-        let known = store.rollup_known().await?;
+        let known = rollups.known().await?;
         let mut minutes: HashMap<Millis, BTreeMap<Series, i64>> = HashMap::new();
-        for (minute, series, value) in store.rollup(from, to, None).await? {
+        for (minute, series, value) in rollups.minutes(from, to, None).await? {
             minutes.entry(minute).or_default().insert(series, value);
         }
         Ok(Past { from, to, known, minutes })
@@ -216,7 +222,7 @@ pub struct BaselineReader {
     /// What it fills.
     pub baselines: Baselines,
     /// Where the rollups are.
-    pub store: Arc<dyn Store>,
+    pub rollups: Arc<dyn Rollups>,
     backoff: Backoff,
 }
 
@@ -226,15 +232,15 @@ impl BaselineReader {
     /// Tries again as `[retry]` says.
     pub fn new(
         baselines: Baselines,
-        store: Arc<dyn Store>,
+        rollups: Arc<dyn Rollups>,
         retry: &config::Retry,
     ) -> BaselineReader {
-        BaselineReader { baselines, store, backoff: Backoff::new(retry) }
+        BaselineReader { baselines, rollups, backoff: Backoff::new(retry) }
     }
 
     fn read(&mut self, ctx: &mut Context<Self>) {
-        let (baselines, store) = (self.baselines.clone(), self.store.clone());
-        let read = async move { baselines.refresh(&*store, now_ms()).await };
+        let (baselines, rollups) = (self.baselines.clone(), self.rollups.clone());
+        let read = async move { baselines.refresh(&*rollups, now_ms()).await };
         ctx.spawn(read.into_actor(self).map(|read, reader, ctx| {
             let pause = match read {
                 Ok(()) => {

@@ -5,13 +5,13 @@ use actix::{Actor, Addr, Arbiter};
 
 use super::storage::Storage;
 use crate::{
-    alert::{self, AlertActor, Lease, Notifier},
+    alert::{self, AlertActor, LeaseHolder, Notifier},
     broadcast::LiveView,
     config::Config,
     domain::time::now_ms,
     http::history::History,
     live::baseline::{BaselineReader, Baselines},
-    store::fold::Folder,
+    store::rollup_actor::RollupActor,
 };
 
 /// What has been started.
@@ -26,12 +26,13 @@ pub struct Watching {
 pub fn start(config: &Config, storage: &Storage, view: &LiveView) -> Watching {
     let baselines = Baselines::new(storage.zone.clone(), now_ms());
     let thread = Arbiter::new();
-    let folder = Folder::new(storage.store.clone(), storage.health.clone(), config);
-    Folder::start_in_arbiter(&thread.handle(), |_| folder);
-    let reader = BaselineReader::new(baselines.clone(), storage.store.clone(), &config.retry);
+    let rollups = &storage.stores.rollups;
+    let folding = RollupActor::new(rollups.clone(), storage.health.clone(), config);
+    RollupActor::start_in_arbiter(&thread.handle(), |_| folding);
+    let reader = BaselineReader::new(baselines.clone(), rollups.clone(), &config.retry);
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
     let alerts = alerts(config, storage, view, baselines.clone());
-    Watching { history: History { store: storage.store.clone(), baselines }, alerts }
+    Watching { history: History { rollups: rollups.clone(), baselines }, alerts }
 }
 
 /// Starts the alert actor and the notifier. One node of all evaluates the alerts; all show them.
@@ -43,19 +44,19 @@ fn alerts(
 ) -> Addr<AlertActor> {
     let thread = Arbiter::new();
     let rules = config.rules.alerts.clone();
-    let lease = Lease::new(config, storage.live.clone(), storage.store.clone());
-    let (store, leading) = (storage.store.clone(), lease.leading().clone());
+    let lease = LeaseHolder::new(storage.lease(config));
+    let (log, leading) = (storage.stores.alerts.clone(), lease.leading().clone());
     let (watched, notify) = (rules.clone(), config.notify.clone());
     // Made on its own thread: its HTTP client can't move to another.
     let notifier = Notifier::start_in_arbiter(&thread.handle(), move |_| {
-        Notifier::new(store, watched, leading, notify)
+        Notifier::new(log, watched, leading, notify)
     });
     let actor = AlertActor::new(alert::Parts {
         rules,
         measures: config.rules.measures.clone(),
         view: view.clone(),
         baselines,
-        store: storage.store.clone(),
+        log: storage.stores.alerts.clone(),
         lease,
         notifier,
         alerts: view.alerts().clone(),

@@ -3,10 +3,11 @@
 use std::{fs::File, io, sync::Arc};
 
 use crate::{
+    domain::sink::Sink,
     domain::time::{Millis, Steady, now_ms},
     failpoint::kill_point,
     spool::{
-        IdWindow, Shared, Sink, SpoolError,
+        IdWindow, Shared, SpoolError,
         cursor::{Cursors, RESERVE},
         disk, failed,
         group::Group,

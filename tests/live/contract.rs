@@ -9,7 +9,8 @@ use floodmark::{
         delta::DeltaSum,
         time::{MINUTE, SECOND, now_ms},
     },
-    live::{Applied, LiveErrorKind},
+    live::Applied,
+    sink::SinkErrorKind,
 };
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -267,7 +268,7 @@ mod emptied {
         cluster.servers[owner].flushall();
         eventually("the lane is missed", async || match node.live.heads(node.id).await {
             Ok(heads) => heads == [0; 4] || heads[1] == 0,
-            Err(e) => e.kind == LiveErrorKind::Rebuilding,
+            Err(e) => e.kind == SinkErrorKind::Rebuilding,
         })
         .await;
         node.drain().await;

@@ -102,7 +102,7 @@ fn ledger(shop: &Shop) -> Buckets {
     config.postgres.url = shop.postgres.url();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let sum = runtime
-        .block_on(async { store::open(&config).await.unwrap().ledger_sum(0, 0).await.unwrap() });
+        .block_on(async { store::open(&config).await.unwrap().ledger.sum(0, 0).await.unwrap() });
     let mut all = Buckets::new();
     for lane in &sum.lanes {
         let compared = |series: &Series| matches!(series, Series::Count(_) | Series::Sum(_));

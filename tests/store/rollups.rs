@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     pin::{Pin, pin},
-    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -18,9 +17,9 @@ use floodmark::{
         time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
     },
     store::{
-        Store, Written,
-        fold::Folder,
+        Stores, Written,
         rollup::{FoldLimits, Folded, Known, Summed},
+        rollup_actor::RollupActor,
     },
     telemetry::health::Health,
 };
@@ -51,8 +50,8 @@ const SMALL: FoldLimits = FoldLimits { rows: 3, bytes: 1 << 20, cells: 50_000 };
 
 type Minutes = BTreeMap<(Millis, String), i64>;
 
-async fn rollups(store: &dyn Store) -> Minutes {
-    let found = store.rollup(0, Millis::MAX, None).await.unwrap();
+async fn rollups(store: &Stores) -> Minutes {
+    let found = store.rollups.minutes(0, Millis::MAX, None).await.unwrap();
     let minutes: Minutes = found
         .iter()
         .map(|(minute, series, value)| ((*minute, series.to_string()), *value))
@@ -79,11 +78,11 @@ async fn raw(backend: &Backend) -> Minutes {
 }
 
 /// Folds until all is folded, whoever else holds the lock meanwhile.
-async fn fold_all(store: &dyn Store, limits: FoldLimits) -> u64 {
+async fn fold_all(store: &Stores, limits: FoldLimits) -> u64 {
     let mut rows = 0;
     loop {
-        rows += store.fold(limits).await.unwrap().rows;
-        if store.rollup_known().await.unwrap().until.is_none() {
+        rows += store.rollups.fold(limits).await.unwrap().rows;
+        if store.rollups.known().await.unwrap().until.is_none() {
             return rows;
         }
     }
@@ -108,23 +107,26 @@ async fn rollups_are_the_sums_of_the_rows(backend: Backend) {
     let store = backend.open().await;
     for seq in 1..=30 {
         for of in 1..=2 {
-            store.write(&spread(seq, 500, of)).await.unwrap();
+            store.batches.write(&spread(seq, 500, of)).await.unwrap();
         }
         // Folding goes on beside the writing, and stays behind.
-        let folded = store.fold(SMALL).await.unwrap();
+        let folded = store.rollups.fold(SMALL).await.unwrap();
         assert!((1..=3).contains(&folded.rows), "{folded:?}");
     }
-    assert_eq!(fold_all(&*store, SMALL).await + 30 * 2, 60);
+    assert_eq!(fold_all(&store, SMALL).await + 30 * 2, 60);
     let raw = raw(&backend).await;
     let days: Vec<Millis> = raw.keys().map(|key| bucket(key.0, DAY)).collect();
     assert!(days.last().unwrap() - days[0] >= 3 * DAY, "several days");
     assert!(raw.len() > 10_000, "{}", raw.len());
-    assert_eq!(rollups(&*store).await, raw);
+    assert_eq!(rollups(&store).await, raw);
 
     // Nothing is left, and nothing is added again, after a restart either.
     let store = backend.open().await;
-    assert_eq!(store.fold(SMALL).await.unwrap(), Folded { rows: 0, done: true, unreadable: None });
-    assert_eq!(rollups(&*store).await, raw);
+    assert_eq!(
+        store.rollups.fold(SMALL).await.unwrap(),
+        Folded { rows: 0, done: true, unreadable: None }
+    );
+    assert_eq!(rollups(&store).await, raw);
 }
 
 async fn folders_that_race_fold_each_row_once(backend: Backend) {
@@ -133,7 +135,7 @@ async fn folders_that_race_fold_each_row_once(backend: Backend) {
         let store = stores[0].clone();
         tokio::spawn(async move {
             for seq in 1..=40 {
-                store.write(&spread(seq, 40, 1)).await.unwrap();
+                store.batches.write(&spread(seq, 40, 1)).await.unwrap();
             }
         })
     };
@@ -141,13 +143,13 @@ async fn folders_that_race_fold_each_row_once(backend: Backend) {
         .iter()
         .chain(&stores)
         .map(|store| {
-            let store: Arc<dyn Store> = store.clone();
+            let store: Stores = store.clone();
             tokio::spawn(async move {
                 let mut rows = 0;
                 loop {
-                    rows += store.fold(SMALL).await.unwrap().rows;
-                    let stored = store.totals().await.unwrap().ledger_events;
-                    let known = store.rollup_known().await.unwrap();
+                    rows += store.rollups.fold(SMALL).await.unwrap().rows;
+                    let stored = store.info.totals().await.unwrap().ledger_events;
+                    let known = store.rollups.known().await.unwrap();
                     if stored == 40 * 40 && known.until.is_none() {
                         return rows;
                     }
@@ -161,7 +163,7 @@ async fn folders_that_race_fold_each_row_once(backend: Backend) {
         rows += folder.await.unwrap();
     }
     assert_eq!(rows, 40);
-    assert_eq!(rollups(&*stores[0]).await, raw(&backend).await);
+    assert_eq!(rollups(&stores[0]).await, raw(&backend).await);
 }
 
 /// Polls a future so often, then drops it where it stands.
@@ -181,12 +183,12 @@ async fn a_fold_that_is_killed_is_as_if_it_had_not_begun(backend: Backend) {
     let store = backend.open().await;
     let mut killed = 0;
     for polls in 0..40 {
-        store.write(&spread(polls as u64 + 1, 40, 1)).await.unwrap();
-        killed += usize::from(killed_after(polls, pin!(store.fold(SMALL))).await);
+        store.batches.write(&spread(polls as u64 + 1, 40, 1)).await.unwrap();
+        killed += usize::from(killed_after(polls, pin!(store.rollups.fold(SMALL))).await);
     }
     assert!(killed >= 2, "{killed} were killed on their way");
-    fold_all(&*store, SMALL).await;
-    assert_eq!(rollups(&*store).await, raw(&backend).await);
+    fold_all(&store, SMALL).await;
+    assert_eq!(rollups(&store).await, raw(&backend).await);
 }
 
 fn sealed_at(mut batch: Batch, at: Millis) -> Batch {
@@ -212,51 +214,51 @@ async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
         sealed_at(at(7, &[START - 30 * DAY]), START - 1), // late, and old by now
     ];
     for batch in &batches {
-        store.write(batch).await.unwrap();
+        store.batches.write(batch).await.unwrap();
     }
-    assert_eq!(store.drop_folded(before, 100).await.unwrap(), 0, "nothing is folded yet");
-    fold_all(&*store, SMALL).await;
-    store.write(&at(8, &[START])).await.unwrap(); // old, not folded
+    assert_eq!(store.rollups.drop_folded(before, 100).await.unwrap(), 0, "nothing is folded yet");
+    fold_all(&store, SMALL).await;
+    store.batches.write(&at(8, &[START])).await.unwrap(); // old, not folded
 
-    let (rows, events) = (raw(&backend).await, store.totals().await.unwrap());
+    let (rows, events) = (raw(&backend).await, store.info.totals().await.unwrap());
     assert_eq!(events.ledger_events, 8);
     // In chunks: 1, 2, 6 and 7 may go.
     let mut dropped = Vec::new();
     for _ in 0..3 {
-        dropped.push(store.drop_folded(before, 3).await.unwrap());
+        dropped.push(store.rollups.drop_folded(before, 3).await.unwrap());
     }
     assert_eq!(dropped, [3, 1, 0]);
     for (seq, there) in (1..=8).zip([false, false, true, true, true, false, false, true]) {
-        let delta = store.ledger_delta(BatchId { node: node(1), seq }).await.unwrap();
+        let delta = store.ledger.delta(BatchId { node: node(1), seq }).await.unwrap();
         assert_eq!(delta.is_some(), there, "batch {seq}");
     }
     // Nothing that is told has changed, and the guards are still there.
-    assert_eq!(store.totals().await.unwrap(), events);
+    assert_eq!(store.info.totals().await.unwrap(), events);
     for batch in &batches[4..] {
-        assert_eq!(store.write(batch).await.unwrap(), Written::AlreadyStored);
+        assert_eq!(store.batches.write(batch).await.unwrap(), Written::AlreadyStored);
     }
-    fold_all(&*store, SMALL).await;
-    assert_eq!(rollups(&*store).await, rows);
-    assert_eq!(store.drop_folded(before, 100).await.unwrap(), 1, "the last is folded now");
-    assert_eq!(store.totals().await.unwrap(), events);
+    fold_all(&store, SMALL).await;
+    assert_eq!(rollups(&store).await, rows);
+    assert_eq!(store.rollups.drop_folded(before, 100).await.unwrap(), 1, "the last is folded now");
+    assert_eq!(store.info.totals().await.unwrap(), events);
 }
 
 async fn a_rebuild_finds_what_it_needs_after_dropping(backend: Backend) {
     let store = backend.open().await;
     for seq in 1..=40 {
-        store.write(&spread(seq, 100, 1)).await.unwrap();
+        store.batches.write(&spread(seq, 100, 1)).await.unwrap();
     }
-    fold_all(&*store, FoldLimits::default()).await;
+    fold_all(&store, FoldLimits::default()).await;
     let since = START + 6 * HOUR;
-    let needed = store.ledger_sum(since, since).await.unwrap();
-    let dropped = store.drop_folded(since - HOUR, 1_000).await.unwrap();
+    let needed = store.ledger.sum(since, since).await.unwrap();
+    let dropped = store.rollups.drop_folded(since - HOUR, 1_000).await.unwrap();
     assert!(dropped > 5, "{dropped}");
-    let still = store.ledger_sum(since, since).await.unwrap();
+    let still = store.ledger.sum(since, since).await.unwrap();
     for (lane, needed) in needed.lanes.iter().enumerate() {
         assert_eq!(still.lanes[lane].delta, needed.delta);
         assert_eq!(still.lanes[lane].last, needed.last, "the guards stay for ever");
     }
-    let kept: i64 = ledger_total(&*store).await.events as i64;
+    let kept: i64 = ledger_total(&store).await.events as i64;
     assert_eq!(kept, 4_000 - 100 * dropped as i64);
 }
 
@@ -267,46 +269,46 @@ async fn a_sum_stops_at_the_end_of_its_type(backend: Backend) {
         let mut sum = DeltaSum::default();
         sum.sum(&Series::revenue(), START + (seq as Millis / 3) * MINUTE, value);
         batch.delta = sum.finish().into();
-        store.write(&batch).await.unwrap();
-        fold_all(&*store, SMALL).await;
+        store.batches.write(&batch).await.unwrap();
+        fold_all(&store, SMALL).await;
     }
-    let minutes = store.rollup(START, START + HOUR, None).await.unwrap();
+    let minutes = store.rollups.minutes(START, START + HOUR, None).await.unwrap();
     let values: Vec<i64> = minutes.iter().map(|minute| minute.2).collect();
     assert_eq!(values, [i64::MAX, i64::MIN + 1]);
     let revenue = Summed::One(Series::revenue());
     let stretches = [(START, START + MINUTE), (START, START + HOUR)];
-    let sums = store.rollup_sums(&stretches, &revenue).await.unwrap();
+    let sums = store.rollups.sums(&stretches, &revenue).await.unwrap();
     assert_eq!(sums, [Some(i64::MAX), Some(0)]);
 }
 
 async fn known_is_what_was_taken_in_and_folded(backend: Backend) {
     let store = backend.open().await;
-    assert_eq!(store.rollup_known().await.unwrap(), Known::default());
-    store.write(&Batch::void(BatchId { node: node(1), seq: 1 })).await.unwrap();
-    assert_eq!(store.rollup_known().await.unwrap(), Known::default(), "a void batch says nothing");
-    fold_all(&*store, SMALL).await;
-    assert_eq!(store.rollup_known().await.unwrap(), Known::default());
+    assert_eq!(store.rollups.known().await.unwrap(), Known::default());
+    store.batches.write(&Batch::void(BatchId { node: node(1), seq: 1 })).await.unwrap();
+    assert_eq!(store.rollups.known().await.unwrap(), Known::default(), "a void batch says nothing");
+    fold_all(&store, SMALL).await;
+    assert_eq!(store.rollups.known().await.unwrap(), Known::default());
 
     // The first batch of the first day holds a late event: the shop has no yesterday for that.
     let first = seal(node(1), 2, &[Event::at(START - 9 * DAY, "a"), Event::at(START, "b")]);
-    store.write(&first).await.unwrap();
+    store.batches.write(&first).await.unwrap();
     let waiting = Known { since: None, until: Some(START) };
-    assert_eq!(store.rollup_known().await.unwrap(), waiting);
-    fold_all(&*store, SMALL).await;
+    assert_eq!(store.rollups.known().await.unwrap(), waiting);
+    fold_all(&store, SMALL).await;
     let known = Known { since: Some(START), until: None };
-    assert_eq!(store.rollup_known().await.unwrap(), known);
+    assert_eq!(store.rollups.known().await.unwrap(), known);
 
     // Another node joins; the oldest batch that waits says how far the rollups reach.
-    store.write(&sealed_at(batch(node(2), 1, 5), START + HOUR)).await.unwrap();
-    store.write(&sealed_at(batch(node(1), 6, 5), START + 2 * HOUR)).await.unwrap();
+    store.batches.write(&sealed_at(batch(node(2), 1, 5), START + HOUR)).await.unwrap();
+    store.batches.write(&sealed_at(batch(node(1), 6, 5), START + 2 * HOUR)).await.unwrap();
     let waiting = Known { until: Some(START + HOUR), ..known };
-    assert_eq!(store.rollup_known().await.unwrap(), waiting);
-    fold_all(&*store, SMALL).await;
-    assert_eq!(store.rollup_known().await.unwrap(), known);
+    assert_eq!(store.rollups.known().await.unwrap(), waiting);
+    fold_all(&store, SMALL).await;
+    assert_eq!(store.rollups.known().await.unwrap(), known);
 
     // What was dropped was known all the same.
-    assert_eq!(store.drop_folded(START + DAY, 100).await.unwrap(), 4);
-    assert_eq!(store.rollup_known().await.unwrap(), known);
+    assert_eq!(store.rollups.drop_folded(START + DAY, 100).await.unwrap(), 4);
+    assert_eq!(store.rollups.known().await.unwrap(), known);
 }
 
 async fn stretches_are_half_open_and_in_order(backend: Backend) {
@@ -323,12 +325,12 @@ async fn stretches_are_half_open_and_in_order(backend: Backend) {
             events.push(event);
         }
     }
-    store.write(&seal(node(1), 1, &events)).await.unwrap();
-    fold_all(&*store, SMALL).await;
+    store.batches.write(&seal(node(1), 1, &events)).await.unwrap();
+    fold_all(&store, SMALL).await;
     let (views, errors) = (Series::Count("page_view".into()), Series::Count("error".into()));
     let at = |minute: i64| START + minute * MINUTE;
 
-    let found = store.rollup(at(3), at(5), None).await.unwrap();
+    let found = store.rollups.minutes(at(3), at(5), None).await.unwrap();
     let expected = [
         (at(3), errors.clone(), 1),
         (at(3), views.clone(), 3),
@@ -337,9 +339,10 @@ async fn stretches_are_half_open_and_in_order(backend: Backend) {
     ];
     assert_eq!(found, expected);
     let none = Series::Count("none".into());
-    let found = store.rollup(at(0), at(3), Some(&[views.clone(), none.clone()])).await.unwrap();
+    let found =
+        store.rollups.minutes(at(0), at(3), Some(&[views.clone(), none.clone()])).await.unwrap();
     assert_eq!(found, [(at(1), views.clone(), 1), (at(2), views.clone(), 2)]);
-    assert_eq!(store.rollup(at(0), at(9), Some(&[])).await.unwrap(), []);
+    assert_eq!(store.rollups.minutes(at(0), at(9), Some(&[])).await.unwrap(), []);
 
     let stretches = [(at(8), at(10)), (at(0), at(3)), (at(10), at(20)), (at(5), at(5))];
     for (summed, expected) in [
@@ -347,10 +350,10 @@ async fn stretches_are_half_open_and_in_order(backend: Backend) {
         (Summed::AllCounts, [Some(19), Some(6), None, None]),
         (Summed::One(none), [None; 4]),
     ] {
-        let sums = store.rollup_sums(&stretches, &summed).await.unwrap();
+        let sums = store.rollups.sums(&stretches, &summed).await.unwrap();
         assert_eq!(sums, expected, "{summed:?}");
     }
-    assert_eq!(store.rollup_sums(&[], &Summed::AllCounts).await.unwrap(), []);
+    assert_eq!(store.rollups.sums(&[], &Summed::AllCounts).await.unwrap(), []);
 }
 
 /// Waits until the store says so.
@@ -371,22 +374,22 @@ async fn the_folder_folds_drops_and_outlives_an_outage() {
     // Old enough to be dropped, and young.
     let now = now_ms();
     let old = now - 80 * HOUR;
-    store.write(&seal(node(1), 1, &[Event::at(old, "old")])).await.unwrap();
-    store.write(&seal(node(1), 2, &[Event::at(now, "new")])).await.unwrap();
+    store.batches.write(&seal(node(1), 1, &[Event::at(old, "old")])).await.unwrap();
+    store.batches.write(&seal(node(1), 2, &[Event::at(now, "new")])).await.unwrap();
     let health = Health::default();
-    let folder = Folder::new(store.clone(), health.clone(), &config).start();
-    let of = |seq| store.ledger_delta(BatchId { node: node(1), seq });
+    let folder = RollupActor::new(store.rollups.clone(), health.clone(), &config).start();
+    let of = |seq| store.ledger.delta(BatchId { node: node(1), seq });
     until(async || of(1).await.unwrap().is_none()).await;
     assert!(of(2).await.unwrap().is_some());
-    assert_eq!(rollups(&*store).await.len(), 2);
-    assert_eq!(store.totals().await.unwrap().ledger_events, 2);
+    assert_eq!(rollups(&store).await.len(), 2);
+    assert_eq!(store.info.totals().await.unwrap().ledger_events, 2);
 
     postgres.stop_immediate();
     until(async || health.troubles().iter().any(|trouble| trouble.0 == "rollups")).await;
     postgres.start_again();
     until(async || health.troubles().is_empty()).await;
-    store.write(&seal(node(1), 6, &[Event::at(now + HOUR, "later")])).await.unwrap();
-    until(async || rollups(&*store).await.len() == 3).await;
+    store.batches.write(&seal(node(1), 6, &[Event::at(now + HOUR, "later")])).await.unwrap();
+    until(async || rollups(&store).await.len() == 3).await;
     assert!(folder.connected());
 }
 
@@ -403,15 +406,15 @@ async fn folding_goes_through_pgbouncer() {
         floodmark::store::open(&config).await.unwrap(),
     ];
     for seq in 1..=20 {
-        nodes[0].write(&spread(seq, 40, 1)).await.unwrap();
-        let folds = nodes.iter().map(|node| node.fold(SMALL));
+        nodes[0].batches.write(&spread(seq, 40, 1)).await.unwrap();
+        let folds = nodes.iter().map(|node| node.rollups.fold(SMALL));
         futures_util::future::join_all(folds).await.into_iter().for_each(|fold| {
             fold.unwrap();
         });
     }
-    fold_all(&*nodes[1], SMALL).await;
-    assert_eq!(rollups(&*nodes[0]).await, raw(&backend).await);
-    assert_eq!(nodes[0].drop_folded(Millis::MAX, 15).await.unwrap(), 15);
-    assert_eq!(nodes[1].drop_folded(Millis::MAX, 15).await.unwrap(), 5);
-    assert_eq!(nodes[1].totals().await.unwrap().ledger_events, 800);
+    fold_all(&nodes[1], SMALL).await;
+    assert_eq!(rollups(&nodes[0]).await, raw(&backend).await);
+    assert_eq!(nodes[0].rollups.drop_folded(Millis::MAX, 15).await.unwrap(), 15);
+    assert_eq!(nodes[1].rollups.drop_folded(Millis::MAX, 15).await.unwrap(), 5);
+    assert_eq!(nodes[1].info.totals().await.unwrap().ledger_events, 800);
 }

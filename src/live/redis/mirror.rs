@@ -29,8 +29,9 @@ use crate::{
         delta::Delta,
         time::{Millis, now_ms},
     },
-    live::{Feed, FeedSender, LiveError, state::LiveState},
+    live::{Feed, FeedSender, state::LiveState},
     retry::Backoff,
+    sink::SinkError,
 };
 
 /// Messages that may wait for the broadcaster; more are dropped, which reads as a gap.
@@ -135,7 +136,7 @@ async fn interrupt(feed: &FeedSender, reason: &str) -> Result<(), ()> {
 }
 
 impl Subscription {
-    async fn start(shared: &Shared) -> Result<(Subscription, LiveState), LiveError> {
+    async fn start(shared: &Shared) -> Result<(Subscription, LiveState), SinkError> {
         let (sender, pushes) = mpsc::channel(MAX_WAITING);
         let lanes: Vec<_> = shared.keys.lanes().collect();
         let channels: Vec<String> = lanes.iter().map(|lane| lane.channel()).collect();
@@ -255,7 +256,7 @@ impl Subscription {
 async fn probe(
     lines: Vec<MultiplexedConnection>,
     shared: &Shared,
-) -> Result<Vec<Position>, LiveError> {
+) -> Result<Vec<Position>, SinkError> {
     tokio::time::sleep(PROBE_INTERVAL).await;
     let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
         let mut ask = redis::cmd("HMGET");

@@ -22,13 +22,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
+    domain::sink::Sink,
     domain::{
         batch::DeadLetter,
         ids::{IdQueue, Key},
         time::Millis,
     },
     spool::{
-        IdWindow, Opened, Shared, Sink, Spool, SpoolError, SpoolOptions,
+        IdWindow, Opened, Shared, Spool, SpoolError, SpoolOptions,
         cursor::{self, Cursors},
         disk, failed, ids,
         index::Index,

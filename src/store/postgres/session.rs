@@ -17,10 +17,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     config::Postgres,
-    store::{
-        StoreError, StoreErrorKind,
-        postgres::{address::Address, errors::Failure, password, tls},
-    },
+    sink::{SinkError, SinkErrorKind},
+    store::postgres::{address::Address, errors::Failure, password, tls},
 };
 
 /// How long after `statement_timeout` the server may still say so itself.
@@ -35,7 +33,7 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// A pool of at most `size`. Connects to nothing yet.
-    pub fn new(config: &Postgres, address: &Address, size: usize) -> Result<Sessions, StoreError> {
+    pub fn new(config: &Postgres, address: &Address, size: usize) -> Result<Sessions, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let statement_timeout = Duration::from_millis(config.statement_timeout_ms);
         let hosts = address.config.get_hosts().len().max(1) as u32;
@@ -54,8 +52,8 @@ impl Sessions {
                 recycle: Some(connect_timeout),
             })
             .build()
-            .map_err(|e| StoreError {
-                kind: StoreErrorKind::Other,
+            .map_err(|e| SinkError {
+                kind: SinkErrorKind::Other,
                 message: format!("Postgres: {e}"),
             })?;
         Ok(Sessions { pool, connect_timeout, statement_timeout })

@@ -34,7 +34,7 @@ async fn events_lie_in_daily_partitions() {
     let days = [-500, -401, -399, -30, -1, 0, 1, 6, 30, 3_000];
     let events: Vec<Event> =
         days.iter().map(|day| Event::at(now + day * DAY, format!("{day}"))).collect();
-    store.write(&seal(node(1), 1, &events)).await.unwrap();
+    store.batches.write(&seal(node(1), 1, &events)).await.unwrap();
 
     let mut expected: Vec<_> =
         days[2..8].iter().map(|day| (partition(now + day * DAY), 1)).collect();
@@ -96,7 +96,7 @@ async fn events_lie_in_daily_partitions() {
     }
     assert!(listed.contains(&vec!["events_default".to_owned(), "DEFAULT".to_owned()]));
     assert_eq!(listed.len(), 8, "{listed:?}");
-    assert_eq!(ledger_total(&*store).await, delta_of(&events));
+    assert_eq!(ledger_total(&store).await, delta_of(&events));
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn nodes_make_the_same_partitions_at_once() {
             for seq in 1..=4 {
                 let days = (0..12).map(|day| now - (seq as Millis * 10 + day) * DAY);
                 let events: Vec<Event> = days.map(|at| Event::at(at, format!("{at}"))).collect();
-                store.write(&seal(node(n), seq, &events)).await.unwrap();
+                store.batches.write(&seal(node(n), seq, &events)).await.unwrap();
             }
         })
     });
@@ -130,7 +130,7 @@ async fn rows_in_the_default_partition_move_when_their_day_is_made() {
     let postgres = Postgres::start();
     let now = now_ms();
     let store = open(postgres.url()).await;
-    store.write(&Batch::void(batch(node(1), 1, 1).id)).await.unwrap();
+    store.batches.write(&Batch::void(batch(node(1), 1, 1).id)).await.unwrap();
     let insert = |day: Millis| {
         format!(
             "INSERT INTO events VALUES (to_timestamp({}), now(), 'x', 'y', NULL, NULL, '{{}}')",
@@ -142,7 +142,7 @@ async fn rows_in_the_default_partition_move_when_their_day_is_made() {
     let aside = partition(now - 5 * DAY);
     postgres.sql(&format!("CREATE TABLE {aside} (LIKE events)")).await;
     let events = [-9, -5].map(|day| Event::at(now + day * DAY, format!("{day}")));
-    store.write(&seal(node(1), 2, &events)).await.unwrap();
+    store.batches.write(&seal(node(1), 2, &events)).await.unwrap();
     assert_eq!(
         partitions(&postgres).await,
         [(partition(now - 9 * DAY), 2), ("events_default".to_owned(), 1)]

@@ -20,8 +20,9 @@ use crate::{
         delta::{Delta, Series},
         time::Millis,
     },
+    sink::{SinkError, SinkErrorKind},
     store::{
-        LedgerSum, Store, StoreError, StoreErrorKind, StoreTotals,
+        Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
         ledger::Summing,
         rollup::{FoldLimits, Folded, Known, Summed},
     },
@@ -48,26 +49,26 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens or makes `dir/floodmark.db` and brings its schema up to date. Blocks.
-    pub fn open(dir: &Path) -> Result<SqliteStore, StoreError> {
+    pub fn open(dir: &Path) -> Result<SqliteStore, SinkError> {
         let path = dir.join(FILE);
         let at = |e: rusqlite::Error| {
-            let mut e = StoreError::from(e);
+            let mut e = SinkError::from(e);
             e.message = format!("{}: {}", path.display(), e.message);
             e
         };
-        std::fs::create_dir_all(dir).map_err(|e| StoreError {
-            kind: StoreErrorKind::Unavailable,
+        std::fs::create_dir_all(dir).map_err(|e| SinkError {
+            kind: SinkErrorKind::Unavailable,
             message: format!("{}: {e}", dir.display()),
         })?;
         let mut writer = connect(&path).map_err(at)?;
-        embedded::migrations::runner().run(&mut writer).map_err(|e| StoreError {
-            kind: StoreErrorKind::Schema,
+        embedded::migrations::runner().run(&mut writer).map_err(|e| SinkError {
+            kind: SinkErrorKind::Schema,
             message: format!("{}: {e}", path.display()),
         })?;
         let reader = || {
             let reader = connect(&path).map_err(at)?;
             reader.pragma_update(None, "query_only", true).map_err(at)?;
-            Ok::<_, StoreError>(Arc::new(Mutex::new(reader)))
+            Ok::<_, SinkError>(Arc::new(Mutex::new(reader)))
         };
         Ok(SqliteStore {
             writer: Arc::new(Mutex::new(writer)),
@@ -92,33 +93,25 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// leaves the job to finish: the guard is freed only then.
 async fn with<T: Send + 'static>(
     conn: &Arc<Mutex<Connection>>,
-    job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
+    job: impl FnOnce(&mut Connection) -> Result<T, SinkError> + Send + 'static,
+) -> Result<T, SinkError> {
     let mut conn: OwnedMutexGuard<Connection> = conn.clone().lock_owned().await;
     match tokio::task::spawn_blocking(move || job(&mut conn)).await {
         Ok(result) => result,
-        Err(e) => Err(StoreError {
-            kind: StoreErrorKind::Other,
+        Err(e) => Err(SinkError {
+            kind: SinkErrorKind::Other,
             message: format!("SQLite: the blocking task ended early: {e}"),
         }),
     }
 }
 
 #[async_trait]
-impl Store for SqliteStore {
-    fn name(&self) -> &'static str {
-        "sqlite"
-    }
-
-    async fn ledger_sum(
-        &self,
-        since: Millis,
-        visitors_since: Millis,
-    ) -> Result<LedgerSum, StoreError> {
+impl Ledger for SqliteStore {
+    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
         with(&self.reader, move |conn| ledger_sum(conn, since, visitors_since)).await
     }
 
-    async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError> {
+    async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError> {
         with(&self.reader, move |conn| {
             let mut select = conn.prepare_cached(
                 "SELECT delta, visitors FROM ledger WHERE node = ? AND lane = ? AND seq = ?",
@@ -133,41 +126,51 @@ impl Store for SqliteStore {
         })
         .await
     }
+}
 
-    async fn fold(&self, limits: FoldLimits) -> Result<Folded, StoreError> {
+#[async_trait]
+impl Rollups for SqliteStore {
+    async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError> {
         // Read beside the writer, which then waits only for the sums to be written.
         let fold = with(&self.reader, move |conn| rollups::read(conn, limits)).await?;
         with(&self.writer, move |conn| rollups::write(conn, &fold)).await
     }
 
-    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, StoreError> {
+    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, SinkError> {
         with(&self.writer, move |conn| rollups::drop_folded(conn, before, limit)).await
     }
 
-    async fn rollup_known(&self) -> Result<Known, StoreError> {
+    async fn known(&self) -> Result<Known, SinkError> {
         with(&self.charts, rollups::known).await
     }
 
-    async fn rollup(
+    async fn minutes(
         &self,
         from: Millis,
         to: Millis,
         series: Option<&[Series]>,
-    ) -> Result<Vec<(Millis, Series, i64)>, StoreError> {
+    ) -> Result<Vec<(Millis, Series, i64)>, SinkError> {
         let series = series.map(<[_]>::to_vec);
         with(&self.charts, move |conn| rollups::minutes(conn, from, to, series.as_deref())).await
     }
 
-    async fn rollup_sums(
+    async fn sums(
         &self,
         stretches: &[(Millis, Millis)],
         summed: &Summed,
-    ) -> Result<Vec<Option<i64>>, StoreError> {
+    ) -> Result<Vec<Option<i64>>, SinkError> {
         let (stretches, summed) = (stretches.to_vec(), summed.clone());
         with(&self.charts, move |conn| rollups::sums(conn, &stretches, &summed)).await
     }
+}
 
-    async fn totals(&self) -> Result<StoreTotals, StoreError> {
+#[async_trait]
+impl StoreInfo for SqliteStore {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn totals(&self) -> Result<StoreTotals, SinkError> {
         with(&self.reader, |conn| {
             let sql = "SELECT (SELECT count(*) FROM events),
                               (SELECT count(*) FROM dead_letters),
@@ -184,7 +187,7 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn check(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<(), SinkError> {
         with(&self.writer, |conn| {
             conn.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
             Ok(())
@@ -197,7 +200,7 @@ fn ledger_sum(
     conn: &mut Connection,
     since: Millis,
     visitors_since: Millis,
-) -> Result<LedgerSum, StoreError> {
+) -> Result<LedgerSum, SinkError> {
     // One transaction, so that heads and rows are of the same moment.
     let tx = conn.transaction()?;
     let mut sum = Summing::default();
@@ -220,25 +223,25 @@ fn ledger_sum(
     Ok(sum.finish())
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(e: rusqlite::Error) -> StoreError {
+impl From<rusqlite::Error> for SinkError {
+    fn from(e: rusqlite::Error) -> SinkError {
         let kind = match e.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => StoreErrorKind::Full,
-            Some(ErrorCode::ReadOnly) => StoreErrorKind::ReadOnly,
+            Some(ErrorCode::DiskFull) => SinkErrorKind::Full,
+            Some(ErrorCode::ReadOnly) => SinkErrorKind::ReadOnly,
             Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-                StoreErrorKind::Denied
+                SinkErrorKind::Denied
             }
             Some(
                 ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
                 | ErrorCode::CannotOpen
                 | ErrorCode::SystemIoFailure,
-            ) => StoreErrorKind::Unavailable,
+            ) => SinkErrorKind::Unavailable,
             // "no such table" and the like.
-            Some(ErrorCode::Unknown | ErrorCode::SchemaChanged) => StoreErrorKind::Schema,
-            _ => StoreErrorKind::Other,
+            Some(ErrorCode::Unknown | ErrorCode::SchemaChanged) => SinkErrorKind::Schema,
+            _ => SinkErrorKind::Other,
         };
-        StoreError { kind, message: format!("SQLite: {e}") }
+        SinkError { kind, message: format!("SQLite: {e}") }
     }
 }
 

@@ -1,32 +1,34 @@
 //! The ingest actor.
 
+mod group;
 mod known;
 mod report;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, StreamHandler};
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, StreamHandler};
 use futures_util::stream;
 use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
+use self::group::{Durable, Gathering};
 use crate::{
     config::Config,
     domain::{
         aggregate::Aggregator,
-        batch::{Batch, BatchId, NodeId},
+        batch::NodeId,
         row::rows,
         time::{Millis, Steady, now_ms},
     },
     ingest::{
-        Accepted, Answer, Refused, Request, Waiting,
-        committer::{Committed, Committer, Work},
+        Accepted, Answer, NotTaken, Request, Waiting,
+        committer::{Committed, Committer},
         dedupe::Dedupe,
-        dispatch::{Dispatch, Recent, Settled},
-        hand_over::Places,
+        messages::{Append, Close, Drain},
         open_batch::OpenBatch,
     },
     panics,
-    spool::{Group, Recovery, Sink, Spool},
+    sink::{Dispatch, RecentBatches, Settled, Sink},
+    spool::{Group, Recovery, Spool},
     telemetry::health::Health,
 };
 
@@ -34,14 +36,37 @@ use crate::{
 ///
 /// - Gets [`Append`] from the HTTP workers, [`Committed`] from the committer thread,
 ///   [`Settled`] from the writers of both sinks, [`Drain`] at shutdown.
-/// - Sends [`Work`] to the committer thread and `WriteBatch` to the writers.
+/// - Sends `Work` to the committer thread and `WriteBatch` to the writers.
 /// - Owns the open batch, the index of ids and the order of batches.
-/// - Bounded by: the places of requests that wait (`ingest.queue_requests`), the bytes of
+/// - Bounded by: the permits of requests that wait (`ingest.queue_requests`), the bytes of
 ///   requests in flight (`http.max_inflight_bytes`), one open batch
 ///   (`batch.max_events`, `batch.max_bytes`), one group at the committer, one batch at each
 ///   writer.
 /// - A panic in it ends the process: the open batch may have half a request. Nothing of that
 ///   was answered, and the spool is the truth for the next start.
+///
+/// While the committer writes one group of records, the actor gathers the next. So what it has
+/// taken in is in four places, which move together:
+///
+/// ```text
+///  Append ──> open batch, index of ids
+///                 │ each request; a full batch is sealed
+///                 v
+///  ┌─ the group in the making ──────────────────────────────────────┐
+///  │ group      its records, as they will be on disk                │
+///  │ gathering  what belongs to them: who waits for an answer, the  │
+///  │            batches that they seal, how many ids they added     │
+///  └──────────────┬─────────────────────────────────────────────────┘
+///                 │ commit, once the committer is idle: both begin anew, empty
+///                 v
+///  committing     the gathering of the group that the committer writes now
+///                 │
+///     Committed ──┼─ on disk ─────> durable := the open batch as this group leaves it;
+///                 │                 its batches go to the sinks
+///                 └─ not on disk ─> open batch := durable; who waits in gathering is refused
+///                                   (the committer has refused its own), and the ids of both
+///                                   are taken back
+/// ```
 pub struct IngestActor {
     node: NodeId,
     limits: Limits,
@@ -55,20 +80,22 @@ pub struct IngestActor {
     /// What the window of ids is measured by.
     clock: Steady,
     sinks: [Dispatch; 2],
-    recent: Recent,
+    recent: RecentBatches,
 
     open: OpenBatch,
     next_seq: u64,
     /// Seals the open batch after `batch.flush_interval_ms`.
     flush: Option<SpawnHandle>,
 
-    /// What gathers while the committer works.
-    gathering: Gathering,
+    /// The records of the group in the making.
     group: Group,
-    /// What the committer has.
+    /// What belongs to these records.
+    gathering: Gathering,
+    /// What belongs to the records that the committer writes now.
     committing: Option<Gathering>,
     /// The open batch as it is on disk: where to go back to when a write fails.
     durable: Durable,
+    /// Why nothing is taken in any more: the disk failed, or the server stops.
     failed: Option<String>,
     health: Health,
     /// The last write found no room on the disk.
@@ -86,45 +113,8 @@ struct Limits {
     flush_interval: Duration,
 }
 
-/// A group in the making, beside its records.
-#[derive(Default)]
-struct Gathering {
-    waiting: Vec<Waiting>,
-    /// Batches that it seals.
-    sealed: Vec<Batch>,
-    /// Ids that it added to the index.
-    ids: usize,
-    /// The open batch behind it.
-    durable: Durable,
-}
-
-#[derive(Default)]
-struct Durable {
-    next_seq: u64,
-    chunks: Vec<bytes::Bytes>,
-    dead_letters: Vec<crate::domain::batch::DeadLetter>,
-}
-
-/// An HTTP worker to the ingest actor: take these requests in; answered over `reply` once
-/// they are on disk.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Append {
-    /// One or more.
-    pub requests: Vec<Request>,
-    /// Their places in the queue.
-    pub places: Places,
-    /// Where the answers go, in the order of the requests.
-    pub reply: oneshot::Sender<Vec<Answer>>,
-}
-
-/// Seal and sync what is open, and answer when both sinks have everything.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Drain(pub oneshot::Sender<()>);
-
-/// What the ingest actor is made of.
-pub struct Parts {
+/// What the ingest actor starts with.
+pub struct IngestSetup {
     /// The node's identity.
     pub node: NodeId,
     /// The spool.
@@ -147,63 +137,66 @@ pub struct Parts {
 
 impl IngestActor {
     /// Takes up where the spool stands.
-    pub fn new(config: &Config, parts: Parts) -> IngestActor {
+    pub fn new(config: &Config, setup: IngestSetup) -> IngestActor {
         let window_ms = config.dedupe.window_s as Millis * 1000;
         let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
         let clock = Steady::begin(now_ms());
-        dedupe.recover(parts.recovery.ids, clock.now());
+        dedupe.recover(setup.recovery.ids, clock.now());
         let mut aggregator =
             Aggregator::new(config.rules.measures.clone(), config.live.max_event_types);
-        let recovered = parts.recovery.open;
+        let recovered = setup.recovery.open;
         let durable = Durable {
-            next_seq: parts.recovery.next_seq,
+            next_seq: setup.recovery.next_seq,
             chunks: recovered.rows.clone(),
             dead_letters: recovered.dead_letters.clone(),
         };
         IngestActor {
-            node: parts.node,
+            node: setup.node,
             limits: Limits {
                 queue_requests: config.ingest.queue_requests,
                 batch_events: config.batch.max_events,
                 batch_bytes: config.batch.max_bytes,
                 flush_interval: Duration::from_millis(config.batch.flush_interval_ms),
             },
-            spool: parts.spool,
-            committer: Some(parts.committer),
-            told: Some((parts.commits, parts.settlements)),
+            spool: setup.spool,
+            committer: Some(setup.committer),
+            told: Some((setup.commits, setup.settlements)),
             dedupe,
             clock,
-            sinks: parts.sinks,
-            recent: Recent::default(),
+            sinks: setup.sinks,
+            recent: RecentBatches::default(),
             open: OpenBatch::recovered(&mut aggregator, recovered.rows, recovered.dead_letters),
             aggregator,
-            next_seq: parts.recovery.next_seq,
+            next_seq: setup.recovery.next_seq,
             flush: None,
             gathering: Gathering::default(),
             group: Group::default(),
             committing: None,
             durable,
             failed: None,
-            health: parts.health,
+            health: setup.health,
             no_room: false,
             drains: Vec::new(),
             duplicates: metrics::counter!("floodmark_events_duplicate_total"),
-            _watch: parts.watch,
+            _watch: setup.watch,
         }
     }
 
+    /// Takes a request in, all of it or nothing.
     fn take_in(&mut self, request: Request) -> Answer {
         if let Some(reason) = &self.failed {
-            return Err(Refused::Failed(reason.clone()));
+            return Err(NotTaken::Failed(reason.clone()));
         }
+        // Before anything is added: what is taken in half could not be answered.
         let incoming = request.rows.len() as u64;
         if self.spool.is_full(incoming) {
             self.spool.refuse(incoming);
-            return Err(Refused::Full);
+            return Err(NotTaken::Full);
         }
         Ok(self.append(request))
     }
 
+    /// Adds to the open batch what has not come before; seals it whenever it is full.
     fn append(&mut self, request: Request) -> Accepted {
         let mut accepted = Accepted::default();
         let now = self.clock.now();
@@ -220,6 +213,7 @@ impl IngestActor {
             let elsewhere = known.next_if_eq(&&index).is_some();
             index += 1;
             if elsewhere {
+                // Another node has it on its disk, so this node's index needs no word of it.
                 accepted.duplicates += 1;
                 continue;
             }
@@ -228,6 +222,7 @@ impl IngestActor {
                     accepted.duplicates += 1;
                     continue;
                 }
+                // So many are taken back if the group does not reach the disk.
                 self.gathering.ids += 1;
             }
             self.open.push(&mut self.aggregator, &row, encoded, id);
@@ -245,70 +240,15 @@ impl IngestActor {
         accepted
     }
 
-    fn seal(&mut self) {
-        self.frame();
-        let id = BatchId { node: self.node, seq: self.next_seq };
-        let batch = self.open.seal(id, now_ms());
-        self.group.seal(id.seq, batch.sealed_at, batch.events, &batch.delta);
-        self.gathering.sealed.push(batch);
-        self.next_seq += 1;
-    }
-
-    fn frame(&mut self) {
-        let pending = self.open.frame();
-        if pending.events > 0 {
-            let ids = pending.ids.iter().map(String::as_str);
-            self.group.rows(pending.events, &pending.rows, pending.received_at, ids);
-        }
-        self.group.dead_letters(pending.dead_letters);
-    }
-
-    /// Hands what has gathered to the committer, unless that is busy.
-    fn commit(&mut self) {
-        if self.committing.is_some() {
-            return;
-        }
-        self.frame();
-        // A request whose events are all duplicates waits too: their firsts may still be on
-        // their way to the disk.
-        if self.group.is_empty() && self.gathering.waiting.is_empty() {
-            return;
-        }
-        let mut gathering = std::mem::take(&mut self.gathering);
-        let (chunks, dead_letters) = self.open.framed();
-        gathering.durable = Durable { next_seq: self.next_seq, chunks, dead_letters };
-        let work = Work {
-            group: std::mem::take(&mut self.group),
-            waiting: std::mem::take(&mut gathering.waiting),
-        };
-        self.committing = Some(gathering);
-        if let Some(committer) = &self.committer {
-            committer.send(work);
-        }
-    }
-
-    /// A group did not reach the disk: everything since the last one that did is undone,
-    /// and its requests are refused.
-    fn undo(&mut self, group: Gathering, refused: &Refused) {
-        let gathering = std::mem::take(&mut self.gathering);
-        for waiting in gathering.waiting {
-            waiting.answer(&Err(refused.clone()));
-        }
-        self.dedupe.take_back(gathering.ids + group.ids);
-        self.group.clear();
-        self.aggregator.undo();
-        let (chunks, letters) = (self.durable.chunks.clone(), self.durable.dead_letters.clone());
-        self.open = OpenBatch::recovered(&mut self.aggregator, chunks, letters);
-        self.next_seq = self.durable.next_seq;
-    }
-
+    /// Gives the writers that are idle what has become durable.
     fn pump(&mut self) {
         for sink in &mut self.sinks {
             sink.pump(&self.spool, &self.recent);
         }
     }
 
-    /// A partial batch leaves after its time, always.
+    /// Sees to it that a batch which does not fill up is sealed after
+    /// `batch.flush_interval_ms`, whether events still come or not.
     fn schedule_flush(&mut self, ctx: &mut Context<Self>) {
         if self.open.is_empty() {
             if let Some(flush) = self.flush.take() {
@@ -326,6 +266,7 @@ impl IngestActor {
         }
     }
 
+    /// Answers those who wait for a stop, once nothing is left to do or nothing can be done.
     fn answer_drains(&mut self) {
         let settled = || Sink::ALL.iter().all(|sink| self.spool.lag(*sink).batches == 0);
         let idle = self.open.is_empty() && self.committing.is_none() && self.group.is_empty();
@@ -361,52 +302,18 @@ impl Handler<Append> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
-        drop(append.places);
+        // The requests do not wait any more: others may.
+        drop(append.permits);
         let answers = append.requests.into_iter().map(|request| self.take_in(request));
         let answers: Vec<Answer> = answers.collect();
         let waiting = Waiting { answers, reply: append.reply };
+        // Where nothing was taken in, nobody has to wait for the disk.
         if waiting.answers.iter().all(Result::is_err) {
             return waiting.answer(&Ok(()));
         }
         self.gathering.waiting.push(waiting);
         self.commit();
         self.schedule_flush(ctx);
-    }
-}
-
-impl StreamHandler<Committed> for IngestActor {
-    /// The committer has ended; the actor goes on until it is closed.
-    fn finished(&mut self, _: &mut Context<Self>) {}
-
-    fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
-        let group = match (self.committing.take(), &committed.result) {
-            (Some(group), _) => group,
-            // The committer has died between two groups.
-            (None, Err(_)) => Gathering::default(),
-            (None, Ok(())) => return,
-        };
-        self.tell(&committed.result);
-        match committed.result {
-            Ok(()) => {
-                self.durable = group.durable;
-                for batch in group.sealed {
-                    self.recent.push(Arc::new(batch));
-                }
-                if self.group.is_empty() {
-                    self.group = committed.group;
-                }
-                self.pump();
-            }
-            Err(refused) => {
-                if let Refused::Failed(reason) = &refused {
-                    self.failed = Some(reason.clone());
-                }
-                self.undo(group, &refused);
-            }
-        }
-        self.commit();
-        self.schedule_flush(ctx);
-        self.answer_drains();
     }
 }
 
@@ -417,6 +324,7 @@ impl StreamHandler<Settled> for IngestActor {
     fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
         let sink = &mut self.sinks[settled.sink as usize];
         sink.settled(settled.seq, &self.spool, &self.recent);
+        // A batch stays in memory until the slower sink has it.
         let both = Sink::ALL.map(|sink| self.spool.settled(sink)).into_iter().min();
         self.recent.forget_before(both.unwrap_or(0) + 1);
         self.answer_drains();
@@ -436,16 +344,12 @@ impl Handler<Drain> for IngestActor {
     }
 }
 
-/// After [`Drain`]: stop the committer thread (cursors are persisted) and answer.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Close(pub oneshot::Sender<()>);
-
 impl Handler<Close> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, close: Close, _: &mut Context<Self>) {
         self.failed.get_or_insert_with(|| "the server is stopping".to_owned());
+        // Waits for the thread, which writes what it has and the cursors.
         drop(self.committer.take());
         let _ = close.0.send(());
     }

@@ -1,4 +1,4 @@
-//! The folder actor.
+//! The rollup actor: it folds ledger rows into the rollups, and drops those that are folded.
 
 use std::{
     sync::Arc,
@@ -11,7 +11,8 @@ use crate::{
     config,
     domain::time::{HOUR, Millis, now_ms},
     retry::Backoff,
-    store::{Store, StoreError, rollup::FoldLimits},
+    sink::SinkError,
+    store::{Rollups, rollup::FoldLimits},
     telemetry::health::Health,
 };
 
@@ -21,14 +22,14 @@ use crate::{
 ///   the store lets one at a time fold.
 /// - Owns nothing that outlives it: how far the ledger is folded is in the store.
 /// - Bounded by: one fold or drop at a time, each within its limits.
-pub struct Folder {
-    store: Arc<dyn Store>,
+pub struct RollupActor {
+    rollups: Arc<dyn Rollups>,
     health: Health,
     interval: Duration,
     keep: Millis,
     backoff: Backoff,
     dropped_at: Option<Instant>,
-    /// Told once.
+    /// The last row that could not be read; the log tells of each once.
     unreadable: Option<String>,
 }
 
@@ -37,14 +38,14 @@ const DROP_EVERY: Duration = Duration::from_secs(60);
 /// Ledger rows dropped in one transaction: their writers wait for it where the store has one
 /// writer only.
 const DROP_ROWS: u64 = 200;
-/// … and transactions in a row, so that folding goes on meanwhile.
+/// Such transactions in a row, so that folding goes on meanwhile.
 const DROPS_IN_A_ROW: usize = 250;
 
-impl Folder {
+impl RollupActor {
     /// Folds every `ledger.fold_interval_ms`, keeps ledger rows for `ledger.keep_hours`.
-    pub fn new(store: Arc<dyn Store>, health: Health, config: &config::Config) -> Folder {
-        Folder {
-            store,
+    pub fn new(rollups: Arc<dyn Rollups>, health: Health, config: &config::Config) -> RollupActor {
+        RollupActor {
+            rollups,
             health,
             interval: Duration::from_millis(config.ledger.fold_interval_ms),
             keep: config.ledger.keep_hours as Millis * HOUR,
@@ -57,21 +58,21 @@ impl Folder {
     fn work(&mut self, ctx: &mut Context<Self>) {
         let drops = self.dropped_at.is_none_or(|at| at.elapsed() >= DROP_EVERY);
         let before = drops.then(|| now_ms() - self.keep);
-        let work = round(self.store.clone(), before);
-        ctx.spawn(work.into_actor(self).map(move |worked, folder, ctx| {
+        let work = round(self.rollups.clone(), before);
+        ctx.spawn(work.into_actor(self).map(move |worked, actor, ctx| {
             let pause = match worked {
                 Ok(unreadable) => {
-                    folder.health.well("rollups");
-                    folder.tell(unreadable);
-                    folder.backoff.reset();
+                    actor.health.well("rollups");
+                    actor.tell(unreadable);
+                    actor.backoff.reset();
                     if drops {
-                        folder.dropped_at = Some(Instant::now());
+                        actor.dropped_at = Some(Instant::now());
                     }
-                    folder.interval
+                    actor.interval
                 }
                 Err(e) => {
-                    folder.health.trouble("rollups", &e.kind.to_string(), &e.message);
-                    folder.backoff.pause()
+                    actor.health.trouble("rollups", &e.kind.to_string(), &e.message);
+                    actor.backoff.pause()
                 }
             };
             ctx.run_later(pause, Self::work);
@@ -88,7 +89,7 @@ impl Folder {
     }
 }
 
-impl Actor for Folder {
+impl Actor for RollupActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
@@ -99,11 +100,11 @@ impl Actor for Folder {
 /// Folds all that is there, then drops what was sealed and ends before `before`. Returns a
 /// row that could not be read.
 async fn round(
-    store: Arc<dyn Store>,
+    rollups: Arc<dyn Rollups>,
     before: Option<Millis>,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<String>, SinkError> {
     let unreadable = loop {
-        let folded = store.fold(FoldLimits::default()).await?;
+        let folded = rollups.fold(FoldLimits::default()).await?;
         metrics::counter!("floodmark_ledger_folded_total").increment(folded.rows);
         if folded.done {
             break folded.unreadable;
@@ -113,7 +114,7 @@ async fn round(
         return Ok(unreadable);
     };
     for _ in 0..DROPS_IN_A_ROW {
-        let dropped = store.drop_folded(before, DROP_ROWS).await?;
+        let dropped = rollups.drop_folded(before, DROP_ROWS).await?;
         metrics::counter!("floodmark_ledger_dropped_total").increment(dropped);
         if dropped < DROP_ROWS {
             break;
