@@ -49,8 +49,7 @@ fn intake(body: &[u8], format: Format) {
     let (mut out, mut events) = (Vec::new(), 0);
     for raw in split.events() {
         let before = out.len();
-        match read(raw).and_then(|event| event.encode(received, limits, &measures, &mut out))
-        {
+        match read(raw).and_then(|event| event.encode(received, limits, &measures, &mut out)) {
             Ok(_) => events += 1,
             Err(reason) => {
                 assert_eq!(out.len(), before, "a refused event leaves nothing");

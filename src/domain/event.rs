@@ -1,5 +1,5 @@
-//! An event as a client sent it, and the door it passes: every rule of DESIGN section 3
-//! is checked here, and what passes is encoded as a row at once.
+//! An event as a client sent it, whatever the dialect. Every rule that a single event must keep
+//! is checked here, and an event that keeps them is encoded as a row at once.
 
 use std::{borrow::Cow, cell::Cell};
 

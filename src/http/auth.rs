@@ -50,10 +50,7 @@ impl WriteKeys {
     ///
     /// # Errors
     /// 401.
-    pub fn in_head(
-        &self,
-        offer: impl FnOnce() -> Offer,
-    ) -> Result<Option<WriteAccess>, ApiError> {
+    pub fn in_head(&self, offer: impl FnOnce() -> Offer) -> Result<Option<WriteAccess>, ApiError> {
         if self.0.allowed.is_empty() {
             return self.in_body(&[]).map(Some);
         }
@@ -167,8 +164,39 @@ fn offered(request: &HttpRequest, kind: &Kind) -> Vec<String> {
     }
     let query = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string());
     if let Ok(query) = query {
-        offers
-            .extend(query.into_inner().into_iter().filter(|(k, _)| k == kind.parameter).map(|(_, v)| v));
+        offers.extend(
+            query.into_inner().into_iter().filter(|(k, _)| k == kind.parameter).map(|(_, v)| v),
+        );
     }
     offers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(allowed: &[&str]) -> WriteKeys {
+        let allowed = allowed.iter().map(|key| (*key).to_owned()).collect();
+        WriteKeys::new(&config::Auth { write_keys: allowed, viewer_tokens: Vec::new() })
+    }
+
+    #[test]
+    fn a_sender_gets_access_by_a_key_in_the_head_or_in_the_body() {
+        let keys = keys(&["a", "b"]);
+        let offer = |key: &str| vec![key.to_owned()];
+        let access = keys.in_head(|| Offer::Head(offer("b"))).unwrap();
+        assert_eq!(access.and_then(|access| access.key()), Some(1));
+        assert_eq!(keys.in_head(|| Offer::Head(offer("c"))).unwrap_err().code, "unauthorized");
+        assert!(keys.in_head(|| Offer::Head(Vec::new())).is_err());
+        assert!(keys.in_head(|| Offer::Body).unwrap().is_none(), "the body decides");
+        assert_eq!(keys.in_body(&offer("a")).unwrap().key(), Some(0));
+        // A dialect that sends the guard to the body and finds no key there lets nobody in.
+        assert!(keys.in_body(&[]).is_err());
+    }
+
+    #[test]
+    fn without_keys_nobody_is_asked_for_one() {
+        let access = keys(&[]).in_head(|| unreachable!("no need to look")).unwrap();
+        assert_eq!(access.map(|access| access.key()), Some(None));
+    }
 }

@@ -38,6 +38,7 @@ use crate::{
         auth::ViewerTokens,
         collect,
         dialect::{Dialect, ForEach},
+        error::ApiError,
         methods, origin,
     },
 };
@@ -160,13 +161,8 @@ impl View {
     {
         let tokens = self.guards.tokens.clone();
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
-            let refused = tokens.check(request.request()).err();
-            async move {
-                match refused {
-                    Some(error) => Ok(request.error_response(error)),
-                    None => next.call(request).await,
-                }
-            }
+            let checked = tokens.check(request.request());
+            let_in(checked, request, next)
         };
         let route = methods::route(methods::READ, handler).wrap(from_fn(guard));
         self.reads.push(methods::resource(path, methods::READ, route));
@@ -185,18 +181,25 @@ impl View {
         let Guards { tokens, allowed_origins } = self.guards.clone();
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
             let head = request.request();
-            let allowed = origin::check(head, &allowed_origins);
-            let refused = allowed.and_then(|()| tokens.check(head)).err();
-            async move {
-                match refused {
-                    Some(error) => Ok(request.error_response(error)),
-                    None => next.call(request).await,
-                }
-            }
+            let checked = origin::check(head, &allowed_origins).and_then(|()| tokens.check(head));
+            let_in(checked, request, next)
         };
         let route = methods::route(METHODS, handler).wrap(from_fn(guard));
         self.sockets.push(methods::resource(path, METHODS, route));
         self
+    }
+}
+
+/// Calls the handler where the guard lets the request in. A refusal is an answer, not an error of
+/// the service: the outer layers put their headers on answers alone.
+async fn let_in(
+    checked: Result<(), ApiError>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse, Error> {
+    match checked {
+        Ok(()) => next.call(request).await,
+        Err(error) => Ok(request.error_response(error)),
     }
 }
 

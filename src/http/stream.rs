@@ -9,9 +9,9 @@ use crate::{
     http::{error::ApiError, scope::View},
 };
 
-/// When a viewer that found no place may try again, in seconds.
+/// `Retry-After` where `stream.max_viewers` watch already, in seconds.
 const RETRY_AFTER_FULL: u32 = 10;
-/// When one may that found the server going away, in seconds.
+/// `Retry-After` where a new connection is needed, or the server goes away, in seconds.
 const RETRY_AFTER_SHUTDOWN: u32 = 1;
 
 /// Adds the route.
@@ -42,7 +42,8 @@ async fn stream(
     viewers.admit(seat, &request, payload, connection, resume(request.query_string()))
 }
 
-/// Without a handle on its socket a viewer that does not read could never be ended.
+/// A viewer can be admitted only together with a handle on its socket: one that does not read is
+/// ended by closing the socket. This connection's handle is gone, so a new one has to be opened.
 fn needs_new_connection() -> HttpResponse {
     let message = "this connection has sent events, or the server is short of file descriptors; \
                    open a new one for the stream";

@@ -136,11 +136,8 @@ async fn take_in<D: Dialect>(
     let Checked { request, rejected } = check::<D>(split, contents.len(), intake)?;
     let admission = rate.take(request.events as usize + rejected.len())?;
     let appended = append(intake, hand_over, admission, request).await?;
-    let outcome = Outcome {
-        accepted: appended.accepted,
-        duplicates: appended.duplicates,
-        rejected,
-    };
+    let outcome =
+        Outcome { accepted: appended.accepted, duplicates: appended.duplicates, rejected };
     count(intake, &outcome);
     Ok(dialect.answer(&outcome))
 }

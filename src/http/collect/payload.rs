@@ -20,7 +20,8 @@ use futures_util::StreamExt;
 
 use crate::{config, http::error::ApiError};
 
-/// Bytes of bodies in flight, over all requests: `http.max_inflight_bytes`.
+/// Bytes of bodies that are in memory, over all requests: `http.max_inflight_bytes`. A clone is
+/// the same count.
 #[derive(Clone, Debug)]
 pub struct BytesInFlight {
     used: Arc<AtomicUsize>,

@@ -27,7 +27,7 @@ const BURST_S: u32 = 10;
 /// How often clients that are within their rate are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 
-/// Whom a rate is for.
+/// Whom a rate is for: all requests of one client share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Client {
     /// The write key of this number.
@@ -55,15 +55,19 @@ type Limiter =
 pub struct Quota(Option<Arc<Rates>>);
 
 struct Rates {
+    /// `http.client_events_per_s`.
     a_second: u32,
+    /// The most events that one client may send at once.
     most: u32,
     limiter: Limiter,
     turned_away: Mutex<TurnedAway>,
 }
 
-/// Who was told to come back later: until then nothing of theirs is read.
+/// The clients that were told to come back later. Until then their requests are not read, since
+/// reading is what costs the server most.
 struct TurnedAway {
     until: HashMap<Client, Instant>,
+    /// When those whose time has passed were last taken out.
     cleaned: Instant,
 }
 
@@ -80,7 +84,10 @@ impl Quota {
                 a_second: a_second.get(),
                 most: most.get(),
                 limiter: RateLimiter::dashmap(quota),
-                turned_away: Mutex::new(TurnedAway { until: HashMap::new(), cleaned: Instant::now() }),
+                turned_away: Mutex::new(TurnedAway {
+                    until: HashMap::new(),
+                    cleaned: Instant::now(),
+                }),
             })
         }))
     }

@@ -45,7 +45,10 @@ fn a_body_that_is_no_request_is_refused() {
     assert_eq!(split_json(" ").unwrap_err(), BodyError::Empty);
     assert_eq!(split_json("17").unwrap_err(), BodyError::NotEvents);
     assert_eq!(split_json(r#"{"batch":{}}"#).unwrap_err(), BodyError::NotEvents);
-    assert_eq!(split_json("[1,2,3,4]").unwrap_err(), BodyError::TooMany(TooManyEvents { events: 4, max: 3 }));
+    assert_eq!(
+        split_json("[1,2,3,4]").unwrap_err(),
+        BodyError::TooMany(TooManyEvents { events: 4, max: 3 })
+    );
 }
 
 #[test]
