@@ -290,7 +290,7 @@ fn who_may_call_a_route_is_decided_by_its_scope() {
         ("GET", "/api/analytics/current", view),
         ("HEAD", "/api/analytics/current", view),
         ("GET", "/api/analytics/metrics", view),
-        ("GET", "/api/analytics/timeseries", view),
+        ("GET", "/api/analytics/timeseries?type=error", view),
         ("GET", breakdown, view),
         ("GET", "/api/analytics/alerts", view),
         ("GET", "/metrics", view),

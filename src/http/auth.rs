@@ -174,10 +174,11 @@ fn offered(request: &HttpRequest, kind: &Kind) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn keys(allowed: &[&str]) -> WriteKeys {
         let allowed = allowed.iter().map(|key| (*key).to_owned()).collect();
-        WriteKeys::new(&config::Auth { write_keys: allowed, viewer_tokens: Vec::new() })
+        WriteKeys::new(&config::Auth { write_keys: allowed, ..Config::default().auth })
     }
 
     #[test]
