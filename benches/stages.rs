@@ -23,7 +23,10 @@ use floodmark::{
         metric::Measures,
         row::{self, Row},
     },
-    http::wire::{self, Format},
+    http::dialect::native::{
+        body::{Format, split},
+        event::read,
+    },
     ingest::dedupe::Dedupe,
     live::state::Totals,
     sink::Sink,
@@ -82,9 +85,9 @@ fn body(events: &[ShopEvent]) -> Vec<u8> {
 }
 
 fn decode(body: &[u8], rows: &mut Vec<u8>) {
-    let mut decoding = wire::split(body, Format::Json, BATCH).expect("the shop sends requests");
-    for raw in &mut decoding.events {
-        let event = wire::event(raw).expect("the shop sends events");
+    let mut split = split(body, Format::Json, BATCH).expect("the shop sends requests");
+    for raw in split.events() {
+        let event = read(raw).expect("the shop sends events");
         event.encode(RECEIVED, LIMITS, &MEASURES, rows).expect("the shop sends good events");
     }
 }

@@ -20,8 +20,11 @@ use crate::{
         time::{EARLIEST, LATEST},
     },
     http::{
-        payload,
-        wire::{self, Format},
+        collect::payload,
+        dialect::native::{
+            body::{Format, split},
+            event::read,
+        },
     },
     sink::Sink,
     spool::{self, IdWindow, Spool, SpoolOptions},
@@ -39,16 +42,15 @@ pub fn ndjson(body: &[u8]) {
 
 /// Every event becomes a row that reads back, or a refusal that leaves no trace.
 fn intake(body: &[u8], format: Format) {
-    let Ok(mut decoding) = wire::split(body, format, 5000) else { return };
-    let Ok(sent_at) = millis(&decoding.sent_at) else { return };
+    let Ok(mut split) = split(body, format, 5000) else { return };
+    let Ok(sent_at) = millis(split.sent_at()) else { return };
     let received = Received { at: 1_795_766_400_000, sent_at };
     let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
     let measures = measures();
     let (mut out, mut events) = (Vec::new(), 0);
-    for raw in &mut decoding.events {
+    for raw in split.events() {
         let before = out.len();
-        match wire::event(raw).and_then(|event| event.encode(received, limits, &measures, &mut out))
-        {
+        match read(raw).and_then(|event| event.encode(received, limits, &measures, &mut out)) {
             Ok(_) => events += 1,
             Err(reason) => {
                 assert_eq!(out.len(), before, "a refused event leaves nothing");

@@ -260,6 +260,90 @@ fn keys_let_in_only_who_has_one() {
     assert_eq!(get("/healthz", ""), "200");
 }
 
+/// The head of the answer, in lower case.
+fn head_of(server: &Server, method: &str, path: &str, headers: &str) -> String {
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    let answer = raw(server, request.as_bytes()).to_ascii_lowercase();
+    answer.split_once("\r\n\r\n").map(|(head, _)| head.to_owned()).unwrap_or(answer)
+}
+
+#[test]
+fn who_may_call_a_route_is_decided_by_its_scope() {
+    let server = Server::with(&[
+        ("FLOODMARK_AUTH__WRITE_KEYS", "w1"),
+        ("FLOODMARK_AUTH__VIEWER_TOKENS", "v1"),
+    ]);
+    let roles = ["", "w1", "v1", "wrong"].map(|key| match key {
+        "" => String::new(),
+        key => format!("Authorization: Bearer {key}\r\n"),
+    });
+    let event = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
+    let breakdown = "/api/analytics/breakdown?type=error&property=code";
+    let refused = "401";
+    // By scope: what each role is answered (nobody, a sender, a viewer, a wrong key).
+    let collect = [refused, "202", refused, refused];
+    let view = [refused, refused, "200", refused];
+    let open = ["200"; 4];
+    for (method, path, expected) in [
+        ("POST", "/v1/events", collect),
+        ("GET", "/api/analytics/current", view),
+        ("HEAD", "/api/analytics/current", view),
+        ("GET", "/api/analytics/metrics", view),
+        ("GET", "/api/analytics/timeseries?type=error", view),
+        ("GET", breakdown, view),
+        ("GET", "/api/analytics/alerts", view),
+        ("GET", "/metrics", view),
+        // Who may watch and does not speak WebSocket is told so.
+        ("GET", "/api/analytics/stream", [refused, refused, "400", refused]),
+        ("GET", "/healthz", open),
+        ("GET", "/readyz", open),
+        ("GET", "/", open),
+        ("GET", "/app.js", open),
+        // A method or a path that is not there is no secret.
+        ("GET", "/v1/events", ["405"; 4]),
+        ("POST", "/api/analytics/current", ["405"; 4]),
+        ("PUT", "/api/analytics/stream", ["405"; 4]),
+        ("GET", "/v1/nothing", ["404"; 4]),
+        ("GET", "/api/analytics/nothing", ["404"; 4]),
+    ] {
+        let body = if method == "POST" { event } else { "" };
+        for (role, status) in roles.iter().zip(expected) {
+            let head = head_of(&server, method, path, &format!("{role}{body}"));
+            assert_eq!(&head[9..12], status, "{method} {path} {role}: {head}");
+            assert!(head.contains("\r\nx-request-id: "), "{method} {path}: {head}");
+            let challenged = head.contains("\r\nwww-authenticate: bearer");
+            assert_eq!(challenged, status == refused, "{method} {path}: {head}");
+        }
+    }
+}
+
+#[test]
+fn another_sites_page_may_send_and_is_refused_the_stream_before_its_token_is_looked_at() {
+    let server = Server::with(&[
+        ("FLOODMARK_AUTH__WRITE_KEYS", "w1"),
+        ("FLOODMARK_AUTH__VIEWER_TOKENS", "v1"),
+    ]);
+    let origin = "Origin: https://other.example\r\n";
+    let shared = "\r\naccess-control-allow-origin: ";
+    for (method, path, status, may) in [
+        ("POST", "/v1/events", "401", true),
+        ("GET", "/v1/events", "405", true),
+        ("GET", "/v1/nothing", "404", true),
+        ("GET", "/api/analytics/current", "401", false),
+        ("GET", "/healthz", "200", false),
+        ("GET", "/nothing", "404", false),
+        ("GET", "/api/analytics/stream", "403", false),
+    ] {
+        let head = head_of(&server, method, path, origin);
+        assert_eq!(&head[9..12], status, "{method} {path}: {head}");
+        assert_eq!(head.contains(shared), may, "{method} {path}: {head}");
+    }
+    let preflight = format!("{origin}Access-Control-Request-Method: POST\r\n");
+    let head = head_of(&server, "OPTIONS", "/v1/events", &preflight);
+    assert!(head.starts_with("http/1.1 200") && head.contains(shared), "{head}");
+}
+
 #[test]
 fn a_client_that_sends_too_much_waits_and_the_others_go_on() {
     let server = Server::with(&[

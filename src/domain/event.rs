@@ -1,5 +1,5 @@
-//! An event as a client sent it, and the door it passes: every rule of DESIGN section 3
-//! is checked here, and what passes is encoded as a row at once.
+//! An event as a client sent it, whatever the dialect. Every rule that a single event must keep
+//! is checked here, and an event that keeps them is encoded as a row at once.
 
 use std::{borrow::Cow, cell::Cell};
 
@@ -57,8 +57,8 @@ pub struct Incoming<'a> {
     pub session_id: Field<'a>,
     /// `id`.
     pub id: Field<'a>,
-    /// `properties`, raw JSON.
-    pub properties: Option<&'a str>,
+    /// `properties`, raw JSON: a piece of the body, or built by a dialect that has them elsewhere.
+    pub properties: Option<Cow<'a, str>>,
     /// The properties are plain ([`crate::domain::plain`]): nothing nested, no escapes, no long
     /// numbers.
     pub plain: bool,
@@ -151,7 +151,7 @@ impl Incoming<'_> {
         let session_id = visitor(&self.session_id, "sessionId")?;
         let client_id = text(&self.id, MAX_ID).map_err(|()| Rejection::InvalidId)?;
 
-        let properties = self.properties.unwrap_or("{}");
+        let properties = self.properties.as_deref().unwrap_or("{}");
         if self.size > limits.max_bytes {
             return Err(Rejection::TooLarge(self.size, limits.max_bytes));
         }
@@ -324,7 +324,7 @@ mod tests {
             (r#"{"a":"\u0000"}"#, "invalid_properties"),
             (r#"{"a":{"b":{"c":[]}}}"#, "too_deep"),
         ] {
-            let event = Incoming { properties: Some(properties), ..event() };
+            let event = Incoming { properties: Some(properties.into()), ..event() };
             assert_eq!(refused(&event), code, "{properties}");
         }
         let flat = Incoming { plain: true, ..event() };

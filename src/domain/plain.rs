@@ -2,7 +2,7 @@
 //! without an exponent. A cursor over that is many times as fast as a parser that has to take
 //! everything. What is not plain is `None`, for whatever reason, and then left to `serde_json`;
 //! so what is taken here has to mean the same there (proptests in [`super::properties`] and
-//! `http/wire.rs`).
+//! the tests of the native dialect).
 
 /// Longest number that is plain, in characters.
 const MAX_NUMBER: usize = 24;

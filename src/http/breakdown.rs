@@ -1,6 +1,6 @@
 //! `GET /api/analytics/breakdown`: the most frequent values of a property, from the mirror.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         time::{MINUTE, Millis, bucket},
         top,
     },
-    http::{auth::Keys, error::ApiError, methods},
+    http::{error::ApiError, scope::View},
 };
 
 /// Minutes that breakdowns are kept for.
@@ -18,8 +18,8 @@ const MAX_MINUTES: Millis = 24 * 60;
 const MAX_ERROR: &str = "x-floodmark-max-error";
 
 /// Adds the route.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(methods::read("/api/analytics/breakdown", breakdown));
+pub fn routes(view: &mut View) {
+    view.read("/api/analytics/breakdown", breakdown);
 }
 
 #[derive(Deserialize)]
@@ -38,12 +38,9 @@ struct Count<'a> {
 }
 
 async fn breakdown(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
     view: web::Data<LiveView>,
     parameters: web::Query<Parameters>,
 ) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
     let known = view.measures().breakdowns();
     let (Some(kind), Some(property)) = (&parameters.kind, &parameters.property) else {
         return Err(invalid("type", "which values? type=error&property=code"));

@@ -1,37 +1,22 @@
 //! `GET /api/analytics/current`: today's totals, from the mirror. `GET /api/analytics/metrics`:
 //! which metrics and breakdowns there are.
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use serde_json::{Value, json};
 
-use crate::{
-    broadcast::LiveView,
-    http::{auth::Keys, error::ApiError, methods},
-};
+use crate::{broadcast::LiveView, http::scope::View};
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(methods::read("/api/analytics/current", current))
-        .service(methods::read("/api/analytics/metrics", metrics));
+pub fn routes(view: &mut View) {
+    view.read("/api/analytics/current", current).read("/api/analytics/metrics", metrics);
 }
 
-async fn current(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    Ok(no_store().json(view.current()))
+async fn current(view: web::Data<LiveView>) -> HttpResponse {
+    no_store().json(view.current())
 }
 
 /// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`
-async fn metrics(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
+async fn metrics(view: web::Data<LiveView>) -> HttpResponse {
     let measures = view.measures();
     let metrics: Vec<Value> = measures
         .metrics()
@@ -46,7 +31,7 @@ async fn metrics(
         .iter()
         .map(|breakdown| json!({"type": breakdown.event, "property": breakdown.property}))
         .collect();
-    Ok(no_store().json(json!({"metrics": metrics, "breakdowns": breakdowns})))
+    no_store().json(json!({"metrics": metrics, "breakdowns": breakdowns}))
 }
 
 /// 200, of a moment that no cache shall show again.

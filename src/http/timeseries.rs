@@ -14,29 +14,26 @@ use crate::{
         time::{MINUTE, Millis, bucket},
     },
     http::{
-        auth::Keys,
         current::no_store,
         error::ApiError,
         history::History,
-        methods,
         query::{Interval, Query, What},
+        scope::View,
     },
     live::state::{MINUTES_KEPT, Totals},
     store::rollup::Summed,
 };
 
 /// Adds the route.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(methods::read("/api/analytics/timeseries", timeseries));
+pub fn routes(view: &mut View) {
+    view.read("/api/analytics/timeseries", timeseries);
 }
 
 async fn timeseries(
     request: HttpRequest,
-    keys: web::Data<Keys>,
     view: web::Data<LiveView>,
     history: web::Data<History>,
 ) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
     let now = view.now();
     let query = Query::parse(request.query_string(), now, view.zone(), view.measures())?;
     Ok(no_store().json(answer(&query, now, &view, &history).await?))

@@ -1,39 +1,54 @@
+//! The native dialect reads what it promises, in one pass or in two.
+
 use proptest::prelude::*;
+use serde_json::value::RawValue;
 
-use super::*;
-use crate::domain::json;
+use super::{
+    body::{read_array, split, texts as unread},
+    event::{Members, read, read_event, read_plain},
+    *,
+};
+use crate::{
+    domain::{event::Field, json},
+    http::dialect::TooManyEvents,
+};
 
-fn split_json(body: &str) -> Result<Decoding<'_>, WireError> {
+type Decoded<'a> = Result<Split<'a, RawEvent<'a>>, BodyError>;
+
+fn split_json(body: &str) -> Decoded<'_> {
     split(body.as_bytes(), Format::Json, 3)
 }
 
-fn texts<'a>(decoding: &Decoding<'a>) -> Vec<&'a str> {
-    decoding.events.iter().map(|raw| std::str::from_utf8(raw.text).unwrap()).collect()
+fn texts<'a>(mut split: Split<'a, RawEvent<'a>>) -> Vec<&'a str> {
+    split.events().iter().map(|raw| std::str::from_utf8(raw.text).unwrap()).collect()
 }
 
 #[test]
 fn every_shape_gives_its_events() {
     let one = r#"{"type":"a"}"#;
-    assert_eq!(texts(&split_json(one).unwrap()), [one]);
-    assert_eq!(texts(&split_json(&format!(" [{one}, {one}]\n")).unwrap()), [one, one]);
+    assert_eq!(texts(split_json(one).unwrap()), [one]);
+    assert_eq!(texts(split_json(&format!(" [{one}, {one}]\n")).unwrap()), [one, one]);
     let envelope = format!(r#"{{"batch":[{one}],"sentAt":17}}"#);
-    let decoding = split_json(&envelope).unwrap();
-    assert_eq!(texts(&decoding), [one]);
-    assert_eq!(decoding.sent_at, Field::Integer(17));
+    let found = split_json(&envelope).unwrap();
+    assert_eq!(*found.sent_at(), Field::Integer(17));
+    assert_eq!(texts(found), [one]);
     let lines = format!("{one}\r\n\n{one}\n");
-    assert_eq!(split(lines.as_bytes(), Format::NdJson, 3).unwrap().events.len(), 2);
-    assert_eq!(texts(&split_json("[]").unwrap()), [""; 0]);
+    assert_eq!(split(lines.as_bytes(), Format::NdJson, 3).unwrap().events().len(), 2);
+    assert_eq!(texts(split_json("[]").unwrap()), [""; 0]);
 }
 
 #[test]
 fn a_body_that_is_no_request_is_refused() {
-    assert!(matches!(split_json(r#"[{"type":"a"}"#), Err(WireError::Malformed(_))));
-    assert!(matches!(split_json(r#"{"type":"a"} x"#), Err(WireError::Malformed(_))));
-    assert!(matches!(split(b"[\"\xff\"]", Format::Json, 3), Err(WireError::Malformed(_))));
-    assert_eq!(split_json(" ").unwrap_err(), WireError::Empty);
-    assert_eq!(split_json("17").unwrap_err(), WireError::NotEvents);
-    assert_eq!(split_json(r#"{"batch":{}}"#).unwrap_err(), WireError::NotEvents);
-    assert_eq!(split_json("[1,2,3,4]").unwrap_err(), WireError::TooMany(4, 3));
+    assert!(matches!(split_json(r#"[{"type":"a"}"#), Err(BodyError::Malformed(_))));
+    assert!(matches!(split_json(r#"{"type":"a"} x"#), Err(BodyError::Malformed(_))));
+    assert!(matches!(split(b"[\"\xff\"]", Format::Json, 3), Err(BodyError::Malformed(_))));
+    assert_eq!(split_json(" ").unwrap_err(), BodyError::Empty);
+    assert_eq!(split_json("17").unwrap_err(), BodyError::NotEvents);
+    assert_eq!(split_json(r#"{"batch":{}}"#).unwrap_err(), BodyError::NotEvents);
+    assert_eq!(
+        split_json("[1,2,3,4]").unwrap_err(),
+        BodyError::TooMany(TooManyEvents { events: 4, max: 3 })
+    );
 }
 
 #[test]
@@ -46,7 +61,7 @@ fn an_event_is_read_field_by_field() {
     assert_eq!(event.user_id, Field::Integer(7));
     assert_eq!(event.session_id, Field::Absent);
     assert_eq!(event.id, Field::Other);
-    assert_eq!(event.properties, Some(r#"{"a":1}"#));
+    assert_eq!(event.properties.as_deref(), Some(r#"{"a":1}"#));
     assert_eq!(event.size, raw.len());
 }
 
@@ -64,16 +79,16 @@ fn what_is_no_event_says_why() {
 #[test]
 fn deep_nesting_costs_no_stack() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(split_json(&deep).unwrap().events.len(), 1);
+    assert_eq!(split_json(&deep).unwrap().events().len(), 1);
     let nested = format!(r#"{{"type":"a","id":{deep},"x":{deep}}}"#);
     assert_eq!(read_event(nested.as_bytes()).unwrap().id, Field::Other);
 }
 
 /// What a body gives: each event's text and what became of it, or why it is no request.
-fn outcome(decoding: Result<Decoding<'_>, WireError>) -> Result<Vec<String>, WireError> {
-    let mut events = decoding?.events;
-    let read = events.iter_mut().map(|raw| (raw.text, event(raw)));
-    Ok(read.map(|both| format!("{both:?}")).collect())
+fn outcome(decoded: Decoded<'_>) -> Result<Vec<String>, BodyError> {
+    let mut split = decoded?;
+    let events = split.events().iter_mut().map(|raw| (raw.text, read(raw)));
+    Ok(events.map(|both| format!("{both:?}")).collect())
 }
 
 #[test]
@@ -103,9 +118,8 @@ fn one_pass_and_two_passes_read_the_same() {
     ] {
         let list = serde_json::from_str::<Vec<&RawValue>>(body);
         let twice = match list {
-            Ok(list) if list.len() > 3 => Err(WireError::TooMany(list.len(), 3)),
-            Ok(list) => Ok(Decoding { events: super::texts(list), sent_at: Field::Absent }),
-            Err(e) => Err(WireError::Malformed(e.to_string())),
+            Ok(list) => Split::new(unread(list), Field::Absent, 3).map_err(BodyError::from),
+            Err(e) => Err(BodyError::Malformed(e.to_string())),
         };
         assert_eq!(outcome(split_json(body)), outcome(twice), "{body}");
     }
@@ -133,10 +147,10 @@ proptest! {
             members.iter().map(|(key, value)| format!("{space}\"{key}\":{space}{value}")).collect();
         let text = format!("{{{}{space}}}{behind}", members.join(","));
         let Some(plain) = read_plain(&text) else { return Ok(()) };
-        let mut stream = serde_json::Deserializer::from_str(&text).into_iter::<Native>();
-        let native = stream.next().expect("there is one").expect("it is well-formed");
-        let read = Incoming { plain: true, ..native.incoming(stream.byte_offset()) };
-        prop_assert_eq!(json::check(read.properties.unwrap_or("{}"), 1), Ok(()));
+        let mut stream = serde_json::Deserializer::from_str(&text).into_iter::<Members>();
+        let members = stream.next().expect("there is one").expect("it is well-formed");
+        let read = Incoming { plain: true, ..members.incoming(stream.byte_offset()) };
+        prop_assert_eq!(json::check(read.properties.as_deref().unwrap_or("{}"), 1), Ok(()));
         prop_assert_eq!(format!("{plain:?}"), format!("{read:?}"));
     }
 }

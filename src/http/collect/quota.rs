@@ -17,14 +17,17 @@ use governor::{
 };
 use parking_lot::Mutex;
 
-use crate::{config, http::error::ApiError};
+use crate::{
+    config,
+    http::{auth::WriteAccess, error::ApiError},
+};
 
 /// Seconds of its rate that a client may send at once.
 const BURST_S: u32 = 10;
 /// How often clients that are within their rate are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 
-/// Whom a rate is for.
+/// Whom a rate is for: all requests of one client share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Client {
     /// The write key of this number.
@@ -34,13 +37,13 @@ enum Client {
 }
 
 impl Client {
-    fn new(key: Option<u32>, peer: Option<SocketAddr>) -> Client {
+    fn new(access: &WriteAccess, peer: Option<SocketAddr>) -> Client {
         let address = match peer.map(|peer| peer.ip().to_canonical()) {
             Some(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
             Some(ip) => ip,
             None => Ipv6Addr::UNSPECIFIED.into(),
         };
-        key.map_or(Client::Address(address), Client::Key)
+        access.key().map_or(Client::Address(address), Client::Key)
     }
 }
 
@@ -52,15 +55,19 @@ type Limiter =
 pub struct Quota(Option<Arc<Rates>>);
 
 struct Rates {
+    /// `http.client_events_per_s`.
     a_second: u32,
+    /// The most events that one client may send at once.
     most: u32,
     limiter: Limiter,
-    refused: Mutex<Refused>,
+    turned_away: Mutex<TurnedAway>,
 }
 
-/// Who was told to come back later: until then nothing of theirs is read.
-struct Refused {
+/// The clients that were told to come back later. Until then their requests are not read, since
+/// reading is what costs the server most.
+struct TurnedAway {
     until: HashMap<Client, Instant>,
+    /// When those whose time has passed were last taken out.
     cleaned: Instant,
 }
 
@@ -77,39 +84,51 @@ impl Quota {
                 a_second: a_second.get(),
                 most: most.get(),
                 limiter: RateLimiter::dashmap(quota),
-                refused: Mutex::new(Refused { until: HashMap::new(), cleaned: Instant::now() }),
+                turned_away: Mutex::new(TurnedAway {
+                    until: HashMap::new(),
+                    cleaned: Instant::now(),
+                }),
             })
         }))
     }
 
-    /// A client comes with a request.
+    /// A sender comes with a request.
     ///
     /// # Errors
-    /// 429 until the moment that the client was told to wait for.
-    pub fn enter(&self, key: Option<u32>, peer: Option<SocketAddr>) -> Result<Visit<'_>, ApiError> {
-        let Some(rates) = &self.0 else { return Ok(Visit(None)) };
-        let client = Client::new(key, peer);
+    /// 429 until the moment that the sender was told to wait for.
+    pub fn enter(
+        &self,
+        access: WriteAccess,
+        peer: Option<SocketAddr>,
+    ) -> Result<RatePermit<'_>, ApiError> {
+        let Some(rates) = &self.0 else { return Ok(RatePermit(None)) };
+        let client = Client::new(&access, peer);
         match rates.waits(client) {
             Some(wait) => Err(rates.refusal(wait)),
-            None => Ok(Visit(Some((rates, client)))),
+            None => Ok(RatePermit(Some((rates, client)))),
         }
     }
 }
 
-/// A request that is read.
-pub struct Visit<'a>(Option<(&'a Rates, Client)>);
+/// A sender may have one request read. How many events it holds shows only then.
+pub struct RatePermit<'a>(Option<(&'a Rates, Client)>);
 
-impl Visit<'_> {
-    /// It holds so many events.
+/// The proof that a request passed the guard and the quota: its sender has a key, and may send
+/// that many events now. Without it nothing is handed over to the ingest actor.
+#[derive(Debug)]
+pub struct Admission(());
+
+impl RatePermit<'_> {
+    /// The request holds so many events.
     ///
     /// # Errors
-    /// 429 where that is more than its client may send now; then none of them counts.
-    pub fn take(self, events: usize) -> Result<(), ApiError> {
+    /// 429 where that is more than its sender may send now; then none of them counts.
+    pub fn take(self, events: usize) -> Result<Admission, ApiError> {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
-        match self.0 {
-            Some((rates, client)) => rates.take(client, events),
-            None => Ok(()),
+        if let Some((rates, client)) = self.0 {
+            rates.take(client, events)?;
         }
+        Ok(Admission(()))
     }
 }
 
@@ -121,7 +140,7 @@ impl Rates {
         };
         taken.map_err(|until| {
             let wait = until.wait_time_from(self.limiter.clock().now());
-            self.refused.lock().until.insert(client, Instant::now() + wait);
+            self.turned_away.lock().until.insert(client, Instant::now() + wait);
             self.refusal(wait)
         })
     }
@@ -138,15 +157,15 @@ impl Rates {
     /// How long a client still has to wait.
     fn waits(&self, client: Client) -> Option<Duration> {
         let now = Instant::now();
-        let mut refused = self.refused.lock();
-        if now - refused.cleaned >= FORGET_EVERY {
+        let mut turned_away = self.turned_away.lock();
+        if now - turned_away.cleaned >= FORGET_EVERY {
             // Whoever has not sent for a while costs nothing.
-            refused.cleaned = now;
-            refused.until.retain(|_, until| *until > now);
+            turned_away.cleaned = now;
+            turned_away.until.retain(|_, until| *until > now);
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
-        let until = *refused.until.get(&client)?;
+        let until = *turned_away.until.get(&client)?;
         (until > now).then(|| until - now)
     }
 }
@@ -154,7 +173,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::{config::Config, http::auth::WriteKeys};
 
     fn quota(a_second: u32, largest: usize) -> Quota {
         let http = Config::default().http;
@@ -164,8 +183,11 @@ mod tests {
 
     fn send(quota: &Quota, peer: &str, events: usize) -> Result<(), u32> {
         let peer = format!("{peer}:1234").parse().unwrap();
-        let sent = quota.enter(None, Some(peer)).and_then(|visit| visit.take(events));
-        sent.map_err(|error| {
+        let no_keys =
+            config::Auth { write_keys: Vec::new(), viewer_tokens: Vec::new(), insecure: false };
+        let access = WriteKeys::new(&no_keys).in_body(&[]).expect("everybody is let in");
+        let sent = quota.enter(access, Some(peer)).and_then(|permit| permit.take(events));
+        sent.map(drop).map_err(|error| {
             assert_eq!(error.status, StatusCode::TOO_MANY_REQUESTS);
             error.retry_after.unwrap()
         })

@@ -20,41 +20,42 @@ use futures_util::StreamExt;
 
 use crate::{config, http::error::ApiError};
 
-/// Bytes of bodies in flight, over all requests: `http.max_inflight_bytes`.
+/// Bytes of bodies that are in memory, over all requests: `http.max_inflight_bytes`. A clone is
+/// the same count.
 #[derive(Clone, Debug)]
-pub struct Inflight {
+pub struct BytesInFlight {
     used: Arc<AtomicUsize>,
     max: usize,
 }
 
-/// A request's share of [`Inflight`]; given back when dropped.
+/// The bytes of [`BytesInFlight`] that one request takes; given back when dropped.
 #[derive(Debug)]
-pub struct Share {
-    inflight: Inflight,
+pub struct BytesPermit {
+    of: BytesInFlight,
     bytes: usize,
 }
 
-impl Inflight {
+impl BytesInFlight {
     /// Nothing in flight yet.
-    pub fn new(max: usize) -> Inflight {
-        Inflight { used: Arc::default(), max }
+    pub fn new(max: usize) -> BytesInFlight {
+        BytesInFlight { used: Arc::default(), max }
     }
 
-    /// A share of nothing, which grows.
-    pub fn share(&self) -> Share {
-        Share { inflight: self.clone(), bytes: 0 }
+    /// A permit for no bytes yet, which grows.
+    pub fn permit(&self) -> BytesPermit {
+        BytesPermit { of: self.clone(), bytes: 0 }
     }
 }
 
-impl Share {
+impl BytesPermit {
     /// Takes `bytes` more.
     ///
     /// # Errors
     /// 503 where all requests together would hold more than the limit.
     pub fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
-        let before = self.inflight.used.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.of.used.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
-        if before + bytes > self.inflight.max {
+        if before + bytes > self.of.max {
             return Err(ApiError::unavailable(
                 "overloaded",
                 "too many bytes in flight; try again",
@@ -65,9 +66,9 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for BytesPermit {
     fn drop(&mut self) {
-        self.inflight.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.of.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -112,49 +113,49 @@ pub async fn read(
     request: &HttpRequest,
     payload: web::Payload,
     limits: &config::Http,
-    share: &mut Share,
+    permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
     let encoding = encoding(request)?;
     let timeout = Duration::from_millis(limits.body_timeout_ms);
-    let packed = tokio::time::timeout(timeout, collect(payload, limits.max_body_bytes, share))
+    let packed = tokio::time::timeout(timeout, collect(payload, limits.max_body_bytes, permit))
         .await
         .map_err(|_| {
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
         })??;
-    unpacked(encoding, packed, limits.max_decoded_bytes, share)
+    unpacked(encoding, packed, limits.max_decoded_bytes, permit)
 }
 
 /// For fuzzing: a body by the name of its encoding; `None` where it is refused.
 pub(crate) fn unpack_bytes(encoding: &str, packed: &[u8], max: usize) -> Option<Bytes> {
-    let mut share = Inflight::new(usize::MAX).share();
-    unpacked(named(encoding).ok()?, Bytes::copy_from_slice(packed), max, &mut share).ok()
+    let mut permit = BytesInFlight::new(usize::MAX).permit();
+    unpacked(named(encoding).ok()?, Bytes::copy_from_slice(packed), max, &mut permit).ok()
 }
 
 fn unpacked(
     encoding: Encoding,
     packed: Bytes,
     max: usize,
-    share: &mut Share,
+    permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
     match encoding {
         Encoding::Identity => Ok(packed),
-        Encoding::Gzip => unpack(flate2::read::MultiGzDecoder::new(&*packed), max, share),
+        Encoding::Gzip => unpack(flate2::read::MultiGzDecoder::new(&*packed), max, permit),
         Encoding::Deflate => {
             // RFC 9110 means zlib; many clients send a bare deflate stream.
-            match unpack(flate2::read::ZlibDecoder::new(&*packed), max, share) {
+            match unpack(flate2::read::ZlibDecoder::new(&*packed), max, permit) {
                 Err(e) if e.code == "malformed_encoding" => {
-                    unpack(flate2::read::DeflateDecoder::new(&*packed), max, share)
+                    unpack(flate2::read::DeflateDecoder::new(&*packed), max, permit)
                 }
                 other => other,
             }
         }
-        Encoding::Brotli => unpack(brotli::Decompressor::new(&*packed, 4096), max, share),
+        Encoding::Brotli => unpack(brotli::Decompressor::new(&*packed, 4096), max, permit),
         Encoding::Zstd => match zstd::stream::read::Decoder::new(&*packed) {
             Ok(mut decoder) => {
                 // A frame may ask for a window of up to 2 GiB; ours never needs more than
                 // the limit of 8 MiB (2^23).
                 let _ = decoder.window_log_max(23);
-                unpack(decoder, max, share)
+                unpack(decoder, max, permit)
             }
             Err(e) => Err(malformed(&e)),
         },
@@ -164,7 +165,7 @@ fn unpacked(
 async fn collect(
     mut payload: web::Payload,
     max: usize,
-    share: &mut Share,
+    permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
     // A small body is one chunk, which is taken as it is; only a second one makes a copy.
     let mut only = Bytes::new();
@@ -177,7 +178,7 @@ async fn collect(
         if only.len() + body.len() + chunk.len() > max {
             return Err(too_large(max));
         }
-        share.grow(chunk.len())?;
+        permit.grow(chunk.len())?;
         if only.is_empty() && body.is_empty() {
             only = chunk;
             continue;
@@ -188,7 +189,7 @@ async fn collect(
     Ok(if body.is_empty() { only } else { body.freeze() })
 }
 
-fn unpack(decoder: impl Read, max: usize, share: &mut Share) -> Result<Bytes, ApiError> {
+fn unpack(decoder: impl Read, max: usize, permit: &mut BytesPermit) -> Result<Bytes, ApiError> {
     let mut body = Vec::new();
     // One byte more than allowed tells a body that ends at the limit from one that goes on.
     decoder.take(max as u64 + 1).read_to_end(&mut body).map_err(|e| malformed(&e))?;
@@ -199,7 +200,7 @@ fn unpack(decoder: impl Read, max: usize, share: &mut Share) -> Result<Bytes, Ap
             format!("the body unpacks to more than {max} bytes; send fewer events in a request"),
         ));
     }
-    share.grow(body.len())?;
+    permit.grow(body.len())?;
     Ok(body.into())
 }
 
