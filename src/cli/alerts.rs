@@ -80,7 +80,7 @@ async fn test(config: &Config, from: Millis, to: Millis) -> Result<(), String> {
     let zone = BusinessZone::named(&config.timezone)?;
     let store = connect::store(config).await?;
     let rules = &config.rules.alerts;
-    let against = |wanted| rules.alerts.iter().any(|alert| alert.against == Some(wanted));
+    let against = |wanted| rules.alerts.iter().any(|alert| alert.against() == Some(wanted));
     let shifts: Vec<Shift> = [Against::Yesterday, Against::LastWeek]
         .into_iter()
         .filter(|wanted| against(*wanted))

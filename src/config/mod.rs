@@ -6,6 +6,7 @@ mod layers;
 mod problem;
 mod rules;
 mod variable;
+mod webhook_url;
 
 pub use layers::Overrides;
 pub use problem::{ConfigError, Place, Problem};

@@ -10,7 +10,7 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{Place, Problem};
+use super::{Place, Problem, webhook_url::place_of};
 use crate::domain::{
     alert::{AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
@@ -181,7 +181,7 @@ impl RuleLayers {
         let (alert_places, alerts) = self.alerts.in_force();
         let (webhook_places, webhooks) = self.webhooks.in_force();
         let compiled = Measures::compile(&metrics, &breakdowns, rates).and_then(|measures| {
-            let alerts = AlertRules::compile(&alerts, &webhooks, &measures)?;
+            let alerts = AlertRules::compile(&alerts, &webhooks, &measures, place_of)?;
             Ok(Rules { measures: Arc::new(measures), alerts: Arc::new(alerts) })
         });
         compiled.unwrap_or_else(|faults| {

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     alert::{
         Alert, Guard,
+        condition::{Direction, Judgement, Usual},
         significance::{Sample, of_rates, of_shares},
         spec::Against,
     },
     metric::{Measures, Metric, Source},
-    time::{HOUR, MINUTE, Millis},
+    time::{HOUR, MINUTE, Millis, bucket},
     top::Top,
 };
 
@@ -43,6 +44,11 @@ impl Parts {
             None => Some(self.of),
             Some(per) => (per > 0.0).then(|| self.of / per),
         }
+    }
+
+    /// What `min_volume` looks at.
+    fn volume(self) -> f64 {
+        self.per.unwrap_or(self.of)
     }
 }
 
@@ -126,9 +132,10 @@ pub struct Stand {
     pub over_at: Option<Millis>,
 }
 
+/// A metric over some time that is usual.
 struct Baseline {
     parts: Parts,
-    /// Its length, ms.
+    /// How long that time was, ms.
     time: Millis,
 }
 
@@ -146,22 +153,22 @@ pub fn evaluate(
         return look.whether_over(held, to);
     }
     let mut seen = Observation { verdict: Verdict::Unknown, reading: None };
-    let mut still = false;
+    let mut still_bad = false;
     for &window in &alert.windows {
         if stand.over_at.is_some_and(|over_at| to - window < over_at) {
             break;
         }
-        let Some(judged) = look.judge(window, to) else {
+        let Some(Judged { judgement, reading }) = look.judge(window, to) else {
             continue;
         };
         // A long window remembers what is over by now: the shortest that says anything must
         // be bad too, if only by its value.
         if seen.reading.is_none() {
-            seen = Observation { verdict: Verdict::Normal, reading: Some(judged.reading) };
-            still = judged.is_beyond;
+            seen = Observation { verdict: Verdict::Normal, reading: Some(reading) };
+            still_bad = judgement.is_beyond;
         }
-        if still && judged.is_beyond && judged.is_sure {
-            return Observation { verdict: Verdict::Breached, reading: Some(judged.reading) };
+        if still_bad && judgement.is_beyond && judgement.is_sure {
+            return Observation { verdict: Verdict::Breached, reading: Some(reading) };
         }
     }
     seen
@@ -169,109 +176,120 @@ pub fn evaluate(
 
 /// What one window says.
 struct Judged {
-    is_beyond: bool,
-    /// … and not by chance, as far as the rule asks.
-    is_sure: bool,
+    judgement: Judgement,
     reading: Reading,
 }
 
+/// What every step of one look needs.
 struct Look<'a, N> {
     alert: &'a Alert,
     numbers: &'a N,
+    /// The metric is a number of events, so the standard error of a difference is known.
     counted: bool,
 }
 
 impl<N: Numbers> Look<'_, N> {
-    /// One window; `None` where there is too little to judge by.
+    /// Judges one window; `None` where there is too little to judge by.
     fn judge(&self, window: Millis, to: Millis) -> Option<Judged> {
         let alert = self.alert;
         let from = self.numbers.floor(to - window);
         let parts = self.numbers.parts(&alert.metric, from, to)?;
-        let (value, volume) = (parts.value()?, parts.per.unwrap_or(parts.of));
+        let (value, volume) = (parts.value()?, parts.volume());
         if let Some(guard) = &alert.guard
             && !self.guarded(guard, from, to)?
         {
             return None;
         }
-        let relative = alert.rises.or(alert.falls);
-        let mut baseline = None;
-        let mut sigma = None;
-        if let Some(against) = alert.against.filter(|_| relative.is_some()) {
-            let base = self.baseline(&alert.metric, against, from, to)?;
-            let usual = base.parts.per.unwrap_or(base.parts.of);
-            if usual < alert.min_volume {
-                return None;
-            }
-            baseline = Some(self.scaled(&base, to - from)?);
-            sigma = self.counted.then(|| self.sigma(parts, &base, to - from));
-        }
-        let enough = match (alert.is_ratio, alert.is_rising()) {
-            (false, false) => baseline.unwrap_or(f64::INFINITY),
+        let usual = match alert.conditions.against() {
+            Some(against) => Some(self.usual(parts, against, from, to)?),
+            None => None,
+        };
+        let enough = match (alert.is_ratio, alert.direction()) {
+            // A count that has fallen is small by its nature: what it usually is must be enough.
+            (false, Direction::Down) => usual.map_or(f64::INFINITY, |usual| usual.value),
             _ => volume,
         };
         if enough < alert.min_volume {
             return None;
         }
-        let times = |factor: f64| Some(factor * baseline?);
-        let threshold = match alert.is_rising() {
-            true => {
-                [alert.above, alert.rises.and_then(times)].into_iter().flatten().reduce(f64::max)
-            }
-            false => {
-                [alert.below, alert.falls.and_then(times)].into_iter().flatten().reduce(f64::min)
-            }
-        }?;
-        let is_beyond = if alert.is_rising() { value >= threshold } else { value <= threshold };
-        let is_sure = match alert.sigma {
-            Some(least) => sigma.is_some_and(|sigma| sigma >= least),
-            None => true,
+        let judgement = alert.conditions.judge(value, usual)?;
+        let reading = Reading {
+            from,
+            to,
+            window,
+            value,
+            threshold: judgement.threshold,
+            baseline: usual.map(|usual| usual.value),
+            volume,
+            sigma: usual.and_then(|usual| usual.sigma),
         };
-        let reading = Reading { from, to, window, value, threshold, baseline, volume, sigma };
-        Some(Judged { is_beyond, is_sure, reading })
+        Some(Judged { judgement, reading })
     }
 
-    /// Whether an alert that fires is over.
+    /// Says whether an alert that fires is over.
     fn whether_over(&self, held: &Held, to: Millis) -> Observation {
-        let alert = self.alert;
-        let from = self.numbers.floor(to - held.window);
-        let unknown = Observation { verdict: Verdict::Unknown, reading: None };
-        let Some(parts) = self.numbers.parts(&alert.metric, from, to) else {
-            return unknown;
-        };
-        let Some(value) = parts.value() else {
-            return unknown;
-        };
-        let volume = parts.per.unwrap_or(parts.of);
-        let nobody =
-            alert.guard.as_ref().is_some_and(|guard| self.guarded(guard, from, to) == Some(false));
-        if alert.is_ratio && volume < alert.min_volume || nobody {
-            return unknown;
-        }
-        let verdict = match alert.is_rising() {
-            true if value <= held.threshold * alert.clear => Verdict::Normal,
-            true if value >= held.threshold => Verdict::Breached,
-            false if value > held.threshold && value >= held.threshold / alert.clear => {
-                Verdict::Normal
-            }
-            false if value <= held.threshold => Verdict::Breached,
-            _ => Verdict::Between,
-        };
-        let threshold = held.threshold;
-        let window = held.window;
-        let reading =
-            Reading { from, to, window, value, threshold, baseline: None, volume, sigma: None };
-        Observation { verdict, reading: Some(reading) }
+        self.held_against(held, to)
+            .unwrap_or(Observation { verdict: Verdict::Unknown, reading: None })
     }
 
-    /// Whether `while` holds.
+    /// The same; `None` where there is too little to judge by.
+    fn held_against(&self, held: &Held, to: Millis) -> Option<Observation> {
+        let (alert, direction) = (self.alert, self.alert.direction());
+        let from = self.numbers.floor(to - held.window);
+        let parts = self.numbers.parts(&alert.metric, from, to)?;
+        let (value, volume) = (parts.value()?, parts.volume());
+        if alert.is_ratio && volume < alert.min_volume {
+            return None;
+        }
+        // A guard that is not known lets the alert clear: it asks whether to fire, and a
+        // baseline that is missing must not keep an alert burning.
+        if let Some(guard) = &alert.guard
+            && self.guarded(guard, from, to) == Some(false)
+        {
+            return None;
+        }
+        let verdict = if direction.is_clear_of(value, held.threshold, alert.clear) {
+            Verdict::Normal
+        } else if direction.reaches(value, held.threshold) {
+            Verdict::Breached
+        } else {
+            Verdict::Between
+        };
+        let reading = Reading {
+            from,
+            to,
+            window: held.window,
+            value,
+            threshold: held.threshold,
+            baseline: None,
+            volume,
+            sigma: None,
+        };
+        Some(Observation { verdict, reading: Some(reading) })
+    }
+
+    /// Whether `while` holds; `None` where that is not known.
     fn guarded(&self, guard: &Guard, from: Millis, to: Millis) -> Option<bool> {
         let value = self.numbers.parts(&guard.metric, from, to)?.value()?;
-        let mut holds = guard.above.is_none_or(|above| value >= above);
-        if let (Some(times), Some(against)) = (guard.holds, self.alert.against) {
-            let base = self.baseline(&guard.metric, against, from, to)?;
-            holds &= value >= times * self.scaled(&base, to - from)?;
+        let usual = match guard.against() {
+            Some(against) => {
+                let base = self.baseline(&guard.metric, against, from, to)?;
+                Some(base.over(to - from)?)
+            }
+            None => None,
+        };
+        guard.holds(value, usual)
+    }
+
+    /// What the watched metric usually is, where `now` is what it is in `[from, to)`; `None`
+    /// where too little is known.
+    fn usual(&self, now: Parts, against: Against, from: Millis, to: Millis) -> Option<Usual> {
+        let base = self.baseline(&self.alert.metric, against, from, to)?;
+        if base.parts.volume() < self.alert.min_volume {
+            return None;
         }
-        Some(holds)
+        let off = || self.alert.direction().signed(base.standard_errors(now, to - from));
+        Some(Usual { value: base.over(to - from)?, sigma: self.counted.then(off) })
     }
 
     fn baseline(
@@ -284,40 +302,41 @@ impl<N: Numbers> Look<'_, N> {
         if against == Against::LastHour {
             let begin = self.numbers.floor(from - HOUR);
             let time = self.numbers.covered(begin, from);
+            // A baseline shorter than the window would be the less certain of the two.
             if time < MIN_BASELINE.max(to - from) {
                 return None;
             }
             return Some(Baseline { parts: self.numbers.parts(metric, begin, from)?, time });
         }
         let more = (WIDE - (to - from)).max(0) / 2;
-        let (begin, end) = (minute(from - more), minute(to + more + MINUTE - 1));
+        // The past is kept by whole minutes.
+        let (begin, end) = (bucket(from - more, MINUTE), bucket(to + more + MINUTE - 1, MINUTE));
         let parts = self.numbers.past(metric, against, begin, end)?;
         Some(Baseline { parts, time: end - begin })
     }
+}
 
-    /// The baseline as the window would have it.
-    fn scaled(&self, base: &Baseline, window: Millis) -> Option<f64> {
-        match base.parts.per {
-            Some(_) => base.parts.value(),
-            None => Some(base.parts.of * window as f64 / base.time as f64),
+impl Baseline {
+    /// The metric's value over a window of so many ms, were all as usual.
+    fn over(&self, window: Millis) -> Option<f64> {
+        match self.parts.per {
+            // A quotient is the same over any time.
+            Some(_) => self.parts.value(),
+            None => Some(self.parts.of * window as f64 / self.time as f64),
         }
     }
 
-    fn sigma(&self, now: Parts, base: &Baseline, window: Millis) -> f64 {
-        let sigma = match (now.per, base.parts.per) {
+    /// By how many standard errors `now`, taken over a window of so many ms, is above this.
+    fn standard_errors(&self, now: Parts, window: Millis) -> f64 {
+        match (now.per, self.parts.per) {
             (Some(per), Some(base_per)) => of_shares(
                 Sample { hits: now.of, of: per },
-                Sample { hits: base.parts.of, of: base_per },
+                Sample { hits: self.parts.of, of: base_per },
             ),
             _ => of_rates(
                 Sample { hits: now.of, of: window as f64 },
-                Sample { hits: base.parts.of, of: base.time as f64 },
+                Sample { hits: self.parts.of, of: self.time as f64 },
             ),
-        };
-        if self.alert.is_rising() { sigma } else { -sigma }
+        }
     }
-}
-
-fn minute(at: Millis) -> Millis {
-    crate::domain::time::bucket(at, MINUTE)
 }

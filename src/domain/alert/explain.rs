@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    alert::{Alert, Numbers, Reading},
+    alert::{Alert, Direction, Numbers, Reading},
     time::{HOUR, MINUTE, Millis, bucket},
 };
 
@@ -34,8 +34,7 @@ pub fn explain(alert: &Alert, numbers: &impl Numbers, reading: &Reading) -> Vec<
     let before = from - HOUR;
     let scale = scale(alert, numbers, before, from, to);
     // What came more counts for an alert that looks up, what came less for the other.
-    let sign = if alert.is_rising() { 1.0 } else { -1.0 };
-    let off = |now: f64, base: f64| (sign * (now - base * scale)).max(0.0);
+    let off = |now: f64, base: f64| alert.direction().signed(now - base * scale).max(0.0);
     let mut found = Vec::new();
     for breakdown in &alert.explain {
         let now = numbers.values(&breakdown.name, from, to);
@@ -85,9 +84,12 @@ fn scale(alert: &Alert, numbers: &impl Numbers, before: Millis, from: Millis, to
 }
 
 /// "gateway=adyen: 94 % of the new errors".
-pub fn in_words(explains: &Explains, is_rising: bool) -> String {
+pub(super) fn in_words(explains: &Explains, direction: Direction) -> String {
     let Explains { property, value, share, event } = explains;
-    let which = if is_rising { "new" } else { "missing" };
+    let which = match direction {
+        Direction::Up => "new",
+        Direction::Down => "missing",
+    };
     let percent = (share * 100.0).round();
     let events = event.replace('_', " ");
     format!("{property}={value}: {percent} % of the {which} {events}s")

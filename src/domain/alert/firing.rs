@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    alert::{Against, Alert, Explains, Held, Numbers, Reading, Severity, Span, explain, in_words},
+    alert::{
+        Against, Alert, Direction, Explains, Held, Numbers, Reading, Severity, Span,
+        explain::{explain, in_words},
+    },
     metric::Unit,
     time::{Millis, SECOND},
 };
@@ -71,12 +74,12 @@ impl Firing {
             value: reading.value,
             threshold: reading.threshold,
             baseline: reading.baseline,
-            against: alert.against,
+            against: alert.against(),
             volume: reading.volume,
             explains,
             summary: String::new(),
         };
-        firing.summary = firing.in_words(alert.is_rising(), currency);
+        firing.summary = firing.in_words(alert.direction(), currency);
         firing
     }
 
@@ -85,7 +88,7 @@ impl Firing {
         Held { window: self.window_seconds * SECOND, threshold: self.threshold }
     }
 
-    fn in_words(&self, is_rising: bool, currency: &str) -> String {
+    fn in_words(&self, direction: Direction, currency: &str) -> String {
         let number = |value: f64| shown(value, self.unit, currency);
         let window = Span(self.window_seconds * SECOND);
         let mut words = format!("{} is {} over {window}", self.metric, number(self.value));
@@ -94,7 +97,7 @@ impl Firing {
         }
         words.push_str(&format!(" (threshold {}).", number(self.threshold)));
         for explains in &self.explains {
-            words.push_str(&format!(" {}.", in_words(explains, is_rising)));
+            words.push_str(&format!(" {}.", in_words(explains, direction)));
         }
         words
     }
