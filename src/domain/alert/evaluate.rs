@@ -6,75 +6,27 @@ use crate::domain::{
     alert::{
         Alert, Guard,
         condition::{Direction, Judgement, Usual},
+        numbers::{Numbers, Parts},
         significance::{Sample, of_rates, of_shares},
         spec::Against,
     },
-    metric::{Measures, Metric, Source},
+    metric::{Measures, Metric},
     time::{HOUR, MINUTE, Millis, bucket},
-    top::Top,
 };
 
-/// A baseline from less than this says nothing; the hour before has so much with events.
+/// The hour before the window is no baseline unless so much of it had events: less says nothing
+/// of what is usual.
 const MIN_BASELINE: Millis = 10 * MINUTE;
-/// A baseline of another day is taken over so long at least, around the window.
+/// A baseline of another day is taken over so long at least, around the window. A short window
+/// of one day would be a baseline of few events.
 const WIDE: Millis = 15 * MINUTE;
-
-/// What a metric is made of in some span of time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Parts {
-    /// The value; of a ratio, what is divided.
-    pub of: f64,
-    /// Of a ratio: what it is divided by.
-    pub per: Option<f64>,
-}
-
-impl Parts {
-    /// Reads them from the sums of a span; `None` where not known.
-    pub fn read(measures: &Measures, metric: &Metric, source: &impl Source) -> Option<Parts> {
-        let volume = measures.volume(metric, source)?;
-        if !measures.is_ratio(metric) {
-            return Some(Parts { of: volume, per: None });
-        }
-        let value = measures.value(metric, source).as_f64().unwrap_or(0.0);
-        Some(Parts { of: value * volume, per: Some(volume) })
-    }
-
-    fn value(self) -> Option<f64> {
-        match self.per {
-            None => Some(self.of),
-            Some(per) => (per > 0.0).then(|| self.of / per),
-        }
-    }
-
-    /// What `min_volume` looks at.
-    fn volume(self) -> f64 {
-        self.per.unwrap_or(self.of)
-    }
-}
-
-/// Where the numbers come from: the mirror while it runs, or the rollups of the past.
-pub trait Numbers {
-    /// The latest moment up to `at` (Unix ms) that a span may begin or end at.
-    fn floor(&self, at: Millis) -> Millis;
-    /// A metric in `[from, to)`; `None` where not known.
-    fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Parts>;
-    /// How much of `[from, to)` lies in minutes with any event, ms. What lies in others is
-    /// not counted as quiet: nothing was sent, or nothing is known.
-    fn covered(&self, from: Millis, to: Millis) -> Millis;
-    /// A metric in the minutes around `[from, to)` a day or a week before.
-    fn past(&self, metric: &Metric, against: Against, from: Millis, to: Millis) -> Option<Parts>;
-    /// The most frequent values of a breakdown in the minutes of `[from, to)`.
-    fn values(&self, breakdown: &str, from: Millis, to: Millis) -> Top;
-    /// Events of one type in `[from, to)`.
-    fn events(&self, kind: &str, from: Millis, to: Millis) -> i64;
-}
 
 /// What a look saw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
     /// What it means.
     pub verdict: Verdict,
-    /// Of the window that decided; `None` where nothing could be judged.
+    /// The numbers of the window that decided; `None` where nothing could be judged.
     pub reading: Option<Reading>,
 }
 
@@ -85,7 +37,7 @@ pub enum Verdict {
     Breached,
     /// It is as it should be.
     Normal,
-    /// Of an alert that fires: better, but not within the threshold by `clear`.
+    /// Only of an alert that fires: it is better, but not within the threshold by `clear`.
     Between,
     /// Too little to judge by.
     Unknown,
@@ -94,15 +46,16 @@ pub enum Verdict {
 /// The numbers of one look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
-    /// From …
+    /// Where the window begins, Unix ms.
     pub from: Millis,
-    /// … to, Unix ms.
+    /// Where it ends, Unix ms; this moment is not part of it.
     pub to: Millis,
-    /// The window's length, ms.
+    /// The length that the rule asks for, ms. `to - from` may be a little less or more, where
+    /// the numbers are kept by minute.
     pub window: Millis,
-    /// The metric.
+    /// The metric's value.
     pub value: f64,
-    /// What it was held against.
+    /// The threshold that it was held against.
     pub threshold: f64,
     /// The metric in the baseline, scaled to the window.
     pub baseline: Option<f64>,
@@ -116,19 +69,19 @@ pub struct Reading {
 /// fired, since the hour before soon is the incident itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {
-    /// Over this window, ms.
+    /// The length of the window that decided, ms.
     pub window: Millis,
-    /// Against this.
+    /// The threshold of that moment.
     pub threshold: f64,
 }
 
-/// How an alert is to be looked at, by where it stands.
+/// What a look has to know of the alert's past.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stand {
-    /// It fires, and is held against this.
+    /// Where it fires: what it is held against.
     pub held: Option<Held>,
-    /// It was over at this moment (Unix ms): what was before is told already, and no window
-    /// reaches back to it.
+    /// Where it has fired before: when it was over, Unix ms. What was before that moment is
+    /// told already, so no window reaches back to it.
     pub over_at: Option<Millis>,
 }
 
@@ -155,6 +108,7 @@ pub fn evaluate(
     let mut seen = Observation { verdict: Verdict::Unknown, reading: None };
     let mut still_bad = false;
     for &window in &alert.windows {
+        // The windows ascend, so all that follow reach back as well.
         if stand.over_at.is_some_and(|over_at| to - window < over_at) {
             break;
         }

@@ -1,6 +1,6 @@
 //! Alerts. The configuration declares them ([`spec`]); at start they are checked and compiled
 //! ([`compile`]) into what is used ([`rules`], [`condition`], [`guard`], [`silence`],
-//! [`webhook`]). Each second an alert is held against the numbers ([`evaluate`],
+//! [`webhook`]). Each second an alert is held against the numbers ([`numbers`], [`evaluate`],
 //! [`significance`]), and a machine turns these looks into firing and clearing ([`machine`]).
 //! What fires is explained ([`explain`]), and [`firing`] is what is kept and told of it.
 //!
@@ -15,6 +15,7 @@ mod explain;
 mod firing;
 mod guard;
 mod machine;
+mod numbers;
 mod rules;
 mod significance;
 mod silence;
@@ -23,11 +24,12 @@ mod webhook;
 
 pub use self::{
     condition::{Condition, Conditions, Direction, Judgement, Relative, Usual},
-    evaluate::{Held, Numbers, Observation, Parts, Reading, Stand, Verdict, evaluate},
+    evaluate::{Held, Observation, Reading, Stand, Verdict, evaluate},
     explain::{Explains, explain},
     firing::Firing,
     guard::Guard,
     machine::{Change, Machine, Phase},
+    numbers::{Numbers, Parts},
     rules::{Alert, AlertRules},
     silence::Silence,
     spec::{Against, AlertSpec, Format, Secret, Severity, Span, WebhookSpec},
