@@ -1,4 +1,4 @@
-//! What a configuration must be as a whole, beyond the types of its values. All that is
+//! What a configuration must be as a whole, beyond the types of its values. Everything that is
 //! wrong is reported at once.
 
 use std::{

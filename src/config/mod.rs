@@ -1,5 +1,8 @@
 //! The configuration: one struct a section, each key explained in `config/default.toml`,
 //! which is also the list of all keys and the first layer.
+//!
+//! [`Config::load`] lays the layers over each other ([`layers`]), [`rules`] does the same with
+//! metrics, alerts and the like, and [`Config::check`] looks at the result as a whole.
 
 mod check;
 mod layers;

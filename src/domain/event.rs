@@ -1,5 +1,6 @@
-//! An event as a client sent it, and the door it passes: every rule of DESIGN section 3
-//! is checked here, and what passes is encoded as a row at once.
+//! An event as a client sent it, and the door that it has to pass. Every rule for events is
+//! checked here, whatever format they came in, and an event that passes is encoded as a row at
+//! once.
 
 use std::{borrow::Cow, cell::Cell};
 
@@ -59,37 +60,48 @@ pub struct Incoming<'a> {
     pub id: Field<'a>,
     /// `properties`, raw JSON.
     pub properties: Option<&'a str>,
-    /// The properties are plain ([`crate::domain::plain`]): nothing nested, no escapes, no long
-    /// numbers.
+    /// The properties are known to be plain ([`crate::domain::plain`]), so nothing in them is
+    /// nested, escaped or a long number, and they need no further check.
     pub plain: bool,
     /// Bytes of the whole event, as sent.
     pub size: usize,
 }
 
-/// Why an event was refused. `code()` is the contract's code.
+/// Why an event was refused. [`Rejection::code`] is what clients are told, and part of the
+/// contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum Rejection {
+    /// It is a number, a list or another kind of JSON.
     #[error("the event is not a JSON object")]
     NotAnObject,
+    /// It is no JSON; with what the parser says.
     #[error("malformed: {0}")]
     Malformed(String),
+    /// It has no `type`.
     #[error("type is missing")]
     MissingType,
+    /// Its `type` is none, see [`is_type`].
     #[error("type must be a string of 1 to {MAX_TYPE} characters of A-Z a-z 0-9 _ . : - or space")]
     InvalidType,
+    /// Its `timestamp` is no moment, or one beyond [`EARLIEST`] and [`LATEST`].
     #[error("timestamp must be Unix milliseconds or RFC 3339, from 1970 to 9999")]
     InvalidTimestamp,
+    /// Its `userId` or `sessionId` (the field is named) can't be kept.
     #[error("{0} must be a string of at most {MAX_VISITOR} bytes without NUL")]
     InvalidVisitor(&'static str),
+    /// Its `id` can't be kept.
     #[error("id must be a string of 1 to {MAX_ID} bytes without NUL")]
     InvalidId,
+    /// Its `properties` are another kind of JSON.
     #[error("properties must be a JSON object")]
     PropertiesNotAnObject,
+    /// Its `properties` are JSON that PostgreSQL would refuse.
     #[error("properties: {0}")]
     InvalidProperties(JsonFault),
+    /// A money metric can't count it.
     #[error("{0}")]
     InvalidAmount(AmountFault),
+    /// It has so many bytes, more than so many.
     #[error("the event has {0} bytes, more than {1}")]
     TooLarge(usize, usize),
 }
@@ -125,9 +137,11 @@ pub struct Received {
 }
 
 impl Incoming<'_> {
-    /// Checks the event, also against the money metrics of `measures`, and appends its row
-    /// to `out`. Gives the id where the client set
-    /// one: such an event is idempotent. On error `out` is as it was.
+    /// Checks the event, also against the money metrics of `measures`, and appends its row to
+    /// `out`. Returns the id where the client set one: such an event is idempotent.
+    ///
+    /// # Errors
+    /// The first rule that the event breaks; `out` is then as it was.
     pub fn encode(
         &self,
         received: Received,
@@ -158,6 +172,7 @@ impl Incoming<'_> {
         if !properties.starts_with('{') {
             return Err(Rejection::PropertiesNotAnObject);
         }
+        // The event itself is the first level.
         let depth = limits.max_depth.saturating_sub(1);
         if !self.plain || depth == 0 {
             json::check(properties, depth).map_err(Rejection::InvalidProperties)?;
@@ -183,8 +198,8 @@ impl Incoming<'_> {
     }
 }
 
-/// A UUIDv7 of this moment. A count that begins at random on each thread is as unique as a random
-/// number each time (74 bits), and costs neither that nor another look at the clock.
+/// Makes a UUIDv7 of this moment. Its other 74 bits come from a counter that begins at a random
+/// number on each thread. That is as unique as a random number for each id, and much cheaper.
 fn new_id(at: Millis) -> Uuid {
     thread_local! {
         static NEXT: Cell<u128> = Cell::new(Uuid::new_v4().as_u128());
@@ -200,7 +215,7 @@ pub fn is_type(text: &str) -> bool {
     (1..=MAX_TYPE).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// A moment: Unix ms as a number, or RFC 3339; `None` where absent.
+/// Reads a moment: Unix ms as a number, or RFC 3339; `None` where the field is absent.
 pub fn millis(field: &Field<'_>) -> Result<Option<Millis>, Rejection> {
     let at = match field {
         Field::Absent => return Ok(None),
@@ -219,7 +234,8 @@ fn visitor<'a>(
     text(field, MAX_VISITOR).map_err(|()| Rejection::InvalidVisitor(name))
 }
 
-/// A name: a string, or an integer (shops number their users) in decimal. Empty is absent.
+/// Reads a name: a string, or an integer in decimal, since shops number their users. An empty
+/// string counts as absent.
 fn text<'a>(field: &'a Field<'_>, max: usize) -> Result<Option<Cow<'a, str>>, ()> {
     match field {
         Field::Absent => Ok(None),

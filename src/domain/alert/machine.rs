@@ -1,5 +1,14 @@
-//! From looks to firing and clearing: quiet, pending for `for`, firing, clearing for
-//! `clear_for`.
+//! From looks to firing and clearing.
+//!
+//! ```text
+//!            breached               breached for as long as `for`
+//!   Quiet ─────────────> Pending ──────────────────────────────────> Firing
+//!     ^   <─────────────                                                │
+//!     │      not breached                                               │
+//!     └─────────────────────────────────────────────────────────────────┘
+//!        normal, again normal `clear_for` later, and not breached in between;
+//!        or nothing to judge by for 15 minutes
+//! ```
 //!
 //! Clearing is a Schmitt trigger: it begins and ends with a look that is `Normal`, and only
 //! one back over the threshold begins it again. Few events in a window put the value above
@@ -11,11 +20,11 @@ use crate::domain::{
     time::{DAY, MINUTE, Millis},
 };
 
-/// An alert that fires and has had nothing to judge by for so long is over: a shop that has
-/// closed for the night does not burn until morning.
+/// An alert that fires and has had nothing to judge by for so long is over. Otherwise the alert of
+/// a shop that closes for the night would fire until morning.
 const BLIND_FOR: Millis = 15 * MINUTE;
-/// After so long the threshold of the moment it fired is not held any more: what lasts for a
-/// day is the new normal, if the rule says so by then.
+/// After so long an alert that fires is judged by the rule again, and no longer by the threshold
+/// of the moment it fired. What lasts for a day may be the new normal.
 const HELD_FOR: Millis = DAY;
 
 /// Where one alert stands.
@@ -23,20 +32,21 @@ const HELD_FOR: Millis = DAY;
 pub enum Phase {
     /// All is well.
     Quiet,
-    /// Breached since then (Unix ms), not yet for `for`.
+    /// It is breached, but not yet for as long as `for` asks.
     Pending {
-        #[allow(missing_docs)]
+        /// When it was first breached, Unix ms.
         since: Millis,
     },
     /// It fires.
     Firing {
-        /// Since then, Unix ms.
+        /// When it began to fire, Unix ms.
         since: Millis,
         /// What it is held against.
         held: Held,
-        /// It has been `Normal` then and not `Breached` since, not yet for `clear_for`.
+        /// When it was `Normal` first, Unix ms, where it was never `Breached` since. It is over
+        /// when this is `clear_for` ago.
         clearing_since: Option<Millis>,
-        /// Nothing to judge by since then.
+        /// Since when there has been nothing to judge by, Unix ms.
         blind_since: Option<Millis>,
     },
 }
@@ -46,11 +56,11 @@ pub enum Phase {
 pub enum Change {
     /// It fires from now on.
     Fired(Reading),
-    /// It does not fire any more; what it saw, where there was anything to see.
+    /// It does not fire any more. The reading is that of the last look, where there was one.
     Cleared(Option<Reading>),
 }
 
-/// One alert's machine.
+/// What one alert remembers from look to look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {
     phase: Phase,
@@ -64,13 +74,14 @@ impl Default for Machine {
 }
 
 impl Machine {
-    /// One that fires since `since` (Unix ms): taken over from another leader.
+    /// The machine of an alert that has fired since `since` (Unix ms), as a new leader takes it
+    /// over from the one before.
     pub fn firing(since: Millis, held: Held) -> Machine {
         let phase = Phase::Firing { since, held, clearing_since: None, blind_since: None };
         Machine { phase, over_at: None }
     }
 
-    /// One that was over at `over_at` (Unix ms).
+    /// The machine of an alert that was over at `over_at` (Unix ms).
     pub fn over(over_at: Millis) -> Machine {
         Machine { phase: Phase::Quiet, over_at: Some(over_at) }
     }
@@ -80,17 +91,19 @@ impl Machine {
         self.phase
     }
 
-    /// How to look at it at `now` (Unix ms), see [`super::evaluate`].
+    /// What [`super::evaluate`] has to know to look at the alert at `now` (Unix ms).
     pub fn stand(&self, now: Millis) -> Stand {
         let held = match self.phase {
             Phase::Firing { since, held, .. } if now - since < HELD_FOR => Some(held),
             _ => None,
         };
-        // A clock that was set back must not make an alert blind.
+        // Where the clock was set back, `over_at` lies in the future, and no window would be
+        // looked at until then.
         Stand { held, over_at: self.over_at.filter(|over_at| *over_at <= now) }
     }
 
-    /// Takes a look into account. `silent`: it may not begin to fire.
+    /// Takes a look into account, and says what it changed. While `silent`, an alert may not
+    /// begin to fire; one that fires already may clear.
     pub fn step(
         &mut self,
         alert: &Alert,
@@ -104,6 +117,7 @@ impl Machine {
                     self.phase = Phase::Quiet;
                     return None;
                 };
+                // `min`: a clock that was set back must not make the wait longer.
                 let since = match self.phase {
                     Phase::Pending { since } => since.min(now),
                     _ => now,
@@ -140,10 +154,10 @@ impl Machine {
     }
 }
 
-/// How long clearing takes: the rule's time, or where the window had to be widened for want
-/// of events, half of that one. Without it the shop with one order a minute is told now and
-/// then that all is well, two hours before it is; with the whole window, it may wait for
-/// two hours (see `day_tests.rs`).
+/// How long clearing takes: `clear_for`, or half the window that the alert fired by where that
+/// one had to be widened for want of events. With `clear_for` alone, a shop with one order a
+/// minute is told now and then that all is well two hours before it is. With the whole window,
+/// it may wait two hours for the all-clear. `day_tests.rs` simulates both.
 fn clear_for(alert: &Alert, held: &Held) -> Millis {
     let is_widened = alert.windows.first().is_some_and(|shortest| held.window > *shortest);
     if is_widened { alert.clear_for.max(held.window / 2) } else { alert.clear_for }
