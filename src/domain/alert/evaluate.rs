@@ -1,4 +1,6 @@
-//! One look at one alert: the metric over its windows, against threshold and baseline.
+//! One look at one alert. The metric is read over the alert's windows, with what is usual where a
+//! condition compares with that, and the conditions judge it. A look remembers nothing; what came
+//! before is handed in as a [`Stand`].
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +94,9 @@ struct Baseline {
     time: Millis,
 }
 
-/// Looks at an alert at `now` (Unix ms).
+/// Looks at an alert at `now` (Unix ms). An alert that fires is held against the threshold of the
+/// moment it fired. Any other is judged over each of its windows in turn, the shortest first, until
+/// one meets all conditions.
 pub fn evaluate(
     alert: &Alert,
     measures: &Measures,
@@ -115,8 +119,8 @@ pub fn evaluate(
         let Some(Judged { judgement, reading }) = look.judge(window, to) else {
             continue;
         };
-        // A long window remembers what is over by now: the shortest that says anything must
-        // be bad too, if only by its value.
+        // A long window still contains what is over by now. So the shortest window that says
+        // anything must be bad as well, though it may be too short to be sure.
         if seen.reading.is_none() {
             seen = Observation { verdict: Verdict::Normal, reading: Some(reading) };
             still_bad = judgement.is_beyond;

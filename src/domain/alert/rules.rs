@@ -94,3 +94,38 @@ impl fmt::Display for Alert {
         write!(f, ", for {}", Span(self.lasting))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_shipped_rules_in_words() {
+        let rules = Config::default().rules.alerts;
+        let words: Vec<String> = rules.alerts.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            words,
+            [
+                "checkout_errors (critical): checkout_error_rate over 30 s to 30 min is at least \
+                 0.02 and at least 2 x that in the hour before and off by 6 standard errors, for 5 s",
+                "revenue_stall (critical): purchases over 1 min to 30 min is at most 0.3 x that in \
+                 the hour before and off by 6 standard errors, while page_views is at least 0.5 x \
+                 that in the hour before, for 20 s",
+                "traffic_surge (info): page_views over 1 min to 8 min is at least 3 x that in the \
+                 hour before and off by 6 standard errors, for 30 s",
+            ]
+        );
+    }
+
+    #[test]
+    fn windows_double_up_to_the_widest() {
+        let rules = Config::default().rules.alerts;
+        let minutes = |name: &str| {
+            let alert = rules.alert(name).expect("it is shipped");
+            alert.windows.iter().map(|ms| *ms as f64 / 60_000.0).collect::<Vec<_>>()
+        };
+        assert_eq!(minutes("traffic_surge"), [1.0, 2.0, 4.0, 8.0]);
+        assert_eq!(minutes("revenue_stall"), [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]);
+    }
+}
