@@ -25,7 +25,7 @@ use crate::domain::alert::spec::{Against, AlertSpec};
 pub struct Conditions {
     direction: Direction,
     first: Condition,
-    /// These must hold too.
+    /// These must hold too. At most one of all is relative, since there is one key `against`.
     more: Vec<Condition>,
 }
 
