@@ -97,8 +97,7 @@ impl fmt::Display for Alert {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::Config;
+    use crate::{config::Config, domain::time::MINUTE};
 
     #[test]
     fn the_shipped_rules_in_words() {
@@ -123,9 +122,9 @@ mod tests {
         let rules = Config::default().rules.alerts;
         let minutes = |name: &str| {
             let alert = rules.alert(name).expect("it is shipped");
-            alert.windows.iter().map(|ms| *ms as f64 / 60_000.0).collect::<Vec<_>>()
+            alert.windows.iter().map(|ms| ms / MINUTE).collect::<Vec<_>>()
         };
-        assert_eq!(minutes("traffic_surge"), [1.0, 2.0, 4.0, 8.0]);
-        assert_eq!(minutes("revenue_stall"), [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]);
+        assert_eq!(minutes("traffic_surge"), [1, 2, 4, 8]);
+        assert_eq!(minutes("revenue_stall"), [1, 2, 4, 8, 16, 30]);
     }
 }
