@@ -81,7 +81,7 @@ async fn test(config: &Config, from: Millis, to: Millis) -> Result<(), String> {
     let zone = BusinessZone::named(&config.timezone)?;
     let rollups = connect::stores(config).await?.rollups;
     let rules = &config.rules.alerts;
-    let against = |wanted| rules.alerts.iter().any(|alert| alert.against == Some(wanted));
+    let against = |wanted| rules.alerts.iter().any(|alert| alert.against() == Some(wanted));
     let shifts: Vec<Shift> = [Against::Yesterday, Against::LastWeek]
         .into_iter()
         .filter(|wanted| against(*wanted))

@@ -1,11 +1,15 @@
 //! The configuration: one struct a section, each key explained in `config/default.toml`,
 //! which is also the list of all keys and the first layer.
+//!
+//! [`Config::load`] lays the layers over each other ([`layers`]), [`rules`] does the same with
+//! metrics, alerts and the like, and [`Config::check`] looks at the result as a whole.
 
 mod check;
 mod layers;
 mod problem;
 mod rules;
 mod variable;
+mod webhook_url;
 
 pub use layers::Overrides;
 pub use problem::{ConfigError, Place, Problem};

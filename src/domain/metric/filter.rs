@@ -1,27 +1,32 @@
-//! Filters: which values of a property a metric takes.
+//! `where`: which events a metric takes, by the values of their properties.
 
 use std::borrow::Cow;
+
+use super::{compile::property_name, spec::MetricSpec};
 
 /// One test of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
-    /// `value`: exactly this.
+    /// `value`: the text is exactly this.
     Equals(String),
-    /// `/checkout*`: begins so. `*` alone: is there.
+    /// `/checkout*`: the text begins so. `*` alone: there is one.
     Prefix(String),
-    /// `!value`: is not so, or not there.
+    /// `!value`: the text is not so, or there is none.
     Not(Box<Test>),
-    /// `>=500`, `>500`, `<=500`, `<500`: a number so large.
+    /// `>=500`, `>500`, `<=500`, `<500`: the text is a number so large.
     Compare(Comparison, f64),
 }
 
 /// How a number is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Comparison {
+    /// `>=`
     AtLeast,
+    /// `>`
     Above,
+    /// `<=`
     AtMost,
+    /// `<`
     Below,
 }
 
@@ -73,21 +78,44 @@ impl Test {
     }
 }
 
-/// A property passes where one of its tests does.
+/// The tests of one property. It passes where one of them does.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Condition {
-    /// Index into the picked properties.
-    pub property: usize,
-    /// One of these.
-    pub any_of: Vec<Test>,
+pub(super) struct Filter {
+    /// The place of the property among the picked ones.
+    property: usize,
+    any_of: Vec<Test>,
 }
 
-impl Condition {
-    /// Whether picked properties pass.
-    pub fn passes(&self, picked: &[Option<Cow<'_, str>>]) -> bool {
+impl Filter {
+    /// Reads all filters of a metric. `place` says where a property is picked to.
+    ///
+    /// # Errors
+    /// In words: a property's name is none, or a test of it can't be read.
+    pub fn read_all(
+        spec: &MetricSpec,
+        mut place: impl FnMut(&str) -> usize,
+    ) -> Result<Vec<Filter>, String> {
+        let read = |(property, tests): (&String, &super::Names)| {
+            property_name(property)?;
+            let any_of: Vec<Test> =
+                tests.0.iter().map(|test| Test::parse(test)).collect::<Result<_, _>>()?;
+            if any_of.is_empty() {
+                return Err(format!("where: {property} has no test"));
+            }
+            Ok(Filter { property: place(property), any_of })
+        };
+        spec.filter.iter().map(read).collect()
+    }
+
+    fn passes(&self, picked: &[Option<Cow<'_, str>>]) -> bool {
         let value = picked[self.property].as_deref();
         self.any_of.iter().any(|test| test.passes(value))
     }
+}
+
+/// Whether an event with these picked properties passes all filters.
+pub(super) fn all(filters: &[Filter], picked: &[Option<Cow<'_, str>>]) -> bool {
+    filters.iter().all(|filter| filter.passes(picked))
 }
 
 #[cfg(test)]
