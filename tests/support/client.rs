@@ -74,10 +74,28 @@ impl Request {
         let request = [head.as_bytes(), b"\r\n", &self.body].concat();
         // The server may refuse before it has read everything, and close: its answer counts.
         let written = stream.write_all(&request);
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
+        let answer = read_answer(&mut stream, method == "HEAD")?;
         written.or_else(|e| if answer.is_empty() { Err(e) } else { Ok(()) })?;
         Answer::parse(&answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Reads to the end of the connection, or of the answer where this is announced: not every server
+/// closes because it is asked to.
+fn read_answer(stream: &mut TcpStream, is_head: bool) -> io::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    let mut some = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut some)? {
+            0 => return Ok(answer),
+            n => answer.extend_from_slice(&some[..n]),
+        }
+        let Some(head) = Answer::parse(&answer) else { continue };
+        let announced = head.header("content-length").and_then(|text| text.parse::<usize>().ok());
+        let is_complete = announced.is_some_and(|length| head.body.len() >= length);
+        if is_complete || is_head {
+            return Ok(answer);
+        }
     }
 }
 
