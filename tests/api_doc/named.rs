@@ -1,7 +1,7 @@
 //! What has a name (routes, codes, headers, metrics): the tables of the document against the server
 //! that runs and against its source.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
 
 use crate::{
     blocks::{PATH, document},
@@ -39,6 +39,15 @@ fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
+/// Fails with what only the program has and what only the document has.
+fn assert_same<T: Ord + Clone + Debug>(what: &str, there: &BTreeSet<T>, named: &BTreeSet<T>) {
+    let (missing, surplus) = (there - named, named - there);
+    assert!(
+        there == named,
+        "{what}: {PATH} does not name {missing:?}; it names {surplus:?}, which there are not"
+    );
+}
+
 fn first_cells(document: &str, heading: &str) -> BTreeSet<String> {
     let rows = table(document, heading);
     let names: BTreeSet<String> = rows.iter().map(|row| row[0].clone()).collect();
@@ -46,7 +55,7 @@ fn first_cells(document: &str, heading: &str) -> BTreeSet<String> {
     names
 }
 
-/// Every header that came stands in the table.
+/// Every header that was sent or came stands in the table.
 pub fn all_headers_are_named(document: &str, came: &BTreeSet<String>) {
     let named = first_cells(document, "Headers");
     let named: BTreeSet<String> = named.iter().map(|name| name.to_ascii_lowercase()).collect();
@@ -59,7 +68,7 @@ pub fn all_headers_are_named(document: &str, came: &BTreeSet<String>) {
 pub fn all_codes_are_shown(document: &str, came: &BTreeSet<String>) {
     let excused: BTreeSet<String> = NOT_SHOWN.iter().map(|(code, _)| (*code).to_owned()).collect();
     let missing: BTreeSet<String> = &first_cells(document, "Errors") - came;
-    assert_eq!(missing, excused, "on the left the codes without an example in {PATH}");
+    assert_same("codes without an example", &missing, &excused);
 }
 
 /// Every route of the table has a request.
@@ -133,7 +142,7 @@ fn the_routes_are_those_of_the_server() {
     }
     let rows = table(&document, "Routes");
     let named: BTreeSet<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
-    assert_eq!(routes, named, "on the left what the server has, on the right {PATH}");
+    assert_same("routes", &routes, &named);
 }
 
 #[test]
@@ -170,7 +179,7 @@ fn the_codes_are_those_of_the_source() {
         }
     }
     let codes: BTreeSet<String> = codes.into_iter().map(str::to_owned).collect();
-    assert_eq!(codes, named, "on the left what the source has, on the right {PATH}");
+    assert_same("codes", &codes, &named);
 }
 
 #[test]
@@ -186,7 +195,7 @@ fn the_metrics_are_those_of_the_source_and_of_the_server() {
     let rows = first_cells(&document, "Metrics");
     let named: BTreeSet<String> =
         rows.iter().map(|row| row.split('{').next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(known, named, "on the left what the source has, on the right {PATH}");
+    assert_same("metrics", &known, &named);
 
     let server = Server::start();
     let events = r#"[{"type":"page_view"},{"type":7}]"#;

@@ -44,7 +44,7 @@ struct Run {
     server: Server,
     socket: Option<Opened>,
     kept: Kept,
-    /// Headers of all answers.
+    /// Headers of all requests and answers, in lower case.
     headers: BTreeSet<String>,
     /// Codes of all answers.
     codes: BTreeSet<String>,
@@ -105,6 +105,7 @@ impl Run {
         self.paths.insert((method.to_owned(), route.to_owned()));
         let mut request = Request::new(self.server.addr(), method, path).body(packed(&text));
         for (name, value) in &text.headers {
+            self.headers.insert(name.to_ascii_lowercase());
             request = request.header(name, value);
         }
         let give_up = Instant::now() + SETTLES_WITHIN;
