@@ -81,7 +81,7 @@ impl Run {
             (Kind::WebSocket, answer) => self.open(block, answer),
             (Kind::Send, None) => {
                 let text = filled(&block.text, &self.kept);
-                self.opened().socket.send(&text);
+                self.opened().socket.send(text);
                 Vec::new()
             }
             (Kind::Frame, None) => self.frame(&block.text),

@@ -89,7 +89,7 @@ impl Page {
         self.calls += 1;
         let parameters = json!({"expression": expression, "returnByValue": true});
         let call = json!({"id": self.calls, "method": "Runtime.evaluate", "params": parameters});
-        self.devtools.send(&call.to_string());
+        self.devtools.send(call.to_string());
         loop {
             match self.devtools.receive() {
                 Received::Frame(answer) if answer["id"] == self.calls => {

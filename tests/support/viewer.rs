@@ -20,7 +20,7 @@ pub fn frame(socket: &mut Socket) -> Value {
     loop {
         if let Message::Text(text) = socket.read().expect("the stream goes on") {
             let frame: Value = serde_json::from_str(&text).expect("JSON");
-            // What every frame has, so that the plainest client can add them up (docs/API.md).
+            // DESIGN section 4, whatever else is in it.
             assert!(frame["counts"].is_object() && frame["revenue"].is_number(), "{frame}");
             assert!(frame["timestamp"].is_i64(), "{frame}");
             return frame;
