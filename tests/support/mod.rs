@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each binary uses its part
 
 pub mod batches;
+pub mod client;
 pub mod pgbouncer;
 pub mod port;
 pub mod postgres;

@@ -70,17 +70,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     sleep(SETTLE).await;
     let before = memory(pid)?;
 
-    for n in 0..viewers {
-        while n >= arrivals.connected.load(Ordering::Relaxed) + CONNECTING {
-            sleep(Duration::from_millis(1)).await;
-        }
-        tokio::spawn(watch(host.clone(), path.clone(), start, arrivals.clone()));
-    }
-    while arrivals.connected.load(Ordering::Relaxed) < viewers {
-        sleep(Duration::from_millis(10)).await;
-    }
+    connect_all(viewers, (&host, &path), start, &arrivals).await;
     sleep(SETTLE).await;
-    let a_viewer = |now: u64| now.saturating_sub(before) as f64 / viewers as f64;
     let idle = memory(pid)?;
 
     let cpu_before = cpu(pid)?;
@@ -90,6 +81,51 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (user, system) = cpu(pid)?;
     let spent = [user - cpu_before.0, system - cpu_before.1];
     let followed = memory(pid)?;
+    tell_frames(&arrivals, viewers, seconds, spent);
+
+    let a_viewer = |now: u64| now.saturating_sub(before) as f64 / viewers as f64;
+    println!(
+        "  memory a viewer        {:.1} kB idle, {:.1} kB after following",
+        a_viewer(idle),
+        a_viewer(followed)
+    );
+    if !post.is_empty() {
+        types.store(BURST_TYPES, Ordering::Relaxed);
+        sleep(BURST).await;
+        let burst = memory(pid)?;
+        types.store(TYPES, Ordering::Relaxed);
+        sleep(SETTLE).await;
+        let after = memory(pid)?;
+        println!(
+            "                         {:.1} kB in a burst of large frames, {:.1} kB after it",
+            a_viewer(burst),
+            a_viewer(after)
+        );
+    }
+    Ok(())
+}
+
+/// Connects all viewers, [`CONNECTING`] at once.
+async fn connect_all(
+    viewers: usize,
+    (host, path): (&str, &str),
+    start: Instant,
+    arrivals: &Arc<Arrivals>,
+) {
+    for n in 0..viewers {
+        while n >= arrivals.connected.load(Ordering::Relaxed) + CONNECTING {
+            sleep(Duration::from_millis(1)).await;
+        }
+        tokio::spawn(watch(host.to_owned(), path.to_owned(), start, arrivals.clone()));
+    }
+    while arrivals.connected.load(Ordering::Relaxed) < viewers {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Prints what came, how far apart, and what it cost: `spent` is CPU time in seconds, the server's
+/// own and the kernel's.
+fn tell_frames(arrivals: &Arrivals, viewers: usize, seconds: u64, spent: [f64; 2]) {
     let frames = std::mem::take(&mut *arrivals.of.lock().unwrap());
     let deliveries: usize = frames.values().map(Vec::len).sum();
     let size = arrivals.bytes.load(Ordering::Relaxed) / deliveries.max(1);
@@ -125,25 +161,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         at(0.99),
         at(1.0)
     );
-    println!(
-        "  memory a viewer        {:.1} kB idle, {:.1} kB after following",
-        a_viewer(idle),
-        a_viewer(followed)
-    );
-    if !post.is_empty() {
-        types.store(BURST_TYPES, Ordering::Relaxed);
-        sleep(BURST).await;
-        let burst = memory(pid)?;
-        types.store(TYPES, Ordering::Relaxed);
-        sleep(SETTLE).await;
-        let after = memory(pid)?;
-        println!(
-            "                         {:.1} kB in a burst of large frames, {:.1} kB after it",
-            a_viewer(burst),
-            a_viewer(after)
-        );
-    }
-    Ok(())
 }
 
 fn split(url: &str, scheme: &str) -> Result<(String, String), Box<dyn Error>> {
