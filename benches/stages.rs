@@ -13,7 +13,6 @@ use std::{
 
 use criterion::{Criterion, Throughput};
 use floodmark::{
-    broadcast::Current,
     config::Config,
     demo::{event::ShopEvent, shop::Shop},
     domain::{
@@ -22,10 +21,11 @@ use floodmark::{
         event::{EventLimits, Received},
         metric::Measures,
         row::{self, Row},
+        totals::Totals,
     },
     http::wire::{self, Format},
     ingest::dedupe::Dedupe,
-    live::state::Totals,
+    numbers::Current,
     spool::{Group, IdWindow, Sink, Spool, SpoolOptions},
 };
 use serde_json::value::RawValue;

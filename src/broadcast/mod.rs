@@ -1,7 +1,7 @@
 //! Fan-out: one stream of frames, sent to every viewer.
 //!
 //! ```text
-//!  live::Feed ──> Broadcaster ──> LiveView (mirror, read by HTTP)
+//!  live::Feed ──> Broadcaster ──> Mirror (read by everybody)
 //!  Counted ─>  │ timeline: merges a tick's deltas into one frame, serialised once
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
@@ -26,7 +26,6 @@
 //! - A server that stops tells every viewer that reads (1001), and lets nobody in meanwhile
 //!   (`tests/stream.rs`).
 
-mod alerts;
 mod broadcaster;
 mod connection;
 mod deflate;
@@ -38,18 +37,15 @@ mod pieces;
 mod seat;
 mod session;
 mod timeline;
-mod view;
 mod viewers;
 mod wire_frame;
 
-pub use alerts::{Alerts, AlertsShown};
 pub use broadcaster::{Broadcaster, Counted, Shutdown};
 pub use connection::{Connection, ConnectionHandle, on_connect};
 pub use pieces::WRITE_BUFFER_BYTES;
 pub use seat::Refusal;
 pub use session::ViewerSession;
-pub use view::{Clock, Current, LiveView, real_clock};
-pub use viewers::{Settings, Viewers, start};
+pub use viewers::{Viewers, start};
 
 use std::{sync::OnceLock, time::Instant};
 

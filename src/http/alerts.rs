@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
-    broadcast::LiveView,
     http::{auth::Keys, error::ApiError, methods},
+    numbers::Mirror,
 };
 
 /// Adds the route.
@@ -15,8 +15,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
 async fn alerts(
     request: HttpRequest,
     keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
+    mirror: web::Data<Mirror>,
 ) -> Result<HttpResponse, ApiError> {
     keys.check_view(&request)?;
-    Ok(HttpResponse::Ok().json(&*view.alerts().snapshot()))
+    Ok(HttpResponse::Ok().json(&*mirror.alerts().snapshot()))
 }

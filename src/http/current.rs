@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde_json::{Value, json};
 
 use crate::{
-    broadcast::LiveView,
     http::{auth::Keys, error::ApiError, methods},
+    numbers::Mirror,
 };
 
 /// Adds the routes.
@@ -19,20 +19,20 @@ pub fn routes(config: &mut web::ServiceConfig) {
 async fn current(
     request: HttpRequest,
     keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
+    mirror: web::Data<Mirror>,
 ) -> Result<HttpResponse, ApiError> {
     keys.check_view(&request)?;
-    Ok(no_store().json(view.current()))
+    Ok(no_store().json(mirror.current()))
 }
 
 /// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`
 async fn metrics(
     request: HttpRequest,
     keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
+    mirror: web::Data<Mirror>,
 ) -> Result<HttpResponse, ApiError> {
     keys.check_view(&request)?;
-    let measures = view.measures();
+    let measures = mirror.measures();
     let metrics: Vec<Value> = measures
         .metrics()
         .iter()

@@ -7,7 +7,6 @@ pub mod auth;
 pub mod breakdown;
 pub mod current;
 pub mod error;
-pub mod history;
 pub mod ingest;
 pub mod methods;
 pub mod ops;

@@ -6,9 +6,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::{
-    broadcast::LiveView,
     domain::time::{Millis, now_ms},
     http::{auth::Keys, error::ApiError, methods},
+    numbers::Mirror,
     spool::{Sink, Spool},
     telemetry::health::Health,
 };
@@ -21,7 +21,7 @@ pub struct Ops {
     /// Its lag and its size.
     pub spool: Spool,
     /// Whether the live numbers move.
-    pub view: LiveView,
+    pub mirror: Mirror,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// Who may see the metrics.
@@ -50,7 +50,7 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     if ops.spool.refuses() {
         reasons.push(format!("spool: full with {} bytes; requests get 503", ops.spool.bytes()));
     }
-    if let Some(reason) = ops.view.interrupted() {
+    if let Some(reason) = ops.mirror.freshness().interrupted() {
         reasons.push(format!("live: {reason}"));
     }
     let now = now_ms();

@@ -19,10 +19,10 @@ use crate::{
         alerts, assets,
         auth::Keys,
         breakdown, current,
-        history::History,
         ingest::{self, Intake},
         methods, ops, request_id, stream, timeseries,
     },
+    numbers::TimeSeries,
 };
 
 /// What the routes work with.
@@ -33,8 +33,8 @@ pub struct Parts<'a> {
     pub storage: &'a Storage,
     /// Who watches.
     pub viewers: &'a Viewers,
-    /// What charts read of the past.
-    pub history: History,
+    /// Answers charts.
+    pub series: TimeSeries,
     /// Renders `/metrics`.
     pub exporter: PrometheusHandle,
 }
@@ -52,15 +52,15 @@ pub fn start(config: &Config, listener: TcpListener, parts: Parts<'_>) -> std::i
     let ops = web::Data::new(ops::Ops {
         health: parts.storage.health.clone(),
         spool: parts.storage.spool.clone(),
-        view: parts.viewers.view().clone(),
+        mirror: parts.storage.mirror.clone(),
         metrics: parts.exporter,
         keys: keys.clone(),
         unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
     });
     let keys = web::Data::new(keys);
-    let view = web::Data::new(parts.viewers.view().clone());
+    let mirror = web::Data::new(parts.storage.mirror.clone());
     let viewers = web::Data::new(parts.viewers.clone());
-    let history = web::Data::new(parts.history);
+    let series = web::Data::new(parts.series);
     let app = move || {
         App::new()
             .app_data(intake.clone())
@@ -68,9 +68,9 @@ pub fn start(config: &Config, listener: TcpListener, parts: Parts<'_>) -> std::i
             .app_data(web::Data::new(for_workers.hand_over()))
             .app_data(ops.clone())
             .app_data(keys.clone())
-            .app_data(view.clone())
+            .app_data(mirror.clone())
             .app_data(viewers.clone())
-            .app_data(history.clone())
+            .app_data(series.clone())
             .wrap(from_fn(request_id::layer))
             .configure(routes)
     };

@@ -13,6 +13,7 @@ use crate::{
         time::{BusinessZone, now_ms},
     },
     live::{self, LiveStore},
+    numbers::{Mirror, real_clock},
     panics::Alarm,
     spool::{DataDir, IdWindow, Opened, Sink, Spool, SpoolOptions},
     store::{self, Store},
@@ -35,6 +36,8 @@ pub struct Storage {
     pub store: Arc<dyn Store>,
     /// Where events are counted.
     pub live: Arc<dyn LiveStore>,
+    /// This node's copy of the counters, for readers.
+    pub mirror: Mirror,
     /// Where a part says that it is in trouble.
     pub health: Health,
     /// The business time zone.
@@ -54,11 +57,13 @@ impl Storage {
         let spool = opened.spool.clone();
 
         let (feed, follow) = mpsc::channel(FEED_CAPACITY);
-        let viewers =
-            broadcast::start(broadcast::Settings::new(config, zone.clone()), follow, alarm);
+        let measures = config.rules.measures.clone();
+        let active_window_s = config.live.active_window_s;
+        let (mirror, writer) = Mirror::new(zone.clone(), measures, active_window_s, real_clock());
+        let viewers = broadcast::start(&config.stream, writer, follow, alarm);
         let counted = spool.clone();
         let least_lag = config.stream.behind_after_ms as i64;
-        viewers.view().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
+        mirror.freshness().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
 
         let store = store::open(config).await.map_err(failed("store"))?;
         let live = live::open(config, store.clone(), zone.clone(), feed, now_ms())
@@ -66,7 +71,8 @@ impl Storage {
             .map_err(failed("live"))?;
         let node = data_dir.node();
         let health = Health::default();
-        Ok((Storage { data_dir, node, spool, store, live, health, zone }, opened, viewers))
+        let storage = Storage { data_dir, node, spool, store, live, mirror, health, zone };
+        Ok((storage, opened, viewers))
     }
 }
 

@@ -34,7 +34,7 @@ use self::{
     servers::Servers,
 };
 use super::{
-    Applied, FeedSender, LiveError, LiveErrorKind, LiveStore, Population, state::LiveState,
+    Applied, FeedSender, LiveError, LiveErrorKind, LiveStore, Population, counters::Counters,
 };
 use crate::{
     config::{self, Config},
@@ -153,7 +153,7 @@ impl LiveStore for Redis {
     ) -> Result<Applied, LiveError> {
         let lane = self.shared.keys.lane(id.lane());
         // The mirror's own rules say which buckets an increment goes to.
-        let mut cells = LiveState::new(self.shared.zone.clone());
+        let mut cells = Counters::new(self.shared.zone.clone());
         cells.apply(id.lane(), delta, now_ms());
         let buckets = buckets_of(&cells);
 

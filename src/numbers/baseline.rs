@@ -5,32 +5,30 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use parking_lot::RwLock;
 
 use crate::{
-    config,
     domain::{
+        alert::Against,
         delta::Series,
-        time::{BusinessZone, HOUR, MINUTE, Millis, bucket, now_ms},
+        time::{BusinessZone, HOUR, MINUTE, Millis, bucket},
         totals::Totals,
     },
-    retry::Backoff,
+    numbers::span::Earlier,
     store::{Store, StoreError, rollup::Known},
 };
 
 /// How far before now a minute may lie whose baseline is held, in ms.
 pub const BASELINE_BEFORE: Millis = 2 * HOUR;
-/// … and how far after now: what is to come, and time for a store that is down.
+/// How far after now, in ms: a chart shows what is to come, and a store may be down for a while.
 pub const BASELINE_AFTER: Millis = HOUR;
 
-/// Read on both sides: by so much the clock may be set between then and now.
+/// So much more is read on both sides: by so much the clock may be set between then and now.
 const TURN: Millis = HOUR;
 
-/// Which past.
+/// Which other day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shift {
     /// One day back.
@@ -40,8 +38,17 @@ pub enum Shift {
 }
 
 impl Shift {
-    /// Both.
+    /// Both of them.
     pub const ALL: [Shift; 2] = [Shift::Yesterday, Shift::LastWeek];
+
+    /// The day that a baseline of an alert is read from; none for the hour before.
+    pub fn of(against: Against) -> Option<Shift> {
+        match against {
+            Against::LastHour => None,
+            Against::Yesterday => Some(Shift::Yesterday),
+            Against::LastWeek => Some(Shift::LastWeek),
+        }
+    }
 
     /// Days back.
     pub fn days(self) -> u16 {
@@ -58,13 +65,15 @@ pub struct Baselines(Arc<Shared>);
 
 struct Shared {
     zone: BusinessZone,
-    pasts: [RwLock<Option<Arc<Past>>>; 2],
-    freshness: RwLock<Freshness>,
+    /// By [`Shift`].
+    days: [RwLock<Option<Arc<OtherDay>>>; 2],
+    last_read: RwLock<LastRead>,
 }
 
-struct Freshness {
+/// How the last read went.
+struct LastRead {
     /// The last time it worked, Unix ms; before that, the start.
-    read_at: Millis,
+    worked_at: Millis,
     trouble: Option<String>,
 }
 
@@ -77,15 +86,15 @@ pub struct Stale {
     pub reason: String,
 }
 
-/// What was read of one past: `from..to` of its own time.
-struct Past {
+/// What was read of one other day: `from..to` of its own time.
+struct OtherDay {
     from: Millis,
     to: Millis,
     known: Known,
     minutes: HashMap<Millis, BTreeMap<Series, i64>>,
 }
 
-impl Past {
+impl OtherDay {
     /// Whether what is not there is zero. Where an hour of an import from before the first
     /// batch has events in most of its minutes, it is taken to be whole.
     fn knows(&self, minute: Millis) -> bool {
@@ -111,8 +120,8 @@ impl Baselines {
         let trouble = Some("baselines have not been read yet".to_owned());
         Baselines(Arc::new(Shared {
             zone,
-            pasts: Default::default(),
-            freshness: RwLock::new(Freshness { read_at: now, trouble }),
+            days: Default::default(),
+            last_read: RwLock::new(LastRead { worked_at: now, trouble }),
         }))
     }
 
@@ -137,16 +146,6 @@ impl Baselines {
         })
     }
 
-    /// All series of the minutes that start in `[from, to)`, as [`Baselines::sum`].
-    pub fn totals(&self, shift: Shift, from: Millis, to: Millis) -> Option<Totals> {
-        let mut totals = Totals::default();
-        self.sum_where(shift, from, to, |found| {
-            found.iter().for_each(|(series, value)| totals.add(series, *value));
-            0
-        })?;
-        Some(totals)
-    }
-
     fn sum_where(
         &self,
         shift: Shift,
@@ -158,15 +157,15 @@ impl Baselines {
         if to - from > BASELINE_BEFORE + BASELINE_AFTER + 2 * TURN {
             return None;
         }
-        let past = self.0.pasts[shift as usize].read().clone()?;
+        let day = self.0.days[shift as usize].read().clone()?;
         let mut sum = 0i64;
         let mut minute = bucket(from + MINUTE - 1, MINUTE);
         while minute < to {
             let then = self.0.zone.same_moment(minute, shift.days());
-            if !past.knows(then) {
+            if !day.knows(then) {
                 return None;
             }
-            sum = sum.saturating_add(past.minutes.get(&then).map_or(0, &mut value));
+            sum = sum.saturating_add(day.minutes.get(&then).map_or(0, &mut value));
             minute += MINUTE;
         }
         Some(sum)
@@ -174,27 +173,32 @@ impl Baselines {
 
     /// Since when and why what is held is not up to date; `None` while it is.
     pub fn stale(&self) -> Option<Stale> {
-        let freshness = self.0.freshness.read();
-        let reason = freshness.trouble.clone()?;
-        Some(Stale { since: freshness.read_at, reason })
+        let last_read = self.0.last_read.read();
+        let reason = last_read.trouble.clone()?;
+        Some(Stale { since: last_read.worked_at, reason })
     }
 
     /// Reads the hours around `now` (Unix ms) again. On an error what was held stays.
     pub async fn refresh(&self, store: &dyn Store, now: Millis) -> Result<(), StoreError> {
         for shift in Shift::ALL {
             match self.read(store, shift, now).await {
-                Ok(past) => *self.0.pasts[shift as usize].write() = Some(Arc::new(past)),
+                Ok(day) => *self.0.days[shift as usize].write() = Some(Arc::new(day)),
                 Err(e) => {
-                    self.0.freshness.write().trouble = Some(e.to_string());
+                    self.0.last_read.write().trouble = Some(e.to_string());
                     return Err(e);
                 }
             }
         }
-        *self.0.freshness.write() = Freshness { read_at: now, trouble: None };
+        *self.0.last_read.write() = LastRead { worked_at: now, trouble: None };
         Ok(())
     }
 
-    async fn read(&self, store: &dyn Store, shift: Shift, now: Millis) -> Result<Past, StoreError> {
+    async fn read(
+        &self,
+        store: &dyn Store,
+        shift: Shift,
+        now: Millis,
+    ) -> Result<OtherDay, StoreError> {
         let then = |at| bucket(self.0.zone.same_moment(at, shift.days()), HOUR);
         let from = then(now - BASELINE_BEFORE) - TURN;
         let to = then(now + BASELINE_AFTER) + HOUR + TURN;
@@ -204,58 +208,17 @@ impl Baselines {
         for (minute, series, value) in store.rollup(from, to, None).await? {
             minutes.entry(minute).or_default().insert(series, value);
         }
-        Ok(Past { from, to, known, minutes })
+        Ok(OtherDay { from, to, known, minutes })
     }
 }
 
-/// Reads the baselines again, every minute.
-///
-/// - Gets no messages and sends none; whoever holds the [`Baselines`] sees what it read.
-/// - Bounded by: one read at a time, of six hours of each past.
-pub struct BaselineReader {
-    /// What it fills.
-    pub baselines: Baselines,
-    /// Where the rollups are.
-    pub store: Arc<dyn Store>,
-    backoff: Backoff,
-}
-
-const READ_EVERY: Duration = Duration::from_secs(60);
-
-impl BaselineReader {
-    /// Tries again as `[retry]` says.
-    pub fn new(
-        baselines: Baselines,
-        store: Arc<dyn Store>,
-        retry: &config::Retry,
-    ) -> BaselineReader {
-        BaselineReader { baselines, store, backoff: Backoff::new(retry) }
-    }
-
-    fn read(&mut self, ctx: &mut Context<Self>) {
-        let (baselines, store) = (self.baselines.clone(), self.store.clone());
-        let read = async move { baselines.refresh(&*store, now_ms()).await };
-        ctx.spawn(read.into_actor(self).map(|read, reader, ctx| {
-            let pause = match read {
-                Ok(()) => {
-                    reader.backoff.reset();
-                    READ_EVERY
-                }
-                // The store's own actors report it; here it is in `Baselines::stale`.
-                Err(e) => {
-                    tracing::debug!(error = %e, "can't read the baselines");
-                    reader.backoff.pause()
-                }
-            };
-            ctx.run_later(pause, Self::read);
-        }));
-    }
-}
-
-impl Actor for BaselineReader {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.read(ctx);
+impl Earlier for Baselines {
+    fn earlier(&self, shift: Shift, from: Millis, to: Millis) -> Option<Totals> {
+        let mut totals = Totals::default();
+        self.sum_where(shift, from, to, |found| {
+            found.iter().for_each(|(series, value)| totals.add(series, *value));
+            0
+        })?;
+        Some(totals)
     }
 }
