@@ -323,5 +323,4 @@ impl Metrics {
 }
 
 #[cfg(test)]
-#[path = "broadcaster_tests.rs"]
 mod tests;

@@ -296,5 +296,4 @@ fn oldest_minute(now: Millis) -> Millis {
 }
 
 #[cfg(test)]
-#[path = "timeline_tests.rs"]
 mod tests;

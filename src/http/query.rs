@@ -210,5 +210,4 @@ fn wrong(name: &str, value: &str, rule: &str) -> ApiError {
 }
 
 #[cfg(test)]
-#[path = "query_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 //! minutes. Pure.
 //!
 //! This is the side that writes: a delta is added, what is old is forgotten, and the buckets are
-//! handed out as they are. What a number over a span of time is, [`crate::numbers`] says.
+//! handed out as they are. What a number over a span of time is, `numbers/` says.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -2,7 +2,7 @@
 //! In-process ([`in_process`]) or Redis ([`redis`]), behind one interface.
 //!
 //! Whichever it is, every node keeps a copy of the counters in memory (the mirror, in
-//! [`crate::numbers`], which holds [`counters::Counters`]): it starts from a [`Feed::Reset`] and
+//! `numbers/`, which holds [`counters::Counters`]): it starts from a [`Feed::Reset`] and
 //! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so there is
 //! one definition of each number and no read ever waits for Redis.
 
