@@ -10,6 +10,7 @@
 //! ```
 //!
 //! The invariants, and where they are tested:
+//! - The broadcaster alone writes the mirror: it has the one [`crate::numbers::MirrorWriter`].
 //! - A snapshot of frame `n` plus the frames after `n` is the state: nothing lost, nothing
 //!   twice (`timeline`, by proptest).
 //! - A change of the alerts is in the next frame, and so in what a resumed viewer missed; a

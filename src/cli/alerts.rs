@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Days of one test.
+/// The longest time of one test, in ms.
 const MAX_SPAN: Millis = 366 * 24 * HOUR;
 
 /// `floodmark alerts`

@@ -1,6 +1,6 @@
 //! Baselines: what was counted at the same moment yesterday and last week, by the clock of
-//! the business time zone. Held in memory for the hours around now, so that no reader waits
-//! for the store.
+//! the business time zone. Those of the hours around now are held in memory, so that no reader
+//! waits for the store.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -59,7 +59,8 @@ impl Shift {
     }
 }
 
-/// Read access to the baselines. Cheap to clone, never waits for the store.
+/// The baselines of the hours around now. A clone is the same one; reading never waits for the
+/// store.
 #[derive(Clone)]
 pub struct Baselines(Arc<Shared>);
 
@@ -95,8 +96,9 @@ struct OtherDay {
 }
 
 impl OtherDay {
-    /// Whether what is not there is zero. Where an hour of an import from before the first
-    /// batch has events in most of its minutes, it is taken to be whole.
+    /// Whether a minute without any event had none, so that it counts as zero. An import may
+    /// bring hours from before the first batch: such an hour is taken to be whole where most of
+    /// its minutes have events.
     fn knows(&self, minute: Millis) -> bool {
         if minute < self.from || minute >= self.to {
             return false;
@@ -125,9 +127,9 @@ impl Baselines {
         }))
     }
 
-    /// What `series` counted in the minute that is to `minute` (Unix ms, today's) what the
-    /// shift says. `None`: not known, since it lies too far from now, nothing was taken in
-    /// yet then, or the store has not been read. `Some(0)`: nothing of this series happened.
+    /// What `series` counted in the minute that the shift puts at `minute` (Unix ms, today's).
+    /// `None` where that is not known: it lies too far from now, the shop had not sent anything
+    /// yet, or the store has not been read. `Some(0)` where nothing of this series happened.
     pub fn minute(&self, series: &Series, shift: Shift, minute: Millis) -> Option<i64> {
         self.sum(series, shift, bucket(minute, MINUTE), bucket(minute, MINUTE) + MINUTE)
     }
@@ -178,7 +180,10 @@ impl Baselines {
         Some(Stale { since: last_read.worked_at, reason })
     }
 
-    /// Reads the hours around `now` (Unix ms) again. On an error what was held stays.
+    /// Reads the hours around `now` (Unix ms) again.
+    ///
+    /// # Errors
+    /// The store's. What was held stays, and [`Baselines::stale`] says why it is old.
     pub async fn refresh(&self, store: &dyn Store, now: Millis) -> Result<(), StoreError> {
         for shift in Shift::ALL {
             match self.read(store, shift, now).await {

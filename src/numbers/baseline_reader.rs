@@ -12,7 +12,7 @@ const READ_EVERY: Duration = Duration::from_secs(60);
 /// Reads the baselines again, every minute.
 ///
 /// - Gets no messages and sends none; whoever holds the [`Baselines`] sees what it read.
-/// - Bounded by: one read at a time, of six hours of each past.
+/// - Owns nothing else. Bounded by: one read at a time, of some hours of each of two days.
 pub struct BaselineReader {
     /// What it fills.
     pub baselines: Baselines,
@@ -40,7 +40,8 @@ impl BaselineReader {
                     reader.backoff.reset();
                     READ_EVERY
                 }
-                // The store's own actors report it; here it is in `Baselines::stale`.
+                // The store's own actors report its outage; what is old says so itself, in
+                // `Baselines::stale`.
                 Err(e) => {
                     tracing::debug!(error = %e, "can't read the baselines");
                     reader.backoff.pause()

@@ -122,16 +122,16 @@ impl Minutes {
 
     /// Whether nothing starts in `[from, to)`.
     pub fn is_empty(&self, from: Millis, to: Millis) -> bool {
-        self.minutes(from, to).next().is_none()
+        self.minutes_in(from, to).next().is_none()
     }
 }
 
 impl Buckets for Minutes {
-    fn seconds(&self, _: Millis, _: Millis) -> impl Iterator<Item = (Millis, &Totals)> {
+    fn seconds_in(&self, _: Millis, _: Millis) -> impl Iterator<Item = (Millis, &Totals)> {
         std::iter::empty()
     }
 
-    fn minutes(&self, from: Millis, to: Millis) -> impl Iterator<Item = (Millis, &Totals)> {
+    fn minutes_in(&self, from: Millis, to: Millis) -> impl Iterator<Item = (Millis, &Totals)> {
         self.held.range(from..to.max(from)).map(|(start, totals)| (*start, totals))
     }
 
@@ -146,7 +146,7 @@ impl Earlier for Minutes {
         let mut sum = Totals::default();
         for minute in (from..to).step_by(MINUTE as usize) {
             let then = self.zone.same_moment(minute, shift.days());
-            self.minutes(then, then + MINUTE).for_each(|(_, totals)| sum.merge(totals));
+            self.minutes_in(then, then + MINUTE).for_each(|(_, totals)| sum.merge(totals));
         }
         // Without a single event there was no such day.
         (sum.events() > 0).then_some(sum)
