@@ -13,7 +13,6 @@ use std::{
 
 use criterion::{Criterion, Throughput};
 use floodmark::{
-    broadcast::Current,
     config::Config,
     demo::{event::ShopEvent, shop::Shop},
     domain::{
@@ -22,13 +21,14 @@ use floodmark::{
         event::{EventLimits, Received},
         metric::Measures,
         row::{self, Row},
+        totals::Totals,
     },
     http::dialect::native::{
         body::{Format, split},
         event::read,
     },
     ingest::dedupe::Dedupe,
-    live::state::Totals,
+    numbers::Current,
     sink::Sink,
     spool::{Group, IdWindow, Spool, SpoolOptions},
 };

@@ -12,7 +12,8 @@ use floodmark::{
         time::{BusinessZone, MINUTE, Millis},
         top::CAPACITY,
     },
-    live::state::LiveState,
+    live::counters::Counters,
+    numbers::breakdown,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -27,7 +28,7 @@ const SPAN: Millis = 10 * MINUTE;
 #[test]
 fn a_million_events_are_off_by_no_more_than_is_said() {
     let mut aggregator = Aggregator::new(Config::default().rules.measures, 200);
-    let mut state = LiveState::new(BusinessZone::named("UTC").expect("it is built in"));
+    let mut counters = Counters::new(BusinessZone::named("UTC").expect("it is built in"));
     let mut random = SmallRng::seed_from_u64(7);
     let mut exact: HashMap<String, u64> = HashMap::new();
     let mut sum = DeltaSum::default();
@@ -50,10 +51,10 @@ fn a_million_events_are_off_by_no_more_than_is_said() {
         *exact.entry(path).or_default() += 1;
         if (n + 1) % BATCH == 0 {
             let batch = (n + 1) / BATCH;
-            state.apply(batch % LANES, &sum.finish(), START + SPAN);
+            counters.apply(batch % LANES, &sum.finish(), START + SPAN);
         }
     }
-    let top = state.breakdown("page_view/path", START, START + SPAN);
+    let top = breakdown::top_of(&counters, "page_view/path", START, START + SPAN);
     let mut largest: Vec<_> = exact.iter().collect();
     largest.sort_by(|a, b| b.1.cmp(a.1));
     let off: Vec<u64> = largest[..10].iter().map(|(page, n)| *n - top.count(page)).collect();

@@ -19,10 +19,10 @@ use crate::{
         monotonic_ms,
         seat::Leave,
         timeline::{Frame, Pace, Timeline},
-        view::LiveView,
     },
     config,
     live::{Counted, Feed},
+    numbers::MirrorWriter,
     panics,
 };
 
@@ -31,7 +31,7 @@ use crate::{
 /// - Gets the live side's [`Feed`] (through a bounded channel that makes it wait),
 ///   [`Counted`] from the counter actor, [`Join`] and [`Leave`] from the sessions,
 ///   [`Shutdown`]; sends each session [`Deliver`], never waiting.
-/// - Owns the mirror (everyone else reads it through [`LiveView`]), the timeline of frames and
+/// - Owns the mirror (everyone else reads it as [`crate::numbers::Mirror`]), the timeline of frames and
 ///   the hub.
 /// - Bounded by: the feed's capacity, one frame a tick, `stream.resume_frames` and
 ///   `stream.resume_bytes` kept frames, one `Join` and one `Leave` for each of
@@ -41,7 +41,7 @@ use crate::{
 pub struct Broadcaster {
     tick: Duration,
     close_timeout_ms: u64,
-    view: LiveView,
+    mirror: MirrorWriter,
     feed: Option<mpsc::Receiver<Feed>>,
     timeline: Timeline,
     hub: Hub<SessionOutlet>,
@@ -105,7 +105,7 @@ const CLOSE_SPREAD: Duration = Duration::from_secs(2);
 impl Broadcaster {
     pub(super) fn new(
         stream: &config::Stream,
-        view: LiveView,
+        mirror: MirrorWriter,
         feed: mpsc::Receiver<Feed>,
         watch: panics::Watch,
     ) -> Broadcaster {
@@ -121,8 +121,8 @@ impl Broadcaster {
         Broadcaster {
             tick: Duration::from_millis(stream.tick_ms),
             close_timeout_ms: stream.close_timeout_ms,
-            timeline: Timeline::new(epoch, pace, kept, &view, monotonic_ms()),
-            view,
+            timeline: Timeline::new(epoch, pace, kept, &mirror, monotonic_ms()),
+            mirror,
             feed: Some(feed),
             hub: Hub::new(limits),
             closing: None,
@@ -133,14 +133,14 @@ impl Broadcaster {
 
     /// Sends this tick's frame, serves those who need a snapshot, judges the rest.
     fn tick(&mut self) {
-        let (now, monotonic) = (self.view.now(), monotonic_ms());
+        let (now, monotonic) = (self.mirror.now(), monotonic_ms());
         let (frame, snapshot) = {
-            let state = self.view.state();
-            let frame = self.timeline.tick(&self.view, &state, now, monotonic);
+            let counters = self.mirror.counters();
+            let frame = self.timeline.tick(&self.mirror, &counters, now, monotonic);
             let snapshot = self
                 .hub
                 .wants_snapshot()
-                .then(|| self.timeline.snapshot(&self.view, &state, now, monotonic));
+                .then(|| self.timeline.snapshot(&self.mirror, &counters, now, monotonic));
             (frame, snapshot.flatten())
         };
         if let Some(frame) = &frame {
@@ -156,7 +156,7 @@ impl Broadcaster {
     }
 
     fn report(&self) {
-        let current = self.view.current();
+        let current = self.mirror.current();
         for (metric, value) in [
             ("page_views", current.page_views as f64),
             ("purchases", current.purchases as f64),
@@ -198,8 +198,8 @@ impl Actor for Broadcaster {
         }
         ctx.run_interval(self.tick, |actor, _| actor.tick());
         ctx.run_interval(Duration::from_secs(1), |actor, _| {
-            let now = actor.view.now();
-            actor.view.write().prune(now);
+            let now = actor.mirror.now();
+            actor.mirror.prune(now);
             actor.report();
         });
     }
@@ -207,26 +207,24 @@ impl Actor for Broadcaster {
 
 impl StreamHandler<Feed> for Broadcaster {
     fn handle(&mut self, event: Feed, _: &mut Context<Self>) {
-        let now = self.view.now();
+        let now = self.mirror.now();
         match event {
             Feed::Delta { delta, lane, sealed_at } => {
-                self.view.write().apply(lane, &delta, now);
-                self.view.counted(sealed_at, now);
+                self.mirror.apply(lane, &delta, sealed_at, now);
                 self.timeline.add(&delta, sealed_at, now);
             }
-            Feed::Reset(state) => {
-                self.timeline.start_over(&state, now);
-                *self.view.write() = *state;
-                self.view.filled();
+            Feed::Reset(counters) => {
+                self.timeline.start_over(&counters, now);
+                self.mirror.replace(*counters);
             }
-            Feed::Interrupted { reason } => self.view.interrupt(reason),
-            Feed::Restored => self.view.restored(),
+            Feed::Interrupted { reason } => self.mirror.interrupt(reason),
+            Feed::Restored => self.mirror.restored(),
         }
     }
 
     /// The live store is gone: the process is stopping, or it broke. Frames go on.
     fn finished(&mut self, _: &mut Context<Self>) {
-        self.view.interrupt("the live counters' feed has ended".into());
+        self.mirror.interrupt("the live counters' feed has ended".into());
     }
 }
 
@@ -234,7 +232,7 @@ impl Handler<Counted> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, counted: Counted, _: &mut Context<Self>) {
-        self.view.set_population(counted.population, counted.day);
+        self.mirror.set_population(counted.population, counted.day);
     }
 }
 
@@ -242,12 +240,12 @@ impl Handler<Join> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, join: Join, _: &mut Context<Self>) {
-        let (now, monotonic) = (self.view.now(), monotonic_ms());
+        let (now, monotonic) = (self.mirror.now(), monotonic_ms());
         self.hub.join(join.id, join.outlet, join.pulse, monotonic);
         let missed = join.resume.and_then(|(epoch, seq)| self.timeline.resume(&epoch, seq));
         let first = missed.map(Deliver::Missed).or_else(|| {
-            let state = self.view.state();
-            let snapshot = self.timeline.snapshot(&self.view, &state, now, monotonic);
+            let counters = self.mirror.counters();
+            let snapshot = self.timeline.snapshot(&self.mirror, &counters, now, monotonic);
             snapshot.map(Deliver::Frame)
         });
         // Where the state has something that is still to be sent, the next tick sends the
@@ -314,5 +312,4 @@ impl Metrics {
 }
 
 #[cfg(test)]
-#[path = "broadcaster_tests.rs"]
 mod tests;

@@ -1,22 +1,18 @@
-//! The frames, as JSON text (DESIGN section 4). Pure: what is given is written.
+//! The frames, as JSON text. Pure: what is given is written.
 
 use serde::Serialize;
 
 use crate::{
-    broadcast::{
-        AlertsShown,
-        view::{self, Current},
-        wire_frame::WireFrame,
-    },
-    domain::{alert::Firing, money::Amount, time::Millis},
-    live::state::Totals,
+    broadcast::wire_frame::WireFrame,
+    domain::{alert::Firing, money::Amount, time::Millis, totals::Totals},
+    numbers::{AlertsShown, Current, current},
 };
 
 /// Totals of one second or minute.
 #[derive(Serialize)]
 pub struct Bucket {
     timestamp: Millis,
-    #[serde(serialize_with = "view::counts")]
+    #[serde(serialize_with = "current::counts")]
     counts: Totals,
     revenue: Amount,
 }
@@ -88,7 +84,7 @@ pub struct DeltaFrame<'a> {
     /// One more than the frame before.
     pub seq: u64,
     /// Increments of today's counts.
-    #[serde(serialize_with = "view::counts")]
+    #[serde(serialize_with = "current::counts")]
     pub counts: Totals,
     /// Increment of today's revenue.
     pub revenue: Amount,

@@ -1,7 +1,7 @@
 //! Fan-out: one stream of frames, sent to every viewer.
 //!
 //! ```text
-//!  live::Feed ──> Broadcaster ──> LiveView (mirror, read by HTTP)
+//!  live::Feed ──> Broadcaster ──> Mirror (read by everybody)
 //!  Counted ─>  │ timeline: merges a tick's deltas into one frame, serialised once
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
@@ -10,6 +10,7 @@
 //! ```
 //!
 //! The invariants, and where they are tested:
+//! - The broadcaster alone writes the mirror: it has the one [`crate::numbers::MirrorWriter`].
 //! - A snapshot of frame `n` plus the frames after `n` is the state: nothing lost, nothing
 //!   twice (`timeline`, by proptest).
 //! - A change of the alerts is in the next frame, and so in what a resumed viewer missed; a
@@ -26,7 +27,6 @@
 //! - A server that stops tells every viewer that reads (1001), and lets nobody in meanwhile
 //!   (`tests/stream.rs`).
 
-mod alerts;
 mod broadcaster;
 mod connection;
 mod deflate;
@@ -38,18 +38,15 @@ mod pieces;
 mod seat;
 mod session;
 mod timeline;
-mod view;
 mod viewers;
 mod wire_frame;
 
-pub use alerts::{Alerts, AlertsShown};
 pub use broadcaster::{Broadcaster, Shutdown};
 pub use connection::{Connection, ConnectionHandle, on_connect};
 pub use pieces::WRITE_BUFFER_BYTES;
 pub use seat::Refusal;
 pub use session::ViewerSession;
-pub use view::{Clock, Current, LiveView, real_clock};
-pub use viewers::{Settings, Viewers, start};
+pub use viewers::{Viewers, start};
 
 use std::{sync::OnceLock, time::Instant};
 

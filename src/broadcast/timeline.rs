@@ -11,17 +11,17 @@ use std::collections::BTreeMap;
 
 use crate::{
     broadcast::{
-        AlertsShown,
         frame::{self, Bucket, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame},
         history::{History, Kept},
-        view::LiveView,
         wire_frame::WireFrame,
     },
     domain::{
         delta::Delta,
         time::{BusinessDay, HOUR, MINUTE, Millis, SECOND, bucket},
+        totals::Totals,
     },
-    live::state::{LiveState, Totals},
+    live::counters::Counters,
+    numbers::{AlertsShown, Current, Mirror, current},
 };
 
 /// Seconds, and minutes, that a viewer is shown.
@@ -102,21 +102,21 @@ pub struct Timeline {
 
 impl Timeline {
     /// Starts at frame 0, which is the empty state of `now`.
-    pub fn new(epoch: String, pace: Pace, kept: Kept, view: &LiveView, monotonic: u64) -> Timeline {
-        let now = view.now();
+    pub fn new(epoch: String, pace: Pace, kept: Kept, mirror: &Mirror, monotonic: u64) -> Timeline {
+        let now = mirror.now();
         Timeline {
             epoch,
             seq: 0,
             pace,
-            day: view.zone().day_of(now),
+            day: mirror.zone().day_of(now),
             pending: Pending::default(),
             start_over: false,
             history: History::new(kept, 0),
             snapshot: None,
             sent_at: monotonic,
-            sent_active: view.active_users(),
-            sent_behind: view.behind_ms(now).is_some(),
-            sent_alerts: view.alerts().version(),
+            sent_active: mirror.active_users(),
+            sent_behind: mirror.freshness().behind_ms(now).is_some(),
+            sent_alerts: mirror.alerts().version(),
         }
     }
 
@@ -137,11 +137,11 @@ impl Timeline {
     }
 
     /// The state was replaced: the next frame is a snapshot to all.
-    pub fn start_over(&mut self, state: &LiveState, now: Millis) {
+    pub fn start_over(&mut self, counters: &Counters, now: Millis) {
         let next = bucket(now, SECOND) + SECOND;
-        let ahead = state.range(next, next + MAX_AHEAD, SECOND);
+        let ahead = counters.seconds_in(next, next + MAX_AHEAD);
         self.pending = Pending {
-            seconds: ahead.into_iter().filter(|(_, t)| !t.is_empty()).collect(),
+            seconds: ahead.map(|(at, totals)| (at, totals.clone())).collect(),
             ..Pending::default()
         };
         self.start_over = true;
@@ -150,25 +150,25 @@ impl Timeline {
     /// The frame of this tick, if it is time for one.
     pub fn tick(
         &mut self,
-        view: &LiveView,
-        state: &LiveState,
+        mirror: &Mirror,
+        counters: &Counters,
         now: Millis,
         monotonic: u64,
     ) -> Option<Frame> {
         let turned = !self.day.contains(now);
-        if !turned && !self.start_over && !self.is_time(view, now, monotonic) {
+        if !turned && !self.start_over && !self.is_time(mirror, now, monotonic) {
             return None;
         }
         if turned {
-            self.day = view.zone().day_of(now);
+            self.day = mirror.zone().day_of(now);
         }
         let due = self.pending.take_due(now);
         self.seq += 1;
         self.sent_at = monotonic;
-        self.sent_active = view.active_users();
-        self.sent_behind = view.behind_ms(now).is_some();
+        self.sent_active = mirror.active_users();
+        self.sent_behind = mirror.freshness().behind_ms(now).is_some();
         // Read once: the alert actor may show others meanwhile.
-        let alerts = view.alerts().snapshot();
+        let alerts = mirror.alerts().snapshot();
         let are_new = alerts.version != self.sent_alerts;
         self.sent_alerts = alerts.version;
 
@@ -176,9 +176,9 @@ impl Timeline {
         let text = if is_snapshot {
             self.start_over = false;
             self.history.start_over();
-            self.write_snapshot(view, state, now, monotonic)
+            self.write_snapshot(mirror, counters, now, monotonic)
         } else {
-            let text = self.delta_text(view, &due, are_new.then_some(&alerts), now);
+            let text = self.delta_text(mirror, &due, are_new.then_some(&alerts), now);
             self.history.push(text.clone());
             text
         };
@@ -190,8 +190,8 @@ impl Timeline {
     /// the next tick.
     pub fn snapshot(
         &mut self,
-        view: &LiveView,
-        state: &LiveState,
+        mirror: &Mirror,
+        counters: &Counters,
         now: Millis,
         monotonic: u64,
     ) -> Option<WireFrame> {
@@ -202,7 +202,7 @@ impl Timeline {
         {
             return Some(cached.text.clone());
         }
-        (!behind_frame).then(|| self.write_snapshot(view, state, now, monotonic))
+        (!behind_frame).then(|| self.write_snapshot(mirror, counters, now, monotonic))
     }
 
     /// What the viewer missed that saw frame `seq` of `epoch` last.
@@ -213,19 +213,19 @@ impl Timeline {
         self.history.after(seq)
     }
 
-    fn is_time(&self, view: &LiveView, now: Millis, monotonic: u64) -> bool {
+    fn is_time(&self, mirror: &Mirror, now: Millis, monotonic: u64) -> bool {
         // A tick late is a heartbeat missed, so the last tick before it sends.
         let heartbeat = monotonic + self.pace.tick_ms > self.sent_at + self.pace.heartbeat_ms;
         heartbeat
             || self.pending.has_due(now)
-            || view.active_users() != self.sent_active
-            || view.behind_ms(now).is_some() != self.sent_behind
-            || view.alerts().version() != self.sent_alerts
+            || mirror.active_users() != self.sent_active
+            || mirror.freshness().behind_ms(now).is_some() != self.sent_behind
+            || mirror.alerts().version() != self.sent_alerts
     }
 
     fn delta_text(
         &self,
-        view: &LiveView,
+        mirror: &Mirror,
         due: &Pending,
         alerts: Option<&AlertsShown>,
         now: Millis,
@@ -246,9 +246,9 @@ impl Timeline {
             seq: self.seq,
             revenue: due.today.revenue(),
             counts: due.today.clone(),
-            active_users: view.active_users(),
+            active_users: mirror.active_users(),
             timestamp: now,
-            behind_ms: view.behind_ms(now),
+            behind_ms: mirror.freshness().behind_ms(now),
             alerts: alerts.map(Firings::from),
             seconds,
             minutes: minutes.into_iter().map(Bucket::from).collect(),
@@ -257,19 +257,19 @@ impl Timeline {
 
     fn write_snapshot(
         &mut self,
-        view: &LiveView,
-        state: &LiveState,
+        mirror: &Mirror,
+        counters: &Counters,
         now: Millis,
         monotonic: u64,
     ) -> WireFrame {
         let buckets = |totals: Vec<_>| totals.into_iter().map(Bucket::from).collect();
         // What is dated ahead is still to come as a second; the minute in progress must not
         // have it already.
-        let mut minutes = state.last_minutes(now, SHOWN);
+        let mut minutes = current::last_minutes(counters, now, SHOWN);
         if let Some((start, totals)) = minutes.last_mut() {
-            let come = state.range(*start, bucket(now, SECOND) + SECOND, SECOND);
+            let come = counters.seconds_in(*start, bucket(now, SECOND) + SECOND);
             *totals = Totals::default();
-            come.iter().for_each(|(_, second)| totals.merge(second));
+            come.for_each(|(_, second)| totals.merge(second));
         }
         let text = frame::write(&SnapshotFrame {
             seq: self.seq,
@@ -277,11 +277,11 @@ impl Timeline {
             counts: Empty {},
             revenue: 0,
             timestamp: now,
-            behind_ms: view.behind_ms(now),
-            alerts: Firings::from(&*view.alerts().snapshot()),
+            behind_ms: mirror.freshness().behind_ms(now),
+            alerts: Firings::from(&*mirror.alerts().snapshot()),
             snapshot: Snapshot {
-                current: view.current_of(state, now),
-                seconds: buckets(state.last_seconds(now, SHOWN)),
+                current: Current::of(mirror, counters, now),
+                seconds: buckets(current::last_seconds(counters, now, SHOWN)),
                 minutes: buckets(minutes),
             },
         });
@@ -296,5 +296,4 @@ fn oldest_minute(now: Millis) -> Millis {
 }
 
 #[cfg(test)]
-#[path = "timeline_tests.rs"]
 mod tests;

@@ -10,86 +10,46 @@ use tokio::sync::mpsc;
 
 use crate::{
     broadcast::{
-        Broadcaster, Clock, ConnectionHandle, LiveView, Shutdown, ViewerSession, deflate,
+        Broadcaster, ConnectionHandle, Shutdown, ViewerSession, deflate,
         hub::Pulse,
         inbound::Inbound,
         monotonic_ms,
         pieces::Pieces,
-        real_clock,
         seat::{Room, Seat},
     },
-    config::{self, Config},
-    domain::{metric::Measures, time::BusinessZone},
+    config,
     live::{Counted, Feed},
+    numbers::MirrorWriter,
     panics::Alarm,
 };
-
-/// What the fan-out is told by the configuration.
-#[derive(Clone)]
-pub struct Settings {
-    /// `[stream]`
-    pub stream: config::Stream,
-    /// Business time zone.
-    pub zone: BusinessZone,
-    /// The metrics.
-    pub measures: Arc<Measures>,
-    /// `live.active_window_s`.
-    pub active_window_s: u64,
-    /// What time it is; tests move it.
-    pub clock: Clock,
-}
-
-impl Settings {
-    /// From the configuration, on the real clock.
-    pub fn new(config: &Config, zone: BusinessZone) -> Settings {
-        Settings {
-            stream: config.stream.clone(),
-            zone,
-            measures: config.rules.measures.clone(),
-            active_window_s: config.live.active_window_s,
-            clock: real_clock(),
-        }
-    }
-
-    pub(super) fn view(&self) -> LiveView {
-        LiveView::new(
-            self.zone.clone(),
-            self.measures.clone(),
-            self.active_window_s,
-            self.clock.clone(),
-        )
-    }
-}
 
 /// The running fan-out; a clone is the same one.
 #[derive(Clone)]
 pub struct Viewers {
-    view: LiveView,
     broadcaster: Addr<Broadcaster>,
     room: Room,
     stream: config::Stream,
 }
 
-/// Starts the broadcaster on a thread of its own, following `feed`. A panic in it raises
-/// the alarm.
-pub fn start(settings: Settings, feed: mpsc::Receiver<Feed>, alarm: &Alarm) -> Viewers {
+/// Starts the broadcaster on a thread of its own: it writes the mirror by what `feed` says, and
+/// sends frames as `stream` says. A panic in it raises the alarm.
+pub fn start(
+    stream: &config::Stream,
+    mirror: MirrorWriter,
+    feed: mpsc::Receiver<Feed>,
+    alarm: &Alarm,
+) -> Viewers {
     super::describe_metrics();
-    let view = settings.view();
-    let stream = settings.stream.clone();
-    let (mirror, watch) = (view.clone(), alarm.watch("the broadcaster"));
+    let (stream, watch) = (stream.clone(), alarm.watch("the broadcaster"));
+    let settings = stream.clone();
     let broadcaster = Broadcaster::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-        Broadcaster::new(&settings.stream, mirror, feed, watch)
+        Broadcaster::new(&settings, mirror, feed, watch)
     });
     let room = Room::new(stream.max_viewers, broadcaster.clone().recipient());
-    Viewers { view, broadcaster, room, stream }
+    Viewers { broadcaster, room, stream }
 }
 
 impl Viewers {
-    /// Read access to the counters.
-    pub fn view(&self) -> &LiveView {
-        &self.view
-    }
-
     /// The places of the viewers.
     pub fn room(&self) -> &Room {
         &self.room

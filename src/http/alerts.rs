@@ -2,13 +2,13 @@
 
 use actix_web::{HttpResponse, web};
 
-use crate::{broadcast::LiveView, http::scope::View};
+use crate::{http::scope::View, numbers::Mirror};
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
     view.read("/api/analytics/alerts", alerts);
 }
 
-async fn alerts(view: web::Data<LiveView>) -> HttpResponse {
-    HttpResponse::Ok().json(&*view.alerts().snapshot())
+async fn alerts(mirror: web::Data<Mirror>) -> HttpResponse {
+    HttpResponse::Ok().json(&*mirror.alerts().snapshot())
 }

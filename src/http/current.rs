@@ -4,20 +4,20 @@
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use serde_json::{Value, json};
 
-use crate::{broadcast::LiveView, http::scope::View};
+use crate::{http::scope::View, numbers::Mirror};
 
 /// Adds the routes.
 pub fn routes(view: &mut View) {
     view.read("/api/analytics/current", current).read("/api/analytics/metrics", metrics);
 }
 
-async fn current(view: web::Data<LiveView>) -> HttpResponse {
-    no_store().json(view.current())
+async fn current(mirror: web::Data<Mirror>) -> HttpResponse {
+    no_store().json(mirror.current())
 }
 
 /// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`
-async fn metrics(view: web::Data<LiveView>) -> HttpResponse {
-    let measures = view.measures();
+async fn metrics(mirror: web::Data<Mirror>) -> HttpResponse {
+    let measures = mirror.measures();
     let metrics: Vec<Value> = measures
         .metrics()
         .iter()

@@ -15,7 +15,6 @@ pub mod collect;
 pub mod current;
 pub mod dialect;
 pub mod error;
-pub mod history;
 pub mod methods;
 pub mod ops;
 pub mod origin;

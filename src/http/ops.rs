@@ -6,9 +6,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::{
-    broadcast::LiveView,
     domain::time::{Millis, now_ms},
     http::scope::{Open, View},
+    numbers::Mirror,
     sink::Sink,
     spool::Spool,
     telemetry::health::Health,
@@ -22,7 +22,7 @@ pub struct Ops {
     /// Its lag and its size.
     pub spool: Spool,
     /// Whether the live numbers move.
-    pub view: LiveView,
+    pub mirror: Mirror,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// A sink whose oldest batch has waited for longer makes the node unready.
@@ -47,7 +47,7 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     if ops.spool.refuses() {
         reasons.push(format!("spool: full with {} bytes; requests get 503", ops.spool.bytes()));
     }
-    if let Some(reason) = ops.view.interrupted() {
+    if let Some(reason) = ops.mirror.freshness().interrupted() {
         reasons.push(format!("live: {reason}"));
     }
     let now = now_ms();

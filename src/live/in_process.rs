@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::{
-    Applied, Feed, FeedSender, LiveStore, Population, distinct::DistinctDays, judge, ledger_since,
-    sessions::Sessions, state::LiveState,
+    Applied, Feed, FeedSender, LiveStore, Population, counters::Counters, distinct::DistinctDays,
+    judge, ledger_since, sessions::Sessions,
 };
 use crate::{
     config,
@@ -135,13 +135,13 @@ impl Drop for InProcess {
 impl Counted {
     /// What the ledger says; the feed gets it as its [`Feed::Reset`].
     async fn from(sum: LedgerSum, zone: BusinessZone, feed: &FeedSender, now: Millis) -> Counted {
-        let mut state = LiveState::new(zone.clone());
+        let mut counters = Counters::new(zone.clone());
         let mut noted = Noted::default();
         for (number, lane) in (0..).zip(&sum.lanes) {
-            state.apply(number, &lane.delta, now);
+            counters.apply(number, &lane.delta, now);
             noted.touch(&zone, &lane.delta);
         }
-        let _ = feed.send(Feed::Reset(Box::new(state))).await;
+        let _ = feed.send(Feed::Reset(Box::new(counters))).await;
         Counted {
             lanes: sum.lanes.map(|lane| tokio::sync::Mutex::new(lane.last)),
             noted: Mutex::new(noted),
@@ -242,10 +242,10 @@ mod tests {
         let zone = BusinessZone::named("UTC").unwrap();
         let live = InProcess::continue_from(sum, zone, feed, NOW).await;
 
-        let Some(Feed::Reset(state)) = fed.recv().await else {
+        let Some(Feed::Reset(counters)) = fed.recv().await else {
             panic!("the feed starts with a reset");
         };
-        assert_eq!(state.today(NOW).1.count("page_view"), 1);
+        assert_eq!(counters.day(counters.zone().day_of(NOW).date).unwrap().count("page_view"), 1);
         let day = BusinessZone::named("UTC").unwrap().day_of(NOW).date;
         assert_eq!(live.population(NOW, day).await.unwrap().active, 1);
 

@@ -1,18 +1,17 @@
 //! The live side: counters of the running second, minute and day, and who is active.
 //! In-process ([`in_process`]) or Redis ([`redis`]), behind one interface.
 //!
-//! Whichever it is, every node keeps a mirror of the counters in memory
-//! ([`state::LiveState`], owned by the broadcaster): it starts from a [`Feed::Reset`] and
-//! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so
-//! there is one definition of each number and no read ever waits for Redis.
+//! Whichever it is, every node keeps a copy of the counters in memory (the mirror, in
+//! `numbers/`, which holds [`counters::Counters`]): it starts from a [`Feed::Reset`] and
+//! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so there is
+//! one definition of each number and no read ever waits for Redis.
 
-pub mod baseline;
+pub mod counters;
 mod distinct;
 pub mod in_process;
 mod messages;
 pub mod redis;
 pub mod sessions;
-pub mod state;
 pub mod target;
 
 use std::sync::Arc;
@@ -53,7 +52,7 @@ pub enum Applied {
 #[derive(Clone, Debug)]
 pub enum Feed {
     /// The counters are exactly these: start over from them.
-    Reset(Box<state::LiveState>),
+    Reset(Box<counters::Counters>),
     /// Add this.
     Delta {
         /// Increments (of any node).
@@ -178,5 +177,5 @@ fn judge(last: u64, seq: u64) -> Applied {
 /// How far back the ledger is summed so that all that a mirror shows is whole: the
 /// business day of `now`, and 24 hours of minutes.
 fn ledger_since(zone: &BusinessZone, now: Millis) -> Millis {
-    zone.day_of(now).start.min(now - state::MINUTES_KEPT)
+    zone.day_of(now).start.min(now - counters::MINUTES_KEPT)
 }

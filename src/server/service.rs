@@ -12,12 +12,11 @@ use crate::{
     http::{
         alerts, assets, breakdown,
         collect::Intake,
-        current, dialect,
-        history::History,
-        ops, request_id,
+        current, dialect, ops, request_id,
         scope::{self, Guards, Scopes},
         stream, timeseries,
     },
+    numbers::TimeSeries,
 };
 
 /// What the routes work with.
@@ -28,8 +27,8 @@ pub struct Parts<'a> {
     pub storage: &'a Storage,
     /// Who watches.
     pub viewers: &'a Viewers,
-    /// What charts read of the past.
-    pub history: History,
+    /// Answers charts.
+    pub series: TimeSeries,
     /// Renders `/metrics`.
     pub exporter: PrometheusHandle,
 }
@@ -47,22 +46,22 @@ pub fn start(config: &Config, listener: TcpListener, parts: Parts<'_>) -> std::i
     let ops = web::Data::new(ops::Ops {
         health: parts.storage.health.clone(),
         spool: parts.storage.spool.clone(),
-        view: parts.viewers.view().clone(),
+        mirror: parts.storage.mirror.clone(),
         metrics: parts.exporter,
         unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
     });
-    let view = web::Data::new(parts.viewers.view().clone());
+    let mirror = web::Data::new(parts.storage.mirror.clone());
     let viewers = web::Data::new(parts.viewers.clone());
-    let history = web::Data::new(parts.history);
+    let series = web::Data::new(parts.series);
     let app = move || {
         scope::app(guards.clone(), routes)
             .app_data(intake.clone())
             // A worker hands requests over by itself: it shares nothing with the others.
             .app_data(web::Data::new(for_workers.hand_over()))
             .app_data(ops.clone())
-            .app_data(view.clone())
+            .app_data(mirror.clone())
             .app_data(viewers.clone())
-            .app_data(history.clone())
+            .app_data(series.clone())
             .wrap(from_fn(request_id::layer))
     };
     let workers = match config.http.workers {

@@ -13,6 +13,7 @@ use crate::{
         time::{BusinessZone, now_ms},
     },
     live::{self, LiveStore},
+    numbers::{Mirror, real_clock},
     panics::Alarm,
     sink::{BatchReader, Lease, Sink},
     spool::{DataDir, IdWindow, Opened, Spool, SpoolOptions},
@@ -36,6 +37,8 @@ pub struct Storage {
     pub stores: Stores,
     /// Where events are counted.
     pub live: Arc<dyn LiveStore>,
+    /// This node's copy of the counters, for readers.
+    pub mirror: Mirror,
     /// Where a part says that it is in trouble.
     pub health: Health,
     /// The business time zone.
@@ -55,11 +58,13 @@ impl Storage {
         let spool = opened.spool.clone();
 
         let (feed, follow) = mpsc::channel(FEED_CAPACITY);
-        let viewers =
-            broadcast::start(broadcast::Settings::new(config, zone.clone()), follow, alarm);
+        let measures = config.rules.measures.clone();
+        let active_window_s = config.live.active_window_s;
+        let (mirror, writer) = Mirror::new(zone.clone(), measures, active_window_s, real_clock());
+        let viewers = broadcast::start(&config.stream, writer, follow, alarm);
         let counted = spool.clone();
         let least_lag = config.stream.behind_after_ms as i64;
-        viewers.view().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
+        mirror.freshness().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
 
         let stores = store::open(config).await.map_err(failed("store"))?;
         let live = live::open(config, stores.ledger.clone(), zone.clone(), feed, now_ms())
@@ -67,7 +72,8 @@ impl Storage {
             .map_err(failed("live"))?;
         let node = data_dir.node();
         let health = Health::default();
-        Ok((Storage { data_dir, node, spool, stores, live, health, zone }, opened, viewers))
+        let storage = Storage { data_dir, node, spool, stores, live, mirror, health, zone };
+        Ok((storage, opened, viewers))
     }
 }
 

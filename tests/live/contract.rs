@@ -10,6 +10,7 @@ use floodmark::{
         time::{MINUTE, SECOND, now_ms},
     },
     live::Applied,
+    numbers::{breakdown, current},
     sink::SinkErrorKind,
 };
 
@@ -158,7 +159,7 @@ async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
     let top = async |node: &Node| {
         let state = node.mirror.state.lock();
         let state = state.as_ref().expect("it was reset");
-        state.breakdown("page_view/path", now - MINUTE, now + MINUTE)
+        breakdown::top_of(state, "page_view/path", now - MINUTE, now + MINUTE)
     };
     let all_of_it = async |node: &Node| {
         let state = node.mirror.state.lock();
@@ -171,7 +172,7 @@ async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
     };
     eventually("all batches arrived", async || {
         let state = a.mirror.state.lock();
-        state.as_ref().is_some_and(|state| state.today(now).1.count("batch") == 40)
+        state.as_ref().is_some_and(|state| current::today(state, now).1.count("batch") == 40)
     })
     .await;
     if !matches!(backend, Backend::InProcess) {

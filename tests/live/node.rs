@@ -14,8 +14,9 @@ use floodmark::{
     domain::{
         batch::{Batch, LANES, NodeId},
         time::{BusinessZone, MINUTE, Millis, SECOND, bucket, now_ms},
+        totals::Totals,
     },
-    live::{self, Applied, Feed, LiveStore, state::LiveState},
+    live::{self, Applied, Feed, LiveStore, counters::Counters},
     sink::{SinkError, SinkErrorKind},
     store::{self, Stores},
 };
@@ -95,7 +96,7 @@ pub fn zone() -> BusinessZone {
 /// The mirror that the feed leads to, and what the feed said besides.
 #[derive(Default)]
 pub struct Mirror {
-    pub state: Mutex<Option<LiveState>>,
+    pub state: Mutex<Option<Counters>>,
     pub interrupted: AtomicBool,
     resets: AtomicUsize,
     reasons: Mutex<Vec<String>>,
@@ -234,7 +235,7 @@ impl Node {
 
     /// Waits until the mirror shows exactly the sum of these batches.
     pub async fn shows_sum(&self, batches: &[Arc<Batch>]) {
-        let mut expected = LiveState::new(zone());
+        let mut expected = Counters::new(zone());
         for batch in batches {
             expected.apply(batch.id.lane(), &batch.delta, now_ms());
         }
@@ -342,10 +343,10 @@ impl Mirror {
 type Shown = BTreeMap<(u8, Millis), Vec<(String, i64)>>;
 
 /// All that a state shows of the last few minutes, and the days.
-fn shown(state: &LiveState) -> Shown {
+fn shown(state: &Counters) -> Shown {
     let oldest = bucket(now_ms() - 20 * MINUTE, MINUTE);
     let mut all = Shown::new();
-    let mut add = |kind, at, totals: &live::state::Totals| {
+    let mut add = |kind, at, totals: &Totals| {
         let sums = totals.iter().map(|(series, value)| (series.to_string(), value));
         all.insert((kind, at), sums.collect());
     };

@@ -6,7 +6,7 @@ use floodmark::{
         delta::{DeltaSum, Series},
         time::{BusinessZone, DAY, HOUR, MINUTE, Millis, bucket, parse_rfc3339},
     },
-    live::baseline::{BASELINE_AFTER, BASELINE_BEFORE, Baselines, Shift},
+    numbers::baseline::{BASELINE_AFTER, BASELINE_BEFORE, Baselines, Shift},
     store::{Stores, rollup::FoldLimits},
 };
 

@@ -33,7 +33,7 @@ use self::{
     keys::{Keys, buckets_of},
     servers::Servers,
 };
-use super::{Applied, FeedSender, LiveStore, Population, state::LiveState};
+use super::{Applied, FeedSender, LiveStore, Population, counters::Counters};
 use crate::{
     config::{self, Config},
     domain::{
@@ -152,7 +152,7 @@ impl LiveStore for Redis {
     ) -> Result<Applied, SinkError> {
         let lane = self.shared.keys.lane(id.lane());
         // The mirror's own rules say which buckets an increment goes to.
-        let mut cells = LiveState::new(self.shared.zone.clone());
+        let mut cells = Counters::new(self.shared.zone.clone());
         cells.apply(id.lane(), delta, now_ms());
         let buckets = buckets_of(&cells);
 

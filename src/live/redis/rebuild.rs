@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{batch::LANES, time::now_ms},
-    live::{ledger_since, state::LiveState},
+    live::{counters::Counters, ledger_since},
     retry::Backoff,
     sink::{SinkError, SinkErrorKind},
     store::LaneSum,
@@ -130,9 +130,9 @@ async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), Sink
 /// Stages what a lane must be, then puts it in place.
 async fn install(shared: &Shared, lane: u64, sum: &LaneSum, force: bool) -> Result<(), SinkError> {
     let now = now_ms();
-    let mut state = LiveState::new(shared.zone.clone());
-    state.apply(lane, &sum.delta, now);
-    let mut buckets = buckets_of(&state);
+    let mut counters = Counters::new(shared.zone.clone());
+    counters.apply(lane, &sum.delta, now);
+    let mut buckets = buckets_of(&counters);
     // Hashes that shall be empty are named too, so that nothing old stays in them.
     for bucket in Bucket::kept_at(now, &shared.zone) {
         buckets.entry(bucket).or_default();

@@ -1,37 +1,35 @@
 //! Baselines: what was counted at the same moment yesterday and last week, by the clock of
-//! the business time zone. Held in memory for the hours around now, so that no reader waits
-//! for the store.
+//! the business time zone. Those of the hours around now are held in memory, so that no reader
+//! waits for the store.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use parking_lot::RwLock;
 
 use crate::{
-    config,
     domain::{
+        alert::Against,
         delta::Series,
-        time::{BusinessZone, HOUR, MINUTE, Millis, bucket, now_ms},
+        time::{BusinessZone, HOUR, MINUTE, Millis, bucket},
         totals::Totals,
     },
-    retry::Backoff,
+    numbers::span::Earlier,
     sink::SinkError,
     store::{Rollups, rollup::Known},
 };
 
 /// How far before now a minute may lie whose baseline is held, in ms.
 pub const BASELINE_BEFORE: Millis = 2 * HOUR;
-/// … and how far after now: what is to come, and time for a store that is down.
+/// How far after now, in ms: a chart shows what is to come, and a store may be down for a while.
 pub const BASELINE_AFTER: Millis = HOUR;
 
-/// Read on both sides: by so much the clock may be set between then and now.
+/// So much more is read on both sides: by so much the clock may be set between then and now.
 const TURN: Millis = HOUR;
 
-/// Which past.
+/// Which other day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shift {
     /// One day back.
@@ -41,8 +39,17 @@ pub enum Shift {
 }
 
 impl Shift {
-    /// Both.
+    /// Both of them.
     pub const ALL: [Shift; 2] = [Shift::Yesterday, Shift::LastWeek];
+
+    /// The day that a baseline of an alert is read from; none for the hour before.
+    pub fn of(against: Against) -> Option<Shift> {
+        match against {
+            Against::LastHour => None,
+            Against::Yesterday => Some(Shift::Yesterday),
+            Against::LastWeek => Some(Shift::LastWeek),
+        }
+    }
 
     /// Days back.
     pub fn days(self) -> u16 {
@@ -53,19 +60,22 @@ impl Shift {
     }
 }
 
-/// Read access to the baselines. Cheap to clone, never waits for the store.
+/// The baselines of the hours around now. A clone is the same one; reading never waits for the
+/// store.
 #[derive(Clone)]
 pub struct Baselines(Arc<Shared>);
 
 struct Shared {
     zone: BusinessZone,
-    pasts: [RwLock<Option<Arc<Past>>>; 2],
-    freshness: RwLock<Freshness>,
+    /// By [`Shift`].
+    days: [RwLock<Option<Arc<OtherDay>>>; 2],
+    last_read: RwLock<LastRead>,
 }
 
-struct Freshness {
+/// How the last read went.
+struct LastRead {
     /// The last time it worked, Unix ms; before that, the start.
-    read_at: Millis,
+    worked_at: Millis,
     trouble: Option<String>,
 }
 
@@ -78,17 +88,18 @@ pub struct Stale {
     pub reason: String,
 }
 
-/// What was read of one past: `from..to` of its own time.
-struct Past {
+/// What was read of one other day: `from..to` of its own time.
+struct OtherDay {
     from: Millis,
     to: Millis,
     known: Known,
     minutes: HashMap<Millis, BTreeMap<Series, i64>>,
 }
 
-impl Past {
-    /// Whether what is not there is zero. Where an hour of an import from before the first
-    /// batch has events in most of its minutes, it is taken to be whole.
+impl OtherDay {
+    /// Whether a minute without any event had none, so that it counts as zero. An import may
+    /// bring hours from before the first batch: such an hour is taken to be whole where most of
+    /// its minutes have events.
     fn knows(&self, minute: Millis) -> bool {
         if minute < self.from || minute >= self.to {
             return false;
@@ -112,14 +123,14 @@ impl Baselines {
         let trouble = Some("baselines have not been read yet".to_owned());
         Baselines(Arc::new(Shared {
             zone,
-            pasts: Default::default(),
-            freshness: RwLock::new(Freshness { read_at: now, trouble }),
+            days: Default::default(),
+            last_read: RwLock::new(LastRead { worked_at: now, trouble }),
         }))
     }
 
-    /// What `series` counted in the minute that is to `minute` (Unix ms, today's) what the
-    /// shift says. `None`: not known, since it lies too far from now, nothing was taken in
-    /// yet then, or the store has not been read. `Some(0)`: nothing of this series happened.
+    /// What `series` counted in the minute that the shift puts at `minute` (Unix ms, today's).
+    /// `None` where that is not known: it lies too far from now, the shop had not sent anything
+    /// yet, or the store has not been read. `Some(0)` where nothing of this series happened.
     pub fn minute(&self, series: &Series, shift: Shift, minute: Millis) -> Option<i64> {
         self.sum(series, shift, bucket(minute, MINUTE), bucket(minute, MINUTE) + MINUTE)
     }
@@ -138,16 +149,6 @@ impl Baselines {
         })
     }
 
-    /// All series of the minutes that start in `[from, to)`, as [`Baselines::sum`].
-    pub fn totals(&self, shift: Shift, from: Millis, to: Millis) -> Option<Totals> {
-        let mut totals = Totals::default();
-        self.sum_where(shift, from, to, |found| {
-            found.iter().for_each(|(series, value)| totals.add(series, *value));
-            0
-        })?;
-        Some(totals)
-    }
-
     fn sum_where(
         &self,
         shift: Shift,
@@ -159,15 +160,15 @@ impl Baselines {
         if to - from > BASELINE_BEFORE + BASELINE_AFTER + 2 * TURN {
             return None;
         }
-        let past = self.0.pasts[shift as usize].read().clone()?;
+        let day = self.0.days[shift as usize].read().clone()?;
         let mut sum = 0i64;
         let mut minute = bucket(from + MINUTE - 1, MINUTE);
         while minute < to {
             let then = self.0.zone.same_moment(minute, shift.days());
-            if !past.knows(then) {
+            if !day.knows(then) {
                 return None;
             }
-            sum = sum.saturating_add(past.minutes.get(&then).map_or(0, &mut value));
+            sum = sum.saturating_add(day.minutes.get(&then).map_or(0, &mut value));
             minute += MINUTE;
         }
         Some(sum)
@@ -175,23 +176,26 @@ impl Baselines {
 
     /// Since when and why what is held is not up to date; `None` while it is.
     pub fn stale(&self) -> Option<Stale> {
-        let freshness = self.0.freshness.read();
-        let reason = freshness.trouble.clone()?;
-        Some(Stale { since: freshness.read_at, reason })
+        let last_read = self.0.last_read.read();
+        let reason = last_read.trouble.clone()?;
+        Some(Stale { since: last_read.worked_at, reason })
     }
 
-    /// Reads the hours around `now` (Unix ms) again. On an error what was held stays.
+    /// Reads the hours around `now` (Unix ms) again.
+    ///
+    /// # Errors
+    /// The store's. What was held stays, and [`Baselines::stale`] says why it is old.
     pub async fn refresh(&self, rollups: &dyn Rollups, now: Millis) -> Result<(), SinkError> {
         for shift in Shift::ALL {
             match self.read(rollups, shift, now).await {
-                Ok(past) => *self.0.pasts[shift as usize].write() = Some(Arc::new(past)),
+                Ok(day) => *self.0.days[shift as usize].write() = Some(Arc::new(day)),
                 Err(e) => {
-                    self.0.freshness.write().trouble = Some(e.to_string());
+                    self.0.last_read.write().trouble = Some(e.to_string());
                     return Err(e);
                 }
             }
         }
-        *self.0.freshness.write() = Freshness { read_at: now, trouble: None };
+        *self.0.last_read.write() = LastRead { worked_at: now, trouble: None };
         Ok(())
     }
 
@@ -200,7 +204,7 @@ impl Baselines {
         rollups: &dyn Rollups,
         shift: Shift,
         now: Millis,
-    ) -> Result<Past, SinkError> {
+    ) -> Result<OtherDay, SinkError> {
         let then = |at| bucket(self.0.zone.same_moment(at, shift.days()), HOUR);
         let from = then(now - BASELINE_BEFORE) - TURN;
         let to = then(now + BASELINE_AFTER) + HOUR + TURN;
@@ -210,58 +214,17 @@ impl Baselines {
         for (minute, series, value) in rollups.minutes(from, to, None).await? {
             minutes.entry(minute).or_default().insert(series, value);
         }
-        Ok(Past { from, to, known, minutes })
+        Ok(OtherDay { from, to, known, minutes })
     }
 }
 
-/// Reads the baselines again, every minute.
-///
-/// - Gets no messages and sends none; whoever holds the [`Baselines`] sees what it read.
-/// - Bounded by: one read at a time, of six hours of each past.
-pub struct BaselineReader {
-    /// What it fills.
-    pub baselines: Baselines,
-    /// Where the rollups are.
-    pub rollups: Arc<dyn Rollups>,
-    backoff: Backoff,
-}
-
-const READ_EVERY: Duration = Duration::from_secs(60);
-
-impl BaselineReader {
-    /// Tries again as `[retry]` says.
-    pub fn new(
-        baselines: Baselines,
-        rollups: Arc<dyn Rollups>,
-        retry: &config::Retry,
-    ) -> BaselineReader {
-        BaselineReader { baselines, rollups, backoff: Backoff::new(retry) }
-    }
-
-    fn read(&mut self, ctx: &mut Context<Self>) {
-        let (baselines, rollups) = (self.baselines.clone(), self.rollups.clone());
-        let read = async move { baselines.refresh(&*rollups, now_ms()).await };
-        ctx.spawn(read.into_actor(self).map(|read, reader, ctx| {
-            let pause = match read {
-                Ok(()) => {
-                    reader.backoff.reset();
-                    READ_EVERY
-                }
-                // The store's own actors report it; here it is in `Baselines::stale`.
-                Err(e) => {
-                    tracing::debug!(error = %e, "can't read the baselines");
-                    reader.backoff.pause()
-                }
-            };
-            ctx.run_later(pause, Self::read);
-        }));
-    }
-}
-
-impl Actor for BaselineReader {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.read(ctx);
+impl Earlier for Baselines {
+    fn earlier(&self, shift: Shift, from: Millis, to: Millis) -> Option<Totals> {
+        let mut totals = Totals::default();
+        self.sum_where(shift, from, to, |found| {
+            found.iter().for_each(|(series, value)| totals.add(series, *value));
+            0
+        })?;
+        Some(totals)
     }
 }

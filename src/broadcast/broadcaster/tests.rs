@@ -6,19 +6,19 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    broadcast::real_clock,
     config::Config,
     domain::{
         delta::{DeltaSum, Series},
         time::{BusinessZone, now_ms},
     },
-    live::{Population, state::LiveState},
+    live::{Population, counters::Counters},
+    numbers::{Mirror, real_clock},
     panics::Alarm,
 };
 
 struct Alone {
     actor: Addr<Broadcaster>,
-    view: LiveView,
+    mirror: Mirror,
     feed: mpsc::Sender<Feed>,
     metrics: PrometheusHandle,
     alarm: Alarm,
@@ -30,16 +30,17 @@ fn utc() -> BusinessZone {
 
 fn alone() -> Alone {
     let stream = config::Stream { tick_ms: 5, ..Config::default().stream };
-    let view = LiveView::new(utc(), Config::default().rules.measures, 300, real_clock());
+    let measures = Config::default().rules.measures;
+    let (mirror, writer) = Mirror::new(utc(), measures, 300, real_clock());
     let (feed, events) = mpsc::channel(4);
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     let alarm = Alarm::default();
     let watch = alarm.watch("the broadcaster");
     let actor = metrics::with_local_recorder(&recorder, || {
-        Broadcaster::new(&stream, view.clone(), events, watch)
+        Broadcaster::new(&stream, writer, events, watch)
     });
-    Alone { actor: actor.start(), view, feed, metrics, alarm }
+    Alone { actor: actor.start(), mirror, feed, metrics, alarm }
 }
 
 fn counted(active: u64) -> Counted {
@@ -60,17 +61,17 @@ async fn until(mut condition: impl FnMut() -> bool) {
 #[actix::test]
 async fn keeps_the_mirror_and_its_metrics() {
     let alone = alone();
-    assert!(alone.view.interrupted().is_some());
-    alone.feed.send(Feed::Reset(Box::new(LiveState::new(utc())))).await.unwrap();
+    assert!(alone.mirror.freshness().interrupted().is_some());
+    alone.feed.send(Feed::Reset(Box::new(Counters::new(utc())))).await.unwrap();
     let mut sum = DeltaSum::default();
     sum.count("purchase", now_ms());
     sum.sum(&Series::revenue(), now_ms(), 199_900);
     let delta = Feed::Delta { delta: Arc::new(sum.finish()), lane: 0, sealed_at: now_ms() };
     alone.feed.send(delta).await.unwrap();
     alone.actor.send(counted(12)).await.unwrap();
-    until(|| alone.view.current().purchases == 1).await;
-    assert_eq!(alone.view.current().active_users, 12);
-    assert_eq!(alone.view.interrupted(), None);
+    until(|| alone.mirror.current().purchases == 1).await;
+    assert_eq!(alone.mirror.current().active_users, 12);
+    assert_eq!(alone.mirror.freshness().interrupted(), None);
     for line in [
         "floodmark_viewers 0",
         "floodmark_viewer_evictions_total 0",
@@ -84,8 +85,8 @@ async fn keeps_the_mirror_and_its_metrics() {
 #[actix::test]
 async fn another_nodes_lag_is_told_while_it_lasts() {
     let alone = alone();
-    alone.view.watch_lag(2_000, || None);
-    alone.feed.send(Feed::Reset(Box::new(LiveState::new(utc())))).await.unwrap();
+    alone.mirror.freshness().watch_lag(2_000, || None);
+    alone.feed.send(Feed::Reset(Box::new(Counters::new(utc())))).await.unwrap();
     let send = async |events: u64, age| {
         let mut sum = DeltaSum::default();
         (0..events).for_each(|_| sum.count("page_view", now_ms()));
@@ -93,23 +94,23 @@ async fn another_nodes_lag_is_told_while_it_lasts() {
         alone.feed.send(Feed::Delta { delta, lane: 0, sealed_at }).await.unwrap();
     };
     send(1, 1_500).await;
-    until(|| alone.view.current().events == 1).await;
-    assert_eq!(alone.view.current().behind_ms, None, "less than what counts as lag");
+    until(|| alone.mirror.current().events == 1).await;
+    assert_eq!(alone.mirror.current().behind_ms, None, "less than what counts as lag");
     send(1, 30_000).await;
-    until(|| alone.view.current().events == 2).await;
-    let behind = alone.view.behind_ms(now_ms()).unwrap();
+    until(|| alone.mirror.current().events == 2).await;
+    let behind = alone.mirror.freshness().behind_ms(now_ms()).unwrap();
     assert!((30_000..32_000).contains(&behind), "{behind}");
     send(1, 100).await;
-    until(|| alone.view.behind_ms(now_ms()).is_none()).await;
+    until(|| alone.mirror.freshness().behind_ms(now_ms()).is_none()).await;
 }
 
 #[actix::test]
 async fn outlives_its_feed_and_says_so() {
     let alone = alone();
-    alone.feed.send(Feed::Reset(Box::new(LiveState::new(utc())))).await.unwrap();
-    until(|| alone.view.interrupted().is_none()).await;
+    alone.feed.send(Feed::Reset(Box::new(Counters::new(utc())))).await.unwrap();
+    until(|| alone.mirror.freshness().interrupted().is_none()).await;
     drop(alone.feed);
-    until(|| alone.view.interrupted().is_some()).await;
+    until(|| alone.mirror.freshness().interrupted().is_some()).await;
     alone.actor.send(counted(1)).await.unwrap();
     assert_eq!(alone.alarm.raised_by(), None);
 }
@@ -135,7 +136,7 @@ impl Handler<Poison> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, _: Poison, _: &mut Context<Self>) {
-        let _half_done = self.view.write();
+        let _half_done = self.mirror.write();
         panic!("for the test");
     }
 }
@@ -146,5 +147,5 @@ async fn a_panic_raises_the_alarm() {
     alone.actor.do_send(Poison);
     assert_eq!(alone.alarm.raised().await, "the broadcaster");
     // Who reads the numbers is not held up by it.
-    assert_eq!(alone.view.current().events, 0);
+    assert_eq!(alone.mirror.current().events, 0);
 }

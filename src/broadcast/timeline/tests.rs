@@ -18,6 +18,7 @@ use crate::{
         money::Amount,
         time::{BusinessZone, parse_rfc3339},
     },
+    numbers::MirrorWriter,
 };
 
 const PACE: Pace = Pace { tick_ms: 200, heartbeat_ms: 1_000 };
@@ -27,7 +28,7 @@ const KEPT: Kept = Kept { frames: 1_000, bytes: 1 << 20 };
 /// A broadcaster without the actor, and a clock that is moved.
 struct Stage {
     clock: Arc<AtomicI64>,
-    view: LiveView,
+    mirror: MirrorWriter,
     timeline: Timeline,
 }
 
@@ -35,19 +36,20 @@ impl Stage {
     fn new(start: &str) -> Stage {
         let clock = Arc::new(AtomicI64::new(parse_rfc3339(start).unwrap()));
         let read = clock.clone();
-        let view = LiveView::new(
+        let (_, mut mirror) = Mirror::new(
             BusinessZone::named("Europe/Berlin").unwrap(),
             Config::default().rules.measures,
             300,
             Arc::new(move || read.load(Ordering::Relaxed)),
         );
-        view.filled();
-        let timeline = Timeline::new("e".into(), PACE, KEPT, &view, 0);
-        Stage { clock, view, timeline }
+        let empty = mirror.counters().clone();
+        mirror.replace(empty);
+        let timeline = Timeline::new("e".into(), PACE, KEPT, &mirror, 0);
+        Stage { clock, mirror, timeline }
     }
 
     fn now(&self) -> Millis {
-        self.view.now()
+        self.mirror.now()
     }
 
     fn pass(&self, ms: Millis) {
@@ -63,26 +65,26 @@ impl Stage {
             sum.sum(&Series::revenue(), now + offset, 12_345);
         }
         let delta = sum.finish();
-        self.view.write().apply(0, &delta, now);
+        self.mirror.apply(0, &delta, now, now);
         self.timeline.add(&delta, now, now);
     }
 
     fn tick(&mut self) -> Option<Frame> {
         let now = self.now();
-        let state = self.view.state();
-        self.timeline.tick(&self.view, &state, now, now as u64)
+        let counters = self.mirror.counters();
+        self.timeline.tick(&self.mirror, &counters, now, now as u64)
     }
 
     fn snapshot(&mut self) -> Option<WireFrame> {
         let now = self.now();
-        let state = self.view.state();
-        self.timeline.snapshot(&self.view, &state, now, now as u64)
+        let counters = self.mirror.counters();
+        self.timeline.snapshot(&self.mirror, &counters, now, now as u64)
     }
 
-    fn reset(&mut self, to: LiveState) {
+    fn reset(&mut self, to: Counters) {
         let now = self.now();
         self.timeline.start_over(&to, now);
-        *self.view.write() = to;
+        self.mirror.replace(to);
     }
 }
 
@@ -210,14 +212,14 @@ proptest! {
                     }
                 }
                 Step::Reset => {
-                    let state = stage.view.state().clone();
-                    stage.reset(state);
+                    let counters = stage.mirror.counters().clone();
+                    stage.reset(counters);
                 }
             }
         }
         // The last to join has the state and nothing else.
         let last = screens.last().cloned();
-        let current = stage.view.current();
+        let current = stage.mirror.current();
         for screen in &screens {
             prop_assert_eq!(Some(screen), last.as_ref());
             prop_assert_eq!(screen.revenue, current.revenue.0);
@@ -323,13 +325,13 @@ fn one_snapshot_serves_all_who_join_between_two_frames() {
 #[test]
 fn an_interruption_shows_in_the_frames_until_it_is_over() {
     let mut stage = Stage::new("2026-11-27T12:00:00Z");
-    stage.view.interrupt("redis is down".into());
+    stage.mirror.interrupt("redis is down".into());
     stage.pass(1_500);
     assert_eq!(json(&stage.tick().unwrap())["behindMs"], 1_500);
-    stage.view.interrupt("redis is still down".into());
+    stage.mirror.interrupt("redis is still down".into());
     stage.pass(1_000);
     assert_eq!(json(&stage.tick().unwrap())["behindMs"], 2_500);
-    stage.view.restored();
+    stage.mirror.restored();
     stage.pass(200);
     assert_eq!(json(&stage.tick().unwrap()).get("behindMs"), None);
 }
@@ -375,7 +377,7 @@ fn a_change_of_the_alerts_is_in_the_next_frame_and_in_no_other() {
     // Nothing else has happened: the alert alone is worth a frame.
     stage.pass(200);
     assert!(stage.tick().is_none());
-    stage.view.alerts().show(vec![firing("checkout_errors")], vec![]);
+    stage.mirror.alerts().show(vec![firing("checkout_errors")], vec![]);
     let fired = read(&stage.tick().expect("it is told at once").text);
     assert_eq!(names(&fired), Some(vec!["checkout_errors".to_owned()]));
     assert_eq!(fired["counts"], serde_json::json!({}));
@@ -390,7 +392,7 @@ fn a_change_of_the_alerts_is_in_the_next_frame_and_in_no_other() {
     let missed = stage.timeline.resume("e", fired["seq"].as_u64().unwrap() - 1).unwrap();
     assert_eq!(missed.iter().filter_map(|text| names(&read(text))).count(), 1);
 
-    stage.view.alerts().show(vec![], vec![firing("checkout_errors")]);
+    stage.mirror.alerts().show(vec![], vec![firing("checkout_errors")]);
     let cleared = read(&stage.tick().unwrap().text);
     assert_eq!(names(&cleared), Some(vec![]));
     assert!(cleared["alerts"]["version"].as_u64() > fired["alerts"]["version"].as_u64());

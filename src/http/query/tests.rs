@@ -1,7 +1,10 @@
 //! What a query asks for, and which buckets answer it.
 
 use super::*;
-use crate::{config::Config, domain::time::parse_rfc3339};
+use crate::{
+    config::Config,
+    domain::time::{DAY, parse_rfc3339},
+};
 
 const NOW: &str = "2026-11-27T14:00:30Z";
 
@@ -13,16 +16,16 @@ fn zone(name: &str) -> BusinessZone {
     BusinessZone::named(name).unwrap()
 }
 
-fn parse(text: &str) -> Result<Query, ApiError> {
+fn parse(text: &str) -> Result<SeriesQuery, ApiError> {
     parse_in("UTC", NOW, text)
 }
 
 /// What matters to a test is when; it asks for all events unless it says otherwise.
-fn parse_in(zone_name: &str, now: &str, text: &str) -> Result<Query, ApiError> {
+fn parse_in(zone_name: &str, now: &str, text: &str) -> Result<SeriesQuery, ApiError> {
     let names_events = text.contains("type=") || text.contains("metric=");
     let metric = if names_events { "" } else { "metric=events&" };
     let measures = Config::default().rules.measures;
-    Query::parse(&format!("{metric}{text}"), at(now), &zone(zone_name), &measures)
+    super::parse(&format!("{metric}{text}"), at(now), &zone(zone_name), &measures)
 }
 
 #[test]
@@ -125,7 +128,7 @@ fn as_many_buckets_as_are_asked_for() {
 
 #[test]
 fn which_events_has_to_be_said() {
-    let error = Query::parse("hours=1", at(NOW), &zone("UTC"), &Measures::default()).unwrap_err();
+    let error = super::parse("hours=1", at(NOW), &zone("UTC"), &Measures::default()).unwrap_err();
     assert_eq!((error.status.as_u16(), error.code), (400, "invalid_parameter"));
 }
 

@@ -1,4 +1,4 @@
-//! What every node shows of alerts. The alert actor writes it; frames and
+//! What every node shows of the alerts, beside the numbers: the alert actor writes it; frames and
 //! `GET /api/analytics/alerts` read it.
 
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::domain::alert::Firing;
 /// What `GET /api/analytics/alerts` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AlertsShown {
-    /// One more with every change, on this node: frames tell by it whether to say more.
+    /// Goes up by one with every change on this node. By it the stream knows whether the next
+    /// frame has to say what fires.
     pub version: u64,
     /// Those that fire, the oldest first.
     pub firing: Vec<Firing>,
