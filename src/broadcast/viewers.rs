@@ -60,11 +60,6 @@ impl Viewers {
         self.broadcaster.clone().recipient()
     }
 
-    /// Origins that may watch beside the server's own.
-    pub fn allowed_origins(&self) -> &[String] {
-        &self.stream.allowed_origins
-    }
-
     /// Upgrades a request to a WebSocket and starts the session in its seat. `resume` is the
     /// epoch and seq of the last frame that the viewer saw.
     ///

@@ -1,3 +1,5 @@
+//! What holds for all dialects: the list has no doubles, and the limits of a request are kept.
+
 use std::collections::HashSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Nothing is reached beside the scopes, and each lets in whom it is for.
+
 use actix_web::{HttpResponse, http::StatusCode, test};
 
 use super::*;
