@@ -16,7 +16,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{http, support::program::noon_zone};
+use crate::support::{client::Request, program::noon_zone};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -193,7 +193,7 @@ impl Node {
 
     /// `GET path` as JSON, whatever its status.
     pub fn get(&self, path: &str) -> Value {
-        match http::request(self.addr, "GET", path, b"") {
+        match Request::get(self.addr, path).send() {
             Ok(answer) => answer.json(),
             Err(e) => panic!("GET {path}: {e}; its log: {}", self.log()),
         }
@@ -211,9 +211,8 @@ impl Node {
 
     /// A metric by its name, with labels where it has any; 0 where it is not there.
     pub fn metric(&self, name: &str) -> f64 {
-        let answer = http::request(self.addr, "GET", "/metrics", b"").expect("metrics");
-        let text = String::from_utf8(answer.body).expect("text");
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        let answer = Request::get(self.addr, "/metrics").send().expect("metrics");
+        let line = answer.text().lines().find(|line| line.split(' ').next() == Some(name));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 

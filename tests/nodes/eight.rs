@@ -50,10 +50,8 @@ fn send_batches(shop: &Shop) -> Sums {
                 .collect();
             events.iter().for_each(|event| sums.add_event(event));
             let body = serde_json::to_vec(&events).unwrap();
-            let (status, answer) = node
-                .request("POST", "/v1/events", "Content-Type: application/json\r\n", &body)
-                .unwrap();
-            assert_eq!(status, 202, "{answer}");
+            let answer = node.post(body);
+            assert_eq!(answer.status, 202, "{answer:?}");
         }
     }
     sums
@@ -71,7 +69,7 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
 
     // One small batch each, so that lanes, partitions and connections are there.
     for node in &shop.nodes {
-        node.request("POST", "/v1/events", "", br#"{"type":"error"}"#).unwrap();
+        node.post(br#"{"type":"error"}"#);
     }
     shop.stores(NODES as u64);
     shop.nodes.iter().for_each(drained);
@@ -126,9 +124,8 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
     assert!(calls("evalsha") <= scripts, "{redis_calls:?}");
 
     // Eight viewers, one on each node, add up to the same.
-    let runtime = tokio::runtime::Runtime::new().unwrap();
     for node in &shop.nodes {
-        let seen = runtime.block_on(follow(&node.url(), |seen| *seen == sums));
+        let seen = follow(node.addr(), |seen| *seen == sums);
         assert_eq!(seen.0, sums);
     }
     shop.agrees(&sums);

@@ -68,11 +68,11 @@ fn a_node_without_redis_starts_while_its_postgres_is_away() {
     let mut postgres = Postgres::start();
     postgres.stop_immediate();
     let node = Server::with(&[("FLOODMARK_POSTGRES__URL", &postgres.url())]);
-    let (status, answer) = node.request("POST", "/v1/events", "", br#"{"type":"signup"}"#).unwrap();
-    assert_eq!(status, 202, "it is on disk: {answer}");
-    let (status, reasons) = node.request("GET", "/readyz", "", b"").unwrap();
-    assert_eq!(status, 503, "{reasons}");
-    assert!(reasons.contains("ledger"), "{reasons}");
+    let answer = node.post(br#"{"type":"signup"}"#);
+    assert_eq!(answer.status, 202, "it is on disk: {answer:?}");
+    let reasons = node.request("GET", "/readyz").send().unwrap();
+    assert_eq!(reasons.status, 503, "{reasons:?}");
+    assert!(reasons.text().contains("ledger"), "{reasons:?}");
     postgres.start_again();
     ready(&node);
     wait_until("it is counted and stored", || {

@@ -1,8 +1,6 @@
 //! kill -9 in the middle of load: every event that was answered 202 is stored once and
 //! counted once, and nothing is there that was not sent.
 
-mod support;
-
 use std::{
     collections::HashSet,
     sync::{
@@ -12,7 +10,7 @@ use std::{
     thread,
 };
 
-use support::server::Server;
+use crate::support::{client::Request, server::Server};
 
 const EVENTS: usize = 20;
 const SENDERS: usize = 4;
@@ -95,7 +93,8 @@ fn load_and_kill(server: &mut Server, known: &Arc<Mutex<Known>>, round: u64) {
                         .collect();
                     let body = serde_json::to_vec(&events).unwrap();
                     known.lock().unwrap().sent.extend(ids.iter().cloned());
-                    if support::post(server_addr, &body).is_ok_and(|status| status == 202) {
+                    let answer = Request::post(server_addr, "/v1/events", body).send();
+                    if answer.is_ok_and(|answer| answer.status == 202) {
                         known.lock().unwrap().answered.extend(ids);
                     }
                 }
@@ -116,8 +115,7 @@ fn load_and_kill(server: &mut Server, known: &Arc<Mutex<Known>>, round: u64) {
 fn sigterm_answers_what_was_begun_and_leaves_nothing_behind() {
     let mut server = Server::start();
     for _ in 0..10 {
-        let status = support::post(server.addr(), br#"{"type":"page_view"}"#).unwrap();
-        assert_eq!(status, 202);
+        assert_eq!(server.post(br#"{"type":"page_view"}"#).status, 202);
     }
     assert!(server.terminate().success());
     assert_eq!(server.count("events"), 10, "flushed before the end");

@@ -1,17 +1,16 @@
 //! `floodmark replay` and `floodmark demo` against the real server: what the file holds
 //! is what the server counts, to the last 1/10,000.
 
-mod support;
-
 use std::path::Path;
 
-use floodmark::domain::money::Amount;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use support::{
+use crate::support::{
+    amount_of,
     program::{floodmark_output, scratch, wait_until},
     server::Server,
 };
+use floodmark::domain::money::Amount;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 const EVENTS: u64 = 20_000;
 
@@ -40,8 +39,7 @@ fn sums_of(file: &Path) -> Sums {
             "error" => sums.errors += 1,
             "purchase" => {
                 sums.purchases += 1;
-                sums.revenue.0 +=
-                    support::amount_of(&serde_json::from_str(event.properties.get()).unwrap());
+                sums.revenue.0 += amount_of(&serde_json::from_str(event.properties.get()).unwrap());
             }
             _ => {}
         }
