@@ -1,7 +1,10 @@
 //! Eight nodes on loopback: equal totals on each, and the operations that docs/SCALING.md
 //! counts on, counted by the servers themselves.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use floodmark::domain::batch::LANES;
 use serde_json::Value;
@@ -57,6 +60,51 @@ fn send_batches(shop: &Shop) -> Sums {
     sums
 }
 
+/// Five statements and one transaction a batch, and nothing by the second.
+fn postgres_did_what_the_model_says(shop: &Shop, batches: u64, elapsed: Duration) {
+    let statements = |pattern: &str| {
+        shop.number(&format!(
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '{pattern}'"
+        )) as u64
+    };
+
+    assert_eq!(statements("COPY events %"), batches);
+    assert_eq!(statements("INSERT INTO ledger_heads %"), batches);
+    assert_eq!(statements("INSERT INTO ledger (%"), batches);
+    // Beside the batches only the folding of the ledger commits, on a timer; a round goes on
+    // for as long as each of its transactions finds a batch that was just stored.
+    let commits = statements("COMMIT%");
+    let folds = elapsed.as_secs() / FOLD_SECONDS + 1;
+    let folded = NODES as u64 * folds * COMMITS_A_FOLD;
+    let most = 2 * batches + folded;
+    assert!((batches..=most).contains(&commits), "{commits} of {batches}, at most {most}");
+}
+
+/// One script a batch, visitors by shard, and a bounded number of questions a second.
+fn redis_did_what_the_model_says(calls: &BTreeMap<String, u64>, batches: u64, seconds: f64) {
+    // Redis, by batch: one script, whose message goes out once.
+    let of = |command: &str| calls.get(command).copied().unwrap_or(0);
+    assert_eq!(of("spublish"), batches, "{calls:?}");
+    // Guard and version.
+    assert_eq!(of("hset"), batches, "{calls:?}");
+    // A second or two of four series (two types, revenue, its currency) in three kinds of
+    // buckets, and the version.
+    let increments = of("hincrby");
+    assert!((10 * batches..=25 * batches).contains(&increments), "{calls:?}");
+    // Visitors: at most one command for each shard.
+    assert!(of("zadd") <= SHARDS * batches, "{calls:?}");
+
+    // Redis, by the second, for each node; a loop that waits before it asks again can't ask
+    // more often than this.
+    let at_most = |a_second: u64| (NODES as f64 * a_second as f64 * (seconds + 1.0)) as u64;
+    assert!(of("zcard") <= at_most(SHARDS), "{calls:?}");
+    assert!(of("hmget") <= at_most(LANES), "{calls:?}");
+    // Resting lanes look every two seconds; a distinct value is noted once, at most one
+    // command for each shard.
+    let scripts = batches + SHARDS * batches + at_most(LANES * LANES / 2);
+    assert!(of("evalsha") <= scripts, "{calls:?}");
+}
+
 #[test]
 fn eight_nodes_agree_and_cost_what_the_model_says() {
     let postgres = Postgres::start_with(
@@ -83,45 +131,8 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
     shop.shows(&sums);
     shop.stores(sums.events());
     let (redis_calls, seconds) = (commands(redis), begin.elapsed().as_secs_f64());
-    let statements = |pattern: &str| {
-        shop.number(&format!(
-            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '{pattern}'"
-        )) as u64
-    };
-
-    // Postgres: five statements and one transaction a batch, and nothing by the second.
-    assert_eq!(statements("COPY events %"), batches);
-    assert_eq!(statements("INSERT INTO ledger_heads %"), batches);
-    assert_eq!(statements("INSERT INTO ledger (%"), batches);
-    // Beside the batches only the folding of the ledger commits, on a timer; a round goes on
-    // for as long as each of its transactions finds a batch that was just stored.
-    let commits = statements("COMMIT%");
-    let folds = begin.elapsed().as_secs() / FOLD_SECONDS + 1;
-    let folded = NODES as u64 * folds * COMMITS_A_FOLD;
-    let most = 2 * batches + folded;
-    assert!((batches..=most).contains(&commits), "{commits} of {batches}, at most {most}");
-
-    // Redis, by batch: one script, whose message goes out once.
-    let calls = |command: &str| redis_calls.get(command).copied().unwrap_or(0);
-    assert_eq!(calls("spublish"), batches, "{redis_calls:?}");
-    // Guard and version.
-    assert_eq!(calls("hset"), batches, "{redis_calls:?}");
-    // A second or two of four series (two types, revenue, its currency) in three kinds of
-    // buckets, and the version.
-    let increments = calls("hincrby");
-    assert!((10 * batches..=25 * batches).contains(&increments), "{redis_calls:?}");
-    // Visitors: at most one command for each shard.
-    assert!(calls("zadd") <= SHARDS * batches, "{redis_calls:?}");
-
-    // Redis, by the second, for each node; a loop that waits before it asks again can't ask
-    // more often than this.
-    let at_most = |a_second: u64| (NODES as f64 * a_second as f64 * (seconds + 1.0)) as u64;
-    assert!(calls("zcard") <= at_most(SHARDS), "{redis_calls:?}");
-    assert!(calls("hmget") <= at_most(LANES), "{redis_calls:?}");
-    // Resting lanes look every two seconds; a distinct value is noted once, at most one
-    // command for each shard.
-    let scripts = batches + SHARDS * batches + at_most(LANES * LANES / 2);
-    assert!(calls("evalsha") <= scripts, "{redis_calls:?}");
+    postgres_did_what_the_model_says(&shop, batches, begin.elapsed());
+    redis_did_what_the_model_says(&redis_calls, batches, seconds);
 
     // Eight viewers, one on each node, add up to the same.
     for node in &shop.nodes {
