@@ -101,7 +101,7 @@ fn clock_jumps_forward_a_day() {
         move |n: u64| format!(r#"{{"type":"page_view","id":"{n}","properties":{{"n":{n}}}}}"#);
     let send =
         move |n: u64| Request::post(addr, "/v1/events", known(n)).send().expect("an answer").json();
-    // Sent again after each jump; numbers beyond those of any load here.
+    // These two are sent again after each jump. No load gets as far as their numbers.
     let (first, second) = (1 << 60, (1 << 60) + 1);
     assert_eq!(send(first)["accepted"], 1);
     node.settled();

@@ -50,7 +50,7 @@ fn crowd(row: Row, settings: &[(&str, &str)], total: u64, plan: Plan, time: Dura
     let account = load.stop();
     let (stored, _) = shop.compared(&account, 0);
     viewer.until("what the store holds", |screen| screen.counts == stored.counts);
-    // One heartbeat more reaches every reader after the last event.
+    // After the last event, every reader gets at least one more heartbeat.
     let frames = viewer.screen().frames;
     viewer.until("two frames more", |screen| screen.frames >= frames + 2);
     std::thread::sleep(Duration::from_millis(1500));
@@ -74,7 +74,7 @@ async fn reads(addr: std::net::SocketAddr, stop: &AtomicBool, watching: &AtomicU
     while !stop.load(Ordering::Relaxed) {
         let mut socket = watch_among_many(addr, "").await;
         screen.connections += 1;
-        // A frame comes at least once a second.
+        // This looks at `stop` often enough, since a frame comes at least once a second.
         while !stop.load(Ordering::Relaxed)
             && let Some(Ok(message)) = socket.next().await
         {

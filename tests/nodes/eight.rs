@@ -85,13 +85,13 @@ fn redis_did_what_the_model_says(calls: &BTreeMap<String, u64>, batches: u64, se
     // Redis, by batch: one script, whose message goes out once.
     let of = |command: &str| calls.get(command).copied().unwrap_or(0);
     assert_eq!(of("spublish"), batches, "{calls:?}");
-    // Guard and version.
+    // Each script writes two fields, the guard and the version.
     assert_eq!(of("hset"), batches, "{calls:?}");
-    // A second or two of four series (two types, revenue, its currency) in three kinds of
-    // buckets, and the version.
+    // A batch spans a second or two. It has four series (two types, revenue, its currency) in three
+    // kinds of buckets; the version is one more.
     let increments = of("hincrby");
     assert!((10 * batches..=25 * batches).contains(&increments), "{calls:?}");
-    // Visitors: at most one command for each shard.
+    // Visitors take at most one command for each shard.
     assert!(of("zadd") <= SHARDS * batches, "{calls:?}");
 
     // Redis, by the second, for each node; a loop that waits before it asks again can't ask
@@ -115,7 +115,7 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
     let Live::Single(redis) = &shop.live else { unreachable!() };
     let batches = (NODES * BATCHES) as u64;
 
-    // One small batch each, so that lanes, partitions and connections are there.
+    // One small batch for each node, so that its lanes, partitions and connections exist.
     for node in &shop.nodes {
         node.post(br#"{"type":"error"}"#);
     }

@@ -43,7 +43,7 @@ fn an_emptied_redis_is_exact_again_within_ten_seconds() {
     redis.flushall();
     let flushed = Instant::now();
     load.wait();
-    // While events arrive, what is exact moves on; so the time runs from the last of them.
+    // The exact numbers change as long as events arrive, so the time runs from the last of them.
     let last = Instant::now();
     shop.shows(&load.sums);
     let after = last.max(flushed).elapsed();

@@ -27,7 +27,7 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
     let mut server = Server::with(&[
         ("FLOODMARK_SPOOL__SEGMENT_BYTES", "262144"),
         ("FLOODMARK_BATCH__MAX_BYTES", "131072"),
-        // Killed in the middle of a fold, too.
+        // With folds all the time, the server is killed in the middle of a fold, too.
         ("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "1"),
     ]);
     let known = Arc::new(Mutex::new(Known::default()));
@@ -38,8 +38,8 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
     let known = known.lock().unwrap();
     assert!(known.answered.len() > 1000, "only {} events were answered", known.answered.len());
 
-    // What lay unsealed in the spool becomes a batch after the start, so a lag of 0 alone may
-    // be that of a moment before.
+    // Rows that lay unsealed in the spool become a batch only after the start. A lag of 0 alone may
+    // have been read before that.
     server.until("both sinks have everything", |server| {
         let lag = &server.get("/readyz")["lag"];
         let settled = lag["store"]["events"] == 0 && lag["live"]["events"] == 0;
@@ -101,7 +101,8 @@ fn load_and_kill(server: &mut Server, known: &Arc<Mutex<Known>>, round: u64) {
             })
         })
         .collect();
-    // Killed at another point of the pipeline's work each time: after so many answers.
+    // The number of answers before the kill differs by round, so that each kill meets the pipeline
+    // at another point of its work.
     let enough = known.lock().unwrap().answered.len() + 400 + 173 * round as usize;
     while known.lock().unwrap().answered.len() < enough {
         thread::yield_now();

@@ -26,7 +26,7 @@ impl Viewer {
         Viewer { socket, epoch: String::new(), seq: 0, snapshots: 0, events: 0 }
     }
 
-    /// Comes back to where it was.
+    /// Opens another connection that goes on after the last frame it has seen.
     async fn resume(&mut self, server: &Server) {
         let query = format!("?resume={}:{}", self.epoch, self.seq);
         self.socket = watch_among_many(server.addr(), &query).await;
@@ -96,7 +96,7 @@ async fn a_viewer_that_comes_and_goes_misses_nothing_and_leaves_nothing_behind()
     }
     assert_eq!(restless.snapshots, 1, "each time it was only caught up");
     server.until("one viewer is there", |server| server.has_metric("floodmark_viewers 1"));
-    // A request of our own may be open.
+    // A request that this test has just made may still be open.
     server.until("files are closed", |_| open_files() <= before + 2);
 }
 
@@ -111,7 +111,7 @@ async fn all_come_back_at_once_after_a_crash_and_agree() {
     assert_eq!(server.post(br#"{"type":"page_view"}"#).status, 202);
     join_all(viewers.iter_mut().map(|viewer| async {
         let old = viewer.epoch.clone();
-        // Another run of the server: where it was means nothing there.
+        // To another run of the server, the place where the viewer was means nothing.
         viewer.frame().await;
         assert_ne!(viewer.epoch, old);
         viewer.until_events(2).await;

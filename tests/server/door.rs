@@ -1,5 +1,5 @@
-//! The door under bad input: each a clear refusal or a closed connection, the server goes on,
-//! neighbours are unharmed.
+//! What `/v1/events` and the other routes do with bad input. Each bad request gets a clear refusal
+//! or a closed connection; the server goes on, and neighbours of a bad event are unharmed.
 
 use std::io::Write;
 
@@ -224,7 +224,7 @@ fn keys_let_in_only_who_has_one() {
     assert_eq!((status, &answer["error"]["code"]), (401, &json!("unauthorized")));
     assert_eq!(post(&server, &[("Authorization", "Bearer v1")], event).0, 401);
     assert_eq!(post(&server, &[("Authorization", "Bearer w2")], event).0, 202);
-    // Basic auth with the key as user name: base64 of "w1:".
+    // In Basic auth the key is the user name; this is base64 of "w1:".
     assert_eq!(post(&server, &[("Authorization", "Basic dzE6")], event).0, 202);
     let status = |request: Request| request.send().expect("the server answers").status;
     let get = |path: &str| server.request("GET", path);
@@ -253,7 +253,8 @@ fn a_client_that_sends_too_much_waits_and_the_others_go_on() {
         request.body(&sixty[..]).send().expect("the server answers")
     };
     assert_eq!(send("busy").status, 202);
-    // A bad event of a request that is refused as a whole is not counted: it comes again.
+    // A bad event is not counted as rejected where its whole request is refused: the client will
+    // send it again.
     let bad = sixty.replacen("page_view", "", 1);
     let (status, answer) = post(&server, &[("X-Write-Key", "busy")], bad.as_bytes());
     assert_eq!((status, &answer["error"]["code"]), (429, &json!("rate_limited")));

@@ -36,7 +36,7 @@ fn nine_days(now: Millis) -> Vec<Event> {
     events
 }
 
-/// As a server left it that ran for nine days.
+/// Fills a data dir as a server leaves it that ran for nine days.
 async fn fill(dir: &Path, events: &[Event]) {
     let store = SqliteStore::open(dir).unwrap();
     for (n, events) in events.chunks(40).enumerate() {
@@ -93,7 +93,8 @@ fn charts_reach_back_as_far_as_the_rollups() {
         if sum == charts.events.len() as i64 { Ok(()) } else { Err(points) }
     });
 
-    // Old by hour; over the edge of the mirror by minute, hour and day.
+    // The first range is older than the 24 hours of the mirror. The others begin before that edge
+    // and end after it, by minute, hour and day.
     type Exact = fn(&Charts, Millis, Millis) -> Value;
     let charted: [(&str, Exact); 3] = [
         ("type=page_view", Charts::views),
@@ -113,7 +114,8 @@ fn charts_reach_back_as_far_as_the_rollups() {
                 assert_eq!(*count, exact(&charts, *start, start + width), "{what} {interval}");
             }
         }
-        // Near now from memory; farther off from the store. The zone is UTC: days are equal.
+        // Yesterday comes from memory, last week from the store. All days are equally long, since
+        // the zone is UTC.
         for (name, days) in [("yesterday", 1), ("last_week", 7)] {
             for (span, width) in [("hours=1", MINUTE), ("hours=5&interval=1h", HOUR)] {
                 let points = charts.points(&format!("{what}&{span}&baseline={name}"));
@@ -124,7 +126,7 @@ fn charts_reach_back_as_far_as_the_rollups() {
                 }
             }
         }
-        // From before the first event nothing is known.
+        // Nothing is known from before the first event.
         let (from, to) = (now - 4 * DAY, now - 3 * DAY);
         let points =
             charts.points(&format!("{what}&from={from}&to={to}&interval=1h&baseline=last_week"));

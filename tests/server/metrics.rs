@@ -79,7 +79,7 @@ fn the_shipped_metrics_are_there_without_configuration() {
         assert_eq!(metrics[name], value, "{name} of {metrics}");
     }
     assert!((metrics["checkout_error_rate"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-9);
-    // A refund takes nothing from the gross sum, which the contract calls revenue.
+    // The contract calls the gross sum revenue: a refund takes nothing from it.
     assert_eq!(current["revenue"], 80.5);
     breakdowns_are_right(&server);
     let series = server.get("/api/analytics/timeseries?metric=net_revenue&hours=1");
@@ -111,7 +111,7 @@ fn money_in_other_currencies_is_kept_exactly_and_shown_in_the_base() {
     server.until("all are counted", |server| server.current()["purchases"] == 7);
     let current = server.current();
     assert_eq!(current["currency"], "CHF");
-    // 10.10 x 0.9341 = 9.43441, 0.05 x 0.9341 = 0.046705: each rounded to four decimals.
+    // Each amount is rounded to four decimals: 10.10 x 0.9341 = 9.43441, 0.05 x 0.9341 = 0.046705.
     assert_eq!(current["revenue"].to_string(), "107.4811");
     assert_eq!(
         current["currencies"]["revenue"],
@@ -205,7 +205,7 @@ fn event_types_without_end_become_other() {
     assert_eq!(counts.len(), 22);
     assert_eq!(counts["other"], 40);
     assert_eq!(counts["error"], 1);
-    // The store has each under its own type.
+    // The store keeps each event under its own type.
     server.until("all are stored", |server| server.count("events") == 61);
     let types: i64 = server
         .database()

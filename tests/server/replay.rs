@@ -54,7 +54,7 @@ fn current(server: &Server) -> Sums {
         page_views: u64,
         purchases: u64,
         errors: u64,
-        // Not a float: the digits as they stand there.
+        // The digits as the server wrote them; a float would round them.
         #[serde(borrow)]
         revenue: &'a RawValue,
     }
@@ -118,7 +118,7 @@ fn the_server_counts_exactly_what_a_replayed_file_holds() {
     assert_eq!(first, ("20,000".to_owned(), "0".to_owned()));
     wait_for(&server, sums);
 
-    // Every event has an id: again, none of them counts.
+    // Every event has an id, so none counts when the file is replayed again.
     let again = replay(&file, &server, &["--rate", "40000", "--batch", "500"]);
     assert_eq!(again, ("0".to_owned(), "20,000".to_owned()));
     assert!(server.terminate().success());

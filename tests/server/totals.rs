@@ -1,4 +1,4 @@
-//! The main job, end to end: a file of 200,000 events replayed; the store, the ledger, the
+//! The main job, end to end: a file of 200,000 events is replayed. The store, the ledger, the
 //! totals and what a viewer adds up agree exactly with sums computed from the file.
 
 use std::process::Command;

@@ -2,7 +2,7 @@
 //!
 //! Each folder of `tests/` is one program and compiles this as its module `support`.
 
-// No program uses all of it, and what one does not use another does.
+// Every program compiles all of it and uses a part; the others use the rest.
 #![allow(dead_code)]
 
 pub mod batches;

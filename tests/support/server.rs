@@ -108,7 +108,7 @@ impl Server {
         kill(self.pid(), signal).expect("it is our child");
     }
 
-    /// kill -9.
+    /// Ends it as kill -9 does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -141,7 +141,7 @@ impl Server {
         digits.parse().expect("a number")
     }
 
-    /// The same server again: same port, same data dir.
+    /// Kills it and starts it again on the same port and data dir.
     pub fn restart(&mut self) {
         self.kill();
         let listen = self.command.args.iter().position(|arg| arg == "--listen");
@@ -219,7 +219,7 @@ impl ServerCommand {
     fn run(&self) -> (Child, SocketAddr) {
         let mut child = setpriv()
             .args(&self.args)
-            // "Today" must not turn in the middle of a test.
+            // In this zone it is about noon, so that "today" does not turn while a test runs.
             .env("FLOODMARK_TIMEZONE", noon_zone())
             .envs(self.variables.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
@@ -228,7 +228,7 @@ impl ServerCommand {
             .expect("setpriv (apt-get install util-linux) starts the server");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (found, address) = mpsc::channel();
-        // Reads to the end: a full pipe would stop the server.
+        // This reads to the end, since a full pipe would stop the server.
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 println!("{line}");
