@@ -1,10 +1,7 @@
 //! Eight nodes on loopback: equal totals on each, and the operations that docs/SCALING.md
 //! counts on, counted by the servers themselves.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use floodmark::domain::batch::LANES;
 use serde_json::Value;
@@ -61,7 +58,7 @@ fn send_batches(shop: &Shop) -> Sums {
 }
 
 /// Five statements and one transaction a batch, and nothing by the second.
-fn postgres_did_what_the_model_says(shop: &Shop, batches: u64, elapsed: Duration) {
+fn postgres_did_what_the_model_says(shop: &Shop, batches: u64, begin: Instant) {
     let statements = |pattern: &str| {
         shop.number(&format!(
             "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '{pattern}'"
@@ -74,7 +71,7 @@ fn postgres_did_what_the_model_says(shop: &Shop, batches: u64, elapsed: Duration
     // Beside the batches only the folding of the ledger commits, on a timer; a round goes on
     // for as long as each of its transactions finds a batch that was just stored.
     let commits = statements("COMMIT%");
-    let folds = elapsed.as_secs() / FOLD_SECONDS + 1;
+    let folds = begin.elapsed().as_secs() / FOLD_SECONDS + 1;
     let folded = NODES as u64 * folds * COMMITS_A_FOLD;
     let most = 2 * batches + folded;
     assert!((batches..=most).contains(&commits), "{commits} of {batches}, at most {most}");
@@ -131,7 +128,7 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
     shop.shows(&sums);
     shop.stores(sums.events());
     let (redis_calls, seconds) = (commands(redis), begin.elapsed().as_secs_f64());
-    postgres_did_what_the_model_says(&shop, batches, begin.elapsed());
+    postgres_did_what_the_model_says(&shop, batches, begin);
     redis_did_what_the_model_says(&redis_calls, batches, seconds);
 
     // Eight viewers, one on each node, add up to the same.
