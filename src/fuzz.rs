@@ -1,6 +1,6 @@
 //! What is fuzzed: one function for each decoder that reads what others wrote. Each takes any
 //! bytes and panics where a law is broken. `fuzz/` calls them with what a fuzzer thinks up,
-//! `tests/corpus.rs` with the inputs that are kept in `tests/corpus/`.
+//! `tests/server/corpus.rs` with the inputs that are kept in `tests/corpus/`.
 
 use std::{
     fs,

@@ -15,17 +15,17 @@
 //!   twice (`timeline`, by proptest).
 //! - A change of the alerts is in the next frame, and so in what a resumed viewer missed; a
 //!   snapshot has all that fire (`timeline`, `tests/alerts`).
-//! - A resumed viewer sees each frame once (`history`, by proptest; `tests/stream.rs`).
+//! - A resumed viewer sees each frame once (`history`, by proptest; `tests/server/stream/`).
 //! - A viewer that does not read holds at most `stream.mailbox_frames` frames, one write
 //!   buffer and the kernel's send buffer; it is told 1013 after `stream.slow_timeout_ms` (or
 //!   1008 after `stream.silence_timeout_ms`), and cut `stream.close_timeout_ms` later. No other
-//!   viewer waits for it (`hub`, `tests/stream.rs`).
+//!   viewer waits for it (`hub`, `tests/server/stream/`).
 //! - A frame is the same for all, and deflated where that was agreed on (`wire_frame`, `deflate`;
-//!   `tests/stream.rs`, and in Chromium `dashboard/test/e2e.test.mjs`).
+//!   `tests/server/stream/`, and in Chromium `dashboard/test/e2e.test.mjs`).
 //! - A viewer's write buffer never grows beyond its first 8 KiB (`pieces`,
 //!   `load-tests/fanout.sh`).
 //! - A server that stops tells every viewer that reads (1001), and lets nobody in meanwhile
-//!   (`tests/stream.rs`).
+//!   (`tests/server/stream/`).
 
 mod broadcaster;
 mod connection;

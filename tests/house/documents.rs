@@ -31,7 +31,8 @@ fn every_key_that_is_named_exists() {
     for file in &texts {
         for word in quoted(&file.text) {
             let Some((section, key)) = word.split_once('.') else { continue };
-            let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit());
+            let is_key =
+                key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit());
             if !sections.contains(section) || !is_key || key.is_empty() || is_file(key) {
                 continue;
             }
@@ -42,7 +43,11 @@ fn every_key_that_is_named_exists() {
         }
     }
     assert!(named > 100, "only {named} keys are named: does the search still work?");
-    assert!(unknown.is_empty(), "keys that are not in config/default.toml:\n{}", unknown.join("\n"));
+    assert!(
+        unknown.is_empty(),
+        "keys that are not in config/default.toml:\n{}",
+        unknown.join("\n")
+    );
 }
 
 /// `store.md` is a file, no key.

@@ -8,14 +8,25 @@ use super::source::rust;
 /// The folders of `src/` (and its single files), each with what it imports. A folder imports
 /// only what stands above it in this list: so there is no circle and no arrow back. The list is
 /// exact; an import that is gone has to leave it.
-const HOUSE: &[(&str, &[&str])] = &[
-    ("domain", &[]),
-];
+const HOUSE: &[(&str, &[&str])] = &[("domain", &[])];
 
 /// Crates that `domain/` may use: none that reads, writes, waits or knows the web.
 const PURE: &[&str] = &[
-    "bytes", "hashbrown", "iso_currency", "jiff", "memchr", "parking_lot", "postcard", "serde",
-    "serde_json", "sha2", "std", "thiserror", "toml", "uuid", "xxhash_rust",
+    "bytes",
+    "hashbrown",
+    "iso_currency",
+    "jiff",
+    "memchr",
+    "parking_lot",
+    "postcard",
+    "serde",
+    "serde_json",
+    "sha2",
+    "std",
+    "thiserror",
+    "toml",
+    "uuid",
+    "xxhash_rust",
 ];
 
 #[test]
@@ -36,7 +47,10 @@ fn imports_go_one_way() {
         let more: Vec<_> = imports.difference(&allowed).collect();
         let gone: Vec<_> = allowed.difference(&imports).collect();
         assert!(more.is_empty(), "{room} imports {more:?}, which it must not");
-        assert!(gone.is_empty(), "{room} does not import {gone:?} any more: take them off the list");
+        assert!(
+            gone.is_empty(),
+            "{room} does not import {gone:?} any more: take them off the list"
+        );
     }
     for room in ["lib", "main"] {
         found.remove(room);

@@ -58,7 +58,10 @@ fn undocumented(file: &Source) -> Vec<String> {
         // Attributes, also over several lines, stand between an item and its doc.
         let before = lines[..at].iter().rev().map(|line| line.trim());
         let mut before = before.skip_while(|line| {
-            line.starts_with("#[") || line.ends_with(")]") || line.ends_with("],") || *line == ")]"
+            line.starts_with("#[")
+                || line.ends_with(")]")
+                || line.ends_with("],")
+                || *line == ")]"
                 || (line.ends_with(',') && !line.starts_with("pub ") && !line.contains(": "))
         });
         if !before.next().is_some_and(|line| line.starts_with("///") || line.starts_with("//!")) {

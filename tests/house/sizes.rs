@@ -10,7 +10,10 @@ const FUNCTION: usize = 80;
 const LONGER: &[(&str, &str)] = &[];
 
 fn sources() -> Vec<Source> {
-    files(&["src", "tests", "benches", "examples", "dashboard/src"], &[".rs", ".ts", ".tsx", ".css"])
+    files(
+        &["src", "tests", "benches", "examples", "dashboard/src"],
+        &[".rs", ".ts", ".tsx", ".css"],
+    )
 }
 
 #[test]
@@ -21,7 +24,11 @@ fn no_file_is_longer_than_one_can_hold_in_mind() {
         .filter(|(path, lines)| *lines > FILE && !LONGER.iter().any(|(known, _)| known == path))
         .map(|(path, lines)| format!("{path}: {lines} lines"))
         .collect();
-    assert!(long.is_empty(), "over {FILE} lines; split them along their ideas:\n{}", long.join("\n"));
+    assert!(
+        long.is_empty(),
+        "over {FILE} lines; split them along their ideas:\n{}",
+        long.join("\n")
+    );
     for (path, reason) in LONGER {
         let file = sources().into_iter().find(|file| file.path == *path);
         let lines = file.map_or(0, |file| file.text.lines().count());
@@ -50,7 +57,8 @@ fn functions(text: &str) -> Vec<(&str, usize, usize)> {
         let Some(name) = function_name(line) else { continue };
         let indent = line.len() - line.trim_start().len();
         let closes = |line: &&str| line.len() == indent + 1 && line.ends_with('}');
-        let is_whole = |line: &&str| line.trim_end().ends_with(';') || line.trim_end().ends_with('}');
+        let is_whole =
+            |line: &&str| line.trim_end().ends_with(';') || line.trim_end().ends_with('}');
         // A declaration in a trait, or a function on one line.
         if is_whole(line) {
             continue;

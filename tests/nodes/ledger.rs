@@ -64,15 +64,8 @@ fn sent(shop: &Shop) -> Sums {
                 event(n, now)
             })
             .collect();
-        let (status, answer) = node
-            .request(
-                "POST",
-                "/v1/events",
-                "Content-Type: application/json\r\n",
-                &serde_json::to_vec(&events).unwrap(),
-            )
-            .unwrap();
-        assert_eq!(status, 202, "{answer}");
+        let answer = node.post(serde_json::to_vec(&events).unwrap());
+        assert_eq!(answer.status, 202, "{answer:?}");
         events.iter().for_each(|event| sums.add_event(event));
     }
     sums

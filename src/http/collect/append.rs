@@ -58,7 +58,9 @@ async fn append_claimed(
     kill_point!("ids-appended");
     match &appended {
         Ok(_) => claims.keep(claim).await,
-        Err(NotAppended::NotTaken(NotTaken::Full) | NotAppended::Overloaded) => claims.release(claim),
+        Err(NotAppended::NotTaken(NotTaken::Full) | NotAppended::Overloaded) => {
+            claims.release(claim)
+        }
         // It may be on the disk: the next start finds out.
         Err(NotAppended::NotTaken(NotTaken::Failed(_)) | NotAppended::Stopping) => drop(claim),
     }

@@ -1,24 +1,19 @@
 //! Metrics, breakdowns and money, from an event to an answer.
 
-mod support;
-
+use crate::support::server::Server;
 use serde_json::{Value, json};
-use support::server::Server;
 
 fn post(server: &Server, events: &Value) -> Value {
-    let body = events.to_string();
-    let (status, answer) = server
-        .request("POST", "/v1/events", "Content-Type: application/json\r\n", body.as_bytes())
-        .expect("the server answers");
-    assert!(status == 202 || status == 422, "{status}: {answer}");
-    serde_json::from_str(&answer).expect("JSON")
+    let request = server.request("POST", "/v1/events").header("Content-Type", "application/json");
+    let answer = request.body(events.to_string()).send().expect("the server answers");
+    assert!([202, 422].contains(&answer.status), "{answer:?}");
+    answer.json()
 }
 
-#[test]
-fn the_shipped_metrics_are_there_without_configuration() {
-    let server = Server::start();
+/// A small shop: two visitors, two orders, a refund, two errors.
+fn post_a_small_shop(server: &Server) {
     post(
-        &server,
+        server,
         &json!([
             {"type": "page_view", "sessionId": "a", "properties": {"path": "/", "referrer": "direct"}},
             {"type": "page_view", "sessionId": "a", "properties": {"path": "/sale"}},
@@ -30,6 +25,38 @@ fn the_shipped_metrics_are_there_without_configuration() {
             {"type": "error", "properties": {"path": "/", "code": "404"}},
         ]),
     );
+}
+
+/// Breakdowns of the small shop, and the answers to those that can't be asked for.
+fn breakdowns_are_right(server: &Server) {
+    let breakdown = |query: &str| server.get(&format!("/api/analytics/breakdown?{query}"));
+    assert_eq!(
+        breakdown("type=page_view&property=path"),
+        json!([{"value": "/sale", "count": 2}, {"value": "/", "count": 1}])
+    );
+    assert_eq!(
+        breakdown("type=error&property=code&minutes=5"),
+        json!([{"value": "404", "count": 1}, {"value": "502", "count": 1}])
+    );
+    assert_eq!(breakdown("type=error&property=code&limit=1").as_array().unwrap().len(), 1);
+    for wrong in [
+        "type=error",
+        "type=error&property=nope",
+        "type=error&property=code&minutes=0",
+        "type=error&property=code&minutes=1441",
+        "type=error&property=code&limit=x",
+    ] {
+        let path = format!("/api/analytics/breakdown?{wrong}");
+        let answer = server.request("GET", &path).send().expect("it answers");
+        assert_eq!(answer.status, 400, "{wrong}: {answer:?}");
+        assert!(answer.text().contains("invalid_parameter"), "{}", answer.text());
+    }
+}
+
+#[test]
+fn the_shipped_metrics_are_there_without_configuration() {
+    let server = Server::start();
+    post_a_small_shop(&server);
     server.until("all are counted, distinct sessions too", |server| {
         server.current()["metrics"]["sessions"] == 2 && server.current()["events"] == 8
     });
@@ -52,30 +79,9 @@ fn the_shipped_metrics_are_there_without_configuration() {
         assert_eq!(metrics[name], value, "{name} of {metrics}");
     }
     assert!((metrics["checkout_error_rate"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-9);
-    // A refund takes nothing from the gross sum, which the contract calls revenue.
+    // The contract calls the gross sum revenue: a refund takes nothing from it.
     assert_eq!(current["revenue"], 80.5);
-    let breakdown = |query: &str| server.get(&format!("/api/analytics/breakdown?{query}"));
-    assert_eq!(
-        breakdown("type=page_view&property=path"),
-        json!([{"value": "/sale", "count": 2}, {"value": "/", "count": 1}])
-    );
-    assert_eq!(
-        breakdown("type=error&property=code&minutes=5"),
-        json!([{"value": "404", "count": 1}, {"value": "502", "count": 1}])
-    );
-    assert_eq!(breakdown("type=error&property=code&limit=1").as_array().unwrap().len(), 1);
-    for wrong in [
-        "type=error",
-        "type=error&property=nope",
-        "type=error&property=code&minutes=0",
-        "type=error&property=code&minutes=1441",
-        "type=error&property=code&limit=x",
-    ] {
-        let path = format!("/api/analytics/breakdown?{wrong}");
-        let (status, body) = server.request("GET", &path, "", b"").expect("it answers");
-        assert_eq!(status, 400, "{wrong}: {body}");
-        assert!(body.contains("invalid_parameter"), "{body}");
-    }
+    breakdowns_are_right(&server);
     let series = server.get("/api/analytics/timeseries?metric=net_revenue&hours=1");
     let sum: f64 = series.as_array().unwrap().iter().map(|p| p["count"].as_f64().unwrap()).sum();
     assert_eq!(sum, 70.25);
@@ -105,7 +111,7 @@ fn money_in_other_currencies_is_kept_exactly_and_shown_in_the_base() {
     server.until("all are counted", |server| server.current()["purchases"] == 7);
     let current = server.current();
     assert_eq!(current["currency"], "CHF");
-    // 10.10 x 0.9341 = 9.43441, 0.05 x 0.9341 = 0.046705: each rounded to four decimals.
+    // Each amount is rounded to four decimals: 10.10 x 0.9341 = 9.43441, 0.05 x 0.9341 = 0.046705.
     assert_eq!(current["revenue"].to_string(), "107.4811");
     assert_eq!(
         current["currencies"]["revenue"],
@@ -199,7 +205,7 @@ fn event_types_without_end_become_other() {
     assert_eq!(counts.len(), 22);
     assert_eq!(counts["other"], 40);
     assert_eq!(counts["error"], 1);
-    // The store has each under its own type.
+    // The store keeps each event under its own type.
     server.until("all are stored", |server| server.count("events") == 61);
     let types: i64 = server
         .database()

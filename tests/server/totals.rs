@@ -1,11 +1,9 @@
-//! The main job, end to end: a file of 200,000 events replayed; the store, the ledger, the
+//! The main job, end to end: a file of 200,000 events is replayed. The store, the ledger, the
 //! totals and what a viewer adds up agree exactly with sums computed from the file.
-
-mod support;
 
 use std::process::Command;
 
-use support::{
+use crate::support::{
     server::Server,
     sums::{Sums, follow},
 };
@@ -29,11 +27,8 @@ fn a_replayed_file_is_stored_counted_and_shown_exactly() {
     assert_eq!(sent.events(), EVENTS);
 
     let viewer = std::thread::spawn({
-        let url = server.url();
-        move || {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(follow(&url, |sums| sums.events() >= EVENTS)).0
-        }
+        let addr = server.addr();
+        move || follow(addr, |sums| sums.events() >= EVENTS).0
     });
     floodmark(&["replay", file_name, "--to", &server.url(), "--batch", "1000"]);
 

@@ -1,4 +1,4 @@
-//! A breakdown of a million events against exact counts: how far off it is.
+//! A breakdown of a million events is compared with exact counts: how far off is it?
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ const BATCH: u64 = 5_000;
 /// Pages of the shop; a few are read by many, most by hardly anyone.
 const PAGES: f64 = 20_000.0;
 const START: Millis = 1_795_766_400_000;
-/// The events are spread over so long, in ms.
+/// How long the events are spread over, in ms.
 const SPAN: Millis = 10 * MINUTE;
 
 #[test]
@@ -33,7 +33,8 @@ fn a_million_events_are_off_by_no_more_than_is_said() {
     let mut exact: HashMap<String, u64> = HashMap::new();
     let mut sum = DeltaSum::default();
     for n in 0..EVENTS {
-        // Near Zipf's law: the page of rank r is read about 1/r times as often as the first.
+        // The pages follow Zipf's law, nearly: the page of rank r is read about 1/r times as often
+        // as the first.
         let page = PAGES.powf(random.random::<f64>()) as u64;
         let path = format!("/p/{page}");
         let properties = format!(r#"{{"path":"{path}"}}"#);
@@ -69,7 +70,7 @@ fn a_million_events_are_off_by_no_more_than_is_said() {
         let kept = top.count(page);
         assert!(kept <= *n && *n - kept <= top.error(), "{page}: {kept} of {n}");
     }
-    // The first three are told apart by far more than the error.
+    // The first three differ by far more than the error, so their order must be right.
     let shown: Vec<&str> = top.largest(3).into_iter().map(|(page, _)| page).collect();
     assert_eq!(shown, ["/p/1", "/p/2", "/p/3"]);
 }

@@ -1,8 +1,6 @@
 //! kill -9 in the middle of load: every event that was answered 202 is stored once and
 //! counted once, and nothing is there that was not sent.
 
-mod support;
-
 use std::{
     collections::HashSet,
     sync::{
@@ -12,7 +10,7 @@ use std::{
     thread,
 };
 
-use support::server::Server;
+use crate::support::{client::Request, server::Server};
 
 const EVENTS: usize = 20;
 const SENDERS: usize = 4;
@@ -29,7 +27,7 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
     let mut server = Server::with(&[
         ("FLOODMARK_SPOOL__SEGMENT_BYTES", "262144"),
         ("FLOODMARK_BATCH__MAX_BYTES", "131072"),
-        // Killed in the middle of a fold, too.
+        // With folds all the time, the server is killed in the middle of a fold, too.
         ("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "1"),
     ]);
     let known = Arc::new(Mutex::new(Known::default()));
@@ -40,8 +38,8 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
     let known = known.lock().unwrap();
     assert!(known.answered.len() > 1000, "only {} events were answered", known.answered.len());
 
-    // What lay unsealed in the spool becomes a batch after the start, so a lag of 0 alone may
-    // be that of a moment before.
+    // Rows that lay unsealed in the spool become a batch only after the start. A lag of 0 alone may
+    // have been read before that.
     server.until("both sinks have everything", |server| {
         let lag = &server.get("/readyz")["lag"];
         let settled = lag["store"]["events"] == 0 && lag["live"]["events"] == 0;
@@ -95,14 +93,16 @@ fn load_and_kill(server: &mut Server, known: &Arc<Mutex<Known>>, round: u64) {
                         .collect();
                     let body = serde_json::to_vec(&events).unwrap();
                     known.lock().unwrap().sent.extend(ids.iter().cloned());
-                    if support::post(server_addr, &body).is_ok_and(|status| status == 202) {
+                    let answer = Request::post(server_addr, "/v1/events", body).send();
+                    if answer.is_ok_and(|answer| answer.status == 202) {
                         known.lock().unwrap().answered.extend(ids);
                     }
                 }
             })
         })
         .collect();
-    // Killed at another point of the pipeline's work each time: after so many answers.
+    // The number of answers before the kill differs by round, so that each kill meets the pipeline
+    // at another point of its work.
     let enough = known.lock().unwrap().answered.len() + 400 + 173 * round as usize;
     while known.lock().unwrap().answered.len() < enough {
         thread::yield_now();
@@ -116,8 +116,7 @@ fn load_and_kill(server: &mut Server, known: &Arc<Mutex<Known>>, round: u64) {
 fn sigterm_answers_what_was_begun_and_leaves_nothing_behind() {
     let mut server = Server::start();
     for _ in 0..10 {
-        let status = support::post(server.addr(), br#"{"type":"page_view"}"#).unwrap();
-        assert_eq!(status, 202);
+        assert_eq!(server.post(br#"{"type":"page_view"}"#).status, 202);
     }
     assert!(server.terminate().success());
     assert_eq!(server.count("events"), 10, "flushed before the end");

@@ -1,9 +1,14 @@
 //! Charts of what is older than the mirror's 24 hours, and baselines, over HTTP.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{
+    amount_of,
+    batches::{Event, seal},
+    postgres::Postgres,
+    program::wait_until,
+    server::Server,
+};
 use floodmark::{
     domain::{
         batch::NodeId,
@@ -13,12 +18,6 @@ use floodmark::{
     store::{BatchStore, sqlite::SqliteStore},
 };
 use serde_json::{Value, json};
-use support::{
-    batches::{Event, seal},
-    postgres::Postgres,
-    program::wait_until,
-    server::Server,
-};
 
 /// One event every four minutes for nine days, up to `now`: page views, and some purchases.
 fn nine_days(now: Millis) -> Vec<Event> {
@@ -37,7 +36,7 @@ fn nine_days(now: Millis) -> Vec<Event> {
     events
 }
 
-/// As a server left it that ran for nine days.
+/// Fills a data dir as a server leaves it that ran for nine days.
 async fn fill(dir: &Path, events: &[Event]) {
     let store = SqliteStore::open(dir).unwrap();
     for (n, events) in events.chunks(40).enumerate() {
@@ -68,9 +67,8 @@ impl Charts {
     fn revenue(&self, from: Millis, to: Millis) -> Value {
         let inside = |event: &&Event| (from..to).contains(&event.time) && event.kind == "purchase";
         let amounts = self.events.iter().filter(inside);
-        let sum = amounts
-            .map(|event| support::amount_of(&serde_json::from_str(&event.properties).unwrap()))
-            .sum();
+        let sum =
+            amounts.map(|event| amount_of(&serde_json::from_str(&event.properties).unwrap())).sum();
         serde_json::from_str(&serde_json::to_string(&Amount(sum)).unwrap()).unwrap()
     }
 
@@ -95,7 +93,8 @@ fn charts_reach_back_as_far_as_the_rollups() {
         if sum == charts.events.len() as i64 { Ok(()) } else { Err(points) }
     });
 
-    // Old by hour; over the edge of the mirror by minute, hour and day.
+    // The first range is older than the 24 hours of the mirror. The others begin before that edge
+    // and end after it, by minute, hour and day.
     type Exact = fn(&Charts, Millis, Millis) -> Value;
     let charted: [(&str, Exact); 3] = [
         ("type=page_view", Charts::views),
@@ -115,7 +114,8 @@ fn charts_reach_back_as_far_as_the_rollups() {
                 assert_eq!(*count, exact(&charts, *start, start + width), "{what} {interval}");
             }
         }
-        // Near now from memory; farther off from the store. The zone is UTC: days are equal.
+        // Yesterday comes from memory, last week from the store. All days are equally long, since
+        // the zone is UTC.
         for (name, days) in [("yesterday", 1), ("last_week", 7)] {
             for (span, width) in [("hours=1", MINUTE), ("hours=5&interval=1h", HOUR)] {
                 let points = charts.points(&format!("{what}&{span}&baseline={name}"));
@@ -126,7 +126,7 @@ fn charts_reach_back_as_far_as_the_rollups() {
                 }
             }
         }
-        // From before the first event nothing is known.
+        // Nothing is known from before the first event.
         let (from, to) = (now - 4 * DAY, now - 3 * DAY);
         let points =
             charts.points(&format!("{what}&from={from}&to={to}&interval=1h&baseline=last_week"));
@@ -144,16 +144,17 @@ fn a_chart_that_asks_for_too_much_is_refused() {
         ("from=2020-01-01T00:00:00Z&interval=1s", "from"),
     ] {
         let path = format!("/api/analytics/timeseries?type=page_view&{query}");
-        let (status, body) = server.request("GET", &path, "", b"").unwrap();
-        assert_eq!(status, 400, "{query}: {body}");
-        assert!(body.contains(&format!("\"message\":\"{about}=")), "{query}: {body}");
+        let answer = server.request("GET", &path).send().unwrap();
+        assert_eq!(answer.status, 400, "{query}: {answer:?}");
+        let message = format!("\"message\":\"{about}=");
+        assert!(answer.text().contains(&message), "{query}: {}", answer.text());
     }
 }
 
 #[test]
 fn a_shop_on_its_first_day_is_shown_no_baseline() {
     let server = Server::with(&[("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "20")]);
-    support::post(server.addr(), br#"{"type":"page_view","sessionId":"s"}"#).unwrap();
+    server.post(br#"{"type":"page_view","sessionId":"s"}"#);
     server.until("it is folded", |server| server.count("rollups") == 1);
     for query in ["hours=1", "hours=24&interval=1h"] {
         let path = format!("/api/analytics/timeseries?type=page_view&{query}");
@@ -171,7 +172,7 @@ fn a_shop_on_its_first_day_is_shown_no_baseline() {
 fn the_last_24_hours_need_no_store() {
     let mut postgres = Postgres::start();
     let server = Server::with(&[("FLOODMARK_POSTGRES__URL", &postgres.url())]);
-    support::post(server.addr(), br#"{"type":"page_view","sessionId":"s"}"#).unwrap();
+    server.post(br#"{"type":"page_view","sessionId":"s"}"#);
     server.until("it is counted", |server| server.current()["pageViews"] == 1);
     postgres.stop_immediate();
     let path = "/api/analytics/timeseries?type=page_view&hours=24";
@@ -180,12 +181,12 @@ fn the_last_24_hours_need_no_store() {
     assert_eq!(counts.sum::<i64>(), 1);
     let from = now_ms() - 3 * DAY;
     let path = format!("/api/analytics/timeseries?type=page_view&from={from}&interval=1h");
-    let (status, body) = server.request("GET", &path, "", b"").unwrap();
-    assert_eq!(status, 503, "{body}");
-    assert!(body.contains("history_unavailable"), "{body}");
+    let answer = server.request("GET", &path).send().unwrap();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.text().contains("history_unavailable"), "{}", answer.text());
 
     postgres.start_again();
     server.until("it answers again", |server| {
-        server.request("GET", &path, "", b"").is_ok_and(|(status, _)| status == 200)
+        server.request("GET", &path).send().is_ok_and(|answer| answer.status == 200)
     });
 }

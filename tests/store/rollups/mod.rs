@@ -1,6 +1,9 @@
 //! Rollups on both stores: every ledger row is folded once, whatever happens meanwhile, and
 //! is dropped only when nobody needs it any more.
 
+mod actor;
+mod reading;
+
 use std::{
     collections::BTreeMap,
     pin::{Pin, pin},
@@ -41,9 +44,6 @@ contract!(
     a_fold_that_is_killed_is_as_if_it_had_not_begun,
     only_what_is_folded_and_old_is_dropped,
     a_rebuild_finds_what_it_needs_after_dropping,
-    a_sum_stops_at_the_end_of_its_type,
-    known_is_what_was_taken_in_and_folded,
-    stretches_are_half_open_and_in_order,
 );
 
 const SMALL: FoldLimits = FoldLimits { rows: 3, bytes: 1 << 20, cells: 50_000 };
@@ -260,161 +260,4 @@ async fn a_rebuild_finds_what_it_needs_after_dropping(backend: Backend) {
     }
     let kept: i64 = ledger_total(&store).await.events as i64;
     assert_eq!(kept, 4_000 - 100 * dropped as i64);
-}
-
-async fn a_sum_stops_at_the_end_of_its_type(backend: Backend) {
-    let store = backend.open().await;
-    for (seq, value) in [(1, i64::MAX - 1), (2, 5), (3, i64::MIN + 1), (4, i64::MIN + 1)] {
-        let mut batch = Batch::void(BatchId { node: node(1), seq });
-        let mut sum = DeltaSum::default();
-        sum.sum(&Series::revenue(), START + (seq as Millis / 3) * MINUTE, value);
-        batch.delta = sum.finish().into();
-        store.batches.write(&batch).await.unwrap();
-        fold_all(&store, SMALL).await;
-    }
-    let minutes = store.rollups.minutes(START, START + HOUR, None).await.unwrap();
-    let values: Vec<i64> = minutes.iter().map(|minute| minute.2).collect();
-    assert_eq!(values, [i64::MAX, i64::MIN + 1]);
-    let revenue = Summed::One(Series::revenue());
-    let stretches = [(START, START + MINUTE), (START, START + HOUR)];
-    let sums = store.rollups.sums(&stretches, &revenue).await.unwrap();
-    assert_eq!(sums, [Some(i64::MAX), Some(0)]);
-}
-
-async fn known_is_what_was_taken_in_and_folded(backend: Backend) {
-    let store = backend.open().await;
-    assert_eq!(store.rollups.known().await.unwrap(), Known::default());
-    store.batches.write(&Batch::void(BatchId { node: node(1), seq: 1 })).await.unwrap();
-    assert_eq!(store.rollups.known().await.unwrap(), Known::default(), "a void batch says nothing");
-    fold_all(&store, SMALL).await;
-    assert_eq!(store.rollups.known().await.unwrap(), Known::default());
-
-    // The first batch of the first day holds a late event: the shop has no yesterday for that.
-    let first = seal(node(1), 2, &[Event::at(START - 9 * DAY, "a"), Event::at(START, "b")]);
-    store.batches.write(&first).await.unwrap();
-    let waiting = Known { since: None, until: Some(START) };
-    assert_eq!(store.rollups.known().await.unwrap(), waiting);
-    fold_all(&store, SMALL).await;
-    let known = Known { since: Some(START), until: None };
-    assert_eq!(store.rollups.known().await.unwrap(), known);
-
-    // Another node joins; the oldest batch that waits says how far the rollups reach.
-    store.batches.write(&sealed_at(batch(node(2), 1, 5), START + HOUR)).await.unwrap();
-    store.batches.write(&sealed_at(batch(node(1), 6, 5), START + 2 * HOUR)).await.unwrap();
-    let waiting = Known { until: Some(START + HOUR), ..known };
-    assert_eq!(store.rollups.known().await.unwrap(), waiting);
-    fold_all(&store, SMALL).await;
-    assert_eq!(store.rollups.known().await.unwrap(), known);
-
-    // What was dropped was known all the same.
-    assert_eq!(store.rollups.drop_folded(START + DAY, 100).await.unwrap(), 4);
-    assert_eq!(store.rollups.known().await.unwrap(), known);
-}
-
-async fn stretches_are_half_open_and_in_order(backend: Backend) {
-    let store = backend.open().await;
-    // Minutes 0 to 9, each with as many page views as its number, and an error.
-    let mut events = Vec::new();
-    for minute in 0..10 {
-        for n in 0..=minute {
-            let at = START + minute * MINUTE + n;
-            let mut event = Event::at(at, format!("{minute}-{n}"));
-            if n == 0 {
-                event.kind = "error".to_owned();
-            }
-            events.push(event);
-        }
-    }
-    store.batches.write(&seal(node(1), 1, &events)).await.unwrap();
-    fold_all(&store, SMALL).await;
-    let (views, errors) = (Series::Count("page_view".into()), Series::Count("error".into()));
-    let at = |minute: i64| START + minute * MINUTE;
-
-    let found = store.rollups.minutes(at(3), at(5), None).await.unwrap();
-    let expected = [
-        (at(3), errors.clone(), 1),
-        (at(3), views.clone(), 3),
-        (at(4), errors.clone(), 1),
-        (at(4), views.clone(), 4),
-    ];
-    assert_eq!(found, expected);
-    let none = Series::Count("none".into());
-    let found =
-        store.rollups.minutes(at(0), at(3), Some(&[views.clone(), none.clone()])).await.unwrap();
-    assert_eq!(found, [(at(1), views.clone(), 1), (at(2), views.clone(), 2)]);
-    assert_eq!(store.rollups.minutes(at(0), at(9), Some(&[])).await.unwrap(), []);
-
-    let stretches = [(at(8), at(10)), (at(0), at(3)), (at(10), at(20)), (at(5), at(5))];
-    for (summed, expected) in [
-        (Summed::One(views), [Some(17), Some(3), None, None]),
-        (Summed::AllCounts, [Some(19), Some(6), None, None]),
-        (Summed::One(none), [None; 4]),
-    ] {
-        let sums = store.rollups.sums(&stretches, &summed).await.unwrap();
-        assert_eq!(sums, expected, "{summed:?}");
-    }
-    assert_eq!(store.rollups.sums(&[], &Summed::AllCounts).await.unwrap(), []);
-}
-
-/// Waits until the store says so.
-async fn until<T: Future<Output = bool>>(mut is_so: impl FnMut() -> T) {
-    while !is_so().await {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-#[actix::test]
-async fn the_folder_folds_drops_and_outlives_an_outage() {
-    let Backend::Postgres(mut postgres) = Backend::postgres() else { unreachable!() };
-    let mut config = Config::default();
-    config.postgres.url = postgres.url();
-    config.ledger.fold_interval_ms = 10;
-    config.retry.max_ms = 200;
-    let store = floodmark::store::open(&config).await.unwrap();
-    // Old enough to be dropped, and young.
-    let now = now_ms();
-    let old = now - 80 * HOUR;
-    store.batches.write(&seal(node(1), 1, &[Event::at(old, "old")])).await.unwrap();
-    store.batches.write(&seal(node(1), 2, &[Event::at(now, "new")])).await.unwrap();
-    let health = Health::default();
-    let folder = RollupActor::new(store.rollups.clone(), health.clone(), &config).start();
-    let of = |seq| store.ledger.delta(BatchId { node: node(1), seq });
-    until(async || of(1).await.unwrap().is_none()).await;
-    assert!(of(2).await.unwrap().is_some());
-    assert_eq!(rollups(&store).await.len(), 2);
-    assert_eq!(store.info.totals().await.unwrap().ledger_events, 2);
-
-    postgres.stop_immediate();
-    until(async || health.troubles().iter().any(|trouble| trouble.0 == "rollups")).await;
-    postgres.start_again();
-    until(async || health.troubles().is_empty()).await;
-    store.batches.write(&seal(node(1), 6, &[Event::at(now + HOUR, "later")])).await.unwrap();
-    until(async || rollups(&store).await.len() == 3).await;
-    assert!(folder.connected());
-}
-
-#[tokio::test]
-async fn folding_goes_through_pgbouncer() {
-    let Backend::Postgres(postgres) = Backend::postgres() else { unreachable!() };
-    let bouncer = PgBouncer::start(&postgres, 2);
-    let backend = Backend::Postgres(postgres);
-    let mut config = backend.config();
-    let Backend::Postgres(postgres) = &backend else { unreachable!() };
-    config.postgres.url = postgres.url_with(USER, PASSWORD, bouncer.port());
-    let nodes = [
-        floodmark::store::open(&config).await.unwrap(),
-        floodmark::store::open(&config).await.unwrap(),
-    ];
-    for seq in 1..=20 {
-        nodes[0].batches.write(&spread(seq, 40, 1)).await.unwrap();
-        let folds = nodes.iter().map(|node| node.rollups.fold(SMALL));
-        futures_util::future::join_all(folds).await.into_iter().for_each(|fold| {
-            fold.unwrap();
-        });
-    }
-    fold_all(&nodes[1], SMALL).await;
-    assert_eq!(rollups(&nodes[0]).await, raw(&backend).await);
-    assert_eq!(nodes[0].rollups.drop_folded(Millis::MAX, 15).await.unwrap(), 15);
-    assert_eq!(nodes[1].rollups.drop_folded(Millis::MAX, 15).await.unwrap(), 5);
-    assert_eq!(nodes[1].info.totals().await.unwrap().ledger_events, 800);
 }

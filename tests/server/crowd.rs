@@ -1,18 +1,15 @@
 //! Many viewers of one server: most of them good, some that never read, some that come and
 //! go; and all of them back at once after a crash.
 
-mod support;
-
-use futures_util::{StreamExt, future::join_all};
-use serde_json::Value;
-use support::{
-    post,
+use crate::support::{
     program::PATIENCE,
     server::Server,
-    viewer::{many_types, stalled},
+    viewer::{many_types, stalled, watch_among_many},
 };
+use futures_util::{StreamExt, future::join_all};
+use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
 /// A viewer that adds up what it sees, and fails at a gap.
 struct Viewer {
@@ -25,13 +22,14 @@ struct Viewer {
 
 impl Viewer {
     async fn watch(server: &Server) -> Viewer {
-        let socket = connect(server, "").await;
+        let socket = watch_among_many(server.addr(), "").await;
         Viewer { socket, epoch: String::new(), seq: 0, snapshots: 0, events: 0 }
     }
 
-    /// Comes back to where it was.
+    /// Opens another connection that goes on after the last frame it has seen.
     async fn resume(&mut self, server: &Server) {
-        self.socket = connect(server, &format!("?resume={}:{}", self.epoch, self.seq)).await;
+        let query = format!("?resume={}:{}", self.epoch, self.seq);
+        self.socket = watch_among_many(server.addr(), &query).await;
     }
 
     async fn frame(&mut self) {
@@ -62,11 +60,6 @@ impl Viewer {
     }
 }
 
-async fn connect(server: &Server, query: &str) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
-    let url = format!("ws://{}/api/analytics/stream{query}", server.addr());
-    timeout(PATIENCE, connect_async(url)).await.expect("in time").expect("admitted").0
-}
-
 #[tokio::test]
 async fn of_three_hundred_viewers_thirty_never_read_and_the_rest_miss_nothing() {
     let server = Server::with(&[
@@ -76,11 +69,11 @@ async fn of_three_hundred_viewers_thirty_never_read_and_the_rest_miss_nothing() 
     ]);
     let mut good = join_all((0..270).map(|_| Viewer::watch(&server))).await;
     join_all(good.iter_mut().map(Viewer::frame)).await;
-    let _stuck: Vec<_> = (0..30).map(|_| stalled(&server)).collect();
+    let _stuck: Vec<_> = (0..30).map(|_| stalled(server.addr(), 4096)).collect();
     server.until("all are there", |server| server.has_metric("floodmark_viewers 300"));
     let (mut sent, body) = (0, many_types());
     while !server.has_metric("floodmark_viewers 270") {
-        assert_eq!(post(server.addr(), &body).unwrap(), 202);
+        assert_eq!(server.post(&body[..]).status, 202);
         sent += 1;
         join_all(good.iter_mut().map(|viewer| viewer.until_events(sent * 400))).await;
         assert!(sent < 2000, "never cut");
@@ -97,13 +90,13 @@ async fn a_viewer_that_comes_and_goes_misses_nothing_and_leaves_nothing_behind()
     restless.frame().await;
     let before = open_files();
     for n in 1..=100 {
-        assert_eq!(post(server.addr(), br#"{"type":"page_view"}"#).unwrap(), 202);
+        assert_eq!(server.post(br#"{"type":"page_view"}"#).status, 202);
         restless.resume(&server).await;
         restless.until_events(n).await;
     }
     assert_eq!(restless.snapshots, 1, "each time it was only caught up");
     server.until("one viewer is there", |server| server.has_metric("floodmark_viewers 1"));
-    // A request of our own may be open.
+    // A request that this test has just made may still be open.
     server.until("files are closed", |_| open_files() <= before + 2);
 }
 
@@ -111,14 +104,14 @@ async fn a_viewer_that_comes_and_goes_misses_nothing_and_leaves_nothing_behind()
 async fn all_come_back_at_once_after_a_crash_and_agree() {
     let mut server = Server::start();
     let mut viewers = join_all((0..300).map(|_| Viewer::watch(&server))).await;
-    assert_eq!(post(server.addr(), br#"{"type":"page_view"}"#).unwrap(), 202);
+    assert_eq!(server.post(br#"{"type":"page_view"}"#).status, 202);
     join_all(viewers.iter_mut().map(|viewer| viewer.until_events(1))).await;
     server.restart();
     join_all(viewers.iter_mut().map(|viewer| viewer.resume(&server))).await;
-    assert_eq!(post(server.addr(), br#"{"type":"page_view"}"#).unwrap(), 202);
+    assert_eq!(server.post(br#"{"type":"page_view"}"#).status, 202);
     join_all(viewers.iter_mut().map(|viewer| async {
         let old = viewer.epoch.clone();
-        // Another run of the server: where it was means nothing there.
+        // To another run of the server, the place where the viewer was means nothing.
         viewer.frame().await;
         assert_ne!(viewer.epoch, old);
         viewer.until_events(2).await;

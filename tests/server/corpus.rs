@@ -1,9 +1,10 @@
-//! Nasty inputs, kept: each goes through the function that the fuzzer calls with inputs of its
-//! own (`src/fuzz.rs`). An input that a fuzzer found is added here with its fix.
+//! The corpus in `tests/corpus/` holds inputs that decoders may stumble over. Each goes through the
+//! function that the fuzzer calls with inputs of its own (`src/fuzz.rs`). An input that a fuzzer
+//! finds is added to the corpus with its fix.
 
 use std::path::Path;
 
-/// Runs every file of a folder of the corpus; says which one it was that failed.
+/// Runs every file of a folder of the corpus; says which of them failed.
 fn run(of: &str, target: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(of);
     let mut failed = Vec::new();

@@ -1,17 +1,16 @@
 //! `floodmark replay` and `floodmark demo` against the real server: what the file holds
 //! is what the server counts, to the last 1/10,000.
 
-mod support;
-
 use std::path::Path;
 
-use floodmark::domain::money::Amount;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use support::{
+use crate::support::{
+    amount_of,
     program::{floodmark_output, scratch, wait_until},
     server::Server,
 };
+use floodmark::domain::money::Amount;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 const EVENTS: u64 = 20_000;
 
@@ -40,8 +39,7 @@ fn sums_of(file: &Path) -> Sums {
             "error" => sums.errors += 1,
             "purchase" => {
                 sums.purchases += 1;
-                sums.revenue.0 +=
-                    support::amount_of(&serde_json::from_str(event.properties.get()).unwrap());
+                sums.revenue.0 += amount_of(&serde_json::from_str(event.properties.get()).unwrap());
             }
             _ => {}
         }
@@ -56,7 +54,7 @@ fn current(server: &Server) -> Sums {
         page_views: u64,
         purchases: u64,
         errors: u64,
-        // Not a float: the digits as they stand there.
+        // The digits as the server wrote them; a float would round them.
         #[serde(borrow)]
         revenue: &'a RawValue,
     }
@@ -120,7 +118,7 @@ fn the_server_counts_exactly_what_a_replayed_file_holds() {
     assert_eq!(first, ("20,000".to_owned(), "0".to_owned()));
     wait_for(&server, sums);
 
-    // Every event has an id: again, none of them counts.
+    // Every event has an id, so none counts when the file is replayed again.
     let again = replay(&file, &server, &["--rate", "40000", "--batch", "500"]);
     assert_eq!(again, ("0".to_owned(), "20,000".to_owned()));
     assert!(server.terminate().success());
