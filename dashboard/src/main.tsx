@@ -17,7 +17,14 @@ let drawingAsked = false;
 
 function draw(): void {
   drawingAsked = false;
-  render(<App view={live.view()} onToken={(token) => live.signIn(token)} onBaseline={(baseline) => live.compareWith(baseline)} />, root);
+  render(
+    <App
+      view={live.view()}
+      onToken={(token) => live.signIn(token)}
+      onBaseline={(baseline) => live.compareWith(baseline)}
+    />,
+    root,
+  );
 }
 
 /** At most one drawing a screen frame, and none in a hidden tab, where the state goes on alone. */
@@ -31,8 +38,7 @@ function askDrawing(): void {
 function drawTitle(): void {
   const view = live.view();
   const { state } = view;
-  const numbers =
-    state && `${moneyWhole(state.totals.revenue, state.currency)} · ${count(state.activeUsers)} active`;
+  const numbers = state && `${moneyWhole(state.totals.revenue, state.currency)} · ${count(state.activeUsers)} active`;
   const alert = titleWarning(view.answers.alerts);
   const words = linkWords(view);
   const warning = words.isBehind ? 'Behind' : isCurrent(view) ? '' : words.state;

@@ -140,11 +140,16 @@ export function BarChart(props: BarChartProps) {
   useEffect(() => {
     const element = box.current!;
     const look = readLook(element, newest.current.colours);
-    const chart = new uPlot(makeOptions(element, look, () => newest.current), toColumns(newest.current), element);
+    const chart = new uPlot(
+      makeOptions(element, look, () => newest.current),
+      toColumns(newest.current),
+      element,
+    );
     plot.current = chart;
 
     const resize = new ResizeObserver(() => {
-      if (readLook(element, newest.current.colours).rem !== look.rem) setLookKey(`size ${devicePixelRatio} ${Date.now()}`);
+      if (readLook(element, newest.current.colours).rem !== look.rem)
+        setLookKey(`size ${devicePixelRatio} ${Date.now()}`);
       else chart.setSize({ width: element.clientWidth, height: element.clientHeight });
     });
     resize.observe(element);

@@ -21,8 +21,8 @@ export function FirstEvent() {
       <div>
         <h2 id="first">The water is still</h2>
         <p>
-          No event has come in yet. Send the first one, and the numbers above move within the second. This page needs
-          no reload.
+          No event has come in yet. Send the first one, and the numbers above move within the second. This page needs no
+          reload.
         </p>
       </div>
       <div class="command">

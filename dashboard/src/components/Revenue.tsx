@@ -64,11 +64,21 @@ export function Revenue({ view }: { view: View }) {
         <dl class="tide-windows">
           <div>
             <dt>last 60 seconds</dt>
-            <dd>{money(sumOf(seconds, (point) => point.revenue), currency)}</dd>
+            <dd>
+              {money(
+                sumOf(seconds, (point) => point.revenue),
+                currency,
+              )}
+            </dd>
           </div>
           <div>
             <dt>last 60 minutes</dt>
-            <dd>{money(sumOf(hour, (point) => point.revenue), currency)}</dd>
+            <dd>
+              {money(
+                sumOf(hour, (point) => point.revenue),
+                currency,
+              )}
+            </dd>
           </div>
         </dl>
       )}

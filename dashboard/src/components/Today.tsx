@@ -46,7 +46,13 @@ export function Today({ view }: { view: View }) {
       {of('refunds') !== null && of('refunds') !== 0 && (
         <>
           {has('net_revenue') && (
-            <Cell id="netRevenue" name="Net revenue" window="today, less refunds" value={of('net_revenue')} text={inMoney} />
+            <Cell
+              id="netRevenue"
+              name="Net revenue"
+              window="today, less refunds"
+              value={of('net_revenue')}
+              text={inMoney}
+            />
           )}
           <Cell id="refunds" name="Refunds" window="today" value={of('refunds')} text={inMoney} />
         </>
@@ -61,15 +67,19 @@ export function Today({ view }: { view: View }) {
         />
       )}
       {has('conversion') && (
-        <Cell id="conversion" name="Conversion" window="today, purchases by visits" value={of('conversion')} text={percent} />
+        <Cell
+          id="conversion"
+          name="Conversion"
+          window="today, purchases by visits"
+          value={of('conversion')}
+          text={percent}
+        />
       )}
       {has('checkout_error_rate') && (
         <Cell
           id="checkoutErrorRate"
           name="Checkout error rate"
-          window={
-            checkoutNow === null ? 'today' : `today, ${percent(checkoutNow)} at ${clockMinute(minute, timezone)}`
-          }
+          window={checkoutNow === null ? 'today' : `today, ${percent(checkoutNow)} at ${clockMinute(minute, timezone)}`}
           value={of('checkout_error_rate')}
           text={percent}
           tone="error"

@@ -141,7 +141,9 @@ export function whatHappened(alert: Alert, currency: string, unitOf: UnitOf = ()
   const unit = alert.unit ?? unitOf(alert.metric);
   const text = (value: number) => amount(value, unit, currency);
   const says = SAYS[alert.metric];
-  const what = says ? `${text(alert.value)} ${says}` : `${nameInWords(alert.metric || alert.name)}: ${text(alert.value)}`;
+  const what = says
+    ? `${text(alert.value)} ${says}`
+    : `${nameInWords(alert.metric || alert.name)}: ${text(alert.value)}`;
   const within = alert.windowSeconds === null ? '' : ` within ${width(alert.windowSeconds)}`;
   const usual = alert.baseline === null ? `limit ${text(alert.threshold)}` : `usually ${text(alert.baseline)}`;
   return `${what}${within}, ${usual}.`;

@@ -5,22 +5,9 @@
 
 import { ask, type Answer } from './ask';
 import { NO_ALERTS, parseAlerts, parseFiring, type Alerts } from './alerts';
-import {
-  BASELINES,
-  chosenBaseline,
-  parsePoints,
-  rememberBaseline,
-  type Baseline,
-  type PointsByTime,
-} from './baseline';
+import { BASELINES, chosenBaseline, parsePoints, rememberBaseline, type Baseline, type PointsByTime } from './baseline';
 import { BREAKDOWN_LIMIT, BREAKDOWN_MINUTES, compare, parseValueCounts, type Breakdown } from './breakdowns';
-import {
-  parseCatalogue,
-  parseMetricValues,
-  type BreakdownName,
-  type Catalogue,
-  type MetricValues,
-} from './metrics';
+import { parseCatalogue, parseMetricValues, type BreakdownName, type Catalogue, type MetricValues } from './metrics';
 
 /** Of a server whose stream says nothing of alerts. */
 const ALERTS_EVERY_MS = 2_000;
@@ -95,8 +82,11 @@ export class Questions {
     this.#every(METRICS_EVERY_MS, generation, () => this.#askMetrics());
     this.#every(BASELINE_EVERY_MS, generation, () => this.#askBaseline());
     // Which breakdowns there are has to be known before they can be asked for.
-    this.#every(CATALOGUE_EVERY_MS, generation, () => this.#askCatalogue(), () =>
-      this.#every(BREAKDOWNS_EVERY_MS, generation, () => this.#askBreakdowns()),
+    this.#every(
+      CATALOGUE_EVERY_MS,
+      generation,
+      () => this.#askCatalogue(),
+      () => this.#every(BREAKDOWNS_EVERY_MS, generation, () => this.#askBreakdowns()),
     );
   }
 

@@ -91,12 +91,7 @@ function withDelta(state: LiveState, frame: DeltaFrame): LiveState {
     },
     activeUsers,
     behindMs: frame.behindMs,
-    seconds: addBuckets(
-      state.seconds,
-      frame.seconds,
-      SECOND_MS,
-      oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN),
-    ),
+    seconds: addBuckets(state.seconds, frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),
     // An event is in `seconds` or in `minutes`, never in both, so the minute gets the two together.
     minutes: addBuckets(
       state.minutes,
