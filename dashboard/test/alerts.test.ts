@@ -1,17 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setLocale } from '../src/format';
-import {
-  NO_ALERTS,
-  parseAlerts,
-  sinceWhen,
-  spoken,
-  titleWarning,
-  whatExplains,
-  whatHappened,
-  whenItWas,
-  type Alert,
-} from '../src/questions/alerts';
+import { sinceWhen, spoken, titleWarning, whatExplains, whatHappened, whenItWas } from '../src/questions/alert-words';
+import { NO_ALERTS, parseAlerts, type Alert } from '../src/questions/alerts';
 
 setLocale('en-US');
 

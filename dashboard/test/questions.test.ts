@@ -5,7 +5,9 @@ import type { View } from '../src/live';
 import { linkWords } from '../src/components/words';
 import { parsePoints, pointsAt } from '../src/questions/baseline';
 import { breakdownTitle, compare, grouped, parseValueCounts, passedShare } from '../src/questions/breakdowns';
-import { furtherMetrics, nameInWords, parseCatalogue, parseMetricValues, valueText } from '../src/questions/metrics';
+import { frontPage } from '../src/panels';
+import { furtherMetrics } from '../src/panels/More';
+import { nameInWords, parseCatalogue, parseMetricValues, valueText } from '../src/questions/metrics';
 import { parseFrame } from '../src/stream/frames';
 import { applyFrame } from '../src/stream/state';
 
@@ -79,7 +81,7 @@ test('the catalogue and what of it is shown under More', () => {
     ],
     breakdowns: [{ type: 'error', property: 'code' }, { type: 'error' }],
   });
-  assert.deepEqual(furtherMetrics(catalogue), [
+  assert.deepEqual(furtherMetrics(catalogue, frontPage), [
     { name: 'paypal_share', unit: 'ratio' },
     { name: 'basket_size', unit: 'number' },
   ]);

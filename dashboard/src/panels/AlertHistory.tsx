@@ -1,11 +1,22 @@
-// Alerts that are over, for whoever comes back from lunch.
+// The alerts that are over, for whoever comes back from lunch.
 
-import { currencyOf, type View } from '../live';
-import { whatExplains, whatHappened, whenItWas } from '../questions/alerts';
-import { unitOf } from './AlertBanner';
+import { currencyOf } from '../live';
+import { whatExplains, whatHappened, whenItWas } from '../questions/alert-words';
+import { alertsQuestion } from '../questions/alerts';
+import { catalogueQuestion, unitIn } from '../questions/metrics';
+import type { Panel, PanelProps } from './panel';
 
-export function AlertHistory({ view }: { view: View }) {
-  const { history } = view.answers.alerts;
+export const alertHistory: Panel = {
+  id: 'alert-history',
+  place: 'notes',
+  shownIn: 'every shop',
+  metrics: [],
+  asks: [alertsQuestion, catalogueQuestion],
+  Content: AlertHistory,
+};
+
+function AlertHistory({ view }: PanelProps) {
+  const { history } = view.answerTo(alertsQuestion);
   if (history.length === 0) return null;
   return (
     <section class="note" aria-labelledby="history" data-testid="alert-history">
@@ -17,7 +28,7 @@ export function AlertHistory({ view }: { view: View }) {
             <p>
               <b>{alert.title}</b>{' '}
               <span class="soft">
-                {whatHappened(alert, currencyOf(view), unitOf(view))} {whatExplains(alert)}
+                {whatHappened(alert, currencyOf(view), unitIn(view.answerTo(catalogueQuestion)))} {whatExplains(alert)}
               </span>
             </p>
           </li>

@@ -1,6 +1,16 @@
-// What a new shop sees instead of an empty chart: the one command that makes the first number move.
+// What an empty shop sees instead of empty charts: the one command that makes the first number move.
 
 import { useState } from 'preact/hooks';
+import type { Panel } from './panel';
+
+export const firstEvent: Panel = {
+  id: 'first-event',
+  place: 'board',
+  shownIn: 'an empty shop',
+  metrics: [],
+  asks: [],
+  Content: FirstEvent,
+};
 
 const command = () =>
   [
@@ -9,7 +19,7 @@ const command = () =>
     `  -d '{"type":"page_view"}'`,
   ].join('\n');
 
-export function FirstEvent() {
+function FirstEvent() {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     // Only a secure origin (https, or this machine) has a clipboard; elsewhere the button is hidden.

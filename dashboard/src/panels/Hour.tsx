@@ -1,32 +1,86 @@
 // The last hour by minute: page views, and under them errors on a scale of their own. On a shared
-// scale a hundred page views would hide the one error that matters. Over both, if it is known, the
-// same hour of another day.
+// scale a hundred page views would hide the one error that matters. A line over both shows the same
+// hour of another day, where it is known.
 
 import { quarterHours } from '../charts/scale';
+import { TitledChart } from '../charts/TitledChart';
 import { clockMinute, count, countCompact } from '../format';
-import type { View } from '../live';
-import { BASELINES, BASELINE_WORDS, pointsAt, type Baseline } from '../questions/baseline';
+import type { Answer } from '../questions/ask';
+import {
+  BASELINES,
+  BASELINE_WORDS,
+  chosenBaseline,
+  parsePoints,
+  pointsAt,
+  rememberBaseline,
+  type Baseline,
+  type PointsByTime,
+} from '../questions/baseline';
 import { nameInWords } from '../questions/metrics';
-import type { BaselineAnswer, BaselineType } from '../questions/questions';
+import type { Question } from '../questions/question';
 import { MINUTE_MS, lastBuckets, type Point } from '../stream/series';
-import { MINUTES_SHOWN, type LiveState } from '../stream/state';
-import { ChartPanel } from './ChartPanel';
+import { MINUTES_SHOWN } from '../stream/state';
+import type { Panel, PanelProps } from './panel';
+
+/** Event types with a chart, as the time series calls them. */
+const TYPES = ['page_view', 'error'] as const;
+type ChartedType = (typeof TYPES)[number];
+
+interface BaselineKnown {
+  baseline: Baseline;
+  /** Null until the first answer, and where the server has none to give. */
+  points: Readonly<Record<ChartedType, PointsByTime | null>>;
+  /** The server has answered, whatever it said. */
+  isAnswered: boolean;
+}
+
+const unanswered = (baseline: Baseline): BaselineKnown => ({
+  baseline,
+  points: { page_view: null, error: null },
+  isAnswered: false,
+});
+
+/** The other day's hour: one request for each chart. Where one of them fails, the last answer stays. */
+const baselineQuestion: Question<BaselineKnown> = {
+  initially: () => unanswered(chosenBaseline()),
+  // Less than a minute, so that the newest minute of the other day is not missing for long.
+  everyMs: 10_000,
+  async round({ ask, known }) {
+    const { baseline } = known();
+    const asked = TYPES.map((type) => ask('timeseries', { type, hours: '1', baseline }));
+    const [pageViews, errors] = await Promise.all(asked);
+    if (pageViews?.kind === 'failed' || errors?.kind === 'failed') return known();
+    const points = (answer: Answer | undefined) => (answer?.kind === 'ok' ? parsePoints(answer.body) : null);
+    return { baseline, points: { page_view: points(pageViews), error: points(errors) }, isAnswered: true };
+  },
+};
+
+export const hour: Panel = {
+  id: 'hour',
+  place: 'board',
+  shownIn: 'a shop with events',
+  metrics: ['page_views', 'errors'],
+  asks: [baselineQuestion],
+  Content: Hour,
+};
 
 const WINDOW = 'last 60 minutes';
 
 const plural = (value: number, one: string, many: string) => `${count(value)} ${value === 1 ? one : many}`;
 
-interface HourProps {
-  view: View;
-  state: LiveState;
-  onBaseline(baseline: Baseline): void;
-}
-
-export function Hour({ view, state, onBaseline }: HourProps) {
-  const { baseline: other } = view.answers;
+function Hour({ view }: PanelProps) {
+  const { state } = view;
+  // The section keeps the place of the charts until the first snapshot.
+  if (!state) return <section class="hour" />;
+  const other = view.answerTo(baselineQuestion);
+  const choose = (baseline: Baseline) => {
+    if (baseline === other.baseline) return;
+    rememberBaseline(baseline);
+    view.startOver(baselineQuestion, unanswered(baseline));
+  };
   const minutes = lastBuckets(state.minutes, view.asOf, MINUTE_MS, MINUTES_SHOWN);
   const times = minutes.map((point) => point.timestamp);
-  const shared = (pick: (point: Point) => number, type: BaselineType) => ({
+  const shared = (pick: (point: Point) => number, type: ChartedType) => ({
     times,
     values: minutes.map(pick),
     baseline: pointsAt(other.points[type], times),
@@ -42,8 +96,8 @@ export function Hour({ view, state, onBaseline }: HourProps) {
 
   return (
     <section class="hour" aria-label="The last hour, by minute">
-      <BaselineChoice {...other} isKnown={isKnown(other, times)} onBaseline={onBaseline} />
-      <ChartPanel
+      <BaselineChoice {...other} isKnown={isKnown(other, times)} onChoose={choose} />
+      <TitledChart
         {...shared((point) => point.pageViews, 'page_view')}
         title="Page views by minute"
         unit="Page views"
@@ -53,7 +107,7 @@ export function Hour({ view, state, onBaseline }: HourProps) {
         valueText={(value) => plural(value, 'page view', 'page views')}
         quietText="No page views in the last 60 minutes"
       />
-      <ChartPanel
+      <TitledChart
         {...shared((point) => point.errors, 'error')}
         title="Errors by minute"
         unit="Errors"
@@ -67,15 +121,15 @@ export function Hour({ view, state, onBaseline }: HourProps) {
   );
 }
 
-const isKnown = ({ points }: BaselineAnswer, times: readonly number[]): boolean =>
+const isKnown = ({ points }: BaselineKnown, times: readonly number[]): boolean =>
   Object.values(points).some((series) => pointsAt(series, times).some((value) => value !== null));
 
-interface BaselineChoiceProps extends BaselineAnswer {
+interface BaselineChoiceProps extends BaselineKnown {
   isKnown: boolean;
-  onBaseline(baseline: Baseline): void;
+  onChoose(baseline: Baseline): void;
 }
 
-function BaselineChoice({ baseline, isAnswered, isKnown, onBaseline }: BaselineChoiceProps) {
+function BaselineChoice({ baseline, isAnswered, isKnown, onChoose }: BaselineChoiceProps) {
   return (
     <div class="compare" role="group" aria-label="Compare with">
       <span class="window">
@@ -87,7 +141,7 @@ function BaselineChoice({ baseline, isAnswered, isKnown, onBaseline }: BaselineC
           key={choice}
           aria-pressed={choice === baseline}
           data-testid={`baseline-${choice}`}
-          onClick={() => onBaseline(choice)}
+          onClick={() => onChoose(choice)}
         >
           {nameInWords(choice)}
         </button>

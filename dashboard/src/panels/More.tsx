@@ -1,14 +1,38 @@
-// Metrics that the configuration has and the page has no place for: name, value, unit.
+// The metrics of the configuration that no other panel of the page shows: name, value, unit.
 
-import { currencyOf, type View } from '../live';
-import { furtherMetrics, nameInWords, valueText, type Unit } from '../questions/metrics';
+import { currencyOf } from '../live';
+import {
+  catalogueQuestion,
+  metricValuesQuestion,
+  nameInWords,
+  valueText,
+  type Catalogue,
+  type Metric,
+  type Unit,
+} from '../questions/metrics';
+import { metricsOn, type Page, type Panel, type PanelProps } from './panel';
+
+export const more: Panel = {
+  id: 'more',
+  place: 'notes',
+  shownIn: 'a shop with events',
+  metrics: [],
+  asks: [catalogueQuestion, metricValuesQuestion],
+  Content: More,
+};
+
+/** What the configuration has and no panel of the page names. */
+export function furtherMetrics({ metrics }: Catalogue, page: Page): Metric[] {
+  const placed = metricsOn(page);
+  return metrics.filter(({ name }) => !placed.has(name));
+}
 
 const unitWords = (unit: Unit, currency: string): string =>
   ({ count: 'counted', number: 'number', money: `in ${currency}`, ratio: 'share' })[unit];
 
-export function More({ view }: { view: View }) {
-  const { catalogue, metrics } = view.answers;
-  const further = furtherMetrics(catalogue);
+function More({ view, page }: PanelProps) {
+  const values = view.answerTo(metricValuesQuestion);
+  const further = furtherMetrics(view.answerTo(catalogueQuestion), page);
   if (further.length === 0) return null;
   return (
     <section class="note" aria-labelledby="more" data-testid="more">
@@ -17,7 +41,7 @@ export function More({ view }: { view: View }) {
       </h2>
       <dl class="more">
         {further.map(({ name, unit }) => {
-          const value = metrics[name] ?? null;
+          const value = values[name] ?? null;
           return (
             <div key={name} data-testid={`metric-${name}`}>
               <dt>

@@ -1,100 +1,62 @@
-// What the stream does not say, asked over HTTP while somebody looks: past alerts, metrics, breakdowns,
-// the other day's hour. Each question has its own pace, and is never asked twice at a time.
+// Asks the questions of the panels on the page, each at its own pace, while somebody looks.
 //
-// An answer that fails leaves the last one standing: the page as a whole says how old it is.
+// For every question there is at most one round under way. Who wants it asked meanwhile gets one more
+// round right after it. A stop, and a new beginning of one question, abandon its round: the requests
+// may still be answered, but nobody listens any more.
 
-import { ask, type Answer } from './ask';
-import { NO_ALERTS, parseAlerts, parseFiring, type Alerts } from './alerts';
-import { BASELINES, chosenBaseline, parsePoints, rememberBaseline, type Baseline, type PointsByTime } from './baseline';
-import { BREAKDOWN_LIMIT, BREAKDOWN_MINUTES, compare, parseValueCounts, type Breakdown } from './breakdowns';
-import { parseCatalogue, parseMetricValues, type BreakdownName, type Catalogue, type MetricValues } from './metrics';
+import type { Frame } from '../stream/frames';
+import type { Answer } from './ask';
+import type { Question, Round } from './question';
 
-/** Of a server whose stream says nothing of alerts. */
-const ALERTS_EVERY_MS = 2_000;
-/** Where the stream says what fires, only what has been over is asked for. */
-const ALERT_HISTORY_EVERY_MS = 60_000;
-/** After a change in the stream: another node than the one that streams knows of it by then. */
-const ALERT_HISTORY_AFTER_MS = 2_500;
-const METRICS_EVERY_MS = 2_000;
-const BREAKDOWNS_EVERY_MS = 5_000;
-/** Less than a minute, so that the newest minute of a baseline is not missing for long. */
-const BASELINE_EVERY_MS = 10_000;
-/** It changes only with the server's configuration. */
-const CATALOGUE_EVERY_MS = 60_000;
-
-/** What a baseline is drawn for, as the time series calls it. */
-export const BASELINE_TYPES = ['page_view', 'error'] as const;
-export type BaselineType = (typeof BASELINE_TYPES)[number];
-
-export interface BaselineAnswer {
-  baseline: Baseline;
-  /** Null until the first answer, and where the server has none to give. */
-  points: Readonly<Record<BaselineType, PointsByTime | null>>;
-  /** The server has answered, whatever it said. */
-  isAnswered: boolean;
+/** The outside: the network, server time and timers. Tests have their own. */
+export interface AskerWorld {
+  ask(path: string, token: string | null): Promise<Answer>;
+  /** Server time, Unix milliseconds. */
+  now(): number;
+  /** Returns what cancels it. */
+  after(ms: number, run: () => void): () => void;
 }
 
-export interface Answers {
-  alerts: Alerts;
-  catalogue: Catalogue;
-  metrics: MetricValues;
-  /** Share of the checkout's orders that failed, by minute of the last hour. */
-  checkout: PointsByTime | null;
-  breakdowns: readonly Breakdown[];
-  baseline: BaselineAnswer;
+/** How one question stands. */
+interface Standing {
+  known: unknown;
+  isUnderWay: boolean;
+  /** Ask once more as soon as the round under way is over. */
+  isWantedAgain: boolean;
+  /** The number of the round; one that is not the newest has been abandoned. */
+  round: number;
+  cancelNext: () => void;
 }
 
-const unanswered = (baseline: Baseline): BaselineAnswer => ({
-  baseline,
-  points: { page_view: null, error: null },
-  isAnswered: false,
-});
-
-export class Questions {
-  answers: Answers = {
-    alerts: NO_ALERTS,
-    catalogue: { metrics: [], breakdowns: [] },
-    metrics: {},
-    checkout: null,
-    breakdowns: [],
-    baseline: unanswered(chosenBaseline()),
-  };
+export class Asker {
+  #standings = new Map<Question<any>, Standing>();
   #isRunning = false;
-  /** The stream says what fires. An answer over HTTP may be older, or of another node. */
-  #isHeard = false;
-  /** Outdates the rounds of a time before a stop. */
-  #generation = 0;
-  #timers = new Set<ReturnType<typeof setTimeout>>();
+  /** First rounds since the last start, which other questions may wait for. */
+  #firstRounds = new Map<Question<any>, Promise<void>>();
+  /** What cancels the extra rounds that are to come. */
+  #extras = new Set<() => void>();
 
   constructor(
-    /** Server time, Unix milliseconds. */
-    private readonly now: () => number,
+    private readonly world: AskerWorld,
+    questions: readonly Question<any>[],
     private readonly changed: () => void,
     private token: string | null,
-  ) {}
+  ) {
+    for (const question of questions) this.#add(question);
+  }
 
   start(): void {
-    if (this.#isRunning || document.visibilityState !== 'visible') return;
+    if (this.#isRunning) return;
     this.#isRunning = true;
-    const generation = ++this.#generation;
-    const alertsEvery = () => (this.#isHeard ? ALERT_HISTORY_EVERY_MS : ALERTS_EVERY_MS);
-    this.#every(alertsEvery, generation, () => this.#askAlerts());
-    this.#every(METRICS_EVERY_MS, generation, () => this.#askMetrics());
-    this.#every(BASELINE_EVERY_MS, generation, () => this.#askBaseline());
-    // Which breakdowns there are has to be known before they can be asked for.
-    this.#every(
-      CATALOGUE_EVERY_MS,
-      generation,
-      () => this.#askCatalogue(),
-      () => this.#every(BREAKDOWNS_EVERY_MS, generation, () => this.#askBreakdowns()),
-    );
+    this.#firstRounds = new Map();
+    for (const question of this.#standings.keys()) void this.#begin(question, this.#firstRounds);
   }
 
   stop(): void {
     this.#isRunning = false;
-    this.#generation += 1;
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.clear();
+    for (const standing of this.#standings.values()) this.#abandon(standing);
+    for (const cancel of this.#extras) cancel();
+    this.#extras.clear();
   }
 
   useToken(token: string): void {
@@ -102,104 +64,116 @@ export class Questions {
     this.stop();
   }
 
-  /** What fires, from a frame of the stream. */
-  hearFiring(entries: readonly Record<string, unknown>[]): void {
-    this.#isHeard = true;
-    this.#learn({ alerts: { ...this.answers.alerts, firing: parseFiring(entries) } });
-    // What does not fire any more is in the history now.
-    if (!this.#isRunning) return;
-    void this.#askAlerts();
-    this.#after(ALERT_HISTORY_AFTER_MS, () => this.#askAlerts());
-  }
-
-  compareWith(baseline: Baseline): void {
-    if (!BASELINES.includes(baseline) || baseline === this.answers.baseline.baseline) return;
-    rememberBaseline(baseline);
-    this.#learn({ baseline: unanswered(baseline) });
-    if (this.#isRunning) void this.#askBaseline();
-  }
-
-  /** `then` runs once, after the first round. */
-  #every(ms: number | (() => number), generation: number, round: () => Promise<void>, then?: () => void): void {
-    const turn = async () => {
-      await round();
-      if (generation !== this.#generation) return;
-      then?.();
-      then = undefined;
-      this.#after(typeof ms === 'number' ? ms : ms(), turn);
-    };
-    void turn();
-  }
-
-  #after(ms: number, run: () => Promise<void>): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      void run();
-    }, ms);
-    this.#timers.add(timer);
-  }
-
-  #ask(path: string, parameters: Record<string, string> = {}): Promise<Answer> {
-    return ask(`/api/analytics/${path}?${new URLSearchParams(parameters)}`, this.token);
-  }
-
-  #learn(news: Partial<Answers>): void {
-    this.answers = { ...this.answers, ...news };
-    this.changed();
-  }
-
-  async #askAlerts(): Promise<void> {
-    const answer = await this.#ask('alerts');
-    if (answer.kind === 'failed') return;
-    const asked = answer.kind === 'ok' ? parseAlerts(answer.body) : NO_ALERTS;
-    this.#learn({ alerts: this.#isHeard ? { ...asked, firing: this.answers.alerts.firing } : asked });
-  }
-
-  async #askCatalogue(): Promise<void> {
-    const answer = await this.#ask('metrics');
-    if (answer.kind === 'ok') this.#learn({ catalogue: parseCatalogue(answer.body) });
-  }
-
-  async #askMetrics(): Promise<void> {
-    const [current, checkout] = await Promise.all([
-      this.#ask('current'),
-      this.#ask('timeseries', { metric: 'checkout_error_rate', hours: '1' }),
-    ]);
-    if (current.kind === 'ok') this.#learn({ metrics: parseMetricValues(current.body) });
-    if (checkout.kind === 'ok') this.#learn({ checkout: parsePoints(checkout.body) });
-    if (checkout.kind === 'unknown') this.#learn({ checkout: null });
-  }
-
-  async #askBreakdowns(): Promise<void> {
-    const asked = this.answers.catalogue.breakdowns.map((name) => this.#askBreakdown(name));
-    const breakdowns = (await Promise.all(asked)).filter((breakdown) => breakdown !== null);
-    this.#learn({ breakdowns });
-  }
-
-  /** Null where the server doesn't know it any more. */
-  async #askBreakdown(name: BreakdownName): Promise<Breakdown | null> {
-    const over = (minutes: number) =>
-      this.#ask('breakdown', { ...name, minutes: String(minutes), limit: String(BREAKDOWN_LIMIT) });
-    const [recent, longer] = await Promise.all([over(BREAKDOWN_MINUTES), over(2 * BREAKDOWN_MINUTES)]);
-    if (recent.kind === 'ok') {
-      const both = longer.kind === 'ok' ? parseValueCounts(longer.body) : null;
-      return compare(name, parseValueCounts(recent.body), both, this.now());
+  /** A frame of the stream came in, which may say something of a question. */
+  hear(frame: Frame): void {
+    for (const [question, standing] of this.#standings) {
+      const heard = question.hear?.(frame, standing.known);
+      if (!heard) continue;
+      this.#learn(standing, heard.known);
+      if (!this.#isRunning) continue;
+      for (const ms of heard.askAfterMs) this.#askAfter(ms, question);
     }
-    if (recent.kind === 'unknown') return null;
-    const isSame = (known: Breakdown) => known.type === name.type && known.property === name.property;
-    return this.answers.breakdowns.find(isSame) ?? null;
   }
 
-  async #askBaseline(): Promise<void> {
-    const { baseline } = this.answers.baseline;
-    const asked = BASELINE_TYPES.map((type) => this.#ask('timeseries', { type, hours: '1', baseline }));
-    const [pageViews, errors] = await Promise.all(asked);
-    // Somebody has chosen another one meanwhile.
-    if (baseline !== this.answers.baseline.baseline) return;
-    if (pageViews?.kind === 'failed' || errors?.kind === 'failed') return;
-    const points = (answer: Answer | undefined) => (answer?.kind === 'ok' ? parsePoints(answer.body) : null);
-    this.#learn({
-      baseline: { baseline, points: { page_view: points(pageViews), error: points(errors) }, isAnswered: true },
+  answerTo<A>(question: Question<A>): A {
+    const standing = this.#standings.get(question);
+    if (!standing) throw new Error('A panel shows the answer to a question that it does not list under `asks`.');
+    return standing.known as A;
+  }
+
+  /** Forgets what is known of a question in favour of `known`, and asks anew at once. */
+  startOver<A>(question: Question<A>, known: A): void {
+    const standing = this.#standings.get(question)!;
+    this.#abandon(standing);
+    this.#learn(standing, known);
+    if (this.#isRunning) void this.#ask(question, standing);
+  }
+
+  /** The question, and before it what it needs. */
+  #add(question: Question<any>): void {
+    if (this.#standings.has(question)) return;
+    if (question.needs) this.#add(question.needs);
+    this.#standings.set(question, {
+      known: question.initially(),
+      isUnderWay: false,
+      isWantedAgain: false,
+      round: 0,
+      cancelNext: () => {},
     });
+  }
+
+  /** The first round after a start. `firstRounds` are those of that start. */
+  #begin(question: Question<any>, firstRounds: Map<Question<any>, Promise<void>>): Promise<void> {
+    const begun = firstRounds.get(question);
+    if (begun) return begun;
+    const ask = () => this.#ask(question, this.#standings.get(question)!);
+    const first = question.needs
+      ? this.#begin(question.needs, firstRounds).then(() => {
+          // There may have been a stop meanwhile, and another start.
+          if (this.#isRunning && firstRounds === this.#firstRounds) return ask();
+        })
+      : ask();
+    firstRounds.set(question, first);
+    return first;
+  }
+
+  async #ask(question: Question<any>, standing: Standing): Promise<void> {
+    if (standing.isUnderWay) {
+      standing.isWantedAgain = true;
+      return;
+    }
+    standing.cancelNext();
+    standing.isUnderWay = true;
+    standing.isWantedAgain = false;
+    const round = ++standing.round;
+    try {
+      const known = await question.round(this.#atHand(standing));
+      if (round === standing.round) this.#learn(standing, known);
+    } finally {
+      // Also after an error in `round`, which the browser reports: the next answer may do better.
+      if (round === standing.round) this.#finish(question, standing);
+    }
+  }
+
+  #finish(question: Question<any>, standing: Standing): void {
+    standing.isUnderWay = false;
+    const { everyMs } = question;
+    const pause = typeof everyMs === 'number' ? everyMs : everyMs(standing.known);
+    standing.cancelNext = this.world.after(
+      standing.isWantedAgain ? 0 : pause,
+      () => void this.#ask(question, standing),
+    );
+  }
+
+  #askAfter(ms: number, question: Question<any>): void {
+    const standing = this.#standings.get(question)!;
+    if (ms === 0) return void this.#ask(question, standing);
+    const cancel = this.world.after(ms, () => {
+      this.#extras.delete(cancel);
+      void this.#ask(question, standing);
+    });
+    this.#extras.add(cancel);
+  }
+
+  #atHand<A>(standing: Standing): Round<A> {
+    return {
+      ask: (path, parameters = {}) =>
+        this.world.ask(`/api/analytics/${path}?${new URLSearchParams(parameters)}`, this.token),
+      known: () => standing.known as A,
+      answerTo: (question) => this.answerTo(question),
+      now: () => this.world.now(),
+    };
+  }
+
+  #abandon(standing: Standing): void {
+    standing.cancelNext();
+    standing.round += 1;
+    standing.isUnderWay = false;
+    standing.isWantedAgain = false;
+  }
+
+  #learn(standing: Standing, known: unknown): void {
+    standing.known = known;
+    this.changed();
   }
 }
