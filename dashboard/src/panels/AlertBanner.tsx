@@ -10,7 +10,6 @@ export const alertBanner: Panel = {
   id: 'alert-banner',
   place: 'top',
   shownIn: 'every shop',
-  metrics: [],
   // The catalogue says what the values of an alert's metric are, where the alert doesn't.
   asks: [alertsQuestion, catalogueQuestion],
   warning: (view) => titleWarning(view.answerTo(alertsQuestion)),

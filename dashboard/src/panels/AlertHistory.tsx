@@ -10,7 +10,6 @@ export const alertHistory: Panel = {
   id: 'alert-history',
   place: 'notes',
   shownIn: 'every shop',
-  metrics: [],
   asks: [alertsQuestion, catalogueQuestion],
   Content: AlertHistory,
 };

@@ -49,7 +49,6 @@ export const breakdowns: Panel = {
   id: 'breakdowns',
   place: 'board',
   shownIn: 'a shop with events',
-  metrics: [],
   asks: [breakdownsQuestion],
   Content: Breakdowns,
 };

@@ -20,7 +20,6 @@ export const figures: Panel = {
   shownIn: 'every shop',
   // `events` is what the error rate divides by.
   metrics: ['purchases', 'page_views', 'errors', 'error_rate', 'events'],
-  asks: [],
   Content: Figures,
 };
 

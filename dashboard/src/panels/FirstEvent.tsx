@@ -7,8 +7,6 @@ export const firstEvent: Panel = {
   id: 'first-event',
   place: 'board',
   shownIn: 'an empty shop',
-  metrics: [],
-  asks: [],
   Content: FirstEvent,
 };
 

@@ -16,7 +16,6 @@ export const more: Panel = {
   id: 'more',
   place: 'notes',
   shownIn: 'a shop with events',
-  metrics: [],
   asks: [catalogueQuestion, metricValuesQuestion],
   Content: More,
 };

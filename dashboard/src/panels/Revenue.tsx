@@ -13,7 +13,6 @@ export const revenue: Panel = {
   place: 'board',
   shownIn: 'every shop',
   metrics: ['revenue'],
-  asks: [],
   Content: Revenue,
 };
 

@@ -32,9 +32,9 @@ export interface Panel {
    * Metrics of the configuration that it shows, or that are a part of one it shows, by name. The panel
    * "More" lists those that no panel of the page names.
    */
-  metrics: readonly string[];
+  metrics?: readonly string[];
   /** What it asks beside the stream, while it is on the page and somebody looks. */
-  asks: readonly Question<any>[];
+  asks?: readonly Question<any>[];
   /** What of it is so serious that the window's title has to say it; empty where nothing is. */
   warning?(view: View): string;
   Content(props: PanelProps): JSX.Element | null;
@@ -43,10 +43,10 @@ export interface Panel {
 export type Page = readonly Panel[];
 
 /** What a page asks. Panels may share a question. */
-export const questionsOf = (page: Page): Question<any>[] => [...new Set(page.flatMap(({ asks }) => asks))];
+export const questionsOf = (page: Page): Question<any>[] => [...new Set(page.flatMap(({ asks = [] }) => asks))];
 
 /** The metrics that have a place on the page. */
-export const metricsOn = (page: Page): ReadonlySet<string> => new Set(page.flatMap(({ metrics }) => metrics));
+export const metricsOn = (page: Page): ReadonlySet<string> => new Set(page.flatMap(({ metrics = [] }) => metrics));
 
 /** What the panels of a page want in the window's title. */
 export const warningsOf = (page: Page, view: View): string[] =>
