@@ -1,5 +1,5 @@
 // What the page asks beside the stream, against the real server: breakdowns, cards, metrics of the
-// configuration, the other day's hour. With a viewer token, so that every question carries it.
+// configuration, the other day's hour. The server wants a viewer token, so every question has to carry it.
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
