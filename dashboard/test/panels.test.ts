@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { View } from '../src/live';
 import { frontPage } from '../src/panels';
-import { metricsOn, panelsAt, questionsOf, warningsOf, type Place } from '../src/panels/panel';
+import { furtherMetrics } from '../src/panels/More';
+import { metricsOn, panelsAt, questionsOf, warningsOf, type Panel, type Place } from '../src/panels/panel';
 import { alertsQuestion, NO_ALERTS, parseFiring } from '../src/questions/alerts';
 import { parseFrame } from '../src/stream/frames';
 import { applyFrame } from '../src/stream/state';
@@ -26,32 +27,62 @@ test('a question that several panels share is asked once', () => {
   assert.equal(questions.filter((question) => question === alertsQuestion).length, 1);
 });
 
-test('the metrics that have a place on the page', () => {
-  assert.deepEqual([...metricsOn(frontPage)].sort(), [
-    'average_order_value',
-    'checkout_error_rate',
-    'checkout_errors',
-    'conversion',
-    'error_rate',
-    'errors',
-    'events',
-    'net_revenue',
-    'page_views',
-    'purchases',
-    'refunds',
-    'revenue',
-    'sessions',
-  ]);
+test('no metric of a panel is repeated under More', () => {
+  const placed = metricsOn(frontPage);
+  const named = [
+    ...['events', 'page_views', 'sessions', 'purchases', 'revenue', 'refunds', 'net_revenue', 'average_order_value'],
+    ...['conversion', 'errors', 'error_rate', 'checkout_errors', 'checkout_error_rate'],
+  ];
+  assert.deepEqual(
+    named.filter((name) => !placed.has(name)),
+    [],
+  );
 });
 
 test('an empty shop is told how to send an event, in place of its charts', () => {
-  const withEvents = ['revenue', 'figures', 'today', 'hour', 'breakdowns'];
-  assert.deepEqual(at('board', null), withEvents, 'until the first snapshot');
-  assert.deepEqual(at('board', snapshotOf({ events: 1 })), withEvents);
-  assert.deepEqual(at('board', snapshotOf({})), ['revenue', 'figures', 'first-event']);
-  assert.deepEqual(at('notes', snapshotOf({ events: 1 })), ['alert-history', 'more']);
-  assert.deepEqual(at('notes', snapshotOf({})), ['alert-history']);
-  assert.deepEqual(at('top', snapshotOf({})), ['alert-banner']);
+  const charts = ['today', 'hour', 'breakdowns'];
+  const shownOf = (ids: string[], state: View['state']) => at('board', state).filter((id) => ids.includes(id));
+  for (const state of [null, snapshotOf({ events: 1 })]) {
+    assert.deepEqual(shownOf(['revenue', 'figures', 'first-event', ...charts], state), [
+      'revenue',
+      'figures',
+      ...charts,
+    ]);
+    assert.ok(at('notes', state).includes('more'));
+  }
+  const empty = snapshotOf({});
+  assert.deepEqual(shownOf(['revenue', 'figures', 'first-event', ...charts], empty), [
+    'revenue',
+    'figures',
+    'first-event',
+  ]);
+  assert.ok(at('notes', empty).includes('alert-history') && !at('notes', empty).includes('more'));
+  assert.ok(at('top', empty).includes('alert-banner'));
+});
+
+test('what follows from declarations, for a page of three panels', () => {
+  const panel = (id: string, more: Partial<Panel>): Panel => ({
+    id,
+    place: 'board',
+    shownIn: 'every shop',
+    Content: () => null,
+    ...more,
+  });
+  const page = [
+    panel('a', { metrics: ['revenue'], asks: [alertsQuestion] }),
+    panel('b', { metrics: ['errors'], asks: [alertsQuestion], place: 'notes' }),
+    panel('c', {}),
+  ];
+  assert.deepEqual([...metricsOn(page)], ['revenue', 'errors']);
+  assert.deepEqual(questionsOf(page), [alertsQuestion]);
+  const catalogue = {
+    metrics: [
+      { name: 'errors', unit: 'count' as const },
+      { name: 'own', unit: 'ratio' as const },
+    ],
+    breakdowns: [],
+  };
+  assert.deepEqual(furtherMetrics(catalogue, page), [{ name: 'own', unit: 'ratio' }]);
 });
 
 test('the title is warned by the panels that have something to warn of', () => {

@@ -36,7 +36,7 @@
 //    The markup takes its classes from styles/: a panel under `notes` is a `section` of class "note".
 //    A `data-testid` on what a test should find, and a window ("today") on every number.
 //
-// 2. Put it into the list below.
+// 2. Put it into the list below, among the panels of its place: an import and one line.
 
 import { alertBanner } from './AlertBanner';
 import { alertHistory } from './AlertHistory';
@@ -49,4 +49,17 @@ import type { Page } from './panel';
 import { revenue } from './Revenue';
 import { today } from './Today';
 
-export const frontPage: Page = [alertBanner, revenue, figures, firstEvent, today, hour, breakdowns, alertHistory, more];
+export const frontPage: Page = [
+  // top
+  alertBanner,
+  // board
+  revenue,
+  figures,
+  firstEvent,
+  today,
+  hour,
+  breakdowns,
+  // notes
+  alertHistory,
+  more,
+];
