@@ -54,6 +54,7 @@ const burst: Alert = {
 const earlierBurst: Alert = {
   ...burst,
   id: '01a21413-0000-77aa-acd9-ece851a4aeab',
+  severity: 'info',
   since: NOON - 3_600_000,
   clearedAt: NOON - 3_600_000 + 725_000,
   windowSeconds: 10,
@@ -173,7 +174,7 @@ test('a delta frame with alerts', () => {
     activeUsers: 3,
     behindMs: 2_600,
     seconds: [{ timestamp: NOON + 1_000, counts: { page_view: 2, purchase: 1 }, revenue: 50_100 }],
-    minutes: [{ timestamp: NOON - 600_000, counts: { page_view: 1 }, revenue: 0 }],
+    minutes: [{ timestamp: NOON - 600_000, counts: { page_view: 1, purchase: 1 }, revenue: 40_000 }],
   });
   assert.deepEqual(parseFiring(firing!), [manyErrors, burst]);
 });
