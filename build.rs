@@ -1,5 +1,8 @@
-//! Bundles the dashboard with npm, once, into `dashboard/dist`, from where `src/http/assets.rs`
-//! embeds it.
+//! Bundles the dashboard with npm into `$OUT_DIR/dashboard`, and writes `$OUT_DIR/dashboard.rs`, the
+//! list of its files, which `src/http/assets.rs` includes.
+//!
+//! Nothing is written into the sources: two checkouts may share a target folder, and a checkout may
+//! be moved.
 
 use std::{
     env, fs,
@@ -7,21 +10,51 @@ use std::{
     process::{Command, exit},
 };
 
+/// What the bundle is made from.
+const INPUTS: [&str; 6] =
+    ["src", "public", "package.json", "package-lock.json", "build.mjs", "tsconfig.json"];
+
 fn main() {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let dashboard = root.join("dashboard");
-    for input in
-        ["src", "public", "package.json", "package-lock.json", "build.mjs", "tsconfig.json"]
-    {
+    for input in INPUTS {
         println!("cargo:rerun-if-changed=dashboard/{input}");
     }
     println!("cargo:rerun-if-changed=migrations");
 
+    let dashboard = folder("CARGO_MANIFEST_DIR").join("dashboard");
+    let bundle = folder("OUT_DIR").join("dashboard");
     let installed = dashboard.join("node_modules/.package-lock.json");
     if newer(&dashboard.join("package-lock.json"), &installed) {
         npm(&dashboard, &["ci", "--no-audit", "--no-fund"]);
     }
-    npm(&dashboard, &["run", "--silent", "build"]);
+    let outdir = bundle.to_str().expect("cargo's folders have names in UTF-8");
+    npm(&dashboard, &["run", "--silent", "build", "--", "--outdir", outdir]);
+    fs::write(folder("OUT_DIR").join("dashboard.rs"), list_of(&bundle))
+        .expect("cargo's OUT_DIR can be written to");
+}
+
+/// The folder that cargo names in this variable.
+fn folder(variable: &str) -> PathBuf {
+    env::var_os(variable).expect("cargo sets it").into()
+}
+
+/// Rust source: an array of `(name, contents)`, in the order of the names.
+fn list_of(bundle: &Path) -> String {
+    let entries = fs::read_dir(bundle).expect("the bundle was written there");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("a folder of ours is readable").file_name())
+        .map(|name| name.into_string().expect("our files have plain names"))
+        .collect();
+    names.sort();
+    let files: String = names
+        .iter()
+        .map(|name| {
+            // The folder is named by the variable, not by its path, so that the source is the same
+            // wherever the target folder lies.
+            let path = format!(r#"concat!(env!("OUT_DIR"), "/dashboard/{name}")"#);
+            format!("    ({name:?}, include_bytes!({path})),\n")
+        })
+        .collect();
+    format!("&[\n{files}]\n")
 }
 
 fn newer(a: &Path, b: &Path) -> bool {

@@ -1,15 +1,25 @@
-// Builds dist/ (what the server embeds), or the unit tests with --tests.
+// Bundles the page, or compiles its unit tests.
 //
-//   node build.mjs           dist/{index.html, app.js, app.css, favicon.svg}
-//   node build.mjs --watch   the same, unminified, again on every change
-//   node build.mjs --tests   test/*.test.ts, compiled for `node --test`
+//   node build.mjs [--outdir DIR]   the page into DIR, by default dist/. Cargo's build script names its
+//                                   own folder, from where the files go into the program
+//   node build.mjs --watch          the page into dist/, unminified, again on every change, served for
+//                                   a look at it (watch.mjs)
+//   node build.mjs --tests          test/*.test.ts, for `node --test`
 
 import { cp, mkdir, readdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import * as esbuild from 'esbuild';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const watch = process.argv.includes('--watch');
+
+const { watch, tests, outdir } = parseArgs({
+  options: {
+    watch: { type: 'boolean', default: false },
+    tests: { type: 'boolean', default: false },
+    outdir: { type: 'string', default: here('dist') },
+  },
+}).values;
 
 /** The bundle carries other people's MIT code, whose licence asks to be named. */
 const NOTICE = '/*! Floodmark. Includes Preact (MIT, Jason Miller) and uPlot (MIT, Leon Sorokin). */';
@@ -17,11 +27,11 @@ const NOTICE = '/*! Floodmark. Includes Preact (MIT, Jason Miller) and uPlot (MI
 async function buildTests() {
   const names = (await readdir(here('test'))).filter((name) => name.endsWith('.test.ts'));
   // Inside node_modules, so that no second folder has to be ignored.
-  const outdir = here('node_modules/.cache/floodmark-tests');
-  await rm(outdir, { recursive: true, force: true });
+  const folder = here('node_modules/.cache/floodmark-tests');
+  await rm(folder, { recursive: true, force: true });
   await esbuild.build({
     entryPoints: names.map((name) => here(`test/${name}`)),
-    outdir,
+    outdir: folder,
     outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
@@ -33,13 +43,12 @@ async function buildTests() {
 }
 
 async function buildPage() {
-  const dist = here('dist');
-  await rm(dist, { recursive: true, force: true });
-  await mkdir(dist, { recursive: true });
-  await cp(here('public'), dist, { recursive: true });
+  await rm(outdir, { recursive: true, force: true });
+  await mkdir(outdir, { recursive: true });
+  await cp(here('public'), outdir, { recursive: true });
   const context = await esbuild.context({
     entryPoints: { app: here('src/main.tsx') },
-    outdir: dist,
+    outdir,
     bundle: true,
     format: 'iife',
     target: ['chrome109', 'firefox115', 'safari16.4'],
@@ -52,8 +61,10 @@ async function buildPage() {
     logLevel: 'info',
   });
   await context.rebuild();
-  if (watch) await context.watch();
-  else await context.dispose();
+  if (!watch) return context.dispose();
+  await context.watch();
+  const { servePage } = await import('./watch.mjs');
+  servePage(outdir);
 }
 
-await (process.argv.includes('--tests') ? buildTests() : buildPage());
+await (tests ? buildTests() : buildPage());

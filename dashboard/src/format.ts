@@ -39,7 +39,7 @@ function moneyFormat(currency: string, name: string, options: Intl.NumberFormatO
   });
 }
 
-/** Digits as a string, since a large sum with four decimals doesn't fit a float. */
+/** The digits as a string, since a large sum with four decimals doesn't fit a float. */
 const exact = (units: MoneyUnits): Intl.StringNumericLiteral => moneyDigits(units) as Intl.StringNumericLiteral;
 
 const exactMoneyFormat = (currency: string): Intl.NumberFormat =>

@@ -11,9 +11,9 @@ export const number = (value: unknown, fallback = 0): number => numberOrNull(val
 export const numberOrNull = (value: unknown): number | null =>
   typeof value === 'number' && Number.isFinite(value) ? value : null;
 
-/** An empty one is as good as none. */
+/** An empty string counts as a missing one. */
 export const string = (value: unknown, fallback: string): string =>
   typeof value === 'string' && value !== '' ? value : fallback;
 
-/** The objects of an array; nothing where it is none. */
+/** The objects of an array; an empty list where the value is no array. */
 export const objects = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(isObject) : []);

@@ -1,12 +1,14 @@
-// The live view of this page: one connection, one state, one server clock, and whoever draws them.
-// Frames change the state at once, also in a hidden tab; drawing asks for it when it likes. What no
-// frame says is asked for beside it, while somebody looks.
+// The live view of this page: one connection, one state, one server clock, one asker, and somebody who
+// draws them. Frames change the state at once, also in a hidden tab; drawing takes the newest state
+// whenever it likes. What no frame says is asked for over HTTP, while somebody looks.
 
-import type { Baseline } from './questions/baseline';
-import { Questions, type Answers } from './questions/questions';
+import { ask } from './questions/ask';
+import { Asker } from './questions/asker';
+import type { Question } from './questions/question';
 import { Connection, type Link } from './stream/connection';
 import { browserWorld } from './stream/browser';
 import { ServerClock } from './stream/clock';
+import type { Frame } from './stream/frames';
 import { applyFrame, type LiveState } from './stream/state';
 import { recall, remember } from './storage';
 
@@ -15,19 +17,22 @@ const TOKEN_KEY = 'floodmark.viewerToken';
 export interface View {
   link: Link;
   state: LiveState | null;
-  answers: Answers;
   /**
-   * The moment the numbers speak of, server time. While live that is now; else it stands still at
-   * the last frame, for a chart that moved on would draw zeros nobody has measured.
+   * The moment the numbers speak of, server time. While the link is live that is now; otherwise it
+   * stands still at the last frame, since a chart that moved on would draw zeros nobody has measured.
    */
   asOf: number;
   /** Age of the newest frame. */
   ageMs: number;
   /** Local time, for the countdown to `link.retryAt`. */
   localNow: number;
+  /** What is known of a question that a panel of the page asks. */
+  answerTo<A>(question: Question<A>): A;
+  /** Somebody has chosen something else: `known` is what is known of it, and it is asked at once. */
+  startOver<A>(question: Question<A>, known: A): void;
 }
 
-/** What amounts are in; a guess until the first snapshot. */
+/** The currency of amounts. It is a guess until the first snapshot. */
 export const currencyOf = ({ state }: View): string => state?.currency ?? 'USD';
 
 export class Live {
@@ -35,32 +40,20 @@ export class Live {
   #state: LiveState | null = null;
   #clock = new ServerClock();
   #connection: Connection;
-  #questions: Questions;
+  #asker: Asker;
 
-  constructor(private readonly changed: () => void) {
+  constructor(
+    questions: readonly Question<any>[],
+    private readonly changed: () => void,
+  ) {
     const token = recall(TOKEN_KEY);
-    this.#questions = new Questions(() => this.#clock.now(), changed, token);
-    this.#connection = new Connection(
-      browserWorld,
-      {
-        onFrame: (frame) => {
-          this.#clock.observe(frame.timestamp);
-          this.#state = applyFrame(this.#state, frame);
-          if (frame.firing) this.#questions.hearFiring(frame.firing);
-          this.changed();
-        },
-        onLink: (link) => {
-          this.#link = link;
-          // Whoever can't hear the stream gets no other answers either, and is not to knock twice.
-          if (link.kind === 'live') this.#questions.start();
-          else this.#questions.stop();
-          // A token that was refused is forgotten, or every later visit would begin with it.
-          if (link.kind === 'unauthorized') remember(TOKEN_KEY, null);
-          this.changed();
-        },
-      },
-      token,
-    );
+    const askerWorld = { ask, now: () => this.#clock.now(), after: browserWorld.after };
+    this.#asker = new Asker(askerWorld, questions, changed, token);
+    const listener = {
+      onFrame: (frame: Frame) => this.#onFrame(frame),
+      onLink: (link: Link) => this.#onLink(link),
+    };
+    this.#connection = new Connection(browserWorld, listener, token);
   }
 
   start(): void {
@@ -69,20 +62,15 @@ export class Live {
     addEventListener('online', wake);
     addEventListener('pageshow', wake);
     document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState !== 'visible') return this.#questions.stop();
-      wake();
-      if (this.#link.kind === 'live') this.#questions.start();
+      if (document.visibilityState === 'visible') wake();
+      this.#askOrRest();
     });
   }
 
   signIn(token: string): void {
     remember(TOKEN_KEY, token);
-    this.#questions.useToken(token);
+    this.#asker.useToken(token);
     this.#connection.useToken(token);
-  }
-
-  compareWith(baseline: Baseline): void {
-    this.#questions.compareWith(baseline);
   }
 
   view(): View {
@@ -91,11 +79,36 @@ export class Live {
     return {
       link: this.#link,
       state: this.#state,
-      answers: this.#questions.answers,
       // The clock's estimate may be a little behind the newest frame; never show less than we know.
       asOf: this.#link.kind === 'live' ? Math.max(now, newest) : newest,
       ageMs: Math.max(0, now - newest),
       localNow: Date.now(),
+      answerTo: (question) => this.#asker.answerTo(question),
+      startOver: (question, known) => this.#asker.startOver(question, known),
     };
+  }
+
+  #onFrame(frame: Frame): void {
+    this.#clock.observe(frame.timestamp);
+    this.#state = applyFrame(this.#state, frame);
+    this.#asker.hear(frame);
+    this.changed();
+  }
+
+  #onLink(link: Link): void {
+    this.#link = link;
+    this.#askOrRest();
+    // A token that was refused is forgotten, or every later visit would begin with it.
+    if (link.kind === 'unauthorized') remember(TOKEN_KEY, null);
+    this.changed();
+  }
+
+  /**
+   * Questions are asked while the stream is live and somebody looks. A server that can't stream has no
+   * answers either, and a connection that is being tried again should be the only thing that is.
+   */
+  #askOrRest(): void {
+    if (this.#link.kind === 'live' && document.visibilityState === 'visible') this.#asker.start();
+    else this.#asker.stop();
   }
 }

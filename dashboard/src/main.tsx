@@ -5,19 +5,21 @@ import { App } from './components/App';
 import { isCurrent, linkWords } from './components/words';
 import { count, moneyWhole } from './format';
 import { Live } from './live';
-import { titleWarning } from './questions/alerts';
+import { frontPage } from './panels';
+import { questionsOf, warningsOf } from './panels/panel';
 import { startTheme } from './theme';
 import './styles.css';
 
-/** Ages, countdowns and the walk of the charts, when no frame asks for a drawing. */
+/** How often ages, countdowns and charts move on when no frame asks for a drawing. */
 const CLOCK_TICK_MS = 250;
 
+const page = frontPage;
 const root = document.getElementById('app')!;
 let drawingAsked = false;
 
 function draw(): void {
   drawingAsked = false;
-  render(<App view={live.view()} onToken={(token) => live.signIn(token)} onBaseline={(baseline) => live.compareWith(baseline)} />, root);
+  render(<App view={live.view()} page={page} onToken={(token) => live.signIn(token)} />, root);
 }
 
 /** At most one drawing a screen frame, and none in a hidden tab, where the state goes on alone. */
@@ -27,19 +29,18 @@ function askDrawing(): void {
   requestAnimationFrame(draw);
 }
 
-/** By timer and not by drawing: a title is read just when its tab is hidden. */
+/** Called by a timer and not by `draw`: people read a title while its tab is hidden. */
 function drawTitle(): void {
   const view = live.view();
   const { state } = view;
-  const numbers =
-    state && `${moneyWhole(state.totals.revenue, state.currency)} · ${count(state.activeUsers)} active`;
-  const alert = titleWarning(view.answers.alerts);
+  const numbers = state && `${moneyWhole(state.totals.revenue, state.currency)} · ${count(state.activeUsers)} active`;
+  const warnings = warningsOf(page, view);
   const words = linkWords(view);
-  const warning = words.isBehind ? 'Behind' : isCurrent(view) ? '' : words.state;
-  const parts = [alert, warning, numbers].filter(Boolean).join(' · ');
+  const link = words.isBehind ? 'Behind' : isCurrent(view) ? '' : words.state;
+  const parts = [...warnings, link, numbers].filter(Boolean).join(' · ');
   const title = [parts, 'Floodmark'].filter(Boolean).join(' — ');
   if (document.title !== title) document.title = title;
-  drawIcon(alert === '' ? './favicon.svg' : './favicon-alert.svg');
+  drawIcon(warnings.length === 0 ? './favicon.svg' : './favicon-alert.svg');
 }
 
 const icon = document.querySelector<HTMLLinkElement>('link[rel=icon]')!;
@@ -49,7 +50,7 @@ function drawIcon(href: string): void {
   if (icon.getAttribute('href') !== href) icon.setAttribute('href', href);
 }
 
-const live = new Live(askDrawing);
+const live = new Live(questionsOf(page), askDrawing);
 startTheme();
 live.start();
 draw();

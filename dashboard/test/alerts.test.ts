@@ -1,17 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setLocale } from '../src/format';
-import {
-  NO_ALERTS,
-  parseAlerts,
-  sinceWhen,
-  spoken,
-  titleWarning,
-  whatExplains,
-  whatHappened,
-  whenItWas,
-  type Alert,
-} from '../src/questions/alerts';
+import { sinceWhen, spoken, titleWarning, whatExplains, whatHappened, whenItWas } from '../src/questions/alert-words';
+import { NO_ALERTS, parseAlerts, type Alert } from '../src/questions/alerts';
 
 setLocale('en-US');
 
@@ -62,7 +53,14 @@ test('every unit has its way of being told, and a fall is told as what is missin
 
 test('the shape of the contract alone is enough', () => {
   const explains = [{ property: 'gateway', value: 'adyen', share: 0.94 }];
-  const alert = one({ name: 'checkout_errors', severity: 'critical', since: SINCE, value: 0.3, threshold: 0.1, explains });
+  const alert = one({
+    name: 'checkout_errors',
+    severity: 'critical',
+    since: SINCE,
+    value: 0.3,
+    threshold: 0.1,
+    explains,
+  });
   assert.equal(alert.title, 'Checkout errors');
   assert.equal(whatHappened(alert, 'USD'), 'Checkout errors: 0.3, limit 0.1.');
   assert.equal(whatExplains(alert), 'gateway=adyen: 94% of the change.');
@@ -70,7 +68,10 @@ test('the shape of the contract alone is enough', () => {
 
 test('a unit that the alert does not name comes from the metric', () => {
   const { unit: _, ...without } = checkout;
-  assert.match(whatHappened(one(without), 'USD', () => 'ratio'), /^31% of orders failed/);
+  assert.match(
+    whatHappened(one(without), 'USD', () => 'ratio'),
+    /^31% of orders failed/,
+  );
 });
 
 test('the most severe stands first, then the one that fires longest; unknown severities are not hidden', () => {
@@ -113,7 +114,10 @@ test('history: the last first, bounded, with how long each took', () => {
   assert.equal(history[0]?.id, 'h29');
   assert.equal(whenItWas(history[0]!, SINCE, 'UTC'), '14:31, for 12 min');
   assert.equal(whenItWas({ ...history[0]!, clearedAt: null }, SINCE, 'UTC'), '14:31');
-  assert.equal(whenItWas({ ...history[0]!, clearedAt: history[0]!.since + 6_000_000 }, SINCE, 'UTC'), '14:31, for 1 h 40 min');
+  assert.equal(
+    whenItWas({ ...history[0]!, clearedAt: history[0]!.since + 6_000_000 }, SINCE, 'UTC'),
+    '14:31, for 1 h 40 min',
+  );
   const nextDay = SINCE + 86_400_000;
   assert.equal(whenItWas(history[0]!, nextDay, 'UTC'), 'Nov 27, 14:31, for 12 min');
 });

@@ -1,18 +1,16 @@
-// The state machine, with time, chance and network in the test's hand.
+// The state machine of the connection, with time, chance and the network in the test's hands.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Connection, type Link, type Socket, type World } from '../src/stream/connection';
+import { FakeTime, settle } from './time';
 
 type Probe = Awaited<ReturnType<World['probe']>>;
 
-class FakeWorld implements World {
-  time = 0;
+class FakeWorld extends FakeTime implements World {
   sockets: (Socket & { params: string; closed: boolean })[] = [];
   probes: (string | null)[] = [];
   answer: Probe = 'ok';
-  #timers = new Map<number, { at: number; run: () => void }>();
-  #nextTimer = 0;
 
   open(params: URLSearchParams): Socket {
     const socket = {
@@ -32,31 +30,8 @@ class FakeWorld implements World {
     return this.answer;
   }
 
-  now = () => this.time;
   random = () => 0.5;
-
-  after(ms: number, run: () => void): () => void {
-    const id = this.#nextTimer++;
-    this.#timers.set(id, { at: this.time + ms, run });
-    return () => this.#timers.delete(id);
-  }
-
-  /** Lets `ms` pass; promises settle after each timer. */
-  async pass(ms: number): Promise<void> {
-    const end = this.time + ms;
-    for (;;) {
-      await settle();
-      const next = [...this.#timers].filter(([, timer]) => timer.at <= end).sort(([, a], [, b]) => a.at - b.at)[0];
-      if (!next) break;
-      this.#timers.delete(next[0]);
-      this.time = Math.max(this.time, next[1].at);
-      next[1].run();
-    }
-    this.time = end;
-  }
 }
-
-const settle = () => new Promise<void>((done) => setImmediate(done));
 
 async function start(token: string | null = null, answer: Probe = 'ok') {
   const world = new FakeWorld();

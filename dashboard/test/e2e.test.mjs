@@ -80,17 +80,23 @@ test('cards follow the events, and recover by themselves after the server was ki
 test('the frames of a browser are deflated', async () => {
   const page = await browser.newPage();
   await page.goto(server.url);
-  const [extensions, frames] = await page.evaluate(() => new Promise((resolve, reject) => {
-    const socket = new WebSocket(`ws://${location.host}/api/analytics/stream`);
-    const seen = [];
-    socket.onerror = () => reject(new Error('the connection failed'));
-    socket.onmessage = ({ data }) => {
-      seen.push(JSON.parse(data));
-      if (seen.length === 3) resolve([socket.extensions, seen]);
-    };
-  }));
+  const [extensions, frames] = await page.evaluate(
+    () =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(`ws://${location.host}/api/analytics/stream`);
+        const seen = [];
+        socket.onerror = () => reject(new Error('the connection failed'));
+        socket.onmessage = ({ data }) => {
+          seen.push(JSON.parse(data));
+          if (seen.length === 3) resolve([socket.extensions, seen]);
+        };
+      }),
+  );
   assert.match(extensions, /permessage-deflate/);
-  assert.deepEqual(frames.map((frame) => frame.type), ['snapshot', 'delta', 'delta']);
+  assert.deepEqual(
+    frames.map((frame) => frame.type),
+    ['snapshot', 'delta', 'delta'],
+  );
   await page.close();
 });
 

@@ -1,11 +1,20 @@
 // What the page asks beside the stream, against the real server: breakdowns, cards, metrics of the
-// configuration, the other day's hour. With a viewer token, so that every question carries it.
+// configuration, the other day's hour. The server wants a viewer token, so every question has to carry it.
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { WAIT_MS, cardIs, connectionIs, launchBrowser, makeDataDir, post, removeDataDir, startServer } from './support.mjs';
+import {
+  WAIT_MS,
+  cardIs,
+  connectionIs,
+  launchBrowser,
+  makeDataDir,
+  post,
+  removeDataDir,
+  startServer,
+} from './support.mjs';
 
 const DAY_MS = 86_400_000;
 
@@ -47,7 +56,11 @@ after(async () => {
 });
 
 const times = (count, event) => Array.from({ length: count }, () => event);
-const error = (code, gateway) => ({ type: 'error', sessionId: 's1', properties: { code, gateway, path: '/checkout/pay' } });
+const error = (code, gateway) => ({
+  type: 'error',
+  sessionId: 's1',
+  properties: { code, gateway, path: '/checkout/pay' },
+});
 const sale = (amount, gateway) => ({
   type: 'purchase',
   sessionId: 's1',

@@ -5,7 +5,9 @@ import type { View } from '../src/live';
 import { linkWords } from '../src/components/words';
 import { parsePoints, pointsAt } from '../src/questions/baseline';
 import { breakdownTitle, compare, grouped, parseValueCounts, passedShare } from '../src/questions/breakdowns';
-import { furtherMetrics, nameInWords, parseCatalogue, parseMetricValues, valueText } from '../src/questions/metrics';
+import { frontPage } from '../src/panels';
+import { furtherMetrics } from '../src/panels/More';
+import { nameInWords, parseCatalogue, parseMetricValues, valueText } from '../src/questions/metrics';
 import { parseFrame } from '../src/stream/frames';
 import { applyFrame } from '../src/stream/state';
 
@@ -22,11 +24,20 @@ test('a breakdown: shares of all, lengths of the largest, the rest counted', () 
   const { bars, others } = compare(byGateway, recent, null, FULL);
   assert.deepEqual(
     bars.map(({ value, share }) => [value, share]),
-    [['a', 0.6], ['b', 0.2], ['c', 0.1], ['d', 0.05], ['e', 0.03]],
+    [
+      ['a', 0.6],
+      ['b', 0.2],
+      ['c', 0.1],
+      ['d', 0.05],
+      ['e', 0.03],
+    ],
   );
   assert.equal(bars[1]?.length, 20 / 60);
   assert.equal(others, 2);
-  assert.ok(bars.every(({ change }) => change === null), 'nothing to compare with');
+  assert.ok(
+    bars.every(({ change }) => change === null),
+    'nothing to compare with',
+  );
 });
 
 test('the change is against the 15 minutes before', () => {
@@ -52,7 +63,10 @@ test('a server without a past calls nothing new', () => {
 test('breakdowns are grouped: what breaks, what sells, what is read, then the rest', () => {
   const empty = (type: string, property: string) => compare({ type, property }, [], null, NOON);
   const groups = grouped([empty('page_view', 'path'), empty('search_done', 'term'), empty('error', 'code')]);
-  assert.deepEqual(groups.map(({ title }) => title), ['What breaks', 'What is read', 'Search done']);
+  assert.deepEqual(
+    groups.map(({ title }) => title),
+    ['What breaks', 'What is read', 'Search done'],
+  );
   assert.equal(breakdownTitle(byGateway), 'Errors by gateway');
   assert.deepEqual(parseValueCounts({ error: 1 }), []);
 });
@@ -67,7 +81,7 @@ test('the catalogue and what of it is shown under More', () => {
     ],
     breakdowns: [{ type: 'error', property: 'code' }, { type: 'error' }],
   });
-  assert.deepEqual(furtherMetrics(catalogue), [
+  assert.deepEqual(furtherMetrics(catalogue, frontPage), [
     { name: 'paypal_share', unit: 'ratio' },
     { name: 'basket_size', unit: 'number' },
   ]);
@@ -86,7 +100,10 @@ test('values of every unit, and of none', () => {
 });
 
 test('a baseline is known where it is a number, also where that is 0', () => {
-  const points = parsePoints([{ timestamp: 60_000, count: 0 }, { timestamp: 120_000, count: null }]);
+  const points = parsePoints([
+    { timestamp: 60_000, count: 0 },
+    { timestamp: 120_000, count: null },
+  ]);
   assert.deepEqual(pointsAt(points, [60_000, 120_000, 180_000]), [0, null, null]);
   assert.deepEqual(pointsAt(null, [60_000]), [null]);
 });

@@ -1,4 +1,4 @@
-// What the end-to-end tests stand on: the real server as a child process, and a real Chromium.
+// What the end-to-end tests share: the real server as a child process, and a real Chromium.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -1,13 +1,16 @@
-//! The dashboard: bundled when the crate is built, embedded in the binary.
+//! The dashboard: bundled when the crate is built (`build.rs`), and part of the program.
 
 use actix_web::{HttpRequest, HttpResponse, http::header};
-use rust_embed::{EmbeddedFile, RustEmbed};
+use sha2::{Digest, Sha256};
 
 use crate::http::scope::Open;
 
-#[derive(RustEmbed)]
-#[folder = "dashboard/dist"]
-struct Dashboard;
+/// The files of the page and their contents. They are in the program in debug builds too, so that
+/// it serves the page wherever it was copied to.
+const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
+
+/// The file that is served at `/`.
+const INDEX: &str = "index.html";
 
 /// The page loads nothing from elsewhere, and can't be framed by another site. uPlot sets
 /// styles on its elements.
@@ -16,24 +19,31 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 
 /// Adds the routes: `/` and the page's own files.
 pub fn routes(open: &mut Open) {
-    open.read("/", |request: HttpRequest| async move { file(&request, "index.html") });
-    for name in Dashboard::iter() {
-        let path = format!("/{name}");
+    for &(name, contents) in FILES {
+        let tag = tag_of(contents);
         let serve = move |request: HttpRequest| {
-            let name = name.clone();
-            async move { file(&request, &name) }
+            let answer = answer(&request, name, contents, &tag);
+            async move { answer }
         };
-        open.read(&path, serve);
+        if name == INDEX {
+            open.read("/", serve.clone());
+        }
+        open.read(&format!("/{name}"), serve);
     }
 }
 
-fn file(request: &HttpRequest, name: &str) -> HttpResponse {
-    let Some(EmbeddedFile { data, metadata, .. }) = Dashboard::get(name) else {
-        return HttpResponse::NotFound().finish();
-    };
-    let hash: String = metadata.sha256_hash()[..16].iter().map(|b| format!("{b:02x}")).collect();
-    // Weak: the answer may be compressed.
-    let tag = header::EntityTag::new_weak(hash);
+/// The entity tag of these contents. It is a weak one, since the answer may be compressed.
+fn tag_of(contents: &[u8]) -> header::EntityTag {
+    let hash = Sha256::digest(contents);
+    header::EntityTag::new_weak(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn answer(
+    request: &HttpRequest,
+    name: &str,
+    contents: &'static [u8],
+    tag: &header::EntityTag,
+) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response
         .insert_header(header::ETag(tag.clone()))
@@ -41,11 +51,22 @@ fn file(request: &HttpRequest, name: &str) -> HttpResponse {
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .content_type(metadata.mimetype());
+        .content_type(media_type(name));
     let known = request.headers().get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
     if known.is_some_and(|known| known == tag.to_string()) {
         response.status(actix_web::http::StatusCode::NOT_MODIFIED);
         return response.finish();
     }
-    response.body(data.into_owned())
+    response.body(contents)
+}
+
+/// The media type of a file of the page, by the ending of its name.
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("html") => "text/html",
+        Some("js") => "text/javascript",
+        Some("css") => "text/css",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
 }

@@ -2,11 +2,14 @@
 //! with its embedded stores. What is light enough to be linked into one program is here; tests
 //! that bring servers, nodes or faults of their own have programs of their own.
 
+mod api_doc;
 mod breakdowns;
 mod corpus;
 mod crash;
 mod crowd;
 mod door;
+mod examples;
+mod golden;
 mod history;
 mod metrics;
 mod replay;

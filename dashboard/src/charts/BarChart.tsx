@@ -1,6 +1,6 @@
-// One bar a bucket, painted by uPlot. The last bar is the bucket in progress and is drawn paler: it
-// is still growing, and a half-filled minute must not look like a drop in sales. A dashed line
-// stands at the highest bar, the flood mark. A quiet line over the bars may show another day.
+// A bar for each bucket of time, painted by uPlot. The last bar is the bucket in progress and is drawn
+// paler: it is still growing, and a half-filled minute must not look like a drop in sales. A dashed line,
+// the flood mark, marks the highest bar. A thin line over the bars may show another day.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
@@ -13,7 +13,7 @@ export interface BarChartProps {
   /** Starts of the buckets in Unix milliseconds, evenly spaced, oldest first. */
   times: readonly number[];
   values: readonly number[];
-  /** The same buckets of another day; null where it is not known, and there is no line. */
+  /** The same buckets of another day; null where a value is not known, so that the line has a gap. */
   baseline?: readonly (number | null)[];
   bucketMs: number;
   colours: ChartColours;
@@ -45,7 +45,7 @@ function toColumns({ times, values, baseline, bucketMs }: BarChartProps): uPlot.
   ];
 }
 
-/** Of bars and line, so that neither leaves the chart. */
+/** The highest value of bars and line, so that neither leaves the chart. */
 const highest = ({ values, baseline = [] }: BarChartProps): number =>
   Math.max(0, ...values, ...baseline.map((value) => value ?? 0));
 
@@ -73,7 +73,7 @@ function makeOptions(box: HTMLElement, look: Look, props: () => BarChartProps): 
     width: box.clientWidth,
     height: box.clientHeight,
     legend: { show: false },
-    // Half a line above: the topmost label is centred on its line.
+    // Half a line of room above: the topmost label is centred on its grid line.
     padding: [look.rem * 0.55, 0, hasTimeLabels ? 0 : 4, 0],
     cursor: {
       y: false,
@@ -140,11 +140,16 @@ export function BarChart(props: BarChartProps) {
   useEffect(() => {
     const element = box.current!;
     const look = readLook(element, newest.current.colours);
-    const chart = new uPlot(makeOptions(element, look, () => newest.current), toColumns(newest.current), element);
+    const chart = new uPlot(
+      makeOptions(element, look, () => newest.current),
+      toColumns(newest.current),
+      element,
+    );
     plot.current = chart;
 
     const resize = new ResizeObserver(() => {
-      if (readLook(element, newest.current.colours).rem !== look.rem) setLookKey(`size ${devicePixelRatio} ${Date.now()}`);
+      if (readLook(element, newest.current.colours).rem !== look.rem)
+        setLookKey(`size ${devicePixelRatio} ${Date.now()}`);
       else chart.setSize({ width: element.clientWidth, height: element.clientHeight });
     });
     resize.observe(element);
@@ -157,10 +162,10 @@ export function BarChart(props: BarChartProps) {
     };
   }, [lookKey]);
 
-  // A quiet second changes the times but often none of the values, and the other way round.
+  // Data is set only when it has changed. A quiet second changes the times alone, an event the values alone.
   const fingerprint = `${props.times.at(-1)} ${props.values.join()} ${props.baseline?.join()}`;
   useEffect(() => plot.current?.setData(toColumns(newest.current)), [fingerprint]);
-  // While the scales stay as they are, uPlot keeps the labels it has.
+  // uPlot draws labels anew only when a scale changes, so a change of their meaning has to ask for it.
   useEffect(() => plot.current?.redraw(false, true), [props.labelsKey]);
 
   return <div class="chart-box" ref={box} aria-hidden="true" />;

@@ -1,4 +1,4 @@
-// A line of a minute, without axes: it shows a direction, and the number beside it shows the size.
+// A line for a minute, without axes. It shows the direction; the number beside it shows the size.
 
 export interface SparklineProps {
   /** Oldest first. Drawn from the right, so a short history begins in the middle. */
@@ -19,7 +19,7 @@ export function sparkPath(values: readonly number[], slots: number, from: 'zero'
   const shown = values.slice(-slots);
   if (shown.length < 2) return '';
   const high = Math.max(...shown);
-  // All quiet: the base line says it.
+  // Nothing happened, and the base line alone says so.
   if (from === 'zero' && high === 0) return '';
   const low = from === 'zero' ? 0 : Math.min(...shown);
   // A level that hardly moves must not be blown up into mountains.

@@ -1,7 +1,7 @@
 // Scales that sit still. A chart whose axis changed with every new maximum could not be read from
 // across a room, so the top is one of few round numbers, with room above the highest bar.
 
-/** So that the high mark never runs along the top edge. */
+/** Room above the highest bar, so that the high mark never runs along the top edge. */
 const HEADROOM = 1.08;
 
 /** Leading digits a top may have: each halves into another number that reads well. */

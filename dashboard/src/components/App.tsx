@@ -1,26 +1,19 @@
+// The page around its panels: the header, the places where panels stand, and in their stead the form
+// for the viewer token, where the server wants one.
+
 import type { View } from '../live';
-import type { Baseline } from '../questions/baseline';
-import { isEmpty } from '../stream/state';
-import { AlertBanner } from './AlertBanner';
-import { AlertHistory } from './AlertHistory';
-import { Breakdowns } from './Breakdowns';
-import { Figures } from './Figures';
-import { FirstEvent } from './FirstEvent';
+import { panelsAt, type Page, type Place } from '../panels/panel';
 import { Header } from './Header';
-import { Hour } from './Hour';
-import { More } from './More';
-import { Revenue } from './Revenue';
-import { Today } from './Today';
 import { TokenForm } from './TokenForm';
 import { isCurrent } from './words';
 
 interface AppProps {
   view: View;
+  page: Page;
   onToken(token: string): void;
-  onBaseline(baseline: Baseline): void;
 }
 
-export function App({ view, onToken, onBaseline }: AppProps) {
+export function App({ view, page, onToken }: AppProps) {
   const { link, state } = view;
   if (link.kind === 'unauthorized') {
     return (
@@ -32,30 +25,19 @@ export function App({ view, onToken, onBaseline }: AppProps) {
       </div>
     );
   }
+  const panels = (place: Place) =>
+    panelsAt(page, place, view).map(({ id, Content }) => <Content key={id} view={view} page={page} />);
   return (
     <div class="page" data-current={isCurrent(view)} data-busy={state === null}>
-      {/* As high as the window: what a wall screen, which nobody scrolls, has to show. */}
+      {/* As high as the window: a wall screen shows this much, and nobody scrolls it. */}
       <div class="first-screen">
         <Header view={view} />
-        <AlertBanner view={view} />
+        {panels('top')}
         <main class="board" aria-busy={state === null}>
-          <Revenue view={view} />
-          <Figures view={view} />
-          {state && isEmpty(state) ? (
-            <FirstEvent />
-          ) : (
-            <>
-              <Today view={view} />
-              {state ? <Hour view={view} state={state} onBaseline={onBaseline} /> : <section class="hour" />}
-              <Breakdowns view={view} />
-            </>
-          )}
+          {panels('board')}
         </main>
       </div>
-      <div class="notes">
-        <AlertHistory view={view} />
-        {state && !isEmpty(state) && <More view={view} />}
-      </div>
+      <div class="notes">{panels('notes')}</div>
     </div>
   );
 }

@@ -43,7 +43,8 @@ function ConnectionPill({ view }: { view: View }) {
 const NEXT: Record<ThemeChoice, ThemeChoice> = { system: 'light', light: 'dark', dark: 'system' };
 const ICON: Record<ThemeChoice, string> = {
   system: 'M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM8 4.5v7a3.5 3.5 0 0 0 0-7z',
-  light: 'M8 5a3 3 0 1 0 0 6 3 3 0 0 0 0-6zM8 .8v1.6M8 13.600v1.600M.8 8h1.600M13.6 8h1.600M2.9 2.9 4 4M12 12l1.1 1.100M13.1 2.9 12 4M4 12l-1.1 1.1',
+  light:
+    'M8 5a3 3 0 1 0 0 6 3 3 0 0 0 0-6zM8 .8v1.6M8 13.600v1.600M.8 8h1.600M13.6 8h1.600M2.9 2.9 4 4M12 12l1.1 1.100M13.1 2.9 12 4M4 12l-1.1 1.1',
   dark: 'M13.6 9.800A6 6 0 0 1 6.2 2.400a6 6 0 1 0 7.4 7.400z',
 };
 

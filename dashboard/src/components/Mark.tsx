@@ -1,4 +1,4 @@
-// The mark: water in a gauge, and above it the line that says how high it stood.
+// Floodmark's logo: water in a gauge, and above it the line that says how high it stood.
 
 export function Mark() {
   return (

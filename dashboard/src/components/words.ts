@@ -4,11 +4,11 @@
 import { age } from '../format';
 import type { View } from '../live';
 
-/** From here on the numbers are called late. Below it the lag is the server's ordinary tick. */
+/** Numbers that lag by this much are said to be behind. A smaller lag is the server's ordinary tick. */
 const BEHIND_FROM_MS = 2_000;
 
 export interface LinkWords {
-  /** Changes only with the state, so that a screen reader isn't told every second. */
+  /** A word that changes only with the state of the link, so that a screen reader isn't told every second. */
   state: string;
   /** Ages and countdowns; may be empty. */
   detail: string;

@@ -1,6 +1,6 @@
 // One question to the server over HTTP, with the viewer token as the stream has it.
 
-/** An answer that takes longer is none. */
+/** A request that takes longer has failed. */
 const TIMEOUT_MS = 8_000;
 
 export type Answer =

@@ -1,4 +1,5 @@
-// The same hour of another day, to be drawn behind this one. Which day is remembered on this screen.
+// The same hour of another day, which is drawn behind this one, and the choice of the day, which this
+// browser remembers.
 
 import { number, numberOrNull, objects } from '../json';
 import { recall, remember } from '../storage';

@@ -10,10 +10,10 @@ export const BREAKDOWN_MINUTES = 15;
 /** As many as the server keeps exact, so that shares are of all and few values miss their past. */
 export const BREAKDOWN_LIMIT = 100;
 
-/** Values drawn. */
+/** How many values of a breakdown are drawn. */
 const SHOWN = 5;
 
-/** Of both spans together: below it, a change is mostly chance. */
+/** The fewest events, of both spans together, that are compared. A change among fewer is mostly chance. */
 const LEAST_TO_COMPARE = 20;
 
 export interface ValueCount {
@@ -22,9 +22,9 @@ export interface ValueCount {
 }
 
 export interface Bar extends ValueCount {
-  /** Of all that have this property, 0 to 1. */
+  /** The share of all events that have this property, 0 to 1. */
   share: number;
-  /** Of the largest, 0 to 1: shares of many small values would all look like nothing. */
+  /** The bar's length against the largest value's, 0 to 1. Drawn by share, many small values would have no bar. */
   length: number;
   /** Against the 15 minutes before: 0.5 is half as much again. Null where it can't be told. */
   change: number | 'new' | null;
@@ -32,14 +32,14 @@ export interface Bar extends ValueCount {
 
 export interface Breakdown extends BreakdownName {
   bars: readonly Bar[];
-  /** Different values that are not drawn. */
+  /** How many further values there are, which are not drawn. */
   others: number;
 }
 
 export const parseValueCounts = (body: unknown): ValueCount[] =>
   objects(body).map((entry) => ({ value: string(entry.value, ''), count: number(entry.count) }));
 
-/** How much of the 15 minutes has passed: the minute in progress is one of them. */
+/** How much of the 15 minutes has passed, 0 to 1. The minute in progress is one of them. */
 export const passedShare = (now: number): number =>
   ((BREAKDOWN_MINUTES - 1) * MINUTE_MS + (((now % MINUTE_MS) + MINUTE_MS) % MINUTE_MS)) /
   (BREAKDOWN_MINUTES * MINUTE_MS);
@@ -62,7 +62,7 @@ export function compare(
   const sum = recent.reduce((total, { count }) => total + count, 0);
   const both = new Map((longer ?? []).map(({ value, count }) => [value, count]));
   const before = ({ value, count }: ValueCount) => Math.max(0, (both.get(value) ?? count) - count);
-  // A server that has not been there for so long has nothing to compare with: not all is new.
+  // A server that started less than 30 minutes ago has nothing to compare with. Not everything is new then.
   const hasPast = recent.some((entry) => before(entry) > 0);
   return {
     ...name,

@@ -1,8 +1,10 @@
-// Business metrics of the configuration: which there are, their unit, and their value of today.
+// Business metrics of the configuration: which there are, their unit, and their values of today. Several
+// panels show metrics, so the two questions stand here.
 
 import { count, money, percent, plainNumber } from '../format';
 import { isObject, numberOrNull, objects, string } from '../json';
 import { toMoneyUnits } from '../stream/frames';
+import { oneRequest } from './question';
 
 export type Unit = 'count' | 'number' | 'money' | 'ratio';
 
@@ -21,6 +23,12 @@ export interface Catalogue {
   metrics: readonly Metric[];
   breakdowns: readonly BreakdownName[];
 }
+
+/** The unit of the metric of this name; null where the catalogue doesn't have it. */
+export const unitIn =
+  ({ metrics }: Catalogue) =>
+  (metric: string): Unit | null =>
+    metrics.find(({ name }) => name === metric)?.unit ?? null;
 
 /** Today's values by name; null where a ratio divides by nothing. */
 export type MetricValues = Readonly<Record<string, number | null>>;
@@ -46,6 +54,21 @@ export function parseMetricValues(body: unknown): MetricValues {
   return Object.fromEntries(Object.entries(body.metrics).map(([name, value]) => [name, numberOrNull(value)]));
 }
 
+/** Asked rarely, since it changes only with the server's configuration. */
+export const catalogueQuestion = oneRequest<Catalogue>({
+  path: 'metrics',
+  everyMs: 60_000,
+  initially: { metrics: [], breakdowns: [] },
+  parse: parseCatalogue,
+});
+
+export const metricValuesQuestion = oneRequest<MetricValues>({
+  path: 'current',
+  everyMs: 2_000,
+  initially: {},
+  parse: parseMetricValues,
+});
+
 /** A value as people read it. */
 export function valueText(value: number, unit: Unit, currency: string): string {
   switch (unit) {
@@ -65,23 +88,3 @@ export function nameInWords(name: string): string {
   const words = name.replace(/[_.:-]+/g, ' ').trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
-
-/** Shown elsewhere on the page, or only a part of what is. */
-const SHOWN = new Set([
-  'events',
-  'page_views',
-  'sessions',
-  'purchases',
-  'revenue',
-  'refunds',
-  'net_revenue',
-  'average_order_value',
-  'conversion',
-  'errors',
-  'error_rate',
-  'checkout_errors',
-  'checkout_error_rate',
-]);
-
-/** What the configuration has and the page has no place for. */
-export const furtherMetrics = ({ metrics }: Catalogue): Metric[] => metrics.filter(({ name }) => !SHOWN.has(name));

@@ -1,5 +1,5 @@
 // Server time, as far as this page can know it. A wall screen's own clock may be minutes off, and a
-// chart drawn by it would show a hole or the future; so the page keeps only the difference.
+// chart drawn by it would show a hole or the future. So the page keeps the difference of the two clocks.
 
 /** Beyond this a difference is not network jitter: the clock was set, or the machine slept. */
 const JUMP_MS = 2_000;

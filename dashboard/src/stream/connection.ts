@@ -13,7 +13,7 @@
 import { backoffMs } from './backoff';
 import { parseFrame, type Frame } from './frames';
 
-/** The server sends at least once a second; three missing are no accident. */
+/** The server sends at least one frame a second. Three that are missing are no accident. */
 export const STALE_AFTER_MS = 3_000;
 
 /** An open socket this silent is a half-open one: no close will ever be told. */
@@ -28,7 +28,7 @@ export const STABLE_AFTER_MS = 5_000;
 /** RFC 6455 section 7.4.1, "Try Again Later": the server found this viewer too slow. */
 const CLOSE_TRY_LATER = 1013;
 
-/** Such a viewer waits as if it had failed this often already. */
+/** A viewer that was too slow waits as if it had failed this often already. */
 const LATER = 16;
 
 export type Link =
@@ -71,7 +71,7 @@ export class Connection {
   #probeFirst = true;
   /** Null until something was heard on this socket. */
   #heardAt: number | null = null;
-  /** Outdates what an abandoned try may still report. */
+  /** Counts the tries. What an abandoned one still reports is recognised by its number, and ignored. */
   #generation = 0;
   #timers = new Map<'retry' | 'silence' | 'open' | 'stable', () => void>();
 

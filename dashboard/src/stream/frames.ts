@@ -24,7 +24,7 @@ interface FrameBase {
   behindMs: number;
   seconds: Bucket[];
   minutes: Bucket[];
-  /** What fires, as the server writes it; null where the frame says nothing of it. */
+  /** The alerts that fire, as the server writes them; null where the frame says nothing of alerts. */
   firing: readonly Json[] | null;
 }
 

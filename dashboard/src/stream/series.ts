@@ -20,8 +20,7 @@ export interface Point {
 /** Sparse, oldest first, at most one point a bucket. */
 export type Series = readonly Point[];
 
-export const bucketStart = (timestamp: number, bucketMs: number): number =>
-  Math.floor(timestamp / bucketMs) * bucketMs;
+export const bucketStart = (timestamp: number, bucketMs: number): number => Math.floor(timestamp / bucketMs) * bucketMs;
 
 const emptyPoint = (timestamp: number): Point => ({
   timestamp,
@@ -55,9 +54,7 @@ export function addBuckets(series: Series, increments: readonly Bucket[], bucket
       revenue: before.revenue + revenue,
     });
   }
-  return [...points.values()]
-    .filter((point) => point.timestamp >= oldest)
-    .sort((a, b) => a.timestamp - b.timestamp);
+  return [...points.values()].filter((point) => point.timestamp >= oldest).sort((a, b) => a.timestamp - b.timestamp);
 }
 
 /**

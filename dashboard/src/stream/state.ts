@@ -7,11 +7,11 @@
 import { sumCounts, type DeltaFrame, type Frame, type MoneyUnits, type SnapshotFrame } from './frames';
 import { MINUTE_MS, SECOND_MS, addBuckets, bucketStart, lastBuckets, sumOf, type Series } from './series';
 
-/** Seconds and minutes drawn. */
+/** How many seconds and minutes are drawn. */
 export const SECONDS_SHOWN = 60;
 export const MINUTES_SHOWN = 60;
 
-/** Kept beyond what is drawn, so that a clock correction of a few seconds shows no hole. */
+/** Buckets kept beyond those drawn, so that a clock correction of a few seconds shows no hole. */
 const SPARE_BUCKETS = 10;
 
 /** The error rate "last 5 minutes": the minute in progress and the four before it. */
@@ -37,7 +37,7 @@ export interface LiveState {
   day: string;
   timezone: string;
   currency: string;
-  /** Of `day`, by event time. */
+  /** The totals of `day`, by event time. */
   totals: Totals;
   activeUsers: number;
   activeUsersWindowSeconds: number;
@@ -71,7 +71,7 @@ function fromSnapshot(frame: SnapshotFrame, before: LiveState | null): LiveState
     behindMs: frame.behindMs,
     seconds: addBuckets([], frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),
     minutes: addBuckets([], frame.minutes, MINUTE_MS, oldestKept(timestamp, MINUTE_MS, MINUTES_SHOWN)),
-    // The only thing that outlives a snapshot: it is what was seen, and says nothing of totals.
+    // The trail is the only thing that outlives a snapshot: it says what this page saw, and nothing of totals.
     activeTrail: extendTrail(before?.activeTrail ?? [], timestamp, activeUsers),
   };
 }
@@ -91,12 +91,7 @@ function withDelta(state: LiveState, frame: DeltaFrame): LiveState {
     },
     activeUsers,
     behindMs: frame.behindMs,
-    seconds: addBuckets(
-      state.seconds,
-      frame.seconds,
-      SECOND_MS,
-      oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN),
-    ),
+    seconds: addBuckets(state.seconds, frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),
     // An event is in `seconds` or in `minutes`, never in both, so the minute gets the two together.
     minutes: addBuckets(
       state.minutes,
@@ -126,7 +121,7 @@ export function errorRateRecent(state: LiveState, now: number): number {
   );
 }
 
-/** Nothing today and nothing in the last hour: a shop that has not sent its first event. */
+/** No event today and none in the last hour, as in a shop that has not sent its first one. */
 export const isEmpty = ({ totals, minutes }: LiveState): boolean => totals.events === 0 && minutes.length === 0;
 
 /** Active users by second, up to the last 60; shorter when the page was opened since. */

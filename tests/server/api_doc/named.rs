@@ -3,10 +3,8 @@
 
 use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
 
-use crate::{
-    blocks::{PATH, document},
-    support::{client::Request, server::Server},
-};
+use super::blocks::{PATH, document};
+use crate::support::{client::Request, server::Server};
 
 /// Codes that no single request to a healthy server brings about, and why.
 const NOT_SHOWN: &[(&str, &str)] = &[

@@ -1,14 +1,14 @@
-// A chart with its heading. The line beside the heading says the high mark, or, while the pointer is
-// over a bar, that bar: one fixed place to read, instead of a tooltip that covers its neighbours.
+// A bar chart with its heading. The line beside the heading says the highest bar, or the bar that the
+// pointer is over: one fixed place to read, instead of a tooltip that covers its neighbours.
 
 import { useState } from 'preact/hooks';
-import { BarChart, type BarChartProps } from '../charts/BarChart';
-import { ChartTable } from '../charts/ChartTable';
+import { BarChart, type BarChartProps } from './BarChart';
+import { ChartTable } from './ChartTable';
 
 /** How often the table for screen readers follows. */
 const TABLE_EVERY_MS = 10_000;
 
-export interface ChartPanelProps extends Omit<BarChartProps, 'onHover'> {
+export interface TitledChartProps extends Omit<BarChartProps, 'onHover'> {
   title: string;
   /** The window, as every number has one: "last 60 seconds". */
   window: string;
@@ -21,7 +21,7 @@ export interface ChartPanelProps extends Omit<BarChartProps, 'onHover'> {
   baselineName?: string;
 }
 
-export function ChartPanel(props: ChartPanelProps) {
+export function TitledChart(props: TitledChartProps) {
   const { title, window, unit, timeText, valueText, quietText, baselineName = '', ...chart } = props;
   const [hovered, setHovered] = useState<number | null>(null);
   const { times, values, baseline } = chart;

@@ -10,13 +10,11 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    script::{example, program},
-    support::{
-        client::{Received, Request, WebSocket},
-        program::wait_until,
-        server::Server,
-    },
+use super::script::{example, program};
+use crate::support::{
+    client::{Received, Request, WebSocket},
+    program::wait_until,
+    server::Server,
 };
 
 /// What systems call it.

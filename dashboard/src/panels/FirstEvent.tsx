@@ -1,6 +1,14 @@
-// What a new shop sees instead of an empty chart: the one command that makes the first number move.
+// What an empty shop sees instead of empty charts: the one command that makes the first number move.
 
 import { useState } from 'preact/hooks';
+import type { Panel } from './panel';
+
+export const firstEvent: Panel = {
+  id: 'first-event',
+  place: 'board',
+  shownIn: 'an empty shop',
+  Content: FirstEvent,
+};
 
 const command = () =>
   [
@@ -9,7 +17,7 @@ const command = () =>
     `  -d '{"type":"page_view"}'`,
   ].join('\n');
 
-export function FirstEvent() {
+function FirstEvent() {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     // Only a secure origin (https, or this machine) has a clipboard; elsewhere the button is hidden.
@@ -21,8 +29,8 @@ export function FirstEvent() {
       <div>
         <h2 id="first">The water is still</h2>
         <p>
-          No event has come in yet. Send the first one, and the numbers above move within the second. This page needs
-          no reload.
+          No event has come in yet. Send the first one, and the numbers above move within the second. This page needs no
+          reload.
         </p>
       </div>
       <div class="command">

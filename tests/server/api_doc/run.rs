@@ -11,14 +11,14 @@ use flate2::{Compression, write::GzEncoder};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::{
+use super::{
     blocks::{Block, HttpText, Kind, PATH, blocks, document},
     named,
     pattern::{Kept, differences, filled, matches_text},
-    support::{
-        client::{Answer, Received, Request, WebSocket},
-        server::Server,
-    },
+};
+use crate::support::{
+    client::{Answer, Received, Request, WebSocket},
+    server::Server,
 };
 
 /// How long a GET may answer otherwise: what was sent is counted and shown after a moment.

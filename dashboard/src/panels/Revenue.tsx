@@ -1,28 +1,36 @@
-// Revenue: today's total as the largest thing on the page, over the last minute of it.
+// Revenue: today's total, which is the largest thing on the page, and under it the last minute by second.
 
+import { TitledChart } from '../charts/TitledChart';
+import { isCurrent } from '../components/words';
 import { clockSecond, age, money, moneyCompact, moneyDigits, moneyParts } from '../format';
-import type { View } from '../live';
 import { MONEY_SCALE } from '../stream/frames';
 import { MINUTE_MS, SECOND_MS, lastBuckets, sumOf } from '../stream/series';
 import { MINUTES_SHOWN, SECONDS_SHOWN } from '../stream/state';
-import { ChartPanel } from './ChartPanel';
-import { isCurrent } from './words';
+import type { Panel, PanelProps } from './panel';
 
-/** Always the same places: the labels stand still while the bars walk. */
+export const revenue: Panel = {
+  id: 'revenue',
+  place: 'board',
+  shownIn: 'every shop',
+  metrics: ['revenue'],
+  Content: Revenue,
+};
+
+/** The same places at every moment, so that the labels stand still while the bars move. */
 const secondTicks = (_from: number, to: number) => [45, 30, 15, 0].map((ago) => to - ago - 0.5);
 const secondLabel = (tick: number, end: number) => {
   const ago = Math.round(end - tick - 0.5);
   return ago === 0 ? 'now' : `${ago} s ago`;
 };
 
-/** Of the main digits' size; the same as `.cents` in the style sheet. */
+/** The size of the cents, as a share of the main digits' size: the same as `.cents` in the style sheet. */
 const CENTS_SIZE = 0.55;
 
-/** About how wide a number is, in ems of any of our fonts, rather too wide than too narrow. */
+/** About how wide a number is, in ems. It fits any of our fonts, and errs towards too wide. */
 const ems = (text: string): number =>
   [...text].reduce((sum, char) => sum + (/[.,'’\s]/.test(char) ? 0.38 : /\d/.test(char) ? 0.68 : 0.72), 0);
 
-export function Revenue({ view }: { view: View }) {
+function Revenue({ view }: PanelProps) {
   const { state, asOf, ageMs } = view;
   const current = isCurrent(view);
   const currency = state?.currency ?? 'USD';
@@ -64,16 +72,26 @@ export function Revenue({ view }: { view: View }) {
         <dl class="tide-windows">
           <div>
             <dt>last 60 seconds</dt>
-            <dd>{money(sumOf(seconds, (point) => point.revenue), currency)}</dd>
+            <dd>
+              {money(
+                sumOf(seconds, (point) => point.revenue),
+                currency,
+              )}
+            </dd>
           </div>
           <div>
             <dt>last 60 minutes</dt>
-            <dd>{money(sumOf(hour, (point) => point.revenue), currency)}</dd>
+            <dd>
+              {money(
+                sumOf(hour, (point) => point.revenue),
+                currency,
+              )}
+            </dd>
           </div>
         </dl>
       )}
       {state && (
-        <ChartPanel
+        <TitledChart
           title="By second"
           window="last 60 seconds"
           unit="Revenue"
@@ -84,7 +102,7 @@ export function Revenue({ view }: { view: View }) {
           leastTop={2}
           yLabel={(value) => moneyCompact(value, currency)}
           xTicks={secondTicks}
-          // "15 s ago" holds only while the end of the chart is now.
+          // "15 s ago" is true only while the end of the chart is now.
           xLabel={current ? secondLabel : (tick) => clockSecond(tick * 1000, state.timezone)}
           labelsKey={current ? 'ago' : 'clock'}
           hasTimeLabels

@@ -1,9 +1,43 @@
-// What the day's totals come to: what an order is worth, how many visits end in one, what goes back.
+// What the day's totals come to: what an order is worth, how many visits end in one, what goes back, and
+// how many orders fail in the checkout.
 
 import { clockMinute, money, percent } from '../format';
-import { currencyOf, type View } from '../live';
+import { currencyOf } from '../live';
+import { parsePoints, type PointsByTime } from '../questions/baseline';
+import { metricValuesQuestion } from '../questions/metrics';
+import { oneRequest } from '../questions/question';
 import { toMoneyUnits } from '../stream/frames';
 import { MINUTE_MS, bucketStart } from '../stream/series';
+import type { Panel, PanelProps } from './panel';
+
+/** The share of the checkout's orders that failed, by minute of the last hour. */
+const checkoutQuestion = oneRequest<PointsByTime | null>({
+  path: 'timeseries',
+  parameters: { metric: 'checkout_error_rate', hours: '1' },
+  everyMs: 2_000,
+  initially: null,
+  parse: parsePoints,
+  // The configuration has no such metric.
+  whenUnknown: null,
+});
+
+export const today: Panel = {
+  id: 'today',
+  place: 'board',
+  shownIn: 'a shop with events',
+  metrics: [
+    'refunds',
+    'net_revenue',
+    'average_order_value',
+    'conversion',
+    // Parts of the conversion and of the checkout's error rate.
+    'sessions',
+    'checkout_errors',
+    'checkout_error_rate',
+  ],
+  asks: [metricValuesQuestion, checkoutQuestion],
+  Content: Today,
+};
 
 interface CellProps {
   id: string;
@@ -27,13 +61,14 @@ function Cell({ id, name, window, value, text, tone }: CellProps) {
   );
 }
 
-export function Today({ view }: { view: View }) {
-  const { metrics, checkout } = view.answers;
+function Today({ view }: PanelProps) {
+  const metrics = view.answerTo(metricValuesQuestion);
+  const checkout = view.answerTo(checkoutQuestion);
   const currency = currencyOf(view);
   const timezone = view.state?.timezone ?? 'UTC';
   const inMoney = (value: number) => money(toMoneyUnits(value), currency);
   const inCents = (value: number) => inMoney(Math.round(value * 100) / 100);
-  // A configuration may have taken any of them away; then there is nothing to say.
+  // A configuration may have taken any of these metrics away. Its cell is left out then.
   const has = (name: string) => name in metrics;
   const of = (name: string) => metrics[name] ?? null;
 
@@ -46,7 +81,13 @@ export function Today({ view }: { view: View }) {
       {of('refunds') !== null && of('refunds') !== 0 && (
         <>
           {has('net_revenue') && (
-            <Cell id="netRevenue" name="Net revenue" window="today, less refunds" value={of('net_revenue')} text={inMoney} />
+            <Cell
+              id="netRevenue"
+              name="Net revenue"
+              window="today, less refunds"
+              value={of('net_revenue')}
+              text={inMoney}
+            />
           )}
           <Cell id="refunds" name="Refunds" window="today" value={of('refunds')} text={inMoney} />
         </>
@@ -61,15 +102,19 @@ export function Today({ view }: { view: View }) {
         />
       )}
       {has('conversion') && (
-        <Cell id="conversion" name="Conversion" window="today, purchases by visits" value={of('conversion')} text={percent} />
+        <Cell
+          id="conversion"
+          name="Conversion"
+          window="today, purchases by visits"
+          value={of('conversion')}
+          text={percent}
+        />
       )}
       {has('checkout_error_rate') && (
         <Cell
           id="checkoutErrorRate"
           name="Checkout error rate"
-          window={
-            checkoutNow === null ? 'today' : `today, ${percent(checkoutNow)} at ${clockMinute(minute, timezone)}`
-          }
+          window={checkoutNow === null ? 'today' : `today, ${percent(checkoutNow)} at ${clockMinute(minute, timezone)}`}
           value={of('checkout_error_rate')}
           text={percent}
           tone="error"

@@ -2,10 +2,8 @@
 
 use std::process::Command;
 
-use crate::{
-    script::{Script, example, program},
-    support::{client::Request, server::Server},
-};
+use super::script::{Script, example, program};
+use crate::support::{client::Request, server::Server};
 
 const KEYS: &str = "[auth]\nwrite_keys = [\"write-1\"]\nviewer_tokens = [\"view-1\"]\n";
 

@@ -1,21 +1,63 @@
-// What breaks, what sells, what is read: the top values of each breakdown, and how they changed.
+// What breaks, what sells, what is read: the most frequent values of each breakdown that the
+// configuration declares, and how they changed.
 
 import { changeText, count, percentShort } from '../format';
-import type { View } from '../live';
+import type { Answer } from '../questions/ask';
 import {
+  BREAKDOWN_LIMIT,
   BREAKDOWN_MINUTES,
   breakdownTitle,
+  compare,
   grouped,
+  parseValueCounts,
   type Bar,
   type Breakdown,
   type BreakdownGroup,
 } from '../questions/breakdowns';
+import { catalogueQuestion, type BreakdownName } from '../questions/metrics';
+import type { Question, Round } from '../questions/question';
+import type { Panel, PanelProps } from './panel';
 
-/** Smaller changes are not worth an eye. */
+/** Two requests for each breakdown of the catalogue: the last 15 minutes, and the last 30 to compare with. */
+const breakdownsQuestion: Question<readonly Breakdown[]> = {
+  initially: () => [],
+  everyMs: 5_000,
+  needs: catalogueQuestion,
+  async round(round) {
+    const asked = round.answerTo(catalogueQuestion).breakdowns.map((name) => askBreakdown(name, round));
+    return (await Promise.all(asked)).filter((breakdown) => breakdown !== null);
+  },
+};
+
+/** Null where the server doesn't know it any more; the last answer where there is none this time. */
+async function askBreakdown(
+  name: BreakdownName,
+  { ask, known, now }: Round<readonly Breakdown[]>,
+): Promise<Breakdown | null> {
+  const over = (minutes: number): Promise<Answer> =>
+    ask('breakdown', { ...name, minutes: String(minutes), limit: String(BREAKDOWN_LIMIT) });
+  const [recent, longer] = await Promise.all([over(BREAKDOWN_MINUTES), over(2 * BREAKDOWN_MINUTES)]);
+  if (recent.kind === 'ok') {
+    const both = longer.kind === 'ok' ? parseValueCounts(longer.body) : null;
+    return compare(name, parseValueCounts(recent.body), both, now());
+  }
+  if (recent.kind === 'unknown') return null;
+  return known().find(({ type, property }) => type === name.type && property === name.property) ?? null;
+}
+
+export const breakdowns: Panel = {
+  id: 'breakdowns',
+  place: 'board',
+  shownIn: 'a shop with events',
+  asks: [breakdownsQuestion],
+  Content: Breakdowns,
+};
+
+/** Smaller changes are not shown. */
 const NOTABLE = 0.1;
 
-export function Breakdowns({ view }: { view: View }) {
-  const groups = grouped(view.answers.breakdowns);
+function Breakdowns({ view }: PanelProps) {
+  const groups = grouped(view.answerTo(breakdownsQuestion));
   if (groups.length === 0) return null;
   return (
     <section class="breakdowns" aria-label={`What breaks, what sells, what is read, last ${BREAKDOWN_MINUTES} minutes`}>
@@ -53,7 +95,7 @@ function BreakdownTable(breakdown: Breakdown) {
         <p class="breakdown-none">None</p>
       ) : (
         <table>
-          {/* Widths stand here: the first row, which would say them, is not on screen. */}
+          {/* The first row, which would set the widths, is not on screen, so they are set here. */}
           <colgroup>
             <col />
             <col class="change-column" />

@@ -4,10 +4,8 @@ use std::net::SocketAddr;
 
 use floodmark::{alert::signature, domain::time::now_ms};
 
-use crate::{
-    script::{Script, example, program},
-    support::{client::Request, server::Server},
-};
+use super::script::{Script, example, program};
+use crate::support::{client::Request, server::Server};
 
 const SECRET: &str = "only between us";
 

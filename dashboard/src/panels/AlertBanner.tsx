@@ -1,26 +1,34 @@
-// What fires, above everything else. The most severe stands first, with what explains it.
+// The alerts that fire, above everything else. The most severe stands first, with what explains it.
 
 import { currencyOf, type View } from '../live';
-import { sinceWhen, spoken, whatExplains, whatHappened, type Alert, type UnitOf } from '../questions/alerts';
+import { sinceWhen, spoken, titleWarning, whatExplains, whatHappened } from '../questions/alert-words';
+import { alertsQuestion, type Alert } from '../questions/alerts';
+import { catalogueQuestion, unitIn } from '../questions/metrics';
+import type { Panel, PanelProps } from './panel';
 
-/** More than these are counted, or the banner would push the numbers off a phone's screen. */
+export const alertBanner: Panel = {
+  id: 'alert-banner',
+  place: 'top',
+  shownIn: 'every shop',
+  // The catalogue says what the values of an alert's metric are, where the alert doesn't.
+  asks: [alertsQuestion, catalogueQuestion],
+  warning: (view) => titleWarning(view.answerTo(alertsQuestion)),
+  Content: AlertBanner,
+};
+
+/** Alerts with a line of their own. The others are counted, so that the numbers stay on a phone's screen. */
 const SHOWN = 3;
-
-export const unitOf =
-  ({ answers }: View): UnitOf =>
-  (metric) =>
-    answers.catalogue.metrics.find(({ name }) => name === metric)?.unit ?? null;
 
 const SEVERITY_WORDS = { critical: 'Critical', warning: 'Warning', info: 'Notice' } as const;
 
-export function AlertBanner({ view }: { view: View }) {
-  const { alerts } = view.answers;
+function AlertBanner({ view }: PanelProps) {
+  const alerts = view.answerTo(alertsQuestion);
   const hidden = alerts.firing.length - SHOWN;
   return (
     <>
-      {/* There before anything fires, or a screen reader would not hear the first one. */}
+      {/* This is there before anything fires, or a screen reader would not announce the first alert. */}
       <p class="sr-only" role="status" aria-live="assertive" data-testid="alert-spoken">
-        {spoken(alerts, currencyOf(view), unitOf(view))}
+        {spoken(alerts, currencyOf(view), unitIn(view.answerTo(catalogueQuestion)))}
       </p>
       {alerts.firing.length > 0 && (
         <section class="alerts" aria-label="Alerts" data-testid="alerts">
@@ -48,7 +56,8 @@ function FiringAlert({ alert, view }: { alert: Alert; view: View }) {
           {alert.title}
         </h2>
         <p>
-          {whatHappened(alert, currencyOf(view), unitOf(view))} {explains && <b>{explains}</b>}
+          {whatHappened(alert, currencyOf(view), unitIn(view.answerTo(catalogueQuestion)))}{' '}
+          {explains && <b>{explains}</b>}
         </p>
       </div>
       <p class="alert-since">{sinceWhen(alert, view.asOf, view.state?.timezone ?? 'UTC')}</p>

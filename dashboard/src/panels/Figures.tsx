@@ -1,9 +1,9 @@
-// The other figures, one a line: name and window, where it is heading, how much.
+// The figures beside revenue, one a line: name and window, where it is heading, how much. All of it comes
+// from the stream.
 
 import type { ComponentChildren } from 'preact';
 import { Sparkline, type SparklineProps } from '../charts/Sparkline';
 import { count, lastWindow, percent } from '../format';
-import type { View } from '../live';
 import { SECOND_MS, lastBuckets, sumOf, type Point } from '../stream/series';
 import {
   ERROR_RATE_MINUTES,
@@ -12,6 +12,16 @@ import {
   errorRateRecent,
   errorRateToday,
 } from '../stream/state';
+import type { Panel, PanelProps } from './panel';
+
+export const figures: Panel = {
+  id: 'figures',
+  place: 'board',
+  shownIn: 'every shop',
+  // `events` is what the error rate divides by.
+  metrics: ['purchases', 'page_views', 'errors', 'error_rate', 'events'],
+  Content: Figures,
+};
 
 interface FigureProps {
   id: string;
@@ -49,10 +59,10 @@ function Trend({ caption, ...spark }: { caption: string } & SparklineProps) {
   );
 }
 
-/** The second in progress stays out of a line: it would end in a drop that isn't one. */
+/** The second in progress stays out of a line, which would end in a drop that isn't one. */
 const FINISHED_SECONDS = SECONDS_SHOWN - 1;
 
-export function Figures({ view }: { view: View }) {
+function Figures({ view }: PanelProps) {
   const { state, asOf } = view;
   const totals = state?.totals;
   const seconds = state ? lastBuckets(state.seconds, asOf, SECOND_MS, SECONDS_SHOWN) : [];

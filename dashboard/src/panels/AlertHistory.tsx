@@ -1,0 +1,38 @@
+// The alerts that are over, for whoever comes back from lunch.
+
+import { currencyOf } from '../live';
+import { whatExplains, whatHappened, whenItWas } from '../questions/alert-words';
+import { alertsQuestion } from '../questions/alerts';
+import { catalogueQuestion, unitIn } from '../questions/metrics';
+import type { Panel, PanelProps } from './panel';
+
+export const alertHistory: Panel = {
+  id: 'alert-history',
+  place: 'notes',
+  shownIn: 'every shop',
+  asks: [alertsQuestion, catalogueQuestion],
+  Content: AlertHistory,
+};
+
+function AlertHistory({ view }: PanelProps) {
+  const { history } = view.answerTo(alertsQuestion);
+  if (history.length === 0) return null;
+  return (
+    <section class="note" aria-labelledby="history" data-testid="alert-history">
+      <h2 id="history">Earlier alerts</h2>
+      <ul class="history">
+        {history.map((alert) => (
+          <li key={alert.id}>
+            <p class="history-when">{whenItWas(alert, view.asOf, view.state?.timezone ?? 'UTC')}</p>
+            <p>
+              <b>{alert.title}</b>{' '}
+              <span class="soft">
+                {whatHappened(alert, currencyOf(view), unitIn(view.answerTo(catalogueQuestion)))} {whatExplains(alert)}
+              </span>
+            </p>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

@@ -1,0 +1,180 @@
+// What the page reads from every route and frame, from the files in tests/golden/ of the repository.
+// A test of the server (tests/server/golden.rs) holds it to the same files, so neither side can change a
+// shape alone.
+//
+// The values in the files are other ones than the page falls back to, and the totals of the snapshot are
+// not those of its counts: a key that the page no longer finds changes what comes out.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import alertsBody from '../../tests/golden/alerts.json';
+import breakdownBody from '../../tests/golden/breakdown.json';
+import currentBody from '../../tests/golden/current.json';
+import deltaBody from '../../tests/golden/delta.json';
+import metricsBody from '../../tests/golden/metrics.json';
+import snapshotBody from '../../tests/golden/snapshot.json';
+import timeseriesBody from '../../tests/golden/timeseries.json';
+import { parseAlerts, parseFiring, type Alert } from '../src/questions/alerts';
+import { parsePoints } from '../src/questions/baseline';
+import { parseValueCounts } from '../src/questions/breakdowns';
+import { parseCatalogue, parseMetricValues } from '../src/questions/metrics';
+import { parseFrame, type Frame } from '../src/stream/frames';
+
+const NOON = Date.UTC(2026, 10, 27, 12, 0, 0);
+
+const explains = [{ property: 'gateway', value: 'adyen', share: 0.94, event: 'error' }];
+
+const manyErrors: Alert = {
+  id: '01a21413-e9e1-77aa-acd9-ece7ddc9b56e',
+  name: 'many_errors',
+  title: 'Too many errors',
+  severity: 'critical',
+  metric: 'errors',
+  unit: 'count',
+  since: NOON + 2_000,
+  clearedAt: null,
+  windowSeconds: 600,
+  value: 8,
+  threshold: 3,
+  baseline: null,
+  explains,
+};
+
+const burst: Alert = {
+  ...manyErrors,
+  id: '01a21413-e9e1-77aa-acd9-ece851a4aeab',
+  name: 'burst_of_errors',
+  title: 'Errors come in a burst',
+  severity: 'warning',
+  since: NOON + 1_000,
+  windowSeconds: 60,
+  baseline: 0.5,
+};
+
+const earlierBurst: Alert = {
+  ...burst,
+  id: '01a21413-0000-77aa-acd9-ece851a4aeab',
+  severity: 'info',
+  since: NOON - 3_600_000,
+  clearedAt: NOON - 3_600_000 + 725_000,
+  windowSeconds: 10,
+  baseline: null,
+};
+
+const frameOf = (body: object): Frame => parseFrame(JSON.stringify(body))!;
+
+test('GET /api/analytics/current', () => {
+  assert.deepEqual(parseMetricValues(currentBody), {
+    events: 11,
+    page_views: 2,
+    sessions: 2,
+    purchases: 1,
+    revenue: 19.99,
+    refunds: 0,
+    net_revenue: 19.99,
+    average_order_value: 19.99,
+    conversion: 0.5,
+    errors: 8,
+    error_rate: 8 / 11,
+    checkout_errors: 8,
+    checkout_error_rate: 8 / 9,
+    signups: 0,
+  });
+});
+
+test('GET /api/analytics/metrics', () => {
+  const { metrics, breakdowns } = parseCatalogue(metricsBody);
+  assert.deepEqual(Object.fromEntries(metrics.map(({ name, unit }) => [name, unit])), {
+    events: 'count',
+    page_views: 'count',
+    sessions: 'count',
+    purchases: 'count',
+    revenue: 'money',
+    refunds: 'money',
+    net_revenue: 'money',
+    average_order_value: 'money',
+    conversion: 'ratio',
+    errors: 'count',
+    error_rate: 'ratio',
+    checkout_errors: 'count',
+    checkout_error_rate: 'ratio',
+    signups: 'count',
+  });
+  assert.deepEqual(breakdowns, [
+    { type: 'error', property: 'code' },
+    { type: 'error', property: 'gateway' },
+    { type: 'error', property: 'path' },
+    { type: 'purchase', property: 'gateway' },
+    { type: 'purchase', property: 'country' },
+    { type: 'page_view', property: 'path' },
+    { type: 'page_view', property: 'referrer' },
+  ]);
+});
+
+test('GET /api/analytics/timeseries', () => {
+  assert.deepEqual(
+    [...parsePoints(timeseriesBody)],
+    [
+      [NOON - 120_000, null],
+      [NOON - 60_000, 0],
+      [NOON, 8 / 9],
+    ],
+  );
+});
+
+test('GET /api/analytics/breakdown', () => {
+  assert.deepEqual(parseValueCounts(breakdownBody), [
+    { value: 'adyen', count: 8 },
+    { value: 'stripe', count: 2 },
+  ]);
+});
+
+test('GET /api/analytics/alerts', () => {
+  assert.deepEqual(parseAlerts(alertsBody), { firing: [manyErrors, burst], history: [earlierBurst] });
+});
+
+test('the snapshot frame', () => {
+  const { firing, ...frame } = frameOf(snapshotBody);
+  assert.deepEqual(frame, {
+    type: 'snapshot',
+    seq: 41,
+    epoch: 'aab8116d7aa64722aa523c31f66d4ae6',
+    timestamp: NOON + 1_500,
+    pageViews: 12,
+    purchases: 3,
+    errors: 9,
+    events: 30,
+    revenue: 199_900,
+    activeUsers: 1,
+    activeUsersWindowSeconds: 600,
+    day: '2026-11-28',
+    timezone: 'Pacific/Auckland',
+    currency: 'NZD',
+    behindMs: 2_400,
+    seconds: [
+      { timestamp: NOON, counts: {}, revenue: 0 },
+      { timestamp: NOON + 1_000, counts: { error: 8, page_view: 1, purchase: 1 }, revenue: 199_900 },
+    ],
+    minutes: [
+      { timestamp: NOON - 600_000, counts: { page_view: 1 }, revenue: 0 },
+      { timestamp: NOON, counts: { error: 8, page_view: 1, purchase: 1 }, revenue: 199_900 },
+    ],
+  });
+  assert.deepEqual(parseFiring(firing!), [manyErrors]);
+});
+
+test('a delta frame with alerts', () => {
+  const { firing, ...frame } = frameOf(deltaBody);
+  assert.deepEqual(frame, {
+    type: 'delta',
+    seq: 42,
+    timestamp: NOON + 1_700,
+    counts: { page_view: 3, purchase: 1 },
+    revenue: 50_100,
+    activeUsers: 3,
+    behindMs: 2_600,
+    seconds: [{ timestamp: NOON + 1_000, counts: { page_view: 2, purchase: 1 }, revenue: 50_100 }],
+    minutes: [{ timestamp: NOON - 600_000, counts: { page_view: 1, purchase: 1 }, revenue: 40_000 }],
+  });
+  assert.deepEqual(parseFiring(firing!), [manyErrors, burst]);
+});
