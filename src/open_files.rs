@@ -8,7 +8,7 @@ use crate::config::Config;
 const RESERVED: u64 = 512;
 
 /// What the configuration can come to: one descriptor a connection, a second one for each
-/// that watches (see [`crate::broadcast::Connection`]).
+/// that watches (see [`crate::broadcast::ConnectionSocket`]).
 fn needed(config: &Config) -> u64 {
     let viewers = config.stream.max_viewers.min(config.http.max_connections);
     (config.http.max_connections + viewers) as u64 + RESERVED

@@ -128,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_begun_again() {
         let health = Health::default();
-        let backoff = Backoff::new(&config::Retry { initial_ms: 1, max_ms: 2 });
+        let backoff = Backoff::new(&config::RetryConfig { initial_ms: 1, max_ms: 2 });
         let tries = Cell::new(0);
         let work = || async {
             tries.set(tries.get() + 1);

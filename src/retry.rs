@@ -18,7 +18,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// Starts at the shortest pause.
-    pub fn new(config: &config::Retry) -> Backoff {
+    pub fn new(config: &config::RetryConfig) -> Backoff {
         Backoff { initial_ms: config.initial_ms, max_ms: config.max_ms, next_ms: config.initial_ms }
     }
 
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_limit() {
-        let mut backoff = Backoff::new(&config::Retry { initial_ms: 100, max_ms: 1000 });
+        let mut backoff = Backoff::new(&config::RetryConfig { initial_ms: 100, max_ms: 1000 });
         for ms in [100, 200, 400, 800, 1000, 1000] {
             let pause = backoff.pause().as_millis();
             assert!((ms / 2..=ms).contains(&pause), "{pause} for {ms}");

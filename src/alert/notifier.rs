@@ -60,7 +60,7 @@ pub struct Notifier {
     store: Arc<dyn Store>,
     rules: Arc<AlertRules>,
     leading: Leading,
-    notify: config::Notify,
+    notify: config::NotifyConfig,
     client: Option<Client>,
     in_flight: HashMap<String, Notice>,
     direct: Vec<Notice>,
@@ -95,7 +95,7 @@ impl Notifier {
         store: Arc<dyn Store>,
         rules: Arc<AlertRules>,
         leading: Leading,
-        notify: config::Notify,
+        notify: config::NotifyConfig,
     ) -> Notifier {
         Notifier {
             store,
@@ -227,7 +227,7 @@ impl Notifier {
     /// The pause after so many tries: as long after a restart as before.
     fn pause(&self, attempts: u32) -> Millis {
         let (initial_ms, max_ms) = (FIRST_PAUSE_MS, self.notify.max_retry_ms.max(FIRST_PAUSE_MS));
-        let mut backoff = Backoff::new(&config::Retry { initial_ms, max_ms });
+        let mut backoff = Backoff::new(&config::RetryConfig { initial_ms, max_ms });
         let steps = attempts.min(30);
         (0..=steps).map(|_| backoff.pause()).last().unwrap_or_default().as_millis() as Millis
     }

@@ -15,11 +15,11 @@ use crate::{
     broadcast::{
         ACTIVE_USERS, BUSINESS, INGEST_TO_VIEWER, VIEWER_EVICTIONS, VIEWERS,
         connection::ConnectionHandle,
-        history::Kept,
-        hub::{Deliver, Hub, Limits, Outlet, Pulse, Refused, ViewerId},
+        history::HistoryLimits,
+        hub::{Deliver, Hub, OfferError, Outlet, Pulse, ViewerId, ViewerLimits},
         monotonic_ms,
-        seat::Leave,
-        timeline::{Frame, Pace, Timeline},
+        permit::Leave,
+        timeline::{Frame, FramePace, Timeline},
         view::LiveView,
     },
     config,
@@ -30,7 +30,7 @@ use crate::{
 /// Fans what was counted out to all viewers of this node; on a thread of its own.
 ///
 /// - Gets the live side's [`Feed`] (through a bounded channel that makes it wait),
-///   [`Counted`] from the counter actor, [`Join`] and [`Leave`] from the sessions,
+///   [`PopulationUpdate`] from the counter actor, [`Join`] and [`Leave`] from the sessions,
 ///   [`Shutdown`]; sends each session [`Deliver`], never waiting.
 /// - Owns the mirror (everyone else reads it through [`LiveView`]), the timeline of frames and
 ///   the hub.
@@ -61,7 +61,7 @@ struct Closing {
 /// The counter actor to the broadcaster: so many there are.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Counted {
+pub struct PopulationUpdate {
     /// Active visitors, and distinct values.
     pub population: Population,
     /// The business day of the distinct values.
@@ -95,10 +95,10 @@ pub(super) struct SessionOutlet {
 }
 
 impl Outlet for SessionOutlet {
-    fn offer(&self, what: Deliver) -> Result<(), Refused> {
+    fn offer(&self, what: Deliver) -> Result<(), OfferError> {
         self.session.try_send(what).map_err(|error| match error {
-            SendError::Full(_) => Refused::Full,
-            SendError::Closed(_) => Refused::Gone,
+            SendError::Full(_) => OfferError::Full,
+            SendError::Closed(_) => OfferError::Gone,
         })
     }
 
@@ -115,20 +115,20 @@ const CLOSE_SPREAD: Duration = Duration::from_secs(2);
 
 impl Broadcaster {
     pub(super) fn new(
-        stream: &config::Stream,
+        stream: &config::StreamConfig,
         view: LiveView,
         feed: mpsc::Receiver<Feed>,
         watch: panics::Watch,
     ) -> Broadcaster {
-        let pace = Pace { tick_ms: stream.tick_ms, heartbeat_ms: stream.heartbeat_ms };
-        let limits = Limits {
+        let pace = FramePace { tick_ms: stream.tick_ms, heartbeat_ms: stream.heartbeat_ms };
+        let limits = ViewerLimits {
             mailbox_frames: stream.mailbox_frames as u64,
             slow_timeout_ms: stream.slow_timeout_ms,
             silence_timeout_ms: stream.silence_timeout_ms,
             close_timeout_ms: stream.close_timeout_ms,
         };
         let epoch = Uuid::new_v4().simple().to_string();
-        let kept = Kept { frames: stream.resume_frames, bytes: stream.resume_bytes };
+        let kept = HistoryLimits { frames: stream.resume_frames, bytes: stream.resume_bytes };
         Broadcaster {
             tick: Duration::from_millis(stream.tick_ms),
             close_timeout_ms: stream.close_timeout_ms,
@@ -241,10 +241,10 @@ impl StreamHandler<Feed> for Broadcaster {
     }
 }
 
-impl Handler<Counted> for Broadcaster {
+impl Handler<PopulationUpdate> for Broadcaster {
     type Result = ();
 
-    fn handle(&mut self, counted: Counted, _: &mut Context<Self>) {
+    fn handle(&mut self, counted: PopulationUpdate, _: &mut Context<Self>) {
         self.view.set_population(counted.population, counted.day);
     }
 }

@@ -29,7 +29,7 @@ fn utc() -> BusinessZone {
 }
 
 fn alone() -> Alone {
-    let stream = config::Stream { tick_ms: 5, ..Config::default().stream };
+    let stream = config::StreamConfig { tick_ms: 5, ..Config::default().stream };
     let view = LiveView::new(utc(), Config::default().rules.measures, 300, real_clock());
     let (feed, events) = mpsc::channel(4);
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -42,9 +42,9 @@ fn alone() -> Alone {
     Alone { actor: actor.start(), view, feed, metrics, alarm }
 }
 
-fn counted(active: u64) -> Counted {
+fn counted(active: u64) -> PopulationUpdate {
     let population = Population { active, ..Population::default() };
-    Counted { population, day: utc().day_of(now_ms()).date }
+    PopulationUpdate { population, day: utc().day_of(now_ms()).date }
 }
 
 async fn until(mut condition: impl FnMut() -> bool) {

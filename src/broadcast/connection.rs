@@ -6,7 +6,7 @@
 //!
 //! The socket can only be reached when the connection is accepted, before anyone knows what
 //! it will ask for. So each connection starts with a duplicate; one that sends events gives
-//! it back at its first request ([`Connection::release`]), a viewer takes it along.
+//! it back at its first request ([`ConnectionSocket::release`]), a viewer takes it along.
 
 use std::{any::Any, cell::Cell, io, time::Duration};
 
@@ -14,9 +14,9 @@ use actix_web::{dev::Extensions, rt::net::TcpStream};
 use socket2::{SockRef, Socket};
 
 /// What a connection holds for the viewer that it may become (`HttpRequest::conn_data`).
-pub struct Connection(Cell<Option<ConnectionHandle>>);
+pub struct ConnectionSocket(Cell<Option<ConnectionHandle>>);
 
-impl Connection {
+impl ConnectionSocket {
     /// For the viewer that this connection becomes. `None` where it was given back before.
     pub fn take(&self) -> Option<ConnectionHandle> {
         self.0.take()
@@ -50,14 +50,14 @@ impl ConnectionHandle {
 }
 
 /// For `HttpServer::on_connect`, which goes before `bind`: gives every request of the
-/// connection its [`Connection`].
+/// connection its [`ConnectionSocket`].
 pub fn on_connect(io: &dyn Any, data: &mut Extensions) {
     let Some(stream) = io.downcast_ref::<TcpStream>() else {
         return;
     };
     match SockRef::from(stream).try_clone() {
         Ok(socket) => {
-            data.insert(Connection(Cell::new(Some(ConnectionHandle(socket)))));
+            data.insert(ConnectionSocket(Cell::new(Some(ConnectionHandle(socket)))));
         }
         Err(error) => {
             tracing::warn!(%error, "can't duplicate a socket: it can't become a viewer's");

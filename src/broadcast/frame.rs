@@ -14,16 +14,16 @@ use crate::{
 
 /// Totals of one second or minute.
 #[derive(Serialize)]
-pub struct Bucket {
+pub struct TimeBucket {
     timestamp: Millis,
     #[serde(serialize_with = "view::counts")]
     counts: Totals,
     revenue: Amount,
 }
 
-impl From<(Millis, Totals)> for Bucket {
-    fn from((timestamp, counts): (Millis, Totals)) -> Bucket {
-        Bucket { timestamp, revenue: counts.revenue(), counts }
+impl From<(Millis, Totals)> for TimeBucket {
+    fn from((timestamp, counts): (Millis, Totals)) -> TimeBucket {
+        TimeBucket { timestamp, revenue: counts.revenue(), counts }
     }
 }
 
@@ -76,9 +76,9 @@ pub struct Snapshot {
     #[serde(flatten)]
     pub current: Current,
     /// The last 60 seconds, oldest first, the last one in progress.
-    pub seconds: Vec<Bucket>,
+    pub seconds: Vec<TimeBucket>,
     /// The last 60 minutes, likewise.
-    pub minutes: Vec<Bucket>,
+    pub minutes: Vec<TimeBucket>,
 }
 
 /// What was added since the frame before.
@@ -104,10 +104,10 @@ pub struct DeltaFrame<'a> {
     pub alerts: Option<Firings<'a>>,
     /// Increments of single seconds, of the last 60.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub seconds: Vec<Bucket>,
+    pub seconds: Vec<TimeBucket>,
     /// Increments of minutes, for events of the last hour older than that.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub minutes: Vec<Bucket>,
+    pub minutes: Vec<TimeBucket>,
 }
 
 /// Serialises once; every viewer then shares it.

@@ -6,27 +6,27 @@ use crate::broadcast::wire_frame::WireFrame;
 
 /// A ring of delta frames without a gap, ending with the newest frame. A viewer that missed
 /// more than it holds gets a snapshot, which by then is smaller.
-pub struct History {
+pub struct FrameHistory {
     /// The newest is frame `newest`.
     frames: VecDeque<WireFrame>,
     newest: u64,
     bytes: usize,
-    limits: Kept,
+    limits: HistoryLimits,
 }
 
 /// What is kept at most; whichever comes first.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept {
+pub struct HistoryLimits {
     /// `stream.resume_frames`
     pub frames: usize,
     /// `stream.resume_bytes`
     pub bytes: usize,
 }
 
-impl History {
+impl FrameHistory {
     /// Keeps the frames after frame `newest`, within the limits.
-    pub fn new(limits: Kept, newest: u64) -> History {
-        History { frames: VecDeque::new(), newest, bytes: 0, limits }
+    pub fn new(limits: HistoryLimits, newest: u64) -> FrameHistory {
+        FrameHistory { frames: VecDeque::new(), newest, bytes: 0, limits }
     }
 
     /// Adds the frame after the newest.
@@ -70,8 +70,8 @@ mod tests {
             max in 1..20usize,
             seq in 0..80u64,
         ) {
-            let limits = Kept { frames: max, bytes: 1000 };
-            let mut history = History::new(limits, start);
+            let limits = HistoryLimits { frames: max, bytes: 1000 };
+            let mut history = FrameHistory::new(limits, start);
             let mut last_snapshot = start;
             let mut newest = start;
             for is_snapshot in snapshots {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn too_much_to_catch_up_with_is_not_resumed() {
-        let mut history = History::new(Kept { frames: 100, bytes: 64_000 }, 0);
+        let mut history = FrameHistory::new(HistoryLimits { frames: 100, bytes: 64_000 }, 0);
         (0..3).for_each(|_| history.push(WireFrame::new(&"x".repeat(30_000))));
         assert_eq!(history.after(1).unwrap().len(), 2);
         assert_eq!(history.after(0), None);

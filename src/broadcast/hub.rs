@@ -36,7 +36,7 @@ pub enum Deliver {
 
 /// Why a session did not take something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum OfferError {
     /// Its mailbox is full.
     Full,
     /// It has ended.
@@ -46,7 +46,7 @@ pub enum Refused {
 /// The way to one viewer. Neither call ever waits.
 pub trait Outlet {
     /// Puts something into the session's mailbox.
-    fn offer(&self, what: Deliver) -> Result<(), Refused>;
+    fn offer(&self, what: Deliver) -> Result<(), OfferError>;
     /// Ends the connection from outside.
     fn cut(&self);
 }
@@ -87,7 +87,7 @@ impl Pulse {
 
 /// The limits of one viewer.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ViewerLimits {
     /// Frames that may wait for it.
     pub mailbox_frames: u64,
     /// How long it may stay unable to take a frame.
@@ -99,9 +99,9 @@ pub struct Limits {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum ViewerState {
     /// Has had every frame so far.
-    Follows,
+    Following,
     /// Has lost the thread (or never had it), and gets a snapshot as soon as it has taken
     /// all that waits for it.
     NeedsSnapshot { since: u64 },
@@ -114,7 +114,7 @@ struct Viewer<O> {
     outlet: O,
     pulse: Arc<Pulse>,
     sent: u64,
-    standing: Standing,
+    state: ViewerState,
 }
 
 impl<O: Outlet> Viewer<O> {
@@ -123,10 +123,10 @@ impl<O: Outlet> Viewer<O> {
     }
 
     fn takes_snapshot(&self) -> bool {
-        matches!(self.standing, Standing::NeedsSnapshot { .. }) && self.outstanding() == 0
+        matches!(self.state, ViewerState::NeedsSnapshot { .. }) && self.outstanding() == 0
     }
 
-    fn offer(&mut self, what: Deliver) -> Result<(), Refused> {
+    fn offer(&mut self, what: Deliver) -> Result<(), OfferError> {
         self.outlet.offer(what)?;
         self.sent += 1;
         Ok(())
@@ -136,19 +136,19 @@ impl<O: Outlet> Viewer<O> {
         self.pulse.closing.store(true, Ordering::Relaxed);
         // Refused or not, the cut follows.
         let _ = self.offer(Deliver::Close(code, why));
-        self.standing = Standing::Closing { until, evicted: code != CloseCode::Away };
+        self.state = ViewerState::Closing { until, evicted: code != CloseCode::Away };
     }
 }
 
 /// The viewers of this node.
 pub struct Hub<O> {
     viewers: HashMap<ViewerId, Viewer<O>>,
-    limits: Limits,
+    limits: ViewerLimits,
 }
 
 impl<O: Outlet> Hub<O> {
     /// No viewers yet.
-    pub fn new(limits: Limits) -> Hub<O> {
+    pub fn new(limits: ViewerLimits) -> Hub<O> {
         Hub { viewers: HashMap::new(), limits }
     }
 
@@ -159,14 +159,14 @@ impl<O: Outlet> Hub<O> {
 
     /// A new viewer, which needs a first frame.
     pub fn join(&mut self, id: ViewerId, outlet: O, pulse: Arc<Pulse>, now: u64) {
-        let standing = Standing::NeedsSnapshot { since: now };
-        self.viewers.insert(id, Viewer { outlet, pulse, sent: 0, standing });
+        let state = ViewerState::NeedsSnapshot { since: now };
+        self.viewers.insert(id, Viewer { outlet, pulse, sent: 0, state });
     }
 
     /// A viewer's session has ended.
     pub fn leave(&mut self, id: ViewerId) {
-        let standing = self.viewers.get(&id).map(|viewer| viewer.standing);
-        if !matches!(standing, Some(Standing::Closing { evicted: true, .. })) {
+        let state = self.viewers.get(&id).map(|viewer| viewer.state);
+        if !matches!(state, Some(ViewerState::Closing { evicted: true, .. })) {
             self.viewers.remove(&id);
         }
     }
@@ -177,9 +177,9 @@ impl<O: Outlet> Hub<O> {
         // One that missed nothing needs nothing to follow.
         let nothing = matches!(&first, Deliver::Missed(frames) if frames.is_empty());
         match if nothing { Ok(()) } else { viewer.offer(first) } {
-            Ok(()) => viewer.standing = Standing::Follows,
-            Err(Refused::Full) => {}
-            Err(Refused::Gone) => self.leave(id),
+            Ok(()) => viewer.state = ViewerState::Following,
+            Err(OfferError::Full) => {}
+            Err(OfferError::Gone) => self.leave(id),
         }
     }
 
@@ -188,17 +188,17 @@ impl<O: Outlet> Hub<O> {
     pub fn send(&mut self, frame: &WireFrame, is_snapshot: bool, now: u64) {
         let room = self.limits.mailbox_frames;
         self.viewers.retain(|_, viewer| {
-            let takes = match viewer.standing {
-                Standing::Follows => viewer.outstanding() < room,
-                Standing::NeedsSnapshot { .. } if is_snapshot => viewer.outstanding() == 0,
-                Standing::NeedsSnapshot { .. } | Standing::Closing { .. } => return true,
+            let takes = match viewer.state {
+                ViewerState::Following => viewer.outstanding() < room,
+                ViewerState::NeedsSnapshot { .. } if is_snapshot => viewer.outstanding() == 0,
+                ViewerState::NeedsSnapshot { .. } | ViewerState::Closing { .. } => return true,
             };
             match takes.then(|| viewer.offer(Deliver::Frame(frame.clone()))) {
-                Some(Ok(())) => viewer.standing = Standing::Follows,
-                Some(Err(Refused::Gone)) => return false,
-                Some(Err(Refused::Full)) | None => {
-                    if viewer.standing == Standing::Follows {
-                        viewer.standing = Standing::NeedsSnapshot { since: now };
+                Some(Ok(())) => viewer.state = ViewerState::Following,
+                Some(Err(OfferError::Gone)) => return false,
+                Some(Err(OfferError::Full)) | None => {
+                    if viewer.state == ViewerState::Following {
+                        viewer.state = ViewerState::NeedsSnapshot { since: now };
                     }
                 }
             }
@@ -216,9 +216,9 @@ impl<O: Outlet> Hub<O> {
         self.viewers.retain(|_, viewer| {
             if viewer.takes_snapshot() {
                 match viewer.offer(Deliver::Frame(snapshot.clone())) {
-                    Ok(()) => viewer.standing = Standing::Follows,
-                    Err(Refused::Full) => {}
-                    Err(Refused::Gone) => return false,
+                    Ok(()) => viewer.state = ViewerState::Following,
+                    Err(OfferError::Full) => {}
+                    Err(OfferError::Gone) => return false,
                 }
             }
             true
@@ -228,24 +228,25 @@ impl<O: Outlet> Hub<O> {
     /// Closes the slow (1013) and the silent (1008), cuts those that did not end after a
     /// Close. Returns how many were found slow or silent.
     pub fn judge(&mut self, now: u64) -> u64 {
-        let Limits { slow_timeout_ms, silence_timeout_ms, close_timeout_ms, .. } = self.limits;
+        let ViewerLimits { slow_timeout_ms, silence_timeout_ms, close_timeout_ms, .. } =
+            self.limits;
         let mut evicted = 0;
         self.viewers.retain(|id, viewer| {
             let heard_at = viewer.pulse.heard_at.load(Ordering::Relaxed);
             let silent = now.saturating_sub(heard_at) > silence_timeout_ms;
-            let verdict = match viewer.standing {
-                Standing::Closing { until, .. } if now >= until => {
+            let verdict = match viewer.state {
+                ViewerState::Closing { until, .. } if now >= until => {
                     viewer.outlet.cut();
                     return false;
                 }
-                Standing::Closing { .. } => None,
-                Standing::NeedsSnapshot { since }
+                ViewerState::Closing { .. } => None,
+                ViewerState::NeedsSnapshot { since }
                     if now.saturating_sub(since) > slow_timeout_ms =>
                 {
                     Some((CloseCode::Again, "too slow; reconnect later"))
                 }
                 _ if silent => Some((CloseCode::Policy, "no pong")),
-                Standing::Follows | Standing::NeedsSnapshot { .. } => None,
+                ViewerState::Following | ViewerState::NeedsSnapshot { .. } => None,
             };
             if let Some((code, why)) = verdict {
                 tracing::info!(viewer = id, why, "viewer evicted");
@@ -260,7 +261,7 @@ impl<O: Outlet> Hub<O> {
     /// Tells up to `n` viewers that the server goes away; each is cut at `until` if it has
     /// not gone by then.
     pub fn close_some(&mut self, n: usize, until: u64) {
-        let open = |viewer: &&mut Viewer<O>| !matches!(viewer.standing, Standing::Closing { .. });
+        let open = |viewer: &&mut Viewer<O>| !matches!(viewer.state, ViewerState::Closing { .. });
         for viewer in self.viewers.values_mut().filter(open).take(n) {
             viewer.close(CloseCode::Away, "the server stops; reconnect", until);
         }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  live::Feed ──> Broadcaster ──> LiveView (mirror, read by HTTP)
-//!  Counted ─>  │ timeline: merges a tick's deltas into one frame, serialised once
+//!  PopulationUpdate ─>  │ timeline: merges a tick's deltas into one frame, serialised once
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
 //!                       │ Deliver (bounded, never waits)
-//!                       └──> session: one a WebSocket, in its seat, on the HTTP workers' threads
+//!                       └──> session: one a WebSocket, in its permit, on the HTTP workers' threads
 //! ```
 //!
 //! The invariants, and where they are tested:
@@ -34,8 +34,8 @@ mod frame;
 mod history;
 mod hub;
 mod inbound;
+mod permit;
 mod pieces;
-mod seat;
 mod session;
 mod timeline;
 mod view;
@@ -43,10 +43,10 @@ mod viewers;
 mod wire_frame;
 
 pub use alerts::{Alerts, AlertsShown};
-pub use broadcaster::{Broadcaster, Counted, Shutdown};
-pub use connection::{Connection, ConnectionHandle, on_connect};
+pub use broadcaster::{Broadcaster, PopulationUpdate, Shutdown};
+pub use connection::{ConnectionHandle, ConnectionSocket, on_connect};
+pub use permit::AcquireError;
 pub use pieces::WRITE_BUFFER_BYTES;
-pub use seat::Refusal;
 pub use session::ViewerSession;
 pub use view::{Clock, Current, LiveView, real_clock};
 pub use viewers::{Settings, Viewers, start};

@@ -27,7 +27,7 @@ use crate::broadcast::{
     hub::{Deliver, Pulse},
     inbound::Inbound,
     monotonic_ms,
-    seat::Seat,
+    permit::ViewerPermit,
     wire_frame::WireFrame,
 };
 
@@ -58,7 +58,7 @@ pub struct ViewerSession {
     /// The viewer reads deflated frames.
     pub(super) deflates: bool,
     /// Gives the place back, and tells the broadcaster, when dropped.
-    pub(super) seat: Seat,
+    pub(super) permit: ViewerPermit,
 }
 
 impl Actor for ViewerSession {
@@ -72,9 +72,9 @@ impl Actor for ViewerSession {
         }
         ctx.run_interval(self.ping_interval, |_, ctx| control(ctx, Message::Ping(Bytes::new())));
         if let Some(connection) = self.connection.take() {
-            // do_send: at most one for each seat.
+            // do_send: at most one for each permit.
             self.broadcaster.do_send(Join {
-                id: self.seat.id,
+                id: self.permit.id,
                 // The session's one address: each clone would get past its mailbox's limit.
                 outlet: SessionOutlet { session: ctx.address().recipient(), connection },
                 pulse: self.pulse.clone(),

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use crate::{
     broadcast::{
         AlertsShown,
-        frame::{self, Bucket, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame},
-        history::{History, Kept},
+        frame::{self, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame, TimeBucket},
+        history::{FrameHistory, HistoryLimits},
         view::LiveView,
         wire_frame::WireFrame,
     },
@@ -44,7 +44,7 @@ pub struct Frame {
 
 /// How often frames are sent, in ms.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct FramePace {
     /// Between two looks at what came in.
     pub tick_ms: u64,
     /// At most between two frames.
@@ -53,7 +53,7 @@ pub struct Pace {
 
 /// What has not been sent yet.
 #[derive(Default)]
-struct Pending {
+struct PendingTick {
     /// Increments of today's totals.
     today: Totals,
     /// Increments by second; those that lie ahead stay here until their time comes.
@@ -61,20 +61,20 @@ struct Pending {
     oldest_sealed_at: Option<Millis>,
 }
 
-impl Pending {
+impl PendingTick {
     fn has_due(&self, now: Millis) -> bool {
         let due = self.seconds.range(..=now).next().is_some();
         due || !self.today.is_empty() || self.oldest_sealed_at.is_some()
     }
 
     /// Takes everything up to now, leaves what lies ahead.
-    fn take_due(&mut self, now: Millis) -> Pending {
+    fn take_due(&mut self, now: Millis) -> PendingTick {
         let ahead = self.seconds.split_off(&(bucket(now, SECOND) + SECOND));
-        std::mem::replace(self, Pending { seconds: ahead, ..Pending::default() })
+        std::mem::replace(self, PendingTick { seconds: ahead, ..PendingTick::default() })
     }
 }
 
-struct Cached {
+struct CachedSnapshot {
     text: WireFrame,
     seq: u64,
     made_at: u64,
@@ -84,14 +84,14 @@ struct Cached {
 pub struct Timeline {
     epoch: String,
     seq: u64,
-    pace: Pace,
-    /// The day that `Pending::today` is of.
+    pace: FramePace,
+    /// The day that `PendingTick::today` is of.
     day: BusinessDay,
-    pending: Pending,
+    pending: PendingTick,
     /// The next frame is a snapshot to all.
     start_over: bool,
-    history: History,
-    snapshot: Option<Cached>,
+    history: FrameHistory,
+    snapshot: Option<CachedSnapshot>,
     /// Of the last frame: when (monotonic ms), the active users, whether it was behind, the
     /// version of the alerts.
     sent_at: u64,
@@ -102,16 +102,22 @@ pub struct Timeline {
 
 impl Timeline {
     /// Starts at frame 0, which is the empty state of `now`.
-    pub fn new(epoch: String, pace: Pace, kept: Kept, view: &LiveView, monotonic: u64) -> Timeline {
+    pub fn new(
+        epoch: String,
+        pace: FramePace,
+        kept: HistoryLimits,
+        view: &LiveView,
+        monotonic: u64,
+    ) -> Timeline {
         let now = view.now();
         Timeline {
             epoch,
             seq: 0,
             pace,
             day: view.zone().day_of(now),
-            pending: Pending::default(),
+            pending: PendingTick::default(),
             start_over: false,
-            history: History::new(kept, 0),
+            history: FrameHistory::new(kept, 0),
             snapshot: None,
             sent_at: monotonic,
             sent_active: view.active_users(),
@@ -140,9 +146,9 @@ impl Timeline {
     pub fn start_over(&mut self, state: &LiveState, now: Millis) {
         let next = bucket(now, SECOND) + SECOND;
         let ahead = state.range(next, next + MAX_AHEAD, SECOND);
-        self.pending = Pending {
+        self.pending = PendingTick {
             seconds: ahead.into_iter().filter(|(_, t)| !t.is_empty()).collect(),
-            ..Pending::default()
+            ..PendingTick::default()
         };
         self.start_over = true;
     }
@@ -226,7 +232,7 @@ impl Timeline {
     fn delta_text(
         &self,
         view: &LiveView,
-        due: &Pending,
+        due: &PendingTick,
         alerts: Option<&AlertsShown>,
         now: Millis,
     ) -> WireFrame {
@@ -236,7 +242,7 @@ impl Timeline {
         let mut minutes: BTreeMap<Millis, Totals> = BTreeMap::new();
         for (second, totals) in &due.seconds {
             if *second >= oldest_second {
-                seconds.push(Bucket::from((*second, totals.clone())));
+                seconds.push(TimeBucket::from((*second, totals.clone())));
             } else if *second >= oldest_minute {
                 let minute = minutes.entry(bucket(*second, MINUTE)).or_default();
                 minute.merge(totals);
@@ -251,7 +257,7 @@ impl Timeline {
             behind_ms: view.behind_ms(now),
             alerts: alerts.map(Firings::from),
             seconds,
-            minutes: minutes.into_iter().map(Bucket::from).collect(),
+            minutes: minutes.into_iter().map(TimeBucket::from).collect(),
         })
     }
 
@@ -262,7 +268,7 @@ impl Timeline {
         now: Millis,
         monotonic: u64,
     ) -> WireFrame {
-        let buckets = |totals: Vec<_>| totals.into_iter().map(Bucket::from).collect();
+        let buckets = |totals: Vec<_>| totals.into_iter().map(TimeBucket::from).collect();
         // What is dated ahead is still to come as a second; the minute in progress must not
         // have it already.
         let mut minutes = state.last_minutes(now, SHOWN);
@@ -285,7 +291,8 @@ impl Timeline {
                 minutes: buckets(minutes),
             },
         });
-        self.snapshot = Some(Cached { text: text.clone(), seq: self.seq, made_at: monotonic });
+        self.snapshot =
+            Some(CachedSnapshot { text: text.clone(), seq: self.seq, made_at: monotonic });
         text
     }
 }

@@ -10,13 +10,14 @@ use tokio::sync::mpsc;
 
 use crate::{
     broadcast::{
-        Broadcaster, Clock, ConnectionHandle, Counted, LiveView, Shutdown, ViewerSession, deflate,
+        Broadcaster, Clock, ConnectionHandle, LiveView, PopulationUpdate, Shutdown, ViewerSession,
+        deflate,
         hub::Pulse,
         inbound::Inbound,
         monotonic_ms,
+        permit::{ViewerPermit, ViewerPermits},
         pieces::Pieces,
         real_clock,
-        seat::{Room, Seat},
     },
     config::{self, Config},
     domain::{metric::Measures, time::BusinessZone},
@@ -28,7 +29,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Settings {
     /// `[stream]`
-    pub stream: config::Stream,
+    pub stream: config::StreamConfig,
     /// Business time zone.
     pub zone: BusinessZone,
     /// The metrics.
@@ -66,8 +67,8 @@ impl Settings {
 pub struct Viewers {
     view: LiveView,
     broadcaster: Addr<Broadcaster>,
-    room: Room,
-    stream: config::Stream,
+    permits: ViewerPermits,
+    stream: config::StreamConfig,
 }
 
 /// Starts the broadcaster on a thread of its own, following `feed`. A panic in it raises
@@ -80,8 +81,8 @@ pub fn start(settings: Settings, feed: mpsc::Receiver<Feed>, alarm: &Alarm) -> V
     let broadcaster = Broadcaster::start_in_arbiter(&Arbiter::new().handle(), move |_| {
         Broadcaster::new(&settings.stream, mirror, feed, watch)
     });
-    let room = Room::new(stream.max_viewers, broadcaster.clone().recipient());
-    Viewers { view, broadcaster, room, stream }
+    let permits = ViewerPermits::new(stream.max_viewers, broadcaster.clone().recipient());
+    Viewers { view, broadcaster, permits, stream }
 }
 
 impl Viewers {
@@ -91,12 +92,12 @@ impl Viewers {
     }
 
     /// The places of the viewers.
-    pub fn room(&self) -> &Room {
-        &self.room
+    pub fn permits(&self) -> &ViewerPermits {
+        &self.permits
     }
 
     /// Where the counter actor tells how many there are.
-    pub fn counted(&self) -> Recipient<Counted> {
+    pub fn population(&self) -> Recipient<PopulationUpdate> {
         self.broadcaster.clone().recipient()
     }
 
@@ -105,14 +106,14 @@ impl Viewers {
         &self.stream.allowed_origins
     }
 
-    /// Upgrades a request to a WebSocket and starts the session in its seat. `resume` is the
+    /// Upgrades a request to a WebSocket and starts the session in its permit. `resume` is the
     /// epoch and seq of the last frame that the viewer saw.
     ///
     /// # Errors
     /// The handshake's.
     pub fn admit(
         &self,
-        seat: Seat,
+        permit: ViewerPermit,
         request: &HttpRequest,
         payload: web::Payload,
         connection: ConnectionHandle,
@@ -136,7 +137,7 @@ impl Viewers {
             resume,
             inbound: Some(Inbound::new(payload, deflates)),
             deflates,
-            seat,
+            permit,
         };
         Ok(response.streaming(Pieces::of(Box::pin(HttpContext::create(session)))))
     }
@@ -144,7 +145,7 @@ impl Viewers {
     /// Closes all viewers with 1001, in batches, and lets no new ones in. Returns once all
     /// have gone or, after `within`, were cut: then how many.
     pub async fn shutdown(&self, within: Duration) -> usize {
-        self.room.close();
+        self.permits.close();
         let asked = self.broadcaster.send(Shutdown { within });
         asked.await.unwrap_or(0)
     }

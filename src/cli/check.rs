@@ -33,9 +33,9 @@ enum Finding {
 use Finding::{Doubtful, Fine, Wrong};
 
 /// A finding with its name, as it is printed.
-struct Line<'a>(&'a str, &'a Finding);
+struct CheckLine<'a>(&'a str, &'a Finding);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for CheckLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (state, words) = match self.1 {
             Fine(words) => ("ok", words),
@@ -52,7 +52,7 @@ impl fmt::Display for Line<'_> {
 pub fn run(args: &ServeArgs) -> ExitCode {
     let mut all_fine = true;
     let mut say = |name: &str, finding: Finding| {
-        println!("{}", Line(name, &finding));
+        println!("{}", CheckLine(name, &finding));
         all_fine &= !matches!(finding, Wrong(_));
     };
     let config = match args.load() {
@@ -237,11 +237,11 @@ mod tests {
     #[test]
     fn a_line_says_how_it_is_and_wraps_under_its_words() {
         assert_eq!(
-            Line("data dir", &Fine("d can be written".to_owned())).to_string(),
+            CheckLine("data dir", &Fine("d can be written".to_owned())).to_string(),
             "ok    data dir       d can be written"
         );
         assert_eq!(
-            Line("configuration", &Wrong("one\ntwo".to_owned())).to_string(),
+            CheckLine("configuration", &Wrong("one\ntwo".to_owned())).to_string(),
             "FAIL  configuration  one\n                     two"
         );
     }

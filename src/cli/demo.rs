@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     demo::{
         event::ShopEvent,
-        file::{self, Plan},
+        file::{self, TrafficPlan},
         shop::Shop,
     },
     domain::time::{HOUR, Millis, now_ms, parse_rfc3339},
@@ -93,7 +93,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 fn write(args: &DemoArgs, path: &Path, events: u64) -> Result<(), String> {
     let config = args.serve.load().map_err(|e| e.to_string())?;
     let span = (args.hours * HOUR as f64) as Millis;
-    let plan = Plan {
+    let plan = TrafficPlan {
         seed: args.seed,
         events,
         from: args.from.unwrap_or_else(|| now_ms() - span),
@@ -249,7 +249,7 @@ impl Api {
 
     async fn last_hour_is_empty(&self) -> bool {
         #[derive(Deserialize)]
-        struct Point {
+        struct MinuteCount {
             count: f64,
         }
         let path = "/api/analytics/timeseries?type=page_view&hours=1";
@@ -260,7 +260,7 @@ impl Api {
         let Ok(mut answer) = request.send().await else {
             return false;
         };
-        match answer.json::<Vec<Point>>().await {
+        match answer.json::<Vec<MinuteCount>>().await {
             Ok(points) => points.iter().all(|point| point.count == 0.0),
             Err(_) => false,
         }

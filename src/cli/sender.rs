@@ -33,13 +33,13 @@ pub struct Sender {
 /// What the server said about a batch.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub struct Answer {
+pub struct SendReply {
     /// Events that are now on its disk.
     pub accepted: u64,
     /// Events that it had already.
     pub duplicates: u64,
     /// Events that it refused.
-    pub rejected: Vec<Rejection>,
+    pub rejected: Vec<EventRejection>,
     /// How often the batch was sent again before.
     #[serde(skip)]
     pub retries: u64,
@@ -48,7 +48,7 @@ pub struct Answer {
 /// One refused event.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub struct Rejection {
+pub struct EventRejection {
     /// The reason's code.
     pub code: String,
     /// The reason in words.
@@ -105,14 +105,14 @@ impl Sender {
         Ok(Sender { client, url: events_url(base)?, key: key.map(str::to_owned), patience })
     }
 
-    /// Sends `events` lines of NDJSON until the server has taken them. An `Answer` accounts
+    /// Sends `events` lines of NDJSON until the server has taken them. An `SendReply` accounts
     /// for all of them.
-    pub async fn send(&self, body: Bytes, events: u64) -> Result<Answer, SendError> {
+    pub async fn send(&self, body: Bytes, events: u64) -> Result<SendReply, SendError> {
         let begin = Instant::now();
         let mut retries = 0;
         loop {
             match self.attempt(body.clone(), events).await {
-                Ok(answer) => return Ok(Answer { retries, ..answer }),
+                Ok(answer) => return Ok(SendReply { retries, ..answer }),
                 Err(Attempt::Never(error)) => return Err(error),
                 Err(Attempt::Again { why, after }) => {
                     let pause =
@@ -132,7 +132,7 @@ impl Sender {
         }
     }
 
-    async fn attempt(&self, body: Bytes, events: u64) -> Result<Answer, Attempt> {
+    async fn attempt(&self, body: Bytes, events: u64) -> Result<SendReply, Attempt> {
         let mut request = self
             .client
             .post(&self.url)
@@ -208,14 +208,14 @@ fn backoff(retries: u64, jitter: f64) -> Duration {
 }
 
 /// The error of a whole request: `{"error":{"code","message"}}`.
-fn error_of(body: &[u8]) -> Rejection {
+fn error_of(body: &[u8]) -> EventRejection {
     #[derive(Deserialize)]
     struct Whole {
-        error: Rejection,
+        error: EventRejection,
     }
     match serde_json::from_slice::<Whole>(body) {
         Ok(whole) => whole.error,
-        Err(_) => Rejection {
+        Err(_) => EventRejection {
             code: "unknown".to_owned(),
             message: String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
         },
@@ -224,12 +224,12 @@ fn error_of(body: &[u8]) -> Rejection {
 
 /// Every event was refused: each with its own reason where the server gave them, else
 /// with that of the request.
-fn all_rejected(body: &[u8], events: u64) -> Answer {
-    let each: Answer = serde_json::from_slice(body).unwrap_or_default();
+fn all_rejected(body: &[u8], events: u64) -> SendReply {
+    let each: SendReply = serde_json::from_slice(body).unwrap_or_default();
     let mut rejected = each.rejected;
     let missing = (events as usize).saturating_sub(rejected.len());
     rejected.extend(std::iter::repeat_n(error_of(body), missing));
-    Answer { rejected, ..Answer::default() }
+    SendReply { rejected, ..SendReply::default() }
 }
 
 #[cfg(test)]
@@ -264,7 +264,7 @@ mod tests {
         address
     }
 
-    async fn send(answers: Vec<fn() -> HttpResponse>, patience: u64) -> Result<Answer, String> {
+    async fn send(answers: Vec<fn() -> HttpResponse>, patience: u64) -> Result<SendReply, String> {
         let base = format!("http://{}", server(answers));
         let sender = Sender::new(&base, Some("key"), 1, Duration::from_secs(patience)).unwrap();
         let answer = sender.send(Bytes::from_static(b"{}\n{}\n"), 2).await;
@@ -290,7 +290,7 @@ mod tests {
         let begin = Instant::now();
         let answer = send(vec![busy, full, taken], 20).await.unwrap();
         assert!(begin.elapsed() >= Duration::from_secs(1));
-        let expected = Answer { accepted: 1, duplicates: 1, rejected: Vec::new(), retries: 2 };
+        let expected = SendReply { accepted: 1, duplicates: 1, rejected: Vec::new(), retries: 2 };
         assert_eq!(answer, expected);
     }
 

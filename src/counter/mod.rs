@@ -8,7 +8,7 @@ use actix::{
 };
 
 use crate::{
-    broadcast::Counted,
+    broadcast::PopulationUpdate,
     domain::{
         delta::Delta,
         time::{BusinessZone, Millis, SECOND, bucket, now_ms},
@@ -19,7 +19,7 @@ use crate::{
 
 /// Maintains the active-session sets, and what distinct metrics count.
 ///
-/// - Gets [`Touch`] from the live writers; tells the broadcaster [`Counted`] each second.
+/// - Gets [`Touch`] from the live writers; tells the broadcaster [`PopulationUpdate`] each second.
 /// - The sets themselves are the live store's, shared by all nodes.
 /// - Bounded by: one touch for each live writer, one count under way.
 /// - A panic in a count leaves the last number for the next count, a second later; one in a
@@ -28,7 +28,7 @@ pub struct CounterActor {
     /// Where the sets are.
     pub live: Arc<dyn LiveStore>,
     /// The broadcaster.
-    pub broadcaster: Recipient<Counted>,
+    pub broadcaster: Recipient<PopulationUpdate>,
     /// `live.active_window_s`, in ms.
     pub window: Millis,
     /// Says which day is today.
@@ -54,7 +54,7 @@ impl CounterActor {
         ctx.spawn(panics::caught(count).into_actor(self).map(move |population, actor, ctx| {
             // A failure is the live writers' to report; the last number stays.
             if let Some(Ok(population)) = population {
-                actor.broadcaster.do_send(Counted { population, day });
+                actor.broadcaster.do_send(PopulationUpdate { population, day });
             }
             ctx.run_later(COUNT_EVERY, Self::count);
         }));

@@ -13,7 +13,7 @@ use crate::domain::time::Millis;
 
 /// What to write.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct TrafficPlan {
     /// Same seed and same plan: same file, byte for byte.
     pub seed: u64,
     /// Exactly this many events.
@@ -27,7 +27,7 @@ pub struct Plan {
 }
 
 /// Writes the file, gzipped if its name ends in `.gz`. Returns the bytes of the events.
-pub fn write(plan: &Plan, path: &Path) -> io::Result<u64> {
+pub fn write(plan: &TrafficPlan, path: &Path) -> io::Result<u64> {
     let file = BufWriter::new(File::create(path)?);
     if path.extension().is_some_and(|suffix| suffix == "gz") {
         let mut gz = GzEncoder::new(file, Compression::fast());
@@ -42,7 +42,7 @@ pub fn write(plan: &Plan, path: &Path) -> io::Result<u64> {
 }
 
 /// Writes the events, one a line.
-pub fn write_to(plan: &Plan, out: &mut impl Write) -> io::Result<u64> {
+pub fn write_to(plan: &TrafficPlan, out: &mut impl Write) -> io::Result<u64> {
     let span = plan.span.max(1);
     let rate = plan.events as f64 * 1000.0 / span as f64;
     let shop = || Shop::new(plan.seed, plan.from, rate, &plan.currency);
@@ -75,8 +75,8 @@ mod tests {
     use super::*;
     use crate::domain::time::HOUR;
 
-    fn plan(events: u64) -> Plan {
-        Plan {
+    fn plan(events: u64) -> TrafficPlan {
+        TrafficPlan {
             seed: 9,
             events,
             from: 1_795_420_800_000,

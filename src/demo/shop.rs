@@ -54,14 +54,14 @@ struct Visitor {
     device: &'static str,
     country: &'static str,
     gateway: &'static str,
-    step: Step,
+    step: VisitorStep,
     looking_at: &'static Product,
     cart: Vec<(&'static Product, u32)>,
     payments_failed: u32,
 }
 
 #[derive(Clone, Copy)]
-enum Step {
+enum VisitorStep {
     Land,
     Browse,
     AddToCart,
@@ -138,7 +138,7 @@ impl Shop {
             device: pick(catalogue::DEVICES, rng),
             country: pick(catalogue::COUNTRIES, rng),
             gateway: pick(catalogue::GATEWAYS, rng),
-            step: Step::Land,
+            step: VisitorStep::Land,
             looking_at: catalogue::pick_product(rng),
             cart: Vec::new(),
             payments_failed: 0,
@@ -206,7 +206,7 @@ struct Scene<'a> {
 }
 
 /// The next step, and how many seconds away it is at least and at most; `None`: leaves.
-type Next = Option<(Step, (f64, f64))>;
+type Next = Option<(VisitorStep, (f64, f64))>;
 
 const A_LOOK: (f64, f64) = (1.5, 16.0);
 const A_MOMENT: (f64, f64) = (1.0, 4.0);
@@ -215,16 +215,16 @@ const A_FORM: (f64, f64) = (8.0, 40.0);
 impl Visitor {
     fn act(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
         match self.step {
-            Step::Land => self.land(scene),
-            Step::Browse => self.browse(scene),
-            Step::AddToCart => self.add_to_cart(scene),
-            Step::Checkout => self.check_out(scene),
-            Step::SignUp => self.sign_up(scene),
-            Step::Pay => self.pay(scene),
-            Step::Thanks => (
+            VisitorStep::Land => self.land(scene),
+            VisitorStep::Browse => self.browse(scene),
+            VisitorStep::AddToCart => self.add_to_cart(scene),
+            VisitorStep::Checkout => self.check_out(scene),
+            VisitorStep::SignUp => self.sign_up(scene),
+            VisitorStep::Pay => self.pay(scene),
+            VisitorStep::Thanks => (
                 "page_view",
                 self.view("/thanks".to_owned(), None),
-                scene.rng.random_bool(0.1).then_some((Step::Browse, A_LOOK)),
+                scene.rng.random_bool(0.1).then_some((VisitorStep::Browse, A_LOOK)),
             ),
         }
     }
@@ -238,7 +238,7 @@ impl Visitor {
         };
         let view = self.view(path, Some(pick(catalogue::REFERRERS, rng)));
         let stays = rng.random_bool(0.68);
-        ("page_view", view, stays.then_some((Step::Browse, A_LOOK)))
+        ("page_view", view, stays.then_some((VisitorStep::Browse, A_LOOK)))
     }
 
     fn browse(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
@@ -251,9 +251,9 @@ impl Visitor {
             _ => (format!("/p/{}", self.looking_at.slug), true),
         };
         let next = match rng.random_range(0..100) {
-            0..28 if is_product => Some((Step::AddToCart, A_LOOK)),
+            0..28 if is_product => Some((VisitorStep::AddToCart, A_LOOK)),
             28..44 => None,
-            _ => Some((Step::Browse, A_LOOK)),
+            _ => Some((VisitorStep::Browse, A_LOOK)),
         };
         if rng.random_bool(0.012) {
             let errors = catalogue::PAGE_ERRORS;
@@ -273,8 +273,8 @@ impl Visitor {
         };
         self.cart.push((product, quantity));
         let next = match rng.random_range(0..100) {
-            0..52 => Some((Step::Checkout, A_LOOK)),
-            52..82 => Some((Step::Browse, A_LOOK)),
+            0..52 => Some((VisitorStep::Checkout, A_LOOK)),
+            52..82 => Some((VisitorStep::Browse, A_LOOK)),
             _ => None,
         };
         let properties = Properties::AddToCart {
@@ -292,8 +292,8 @@ impl Visitor {
     fn check_out(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
         let next = match scene.rng.random_range(0..100) {
             0..25 => None,
-            25..50 if self.user.is_none() => Some((Step::SignUp, A_FORM)),
-            _ => Some((Step::Pay, A_FORM)),
+            25..50 if self.user.is_none() => Some((VisitorStep::SignUp, A_FORM)),
+            _ => Some((VisitorStep::Pay, A_FORM)),
         };
         let properties = Properties::BeginCheckout {
             value: self.total(),
@@ -312,7 +312,7 @@ impl Visitor {
             device: self.device,
             country: self.country,
         };
-        ("signup", properties, Some((Step::Pay, A_FORM)))
+        ("signup", properties, Some((VisitorStep::Pay, A_FORM)))
     }
 
     fn pay(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
@@ -330,7 +330,7 @@ impl Visitor {
             let again = self.payments_failed < 3 && rng.random_bool(0.7);
             let path = "/checkout/payment".to_owned();
             let error = self.error(code, message, path, Some(self.gateway));
-            return ("error", error, again.then_some((Step::Pay, A_FORM)));
+            return ("error", error, again.then_some((VisitorStep::Pay, A_FORM)));
         }
         let properties = Properties::Purchase {
             order_id: scene.order_id,
@@ -343,7 +343,7 @@ impl Visitor {
             country: self.country,
         };
         self.cart.clear();
-        ("purchase", properties, Some((Step::Thanks, A_MOMENT)))
+        ("purchase", properties, Some((VisitorStep::Thanks, A_MOMENT)))
     }
 
     fn view(&self, path: String, referrer: Option<&'static str>) -> Properties {

@@ -19,7 +19,7 @@ pub struct Keys {
 
 impl Keys {
     /// From `[auth]`.
-    pub fn new(config: &config::Auth) -> Keys {
+    pub fn new(config: &config::AuthConfig) -> Keys {
         Keys { write: config.write_keys.clone(), view: config.viewer_tokens.clone() }
     }
 

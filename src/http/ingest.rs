@@ -52,7 +52,7 @@ pub struct Intake {
     /// … and how much.
     pub quota: Quota,
     /// Limits.
-    pub http: crate::config::Http,
+    pub http: crate::config::HttpConfig,
     /// Limits of one event.
     pub event: EventLimits,
     /// The rules that amounts are checked against.

@@ -111,7 +111,7 @@ fn named(encoding: &str) -> Result<Encoding, ApiError> {
 pub async fn read(
     request: &HttpRequest,
     payload: web::Payload,
-    limits: &config::Http,
+    limits: &config::HttpConfig,
     share: &mut Share,
 ) -> Result<Bytes, ApiError> {
     let encoding = encoding(request)?;

@@ -66,7 +66,7 @@ struct Refused {
 
 impl Quota {
     /// Of `http.client_events_per_s`; 0 limits nobody.
-    pub fn new(config: &config::Http) -> Quota {
+    pub fn new(config: &config::HttpConfig) -> Quota {
         Quota(NonZeroU32::new(config.client_events_per_s).map(|a_second| {
             // The largest request that may come has to fit.
             let largest = u32::try_from(config.max_request_events).unwrap_or(u32::MAX);
@@ -158,8 +158,8 @@ mod tests {
 
     fn quota(a_second: u32, largest: usize) -> Quota {
         let http = Config::default().http;
-        let limits = config::Http { client_events_per_s: a_second, ..http };
-        Quota::new(&config::Http { max_request_events: largest, ..limits })
+        let limits = config::HttpConfig { client_events_per_s: a_second, ..http };
+        Quota::new(&config::HttpConfig { max_request_events: largest, ..limits })
     }
 
     fn send(quota: &Quota, peer: &str, events: usize) -> Result<(), u32> {

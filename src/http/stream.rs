@@ -15,7 +15,7 @@ use actix_web::{
 use actix_web_actors::ws;
 
 use crate::{
-    broadcast::{Connection, Refusal, Viewers},
+    broadcast::{AcquireError, ConnectionSocket, Viewers},
     http::{auth::Keys, error::ApiError, methods},
 };
 
@@ -35,7 +35,7 @@ pub async fn never_a_viewer<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    if let Some(connection) = request.conn_data::<Connection>() {
+    if let Some(connection) = request.conn_data::<ConnectionSocket>() {
         connection.release();
     }
     next.call(request).await
@@ -53,18 +53,19 @@ async fn stream(
         let message = format!("this route is a WebSocket: {error}");
         ApiError::bad_request("websocket_expected", message)
     })?;
-    let seat = viewers.room().take_seat().map_err(|refusal| match refusal {
-        Refusal::Full(_) => {
+    let permit = viewers.permits().acquire().map_err(|refusal| match refusal {
+        AcquireError::Full(_) => {
             ApiError::unavailable("too_many_viewers", refusal.to_string(), RETRY_AFTER_FULL)
         }
-        Refusal::ShuttingDown => {
+        AcquireError::ShuttingDown => {
             ApiError::unavailable("shutting_down", refusal.to_string(), RETRY_AFTER_SHUTDOWN)
         }
     })?;
-    let Some(connection) = request.conn_data::<Connection>().and_then(Connection::take) else {
+    let Some(connection) = request.conn_data::<ConnectionSocket>().and_then(ConnectionSocket::take)
+    else {
         return Ok(needs_new_connection());
     };
-    viewers.admit(seat, &request, payload, connection, resume(request.query_string()))
+    viewers.admit(permit, &request, payload, connection, resume(request.query_string()))
 }
 
 /// Without a handle on its socket a viewer that does not read could never be ended.

@@ -227,7 +227,7 @@ impl BaselineReader {
     pub fn new(
         baselines: Baselines,
         store: Arc<dyn Store>,
-        retry: &config::Retry,
+        retry: &config::RetryConfig,
     ) -> BaselineReader {
         BaselineReader { baselines, store, backoff: Backoff::new(retry) }
     }

@@ -73,7 +73,7 @@ impl InProcess {
         active_window: Millis,
         feed: FeedSender,
         now: Millis,
-        retry: &config::Retry,
+        retry: &config::RetryConfig,
     ) -> Result<InProcess, StoreError> {
         let sum = store.ledger_sum(ledger_since(&zone, now), now - active_window).await;
         let error = match sum {

@@ -48,7 +48,7 @@ pub struct LiveWriter {
     /// Where trouble is told.
     pub health: Health,
     /// How to try again.
-    pub retry: config::Retry,
+    pub retry: config::RetryConfig,
     /// The last batch that was counted; `None` while one is being written.
     pub rests_at: Option<BatchId>,
 }

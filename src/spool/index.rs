@@ -13,7 +13,7 @@ use crate::{
 
 /// Where a sealed batch lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct BatchEntry {
     /// The segment's first seq.
     pub segment: u64,
     pub offset: u64,
@@ -25,13 +25,13 @@ pub(super) struct Entry {
     settled: [bool; 2],
 }
 
-impl Entry {
+impl BatchEntry {
     pub(super) fn new(segment: u64, offset: u64, len: u64, events: u64, sealed_at: Millis) -> Self {
-        Entry { segment, offset, len, events, sealed_at, void: false, settled: [false; 2] }
+        BatchEntry { segment, offset, len, events, sealed_at, void: false, settled: [false; 2] }
     }
 
-    pub(super) fn void(sealed_at: Millis) -> Entry {
-        Entry { void: true, ..Entry::new(0, 0, 0, 0, sealed_at) }
+    pub(super) fn void(sealed_at: Millis) -> BatchEntry {
+        BatchEntry { void: true, ..BatchEntry::new(0, 0, 0, 0, sealed_at) }
     }
 }
 
@@ -56,19 +56,19 @@ struct Progress {
 }
 
 #[derive(Debug)]
-pub(super) struct Index {
+pub(super) struct SpoolIndex {
     /// Seq of `entries[0]`.
     oldest: u64,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<BatchEntry>,
     sinks: [Progress; 2],
     /// Oldest first; the last one is written to.
     pub segments: VecDeque<Segment>,
 }
 
-impl Index {
+impl SpoolIndex {
     /// An index that begins at `oldest`; everything before it is settled.
-    pub(super) fn new(oldest: u64, settled: [u64; 2]) -> Index {
-        Index {
+    pub(super) fn new(oldest: u64, settled: [u64; 2]) -> SpoolIndex {
+        SpoolIndex {
             oldest,
             entries: VecDeque::new(),
             sinks: settled
@@ -82,8 +82,8 @@ impl Index {
         self.oldest + self.entries.len() as u64
     }
 
-    /// Appends the batch [`Index::next_seq`].
-    pub(super) fn push(&mut self, mut entry: Entry) {
+    /// Appends the batch [`SpoolIndex::next_seq`].
+    pub(super) fn push(&mut self, mut entry: BatchEntry) {
         let seq = self.next_seq();
         for (sink, progress) in self.sinks.iter_mut().enumerate() {
             entry.settled[sink] = seq <= progress.watermark;
@@ -99,11 +99,11 @@ impl Index {
     pub(super) fn fill(&mut self, next: u64) {
         let sealed_at = self.entries.back().map_or(0, |entry| entry.sealed_at);
         while self.next_seq() < next {
-            self.push(Entry::void(sealed_at));
+            self.push(BatchEntry::void(sealed_at));
         }
     }
 
-    pub(super) fn get(&self, seq: u64) -> Option<&Entry> {
+    pub(super) fn get(&self, seq: u64) -> Option<&BatchEntry> {
         self.entries.get(self.position(seq)?)
     }
 
@@ -203,10 +203,10 @@ fn lane_from(lane: u64, from: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn index(batches: u64) -> Index {
-        let mut index = Index::new(1, [0, 0]);
+    fn index(batches: u64) -> SpoolIndex {
+        let mut index = SpoolIndex::new(1, [0, 0]);
         for seq in 1..=batches {
-            index.push(Entry::new(1, 0, 0, 10, seq as Millis * 100));
+            index.push(BatchEntry::new(1, 0, 0, 10, seq as Millis * 100));
         }
         index
     }

@@ -193,13 +193,13 @@ pub struct Opened {
 /// The readers' handle; a clone is the same spool.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    shared: Arc<Shared>,
+    shared: Arc<SpoolState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SpoolState {
     options: SpoolOptions,
-    index: Mutex<index::Index>,
+    index: Mutex<index::SpoolIndex>,
     damaged: AtomicU64,
     /// Bytes of what was last refused because the spool is full.
     refused: AtomicU64,
@@ -288,7 +288,7 @@ impl Spool {
     }
 }
 
-impl Shared {
+impl SpoolState {
     /// Counts and reports a batch lost to damage, once.
     fn lost(&self, seq: u64, why: &str) {
         self.index.lock().mark_void(seq);

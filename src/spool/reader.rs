@@ -10,14 +10,14 @@ use crate::{
         delta::Delta,
     },
     spool::{
-        Shared, SpoolError, failed,
+        SpoolError, SpoolState, failed,
         group::{parse_rows, parse_seal},
         record::{self, Item},
         segment,
     },
 };
 
-pub(super) fn read(shared: &Shared, seq: u64) -> Result<Batch, SpoolError> {
+pub(super) fn read(shared: &SpoolState, seq: u64) -> Result<Batch, SpoolError> {
     let id = BatchId { node: shared.options.node, seq };
     let entry = |seq| shared.index.lock().get(seq).copied();
     let Some(found) = entry(seq) else {

@@ -6,12 +6,12 @@ use crate::{
     domain::time::{Millis, Steady, now_ms},
     failpoint::kill_point,
     spool::{
-        IdWindow, Shared, Sink, SpoolError,
+        IdWindow, Sink, SpoolError, SpoolState,
         cursor::{Cursors, RESERVE},
         disk, failed,
         group::Group,
         ids::{self, IdFile},
-        index::{Entry, Segment},
+        index::{BatchEntry, Segment},
         quarantine,
         segment::{self, Active, HEADER},
     },
@@ -42,7 +42,7 @@ pub struct Retired {
 /// The one that appends. Exclusively owned by the committer thread.
 #[derive(Debug)]
 pub struct SpoolWriter {
-    shared: Arc<Shared>,
+    shared: Arc<SpoolState>,
     active: Active,
     /// The seq of the next seal.
     next_seq: u64,
@@ -61,32 +61,32 @@ pub struct SpoolWriter {
 
 /// What a commit has done so far.
 #[derive(Default)]
-struct Done {
-    entries: Vec<Entry>,
+struct CommitProgress {
+    entries: Vec<BatchEntry>,
     segments: Vec<Segment>,
     /// Segments that were rolled away from, the one before the commit first.
     rolled: Vec<Active>,
 }
 
 /// A failed step of a commit.
-enum Stop {
+enum CommitFailure {
     /// It left things as they were, or so that they can be put back.
     NoRoom(io::Error),
     Fatal(&'static str, io::Error),
 }
 
-impl Stop {
-    fn of(what: &'static str) -> impl FnOnce(io::Error) -> Stop {
+impl CommitFailure {
+    fn of(what: &'static str) -> impl FnOnce(io::Error) -> CommitFailure {
         move |error| match disk::may_pass(&error) {
-            true => Stop::NoRoom(error),
-            false => Stop::Fatal(what, error),
+            true => CommitFailure::NoRoom(error),
+            false => CommitFailure::Fatal(what, error),
         }
     }
 }
 
 impl SpoolWriter {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<SpoolState>,
         active: Active,
         cursors: Cursors,
         (window, id_files): (IdWindow, Vec<IdFile>),
@@ -133,7 +133,7 @@ impl SpoolWriter {
             assert_eq!(first, Some(0), "the recovered batch is sealed first");
         }
         let (offset, batch_start) = (self.active.offset, self.active.batch_start);
-        let mut done = Done::default();
+        let mut done = CommitProgress::default();
         let stop = match self.append(group, &mut done) {
             Ok(()) => {
                 self.publish(done);
@@ -142,11 +142,11 @@ impl SpoolWriter {
             Err(stop) => stop,
         };
         let why = match stop {
-            Stop::NoRoom(error) => match self.undo(done.rolled, offset, batch_start) {
+            CommitFailure::NoRoom(error) => match self.undo(done.rolled, offset, batch_start) {
                 Ok(()) => return Err(CommitError::Full(error.to_string())),
                 Err(undo) => format!("{error}, and putting things back: {undo}"),
             },
-            Stop::Fatal(what, error) => format!("{what}: {error}"),
+            CommitFailure::Fatal(what, error) => format!("{what}: {error}"),
         };
         let segment = segment::name(self.active.first);
         let why = format!("{segment}: {why}");
@@ -155,12 +155,16 @@ impl SpoolWriter {
         Err(CommitError::Failed(why))
     }
 
-    fn append(&mut self, group: &mut Group, done: &mut Done) -> Result<(), Stop> {
+    fn append(
+        &mut self,
+        group: &mut Group,
+        done: &mut CommitProgress,
+    ) -> Result<(), CommitFailure> {
         if let Some(last) = group.seals.last()
             && last.seal.seq > self.cursors.reserved
         {
             self.store_cursors(last.seal.seq + RESERVE, self.active.first)
-                .map_err(Stop::of("cursors"))?;
+                .map_err(CommitFailure::of("cursors"))?;
         }
         let mut seq = self.next_seq;
         let mut mark = 0;
@@ -179,7 +183,7 @@ impl SpoolWriter {
                 let end = base + (at.end - from) as u64;
                 group.finish_seal(mark, base + (at.start - from) as u64 - start);
                 let (events, sealed_at) = (at.seal.events, at.seal.sealed_at);
-                let entry = Entry::new(first, start, end - start, events, sealed_at);
+                let entry = BatchEntry::new(first, start, end - start, events, sealed_at);
                 done.entries.push(entry);
                 last = seq;
                 seq += 1;
@@ -191,11 +195,12 @@ impl SpoolWriter {
                 }
             }
             disk::write_at(&self.active.file, &group.bytes()[from..to], base)
-                .map_err(Stop::of("write"))?;
+                .map_err(CommitFailure::of("write"))?;
             kill_point!("spool-written");
             // Whatever it says, and even if it is "no room": what the disk has kept is
             // unknown now, and a second fsync would not tell.
-            disk::sync(&self.active.file).map_err(|error| Stop::Fatal("fdatasync", error))?;
+            disk::sync(&self.active.file)
+                .map_err(|error| CommitFailure::Fatal("fdatasync", error))?;
             kill_point!("spool-synced");
             self.active.offset = base + (to - from) as u64;
             self.active.batch_start = start;
@@ -212,14 +217,14 @@ impl SpoolWriter {
     }
 
     /// Begins a new segment, with batch `first`.
-    fn roll(&mut self, first: u64, done: &mut Done) -> Result<(), Stop> {
-        let Shared { options, .. } = &*self.shared;
+    fn roll(&mut self, first: u64, done: &mut CommitProgress) -> Result<(), CommitFailure> {
+        let SpoolState { options, .. } = &*self.shared;
         let next = Active::create(&options.dir, options.node, first)
-            .map_err(Stop::of("make the next segment"))?;
+            .map_err(CommitFailure::of("make the next segment"))?;
         done.rolled.push(std::mem::replace(&mut self.active, next));
         kill_point!("spool-rolled");
         // Before anything is in it, so that its loss would be noticed.
-        self.store_cursors(self.cursors.reserved, first).map_err(Stop::of("cursors"))
+        self.store_cursors(self.cursors.reserved, first).map_err(CommitFailure::of("cursors"))
     }
 
     /// Takes back what a commit has written, so that not even a crash brings it back half.
@@ -242,7 +247,7 @@ impl SpoolWriter {
         Ok(())
     }
 
-    fn publish(&mut self, done: Done) {
+    fn publish(&mut self, done: CommitProgress) {
         self.next_seq += done.entries.len() as u64;
         self.open_recovered &= done.entries.is_empty();
         let mut index = self.shared.index.lock();

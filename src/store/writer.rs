@@ -33,7 +33,7 @@ pub struct StoreWriter {
     /// Where trouble is told.
     pub health: Health,
     /// How to try again.
-    pub retry: config::Retry,
+    pub retry: config::RetryConfig,
 }
 
 impl Actor for StoreWriter {
@@ -158,7 +158,7 @@ mod tests {
             spool: spool.spool,
             settled: told,
             health: health.clone(),
-            retry: config::Retry { initial_ms: 1, max_ms: 2 },
+            retry: config::RetryConfig { initial_ms: 1, max_ms: 2 },
         };
         let writer = writer.start();
         let letter = DeadLetter {

@@ -13,7 +13,7 @@ const QUIET: &str = "refinery_core=warn,actix_server=warn";
 ///
 /// # Errors
 /// `log.level` is no filter.
-pub fn start(config: &config::Log) -> Result<(), String> {
+pub fn start(config: &config::LogConfig) -> Result<(), String> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", config.level))
         .map_err(|e| format!("log.level {:?} is no filter: {e}", config.level))?;
     let json = match config.format.as_str() {

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
-use super::stamp::{Head, Stamp, stamp};
+use super::stamp::{EventHead, Stamp, stamp};
 use crate::domain::time::Millis;
 
 /// A line may be this long; the server takes 64 KiB.
@@ -27,7 +27,7 @@ const MAX_BATCH_SPAN: Duration = Duration::from_millis(100);
 
 /// When events are due.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
+pub enum ReplayPace {
     /// As fast as the server takes them.
     Free,
     /// So many a second.
@@ -50,7 +50,7 @@ pub struct Outgoing {
 /// Cuts a reader's lines into batches.
 pub struct Batches<R> {
     lines: R,
-    pace: Pace,
+    pace: ReplayPace,
     stamp: Stamp,
     max_events: u64,
     /// Timestamp of the first event that has one.
@@ -67,7 +67,7 @@ pub struct Batches<R> {
 
 impl<R: BufRead> Batches<R> {
     /// Batches of at most `max_events`; `stamp` says what is changed in each event.
-    pub fn new(lines: R, pace: Pace, stamp: Stamp, max_events: u64) -> Batches<R> {
+    pub fn new(lines: R, pace: ReplayPace, stamp: Stamp, max_events: u64) -> Batches<R> {
         Batches {
             lines,
             pace,
@@ -106,11 +106,11 @@ impl<R: BufRead> Batches<R> {
     }
 
     /// When the event of `self.line` is due, with its own timestamp.
-    fn due(&mut self, head: &Head<'_>) -> Duration {
+    fn due(&mut self, head: &EventHead<'_>) -> Duration {
         match self.pace {
-            Pace::Free => Duration::ZERO,
-            Pace::Rate(rate) => Duration::from_secs_f64((self.read - 1) as f64 / rate),
-            Pace::Recorded(speed) => {
+            ReplayPace::Free => Duration::ZERO,
+            ReplayPace::Rate(rate) => Duration::from_secs_f64((self.read - 1) as f64 / rate),
+            ReplayPace::Recorded(speed) => {
                 let since = match (head.moment(), self.first) {
                     (Some(at), Some(first)) => (at - first).max(0) as u64,
                     _ => 0,
@@ -127,8 +127,8 @@ impl<R: BufRead> Batches<R> {
             return None;
         }
         let due = match self.pace {
-            Pace::Recorded(_) => self.due,
-            Pace::Free | Pace::Rate(_) => self.open_since,
+            ReplayPace::Recorded(_) => self.due,
+            ReplayPace::Free | ReplayPace::Rate(_) => self.open_since,
         };
         Some(Outgoing {
             body: Bytes::from(std::mem::take(&mut self.open)),
@@ -149,21 +149,21 @@ impl<R: BufRead> Iterator for Batches<R> {
                 Ok(true) => {}
             }
             let line = std::mem::take(&mut self.line);
-            let head = Head::of(&line);
+            let head = EventHead::of(&line);
             if self.first.is_none() {
                 self.first = head.moment();
             }
             let due = self.due(&head);
             let full = self.open_events >= self.max_events
                 || self.open.len() + line.len() > MAX_BATCH_BYTES
-                || matches!(self.pace, Pace::Recorded(_))
+                || matches!(self.pace, ReplayPace::Recorded(_))
                     && due.saturating_sub(self.open_since) > MAX_BATCH_SPAN;
             let closed = if full { self.close() } else { None };
             if self.open_events == 0 {
                 self.open_since = due;
             }
             self.due = due;
-            let recorded = matches!(self.pace, Pace::Recorded(_)).then_some(due);
+            let recorded = matches!(self.pace, ReplayPace::Recorded(_)).then_some(due);
             stamp(&line, &head, &self.stamp, self.first, recorded, self.read, &mut self.open);
             self.open.push(b'\n');
             self.open_events += 1;
@@ -176,7 +176,7 @@ impl<R: BufRead> Iterator for Batches<R> {
 }
 
 /// A file being read: its lines, and how far it has been read.
-pub struct Source {
+pub struct EventFile {
     /// The lines, unpacked where the name ends in `.gz`.
     pub lines: Box<dyn BufRead + Send>,
     /// Bytes of the file, as it lies on disk.
@@ -186,28 +186,28 @@ pub struct Source {
 }
 
 /// Opens a file.
-pub fn open(path: &Path) -> io::Result<Source> {
+pub fn open(path: &Path) -> io::Result<EventFile> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
     let position = Arc::new(AtomicU64::new(0));
-    let counted = Counted { file, position: Arc::clone(&position) };
+    let counted = CountingReader { file, position: Arc::clone(&position) };
     let lines: Box<dyn BufRead + Send> = if path.extension().is_some_and(|suffix| suffix == "gz") {
         let packed = BufReader::with_capacity(READ_BYTES, counted);
         Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(packed)))
     } else {
         Box::new(BufReader::with_capacity(READ_BYTES, counted))
     };
-    Ok(Source { lines, bytes, position })
+    Ok(EventFile { lines, bytes, position })
 }
 
 const READ_BYTES: usize = 256 << 10;
 
-struct Counted {
+struct CountingReader {
     file: File,
     position: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl Read for CountingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
         self.position.fetch_add(read as u64, Ordering::Relaxed);
@@ -219,7 +219,7 @@ impl Read for Counted {
 mod tests {
     use super::*;
 
-    fn batches(text: &str, pace: Pace, max_events: u64) -> Vec<(u64, Duration)> {
+    fn batches(text: &str, pace: ReplayPace, max_events: u64) -> Vec<(u64, Duration)> {
         Batches::new(text.as_bytes(), pace, Stamp::default(), max_events)
             .map(|batch| batch.map(|batch| (batch.events, batch.due)).unwrap())
             .collect()
@@ -237,17 +237,17 @@ mod tests {
     #[test]
     fn all_lines_come_through_and_blank_ones_are_left_out() {
         let text = "{\"id\":1}\r\n\n  \n{\"id\":2}\nno json\n{\"id\":3}";
-        let bodies: Vec<_> = Batches::new(text.as_bytes(), Pace::Free, Stamp::default(), 2)
+        let bodies: Vec<_> = Batches::new(text.as_bytes(), ReplayPace::Free, Stamp::default(), 2)
             .map(|batch| batch.unwrap().body)
             .collect();
         assert_eq!(bodies, ["{\"id\":1}\n{\"id\":2}\n", "no json\n{\"id\":3}\n"]);
-        assert!(batches("", Pace::Free, 2).is_empty());
+        assert!(batches("", ReplayPace::Free, 2).is_empty());
     }
 
     #[test]
     fn a_rate_is_a_schedule_without_drift() {
         let text = at(&[0; 1001]);
-        let batches = batches(&text, Pace::Rate(3000.0), 100);
+        let batches = batches(&text, ReplayPace::Rate(3000.0), 100);
         assert_eq!(batches.len(), 11);
         for (number, (_, due)) in batches.iter().enumerate() {
             let expected = number as f64 * 100.0 / 3000.0;
@@ -260,17 +260,17 @@ mod tests {
     fn recorded_events_are_due_as_they_were_recorded() {
         let text = at(&[5000, 5040, 5060, 6000, 5990, 9000]);
         assert_eq!(
-            batches(&text, Pace::Recorded(1.0), 100),
+            batches(&text, ReplayPace::Recorded(1.0), 100),
             [(3, ms(60)), (2, ms(1000)), (1, ms(4000))]
         );
-        assert_eq!(batches(&text, Pace::Recorded(10.0), 100), [(5, ms(100)), (1, ms(400))]);
-        assert_eq!(batches(&text, Pace::Recorded(10.0), 2).len(), 4);
+        assert_eq!(batches(&text, ReplayPace::Recorded(10.0), 100), [(5, ms(100)), (1, ms(400))]);
+        assert_eq!(batches(&text, ReplayPace::Recorded(10.0), 2).len(), 4);
     }
 
     #[test]
     fn a_batch_stays_under_what_the_server_takes() {
         let line = format!("{{\"id\":\"{}\"}}\n", "x".repeat(300_000));
-        let batches = batches(&line.repeat(5), Pace::Free, 100);
+        let batches = batches(&line.repeat(5), ReplayPace::Free, 100);
         let events: Vec<u64> = batches.iter().map(|(events, _)| *events).collect();
         assert_eq!(events, [2, 2, 1]);
     }
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_an_error() {
         let text = "x".repeat(2 << 20);
-        let mut batches = Batches::new(text.as_bytes(), Pace::Free, Stamp::default(), 100);
+        let mut batches = Batches::new(text.as_bytes(), ReplayPace::Free, Stamp::default(), 100);
         assert!(batches.next().unwrap().is_err());
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    batches::{Batches, Outgoing, Pace, Source},
+    batches::{Batches, EventFile, Outgoing, ReplayPace},
     report::{Report, Tally},
     stamp::Stamp,
 };
@@ -66,11 +66,11 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
-    fn pace(&self) -> Pace {
+    fn pace(&self) -> ReplayPace {
         match (self.rate, self.speed) {
-            (Some(rate), _) => Pace::Rate(rate),
-            (None, Some(speed)) => Pace::Recorded(speed),
-            (None, None) => Pace::Free,
+            (Some(rate), _) => ReplayPace::Rate(rate),
+            (None, Some(speed)) => ReplayPace::Recorded(speed),
+            (None, None) => ReplayPace::Free,
         }
     }
 
@@ -104,7 +104,7 @@ async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
     let connections = usize::from(args.connections);
     let patience = Duration::from_secs(args.patience);
     let sender = Sender::new(&args.to, args.key.as_deref(), connections, patience)?;
-    let Source { lines, bytes, position } = source;
+    let EventFile { lines, bytes, position } = source;
     let report = Report::new(bytes, position);
 
     let batches = Batches::new(lines, args.pace(), args.stamp(), args.batch);
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Line {
+    struct CommandLine {
         #[command(flatten)]
         args: ReplayArgs,
     }
@@ -251,7 +251,7 @@ mod tests {
         let to = format!("http://{}", server(taken.clone()));
         let mut line = vec!["replay", file.path().to_str().unwrap(), "--to", &to];
         line.extend(flags);
-        let tally = replay(&Line::parse_from(line).args).await.unwrap();
+        let tally = replay(&CommandLine::parse_from(line).args).await.unwrap();
         let ids = taken.lock().ids.len();
         (tally, ids)
     }
@@ -295,7 +295,7 @@ mod tests {
         std::fs::write(file.path(), "{\"a\":1}\n".repeat(5000)).unwrap();
         let path = file.path().to_str().unwrap();
         let line = ["replay", path, "--to", &to, "--patience", "0"];
-        let tally = replay(&Line::parse_from(line).args).await.unwrap();
+        let tally = replay(&CommandLine::parse_from(line).args).await.unwrap();
         assert!(!tally.all_taken());
         assert!(tally.to_string().contains("Failed to connect"), "{tally}");
     }

@@ -16,7 +16,7 @@ use std::{
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use crate::cli::sender::{Answer, Rejection, SendError};
+use crate::cli::sender::{EventRejection, SendError, SendReply};
 
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -55,12 +55,12 @@ impl Tally {
         self.accepted + self.duplicates + self.rejected()
     }
 
-    fn add(&mut self, answer: Answer, events: u64) {
+    fn add(&mut self, answer: SendReply, events: u64) {
         self.accepted += answer.accepted;
         self.duplicates += answer.duplicates;
         self.retries += answer.retries;
         let accounted = answer.accepted + answer.duplicates + answer.rejected.len() as u64;
-        for Rejection { code, message } in answer.rejected {
+        for EventRejection { code, message } in answer.rejected {
             self.rejected.entry(code).or_insert((0, message)).0 += 1;
         }
         if accounted != events {
@@ -132,7 +132,7 @@ impl Report {
     }
 
     /// Adds a server's answer about a batch of `events`.
-    pub fn answered(&self, answer: Answer, events: u64) {
+    pub fn answered(&self, answer: SendReply, events: u64) {
         self.tally.borrow_mut().add(answer, events);
     }
 
@@ -188,12 +188,12 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn answer(accepted: u64, duplicates: u64, rejected: &[(&str, &str)]) -> Answer {
-        let rejection = |&(code, message): &(&str, &str)| Rejection {
+    fn answer(accepted: u64, duplicates: u64, rejected: &[(&str, &str)]) -> SendReply {
+        let rejection = |&(code, message): &(&str, &str)| EventRejection {
             code: code.to_owned(),
             message: message.to_owned(),
         };
-        Answer {
+        SendReply {
             accepted,
             duplicates,
             rejected: rejected.iter().map(rejection).collect(),

@@ -23,7 +23,7 @@ pub struct Stamp {
 /// The two keys of an event that replay looks at; both empty where the line is no
 /// event. The server says what is wrong with it.
 #[derive(Deserialize, Default)]
-pub struct Head<'a> {
+pub struct EventHead<'a> {
     #[serde(borrow, default, deserialize_with = "even_null")]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
@@ -37,14 +37,14 @@ fn even_null<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a Ra
     <&RawValue>::deserialize(from).map(Some)
 }
 
-impl Head<'_> {
+impl EventHead<'_> {
     /// Looks at a line.
-    pub fn of(line: &[u8]) -> Head<'_> {
-        match serde_json::from_slice::<Head<'_>>(line) {
+    pub fn of(line: &[u8]) -> EventHead<'_> {
+        match serde_json::from_slice::<EventHead<'_>>(line) {
             Ok(head) if line.trim_ascii_start().starts_with(b"{") => {
-                Head { is_event: true, ..head }
+                EventHead { is_event: true, ..head }
             }
-            _ => Head::default(),
+            _ => EventHead::default(),
         }
     }
 
@@ -63,7 +63,7 @@ impl Head<'_> {
 /// `number` is unique in the file.
 pub fn stamp(
     line: &[u8],
-    head: &Head<'_>,
+    head: &EventHead<'_>,
     stamp: &Stamp,
     first: Option<Millis>,
     due: Option<Duration>,
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn stamped(line: &str, how: &Stamp, due: Option<Duration>) -> String {
-        let head = Head::of(line.as_bytes());
+        let head = EventHead::of(line.as_bytes());
         let mut out = Vec::new();
         stamp(line.as_bytes(), &head, how, Some(1000), due, 7, &mut out);
         String::from_utf8(out).unwrap()

@@ -28,15 +28,15 @@ use crate::{
         time::Millis,
     },
     spool::{
-        IdWindow, Opened, Shared, Sink, Spool, SpoolError, SpoolOptions,
+        IdWindow, Opened, Sink, Spool, SpoolError, SpoolOptions, SpoolState,
         cursor::{self, Cursors},
         disk, failed, ids,
-        index::Index,
+        index::SpoolIndex,
         segment,
         writer::SpoolWriter,
     },
 };
-use replay::Log;
+use replay::LogReplay;
 
 /// What was found when the spool was opened.
 #[derive(Debug)]
@@ -109,15 +109,15 @@ pub(super) fn open(
         }
     };
 
-    let mut log = Log {
+    let mut log = LogReplay {
         dir: &dir,
         node: options.node,
         index: match cursors {
             Some(cursors) => {
                 let oldest = cursors.settled[0].min(cursors.settled[1]) + 1;
-                Index::new(oldest, cursors.settled)
+                SpoolIndex::new(oldest, cursors.settled)
             }
-            None => Index::new(1, [0; 2]),
+            None => SpoolIndex::new(1, [0; 2]),
         },
         base_known: cursors.is_some(),
         stored: cursors.map_or(0, |cursors| cursors.settled[Sink::Store as usize]),
@@ -141,7 +141,7 @@ pub(super) fn open(
         report: log.report,
         damaged,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SpoolState {
         index: Mutex::new(log.index),
         damaged: AtomicU64::new(damaged),
         refused: AtomicU64::new(0),

@@ -12,7 +12,7 @@ use crate::{
         SpoolError, failed,
         group::{IdStats, parse_ids, parse_rows, parse_seal},
         ids::{self, IdFile},
-        index::{Entry, Index, Segment},
+        index::{BatchEntry, Segment, SpoolIndex},
         quarantine,
         record::{self, Item},
         recovery::NewestIds,
@@ -24,10 +24,10 @@ use crate::{
 /// belong here.
 const MAX_GAP: u64 = 1 << 22;
 /// The log as it is read.
-pub(super) struct Log<'a> {
+pub(super) struct LogReplay<'a> {
     pub dir: &'a Path,
     pub node: NodeId,
-    pub index: Index,
+    pub index: SpoolIndex,
     /// Whether the index begins where it should: without cursors, that is where the oldest
     /// segment begins.
     pub base_known: bool,
@@ -52,7 +52,7 @@ pub(super) struct Tail {
     pub items: Vec<Item>,
 }
 
-impl Log<'_> {
+impl LogReplay<'_> {
     pub(super) fn load_id_files(&mut self, firsts: &[u64]) -> Vec<IdFile> {
         let mut files = Vec::new();
         for &first in firsts {
@@ -108,7 +108,7 @@ impl Log<'_> {
 
         if !std::mem::replace(&mut self.base_known, true) {
             let oldest = first.max(1);
-            self.index = Index::new(oldest, [oldest - 1; 2]);
+            self.index = SpoolIndex::new(oldest, [oldest - 1; 2]);
         }
         self.supersede();
         self.index.segments.push_back(Segment {
@@ -200,7 +200,7 @@ impl Log<'_> {
                 self.gap(seal.seq);
                 let start = start.unwrap_or(at.start);
                 let (offset, len) = (start as u64, (at.end - start) as u64);
-                let entry = Entry::new(first, offset, len, seal.events, seal.sealed_at);
+                let entry = BatchEntry::new(first, offset, len, seal.events, seal.sealed_at);
                 self.index.push(entry);
                 if !intact {
                     self.hurt(&format!(

@@ -18,27 +18,27 @@ use crate::spool::{
     record::{self, Item},
     recovery::{
         OpenTail,
-        replay::{Log, Tail},
+        replay::{LogReplay, Tail},
     },
     segment::{self, Active, HEADER},
 };
 
 /// What the writer goes on with.
-pub(super) struct End {
+pub(super) struct LogEnd {
     pub active: Active,
     pub open: OpenTail,
 }
 
-struct Kept {
+struct Salvaged {
     records: Vec<Item>,
     /// Where the last of them ends; the tail's start without any.
     end: usize,
     seal_lost: bool,
 }
 
-impl Log<'_> {
+impl LogReplay<'_> {
     /// Decides where the sequence goes on, and in which segment.
-    pub(super) fn finish(&mut self, cursors: Option<Cursors>) -> Result<End, SpoolError> {
+    pub(super) fn finish(&mut self, cursors: Option<Cursors>) -> Result<LogEnd, SpoolError> {
         let tail = self.newest.take();
         let newest = tail.as_ref().map_or(0, |tail| tail.first);
         // What the tail's batch is called, if nothing is lost.
@@ -94,11 +94,11 @@ impl Log<'_> {
             Some(tail) => self.start_over(next, Some(&tail), &records)?,
             None => self.start_over(next, None, &[])?,
         };
-        Ok(End { active, open })
+        Ok(LogEnd { active, open })
     }
 
     /// Which records of an open batch go on living.
-    fn salvage(&mut self, tail: &Tail) -> Kept {
+    fn salvage(&mut self, tail: &Tail) -> Salvaged {
         let name = segment::name(tail.first);
         let good = |item: &Item| Contents::of(&tail.file, slice::from_ref(item)).is_some();
         let until = tail.items.iter().rposition(good).map_or(0, |at| at + 1);
@@ -119,7 +119,7 @@ impl Log<'_> {
             self.damaged += u64::from(lost.is_some());
             self.hurt(&format!("{name}: damaged between {} and {end}", tail.start));
         }
-        Kept { records, end, seal_lost: lost.is_some() }
+        Salvaged { records, end, seal_lost: lost.is_some() }
     }
 
     /// Goes on in the newest segment, behind its last intact record.

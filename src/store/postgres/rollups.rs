@@ -39,7 +39,7 @@ pub(super) struct Rollups {
 }
 
 impl Rollups {
-    pub fn new(config: &config::Postgres, address: &Address) -> Result<Rollups, StoreError> {
+    pub fn new(config: &config::PostgresConfig, address: &Address) -> Result<Rollups, StoreError> {
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(CHART_TIMEOUT_MS);
         Ok(Rollups {

@@ -14,9 +14,9 @@ use crate::broadcast::hub::ViewerId;
 #[rtype(result = "()")]
 pub struct Leave(pub ViewerId);
 
-/// Why a viewer gets no seat.
+/// Why a viewer gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum AcquireError {
     /// `stream.max_viewers` watch already.
     #[error("stream.max_viewers ({0}) watch already")]
     Full(usize),
@@ -27,9 +27,9 @@ pub enum Refusal {
 
 /// All places; a clone is the same room.
 #[derive(Clone)]
-pub struct Room(Arc<Places>);
+pub struct ViewerPermits(Arc<PermitState>);
 
-struct Places {
+struct PermitState {
     max: usize,
     taken: AtomicUsize,
     next: AtomicU64,
@@ -38,10 +38,10 @@ struct Places {
     leave: Recipient<Leave>,
 }
 
-impl Room {
+impl ViewerPermits {
     /// An empty room of `max` places.
-    pub fn new(max: usize, leave: Recipient<Leave>) -> Room {
-        Room(Arc::new(Places {
+    pub fn new(max: usize, leave: Recipient<Leave>) -> ViewerPermits {
+        ViewerPermits(Arc::new(PermitState {
             max,
             taken: AtomicUsize::new(0),
             next: AtomicU64::new(1),
@@ -56,33 +56,33 @@ impl Room {
     }
 
     /// Takes a place, if there is one.
-    pub fn take_seat(&self) -> Result<Seat, Refusal> {
-        let places = &self.0;
-        if places.closed.load(Ordering::Relaxed) || !places.leave.connected() {
-            return Err(Refusal::ShuttingDown);
+    pub fn acquire(&self) -> Result<ViewerPermit, AcquireError> {
+        let state = &self.0;
+        if state.closed.load(Ordering::Relaxed) || !state.leave.connected() {
+            return Err(AcquireError::ShuttingDown);
         }
-        let one_more = |taken| (taken < places.max).then_some(taken + 1);
-        match places.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+        let one_more = |taken| (taken < state.max).then_some(taken + 1);
+        match state.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
             Ok(_) => {
-                let id = places.next.fetch_add(1, Ordering::Relaxed);
-                Ok(Seat { id, room: self.clone() })
+                let id = state.next.fetch_add(1, Ordering::Relaxed);
+                Ok(ViewerPermit { id, permits: self.clone() })
             }
-            Err(_) => Err(Refusal::Full(places.max)),
+            Err(_) => Err(AcquireError::Full(state.max)),
         }
     }
 }
 
 /// One viewer's place. Dropping it gives it back and says so.
-pub struct Seat {
+pub struct ViewerPermit {
     /// Whose it is.
     pub id: ViewerId,
-    room: Room,
+    permits: ViewerPermits,
 }
 
-impl Drop for Seat {
+impl Drop for ViewerPermit {
     fn drop(&mut self) {
-        self.room.0.taken.fetch_sub(1, Ordering::Relaxed);
-        // do_send: at most one for each seat.
-        self.room.0.leave.do_send(Leave(self.id));
+        self.permits.0.taken.fetch_sub(1, Ordering::Relaxed);
+        // do_send: at most one for each permit.
+        self.permits.0.leave.do_send(Leave(self.id));
     }
 }
