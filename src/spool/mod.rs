@@ -64,6 +64,7 @@ mod quarantine;
 mod reader;
 mod record;
 mod recovery;
+mod retire;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -89,7 +90,8 @@ use crate::domain::{
 pub use group::Group;
 pub use node::{DataDir, DataDirError};
 pub use recovery::{OpenTail, Recovery};
-pub use writer::{CommitError, Retired, SpoolWriter};
+pub use retire::Retired;
+pub use writer::{CommitError, SpoolWriter};
 
 /// Where the spool lies on disk and how much it may hold.
 #[derive(Clone, Debug)]
