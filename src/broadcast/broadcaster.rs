@@ -1,4 +1,5 @@
-//! The broadcaster actor.
+//! The broadcaster actor: turns what the live side counts into frames and sends these to all
+//! viewers of this node.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,18 +28,18 @@ use crate::{
     panics,
 };
 
-/// Fans what was counted out to all viewers of this node; on a thread of its own.
+/// Sends what was counted to all viewers of this node. It runs on a thread of its own.
 ///
-/// - Gets the live side's [`Feed`] (through a bounded channel that makes it wait),
-///   [`PopulationUpdate`] from the counter actor, [`Join`] and [`Leave`] from the sessions,
-///   [`Shutdown`]; sends each session [`Deliver`], never waiting.
+/// - Gets the live side's [`Feed`] (through a bounded channel, so that a feed that is too fast
+///   waits), [`PopulationUpdate`] from the counter actor, [`Join`] and [`Leave`] from the
+///   sessions, and [`Shutdown`]. Sends each session [`Deliver`] and never waits for it.
 /// - Owns the mirror (everyone else reads it through [`LiveView`]), the timeline of frames and
 ///   the hub.
 /// - Bounded by: the feed's capacity, one frame a tick, `stream.resume_frames` and
 ///   `stream.resume_bytes` kept frames, one `Join` and one `Leave` for each of
 ///   `stream.max_viewers` seats.
-/// - A panic in it ends the process: the mirror may have half a delta, and what is counted
-///   but not yet in the ledger stands nowhere else. The next start counts it again.
+/// - A panic in it ends the process: the mirror may hold half of a delta, and what is counted
+///   but not yet in the ledger is nowhere else. The next start counts it again.
 pub struct Broadcaster {
     tick: Duration,
     close_timeout_ms: u64,
@@ -51,14 +52,17 @@ pub struct Broadcaster {
     _watch: panics::Watch,
 }
 
+/// A shutdown under way.
 struct Closing {
-    /// Viewers told in one batch.
+    /// How many viewers are told in one batch.
     batch: usize,
+    /// When those that are left are cut, monotonic ms.
     deadline: u64,
+    /// Who waits for the end.
     answers: Vec<oneshot::Sender<usize>>,
 }
 
-/// The counter actor to the broadcaster: so many there are.
+/// The counter actor tells the broadcaster how many visitors and distinct values there are.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct PopulationUpdate {
@@ -68,8 +72,8 @@ pub struct PopulationUpdate {
     pub day: Date,
 }
 
-/// Close all viewers with 1001; answered when all have gone or `within` has passed, with the
-/// number of those that had to be cut.
+/// Asks the broadcaster to close all viewers with 1001. It answers when all have gone or
+/// `within` has passed, with the number of those that had to be cut.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "usize")]
 pub struct Shutdown {
@@ -77,20 +81,26 @@ pub struct Shutdown {
     pub within: Duration,
 }
 
-/// A session to the broadcaster: here is a viewer, which waits for its first frame.
+/// A session tells the broadcaster of its viewer, which waits for a first frame.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Join {
+    /// The viewer.
     pub id: ViewerId,
+    /// The way to its session.
     pub outlet: SessionOutlet,
+    /// What the hub and the session share.
     pub pulse: Arc<Pulse>,
-    /// Epoch and seq of the last frame that it saw.
+    /// Epoch and seq of the last frame that the viewer saw before, if it came back.
     pub resume: Option<(String, u64)>,
 }
 
-/// The one address of a session, and its connection.
+/// The way to one session: its address, and its connection for the case that it hangs.
 pub(super) struct SessionOutlet {
+    /// The only address of the session. actix lets each clone of an address put one message
+    /// beyond the limit into a full mailbox.
     pub session: Recipient<Deliver>,
+    /// Cuts the connection from outside.
     pub connection: ConnectionHandle,
 }
 
@@ -107,10 +117,10 @@ impl Outlet for SessionOutlet {
     }
 }
 
-/// Between two batches of Close frames at shutdown.
+/// The time between two batches of Close frames at shutdown.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(50);
-/// Over how long the Close frames of a shutdown are spread at most, so that the viewers do
-/// not all come back in one instant.
+/// The Close frames of a shutdown are spread over at most this time, so that not all viewers
+/// reconnect to other nodes in the same instant.
 const CLOSE_SPREAD: Duration = Duration::from_secs(2);
 
 impl Broadcaster {
@@ -142,10 +152,12 @@ impl Broadcaster {
         }
     }
 
-    /// Sends this tick's frame, serves those who need a snapshot, judges the rest.
+    /// Sends this tick's frame, sends a snapshot to those that need one, and judges the rest.
     fn tick(&mut self) {
         let (now, monotonic) = (self.view.now(), monotonic_ms());
         let (frame, snapshot) = {
+            // The state is locked for reading while frames are written, and not while they are
+            // sent. Frame and snapshot come from the same state.
             let state = self.view.state();
             let frame = self.timeline.tick(&self.view, &state, now, monotonic);
             let snapshot = self
@@ -166,6 +178,7 @@ impl Broadcaster {
         self.metrics.viewers.set(self.hub.len() as f64);
     }
 
+    /// Sets the gauges of today's totals, as `/current` shows them.
     fn report(&self) {
         let current = self.view.current();
         for (metric, value) in [
@@ -181,7 +194,7 @@ impl Broadcaster {
         metrics::gauge!(ACTIVE_USERS).set(current.active_users as f64);
     }
 
-    /// Goes on with a shutdown: tells the next batch, and answers at the end.
+    /// Goes on with a shutdown: tells the next batch of viewers, and answers at the end.
     fn close_next(&mut self) {
         let Some(closing) = &mut self.closing else { return };
         let now = monotonic_ms();
@@ -194,7 +207,7 @@ impl Broadcaster {
             _ => self.hub.cut_all(),
         };
         for answer in closing.answers.drain(..) {
-            // Who asked may have stopped waiting.
+            // An error means that whoever asked has stopped waiting.
             let _ = answer.send(cut);
         }
     }
@@ -235,7 +248,8 @@ impl StreamHandler<Feed> for Broadcaster {
         }
     }
 
-    /// The live store is gone: the process is stopping, or it broke. Frames go on.
+    /// The live store has dropped its end of the feed, because the process is stopping or the
+    /// store has failed. Frames go on: the actor is not stopped.
     fn finished(&mut self, _: &mut Context<Self>) {
         self.view.interrupt("the live counters' feed has ended".into());
     }
@@ -261,8 +275,8 @@ impl Handler<Join> for Broadcaster {
             let snapshot = self.timeline.snapshot(&self.view, &state, now, monotonic);
             snapshot.map(Deliver::Frame)
         });
-        // Where the state has something that is still to be sent, the next tick sends the
-        // snapshot.
+        // No snapshot is made while the state holds something that was not sent yet. Then the
+        // next tick sends one.
         if let Some(first) = first {
             self.hub.follow(join.id, first);
         }
@@ -300,7 +314,8 @@ impl Handler<Shutdown> for Broadcaster {
     }
 }
 
-/// The metrics of each tick, looked up once.
+/// The metrics of each tick. They are looked up once, since a look-up by name costs more than
+/// the update.
 struct Metrics {
     viewers: Gauge,
     evictions: Counter,
@@ -317,7 +332,8 @@ impl Metrics {
     }
 
     fn sent(&self, frame: &Frame, now: i64) {
-        // 0: counted again after a loss, when nobody knew any more when it was sealed.
+        // 0 marks deltas that were counted again after a loss; when they were sealed is not
+        // known any more.
         if let Some(sealed_at) = frame.oldest_sealed_at.filter(|at| *at > 0) {
             self.ingest_to_viewer.record((now - sealed_at).max(0) as f64 / 1000.0);
         }

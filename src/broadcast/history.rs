@@ -4,17 +4,19 @@ use std::collections::VecDeque;
 
 use crate::broadcast::wire_frame::WireFrame;
 
-/// A ring of delta frames without a gap, ending with the newest frame. A viewer that missed
-/// more than it holds gets a snapshot, which by then is smaller.
+/// The newest delta frames, without a gap up to the newest frame. A viewer that missed more
+/// than this holds gets a snapshot, which is then smaller than the frames that it missed.
 pub struct FrameHistory {
-    /// The newest is frame `newest`.
+    /// Oldest first; the last one is frame `newest`.
     frames: VecDeque<WireFrame>,
+    /// The number of the newest frame.
     newest: u64,
+    /// Bytes of all these frames.
     bytes: usize,
     limits: HistoryLimits,
 }
 
-/// What is kept at most; whichever comes first.
+/// How much is kept at most. Whichever limit is reached first counts.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryLimits {
     /// `stream.resume_frames`
@@ -24,7 +26,7 @@ pub struct HistoryLimits {
 }
 
 impl FrameHistory {
-    /// Keeps the frames after frame `newest`, within the limits.
+    /// An empty history: the first frame that is pushed is number `newest` + 1.
     pub fn new(limits: HistoryLimits, newest: u64) -> FrameHistory {
         FrameHistory { frames: VecDeque::new(), newest, bytes: 0, limits }
     }
@@ -40,15 +42,16 @@ impl FrameHistory {
         }
     }
 
-    /// Frame `newest + 1` was a snapshot: what came before no longer leads to it.
+    /// Notes that frame `newest` + 1 was a snapshot. Earlier frames are forgotten, since adding
+    /// them up does not lead to its state.
     pub fn start_over(&mut self) {
         self.newest += 1;
         self.frames.clear();
         self.bytes = 0;
     }
 
-    /// What a viewer missed that saw everything up to frame `seq`: empty when it missed
-    /// nothing, `None` when that is no longer (or not yet) known.
+    /// The frames that a viewer missed which saw everything up to frame `seq`. Empty if it
+    /// missed nothing; `None` if some of these frames are gone, or if there is no frame `seq` yet.
     pub fn after(&self, seq: u64) -> Option<Vec<WireFrame>> {
         let missed = usize::try_from(self.newest.checked_sub(seq)?).ok()?;
         let first = self.frames.len().checked_sub(missed)?;

@@ -2,18 +2,18 @@
 //!
 //! ```text
 //!  live::Feed ──> Broadcaster ──> LiveView (mirror, read by HTTP)
-//!  PopulationUpdate ─>  │ timeline: merges a tick's deltas into one frame, serialised once
+//!  Population ─>   │ timeline: merges a tick's deltas into one frame, serialised once
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
 //!                       │ Deliver (bounded, never waits)
-//!                       └──> session: one a WebSocket, in its permit, on the HTTP workers' threads
+//!                       └──> session: one a WebSocket, holds a permit, on the HTTP workers' threads
 //! ```
 //!
 //! The invariants, and where they are tested:
-//! - A snapshot of frame `n` plus the frames after `n` is the state: nothing lost, nothing
-//!   twice (`timeline`, by proptest).
-//! - A change of the alerts is in the next frame, and so in what a resumed viewer missed; a
-//!   snapshot has all that fire (`timeline`, `tests/alerts`).
+//! - A snapshot of frame `n` plus the frames after `n` gives the current state; nothing is lost
+//!   and nothing counted twice (`timeline`, by proptest).
+//! - A change of the alerts is in the next frame, so a resumed viewer gets it with the frames
+//!   that it missed; a snapshot has all alerts that fire (`timeline`, `tests/alerts`).
 //! - A resumed viewer sees each frame once (`history`, by proptest; `tests/stream.rs`).
 //! - A viewer that does not read holds at most `stream.mailbox_frames` frames, one write
 //!   buffer and the kernel's send buffer; it is told 1013 after `stream.slow_timeout_ms` (or
@@ -53,8 +53,8 @@ pub use viewers::{Settings, Viewers, start};
 
 use std::{sync::OnceLock, time::Instant};
 
-/// Milliseconds on a clock that is never set: what timeouts are measured with, so that a
-/// step of the wall clock closes nobody.
+/// Milliseconds on a clock that never steps. Timeouts are measured with it, so that setting
+/// the wall clock closes no viewer.
 fn monotonic_ms() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_millis() as u64

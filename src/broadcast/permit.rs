@@ -1,4 +1,8 @@
-//! The places of the viewers: how many there are, who has one, and whether any are given.
+//! Permits to watch. There are `stream.max_viewers` of them; a viewer acquires one before its
+//! WebSocket opens and holds it until its session ends.
+//!
+//! A permit counts a connection, which the hub can't: the hub forgets a viewer as soon as it
+//! cuts it, while the session may live until the HTTP worker notices.
 
 use std::sync::{
     Arc,
@@ -17,7 +21,7 @@ pub struct Leave(pub ViewerId);
 /// Why a viewer gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcquireError {
-    /// `stream.max_viewers` watch already.
+    /// All `stream.max_viewers` permits are held.
     #[error("stream.max_viewers ({0}) watch already")]
     Full(usize),
     /// The server is going away.
@@ -25,21 +29,25 @@ pub enum AcquireError {
     ShuttingDown,
 }
 
-/// All places; a clone is the same room.
+/// The permits of this node. A clone hands out the same ones.
 #[derive(Clone)]
 pub struct ViewerPermits(Arc<PermitState>);
 
 struct PermitState {
+    /// How many permits there are.
     max: usize,
+    /// How many are held.
     taken: AtomicUsize,
+    /// The id of the next viewer.
     next: AtomicU64,
+    /// No more permits are given, since the server stops.
     closed: AtomicBool,
-    /// Who is told when a place is given back.
+    /// Who is told when a permit is given back.
     leave: Recipient<Leave>,
 }
 
 impl ViewerPermits {
-    /// An empty room of `max` places.
+    /// `max` permits, none of which is held.
     pub fn new(max: usize, leave: Recipient<Leave>) -> ViewerPermits {
         ViewerPermits(Arc::new(PermitState {
             max,
@@ -50,12 +58,12 @@ impl ViewerPermits {
         }))
     }
 
-    /// Lets nobody in any more.
+    /// Refuses everyone from now on. Viewers that hold a permit keep it.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Relaxed);
     }
 
-    /// Takes a place, if there is one.
+    /// Takes a permit, if one is free.
     pub fn acquire(&self) -> Result<ViewerPermit, AcquireError> {
         let state = &self.0;
         if state.closed.load(Ordering::Relaxed) || !state.leave.connected() {
@@ -72,9 +80,9 @@ impl ViewerPermits {
     }
 }
 
-/// One viewer's place. Dropping it gives it back and says so.
+/// One viewer's permit. Dropping it gives it back and tells the broadcaster.
 pub struct ViewerPermit {
-    /// Whose it is.
+    /// The viewer that holds it.
     pub id: ViewerId,
     permits: ViewerPermits,
 }
@@ -82,7 +90,7 @@ pub struct ViewerPermit {
 impl Drop for ViewerPermit {
     fn drop(&mut self) {
         self.permits.0.taken.fetch_sub(1, Ordering::Relaxed);
-        // do_send: at most one for each permit.
+        // do_send gets past the mailbox's limit, which is fine: at most one for each permit.
         self.permits.0.leave.do_send(Leave(self.id));
     }
 }

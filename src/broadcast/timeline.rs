@@ -1,11 +1,24 @@
-//! The timeline: turns deltas into a numbered sequence of frames. Pure.
+//! The timeline: turns deltas into a numbered sequence of frames. It does no I/O and reads no
+//! clock; callers pass the time.
 //!
-//! The law: a snapshot of frame `n`, plus the increments of the frames after it, is the
-//! state. It holds because a snapshot is only ever made at a moment at which everything
-//! that it shows has also been sent to those who follow.
+//! ```text
+//!   deltas --add--> pending tick                          state (the mirror)
+//!                   - today's increments                      |
+//!                   - increments by second                    |
+//!                        |                                    |
+//!                  tick  | what lies up to now                | snapshot: only while nothing
+//!                        v                                    v is pending up to now
+//!                   delta frame n+1                   snapshot of frame n
+//!                        |                                    |
+//!                        +--> history (for ?resume=)          +--> cached until the next tick
+//! ```
 //!
-//! An event dated a little ahead is counted in today's totals at once, and enters the
-//! seconds when its second has come: a snapshot ends with the second in progress, too.
+//! The law: a snapshot of frame `n`, plus the increments of the frames after it, gives the
+//! current state. It holds because a snapshot is only made at a moment at which everything that
+//! it shows has also been sent to the viewers that follow.
+//!
+//! An event that is dated a little ahead of now is counted in today's totals at once. It enters
+//! the seconds when its second has come, since a snapshot, too, ends with the second in progress.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +37,11 @@ use crate::{
     live::state::{LiveState, Totals},
 };
 
-/// Seconds, and minutes, that a viewer is shown.
+/// How many seconds a viewer is shown, and how many minutes.
 const SHOWN: usize = 60;
 
-/// How far ahead of now a second may be dated and still be waited for: well beyond what
-/// intake lets through ([`crate::domain::time::MAX_FUTURE`]).
+/// Increments of seconds that lie further ahead of now than this are not kept. An hour is well
+/// beyond what intake lets through ([`crate::domain::time::MAX_FUTURE`]).
 const MAX_AHEAD: Millis = HOUR;
 
 /// One frame, ready to be sent to all.
@@ -36,7 +49,7 @@ const MAX_AHEAD: Millis = HOUR;
 pub struct Frame {
     /// The JSON text.
     pub text: WireFrame,
-    /// A snapshot: it also serves viewers that lost the thread.
+    /// It is a snapshot, which also helps viewers that missed frames.
     pub is_snapshot: bool,
     /// When the oldest batch in it was sealed, Unix ms.
     pub oldest_sealed_at: Option<Millis>,
@@ -45,63 +58,74 @@ pub struct Frame {
 /// How often frames are sent, in ms.
 #[derive(Clone, Copy, Debug)]
 pub struct FramePace {
-    /// Between two looks at what came in.
+    /// The time between two ticks.
     pub tick_ms: u64,
-    /// At most between two frames.
+    /// The longest time between two frames.
     pub heartbeat_ms: u64,
 }
 
-/// What has not been sent yet.
+/// What the next tick has to send.
 #[derive(Default)]
 struct PendingTick {
     /// Increments of today's totals.
     today: Totals,
-    /// Increments by second; those that lie ahead stay here until their time comes.
+    /// Increments by second. Those of seconds that lie ahead stay here until these have come.
     seconds: BTreeMap<Millis, Totals>,
+    /// When the oldest batch among them was sealed, Unix ms.
     oldest_sealed_at: Option<Millis>,
 }
 
 impl PendingTick {
+    /// Whether there is anything to send at `now`.
     fn has_due(&self, now: Millis) -> bool {
         let due = self.seconds.range(..=now).next().is_some();
         due || !self.today.is_empty() || self.oldest_sealed_at.is_some()
     }
 
-    /// Takes everything up to now, leaves what lies ahead.
+    /// Takes everything up to and including the second of `now`; what lies ahead stays.
     fn take_due(&mut self, now: Millis) -> PendingTick {
         let ahead = self.seconds.split_off(&(bucket(now, SECOND) + SECOND));
         std::mem::replace(self, PendingTick { seconds: ahead, ..PendingTick::default() })
     }
 }
 
+/// A snapshot that was made for one viewer and is good for others.
 struct CachedSnapshot {
     text: WireFrame,
+    /// The frame that it is the state of.
     seq: u64,
+    /// When it was made, monotonic ms.
     made_at: u64,
 }
 
 /// The sequence of frames of one run of the stream.
 pub struct Timeline {
+    /// The name of this run.
     epoch: String,
+    /// The number of the newest frame.
     seq: u64,
     pace: FramePace,
-    /// The day that `PendingTick::today` is of.
+    /// The business day that `PendingTick::today` belongs to.
     day: BusinessDay,
     pending: PendingTick,
-    /// The next frame is a snapshot to all.
+    /// The next frame is a snapshot for all viewers.
     start_over: bool,
+    /// The newest frames, for viewers that come back.
     history: FrameHistory,
+    /// The newest snapshot.
     snapshot: Option<CachedSnapshot>,
-    /// Of the last frame: when (monotonic ms), the active users, whether it was behind, the
-    /// version of the alerts.
+    /// When the last frame was made, monotonic ms.
     sent_at: u64,
+    /// The active users in the last frame.
     sent_active: u64,
+    /// Whether the last frame said that counting is behind.
     sent_behind: bool,
+    /// The version of the alerts that the last frame knew.
     sent_alerts: u64,
 }
 
 impl Timeline {
-    /// Starts at frame 0, which is the empty state of `now`.
+    /// Starts at frame 0, which is the empty state.
     pub fn new(
         epoch: String,
         pace: FramePace,
@@ -126,7 +150,7 @@ impl Timeline {
         }
     }
 
-    /// Notes what a delta adds, beside the state that it was just applied to.
+    /// Notes what a delta adds. The caller has applied it to the state just before.
     pub fn add(&mut self, delta: &Delta, sealed_at: Millis, now: Millis) {
         let oldest_shown = oldest_minute(now);
         for (second, series, value) in delta.cells() {
@@ -142,7 +166,8 @@ impl Timeline {
         *oldest = sealed_at.min(*oldest);
     }
 
-    /// The state was replaced: the next frame is a snapshot to all.
+    /// Notes that the state was replaced. The next frame is a snapshot for all viewers, and only
+    /// what the new state dates ahead stays pending.
     pub fn start_over(&mut self, state: &LiveState, now: Millis) {
         let next = bucket(now, SECOND) + SECOND;
         let ahead = state.range(next, next + MAX_AHEAD, SECOND);
@@ -153,7 +178,8 @@ impl Timeline {
         self.start_over = true;
     }
 
-    /// The frame of this tick, if it is time for one.
+    /// Makes the frame of this tick, if it is time for one. At the business zone's midnight it
+    /// is a snapshot, since "today" means another day from then on.
     pub fn tick(
         &mut self,
         view: &LiveView,
@@ -173,7 +199,7 @@ impl Timeline {
         self.sent_at = monotonic;
         self.sent_active = view.active_users();
         self.sent_behind = view.behind_ms(now).is_some();
-        // Read once: the alert actor may show others meanwhile.
+        // Read once, since the alert actor may publish another version at any moment.
         let alerts = view.alerts().snapshot();
         let are_new = alerts.version != self.sent_alerts;
         self.sent_alerts = alerts.version;
@@ -191,9 +217,9 @@ impl Timeline {
         Some(Frame { text, is_snapshot, oldest_sealed_at: due.oldest_sealed_at })
     }
 
-    /// A snapshot of the newest frame, shared by all who ask before the next one. `None`
-    /// while there is something in the state that is still to be sent: ask again after
-    /// the next tick.
+    /// A snapshot of the newest frame, shared by all viewers that ask before the next one.
+    /// `None` while the state holds something that is still to be sent; the caller asks again
+    /// after the next tick.
     pub fn snapshot(
         &mut self,
         view: &LiveView,
@@ -211,7 +237,8 @@ impl Timeline {
         (!behind_frame).then(|| self.write_snapshot(view, state, now, monotonic))
     }
 
-    /// What the viewer missed that saw frame `seq` of `epoch` last.
+    /// The frames that a viewer missed which saw frame `seq` of `epoch` last; `None` if it needs
+    /// a snapshot.
     pub fn resume(&self, epoch: &str, seq: u64) -> Option<Vec<WireFrame>> {
         if self.start_over || epoch != self.epoch {
             return None;
@@ -219,8 +246,10 @@ impl Timeline {
         self.history.after(seq)
     }
 
+    /// Whether a frame is due: something is new, or the heartbeat's time has come.
     fn is_time(&self, view: &LiveView, now: Millis, monotonic: u64) -> bool {
-        // A tick late is a heartbeat missed, so the last tick before it sends.
+        // If this tick waited for the next one, the heartbeat would be late by up to a tick. So
+        // the last tick before the heartbeat's time sends the frame.
         let heartbeat = monotonic + self.pace.tick_ms > self.sent_at + self.pace.heartbeat_ms;
         heartbeat
             || self.pending.has_due(now)
@@ -229,6 +258,7 @@ impl Timeline {
             || view.alerts().version() != self.sent_alerts
     }
 
+    /// Writes a delta frame.
     fn delta_text(
         &self,
         view: &LiveView,
@@ -261,6 +291,7 @@ impl Timeline {
         })
     }
 
+    /// Writes a snapshot and keeps it for others.
     fn write_snapshot(
         &mut self,
         view: &LiveView,
@@ -269,8 +300,8 @@ impl Timeline {
         monotonic: u64,
     ) -> WireFrame {
         let buckets = |totals: Vec<_>| totals.into_iter().map(TimeBucket::from).collect();
-        // What is dated ahead is still to come as a second; the minute in progress must not
-        // have it already.
+        // Events that are dated ahead will be sent as increments of their second. The minute in
+        // progress must not hold them already, or they would be charted twice.
         let mut minutes = state.last_minutes(now, SHOWN);
         if let Some((start, totals)) = minutes.last_mut() {
             let come = state.range(*start, bucket(now, SECOND) + SECOND, SECOND);

@@ -1,5 +1,6 @@
-//! The door of the fan-out: how the rest of the server starts it, admits viewers and stops it.
-#![allow(deprecated)] // see session.rs
+//! The handle on the fan-out, by which the rest of the server starts it, admits viewers and
+//! stops it.
+#![allow(deprecated)] // actix-web-actors; the reason stands at the top of session.rs
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,23 +26,23 @@ use crate::{
     panics::Alarm,
 };
 
-/// What the fan-out is told by the configuration.
+/// What the fan-out has to know of the configuration.
 #[derive(Clone)]
 pub struct Settings {
     /// `[stream]`
     pub stream: config::StreamConfig,
-    /// Business time zone.
+    /// The business time zone.
     pub zone: BusinessZone,
-    /// The metrics.
+    /// The configured metrics.
     pub measures: Arc<Measures>,
     /// `live.active_window_s`.
     pub active_window_s: u64,
-    /// What time it is; tests move it.
+    /// Tells the time. Tests move it.
     pub clock: Clock,
 }
 
 impl Settings {
-    /// From the configuration, on the real clock.
+    /// The settings of a configuration, with the real clock.
     pub fn new(config: &Config, zone: BusinessZone) -> Settings {
         Settings {
             stream: config.stream.clone(),
@@ -62,7 +63,7 @@ impl Settings {
     }
 }
 
-/// The running fan-out; a clone is the same one.
+/// The running fan-out. A clone is a handle on the same one.
 #[derive(Clone)]
 pub struct Viewers {
     view: LiveView,
@@ -71,7 +72,7 @@ pub struct Viewers {
     stream: config::StreamConfig,
 }
 
-/// Starts the broadcaster on a thread of its own, following `feed`. A panic in it raises
+/// Starts the broadcaster on a thread of its own, where it follows `feed`. A panic in it raises
 /// the alarm.
 pub fn start(settings: Settings, feed: mpsc::Receiver<Feed>, alarm: &Alarm) -> Viewers {
     super::describe_metrics();
@@ -91,26 +92,26 @@ impl Viewers {
         &self.view
     }
 
-    /// The places of the viewers.
+    /// The permits to watch.
     pub fn permits(&self) -> &ViewerPermits {
         &self.permits
     }
 
-    /// Where the counter actor tells how many there are.
+    /// Where the counter actor sends the numbers of visitors and distinct values.
     pub fn population(&self) -> Recipient<PopulationUpdate> {
         self.broadcaster.clone().recipient()
     }
 
-    /// Origins that may watch beside the server's own.
+    /// The origins that may watch besides the server's own.
     pub fn allowed_origins(&self) -> &[String] {
         &self.stream.allowed_origins
     }
 
-    /// Upgrades a request to a WebSocket and starts the session in its permit. `resume` is the
-    /// epoch and seq of the last frame that the viewer saw.
+    /// Upgrades a request to a WebSocket and starts its session, which holds `permit`. `resume`
+    /// is the epoch and seq of the last frame that the viewer saw.
     ///
     /// # Errors
-    /// The handshake's.
+    /// The request is no valid WebSocket handshake.
     pub fn admit(
         &self,
         permit: ViewerPermit,
@@ -121,6 +122,7 @@ impl Viewers {
     ) -> Result<HttpResponse, actix_web::Error> {
         let mut response = ws::handshake(request)?;
         let silence = Duration::from_millis(self.stream.silence_timeout_ms);
+        // A viewer with the kernel's defaults works, too; it only may cost more memory.
         if let Err(e) = connection.tune(self.stream.send_buffer_bytes, silence) {
             tracing::debug!(error = %e, "a viewer's socket could not be tuned");
         }
@@ -142,8 +144,8 @@ impl Viewers {
         Ok(response.streaming(Pieces::of(Box::pin(HttpContext::create(session)))))
     }
 
-    /// Closes all viewers with 1001, in batches, and lets no new ones in. Returns once all
-    /// have gone or, after `within`, were cut: then how many.
+    /// Closes all viewers with 1001, in batches, and admits no new ones. Returns once all have
+    /// gone, or after `within`, when the rest is cut. The result is how many were cut.
     pub async fn shutdown(&self, within: Duration) -> usize {
         self.permits.close();
         let asked = self.broadcaster.send(Shutdown { within });

@@ -1,7 +1,7 @@
 //! Retiring: what both sinks are done with is removed from the disk. The order of the steps,
 //! and who may remove what, stand at the top of `spool/mod.rs`.
 
-use std::{fs::File, io};
+use std::{fs::File, io, path::Path};
 
 use crate::{
     domain::time::Millis,
@@ -63,21 +63,11 @@ impl SpoolWriter {
                 if still.is_none_or(|still| still.first != segment.first) {
                     break;
                 }
-                // Before the file goes, so that a reader that finds the batch in the index and
-                // then no file knows that it was removed and not lost.
+                // Before the file goes: a reader that finds no file looks into the index again,
+                // which then tells that the batch was removed and not lost.
                 index.drop_oldest();
             }
-            let name = segment::name(segment.first);
-            let gone = match segment.damaged {
-                true => quarantine::take(dir, &name),
-                false => disk::remove(&dir.join(&name)),
-            };
-            match gone {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", &dir.join(&name))(error));
-                }
-                _ => {}
-            }
+            remove(dir, &segment)?;
             kill_point!("spool-unlinked");
             retired.segments += 1;
             retired.bytes += segment.bytes;
@@ -147,5 +137,20 @@ impl SpoolWriter {
         kept.reverse();
         self.id_files = kept;
         self.id_files.len() < before
+    }
+}
+
+/// Takes a segment's file away. One that is gone already is no error: that is what was wanted.
+fn remove(dir: &Path, segment: &Segment) -> Result<(), SpoolError> {
+    let name = segment::name(segment.first);
+    let gone = match segment.damaged {
+        true => quarantine::take(dir, &name),
+        false => disk::remove(&dir.join(&name)),
+    };
+    match gone {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", &dir.join(&name))(error))
+        }
+        _ => Ok(()),
     }
 }

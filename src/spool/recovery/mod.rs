@@ -31,11 +31,9 @@ use crate::{
         time::Millis,
     },
     spool::{
-        IdWindow, Opened, Sink, Spool, SpoolError, SpoolOptions, SpoolState,
+        IdWindow, Opened, Spool, SpoolError, SpoolOptions, SpoolState,
         cursor::{self, Cursors},
-        disk, failed, ids,
-        index::SpoolIndex,
-        segment,
+        disk, failed, ids, segment,
         writer::SpoolWriter,
     },
 };
@@ -91,24 +89,8 @@ pub(super) fn open(
 
     let cursors = load_cursors(&options, listing.segments.is_empty(), &mut report)?;
 
-    let mut log = LogReplay {
-        dir: &dir,
-        node: options.node,
-        index: match cursors {
-            Some(cursors) => {
-                let oldest = cursors.settled[0].min(cursors.settled[1]) + 1;
-                SpoolIndex::new(oldest, cursors.settled)
-            }
-            None => SpoolIndex::new(1, [0; 2]),
-        },
-        base_known: cursors.is_some(),
-        stored: cursors.map_or(0, |cursors| cursors.settled[Sink::Store as usize]),
-        ids: NewestIds::new(window, now),
-        newest: None,
-        spare: Vec::new(),
-        report,
-        damaged: 0,
-    };
+    let ids = NewestIds::new(window, now);
+    let mut log = LogReplay::new(&dir, options.node, cursors, ids, report);
     let id_files = log.load_id_files(&listing.id_files);
     for first in listing.segments {
         log.load(first)?;

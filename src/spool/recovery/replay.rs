@@ -11,7 +11,9 @@ use std::{
 use crate::{
     domain::batch::NodeId,
     spool::{
-        SpoolError, failed,
+        Sink, SpoolError,
+        cursor::Cursors,
+        failed,
         group::{IdStats, Seal, parse_ids, parse_rows, parse_seal},
         ids::{self, IdFile},
         index::{BatchEntry, Segment, SpoolIndex},
@@ -72,7 +74,36 @@ struct Admitted {
     items: Vec<Item>,
 }
 
-impl LogReplay<'_> {
+impl<'a> LogReplay<'a> {
+    /// Nothing was read yet. What both sinks have settled according to `cursors` is left out of
+    /// the index.
+    pub(super) fn new(
+        dir: &'a Path,
+        node: NodeId,
+        cursors: Option<Cursors>,
+        ids: NewestIds,
+        report: Vec<String>,
+    ) -> LogReplay<'a> {
+        LogReplay {
+            dir,
+            node,
+            index: match cursors {
+                Some(cursors) => {
+                    let oldest = cursors.settled[0].min(cursors.settled[1]) + 1;
+                    SpoolIndex::new(oldest, cursors.settled)
+                }
+                None => SpoolIndex::new(1, [0; 2]),
+            },
+            base_known: cursors.is_some(),
+            stored: cursors.map_or(0, |cursors| cursors.settled[Sink::Store as usize]),
+            ids,
+            newest: None,
+            spare: Vec::new(),
+            report,
+            damaged: 0,
+        }
+    }
+
     /// Reads the id files, and returns which there are.
     pub(super) fn load_id_files(&mut self, firsts: &[u64]) -> Vec<IdFile> {
         let mut files = Vec::new();

@@ -88,15 +88,13 @@ impl LogReplay<'_> {
             self.index.fill(next);
         }
 
-        let mut open = OpenTail::default();
-        if let Some(tail) = &tail {
-            let whole = Contents::of(&tail.file, &records).expect("salvage keeps what decodes");
-            let copy = |at| Bytes::copy_from_slice(&tail.file[at]);
-            open.events = whole.events;
-            open.rows = whole.rows.into_iter().map(copy).collect();
-            open.dead_letters = whole.dead_letters;
-            self.take_ids(&tail.file, &records);
-        }
+        let open = match &tail {
+            Some(tail) => {
+                self.take_ids(&tail.file, &records);
+                open_tail(tail, &records)
+            }
+            None => OpenTail::default(),
+        };
         let hurt = self.index.segments.back().is_some_and(|newest| newest.damaged);
         let active = match tail {
             // After a jump in the sequence a new segment is made, whose name says where the
@@ -199,5 +197,16 @@ impl LogReplay<'_> {
             damaged: false,
         });
         Ok(Active { file, first: next, offset: bytes.len() as u64, batch_start: HEADER as u64 })
+    }
+}
+
+/// The open batch that `records` make. They are copied, so that the file's memory is freed.
+fn open_tail(tail: &Tail, records: &[Item]) -> OpenTail {
+    let whole = Contents::of(&tail.file, records).expect("salvage keeps what decodes");
+    let copy = |at| Bytes::copy_from_slice(&tail.file[at]);
+    OpenTail {
+        events: whole.events,
+        rows: whole.rows.into_iter().map(copy).collect(),
+        dead_letters: whole.dead_letters,
     }
 }

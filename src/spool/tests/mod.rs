@@ -1,6 +1,7 @@
 //! The spool as a whole: batches, segments, ids, a disk that fills up or fails. What is
 //! lost or damaged is in `loss`, arbitrary histories against a model in `model`.
 
+mod bytes;
 mod cuts;
 mod history;
 mod loss;
