@@ -35,8 +35,9 @@ use crate::broadcast::{
 
 /// The actor of one viewer's WebSocket, on the thread of the HTTP worker that accepted it.
 ///
-/// - Gets [`Deliver`] from the broadcaster and writes it out; tells it [`Join`] at its start
-///   and, when its seat is dropped, that it left. What the peer sends is only a sign of life.
+/// - Gets [`Deliver`] from the broadcaster and writes it out. Tells the broadcaster [`Join`] at
+///   its start and, when its permit is dropped, that it left. What the peer sends is only a sign
+///   of life.
 /// - Owns nothing but its socket's state; frames are shared with all other sessions.
 /// - Bounded by its mailbox (`stream.mailbox_frames` and a Close), by the hub, which counts
 ///   what is outstanding, and by inbound frames of at most

@@ -1,7 +1,8 @@
-//! Sends events to a server's `POST /v1/events`, as `replay` and `demo` do: NDJSON, one
-//! request a call, sent again while the server asks for time or can't be reached.
+//! Sends events to a server's `POST /v1/events`, for `replay` and `demo`. Each call is one request
+//! of NDJSON, which is sent again while the server asks for time or can't be reached.
 //!
-//! Sending again is harmless as long as every event has an id: the server counts it once.
+//! Sending again is harmless as long as every event has an id, since the server counts each id
+//! once.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,16 @@ use awc::{
 use bytes::Bytes;
 use serde::Deserialize;
 
-/// Answers larger than this are not read: 5,000 rejections fit.
+/// Larger answers are not read. 5,000 rejections, the most that a request can get, fit.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The first pause where the server names none; doubles, with jitter.
+/// The first pause, if the server names none. It doubles with each retry, with jitter.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// The longest pause, also where the server asks for more.
+/// The longest pause, even if the server asks for more.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// A client of one server.
+/// A client that sends events to one server.
 pub struct Sender {
     client: Client,
     url: String,
@@ -40,7 +41,7 @@ pub struct SendReply {
     pub duplicates: u64,
     /// Events that it refused.
     pub rejected: Vec<EventRejection>,
-    /// How often the batch was sent again before.
+    /// How often the batch was sent again before it was answered.
     #[serde(skip)]
     pub retries: u64,
 }
@@ -55,7 +56,7 @@ pub struct EventRejection {
     pub message: String,
 }
 
-/// Why a batch did not get an answer.
+/// Why a batch got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The server refuses every request like this one.
@@ -68,7 +69,7 @@ pub enum SendError {
         /// What the server said.
         message: String,
     },
-    /// Sent again and again until the patience ended.
+    /// The batch was sent again and again, until the patience ended.
     #[error("{url} took nothing for {} s; the last attempt: {last}", patience.as_secs())]
     GaveUp {
         /// Where it was sent to.
@@ -80,9 +81,11 @@ pub enum SendError {
     },
 }
 
-/// The outcome of one attempt that is not an answer.
+/// Why one attempt brought no answer.
 enum Attempt {
+    /// A later attempt may succeed; the server may have said after how long.
     Again { why: String, after: Option<Duration> },
+    /// Every attempt would fail like this one.
     Never(SendError),
 }
 
@@ -132,6 +135,7 @@ impl Sender {
         }
     }
 
+    /// Sends a batch once.
     async fn attempt(&self, body: Bytes, events: u64) -> Result<SendReply, Attempt> {
         let mut request = self
             .client
@@ -156,7 +160,7 @@ impl Sender {
             .map(Duration::from_secs);
         let body = match response.body().limit(MAX_ANSWER_BYTES).await {
             Ok(body) => body,
-            // It may have been taken or not; sent again, it is counted once.
+            // The server may have taken the batch or not. It is sent again, and counted once.
             Err(e) => {
                 return Err(Attempt::Again {
                     why: format!("the answer broke off: {e}"),
@@ -170,7 +174,7 @@ impl Sender {
                 Attempt::Never(self.refused(status, format!("not Floodmark's answer: {e}")))
             }),
             StatusCode::UNPROCESSABLE_ENTITY => Ok(all_rejected(&body, events)),
-            // This batch is at fault, the next one may be fine.
+            // This batch is wrong, but the next one may be fine, so the caller goes on.
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
                 Ok(all_rejected(&body, events))
             }
@@ -189,7 +193,7 @@ impl Sender {
     }
 }
 
-/// `http://host:port` with or without the route.
+/// The URL of the route, from a server's address with or without it.
 fn events_url(base: &str) -> Result<String, String> {
     const ROUTE: &str = "/v1/events";
     let uri: Uri = base.parse().map_err(|e| format!("{base:?}: {e}"))?;
@@ -222,8 +226,8 @@ fn error_of(body: &[u8]) -> EventRejection {
     }
 }
 
-/// Every event was refused: each with its own reason where the server gave them, else
-/// with that of the request.
+/// The answer for a batch of which every event was refused: each with its own reason if the
+/// server gave them, else with the reason of the request.
 fn all_rejected(body: &[u8], events: u64) -> SendReply {
     let each: SendReply = serde_json::from_slice(body).unwrap_or_default();
     let mut rejected = each.rejected;

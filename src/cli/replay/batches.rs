@@ -1,5 +1,5 @@
-//! From a file's lines to batches: each with the moment it is due at. Reads as it goes,
-//! never the whole file.
+//! Cuts a file's lines into batches, each with the moment at which it is due. The file is read
+//! line by line and never held as a whole.
 
 use std::{
     fs::File,
@@ -18,11 +18,13 @@ use flate2::read::MultiGzDecoder;
 use super::stamp::{EventHead, Stamp, stamp};
 use crate::domain::time::Millis;
 
-/// A line may be this long; the server takes 64 KiB.
+/// The longest line that is read. It is longer than the server's 64 KiB, so that the server can
+/// say what is wrong with the event.
 const MAX_LINE_BYTES: u64 = 1 << 20;
-/// A batch is closed at this size, whatever it holds: the server takes 1 MiB.
+/// A batch of this size is closed, however few events it has, since the server takes 1 MiB.
 const MAX_BATCH_BYTES: usize = 768 << 10;
-/// Events that were recorded further apart than this don't share a batch.
+/// With [`ReplayPace::Recorded`], events that are due further apart than this don't share a
+/// batch, since all events of a batch are sent at one moment.
 const MAX_BATCH_SPAN: Duration = Duration::from_millis(100);
 
 /// When events are due.
@@ -30,24 +32,24 @@ const MAX_BATCH_SPAN: Duration = Duration::from_millis(100);
 pub enum ReplayPace {
     /// As fast as the server takes them.
     Free,
-    /// So many a second.
+    /// This many events a second.
     Rate(f64),
-    /// As they were recorded, so many times faster.
+    /// At the times at which they were recorded, this many times faster.
     Recorded(f64),
 }
 
-/// Some events, ready to be sent.
+/// A batch that is ready to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// NDJSON.
+    /// The events as NDJSON.
     pub body: Bytes,
-    /// Lines of it.
+    /// How many lines it has.
     pub events: u64,
     /// When to send it, counted from the start.
     pub due: Duration,
 }
 
-/// Cuts a reader's lines into batches.
+/// Cuts a reader's lines into batches. It is an iterator of these.
 pub struct Batches<R> {
     lines: R,
     pace: ReplayPace,
@@ -55,18 +57,23 @@ pub struct Batches<R> {
     max_events: u64,
     /// Timestamp of the first event that has one.
     first: Option<Millis>,
-    /// When the event before this one was due.
+    /// When the newest event of the open batch is due.
     due: Duration,
-    /// Events read.
+    /// Events read so far.
     read: u64,
+    /// The lines of the open batch.
     open: Vec<u8>,
+    /// How many lines these are.
     open_events: u64,
+    /// When the first of them is due.
     open_since: Duration,
+    /// The line that was read last; kept for its memory.
     line: Vec<u8>,
 }
 
 impl<R: BufRead> Batches<R> {
-    /// Batches of at most `max_events`; `stamp` says what is changed in each event.
+    /// Cuts `lines` into batches of at most `max_events`. `stamp` says what is changed in each
+    /// event.
     pub fn new(lines: R, pace: ReplayPace, stamp: Stamp, max_events: u64) -> Batches<R> {
         Batches {
             lines,
@@ -105,7 +112,7 @@ impl<R: BufRead> Batches<R> {
         }
     }
 
-    /// When the event of `self.line` is due, with its own timestamp.
+    /// When the event that was read last is due.
     fn due(&mut self, head: &EventHead<'_>) -> Duration {
         match self.pace {
             ReplayPace::Free => Duration::ZERO,
@@ -115,13 +122,14 @@ impl<R: BufRead> Batches<R> {
                     (Some(at), Some(first)) => (at - first).max(0) as u64,
                     _ => 0,
                 };
-                // An event that was recorded late, or without a timestamp, goes with the
-                // one before it.
+                // An event whose timestamp is earlier than that of the one before it, or
+                // missing, is sent with the one before it.
                 Duration::from_millis(since).div_f64(speed).max(self.due)
             }
         }
     }
 
+    /// Ends the open batch. `None` if it is empty.
     fn close(&mut self) -> Option<Outgoing> {
         if self.open_events == 0 {
             return None;
@@ -175,13 +183,13 @@ impl<R: BufRead> Iterator for Batches<R> {
     }
 }
 
-/// A file being read: its lines, and how far it has been read.
+/// A file that is being read: its lines, and how far it has been read.
 pub struct EventFile {
-    /// The lines, unpacked where the name ends in `.gz`.
+    /// The lines, unpacked if the file's name ends in `.gz`.
     pub lines: Box<dyn BufRead + Send>,
-    /// Bytes of the file, as it lies on disk.
+    /// Bytes of the file as it lies on disk.
     pub bytes: u64,
-    /// Bytes of it that were read so far.
+    /// How many of these bytes were read so far.
     pub position: Arc<AtomicU64>,
 }
 
@@ -200,8 +208,11 @@ pub fn open(path: &Path) -> io::Result<EventFile> {
     Ok(EventFile { lines, bytes, position })
 }
 
+/// Bytes of each read buffer.
 const READ_BYTES: usize = 256 << 10;
 
+/// Counts the bytes that are read, for the progress bar. It counts bytes of the file, before they
+/// are unpacked, because the file's size is known and the unpacked size is not.
 struct CountingReader {
     file: File,
     position: Arc<AtomicU64>,

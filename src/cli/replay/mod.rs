@@ -1,10 +1,10 @@
-//! `floodmark replay FILE --to URL`: sends a file of events to a server, at a rate, as
-//! they were recorded, or as fast as the server takes them.
+//! `floodmark replay FILE --to URL`: sends a file of events to a server, at a given rate, at the
+//! times at which they were recorded, or as fast as the server takes them.
 //!
-//! A thread reads the file and cuts it into batches ([`batches`], [`stamp`]); as many
-//! tasks as there are connections take one after the other, wait until it is due, and
-//! send it ([`crate::cli::sender`]). Batches wait in a short queue, so a slow server slows
-//! the reading, and memory stays the same for any file.
+//! A thread reads the file and cuts it into batches ([`batches`], [`stamp`]). There is one task
+//! for each connection; it takes a batch, waits until that is due, and sends it
+//! ([`crate::cli::sender`]). Batches wait in a short queue, so a slow server slows the reading,
+//! and the memory is the same for a file of any size.
 
 mod batches;
 mod report;
@@ -83,7 +83,7 @@ impl ReplayArgs {
     }
 }
 
-/// Runs the command. Fails when any event was not accepted; one that the server had
+/// Runs the command. It fails if any event was not accepted. An event that the server had
 /// already is fine.
 pub fn run(args: &ReplayArgs) -> ExitCode {
     match actix::System::new().block_on(replay(args)) {
@@ -98,6 +98,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     }
 }
 
+/// Sends the file, and returns what became of its events.
 async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
     let source = batches::open(&args.file)
         .map_err(|e| format!("can't read {}: {e}", args.file.display()))?;
@@ -112,7 +113,7 @@ async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
     let reader = std::thread::spawn(move || {
         for batch in batches {
             let batch = batch.map_err(|e| e.to_string())?;
-            // Closed: the senders gave up.
+            // An error means that the queue is closed, because the senders gave up.
             if queue.blocking_send(batch).is_err() {
                 break;
             }
@@ -149,14 +150,14 @@ struct Replay {
     queue: Mutex<mpsc::Receiver<Outgoing>>,
     sender: Sender,
     report: Rc<Report>,
-    /// What batches' due moments count from.
+    /// The moment that the due times of batches count from.
     start: Instant,
-    /// One request was given up: no other is begun.
+    /// Cancelled once a request was given up, so that no other is begun.
     stop: CancellationToken,
 }
 
 impl Replay {
-    /// One connection: takes batches until there are no more.
+    /// The task of one connection: sends batches until there are no more.
     async fn send_batches(self: Rc<Self>) {
         while let Some(batch) = self.next().await {
             match self.sender.send(batch.body, batch.events).await {
@@ -169,8 +170,9 @@ impl Replay {
         }
     }
 
-    /// The next batch, at the moment it is due. Only one task waits for that moment, the
-    /// others wait for the queue: batches leave in order.
+    /// The next batch, at the moment at which it is due. The task that waits for that moment
+    /// holds the queue's lock meanwhile, so the others wait behind it and batches leave in
+    /// order.
     async fn next(&self) -> Option<Outgoing> {
         let next = async {
             let mut queue = self.queue.lock().await;

@@ -1,5 +1,5 @@
-//! What replay shows: a bar on a terminal, a line every few seconds elsewhere, and the
-//! tally at the end.
+//! What replay shows: a progress bar on a terminal, or a line every few seconds elsewhere, and
+//! the tally at the end.
 
 use std::{
     cell::RefCell,
@@ -18,17 +18,19 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::cli::sender::{EventRejection, SendError, SendReply};
 
+/// How often the bar is drawn on a terminal.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a line is printed elsewhere.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How every event that was read ended.
+/// What became of the events that were read.
 #[derive(Debug, Default)]
 pub struct Tally {
     accepted: u64,
     duplicates: u64,
-    /// By code: how many, and the first one's message.
+    /// By code: how many were rejected, and the message of the first.
     rejected: BTreeMap<String, (u64, String)>,
-    /// Sent, and never answered.
+    /// Events that were sent and never answered.
     unanswered: u64,
     /// Requests that were sent again.
     retries: u64,
@@ -42,7 +44,8 @@ impl Tally {
         self.rejected.is_empty() && self.unanswered == 0 && self.failure.is_none()
     }
 
-    /// Notes why the rest was not sent; the first reason stays.
+    /// Notes why the rest was not sent. Only the first reason is kept, since others follow
+    /// from it.
     pub fn fail(&mut self, message: String) {
         self.failure.get_or_insert(message);
     }
@@ -108,8 +111,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// The tally so far, and how it is shown. On the error output, so that the output holds
-/// the final tally only.
+/// The tally so far, and how it is shown. Progress goes to standard error, so that standard
+/// output holds the final tally only.
 pub struct Report {
     tally: RefCell<Tally>,
     begin: Instant,
@@ -119,7 +122,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report on a file of so many bytes, of which so many were read.
+    /// A report on a file of `bytes` bytes, of which `position` were read.
     pub fn new(bytes: u64, position: Arc<AtomicU64>) -> Rc<Report> {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
@@ -143,7 +146,7 @@ impl Report {
         tally.fail(error.to_string());
     }
 
-    /// Shows how far it is, until it is aborted.
+    /// Shows the progress again and again, until the task is aborted.
     pub async fn keep_showing(self: Rc<Self>) {
         let interval = match self.bar {
             Some(_) => BAR_INTERVAL,
@@ -173,7 +176,7 @@ impl Report {
         }
     }
 
-    /// The end: takes the bar away and gives the tally.
+    /// Removes the bar and returns the tally.
     pub fn finish(&self) -> Tally {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
