@@ -1,4 +1,5 @@
-//! Writes the shop's traffic to an NDJSON file, for tests and load runs.
+//! Writes the shop's traffic to an NDJSON file, for tests and load runs that need an exact number
+//! of events.
 
 use std::{
     fs::File,
@@ -11,18 +12,18 @@ use flate2::{Compression, write::GzEncoder};
 use crate::demo::shop::Shop;
 use crate::domain::time::Millis;
 
-/// What to write.
+/// Which traffic to write.
 #[derive(Clone, Debug)]
 pub struct TrafficPlan {
-    /// Same seed and same plan: same file, byte for byte.
+    /// Decides everything random: two equal plans give the same file, byte for byte.
     pub seed: u64,
-    /// Exactly this many events.
+    /// The exact number of events.
     pub events: u64,
     /// The first event is at this moment (Unix ms) or just after.
     pub from: Millis,
     /// The last event is this long (ms) after `from`.
     pub span: Millis,
-    /// Currency of the amounts.
+    /// The currency of the amounts.
     pub currency: String,
 }
 
@@ -47,8 +48,8 @@ pub fn write_to(plan: &TrafficPlan, out: &mut impl Write) -> io::Result<u64> {
     let rate = plan.events as f64 * 1000.0 / span as f64;
     let shop = || Shop::new(plan.seed, plan.from, rate, &plan.currency);
     let count = usize::try_from(plan.events).unwrap_or(usize::MAX);
-    // The shop's rate is an average: played once to see where the last event falls, and
-    // once more with the moments stretched so that it falls on the end of the span.
+    // The shop's rate is an average, so the last event would not fall on the end of the span.
+    // The shop is played once to see where it falls, and once more with all moments stretched.
     let Some(last) = shop().take(count).last() else {
         return Ok(0);
     };

@@ -1,8 +1,8 @@
 //! The shop itself: visitors that come, look around, fill a cart, pay or leave.
 //!
-//! A simulation by events: a heap holds for each visitor the moment of the next step;
-//! the earliest step is taken, gives one event, and says when the visitor's next one is.
-//! Nothing looks at a clock, so an hour is played in the time it takes to compute it.
+//! This is a discrete-event simulation. A heap holds the moment of each visitor's next step. The
+//! earliest step is taken, gives one event, and decides when the visitor's next step is. Nothing
+//! reads a clock, so an hour is played in the time that it takes to compute it.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -19,12 +19,12 @@ use crate::domain::{
     time::{Millis, SECOND},
 };
 
-/// Events of an average visitor: how many must come for a wanted rate. A test holds it
-/// to what the simulation gives.
+/// How many events an average visitor makes, from which follows how many visitors must come for
+/// a wanted rate. A test compares it with what the simulation gives.
 const EVENTS_PER_VISITOR: f64 = 4.5;
 
-/// The shop opens this long before the first event that is given out, so that it is
-/// already full of visitors then.
+/// The shop opens this long before the first event that is yielded, so that visitors of all
+/// steps are there by then.
 const WARM_UP: Millis = 120 * SECOND;
 
 /// A simulated shop: an endless iterator of events in order of time.
@@ -36,12 +36,12 @@ pub struct Shop {
     currency: String,
     start: Millis,
     rhythm: Rhythm,
-    /// The rhythm's highest.
+    /// The highest traffic of the rhythm.
     peak: f64,
     incidents: Incidents,
-    /// Visitors in a millisecond, on average.
+    /// How many visitors come in a millisecond, on average.
     arrivals: f64,
-    /// When the next visitor comes, in ms, finer than a millisecond.
+    /// When the next visitor comes, Unix ms with fractions.
     next_arrival: f64,
     steps: BinaryHeap<Reverse<(Millis, u64)>>,
     visitors: hashbrown::HashMap<u64, Visitor>,
@@ -49,7 +49,9 @@ pub struct Shop {
     event_count: u64,
 }
 
+/// Somebody in the shop.
 struct Visitor {
+    /// The account, if there is one.
     user: Option<String>,
     device: &'static str,
     country: &'static str,
@@ -60,6 +62,7 @@ struct Visitor {
     payments_failed: u32,
 }
 
+/// What a visitor does next.
 #[derive(Clone, Copy)]
 enum VisitorStep {
     Land,
@@ -99,7 +102,8 @@ impl Shop {
         shop
     }
 
-    /// The same shop, before its first event, with another rhythm.
+    /// The same shop with another rhythm. Only before its first event, since the next arrival
+    /// has been drawn with the old one.
     pub fn with_rhythm(mut self, rhythm: Rhythm) -> Shop {
         assert_eq!(self.event_count, 0, "the shop is open already");
         (self.peak, self.rhythm) = (rhythm.max(), rhythm);
@@ -113,8 +117,9 @@ impl Shop {
         self
     }
 
-    /// The next arrival of a Poisson process whose rate follows the rhythm, by thinning: draw
-    /// at the highest rate there is, keep a draw as often as the traffic is high.
+    /// The next arrival of a Poisson process whose rate follows the rhythm. It is drawn by
+    /// thinning: arrivals are drawn at the highest rate of the rhythm, and each is kept with the
+    /// probability (traffic at that moment) / (highest traffic).
     fn arrival_after(&mut self, from: f64) -> f64 {
         let highest = self.peak;
         let mut at = from;
@@ -127,6 +132,7 @@ impl Shop {
         }
     }
 
+    /// Lets the next visitor in.
     fn arrive(&mut self) {
         let at = self.next_arrival;
         self.next_arrival = self.arrival_after(at);
@@ -147,7 +153,7 @@ impl Shop {
         self.steps.push(Reverse((at as Millis, self.visitor_count)));
     }
 
-    /// Takes one visitor's step: its event, and the next step if there is one.
+    /// Takes one visitor's step. Returns its event and plans the next step, if there is one.
     fn step(&mut self, at: Millis, number: u64) -> ShopEvent {
         let mut visitor = self.visitors.remove(&number).expect("each step has one");
         self.event_count += 1;
@@ -196,20 +202,27 @@ impl Iterator for Shop {
     }
 }
 
-/// What a visitor knows when it acts.
+/// What a step depends on beside the visitor.
 struct Scene<'a> {
     rng: &'a mut StdRng,
+    /// The gateway that fails at the moment, and the share of its payments that fail.
     failing: Option<(&'static str, f64)>,
     currency: &'a str,
+    /// The number of the order, if one is made.
     order_id: String,
+    /// The account, if one is made.
     new_user: String,
 }
 
-/// The next step, and how many seconds away it is at least and at most; `None`: leaves.
+/// The next step, and after how many seconds it comes at least and at most. `None`: the visitor
+/// leaves.
 type Next = Option<(VisitorStep, (f64, f64))>;
 
+/// Seconds to look at a page.
 const A_LOOK: (f64, f64) = (1.5, 16.0);
+/// Seconds until the next page comes by itself.
 const A_MOMENT: (f64, f64) = (1.0, 4.0);
+/// Seconds to fill in a form.
 const A_FORM: (f64, f64) = (8.0, 40.0);
 
 impl Visitor {

@@ -1,3 +1,5 @@
+//! Tests of the shop: the same seed gives the same events, and its mix and rate are as promised.
+
 use hashbrown::{HashMap, HashSet};
 
 use super::*;
