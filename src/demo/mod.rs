@@ -11,3 +11,4 @@ pub mod event;
 pub mod file;
 pub mod shop;
 pub mod traffic;
+mod visitor;

@@ -5,6 +5,7 @@ use hashbrown::{HashMap, HashSet};
 use super::*;
 use crate::{
     config::Config,
+    demo::event::Properties,
     domain::time::{HOUR, MINUTE},
 };
 
