@@ -13,7 +13,6 @@ use std::{
 
 use criterion::{Criterion, Throughput};
 use floodmark::{
-    broadcast::Current,
     config::Config,
     demo::{event::ShopEvent, shop::Shop},
     domain::{
@@ -22,11 +21,16 @@ use floodmark::{
         event::{EventLimits, Received},
         metric::Measures,
         row::{self, Row},
+        totals::Totals,
     },
-    http::wire::{self, Format},
+    http::dialect::native::{
+        body::{Format, split},
+        event::read,
+    },
     ingest::dedupe::Dedupe,
-    live::state::Totals,
-    spool::{Group, IdWindow, Sink, Spool, SpoolOptions},
+    numbers::Current,
+    sink::Sink,
+    spool::{Group, IdWindow, Spool, SpoolOptions},
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -81,9 +85,9 @@ fn body(events: &[ShopEvent]) -> Vec<u8> {
 }
 
 fn decode(body: &[u8], rows: &mut Vec<u8>) {
-    let mut decoding = wire::split(body, Format::Json, BATCH).expect("the shop sends requests");
-    for raw in &mut decoding.events {
-        let event = wire::event(raw).expect("the shop sends events");
+    let mut split = split(body, Format::Json, BATCH).expect("the shop sends requests");
+    for raw in split.events() {
+        let event = read(raw).expect("the shop sends events");
         event.encode(RECEIVED, LIMITS, &MEASURES, rows).expect("the shop sends good events");
     }
 }

@@ -1,6 +1,6 @@
-//! What is fuzzed: one function for each decoder that reads bytes of others. Each function takes
-//! any bytes and panics if a law is broken. `fuzz/` calls them with the inputs that a fuzzer makes
-//! up, and `tests/corpus.rs` with those that are kept in `tests/corpus/`.
+//! What is fuzzed: one function for each decoder that reads what others wrote. Each takes any
+//! bytes and panics where a law is broken. `fuzz/` calls them with what a fuzzer thinks up,
+//! `tests/server/corpus.rs` with the inputs that are kept in `tests/corpus/`.
 
 use std::{
     fs,
@@ -20,10 +20,14 @@ use crate::{
         time::{EARLIEST, LATEST},
     },
     http::{
-        payload,
-        wire::{self, Format},
+        collect::payload,
+        dialect::native::{
+            body::{Format, split},
+            event::read,
+        },
     },
-    spool::{self, IdWindow, Sink, Spool, SpoolOptions},
+    sink::Sink,
+    spool::{self, IdWindow, Spool, SpoolOptions},
 };
 
 /// A body in Floodmark's own JSON.
@@ -39,16 +43,15 @@ pub fn ndjson(body: &[u8]) {
 /// The law of intake: every event becomes a row that can be read back, or is refused and leaves
 /// nothing in the output.
 fn intake(body: &[u8], format: Format) {
-    let Ok(mut decoding) = wire::split(body, format, 5000) else { return };
-    let Ok(sent_at) = millis(&decoding.sent_at) else { return };
+    let Ok(mut split) = split(body, format, 5000) else { return };
+    let Ok(sent_at) = millis(split.sent_at()) else { return };
     let received = Received { at: 1_795_766_400_000, sent_at };
     let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
     let measures = measures();
     let (mut out, mut events) = (Vec::new(), 0);
-    for raw in &mut decoding.events {
+    for raw in split.events() {
         let before = out.len();
-        match wire::event(raw).and_then(|event| event.encode(received, limits, &measures, &mut out))
-        {
+        match read(raw).and_then(|event| event.encode(received, limits, &measures, &mut out)) {
             Ok(_) => events += 1,
             Err(reason) => {
                 assert_eq!(out.len(), before, "a refused event leaves nothing");

@@ -45,6 +45,10 @@ pub mod ingest;
 #[doc(hidden)]
 pub mod live;
 #[doc(hidden)]
+pub mod numbers;
+#[doc(hidden)]
+pub mod sink;
+#[doc(hidden)]
 pub mod spool;
 #[doc(hidden)]
 pub mod store;

@@ -11,20 +11,18 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
-    alert::{Direct, Lease, LiveNumbers, Notifier, Payload},
-    broadcast::{Alerts, LiveView},
+    alert::{
+        Direct, LeaseHolder, Notifier, Payload,
+        watched::{Moment, Watched},
+    },
     domain::{
-        alert::{AlertRules, Change, Firing, Machine, evaluate},
-        metric::Measures,
+        alert::{AlertRules, Firing},
         time::{Millis, SECOND, now_ms},
     },
     failpoint::panic_point,
-    live::baseline::Baselines,
+    numbers::{Baselines, Mirror, Spans},
     panics,
-    store::{
-        Store,
-        alerts::{AlertHistory, HISTORY, Notice, Recorded},
-    },
+    store::alerts::{AlertHistory, AlertLog, HISTORY, Notice, Recorded},
 };
 
 /// How often the rules are looked at.
@@ -44,20 +42,16 @@ const MAX_UNRECORDED: usize = 10_000;
 pub struct Parts {
     /// What is watched.
     pub rules: Arc<AlertRules>,
-    /// What is counted.
-    pub measures: Arc<Measures>,
-    /// The numbers of all nodes.
-    pub view: LiveView,
+    /// The numbers of all nodes, and what is shown of the alerts.
+    pub mirror: Mirror,
     /// Yesterday and last week.
     pub baselines: Baselines,
     /// Where alerts are kept.
-    pub store: Arc<dyn Store>,
+    pub log: Arc<dyn AlertLog>,
     /// Who leads.
-    pub lease: Lease,
+    pub lease: LeaseHolder,
     /// Who tells the webhooks.
     pub notifier: Addr<Notifier>,
-    /// What all look at.
-    pub alerts: Alerts,
     /// What money is in.
     pub currency: String,
 }
@@ -65,7 +59,7 @@ pub struct Parts {
 /// Evaluates the alerts once a second while this node leads, and shows what fires.
 ///
 /// - Gets [`Resign`] at the end; sends [`Direct`] to the notifier while the store is down.
-/// - Owns the machines while it leads. What fires is in the store, where the next leader
+/// - Owns where each alert stands while it leads. What fires is in the store, where the next leader
 ///   finds it.
 /// - Bounded by: one look at a time, within a few seconds.
 pub struct AlertActor {
@@ -79,8 +73,8 @@ pub struct Resign;
 
 struct Watch {
     parts: Parts,
-    /// By the alert's name, with what fires.
-    machines: HashMap<String, (Machine, Option<Firing>)>,
+    /// Where each alert stands, by its name.
+    watched: HashMap<String, Watched>,
     leads: bool,
     /// Changes that the store has not taken yet, in their order.
     unrecorded: VecDeque<Unrecorded>,
@@ -103,7 +97,7 @@ impl AlertActor {
     pub fn new(parts: Parts) -> AlertActor {
         let watch = Watch {
             parts,
-            machines: HashMap::new(),
+            watched: HashMap::new(),
             leads: false,
             unrecorded: VecDeque::new(),
             known: AlertHistory::default(),
@@ -122,7 +116,7 @@ impl AlertActor {
             if panics::caught(watch.look()).await.is_none() {
                 // What it held can't be trusted: it begins again from the store.
                 watch.leads = false;
-                watch.machines.clear();
+                watch.watched.clear();
             }
         };
         ctx.spawn(look.into_actor(self).map(|(), _, ctx| {
@@ -157,7 +151,8 @@ impl Watch {
     async fn look(&mut self) {
         self.lead().await;
         self.record().await;
-        let numbers_move = self.parts.view.is_filled() && self.parts.view.interrupted().is_none();
+        let freshness = self.parts.mirror.freshness();
+        let numbers_move = freshness.is_filled() && freshness.interrupted().is_none();
         if self.leads && self.parts.lease.leading().now() && numbers_move {
             let before = self.unrecorded.len();
             self.evaluate();
@@ -185,7 +180,7 @@ impl Watch {
             self.take_over().await;
         } else if !leads && self.leads {
             tracing::info!("another node evaluates the alerts");
-            self.machines.clear();
+            self.watched.clear();
         }
         self.leads = leads;
     }
@@ -196,17 +191,16 @@ impl Watch {
         self.read_at = None;
         self.read().await;
         let now = now_ms();
-        self.machines.clear();
+        self.watched.clear();
         let shown = self.shown();
         for over in &shown.over {
             // The last one first.
-            let machine = Machine::over(over.cleared_at.unwrap_or(over.since));
-            self.machines.entry(over.name.clone()).or_insert((machine, None));
+            let over_at = over.cleared_at.unwrap_or(over.since);
+            self.watched.entry(over.name.clone()).or_insert_with(|| Watched::over(over_at));
         }
         for firing in shown.firing {
             if self.parts.rules.alert(&firing.name).is_some() {
-                let machine = Machine::firing(firing.since, firing.held());
-                self.machines.insert(firing.name.clone(), (machine, Some(firing)));
+                self.watched.insert(firing.name.clone(), Watched::fires(firing));
             } else {
                 // Its rule has gone from the configuration.
                 self.changed(Firing { cleared_at: Some(now), ..firing });
@@ -214,33 +208,21 @@ impl Watch {
         }
     }
 
+    /// Looks at every alert once.
     fn evaluate(&mut self) {
-        let Parts { rules, measures, view, baselines, currency, .. } = &self.parts;
-        let now = view.now();
-        let time_of_day = view.zone().time_of_day(now);
+        let Parts { rules, mirror, baselines, currency, .. } = &self.parts;
+        let (measures, now) = (mirror.measures(), mirror.now());
         let mut changes = Vec::new();
         {
-            let state = view.state();
-            let numbers = LiveNumbers { measures, state: &state, baselines, now };
+            // The broadcaster waits meanwhile, so what has changed is noted afterwards.
+            let counters = mirror.counters();
+            let numbers = Spans::live(measures, &counters, baselines, now);
+            let (until, zone) = (now - LAG, mirror.zone());
+            let moment = Moment { measures, numbers: &numbers, until, now, zone, currency };
             for alert in &rules.alerts {
-                let entry = self.machines.entry(alert.name.clone()).or_default();
-                let (machine, fires) = entry;
-                let seen = evaluate(alert, measures, &numbers, now - LAG, machine.stand(now));
-                let silent = alert.silence.is_some_and(|silence| silence.covers(time_of_day));
-                match machine.step(alert, &seen, now, silent) {
-                    Some(Change::Fired(reading)) => {
-                        let id = Uuid::now_v7().to_string();
-                        let firing = Firing::new(alert, &numbers, &reading, id, now, currency);
-                        *fires = Some(firing.clone());
-                        changes.push(firing);
-                    }
-                    Some(Change::Cleared(_)) => {
-                        if let Some(firing) = fires.take() {
-                            changes.push(Firing { cleared_at: Some(now), ..firing });
-                        }
-                    }
-                    None => {}
-                }
+                let watched = self.watched.entry(alert.name.clone()).or_default();
+                let new_id = || Uuid::now_v7().to_string();
+                changes.extend(watched.look(alert, &moment, new_id));
             }
         }
         for firing in changes {
@@ -286,13 +268,12 @@ impl Watch {
             if self.store_rests() {
                 return self.tell_from_memory();
             }
-            let record = self.parts.store.record_alert(firing, notices);
+            let record = self.parts.log.record_alert(firing, notices);
             match tokio::time::timeout(STORE_WITHIN, record).await {
                 Ok(Ok(Recorded::Done)) => {}
                 Ok(Ok(Recorded::Known(known))) => {
                     // Another leader was quicker: it is the same incident.
-                    let machine = Machine::firing(known.since, known.held());
-                    self.machines.insert(known.name.clone(), (machine, Some(*known)));
+                    self.watched.insert(known.name.clone(), Watched::fires(*known));
                 }
                 failed => {
                     let why = match failed {
@@ -327,7 +308,7 @@ impl Watch {
         if self.store_rests() || self.read_at.is_some_and(|at| at.elapsed() < READ_EVERY) {
             return;
         }
-        match tokio::time::timeout(STORE_WITHIN, self.parts.store.alert_history()).await {
+        match tokio::time::timeout(STORE_WITHIN, self.parts.log.alert_history()).await {
             Ok(Ok(known)) => {
                 self.known = known;
                 self.read_at = Some(Instant::now());
@@ -367,7 +348,7 @@ impl Watch {
             metrics::gauge!("floodmark_alerts_firing", "name" => alert.name.clone())
                 .set(if fires { 1.0 } else { 0.0 });
         }
-        self.parts.alerts.show(shown.firing, shown.over);
+        self.parts.mirror.alerts().show(shown.firing, shown.over);
     }
 
     /// Logs a trouble once, until it is over.

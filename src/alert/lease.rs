@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::{config::Config, live::LiveStore, store::Store};
+use crate::sink::Lease;
 
 /// How long a lease is held without being renewed. A leader that was killed is followed by
 /// another after this and a second or two.
@@ -37,29 +37,21 @@ impl Leading {
     }
 }
 
-enum Keeper {
-    Live(Arc<dyn LiveStore>),
-    Store(Arc<dyn Store>),
-}
-
-/// The lease of alerts.
-pub struct Lease {
-    keeper: Keeper,
+/// Takes and renews the lease of alerts for this process.
+pub struct LeaseHolder {
+    lease: Arc<dyn Lease>,
+    /// What the lease names this process.
     holder: String,
     asked_at: Option<Instant>,
     leading: Leading,
 }
 
-impl Lease {
-    /// In Redis where `redis.urls` are set, else in the store.
-    pub fn new(config: &Config, live: Arc<dyn LiveStore>, store: Arc<dyn Store>) -> Lease {
-        let keeper = match config.redis.urls.is_empty() {
-            false => Keeper::Live(live),
-            true => Keeper::Store(store),
-        };
+impl LeaseHolder {
+    /// Holds nothing yet.
+    pub fn new(lease: Arc<dyn Lease>) -> LeaseHolder {
         // Of this process, not of its data dir: after a crash it is somebody else.
         let holder = Uuid::new_v4().to_string();
-        Lease { keeper, holder, asked_at: None, leading: Leading::default() }
+        LeaseHolder { lease, holder, asked_at: None, leading: Leading::default() }
     }
 
     /// What tells whether this node leads.
@@ -79,18 +71,11 @@ impl Lease {
         // Before the question: the server counts from when it answers, which is later.
         let asked = Instant::now();
         self.asked_at = Some(asked);
-        let answer = async {
-            match &self.keeper {
-                Keeper::Live(live) => live.lead(&self.holder, TTL).await.map_err(|e| e.to_string()),
-                Keeper::Store(store) => {
-                    store.lead(&self.holder, TTL).await.map_err(|e| e.to_string())
-                }
-            }
-        };
+        let answer = self.lease.lead(&self.holder, TTL);
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(true)) => self.leading.set(Some(asked + TTL - MARGIN)),
             Ok(Ok(false)) => self.leading.set(None),
-            Ok(Err(e)) => return Err(e),
+            Ok(Err(e)) => return Err(e.to_string()),
             Err(_) => return Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
         }
         Ok(self.leading.now())
@@ -99,12 +84,7 @@ impl Lease {
     /// Lets another node lead at once.
     pub async fn resign(&self) {
         self.leading.set(None);
-        let letting_go = async {
-            match &self.keeper {
-                Keeper::Live(live) => drop(live.resign(&self.holder).await),
-                Keeper::Store(store) => drop(store.resign(&self.holder).await),
-            }
-        };
+        let letting_go = self.lease.resign(&self.holder);
         // Failing that, it runs out.
         let _ = tokio::time::timeout(ANSWER_WITHIN, letting_go).await;
     }

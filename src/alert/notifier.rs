@@ -24,10 +24,7 @@ use crate::{
     },
     panics,
     retry::Backoff,
-    store::{
-        Store,
-        alerts::{Notice, Outcome},
-    },
+    store::alerts::{AlertLog, Notice, Outcome},
 };
 
 /// A request that the webhook says is wrong is tried so often, within some 15 s: time for a
@@ -57,7 +54,7 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 /// - Owns no notice that the store has: a restart goes on where it stood.
 /// - Bounded by: 16 requests under way, each within `notify.timeout_ms`.
 pub struct Notifier {
-    store: Arc<dyn Store>,
+    log: Arc<dyn AlertLog>,
     rules: Arc<AlertRules>,
     leading: Leading,
     notify: config::NotifyConfig,
@@ -92,13 +89,13 @@ struct Refusal {
 impl Notifier {
     /// Sends what `rules` say while `leading`.
     pub fn new(
-        store: Arc<dyn Store>,
+        log: Arc<dyn AlertLog>,
         rules: Arc<AlertRules>,
         leading: Leading,
         notify: config::NotifyConfig,
     ) -> Notifier {
         Notifier {
-            store,
+            log,
             rules,
             leading,
             notify,
@@ -113,14 +110,14 @@ impl Notifier {
         self.send_direct(ctx);
         self.settled.retain(|_, (_, at)| at.elapsed() < REMEMBERED);
         let room = MAX_IN_FLIGHT.saturating_sub(self.in_flight.len());
-        let (store, leads) = (self.store.clone(), self.leading.now() && room > 0);
+        let (log, leads) = (self.log.clone(), self.leading.now() && room > 0);
         // Those under way are due no more, but direct ones may be among the found.
         let limit = MAX_IN_FLIGHT + self.in_flight.len();
         let look = async move {
             if !leads {
                 return Vec::new();
             }
-            match tokio::time::timeout(STORE_WITHIN, store.due_notices(now_ms(), limit)).await {
+            match tokio::time::timeout(STORE_WITHIN, log.due_notices(now_ms(), limit)).await {
                 Ok(Ok(notices)) => notices,
                 // The alert actor says that the store is down.
                 _ => Vec::new(),
@@ -137,9 +134,9 @@ impl Notifier {
     /// A notice that the store says is due.
     fn take(&mut self, notice: Notice, ctx: &mut Context<Self>) {
         if let Some((outcome, _)) = self.settled.remove(&notice.id) {
-            let store = self.store.clone();
+            let log = self.log.clone();
             let settle = async move {
-                let _ = store.settle_notice(&notice.id, outcome, now_ms()).await;
+                let _ = log.settle_notice(&notice.id, outcome, now_ms()).await;
             };
             ctx.spawn(settle.into_actor(self));
             return;
@@ -150,14 +147,14 @@ impl Notifier {
         // The store has it now.
         self.direct.retain(|direct| direct.id != notice.id);
         self.in_flight.insert(notice.id.clone(), notice.clone());
-        let (store, leading) = (self.store.clone(), self.leading.clone());
+        let (log, leading) = (self.log.clone(), self.leading.clone());
         let until = now_ms() + self.notify.timeout_ms as Millis + CLAIM_SLACK;
         let request = self.request(&notice);
         let give_up_at = self.give_up_at(&notice);
         let pause = self.pause(notice.attempts);
         let id = notice.id.clone();
         let work = async move {
-            let claim = store.claim_notice(&notice, until);
+            let claim = log.claim_notice(&notice, until);
             let claimed = tokio::time::timeout(STORE_WITHIN, claim).await;
             if !matches!(claimed, Ok(Ok(true))) || !leading.now() {
                 return;
@@ -169,9 +166,9 @@ impl Notifier {
             let told = async {
                 match next {
                     Next::Settled(outcome) => {
-                        store.settle_notice(&notice.id, outcome, now_ms()).await
+                        log.settle_notice(&notice.id, outcome, now_ms()).await
                     }
-                    Next::Again(due_at) => store.postpone_notice(&notice.id, due_at).await,
+                    Next::Again(due_at) => log.postpone_notice(&notice.id, due_at).await,
                 }
             };
             if let Ok(Err(e)) = tokio::time::timeout(STORE_WITHIN, told).await {

@@ -7,7 +7,6 @@ use actix::{
     Actor, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture, StreamHandler,
     prelude::SendError,
 };
-use jiff::civil::Date;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -21,19 +20,19 @@ use crate::{
         monotonic_ms,
         permit::Leave,
         timeline::{Frame, FramePace, Timeline},
-        view::LiveView,
     },
     config,
-    live::{Feed, Population},
+    live::{Counted, Feed},
+    numbers::MirrorWriter,
     panics,
 };
 
 /// Sends what was counted to all viewers of this node. It runs on a thread of its own.
 ///
-/// - Gets the live side's [`Feed`] (through a bounded channel, so that a feed that is too fast
-///   waits), [`PopulationUpdate`] from the counter actor, [`Join`] and [`Leave`] from the
-///   sessions, and [`Shutdown`]. Sends each session [`Deliver`] and never waits for it.
-/// - Owns the mirror (everyone else reads it through [`LiveView`]), the timeline of frames and
+/// - Gets the live side's [`Feed`] (through a bounded channel that makes it wait),
+///   [`Counted`] from the counter actor, [`Join`] and [`Leave`] from the sessions,
+///   [`Shutdown`]; sends each session [`Deliver`], never waiting.
+/// - Owns the mirror (everyone else reads it as [`crate::numbers::Mirror`]), the timeline of frames and
 ///   the hub.
 /// - Bounded by: the feed's capacity, one frame a tick, `stream.resume_frames` and
 ///   `stream.resume_bytes` kept frames, one `Join` and one `Leave` for each of
@@ -43,7 +42,7 @@ use crate::{
 pub struct Broadcaster {
     tick: Duration,
     close_timeout_ms: u64,
-    view: LiveView,
+    mirror: MirrorWriter,
     feed: Option<mpsc::Receiver<Feed>>,
     timeline: Timeline,
     hub: Hub<SessionOutlet>,
@@ -62,18 +61,8 @@ struct Closing {
     answers: Vec<oneshot::Sender<usize>>,
 }
 
-/// The counter actor tells the broadcaster how many visitors and distinct values there are.
-#[derive(Clone, Debug, Message)]
-#[rtype(result = "()")]
-pub struct PopulationUpdate {
-    /// Active visitors, and distinct values.
-    pub population: Population,
-    /// The business day of the distinct values.
-    pub day: Date,
-}
-
-/// Asks the broadcaster to close all viewers with 1001. It answers when all have gone or
-/// `within` has passed, with the number of those that had to be cut.
+/// Close all viewers with 1001; answered when all have gone or `within` has passed, with the
+/// number of those that had to be cut.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "usize")]
 pub struct Shutdown {
@@ -126,7 +115,7 @@ const CLOSE_SPREAD: Duration = Duration::from_secs(2);
 impl Broadcaster {
     pub(super) fn new(
         stream: &config::StreamConfig,
-        view: LiveView,
+        mirror: MirrorWriter,
         feed: mpsc::Receiver<Feed>,
         watch: panics::Watch,
     ) -> Broadcaster {
@@ -142,8 +131,8 @@ impl Broadcaster {
         Broadcaster {
             tick: Duration::from_millis(stream.tick_ms),
             close_timeout_ms: stream.close_timeout_ms,
-            timeline: Timeline::new(epoch, pace, kept, &view, monotonic_ms()),
-            view,
+            timeline: Timeline::new(epoch, pace, kept, &mirror, monotonic_ms()),
+            mirror,
             feed: Some(feed),
             hub: Hub::new(limits),
             closing: None,
@@ -154,16 +143,14 @@ impl Broadcaster {
 
     /// Sends this tick's frame, sends a snapshot to those that need one, and judges the rest.
     fn tick(&mut self) {
-        let (now, monotonic) = (self.view.now(), monotonic_ms());
+        let (now, monotonic) = (self.mirror.now(), monotonic_ms());
         let (frame, snapshot) = {
-            // The state is locked for reading while frames are written, and not while they are
-            // sent. Frame and snapshot come from the same state.
-            let state = self.view.state();
-            let frame = self.timeline.tick(&self.view, &state, now, monotonic);
+            let counters = self.mirror.counters();
+            let frame = self.timeline.tick(&self.mirror, &counters, now, monotonic);
             let snapshot = self
                 .hub
                 .wants_snapshot()
-                .then(|| self.timeline.snapshot(&self.view, &state, now, monotonic));
+                .then(|| self.timeline.snapshot(&self.mirror, &counters, now, monotonic));
             (frame, snapshot.flatten())
         };
         if let Some(frame) = &frame {
@@ -180,7 +167,7 @@ impl Broadcaster {
 
     /// Sets the gauges of today's totals, as `/current` shows them.
     fn report(&self) {
-        let current = self.view.current();
+        let current = self.mirror.current();
         for (metric, value) in [
             ("page_views", current.page_views as f64),
             ("purchases", current.purchases as f64),
@@ -222,8 +209,8 @@ impl Actor for Broadcaster {
         }
         ctx.run_interval(self.tick, |actor, _| actor.tick());
         ctx.run_interval(Duration::from_secs(1), |actor, _| {
-            let now = actor.view.now();
-            actor.view.write().prune(now);
+            let now = actor.mirror.now();
+            actor.mirror.prune(now);
             actor.report();
         });
     }
@@ -231,35 +218,33 @@ impl Actor for Broadcaster {
 
 impl StreamHandler<Feed> for Broadcaster {
     fn handle(&mut self, event: Feed, _: &mut Context<Self>) {
-        let now = self.view.now();
+        let now = self.mirror.now();
         match event {
             Feed::Delta { delta, lane, sealed_at } => {
-                self.view.write().apply(lane, &delta, now);
-                self.view.counted(sealed_at, now);
+                self.mirror.apply(lane, &delta, sealed_at, now);
                 self.timeline.add(&delta, sealed_at, now);
             }
-            Feed::Reset(state) => {
-                self.timeline.start_over(&state, now);
-                *self.view.write() = *state;
-                self.view.filled();
+            Feed::Reset(counters) => {
+                self.timeline.start_over(&counters, now);
+                self.mirror.replace(*counters);
             }
-            Feed::Interrupted { reason } => self.view.interrupt(reason),
-            Feed::Restored => self.view.restored(),
+            Feed::Interrupted { reason } => self.mirror.interrupt(reason),
+            Feed::Restored => self.mirror.restored(),
         }
     }
 
     /// The live store has dropped its end of the feed, because the process is stopping or the
     /// store has failed. Frames go on: the actor is not stopped.
     fn finished(&mut self, _: &mut Context<Self>) {
-        self.view.interrupt("the live counters' feed has ended".into());
+        self.mirror.interrupt("the live counters' feed has ended".into());
     }
 }
 
-impl Handler<PopulationUpdate> for Broadcaster {
+impl Handler<Counted> for Broadcaster {
     type Result = ();
 
-    fn handle(&mut self, counted: PopulationUpdate, _: &mut Context<Self>) {
-        self.view.set_population(counted.population, counted.day);
+    fn handle(&mut self, counted: Counted, _: &mut Context<Self>) {
+        self.mirror.set_population(counted.population, counted.day);
     }
 }
 
@@ -267,12 +252,12 @@ impl Handler<Join> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, join: Join, _: &mut Context<Self>) {
-        let (now, monotonic) = (self.view.now(), monotonic_ms());
+        let (now, monotonic) = (self.mirror.now(), monotonic_ms());
         self.hub.join(join.id, join.outlet, join.pulse, monotonic);
         let missed = join.resume.and_then(|(epoch, seq)| self.timeline.resume(&epoch, seq));
         let first = missed.map(Deliver::Missed).or_else(|| {
-            let state = self.view.state();
-            let snapshot = self.timeline.snapshot(&self.view, &state, now, monotonic);
+            let counters = self.mirror.counters();
+            let snapshot = self.timeline.snapshot(&self.mirror, &counters, now, monotonic);
             snapshot.map(Deliver::Frame)
         });
         // No snapshot is made while the state holds something that was not sent yet. Then the
@@ -341,5 +326,4 @@ impl Metrics {
 }
 
 #[cfg(test)]
-#[path = "broadcaster_tests.rs"]
 mod tests;

@@ -1,16 +1,11 @@
-//! The frames of the stream as JSON. This file only says what they look like; `timeline.rs`
-//! decides what is in them and when they are sent.
+//! The frames, as JSON text. Pure: what is given is written.
 
 use serde::Serialize;
 
 use crate::{
-    broadcast::{
-        AlertsShown,
-        view::{self, Current},
-        wire_frame::WireFrame,
-    },
-    domain::{alert::Firing, money::Amount, time::Millis},
-    live::state::Totals,
+    broadcast::wire_frame::WireFrame,
+    domain::{alert::Firing, money::Amount, time::Millis, totals::Totals},
+    numbers::{AlertsShown, Current, current},
 };
 
 /// Totals of one second or minute.
@@ -18,7 +13,7 @@ use crate::{
 pub struct TimeBucket {
     /// When it begins, Unix ms.
     timestamp: Millis,
-    #[serde(serialize_with = "view::counts")]
+    #[serde(serialize_with = "current::counts")]
     counts: Totals,
     revenue: Amount,
 }
@@ -92,7 +87,7 @@ pub struct DeltaFrame<'a> {
     /// One more than in the previous frame.
     pub seq: u64,
     /// Increments of today's counts.
-    #[serde(serialize_with = "view::counts")]
+    #[serde(serialize_with = "current::counts")]
     pub counts: Totals,
     /// Increment of today's revenue.
     pub revenue: Amount,

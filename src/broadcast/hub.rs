@@ -306,5 +306,4 @@ impl<O: Outlet> Hub<O> {
 }
 
 #[cfg(test)]
-#[path = "hub_tests.rs"]
 mod tests;

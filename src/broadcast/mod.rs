@@ -1,8 +1,8 @@
 //! Fan-out: one stream of frames, sent to every viewer.
 //!
 //! ```text
-//!  live::Feed ──> Broadcaster ──> LiveView (mirror, read by HTTP)
-//!  Population ─>   │ timeline: merges a tick's deltas into one frame, serialised once
+//!  live::Feed ──> Broadcaster ──> Mirror (read by everybody)
+//!  Counted ─>  │ timeline: merges a tick's deltas into one frame, serialised once
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
 //!                       │ Deliver (bounded, never waits)
@@ -10,23 +10,23 @@
 //! ```
 //!
 //! The invariants, and where they are tested:
-//! - A snapshot of frame `n` plus the frames after `n` gives the current state; nothing is lost
-//!   and nothing counted twice (`timeline`, by proptest).
-//! - A change of the alerts is in the next frame, so a resumed viewer gets it with the frames
-//!   that it missed; a snapshot has all alerts that fire (`timeline`, `tests/alerts`).
-//! - A resumed viewer sees each frame once (`history`, by proptest; `tests/stream.rs`).
+//! - The broadcaster alone writes the mirror: it has the one [`crate::numbers::MirrorWriter`].
+//! - A snapshot of frame `n` plus the frames after `n` is the state: nothing lost, nothing
+//!   twice (`timeline`, by proptest).
+//! - A change of the alerts is in the next frame, and so in what a resumed viewer missed; a
+//!   snapshot has all that fire (`timeline`, `tests/alerts`).
+//! - A resumed viewer sees each frame once (`history`, by proptest; `tests/server/stream/`).
 //! - A viewer that does not read holds at most `stream.mailbox_frames` frames, one write
 //!   buffer and the kernel's send buffer; it is told 1013 after `stream.slow_timeout_ms` (or
 //!   1008 after `stream.silence_timeout_ms`), and cut `stream.close_timeout_ms` later. No other
-//!   viewer waits for it (`hub`, `tests/stream.rs`).
+//!   viewer waits for it (`hub`, `tests/server/stream/`).
 //! - A frame is the same for all, and deflated where that was agreed on (`wire_frame`, `deflate`;
-//!   `tests/stream.rs`, and in Chromium `dashboard/test/e2e.test.mjs`).
+//!   `tests/server/stream/`, and in Chromium `dashboard/test/e2e.test.mjs`).
 //! - A viewer's write buffer never grows beyond its first 8 KiB (`pieces`,
 //!   `load-tests/fanout.sh`).
 //! - A server that stops tells every viewer that reads (1001), and lets nobody in meanwhile
-//!   (`tests/stream.rs`).
+//!   (`tests/server/stream/`).
 
-mod alerts;
 mod broadcaster;
 mod connection;
 mod deflate;
@@ -38,18 +38,15 @@ mod permit;
 mod pieces;
 mod session;
 mod timeline;
-mod view;
 mod viewers;
 mod wire_frame;
 
-pub use alerts::{Alerts, AlertsShown};
-pub use broadcaster::{Broadcaster, PopulationUpdate, Shutdown};
+pub use broadcaster::{Broadcaster, Shutdown};
 pub use connection::{ConnectionHandle, ConnectionSocket, on_connect};
 pub use permit::AcquireError;
 pub use pieces::WRITE_BUFFER_BYTES;
 pub use session::ViewerSession;
-pub use view::{Clock, Current, LiveView, real_clock};
-pub use viewers::{Settings, Viewers, start};
+pub use viewers::{Viewers, start};
 
 use std::{sync::OnceLock, time::Instant};
 

@@ -24,17 +24,17 @@ use std::collections::BTreeMap;
 
 use crate::{
     broadcast::{
-        AlertsShown,
         frame::{self, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame, TimeBucket},
         history::{FrameHistory, HistoryLimits},
-        view::LiveView,
         wire_frame::WireFrame,
     },
     domain::{
         delta::Delta,
         time::{BusinessDay, HOUR, MINUTE, Millis, SECOND, bucket},
+        totals::Totals,
     },
-    live::state::{LiveState, Totals},
+    live::counters::Counters,
+    numbers::{AlertsShown, Current, Mirror, current},
 };
 
 /// How many seconds a viewer is shown, and how many minutes.
@@ -125,28 +125,28 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Starts at frame 0, which is the empty state.
+    /// Starts at frame 0, which is the empty state of `now`.
     pub fn new(
         epoch: String,
         pace: FramePace,
         kept: HistoryLimits,
-        view: &LiveView,
+        mirror: &Mirror,
         monotonic: u64,
     ) -> Timeline {
-        let now = view.now();
+        let now = mirror.now();
         Timeline {
             epoch,
             seq: 0,
             pace,
-            day: view.zone().day_of(now),
+            day: mirror.zone().day_of(now),
             pending: PendingTick::default(),
             start_over: false,
             history: FrameHistory::new(kept, 0),
             snapshot: None,
             sent_at: monotonic,
-            sent_active: view.active_users(),
-            sent_behind: view.behind_ms(now).is_some(),
-            sent_alerts: view.alerts().version(),
+            sent_active: mirror.active_users(),
+            sent_behind: mirror.freshness().behind_ms(now).is_some(),
+            sent_alerts: mirror.alerts().version(),
         }
     }
 
@@ -166,13 +166,12 @@ impl Timeline {
         *oldest = sealed_at.min(*oldest);
     }
 
-    /// Notes that the state was replaced. The next frame is a snapshot for all viewers, and only
-    /// what the new state dates ahead stays pending.
-    pub fn start_over(&mut self, state: &LiveState, now: Millis) {
+    /// The state was replaced: the next frame is a snapshot to all.
+    pub fn start_over(&mut self, counters: &Counters, now: Millis) {
         let next = bucket(now, SECOND) + SECOND;
-        let ahead = state.range(next, next + MAX_AHEAD, SECOND);
+        let ahead = counters.seconds_in(next, next + MAX_AHEAD);
         self.pending = PendingTick {
-            seconds: ahead.into_iter().filter(|(_, t)| !t.is_empty()).collect(),
+            seconds: ahead.map(|(at, totals)| (at, totals.clone())).collect(),
             ..PendingTick::default()
         };
         self.start_over = true;
@@ -182,25 +181,25 @@ impl Timeline {
     /// is a snapshot, since "today" means another day from then on.
     pub fn tick(
         &mut self,
-        view: &LiveView,
-        state: &LiveState,
+        mirror: &Mirror,
+        counters: &Counters,
         now: Millis,
         monotonic: u64,
     ) -> Option<Frame> {
         let turned = !self.day.contains(now);
-        if !turned && !self.start_over && !self.is_time(view, now, monotonic) {
+        if !turned && !self.start_over && !self.is_time(mirror, now, monotonic) {
             return None;
         }
         if turned {
-            self.day = view.zone().day_of(now);
+            self.day = mirror.zone().day_of(now);
         }
         let due = self.pending.take_due(now);
         self.seq += 1;
         self.sent_at = monotonic;
-        self.sent_active = view.active_users();
-        self.sent_behind = view.behind_ms(now).is_some();
-        // Read once, since the alert actor may publish another version at any moment.
-        let alerts = view.alerts().snapshot();
+        self.sent_active = mirror.active_users();
+        self.sent_behind = mirror.freshness().behind_ms(now).is_some();
+        // Read once: the alert actor may show others meanwhile.
+        let alerts = mirror.alerts().snapshot();
         let are_new = alerts.version != self.sent_alerts;
         self.sent_alerts = alerts.version;
 
@@ -208,9 +207,9 @@ impl Timeline {
         let text = if is_snapshot {
             self.start_over = false;
             self.history.start_over();
-            self.write_snapshot(view, state, now, monotonic)
+            self.write_snapshot(mirror, counters, now, monotonic)
         } else {
-            let text = self.delta_text(view, &due, are_new.then_some(&alerts), now);
+            let text = self.delta_text(mirror, &due, are_new.then_some(&alerts), now);
             self.history.push(text.clone());
             text
         };
@@ -222,8 +221,8 @@ impl Timeline {
     /// after the next tick.
     pub fn snapshot(
         &mut self,
-        view: &LiveView,
-        state: &LiveState,
+        mirror: &Mirror,
+        counters: &Counters,
         now: Millis,
         monotonic: u64,
     ) -> Option<WireFrame> {
@@ -234,7 +233,7 @@ impl Timeline {
         {
             return Some(cached.text.clone());
         }
-        (!behind_frame).then(|| self.write_snapshot(view, state, now, monotonic))
+        (!behind_frame).then(|| self.write_snapshot(mirror, counters, now, monotonic))
     }
 
     /// The frames that a viewer missed which saw frame `seq` of `epoch` last; `None` if it needs
@@ -246,22 +245,20 @@ impl Timeline {
         self.history.after(seq)
     }
 
-    /// Whether a frame is due: something is new, or the heartbeat's time has come.
-    fn is_time(&self, view: &LiveView, now: Millis, monotonic: u64) -> bool {
-        // If this tick waited for the next one, the heartbeat would be late by up to a tick. So
-        // the last tick before the heartbeat's time sends the frame.
+    fn is_time(&self, mirror: &Mirror, now: Millis, monotonic: u64) -> bool {
+        // A tick late is a heartbeat missed, so the last tick before it sends.
         let heartbeat = monotonic + self.pace.tick_ms > self.sent_at + self.pace.heartbeat_ms;
         heartbeat
             || self.pending.has_due(now)
-            || view.active_users() != self.sent_active
-            || view.behind_ms(now).is_some() != self.sent_behind
-            || view.alerts().version() != self.sent_alerts
+            || mirror.active_users() != self.sent_active
+            || mirror.freshness().behind_ms(now).is_some() != self.sent_behind
+            || mirror.alerts().version() != self.sent_alerts
     }
 
     /// Writes a delta frame.
     fn delta_text(
         &self,
-        view: &LiveView,
+        mirror: &Mirror,
         due: &PendingTick,
         alerts: Option<&AlertsShown>,
         now: Millis,
@@ -282,9 +279,9 @@ impl Timeline {
             seq: self.seq,
             revenue: due.today.revenue(),
             counts: due.today.clone(),
-            active_users: view.active_users(),
+            active_users: mirror.active_users(),
             timestamp: now,
-            behind_ms: view.behind_ms(now),
+            behind_ms: mirror.freshness().behind_ms(now),
             alerts: alerts.map(Firings::from),
             seconds,
             minutes: minutes.into_iter().map(TimeBucket::from).collect(),
@@ -294,19 +291,19 @@ impl Timeline {
     /// Writes a snapshot and keeps it for others.
     fn write_snapshot(
         &mut self,
-        view: &LiveView,
-        state: &LiveState,
+        mirror: &Mirror,
+        counters: &Counters,
         now: Millis,
         monotonic: u64,
     ) -> WireFrame {
         let buckets = |totals: Vec<_>| totals.into_iter().map(TimeBucket::from).collect();
-        // Events that are dated ahead will be sent as increments of their second. The minute in
-        // progress must not hold them already, or they would be charted twice.
-        let mut minutes = state.last_minutes(now, SHOWN);
+        // What is dated ahead is still to come as a second; the minute in progress must not
+        // have it already.
+        let mut minutes = current::last_minutes(counters, now, SHOWN);
         if let Some((start, totals)) = minutes.last_mut() {
-            let come = state.range(*start, bucket(now, SECOND) + SECOND, SECOND);
+            let come = counters.seconds_in(*start, bucket(now, SECOND) + SECOND);
             *totals = Totals::default();
-            come.iter().for_each(|(_, second)| totals.merge(second));
+            come.for_each(|(_, second)| totals.merge(second));
         }
         let text = frame::write(&SnapshotFrame {
             seq: self.seq,
@@ -314,11 +311,11 @@ impl Timeline {
             counts: Empty {},
             revenue: 0,
             timestamp: now,
-            behind_ms: view.behind_ms(now),
-            alerts: Firings::from(&*view.alerts().snapshot()),
+            behind_ms: mirror.freshness().behind_ms(now),
+            alerts: Firings::from(&*mirror.alerts().snapshot()),
             snapshot: Snapshot {
-                current: view.current_of(state, now),
-                seconds: buckets(state.last_seconds(now, SHOWN)),
+                current: Current::of(mirror, counters, now),
+                seconds: buckets(current::last_seconds(counters, now, SHOWN)),
                 minutes: buckets(minutes),
             },
         });
@@ -334,5 +331,4 @@ fn oldest_minute(now: Millis) -> Millis {
 }
 
 #[cfg(test)]
-#[path = "timeline_tests.rs"]
 mod tests;

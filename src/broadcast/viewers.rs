@@ -11,104 +11,58 @@ use tokio::sync::mpsc;
 
 use crate::{
     broadcast::{
-        Broadcaster, Clock, ConnectionHandle, LiveView, PopulationUpdate, Shutdown, ViewerSession,
-        deflate,
+        Broadcaster, ConnectionHandle, Shutdown, ViewerSession, deflate,
         hub::Pulse,
         inbound::Inbound,
         monotonic_ms,
         permit::{ViewerPermit, ViewerPermits},
         pieces::Pieces,
-        real_clock,
     },
-    config::{self, Config},
-    domain::{metric::Measures, time::BusinessZone},
-    live::Feed,
+    config,
+    live::{Counted, Feed},
+    numbers::MirrorWriter,
     panics::Alarm,
 };
 
-/// What the fan-out has to know of the configuration.
-#[derive(Clone)]
-pub struct Settings {
-    /// `[stream]`
-    pub stream: config::StreamConfig,
-    /// The business time zone.
-    pub zone: BusinessZone,
-    /// The configured metrics.
-    pub measures: Arc<Measures>,
-    /// `live.active_window_s`.
-    pub active_window_s: u64,
-    /// Tells the time. Tests move it.
-    pub clock: Clock,
-}
-
-impl Settings {
-    /// The settings of a configuration, with the real clock.
-    pub fn new(config: &Config, zone: BusinessZone) -> Settings {
-        Settings {
-            stream: config.stream.clone(),
-            zone,
-            measures: config.rules.measures.clone(),
-            active_window_s: config.live.active_window_s,
-            clock: real_clock(),
-        }
-    }
-
-    pub(super) fn view(&self) -> LiveView {
-        LiveView::new(
-            self.zone.clone(),
-            self.measures.clone(),
-            self.active_window_s,
-            self.clock.clone(),
-        )
-    }
-}
-
-/// The running fan-out. A clone is a handle on the same one.
+/// The running fan-out; a clone is the same one.
 #[derive(Clone)]
 pub struct Viewers {
-    view: LiveView,
     broadcaster: Addr<Broadcaster>,
     permits: ViewerPermits,
     stream: config::StreamConfig,
 }
 
-/// Starts the broadcaster on a thread of its own, where it follows `feed`. A panic in it raises
-/// the alarm.
-pub fn start(settings: Settings, feed: mpsc::Receiver<Feed>, alarm: &Alarm) -> Viewers {
+/// Starts the broadcaster on a thread of its own: it writes the mirror by what `feed` says, and
+/// sends frames as `stream` says. A panic in it raises the alarm.
+pub fn start(
+    stream: &config::StreamConfig,
+    mirror: MirrorWriter,
+    feed: mpsc::Receiver<Feed>,
+    alarm: &Alarm,
+) -> Viewers {
     super::describe_metrics();
-    let view = settings.view();
-    let stream = settings.stream.clone();
-    let (mirror, watch) = (view.clone(), alarm.watch("the broadcaster"));
+    let (stream, watch) = (stream.clone(), alarm.watch("the broadcaster"));
+    let settings = stream.clone();
     let broadcaster = Broadcaster::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-        Broadcaster::new(&settings.stream, mirror, feed, watch)
+        Broadcaster::new(&settings, mirror, feed, watch)
     });
     let permits = ViewerPermits::new(stream.max_viewers, broadcaster.clone().recipient());
-    Viewers { view, broadcaster, permits, stream }
+    Viewers { broadcaster, permits, stream }
 }
 
 impl Viewers {
-    /// Read access to the counters.
-    pub fn view(&self) -> &LiveView {
-        &self.view
-    }
-
-    /// The permits to watch.
+    /// The places of the viewers.
     pub fn permits(&self) -> &ViewerPermits {
         &self.permits
     }
 
     /// Where the counter actor sends the numbers of visitors and distinct values.
-    pub fn population(&self) -> Recipient<PopulationUpdate> {
+    pub fn population(&self) -> Recipient<Counted> {
         self.broadcaster.clone().recipient()
     }
 
-    /// The origins that may watch besides the server's own.
-    pub fn allowed_origins(&self) -> &[String] {
-        &self.stream.allowed_origins
-    }
-
-    /// Upgrades a request to a WebSocket and starts its session, which holds `permit`. `resume`
-    /// is the epoch and seq of the last frame that the viewer saw.
+    /// Upgrades a request to a WebSocket and starts the session in its seat. `resume` is the
+    /// epoch and seq of the last frame that the viewer saw.
     ///
     /// # Errors
     /// The request is no valid WebSocket handshake.

@@ -212,7 +212,7 @@ async fn store(config: &Config) -> Finding {
         _ => "PostgreSQL",
     };
     let look = async {
-        let store = connect::store(config).await?;
+        let store = connect::stores(config).await?.info;
         store.check().await.map_err(|e| e.to_string())
     };
     answered(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)

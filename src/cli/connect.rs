@@ -9,27 +9,27 @@ use crate::{
     config::Config,
     domain::time::{BusinessZone, now_ms},
     live::{self, LiveStore},
-    store::{self, Store},
+    store::{self, Stores},
 };
 
-/// The store: PostgreSQL if `postgres.url` is set, else SQLite in the data dir.
-pub async fn store(config: &Config) -> Result<Arc<dyn Store>, String> {
+/// The store: PostgreSQL where `postgres.url` is set, else SQLite in the data dir.
+pub async fn stores(config: &Config) -> Result<Stores, String> {
     store::open(config).await.map_err(|e| e.to_string())
 }
 
 /// The live counters: in Redis if `redis.urls` are set, else in this process.
 pub async fn live(config: &Config) -> Result<Arc<dyn LiveStore>, String> {
-    let store = store(config).await?;
+    let ledger = stores(config).await?.ledger;
     let zone = BusinessZone::named(&config.timezone)?;
     // Nobody reads this feed, since there are no viewers. Its receiver is dropped at once, and
     // the live side goes on without one.
     let (feed, _) = mpsc::channel(1);
-    live::open(config, store, zone, feed, now_ms()).await.map_err(|e| e.to_string())
+    live::open(config, ledger, zone, feed, now_ms()).await.map_err(|e| e.to_string())
 }
 
 /// Brings the store's schema up to date. Returns in words what was done.
 pub async fn migrate(config: &Config) -> Result<String, String> {
-    let store = store(config).await?;
+    let store = stores(config).await?.info;
     store.check().await.map_err(|e| e.to_string())?;
     Ok(format!("{}: the schema is up to date", store.name()))
 }
@@ -41,8 +41,8 @@ pub async fn rebuild(config: &Config) -> Result<String, String> {
                    the ledger at each start: nothing to do"
             .to_owned());
     }
-    let store = store(config).await?;
+    let ledger = stores(config).await?.ledger;
     let zone = BusinessZone::named(&config.timezone)?;
-    live::rebuild(config, store, zone).await.map_err(|e| e.to_string())?;
+    live::rebuild(config, ledger, zone).await.map_err(|e| e.to_string())?;
     Ok("the counters in Redis are what the ledger says".to_owned())
 }

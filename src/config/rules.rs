@@ -1,6 +1,6 @@
-//! Rules: lists of `[[metric]]`, `[[breakdown]]` and such, and the table `[rates]`. A file's
-//! entries are laid over the built-in ones by their name, and whatever is wrong with one is
-//! told with the line it stands at.
+//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]` and `[[webhook]]`, and the table
+//! `[rates]`. The entries of a file are laid over the built-in ones by their name. Whatever is
+//! wrong with one is reported with the line that it stands at.
 
 use std::{fmt::Display, sync::Arc};
 
@@ -10,7 +10,7 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{Place, Problem};
+use super::{Place, Problem, webhook_url::place_of};
 use crate::domain::{
     alert::{AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
@@ -29,9 +29,9 @@ pub struct Rules {
 
 /// A rule that can be laid over another.
 trait Rule: DeserializeOwned {
-    /// What it is called; one of the same name takes its place.
+    /// What it is called. A later rule of the same name takes its place.
     fn key(&self) -> String;
-    /// Takes the one of its name away.
+    /// Whether it only takes the rule of its name away.
     fn is_off(&self) -> bool;
 }
 
@@ -85,7 +85,7 @@ impl<R> Default for Entries<R> {
     }
 }
 
-/// Rules in the making.
+/// The rules of the layers so far, as they are written.
 #[derive(Debug, Default)]
 pub(super) struct RuleLayers {
     metrics: Entries<MetricSpec>,
@@ -149,7 +149,7 @@ impl RuleLayers {
         }
     }
 
-    /// Puts variables (name, text) in the place of `${NAME}` in what is secret.
+    /// Replaces `${NAME}` in the URLs and secrets of webhooks by the text of that variable.
     pub fn fill_in(&mut self, variables: &[(String, String)], problems: &mut Vec<Problem>) {
         let find = |name: &str| {
             let found = variables.iter().find(|(known, _)| known == name);
@@ -181,7 +181,7 @@ impl RuleLayers {
         let (alert_places, alerts) = self.alerts.in_force();
         let (webhook_places, webhooks) = self.webhooks.in_force();
         let compiled = Measures::compile(&metrics, &breakdowns, rates).and_then(|measures| {
-            let alerts = AlertRules::compile(&alerts, &webhooks, &measures)?;
+            let alerts = AlertRules::compile(&alerts, &webhooks, &measures, place_of)?;
             Ok(Rules { measures: Arc::new(measures), alerts: Arc::new(alerts) })
         });
         compiled.unwrap_or_else(|faults| {
@@ -220,7 +220,8 @@ impl<R: Rule> Entries<R> {
                     let same = |known: &(Place, R)| known.1.key() == rule.1.key();
                     match self.0[..below].iter().position(same) {
                         Some(index) => self.0[index] = rule,
-                        // Twice in one file is left for the compiler to find.
+                        // A name that comes twice in one file is a mistake, which the compiler
+                        // of the rules reports.
                         None => self.0.push(rule),
                     }
                 }
@@ -257,7 +258,7 @@ fn with_variables<'a>(
             .ok_or("a ${ without its } (write $${ for a plain ${)")?;
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || !name.chars().all(is_name) {
-            // What stands there may be part of a secret.
+            // What stands there may be part of a secret, so the message leaves it out.
             return Err("between ${ and } stands no variable's name".to_owned());
         }
         match find(name) {

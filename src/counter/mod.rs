@@ -1,45 +1,37 @@
-//! The counter actor.
+//! The counter actor: who is active now, and how many different values there were.
 
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture,
-    WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseFuture, WrapFuture,
 };
 
 use crate::{
-    broadcast::PopulationUpdate,
-    domain::{
-        delta::Delta,
-        time::{BusinessZone, Millis, SECOND, bucket, now_ms},
-    },
-    live::{LiveError, LiveErrorKind, LiveStore},
+    domain::time::{BusinessZone, Millis, SECOND, bucket, now_ms},
+    live::{Counted, LiveStore, Touch},
     panics,
+    sink::{SinkError, SinkErrorKind},
 };
 
 /// Maintains the active-session sets, and what distinct metrics count.
 ///
-/// - Gets [`Touch`] from the live writers; tells the broadcaster [`PopulationUpdate`] each second.
+/// - Gets [`Touch`] from the live target; tells the broadcaster [`Counted`] each second.
 /// - The sets themselves are the live store's, shared by all nodes.
-/// - Bounded by: one touch for each live writer, one count under way.
+/// - Bounded by: one touch for each lane of the live side, one count under way.
 /// - A panic in a count leaves the last number for the next count, a second later; one in a
-///   touch is answered as a failure, which the live writer tries again.
+///   touch is answered as a failure, which the lane writer tries again.
 pub struct CounterActor {
     /// Where the sets are.
     pub live: Arc<dyn LiveStore>,
     /// The broadcaster.
-    pub broadcaster: Recipient<PopulationUpdate>,
+    pub broadcaster: Recipient<Counted>,
     /// `live.active_window_s`, in ms.
     pub window: Millis,
     /// Says which day is today.
     pub zone: BusinessZone,
 }
 
-/// These visitors were there. Answered once their sets have them.
-#[derive(Message)]
-#[rtype(result = "Result<(), LiveError>")]
-pub struct Touch(pub Arc<Delta>);
-
+/// How often the visitors are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 impl CounterActor {
@@ -52,9 +44,9 @@ impl CounterActor {
         let day = self.zone.day_of(now).date;
         let count = async move { live.population(since, day).await };
         ctx.spawn(panics::caught(count).into_actor(self).map(move |population, actor, ctx| {
-            // A failure is the live writers' to report; the last number stays.
+            // A failure is the lane writers' to report; the last number stays.
             if let Some(Ok(population)) = population {
-                actor.broadcaster.do_send(PopulationUpdate { population, day });
+                actor.broadcaster.do_send(Counted { population, day });
             }
             ctx.run_later(COUNT_EVERY, Self::count);
         }));
@@ -70,17 +62,15 @@ impl Actor for CounterActor {
 }
 
 impl Handler<Touch> for CounterActor {
-    type Result = ResponseFuture<Result<(), LiveError>>;
+    type Result = ResponseFuture<Result<(), SinkError>>;
 
     fn handle(&mut self, touch: Touch, _: &mut Context<Self>) -> Self::Result {
         let live = self.live.clone();
         Box::pin(async move {
             let touched = panics::caught(live.touch(&touch.0)).await;
             touched.unwrap_or_else(|| {
-                Err(LiveError {
-                    kind: LiveErrorKind::Other,
-                    message: "a panic while visitors were noted; see the log".to_owned(),
-                })
+                let message = "a panic while visitors were noted; see the log";
+                Err(SinkError::new(SinkErrorKind::Other, message))
             })
         })
     }

@@ -14,9 +14,9 @@ use crate::domain::{
     time::Millis,
 };
 
-/// Writers of a pool, and so lanes: batch `seq` is written by lane `seq % LANES`, in
-/// order within its lane. A constant, not a setting: the guards that make a replay
-/// harmless are kept by (node, lane), on both sides.
+/// How many lanes there are, and so how many writers each sink has. Batch `seq` is written by
+/// lane `seq % LANES`, in order within its lane. This is a constant and no setting, because the
+/// guards that make a replay harmless are kept by node and lane, and outlive any configuration.
 pub const LANES: u64 = 4;
 
 /// A node's identity, made once and kept in its data dir.
@@ -53,15 +53,16 @@ pub struct DeadLetter {
 
 impl DeadLetter {
     /// What a refused event is recognised by when it is sent again, as after a lost answer: the
-    /// SHA-256 of what the client sent. `None` where that has no readable `id`: the same bytes
-    /// may then be another event.
+    /// SHA-256 of what the client sent. `None` where that has no readable `id`, since another
+    /// event may then have the same bytes.
     pub fn digest(&self) -> Option<[u8; 32]> {
         #[derive(Deserialize)]
         struct Identified<'a> {
             #[serde(borrow)]
             id: Cow<'a, str>,
         }
-        // What was cut short is no JSON; of what was no UTF-8, the bytes are not known.
+        // An event that was cut short is no JSON. Where bytes were no UTF-8 they were replaced
+        // (U+FFFD), so what the client sent is not known.
         let event: Identified<'_> = serde_json::from_str(&self.raw).ok()?;
         let known = !event.id.is_empty() && !self.raw.contains('\u{fffd}');
         known.then(|| Sha256::digest(&self.raw).into())
@@ -97,8 +98,8 @@ impl Batch {
         self.rows.iter().map(Bytes::len).sum()
     }
 
-    /// The batch that stands in for one whose bytes were lost to a damaged disk, so that
-    /// the sequence has no gap.
+    /// An empty batch that stands in for one whose bytes a damaged disk has lost. Both sinks
+    /// take a batch only after its predecessor, so a gap in the sequence would stop them.
     pub fn void(id: BatchId) -> Batch {
         Batch {
             id,

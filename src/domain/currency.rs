@@ -5,14 +5,14 @@ use iso_currency::Currency;
 
 use crate::domain::money::{Amount, parse_decimal};
 
-/// Decimals of a rate.
+/// How many decimals a rate has.
 const DECIMALS: i32 = 8;
 const UNITS: i128 = 100_000_000;
 /// The largest rate, in whole units of the base currency.
 const MAX_RATE: i64 = 1_000_000;
 
-/// What stands for any code that is neither in `[rates]` nor in ISO 4217: its code for "no
-/// currency". So a client can't make up currencies without end.
+/// The code of ISO 4217 for "no currency". It stands for any code that is neither in `[rates]` nor
+/// in ISO 4217, so that a client can't make up currencies without end.
 pub const NO_CURRENCY: &str = "XXX";
 
 /// The base currency and what others are worth in it.
@@ -24,7 +24,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Of a base currency alone.
+    /// Begins with a base currency and no rate.
     pub fn new(base: &str) -> Rates {
         Rates { base: base.to_owned(), rates: HashMap::new() }
     }
@@ -32,7 +32,7 @@ impl Rates {
     /// Adds what one unit of `code` is worth, a decimal number of base units.
     ///
     /// # Errors
-    /// In words: the code or the rate is none.
+    /// In words: the code is no code, or the rate is no rate.
     pub fn add(&mut self, code: &str, rate: &str) -> Result<(), String> {
         if code.len() != 3 || !code.bytes().all(|b| b.is_ascii_uppercase()) {
             return Err(format!("{code:?} is not a code of three letters such as EUR"));
@@ -54,7 +54,7 @@ impl Rates {
         &self.base
     }
 
-    /// The code that an amount is kept under: of `properties.currency` as a client sent it.
+    /// The code under which an amount is kept, from `properties.currency` as a client sent it.
     /// Without one it is the base currency's.
     pub fn code<'a>(&'a self, sent: Option<&str>) -> &'a str {
         let Some(sent) = sent.map(str::trim).filter(|sent| !sent.is_empty()) else {

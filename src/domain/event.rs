@@ -1,5 +1,6 @@
-//! An event as a client sent it, and the door it passes: every rule of DESIGN section 3
-//! is checked here, and what passes is encoded as a row at once.
+//! An event as a client sent it, and the door that it has to pass. Every rule for events is
+//! checked here, whatever format they came in, and an event that passes is encoded as a row at
+//! once.
 
 use std::{borrow::Cow, cell::Cell};
 
@@ -44,7 +45,7 @@ pub enum Field<'a> {
     Other,
 }
 
-/// An event before validation, whatever wire format it came in.
+/// An event before validation, whatever dialect it came in.
 #[derive(Clone, Debug, Default)]
 pub struct Incoming<'a> {
     /// `type`.
@@ -57,39 +58,50 @@ pub struct Incoming<'a> {
     pub session_id: Field<'a>,
     /// `id`.
     pub id: Field<'a>,
-    /// `properties`, raw JSON.
-    pub properties: Option<&'a str>,
-    /// The properties are plain ([`crate::domain::plain`]): nothing nested, no escapes, no long
-    /// numbers.
+    /// `properties`, raw JSON: a piece of the body, or built by a dialect that has them elsewhere.
+    pub properties: Option<Cow<'a, str>>,
+    /// The properties are known to be plain ([`crate::domain::plain`]), so nothing in them is
+    /// nested, escaped or a long number, and they need no further check.
     pub plain: bool,
     /// Bytes of the whole event, as sent.
     pub size: usize,
 }
 
-/// Why an event was refused. `code()` is the contract's code.
+/// Why an event was refused. [`Rejection::code`] is what clients are told, and part of the
+/// contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum Rejection {
+    /// It is a number, a list or another kind of JSON.
     #[error("the event is not a JSON object")]
     NotAnObject,
+    /// It is no JSON; with what the parser says.
     #[error("malformed: {0}")]
     Malformed(String),
+    /// It has no `type`.
     #[error("type is missing")]
     MissingType,
+    /// Its `type` is none, see [`is_type`].
     #[error("type must be a string of 1 to {MAX_TYPE} characters of A-Z a-z 0-9 _ . : - or space")]
     InvalidType,
+    /// Its `timestamp` is no moment, or one beyond [`EARLIEST`] and [`LATEST`].
     #[error("timestamp must be Unix milliseconds or RFC 3339, from 1970 to 9999")]
     InvalidTimestamp,
+    /// Its `userId` or `sessionId` (the field is named) can't be kept.
     #[error("{0} must be a string of at most {MAX_VISITOR} bytes without NUL")]
     InvalidVisitor(&'static str),
+    /// Its `id` can't be kept.
     #[error("id must be a string of 1 to {MAX_ID} bytes without NUL")]
     InvalidId,
+    /// Its `properties` are another kind of JSON.
     #[error("properties must be a JSON object")]
     PropertiesNotAnObject,
+    /// Its `properties` are JSON that PostgreSQL would refuse.
     #[error("properties: {0}")]
     InvalidProperties(JsonFault),
+    /// A money metric can't count it.
     #[error("{0}")]
     InvalidAmount(AmountFault),
+    /// It has so many bytes, more than so many.
     #[error("the event has {0} bytes, more than {1}")]
     TooLarge(usize, usize),
 }
@@ -125,9 +137,11 @@ pub struct Received {
 }
 
 impl Incoming<'_> {
-    /// Checks the event, also against the money metrics of `measures`, and appends its row
-    /// to `out`. Gives the id where the client set
-    /// one: such an event is idempotent. On error `out` is as it was.
+    /// Checks the event, also against the money metrics of `measures`, and appends its row to
+    /// `out`. Returns the id where the client set one: such an event is idempotent.
+    ///
+    /// # Errors
+    /// The first rule that the event breaks; `out` is then as it was.
     pub fn encode(
         &self,
         received: Received,
@@ -151,13 +165,14 @@ impl Incoming<'_> {
         let session_id = visitor(&self.session_id, "sessionId")?;
         let client_id = text(&self.id, MAX_ID).map_err(|()| Rejection::InvalidId)?;
 
-        let properties = self.properties.unwrap_or("{}");
+        let properties = self.properties.as_deref().unwrap_or("{}");
         if self.size > limits.max_bytes {
             return Err(Rejection::TooLarge(self.size, limits.max_bytes));
         }
         if !properties.starts_with('{') {
             return Err(Rejection::PropertiesNotAnObject);
         }
+        // The event itself is the first level.
         let depth = limits.max_depth.saturating_sub(1);
         if !self.plain || depth == 0 {
             json::check(properties, depth).map_err(Rejection::InvalidProperties)?;
@@ -183,8 +198,8 @@ impl Incoming<'_> {
     }
 }
 
-/// A UUIDv7 of this moment. A count that begins at random on each thread is as unique as a random
-/// number each time (74 bits), and costs neither that nor another look at the clock.
+/// Makes a UUIDv7 of this moment. Its other 74 bits come from a counter that begins at a random
+/// number on each thread. That is as unique as a random number for each id, and much cheaper.
 fn new_id(at: Millis) -> Uuid {
     thread_local! {
         static NEXT: Cell<u128> = Cell::new(Uuid::new_v4().as_u128());
@@ -200,7 +215,7 @@ pub fn is_type(text: &str) -> bool {
     (1..=MAX_TYPE).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// A moment: Unix ms as a number, or RFC 3339; `None` where absent.
+/// Reads a moment: Unix ms as a number, or RFC 3339; `None` where the field is absent.
 pub fn millis(field: &Field<'_>) -> Result<Option<Millis>, Rejection> {
     let at = match field {
         Field::Absent => return Ok(None),
@@ -219,7 +234,8 @@ fn visitor<'a>(
     text(field, MAX_VISITOR).map_err(|()| Rejection::InvalidVisitor(name))
 }
 
-/// A name: a string, or an integer (shops number their users) in decimal. Empty is absent.
+/// Reads a name: a string, or an integer in decimal, since shops number their users. An empty
+/// string counts as absent.
 fn text<'a>(field: &'a Field<'_>, max: usize) -> Result<Option<Cow<'a, str>>, ()> {
     match field {
         Field::Absent => Ok(None),
@@ -233,105 +249,4 @@ fn text<'a>(field: &'a Field<'_>, max: usize) -> Result<Option<Cow<'a, str>>, ()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::{config::Config, domain::row::rows};
-
-    fn shipped() -> Arc<Measures> {
-        Config::default().rules.measures
-    }
-
-    const LIMITS: EventLimits = EventLimits { max_bytes: 1000, max_depth: 4 };
-    const RECEIVED: Received = Received { at: 1_795_420_800_000, sent_at: None };
-
-    fn event<'a>() -> Incoming<'a> {
-        Incoming { kind: Field::Text("page_view".into()), ..Incoming::default() }
-    }
-
-    fn refused(event: &Incoming<'_>) -> &'static str {
-        let mut out = vec![7];
-        let code = event.encode(RECEIVED, LIMITS, &shipped(), &mut out).unwrap_err().code();
-        assert_eq!(out, [7], "a refused event leaves nothing behind");
-        code
-    }
-
-    #[test]
-    fn the_plainest_event_gets_time_id_and_properties() {
-        let mut out = Vec::new();
-        assert_eq!(event().encode(RECEIVED, LIMITS, &shipped(), &mut out), Ok(None));
-        let row = rows(&out).next().unwrap().unwrap();
-        assert_eq!((row.time, row.received_at), (RECEIVED.at, RECEIVED.at));
-        assert_eq!((row.kind, row.properties), ("page_view", "{}"));
-        assert_eq!(Uuid::parse_str(row.id).unwrap().get_version_num(), 7);
-    }
-
-    #[test]
-    fn ids_made_here_are_all_different_and_say_when() {
-        let made = || (0..1_000).map(|_| new_id(RECEIVED.at)).collect::<Vec<_>>();
-        let elsewhere = std::thread::spawn(made);
-        let mut ids = made();
-        ids.extend(elsewhere.join().unwrap());
-        for id in &ids {
-            let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
-            assert_eq!(seconds as i64 * 1000 + i64::from(nanos) / 1_000_000, RECEIVED.at);
-            assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), 2_000);
-    }
-
-    #[test]
-    fn a_client_id_is_kept_and_given_back() {
-        let mut out = Vec::new();
-        let event = Incoming {
-            id: Field::Text("order-1".into()),
-            user_id: Field::Integer(42),
-            session_id: Field::Text("".into()),
-            timestamp: Field::Text("2026-11-23T07:59:00Z".into()),
-            ..event()
-        };
-        assert_eq!(
-            event.encode(RECEIVED, LIMITS, &shipped(), &mut out),
-            Ok(Some("order-1".into()))
-        );
-        let row = rows(&out).next().unwrap().unwrap();
-        assert_eq!(row.id, "order-1");
-        assert_eq!((row.user_id, row.session_id), (Some("42"), None));
-        assert_eq!(row.time, RECEIVED.at - 60_000);
-    }
-
-    #[test]
-    fn each_broken_rule_has_its_code() {
-        let text = |text: &str| Field::Text(Cow::Owned(text.to_owned()));
-        for kind in ["", "häh", "a/b", &"x".repeat(65)] {
-            assert_eq!(refused(&Incoming { kind: text(kind), ..event() }), "invalid_type");
-        }
-        assert_eq!(refused(&Incoming::default()), "missing_type");
-        assert_eq!(refused(&Incoming { kind: Field::Other, ..event() }), "invalid_type");
-        for timestamp in [text("noon"), Field::Integer(-1), Field::Float(1e30), Field::Other] {
-            assert_eq!(refused(&Incoming { timestamp, ..event() }), "invalid_timestamp");
-        }
-        let nul = || text("a\0b");
-        assert_eq!(refused(&Incoming { user_id: nul(), ..event() }), "invalid_user_id");
-        assert_eq!(refused(&Incoming { session_id: nul(), ..event() }), "invalid_session_id");
-        assert_eq!(refused(&Incoming { id: nul(), ..event() }), "invalid_id");
-        assert_eq!(refused(&Incoming { id: text(&"x".repeat(129)), ..event() }), "invalid_id");
-        for (properties, code) in [
-            ("[]", "invalid_properties"),
-            (r#"{"a":"\u0000"}"#, "invalid_properties"),
-            (r#"{"a":{"b":{"c":[]}}}"#, "too_deep"),
-        ] {
-            let event = Incoming { properties: Some(properties), ..event() };
-            assert_eq!(refused(&event), code, "{properties}");
-        }
-        let flat = Incoming { plain: true, ..event() };
-        let shallow = EventLimits { max_depth: 1, ..LIMITS };
-        let too_deep = flat.encode(RECEIVED, shallow, &shipped(), &mut Vec::new());
-        assert_eq!(too_deep.unwrap_err().code(), "too_deep");
-        assert_eq!(refused(&Incoming { size: 1001, ..event() }), "event_too_large");
-        assert_eq!(refused(&Incoming { kind: text("purchase"), ..event() }), "invalid_amount");
-    }
-}
+mod tests;

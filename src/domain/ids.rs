@@ -1,29 +1,31 @@
-//! Ids of events in the order in which they came, each with its time: millions of them, in
-//! chunks of [`CHUNK`] that are freed one by one at the front. So the queue never doubles, and
-//! what leaves it is given back at once.
+//! A queue of event ids in the order in which they came, each with its time. There are millions
+//! of them, so they lie in chunks of [`CHUNK`] ids. A `Vec` that grows holds its old and its new
+//! self for a moment, and keeps what it once took; this queue grows by one chunk and frees a
+//! chunk as soon as its last id leaves.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, pin::Pin};
 
 use uuid::Uuid;
 
 use crate::domain::time::Millis;
 
-/// Ids of one chunk. Tests cross many of them.
+/// How many ids a chunk holds. It is small in tests, which then cross many chunks.
 const CHUNK: usize = if cfg!(test) { 4 } else { 4096 };
 
 const UUID: usize = 16;
 
-/// An id as it is held.
+/// An id in the form in which it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key<'a> {
-    /// A UUID in its canonical form (lower case, hyphens), which it stands for exactly.
+    /// The 16 bytes of a UUID that came in its canonical form (lower case, hyphens), so the text
+    /// can be made of them again.
     Uuid([u8; UUID]),
-    /// Any other, as it is.
+    /// The bytes of any other id.
     Text(&'a [u8]),
 }
 
 impl<'a> Key<'a> {
-    /// Of an id of up to 128 bytes, as the door takes it.
+    /// The key of an id of up to 128 bytes, which is the most that the door lets in.
     pub fn new(id: &'a str) -> Key<'a> {
         let mut canonical = Uuid::encode_buffer();
         match Uuid::try_parse(id) {
@@ -43,20 +45,27 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Up to [`CHUNK`] ids, one behind the other.
+/// Up to [`CHUNK`] ids, one behind the other:
+///
+/// ```text
+/// bytes   [ 16 bytes of a UUID | order-7 | 16 bytes of a UUID | …
+/// begins    0                    16|TEXT   23                      (empty while all are UUIDs)
+/// times   [ (0, 10:00:00.000), (2, 10:00:00.200), …                (ids 0 and 1 came at once)
+/// ```
 #[derive(Debug)]
 struct Chunk {
     ids: usize,
     bytes: Vec<u8>,
-    /// Where each id begins in `bytes`, with [`TEXT`] where it is one. Empty as long as all are
-    /// UUIDs, whose length says it.
+    /// Where each id begins in `bytes`, marked with [`TEXT`] where it is no UUID. It is empty as
+    /// long as all ids are UUIDs, since then it follows from their length.
     begins: Vec<u32>,
-    /// From which id on which time holds (Unix ms): many come at once, so runs of equal times
-    /// take less than a time for each.
+    /// The first id of each run of ids with the same time, and that time (Unix ms). Ids come by
+    /// the batch, so this takes less room than a time for each.
     times: Vec<(u32, Millis)>,
 }
 
-/// Marks a beginning. The door takes ids of 128 bytes at most, so a chunk stays far below it.
+/// The bit of a beginning that marks an id as text. Ids have 128 bytes at most, so no chunk is so
+/// long that a beginning needs this bit.
 const TEXT: u32 = 1 << 31;
 
 impl Chunk {
@@ -129,10 +138,10 @@ impl Chunk {
     }
 }
 
-/// All chunks. An id has a position, which it keeps: how many came before it.
+/// The queue. The position of an id is how many ids came before it, so it never changes.
 #[derive(Debug, Default)]
 pub struct IdQueue {
-    /// The first one has the position of the front, the others follow without a gap.
+    /// The first chunk holds the id at `front`; the others follow without a gap.
     chunks: VecDeque<Chunk>,
     front: u64,
     back: u64,
@@ -220,8 +229,8 @@ impl IdQueue {
         (self.front..self.back).map(|at| (self.time(at), self.key(at).text()))
     }
 
-    /// The same ids in the order of their times. A clock that was set back, and that alone,
-    /// makes it another than the order in which they came.
+    /// The same ids in the order of their times. It differs from the order in which they came
+    /// only where the clock was set back.
     pub fn sorted(self) -> IdQueue {
         let positions = self.front..self.back;
         if positions.clone().is_sorted_by_key(|at| self.time(at)) {
@@ -233,6 +242,16 @@ impl IdQueue {
         positions.iter().for_each(|at| sorted.push_back(self.key(*at), self.time(*at)));
         sorted
     }
+}
+
+/// Ids with how much longer each is to be remembered, in ms; and where the next page begins.
+pub type Page = (Vec<(Millis, String)>, u64);
+
+/// The ids that this node has on its disk and in its window, a page at a time. The ingest actor
+/// has them; those who share them with other nodes read them.
+pub trait KnownIds: Send + Sync + 'static {
+    /// Up to `limit` ids from position `from` on; `None` behind the last.
+    fn page(&self, from: u64, limit: usize) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>>;
 }
 
 #[cfg(test)]

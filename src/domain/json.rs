@@ -1,6 +1,7 @@
-//! What JSON has to be, beyond being well-formed, so that PostgreSQL's `jsonb` takes it:
-//! no `\u0000`, no half of a surrogate pair, no number beyond `numeric`, no bottomless
-//! nesting. Found at the door, so that no row is refused later, inside a batch.
+//! What JSON has to be, beyond being well-formed, so that PostgreSQL's `jsonb` takes it: without
+//! `\u0000`, half a surrogate pair, a number beyond `numeric`, or bottomless nesting. This is
+//! checked at the door. Otherwise PostgreSQL would refuse the row later, and with it all rows of
+//! its batch.
 
 /// Why well-formed JSON is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,9 +22,9 @@ pub enum JsonFault {
     NumberTooLong,
 }
 
-/// Characters of one number; `numeric` holds 16,383 digits after the point.
+/// The most characters that a number may have; `numeric` holds 16,383 digits after the point.
 const MAX_NUMBER_LENGTH: usize = 1000;
-/// Exponent of one number; `numeric` holds 131,072 digits before the point.
+/// The largest exponent that a number may have; `numeric` holds 131,072 digits before the point.
 const MAX_EXPONENT: i32 = 1000;
 
 /// Checks well-formed JSON (syntax is not looked at again) against `max_depth` and the

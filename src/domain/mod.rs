@@ -1,10 +1,12 @@
-//! Pure logic: what an event, an amount, a moment and a delta are. No I/O, and no
-//! import of any other folder of this crate.
+//! Pure logic: what an event, an amount, a moment and a delta are. Nothing here does I/O, and
+//! nothing imports another folder of this crate or a web library. (Tests alone reach up, for
+//! the shipped configuration.)
 //!
-//! An event crosses this folder in this order: [`event`] (decode and validate),
-//! [`row`] (the bytes that the spool holds and that COPY sends), [`aggregate`] (what a
-//! batch adds to the counters), [`delta`] (that sum, as it travels to the ledger, to
-//! the live store and to the viewers).
+//! An event crosses this folder in this order: [`event`] checks it and encodes it as a [`row`],
+//! the bytes that the spool holds and that COPY sends. [`aggregate`] computes what the rows of a
+//! batch add to the counters, by the rules of [`metric`]. That sum is a [`delta`], which travels
+//! to the ledger, to the live store and to the viewers. [`alert`] judges the numbers that come
+//! of it.
 
 pub mod aggregate;
 pub mod alert;
@@ -21,6 +23,7 @@ pub mod pool;
 pub mod properties;
 pub mod row;
 pub mod rule;
+pub mod sink;
 pub mod time;
 pub mod top;
 pub mod totals;

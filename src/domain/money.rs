@@ -1,5 +1,5 @@
-//! Exact money: a decimal comes in, a fixed-point integer of 1/10,000 is kept, and the
-//! exact digits go out. No float anywhere.
+//! Exact money. A decimal comes in, a fixed-point integer in 1/10,000 of the currency is kept, and
+//! the exact digits go out. No float is involved, since floats can't hold 0.1.
 
 use std::fmt;
 
@@ -79,7 +79,7 @@ pub(crate) fn parse_decimal(text: &str, decimals: i32, max_whole: i64) -> Result
         }
         power -= 1;
     }
-    // Zeros that a positive exponent still asks for.
+    // A positive exponent asks for zeros behind the digits that were written.
     while power >= 0 && units != 0 {
         units = units.checked_mul(10).ok_or(AmountError::TooLarge)?;
         power -= 1;

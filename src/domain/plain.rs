@@ -1,10 +1,11 @@
-//! JSON as nearly all of it is written: objects of scalars, strings without a backslash, numbers
+//! Plain JSON, as nearly all events are: objects of scalars, strings without a backslash, numbers
 //! without an exponent. A cursor over that is many times as fast as a parser that has to take
-//! everything. What is not plain is `None`, for whatever reason, and then left to `serde_json`;
-//! so what is taken here has to mean the same there (proptests in [`super::properties`] and
-//! `http/wire.rs`).
+//! everything. Where a text is not plain, for whatever reason, these functions return `None`, and
+//! the caller reads it with `serde_json` instead. So whatever is read here must mean the same
+//! there; property tests in [`super::properties`] and in the native dialect compare the two.
 
-/// Longest number that is plain, in characters.
+/// Longest number that is plain, in characters. A longer one might be beyond what PostgreSQL
+/// takes, which [`super::json`] finds out.
 const MAX_NUMBER: usize = 24;
 
 /// A cursor over a text.
@@ -150,7 +151,8 @@ fn until_special(bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(is_special).map(|len| at + len)
 }
 
-/// Of eight bytes, the highest bit of the first that is special; of those behind it any.
+/// Marks special bytes among eight: the highest bit of the first one is set, and none before it.
+/// The bits behind the first mark mean nothing.
 /// Source: "Bit Twiddling Hacks", S. E. Anderson, "Determine if a word has a zero byte".
 fn special(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;

@@ -2,10 +2,11 @@
 
 use std::{collections::HashSet, hash::Hash, sync::Arc};
 
-/// A pool has at most twice as many values as are in use, and so many more.
+/// A pool holds at most twice as many values as are in use, and so many more. So sweeping costs
+/// little for each value, and a small pool is never swept.
 const SPARE: usize = 1024;
 
-/// Shared values. What nobody holds any more goes when the pool would grow too large.
+/// Shared values. Those that nobody else holds are dropped when the pool would grow too large.
 #[derive(Debug)]
 pub struct Pool<T: ?Sized> {
     values: HashSet<Arc<T>>,
@@ -25,7 +26,7 @@ impl<T: ?Sized> Default for Pool<T> {
 }
 
 impl<T: ?Sized + Eq + Hash> Pool<T> {
-    /// The one of this value; made by `make` where there is none yet.
+    /// The shared value that equals `value`; `make` makes it where there is none yet.
     pub fn share(&mut self, value: &T, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         if let Some(known) = self.values.get(value) {
             return known.clone();

@@ -1,5 +1,5 @@
-//! Picks single properties out of an event's raw `properties`, in one walk, without
-//! building the rest.
+//! Picks single properties out of an event's raw `properties`, in one walk and without
+//! parsing the others into values.
 
 use std::{borrow::Cow, fmt};
 
@@ -24,7 +24,8 @@ pub fn pick<'a>(properties: &'a str, wanted: &[String]) -> Vec<Option<Cow<'a, st
     found
 }
 
-/// `None` where the properties are not all plain; `found` is of no use then.
+/// The fast way. Returns `None` where the properties are not all plain; `found` may then be
+/// filled in part and must not be used.
 fn pick_plain<'a>(
     properties: &'a str,
     wanted: &[String],
@@ -42,9 +43,10 @@ fn pick_plain<'a>(
     })
 }
 
+/// The general way, which takes any JSON.
 fn pick_any<'a>(properties: &'a str, wanted: &[String], found: &mut [Option<Cow<'a, str>>]) {
     let mut json = serde_json::Deserializer::from_str(properties);
-    // The door has let only well-formed objects in.
+    // The door lets only well-formed objects in, so there is no error to be had.
     let _ = json.deserialize_map(Pick { wanted, found });
 }
 

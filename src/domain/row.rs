@@ -38,7 +38,7 @@ pub struct Row<'a> {
     pub properties: &'a str,
 }
 
-/// The bytes are no row of this layout.
+/// Bytes that are no row of this layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed row at byte {at}")]
 pub struct RowError {
@@ -61,7 +61,7 @@ impl<'a> Row<'a> {
         out.extend_from_slice(self.properties.as_bytes());
     }
 
-    /// Who is active: the session, or the user where there is no session.
+    /// The one who counts as active: the session, or the user where there is no session.
     pub fn visitor(&self) -> Option<&'a str> {
         self.session_id.or(self.user_id)
     }

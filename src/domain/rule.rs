@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Rules of one kind that there may be.
+/// How many rules one list may have.
 pub const MAX_RULES: usize = 100;
 /// Longest name of a rule or of a property, in bytes.
 pub const MAX_NAME: usize = 64;
@@ -10,7 +10,7 @@ pub const MAX_NAME: usize = 64;
 /// A rule that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Which list it is in.
+    /// The list that it is in.
     pub list: List,
     /// Its place there, from 0.
     pub index: usize,
@@ -18,7 +18,7 @@ pub struct Fault {
     pub message: String,
 }
 
-/// The lists of rules; `Display` says what the configuration calls them.
+/// The lists of rules. `Display` writes a list's name in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
     /// `[[metric]]`
@@ -42,7 +42,7 @@ impl fmt::Display for List {
     }
 }
 
-/// What is wrong with the name of a rule, if anything is.
+/// Refuses what can't be the name of a rule.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     match name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {

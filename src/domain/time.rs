@@ -32,8 +32,8 @@ pub fn now_ms() -> Millis {
     i64::try_from(since.as_millis()).unwrap_or(LATEST)
 }
 
-/// A clock for windows of time, such as the one in which an id counts once: it begins with the
-/// system's and then passes evenly, whatever jumps that makes.
+/// A clock for windows of time, such as the one in which an id counts once. It begins at the
+/// system clock's time and then passes evenly, whatever jumps the system clock makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Steady {
     began: Instant,
@@ -110,9 +110,10 @@ impl BusinessZone {
         self.zone.iana_name().unwrap_or("UTC")
     }
 
-    /// The moment with the same reading of the clock, `days_back` days earlier. Where the
-    /// clock was set forward and skipped that reading, the one an hour on; where it was set
-    /// back and showed it twice, the first. So two moments may have the same.
+    /// The moment, `days_back` days earlier, at which the clock on the wall showed the same time.
+    /// If the clock was set forward that day and skipped this time, it is the moment an hour on.
+    /// If it was set back and showed this time twice, it is the first of the two. So two
+    /// different moments may have the same one.
     pub fn same_moment(&self, at: Millis, days_back: u16) -> Millis {
         let at = at.clamp(EARLIEST, LATEST);
         Timestamp::from_millisecond(at)

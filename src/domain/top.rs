@@ -13,7 +13,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-/// Values kept. The script `live/redis/scripts/apply.lua` is given the same number.
+/// How many values a summary keeps. The script `live/redis/scripts/apply.lua` is given the same
+/// number, since it merges summaries too and must get the same results.
 pub const CAPACITY: usize = 100;
 
 /// Longest value kept, in bytes; longer ones are cut there.
@@ -22,11 +23,11 @@ pub const MAX_VALUE: usize = 128;
 /// Counts of the most frequent values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Top {
-    /// In the order of the values. At most [`CAPACITY`] after [`Top::trim`]. A list, since a
-    /// mirror has thousands of these: in a tree, a value takes twice the room.
+    /// In the order of the values; at most [`CAPACITY`] of them after [`Top::trim`]. It is a
+    /// list because a mirror has thousands of these, and in a tree a value takes twice the room.
     #[serde(with = "as_map")]
     counts: Vec<(Arc<str>, u64)>,
-    /// What was taken off each count.
+    /// How much was taken off each count so far.
     shaved: u64,
 }
 
@@ -54,7 +55,8 @@ impl Top {
         self.merge_shared(other, |value| value.into());
     }
 
-    /// The same; `share` gives what a value that is new here is held as.
+    /// Adds all counts of another summary, and trims. Where a value is new here, `share` returns
+    /// the shared copy of it that this summary is to hold.
     pub fn merge_shared(&mut self, other: &Top, mut share: impl FnMut(&str) -> Arc<str>) {
         for (value, n) in other.iter() {
             self.add_shared(value, n, &mut share);
@@ -77,12 +79,12 @@ impl Top {
         self.shaved = self.shaved.saturating_add(shave);
     }
 
-    /// Different values at hand.
+    /// How many different values are kept.
     pub fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// No value at all.
+    /// Whether no value is kept.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
@@ -102,7 +104,8 @@ impl Top {
         self.find(cut(value)).map_or(0, |at| self.counts[at].1)
     }
 
-    /// The `n` largest, largest first; equal ones by value.
+    /// The `n` largest counts with their values, largest first. Equal counts are in the order of
+    /// the values.
     pub fn largest(&self, n: usize) -> Vec<(&str, u64)> {
         let mut all: Vec<_> = self.iter().collect();
         all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
@@ -111,15 +114,16 @@ impl Top {
     }
 }
 
-/// Counts in the making: hashed, so that many can be added fast; [`TopSum::finish`] gives the
-/// summary.
+/// Counts that are being added up. They are hashed, so that adding is fast; [`TopSum::finish`]
+/// makes a [`Top`] of them.
 #[derive(Debug, Default)]
 pub struct TopSum {
     counts: HashMap<Arc<str>, u64>,
     shaved: u64,
 }
 
-/// Values that a sum holds before it is shaved down: many more than a batch has.
+/// How many values a sum holds before it is shaved down. A batch rarely has so many, and its
+/// summary is then as exact as it can be.
 const MAX_SUMMED: usize = 100 * CAPACITY;
 
 impl TopSum {
@@ -146,7 +150,8 @@ impl TopSum {
 
     /// The summary, of at most [`CAPACITY`] values.
     pub fn finish(self) -> Top {
-        // Before the rest is sorted: most of what a crowded sum holds is shaved off.
+        // Shaving comes first, since it removes most of what a crowded sum holds, and only what
+        // is left has to be sorted.
         let mut top = Top { counts: Vec::new(), shaved: self.shaved };
         let mut all: Vec<_> = self.counts.into_iter().collect();
         if all.len() > CAPACITY {
@@ -164,7 +169,7 @@ impl TopSum {
     }
 }
 
-/// On the way to the ledger and in Redis the counts are a map.
+/// In the ledger and in Redis the counts are written as a map from value to count.
 mod as_map {
     use std::{collections::BTreeMap, sync::Arc};
 

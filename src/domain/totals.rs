@@ -1,11 +1,11 @@
-//! The sums of one bucket.
+//! The sums of one bucket of time, as the mirror of the counters holds thousands of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::domain::{delta::Series, metric::Source, money::Amount};
 
-/// The sums of one bucket, by series. Thousands of buckets have the same ones, so they can
-/// share them.
+/// The sums of one bucket, by series. Thousands of buckets have the same series, so the names
+/// are shared between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals(BTreeMap<Arc<Series>, i64>);
 
@@ -15,7 +15,8 @@ impl Totals {
         self.add_shared(series, value, |series| Arc::new(series.clone()));
     }
 
-    /// The same; `share` gives what a series that is new here is held as.
+    /// Adds to one series. Where the series is new in this bucket, `share` returns the shared
+    /// copy of it that the bucket is to hold.
     pub fn add_shared(
         &mut self,
         series: &Series,
@@ -38,7 +39,7 @@ impl Totals {
             .for_each(|(series, value)| self.add_shared(series, *value, |_| series.clone()));
     }
 
-    /// Nothing in it.
+    /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,22 +1,14 @@
 //! `GET /api/analytics/alerts`: what fires, and what did.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 
-use crate::{
-    broadcast::LiveView,
-    http::{auth::Keys, error::ApiError, methods},
-};
+use crate::{http::scope::View, numbers::Mirror};
 
 /// Adds the route.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(methods::read("/api/analytics/alerts", alerts));
+pub fn routes(view: &mut View) {
+    view.read("/api/analytics/alerts", alerts);
 }
 
-async fn alerts(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    Ok(HttpResponse::Ok().json(&*view.alerts().snapshot()))
+async fn alerts(mirror: web::Data<Mirror>) -> HttpResponse {
+    HttpResponse::Ok().json(&*mirror.alerts().snapshot())
 }

@@ -1,9 +1,9 @@
 //! The dashboard: bundled when the crate is built, embedded in the binary.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use crate::http::methods;
+use crate::http::scope::Open;
 
 #[derive(RustEmbed)]
 #[folder = "dashboard/dist"]
@@ -15,17 +15,15 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
     frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// Adds the routes: `/` and the page's own files.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(methods::read("/", |request: HttpRequest| async move {
-        file(&request, "index.html")
-    }));
+pub fn routes(open: &mut Open) {
+    open.read("/", |request: HttpRequest| async move { file(&request, "index.html") });
     for name in Dashboard::iter() {
         let path = format!("/{name}");
         let serve = move |request: HttpRequest| {
             let name = name.clone();
             async move { file(&request, &name) }
         };
-        config.service(methods::read(&path, serve));
+        open.read(&path, serve);
     }
 }
 

@@ -1,25 +1,22 @@
 //! `GET /api/analytics/breakdown`: the most frequent values of a property, from the mirror.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    broadcast::LiveView,
-    domain::{
-        time::{MINUTE, Millis, bucket},
-        top,
-    },
-    http::{auth::Keys, error::ApiError, methods},
+    domain::top,
+    http::{error::ApiError, scope::View},
+    numbers::{self, Mirror},
 };
 
 /// Minutes that breakdowns are kept for.
-const MAX_MINUTES: Millis = 24 * 60;
+const MAX_MINUTES: i64 = 24 * 60;
 /// By how much each count of an answer may be too low; 0 where they are exact.
 const MAX_ERROR: &str = "x-floodmark-max-error";
 
 /// Adds the route.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(methods::read("/api/analytics/breakdown", breakdown));
+pub fn routes(view: &mut View) {
+    view.read("/api/analytics/breakdown", breakdown);
 }
 
 #[derive(Deserialize)]
@@ -38,13 +35,10 @@ struct Count<'a> {
 }
 
 async fn breakdown(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
+    mirror: web::Data<Mirror>,
     parameters: web::Query<Parameters>,
 ) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    let known = view.measures().breakdowns();
+    let known = mirror.measures().breakdowns();
     let (Some(kind), Some(property)) = (&parameters.kind, &parameters.property) else {
         return Err(invalid("type", "which values? type=error&property=code"));
     };
@@ -55,18 +49,16 @@ async fn breakdown(
         return Err(invalid("property", &message));
     };
     let minutes = within(&parameters.minutes, "minutes", MAX_MINUTES)?.unwrap_or(15);
-    let limit = within(&parameters.limit, "limit", top::CAPACITY as Millis)?;
-    // The minute in progress is one of them.
-    let to = bucket(view.now(), MINUTE) + MINUTE;
-    let top = view.state().breakdown(&breakdown.name, to - minutes * MINUTE, to);
+    let limit = within(&parameters.limit, "limit", top::CAPACITY as i64)?;
+    let top = numbers::breakdown::top_of_last(&mirror, &breakdown.name, minutes);
     let largest = top.largest(limit.map_or(breakdown.top, |limit| limit as usize));
     let counts: Vec<Count<'_>> =
         largest.into_iter().map(|(value, count)| Count { value, count }).collect();
     Ok(HttpResponse::Ok().insert_header((MAX_ERROR, top.error().to_string())).json(counts))
 }
 
-fn within(text: &Option<String>, parameter: &str, max: Millis) -> Result<Option<Millis>, ApiError> {
-    match text.as_deref().map(str::parse::<Millis>) {
+fn within(text: &Option<String>, parameter: &str, max: i64) -> Result<Option<i64>, ApiError> {
+    match text.as_deref().map(str::parse::<i64>) {
         None => Ok(None),
         Some(Ok(number)) if (1..=max).contains(&number) => Ok(Some(number)),
         Some(_) => Err(invalid(parameter, &format!("must be a whole number from 1 to {max}"))),

@@ -1,38 +1,23 @@
 //! `GET /api/analytics/current`: today's totals, from the mirror. `GET /api/analytics/metrics`:
 //! which metrics and breakdowns there are.
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use serde_json::{Value, json};
 
-use crate::{
-    broadcast::LiveView,
-    http::{auth::Keys, error::ApiError, methods},
-};
+use crate::{http::scope::View, numbers::Mirror};
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(methods::read("/api/analytics/current", current))
-        .service(methods::read("/api/analytics/metrics", metrics));
+pub fn routes(view: &mut View) {
+    view.read("/api/analytics/current", current).read("/api/analytics/metrics", metrics);
 }
 
-async fn current(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    Ok(no_store().json(view.current()))
+async fn current(mirror: web::Data<Mirror>) -> HttpResponse {
+    no_store().json(mirror.current())
 }
 
 /// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`
-async fn metrics(
-    request: HttpRequest,
-    keys: web::Data<Keys>,
-    view: web::Data<LiveView>,
-) -> Result<HttpResponse, ApiError> {
-    keys.check_view(&request)?;
-    let measures = view.measures();
+async fn metrics(mirror: web::Data<Mirror>) -> HttpResponse {
+    let measures = mirror.measures();
     let metrics: Vec<Value> = measures
         .metrics()
         .iter()
@@ -46,7 +31,7 @@ async fn metrics(
         .iter()
         .map(|breakdown| json!({"type": breakdown.event, "property": breakdown.property}))
         .collect();
-    Ok(no_store().json(json!({"metrics": metrics, "breakdowns": breakdowns})))
+    no_store().json(json!({"metrics": metrics, "breakdowns": breakdowns}))
 }
 
 /// 200, of a moment that no cache shall show again.

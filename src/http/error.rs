@@ -6,6 +6,11 @@ use actix_web::{
 };
 use serde_json::json;
 
+use crate::numbers::Unavailable;
+
+/// When a number that the store did not tell may be asked for again, in seconds.
+const ASK_AGAIN: u32 = 5;
+
 /// A request refused as a whole.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -41,6 +46,17 @@ impl ApiError {
             retry_after: Some(retry_after),
             ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
         }
+    }
+}
+
+impl From<Unavailable> for ApiError {
+    /// 503 `history_unavailable`. What the store said is for the log, not for the client.
+    fn from(_: Unavailable) -> ApiError {
+        ApiError::unavailable(
+            "history_unavailable",
+            "the store does not answer, and what is older than 24 hours is only there",
+            ASK_AGAIN,
+        )
     }
 }
 

@@ -1,42 +1,38 @@
-//! Which methods a route takes. Any other is refused (405), and so is a path that leads nowhere
+//! Which methods a path takes. Any other is refused (405), and so is a path that leads nowhere
 //! (404), in the one way in which HTTP says no.
 
 use actix_web::{
-    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, guard,
+    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, Route,
+    guard,
     http::{Method, StatusCode, header},
     web,
 };
 
 use crate::http::error::ApiError;
 
-/// A path that is read: with GET, or with HEAD by who wants to know only whether it is there.
-pub fn read<F, Args>(path: &str, handler: F) -> Resource
+/// What is read is read with GET, or with HEAD by who wants to know only whether it is there.
+pub const READ: &[Method] = &[Method::GET, Method::HEAD];
+
+/// Answers these methods with a handler.
+pub fn route<F, Args>(methods: &'static [Method], handler: F) -> Route
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    let reads = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
-    web::resource(path)
-        .route(reads.to(handler))
-        .default_service(web::to(|request| async { refuse(request, "GET, HEAD") }))
+    let takes = guard::fn_guard(move |context| methods.contains(&context.head().method));
+    web::route().guard(takes).to(handler)
 }
 
-/// A path that takes one method alone.
-pub fn only<F, Args>(method: Method, path: &str, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    let refuse = {
-        let allowed = method.to_string();
-        move |request| {
-            let allowed = allowed.clone();
-            async move { refuse(request, &allowed) }
-        }
+/// A path with a route for these methods, which refuses all others.
+pub fn resource(path: &str, methods: &'static [Method], route: Route) -> Resource {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    let allowed = names.join(", ");
+    let refuse = move |request| {
+        let answer = refuse(request, &allowed);
+        async move { answer }
     };
-    web::resource(path).route(web::method(method).to(handler)).default_service(web::to(refuse))
+    web::resource(path).route(route).default_service(web::to(refuse))
 }
 
 fn refuse(request: HttpRequest, allowed: &str) -> HttpResponse {

@@ -1,15 +1,16 @@
 //! For operators: `/healthz` (the process lives), `/readyz` (it would take events, and every
 //! part is well, or which is not), `/metrics`.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::{
-    broadcast::LiveView,
     domain::time::{Millis, now_ms},
-    http::{auth::Keys, error::ApiError, methods},
-    spool::{Sink, Spool},
+    http::scope::{Open, View},
+    numbers::Mirror,
+    sink::Sink,
+    spool::Spool,
     telemetry::health::Health,
 };
 
@@ -21,21 +22,17 @@ pub struct Ops {
     /// Its lag and its size.
     pub spool: Spool,
     /// Whether the live numbers move.
-    pub view: LiveView,
+    pub mirror: Mirror,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
-    /// Who may see the metrics.
-    pub keys: Keys,
     /// A sink whose oldest batch has waited for longer makes the node unready.
     pub unready_lag_ms: Millis,
 }
 
-/// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(methods::read("/healthz", healthz))
-        .service(methods::read("/readyz", readyz))
-        .service(methods::read("/metrics", render_metrics));
+/// Adds the routes: anyone may ask whether the server is well, only viewers see its metrics.
+pub fn routes(open: &mut Open, view: &mut View) {
+    open.read("/healthz", healthz).read("/readyz", readyz);
+    view.read("/metrics", render_metrics);
 }
 
 async fn healthz() -> HttpResponse {
@@ -50,7 +47,7 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     if ops.spool.refuses() {
         reasons.push(format!("spool: full with {} bytes; requests get 503", ops.spool.bytes()));
     }
-    if let Some(reason) = ops.view.interrupted() {
+    if let Some(reason) = ops.mirror.freshness().interrupted() {
         reasons.push(format!("live: {reason}"));
     }
     let now = now_ms();
@@ -79,12 +76,8 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     response.json(json!({"status": status, "reasons": reasons, "lag": lags}))
 }
 
-async fn render_metrics(
-    request: HttpRequest,
-    ops: web::Data<Ops>,
-) -> Result<HttpResponse, ApiError> {
-    ops.keys.check_view(&request)?;
-    Ok(HttpResponse::Ok()
+async fn render_metrics(ops: web::Data<Ops>) -> HttpResponse {
+    HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(ops.metrics.render()))
+        .body(ops.metrics.render())
 }

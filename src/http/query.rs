@@ -11,140 +11,48 @@ use crate::{
     domain::{
         event::{MAX_TYPE, is_type},
         metric::{Measures, Metric},
-        time::{
-            BusinessZone, DAY, HOUR, MAX_FUTURE, MINUTE, Millis, SECOND, bucket, parse_rfc3339,
-        },
+        time::{BusinessZone, HOUR, LATEST, MAX_FUTURE, Millis, parse_rfc3339},
     },
     http::error::ApiError,
-    live::{baseline::Shift, state::SECONDS_KEPT},
+    numbers::{Interval, SeriesQuery, Shift, What},
 };
 
 /// Buckets of one answer.
 const MAX_POINTS: Millis = 5000;
 
-/// What is counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Events of one type.
-    Type(String),
-    /// A metric, by its name.
-    Metric(String),
-}
-
-/// The width of a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interval {
-    /// From the mirror's last hour.
-    Second,
-    /// The mirror's unit, and the rollups'.
-    Minute,
-    /// Of the business zone: counted from the start of its day.
-    Hour,
-    /// Of the business zone.
-    Day,
-}
-
-impl Interval {
-    /// The bucket that a moment falls into: start and end.
-    fn around(self, at: Millis, zone: &BusinessZone) -> (Millis, Millis) {
-        let even = |width| (bucket(at, width), bucket(at, width) + width);
-        match self {
-            Interval::Second => even(SECOND),
-            Interval::Minute => even(MINUTE),
-            Interval::Hour => {
-                let day = zone.day_of(at);
-                let start = day.start + bucket(at - day.start, HOUR);
-                (start, (start + HOUR).min(day.end))
-            }
-            Interval::Day => {
-                let day = zone.day_of(at);
-                (day.start, day.end)
-            }
+/// Reads a query string.
+///
+/// # Errors
+/// 400 that names the parameter and its rule.
+pub fn parse(
+    text: &str,
+    now: Millis,
+    zone: &BusinessZone,
+    measures: &Measures,
+) -> Result<SeriesQuery, ApiError> {
+    let given = Given::parse(text)?;
+    let interval = match given.interval.as_deref() {
+        None | Some("1m") => Interval::Minute,
+        Some("1s") => Interval::Second,
+        Some("1h") => Interval::Hour,
+        Some("1d") => Interval::Day,
+        Some(other) => return Err(wrong("interval", other, "is one of 1s, 1m, 1h, 1d")),
+    };
+    let baseline = match given.baseline.as_deref() {
+        None => None,
+        Some(text) if interval == Interval::Second => {
+            return Err(wrong("baseline", text, "is kept by minute; ask for interval=1m"));
         }
+        Some("yesterday") => Some(Shift::Yesterday),
+        Some("last_week") => Some(Shift::LastWeek),
+        Some(other) => return Err(wrong("baseline", other, "is yesterday or last_week")),
+    };
+    let (from, to) = given.range(interval, now, zone)?;
+    if (to - from) / interval.nominal() > MAX_POINTS {
+        let rule = format!("makes more than {MAX_POINTS} points of this span; ask for wider ones");
+        return Err(wrong("interval", given.interval.as_deref().unwrap_or("1m"), &rule));
     }
-
-    fn nominal(self) -> Millis {
-        match self {
-            Interval::Second => SECOND,
-            Interval::Minute => MINUTE,
-            Interval::Hour => HOUR,
-            Interval::Day => DAY,
-        }
-    }
-
-    /// The start of the oldest bucket of which everything is kept; `None` where that is for
-    /// good.
-    fn oldest(self, now: Millis) -> Option<Millis> {
-        let kept = now - SECONDS_KEPT;
-        (self == Interval::Second).then(|| kept + (SECOND - 1) - (kept + SECOND - 1) % SECOND)
-    }
-}
-
-/// A checked query: buckets from the one at `from` to the one that ends at `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
-    /// What is counted.
-    pub what: What,
-    /// How wide a bucket is.
-    pub interval: Interval,
-    /// Start of the first bucket, Unix ms.
-    pub from: Millis,
-    /// End of the last, Unix ms.
-    pub to: Millis,
-    /// The same of another day, put at the moments of this one.
-    pub baseline: Option<Shift>,
-}
-
-impl Query {
-    /// Reads a query string.
-    ///
-    /// # Errors
-    /// 400 that names the parameter and its rule.
-    pub fn parse(
-        text: &str,
-        now: Millis,
-        zone: &BusinessZone,
-        measures: &Measures,
-    ) -> Result<Query, ApiError> {
-        let given = Given::parse(text)?;
-        let interval = match given.interval.as_deref() {
-            None | Some("1m") => Interval::Minute,
-            Some("1s") => Interval::Second,
-            Some("1h") => Interval::Hour,
-            Some("1d") => Interval::Day,
-            Some(other) => return Err(wrong("interval", other, "is one of 1s, 1m, 1h, 1d")),
-        };
-        let baseline = match given.baseline.as_deref() {
-            None => None,
-            Some(text) if interval == Interval::Second => {
-                return Err(wrong("baseline", text, "is kept by minute; ask for interval=1m"));
-            }
-            Some("yesterday") => Some(Shift::Yesterday),
-            Some("last_week") => Some(Shift::LastWeek),
-            Some(other) => return Err(wrong("baseline", other, "is yesterday or last_week")),
-        };
-        let (from, to) = given.range(interval, now, zone)?;
-        if (to - from) / interval.nominal() > MAX_POINTS {
-            let rule =
-                format!("makes more than {MAX_POINTS} points of this span; ask for wider ones");
-            return Err(wrong("interval", given.interval.as_deref().unwrap_or("1m"), &rule));
-        }
-        Ok(Query { what: given.what(measures)?, interval, from, to, baseline })
-    }
-
-    /// Where the buckets start, and at last where the last one ends.
-    pub fn starts(&self, zone: &BusinessZone) -> Vec<Millis> {
-        let mut starts = vec![self.from];
-        let mut start = self.from;
-        while start < self.to {
-            start = match self.interval {
-                Interval::Second | Interval::Minute => start + self.interval.nominal(),
-                Interval::Hour | Interval::Day => self.interval.around(start, zone).1,
-            };
-            starts.push(start);
-        }
-        starts
-    }
+    Ok(SeriesQuery { what: given.what(measures)?, interval, from, to, baseline })
 }
 
 /// The parameters as they came.
@@ -241,7 +149,7 @@ impl Given {
         let oldest = interval.oldest(now).unwrap_or(0);
         let Some(from) = from else {
             let span = hours.unwrap_or(HOUR);
-            let start = steps_back(interval, end, span, zone).max(oldest);
+            let start = interval.steps_back(end, span, zone).max(oldest);
             if start >= end {
                 let text = self.to.as_deref().unwrap_or_default();
                 return Err(wrong("to", text, "is too long ago: nothing is kept from then"));
@@ -259,18 +167,6 @@ impl Given {
             return Err(wrong("from", text, "must lie before to, and not in the future"));
         }
         Ok((start, end))
-    }
-}
-
-/// The start of the first of as many buckets as make up `span`, the last of which ends at
-/// `end`.
-fn steps_back(interval: Interval, end: Millis, span: Millis, zone: &BusinessZone) -> Millis {
-    let buckets = (span + interval.nominal() - 1) / interval.nominal();
-    match interval {
-        Interval::Second | Interval::Minute => end - buckets * interval.nominal(),
-        Interval::Hour | Interval::Day => {
-            (0..buckets).fold(end, |end, _| interval.around(end - 1, zone).0)
-        }
     }
 }
 
@@ -303,7 +199,7 @@ fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
         Ok(ms) => Millis::try_from(ms).ok(),
         Err(_) => parse_rfc3339(&text.replace(' ', "+")),
     };
-    at.filter(|at| *at <= crate::domain::time::LATEST)
+    at.filter(|at| *at <= LATEST)
         .ok_or_else(|| wrong(name, text, "is Unix milliseconds or RFC 3339"))
 }
 
@@ -314,5 +210,4 @@ fn wrong(name: &str, value: &str, rule: &str) -> ApiError {
 }
 
 #[cfg(test)]
-#[path = "query_tests.rs"]
 mod tests;

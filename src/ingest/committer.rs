@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
-    ingest::{Refused, Waiting},
+    ingest::{NotTaken, Waiting},
     panics,
     spool::{CommitError, Group, SpoolWriter},
 };
@@ -33,7 +33,7 @@ pub struct Work {
 #[derive(Debug)]
 pub struct Committed {
     /// What the requests were told.
-    pub result: Result<(), Refused>,
+    pub result: Result<(), NotTaken>,
     /// The group, emptied, to be filled again.
     pub group: Group,
 }
@@ -91,7 +91,7 @@ impl Drop for Obituary<'_> {
         if thread::panicking() {
             let reason = "the thread that writes the spool has panicked; see the log".to_owned();
             tracing::error!(reason, "intake stops until a restart");
-            let result = Err(Refused::Failed(reason));
+            let result = Err(NotTaken::Failed(reason));
             let _ = self.0.send(Committed { result, group: Group::default() });
         }
     }
@@ -124,11 +124,11 @@ fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &UnboundedSender<Com
     let result = writer.commit(&mut work.group).map_err(|e| match e {
         CommitError::Full(reason) => {
             tracing::warn!(%reason, "the spool's disk is full: requests get 503");
-            Refused::Full
+            NotTaken::Full
         }
         CommitError::Failed(reason) => {
             tracing::error!(%reason, "the spool's disk failed: intake stops until a restart");
-            Refused::Failed(reason.to_string())
+            NotTaken::Failed(reason.to_string())
         }
     });
     for waiting in work.waiting {

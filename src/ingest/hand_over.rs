@@ -2,66 +2,23 @@
 //! answers in one message back.
 //!
 //! A message to another thread wakes it, at the cost of a system call on this side and a switch
-//! of threads on the other: with one event a request, as much as reading it. So what one round
-//! of polling has brought goes as one message: on a server that rests a request at once, on one
-//! that does not many together.
+//! of threads on the other: with one event a request, as much as reading it. So all requests
+//! that one round of polling has brought go as one message. An idle server sends one request a
+//! message; a busy one sends many.
 
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
 };
 
 use actix::Recipient;
 use tokio::sync::oneshot;
 
-use crate::ingest::{Accepted, Answer, Refused, Request, actor::Append};
-
-/// Requests of all workers that wait for their turn in the ingest actor: `ingest.queue_requests`.
-#[derive(Clone, Debug)]
-pub struct Queue {
-    waiting: Arc<AtomicUsize>,
-    max: usize,
-}
-
-impl Queue {
-    /// Nothing waits yet.
-    pub fn new(max: usize) -> Queue {
-        Queue { waiting: Arc::default(), max }
-    }
-
-    fn no_places(&self) -> Places {
-        Places { queue: self.clone(), taken: 0 }
-    }
-}
-
-/// Places in the [`Queue`]; given back when dropped.
-#[derive(Debug)]
-pub struct Places {
-    queue: Queue,
-    taken: usize,
-}
-
-impl Places {
-    /// One more; false where all are taken.
-    fn take(&mut self) -> bool {
-        let free = self.queue.waiting.fetch_add(1, Ordering::Relaxed) < self.queue.max;
-        match free {
-            true => self.taken += 1,
-            false => drop(self.queue.waiting.fetch_sub(1, Ordering::Relaxed)),
-        }
-        free
-    }
-}
-
-impl Drop for Places {
-    fn drop(&mut self) {
-        self.queue.waiting.fetch_sub(self.taken, Ordering::Relaxed);
-    }
-}
+use super::{
+    Accepted, Answer, NotTaken, Request,
+    messages::Append,
+    permits::{QueueLimit, QueuePermits},
+};
 
 /// Why a request is not on disk, or not known to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,9 +29,9 @@ pub enum NotAppended {
     /// The ingest actor has ended.
     #[error("the server is stopping")]
     Stopping,
-    /// It says no.
+    /// The ingest actor says no.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    NotTaken(#[from] NotTaken),
 }
 
 /// One worker's side of the way to the ingest actor. It stays on the worker's thread.
@@ -83,7 +40,7 @@ pub struct HandOver(Rc<Worker>);
 
 struct Worker {
     ingest: Recipient<Append>,
-    queue: Queue,
+    limit: QueueLimit,
     next: RefCell<Message>,
     /// `next` will be sent once this round of polling is over.
     called: Cell<bool>,
@@ -92,35 +49,36 @@ struct Worker {
 /// A message in the making, and who waits for its answers.
 struct Message {
     requests: Vec<Request>,
-    places: Places,
+    permits: QueuePermits,
     waiting: Vec<oneshot::Sender<Answer>>,
 }
 
 impl Message {
-    fn new(queue: &Queue) -> Message {
-        Message { requests: Vec::new(), places: queue.no_places(), waiting: Vec::new() }
+    fn new(limit: &QueueLimit) -> Message {
+        Message { requests: Vec::new(), permits: limit.none(), waiting: Vec::new() }
     }
 }
 
 impl HandOver {
-    /// For a worker; all of a process share the queue.
-    pub fn new(ingest: Recipient<Append>, queue: Queue) -> HandOver {
+    /// For one worker. All workers of a process share the limit.
+    pub fn new(ingest: Recipient<Append>, limit: QueueLimit) -> HandOver {
         HandOver(Rc::new(Worker {
             ingest,
-            next: RefCell::new(Message::new(&queue)),
-            queue,
+            next: RefCell::new(Message::new(&limit)),
+            limit,
             called: Cell::new(false),
         }))
     }
 
-    /// Hands a request over and waits until it is on disk. Who stops waiting takes nothing back.
+    /// Hands a request over and waits until it is on disk. A caller that stops waiting takes
+    /// nothing back: the request goes on.
     ///
     /// # Errors
     /// It is not on disk, or nobody can say.
     pub async fn request(&self, request: Request) -> Result<Accepted, NotAppended> {
         let answer = {
             let mut next = self.0.next.borrow_mut();
-            if !next.places.take() {
+            if !next.permits.take() {
                 return Err(NotAppended::Overloaded);
             }
             let (reply, answer) = oneshot::channel();
@@ -140,11 +98,11 @@ impl HandOver {
         tokio::task::yield_now().await;
         let worker = &self.0;
         worker.called.set(false);
-        let Message { requests, places, waiting } =
-            worker.next.replace(Message::new(&worker.queue));
+        let Message { requests, permits, waiting } =
+            worker.next.replace(Message::new(&worker.limit));
         let (reply, answers) = oneshot::channel();
-        // Never more messages than there are places.
-        worker.ingest.do_send(Append { requests, places, reply });
+        // Past the mailbox's limit, but there are never more messages than permits.
+        worker.ingest.do_send(Append { requests, permits, reply });
         // Without answers, those who wait see their channels closed.
         let answers = answers.await.unwrap_or_default();
         for (reply, answer) in waiting.into_iter().zip(answers) {
@@ -179,7 +137,7 @@ mod tests {
                 return;
             }
             let answer = |request: Request| match request.events {
-                13 => Err(Refused::Full),
+                13 => Err(NotTaken::Full),
                 accepted => Ok(Accepted { accepted, duplicates: 0 }),
             };
             let _ = append.reply.send(append.requests.into_iter().map(answer).collect());
@@ -189,7 +147,7 @@ mod tests {
     fn desk(max: usize) -> (HandOver, Rc<RefCell<Vec<usize>>>) {
         let messages = Rc::default();
         let desk = Desk(Rc::clone(&messages)).start();
-        (HandOver::new(desk.recipient(), Queue::new(max)), messages)
+        (HandOver::new(desk.recipient(), QueueLimit::new(max)), messages)
     }
 
     async fn hand_over(to: &HandOver, events: u32) -> Result<u32, NotAppended> {
@@ -201,7 +159,7 @@ mod tests {
     async fn what_comes_together_goes_as_one_message_and_each_gets_its_own_answer() {
         let (to, messages) = desk(100);
         let answers = join_all((11..16).filter(|n| *n != 14).map(|n| hand_over(&to, n))).await;
-        assert_eq!(answers, [Ok(11), Ok(12), Err(Refused::Full.into()), Ok(15)]);
+        assert_eq!(answers, [Ok(11), Ok(12), Err(NotTaken::Full.into()), Ok(15)]);
         assert_eq!(hand_over(&to, 1).await, Ok(1));
         assert_eq!(*messages.borrow(), [4, 1]);
     }
@@ -215,7 +173,7 @@ mod tests {
             assert_eq!(answers, [Ok(1), Ok(2), Ok(3), refused.clone(), refused]);
         }
         assert_eq!(*messages.borrow(), [3, 3]);
-        assert_eq!(to.0.queue.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(to.0.limit.waiting(), 0);
     }
 
     #[actix::test]

@@ -1,17 +1,18 @@
 //! From a decoded request to a sealed batch on disk.
 //!
-//! HTTP workers hand requests over ([`hand_over`]). [`actor::IngestActor`] takes them in, drops
-//! duplicates ([`dedupe`]), adds their rows to the open batch ([`open_batch`]), and hands groups
-//! of them to the committer thread ([`committer`]): one write and one fdatasync for all requests
-//! that came meanwhile. What is sealed and on disk goes to the writers of both sinks, lane by
-//! lane ([`dispatch`]).
+//! HTTP workers hand requests over ([`hand_over`]), as many as may wait ([`permits`]).
+//! [`actor::IngestActor`] takes them in, drops duplicates ([`dedupe`]), adds their rows to the
+//! open batch ([`open_batch`]), and hands groups of them to the committer thread ([`committer`]):
+//! one write and one fdatasync for all requests that came meanwhile. What is sealed and on disk
+//! goes to the writers of both sinks, lane by lane ([`crate::sink`]).
 
 pub mod actor;
 pub mod committer;
 pub mod dedupe;
-pub mod dispatch;
 pub mod hand_over;
+pub mod messages;
 pub mod open_batch;
+pub mod permits;
 
 use tokio::sync::oneshot;
 
@@ -45,7 +46,7 @@ pub struct Accepted {
 
 /// Why a request was not taken in. The client may try again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum NotTaken {
     /// The spool has reached `spool.max_bytes`, or its disk is full. Nothing of the request is
     /// stored or counted.
     #[error("the spool is full")]
@@ -57,7 +58,7 @@ pub enum Refused {
 }
 
 /// What became of a request.
-pub type Answer = Result<Accepted, Refused>;
+pub type Answer = Result<Accepted, NotTaken>;
 
 /// The requests of one message, while they wait for the disk.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// Those that were taken in are on disk, or not.
-    pub fn answer(mut self, result: &Result<(), Refused>) {
+    pub fn answer(mut self, result: &Result<(), NotTaken>) {
         if let Err(refused) = result {
             let taken = self.answers.iter_mut().filter(|answer| answer.is_ok());
             taken.for_each(|answer| *answer = Err(refused.clone()));

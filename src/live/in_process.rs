@@ -1,11 +1,14 @@
 //! The live store of a single node without Redis: guards and active sessions in memory,
 //! counters only in the mirror that the feed leads to. What a restart forgets is built
 //! up again from the ledger ([`InProcess::start`]); what the ledger has not got yet is
-//! still in the spool, and the strict guard makes the live writers replay it from there.
+//! still in the spool, and the strict guard makes the lane writers replay it from there.
 //! While the ledger's server is away at the start, nothing is counted yet: the writers try
 //! again, and the spool keeps what they would count.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
@@ -14,8 +17,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::{
-    Applied, Feed, FeedSender, LiveError, LiveErrorKind, LiveStore, Population,
-    distinct::DistinctDays, judge, ledger_since, sessions::Sessions, state::LiveState,
+    Applied, Feed, FeedSender, LiveStore, Population, counters::Counters, distinct::DistinctDays,
+    judge, ledger_since, sessions::Sessions,
 };
 use crate::{
     config,
@@ -25,7 +28,8 @@ use crate::{
         time::{BusinessZone, Millis, now_ms},
     },
     retry::Backoff,
-    store::{LedgerSum, Store, StoreError, StoreErrorKind},
+    sink::{Lease, SinkError, SinkErrorKind},
+    store::{Ledger, LedgerSum},
 };
 
 /// The in-process live store.
@@ -68,17 +72,17 @@ impl InProcess {
     /// on from there. Visitors seen within `active_window` ms are active from the start.
     /// A ledger that can't be reached is waited for in the background.
     pub async fn start(
-        store: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         zone: BusinessZone,
         active_window: Millis,
         feed: FeedSender,
         now: Millis,
         retry: &config::RetryConfig,
-    ) -> Result<InProcess, StoreError> {
-        let sum = store.ledger_sum(ledger_since(&zone, now), now - active_window).await;
+    ) -> Result<InProcess, SinkError> {
+        let sum = ledger.sum(ledger_since(&zone, now), now - active_window).await;
         let error = match sum {
             Ok(sum) => return Ok(InProcess::continue_from(sum, zone, feed, now).await),
-            Err(error) if error.kind == StoreErrorKind::Unavailable => error,
+            Err(error) if error.kind == SinkErrorKind::Unavailable => error,
             Err(error) => return Err(error),
         };
         let reason = format!("the ledger, which the counters start from: {error}");
@@ -94,7 +98,7 @@ impl InProcess {
                     tokio::time::sleep(backoff.pause()).await;
                     let now = now_ms();
                     let since = ledger_since(&zone, now);
-                    if let Ok(sum) = store.ledger_sum(since, now - active_window).await {
+                    if let Ok(sum) = ledger.sum(since, now - active_window).await {
                         let _ = counted.set(Counted::from(sum, zone, &feed, now).await);
                         return;
                     }
@@ -114,9 +118,9 @@ impl InProcess {
         InProcess { counted: Arc::new(OnceLock::from(counted)), feed, waiting: None }
     }
 
-    fn counted(&self) -> Result<&Counted, LiveError> {
-        self.counted.get().ok_or_else(|| LiveError {
-            kind: LiveErrorKind::Rebuilding,
+    fn counted(&self) -> Result<&Counted, SinkError> {
+        self.counted.get().ok_or_else(|| SinkError {
+            kind: SinkErrorKind::Rebuilding,
             message: "the counters start from the ledger, which can't be read yet".to_owned(),
         })
     }
@@ -131,18 +135,30 @@ impl Drop for InProcess {
 impl Counted {
     /// What the ledger says; the feed gets it as its [`Feed::Reset`].
     async fn from(sum: LedgerSum, zone: BusinessZone, feed: &FeedSender, now: Millis) -> Counted {
-        let mut state = LiveState::new(zone.clone());
+        let mut counters = Counters::new(zone.clone());
         let mut noted = Noted::default();
         for (number, lane) in (0..).zip(&sum.lanes) {
-            state.apply(number, &lane.delta, now);
+            counters.apply(number, &lane.delta, now);
             noted.touch(&zone, &lane.delta);
         }
-        let _ = feed.send(Feed::Reset(Box::new(state))).await;
+        let _ = feed.send(Feed::Reset(Box::new(counters))).await;
         Counted {
             lanes: sum.lanes.map(|lane| tokio::sync::Mutex::new(lane.last)),
             noted: Mutex::new(noted),
             zone,
         }
+    }
+}
+
+#[async_trait]
+impl Lease for InProcess {
+    /// No other process has these counters, so whoever asks leads.
+    async fn lead(&self, _: &str, _: Duration) -> Result<bool, SinkError> {
+        Ok(true)
+    }
+
+    async fn resign(&self, _: &str) -> Result<(), SinkError> {
+        Ok(())
     }
 }
 
@@ -157,14 +173,14 @@ impl LiveStore for InProcess {
         id: BatchId,
         sealed_at: Millis,
         delta: &Arc<Delta>,
-    ) -> Result<Applied, LiveError> {
+    ) -> Result<Applied, SinkError> {
         let mut guard = self.counted()?.lanes[id.lane() as usize].lock().await;
         let verdict = judge(guard.get(&id.node).copied().unwrap_or(0), id.seq);
         if verdict == Applied::Counted {
             // First the place in the feed, then guard and delta without an await between
             // them: a caller that gives up while it waits has changed nothing.
-            let place = self.feed.reserve().await.map_err(|_| LiveError {
-                kind: LiveErrorKind::Unavailable,
+            let place = self.feed.reserve().await.map_err(|_| SinkError {
+                kind: SinkErrorKind::Unavailable,
                 message: "the broadcaster has stopped and takes no deltas".to_owned(),
             })?;
             guard.insert(id.node, id.seq);
@@ -173,13 +189,13 @@ impl LiveStore for InProcess {
         Ok(verdict)
     }
 
-    async fn touch(&self, delta: &Delta) -> Result<(), LiveError> {
+    async fn touch(&self, delta: &Delta) -> Result<(), SinkError> {
         let counted = self.counted()?;
         counted.noted.lock().touch(&counted.zone, delta);
         Ok(())
     }
 
-    async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError> {
+    async fn population(&self, since: Millis, day: Date) -> Result<Population, SinkError> {
         let mut noted = self.counted()?.noted.lock();
         Ok(Population {
             active: noted.sessions.active(since),
@@ -187,12 +203,12 @@ impl LiveStore for InProcess {
         })
     }
 
-    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, LiveError> {
+    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, SinkError> {
         let lane = self.counted()?.lanes[lane as usize].lock().await;
         Ok(lane.get(&node).copied().unwrap_or(0))
     }
 
-    async fn check(&self) -> Result<(), LiveError> {
+    async fn check(&self) -> Result<(), SinkError> {
         self.counted().map(drop)
     }
 }
@@ -226,10 +242,10 @@ mod tests {
         let zone = BusinessZone::named("UTC").unwrap();
         let live = InProcess::continue_from(sum, zone, feed, NOW).await;
 
-        let Some(Feed::Reset(state)) = fed.recv().await else {
+        let Some(Feed::Reset(counters)) = fed.recv().await else {
             panic!("the feed starts with a reset");
         };
-        assert_eq!(state.today(NOW).1.count("page_view"), 1);
+        assert_eq!(counters.day(counters.zone().day_of(NOW).date).unwrap().count("page_view"), 1);
         let day = BusinessZone::named("UTC").unwrap().day_of(NOW).date;
         assert_eq!(live.population(NOW, day).await.unwrap().active, 1);
 

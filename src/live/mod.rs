@@ -1,20 +1,20 @@
 //! The live side: counters of the running second, minute and day, and who is active.
 //! In-process ([`in_process`]) or Redis ([`redis`]), behind one interface.
 //!
-//! Whichever it is, every node keeps a mirror of the counters in memory
-//! ([`state::LiveState`], owned by the broadcaster): it starts from a [`Feed::Reset`] and
-//! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so
-//! there is one definition of each number and no read ever waits for Redis.
+//! Whichever it is, every node keeps a copy of the counters in memory (the mirror, in
+//! `numbers/`, which holds [`counters::Counters`]): it starts from a [`Feed::Reset`] and
+//! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so there is
+//! one definition of each number and no read ever waits for Redis.
 
-pub mod baseline;
+pub mod counters;
 mod distinct;
 pub mod in_process;
+mod messages;
 pub mod redis;
 pub mod sessions;
-pub mod state;
-pub mod writer;
+pub mod target;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -26,8 +26,11 @@ use crate::{
         delta::Delta,
         time::{BusinessZone, Millis, SECOND},
     },
-    store::{Store, StoreError},
+    sink::{Lease, SinkError},
+    store::Ledger,
 };
+
+pub use messages::{Counted, Population, Touch};
 
 /// What became of a batch's delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,51 +48,11 @@ pub enum Applied {
     },
 }
 
-/// Why the live side could not do what it was asked. All of these are retried.
-#[derive(Debug, thiserror::Error)]
-#[error("{kind}: {message}")]
-pub struct LiveError {
-    /// The class, as the metric `floodmark_sink_errors_total{kind}` names it.
-    pub kind: LiveErrorKind,
-    /// What failed, on what, and what to do.
-    pub message: String,
-}
-
-/// The class of a [`LiveError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LiveErrorKind {
-    /// Not reachable, connection lost, cluster down.
-    Unavailable,
-    /// It takes no writes (a replica, MISCONF).
-    ReadOnly,
-    /// It refused our credentials.
-    Denied,
-    /// Out of memory.
-    Full,
-    /// It was emptied and is being rebuilt from the ledger.
-    Rebuilding,
-    /// Anything else it answered.
-    Other,
-}
-
-impl std::fmt::Display for LiveErrorKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            LiveErrorKind::Unavailable => "unavailable",
-            LiveErrorKind::ReadOnly => "read_only",
-            LiveErrorKind::Denied => "denied",
-            LiveErrorKind::Full => "full",
-            LiveErrorKind::Rebuilding => "rebuilding",
-            LiveErrorKind::Other => "other",
-        })
-    }
-}
-
 /// What the broadcaster is told, in order.
 #[derive(Clone, Debug)]
 pub enum Feed {
     /// The counters are exactly these: start over from them.
-    Reset(Box<state::LiveState>),
+    Reset(Box<counters::Counters>),
     /// Add this.
     Delta {
         /// Increments (of any node).
@@ -109,21 +72,12 @@ pub enum Feed {
     Restored,
 }
 
-/// Numbers of different things seen, over all nodes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Population {
-    /// Active visitors.
-    pub active: u64,
-    /// By distinct metric: different values on the business day asked for.
-    pub distinct: BTreeMap<String, u64>,
-}
-
 /// Where a live store sends its [`Feed`]. Bounded: a full feed makes `apply` wait.
 pub type FeedSender = tokio::sync::mpsc::Sender<Feed>;
 
 /// The live counters and active-session sets.
 #[async_trait]
-pub trait LiveStore: Send + Sync + 'static {
+pub trait LiveStore: Lease + Send + Sync + 'static {
     /// `"redis"` or `"in-process"`.
     fn name(&self) -> &'static str;
 
@@ -134,23 +88,23 @@ pub trait LiveStore: Send + Sync + 'static {
         id: BatchId,
         sealed_at: Millis,
         delta: &Arc<Delta>,
-    ) -> Result<Applied, LiveError>;
+    ) -> Result<Applied, SinkError>;
 
     /// Notes visitors with the time they were last seen, and what distinct metrics saw.
     /// Idempotent, order does not matter.
-    async fn touch(&self, delta: &Delta) -> Result<(), LiveError>;
+    async fn touch(&self, delta: &Delta) -> Result<(), SinkError>;
 
     /// Who was seen at `since` (Unix ms, a full second) or later, and what distinct metrics
     /// saw on the business day `day`, over all nodes. Forgets older visitors.
-    async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError>;
+    async fn population(&self, since: Millis, day: Date) -> Result<Population, SinkError>;
 
     /// The last batch of `node` that a lane has counted, 0 for none. A writer that has nothing
     /// to send asks now and then: a live side that lost its last batches says so only when it
     /// is asked, and the writer then replays what follows.
-    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, LiveError>;
+    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, SinkError>;
 
     /// The same of every lane.
-    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], LiveError> {
+    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], SinkError> {
         let mut heads = [0; LANES as usize];
         for (lane, head) in (0..).zip(&mut heads) {
             *head = self.head(node, lane).await?;
@@ -158,19 +112,8 @@ pub trait LiveStore: Send + Sync + 'static {
         Ok(heads)
     }
 
-    /// Takes the lease of what only one of all nodes may do, or renews it; whether `holder`
-    /// has it now. A live store that no other node shares always gives it.
-    async fn lead(&self, _holder: &str, _ttl: Duration) -> Result<bool, LiveError> {
-        Ok(true)
-    }
-
-    /// Lets go of the lease.
-    async fn resign(&self, _holder: &str) -> Result<(), LiveError> {
-        Ok(())
-    }
-
     /// Whether it answers and would take a write.
-    async fn check(&self) -> Result<(), LiveError>;
+    async fn check(&self) -> Result<(), SinkError>;
 }
 
 /// Why the live side can't be opened. An unreachable Redis is no such reason.
@@ -181,7 +124,7 @@ pub enum OpenError {
     Config(String),
     /// The ledger that the in-process counters start from can't be read.
     #[error("read the ledger for the live counters: {0}")]
-    Store(#[from] StoreError),
+    Ledger(#[from] SinkError),
 }
 
 /// Opens the live side that `redis.urls` asks for: none, in-process; one, Redis (or the
@@ -190,7 +133,7 @@ pub enum OpenError {
 /// background.
 pub async fn open(
     config: &Config,
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
     zone: BusinessZone,
     feed: FeedSender,
     now: Millis,
@@ -198,10 +141,10 @@ pub async fn open(
     if config.redis.urls.is_empty() {
         let window = config.live.active_window_s as Millis * SECOND;
         let retry = &config.retry;
-        let live = in_process::InProcess::start(store, zone, window, feed, now, retry).await?;
+        let live = in_process::InProcess::start(ledger, zone, window, feed, now, retry).await?;
         return Ok(Arc::new(live));
     }
-    let live = redis::Redis::start(config, store, zone, feed).map_err(OpenError::Config)?;
+    let live = redis::Redis::start(config, ledger, zone, feed).map_err(OpenError::Config)?;
     Ok(Arc::new(live))
 }
 
@@ -210,13 +153,13 @@ pub async fn open(
 /// it. Without Redis there is nothing to do.
 pub async fn rebuild(
     config: &Config,
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
     zone: BusinessZone,
-) -> Result<(), LiveError> {
+) -> Result<(), SinkError> {
     if config.redis.urls.is_empty() {
         return Ok(());
     }
-    redis::rebuild(config, store, zone).await
+    redis::rebuild(config, ledger, zone).await
 }
 
 /// What the guard of a (node, lane) that stands at `last` (0: nothing yet) says to batch
@@ -234,5 +177,5 @@ fn judge(last: u64, seq: u64) -> Applied {
 /// How far back the ledger is summed so that all that a mirror shows is whole: the
 /// business day of `now`, and 24 hours of minutes.
 fn ledger_since(zone: &BusinessZone, now: Millis) -> Millis {
-    zone.day_of(now).start.min(now - state::MINUTES_KEPT)
+    zone.day_of(now).start.min(now - counters::MINUTES_KEPT)
 }

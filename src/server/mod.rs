@@ -84,7 +84,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let alarm = Alarm::default();
 
     let (storage, spool_log, viewers) = Storage::open(&config, &alarm).await?;
-    let watching = watching::start(&config, &storage, viewers.view());
+    let watching = watching::start(&config, &storage);
     let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
     let server = service::start(
         &config,
@@ -93,7 +93,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             pipeline: &pipeline,
             storage: &storage,
             viewers: &viewers,
-            history: watching.history,
+            series: watching.series,
             exporter,
         },
     )

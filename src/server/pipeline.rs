@@ -6,7 +6,7 @@
 //!                     │      ^ <─Committed──┘
 //!          WriteBatch │      │ Settled
 //!                     v      │
-//!              StoreWriter x 4, LiveWriter x 4 ──Touch──> CounterActor
+//!        LaneWriter x 4 of the store, x 4 of the live side ──Touch──> CounterActor
 //! ```
 //!
 //! The two channels that lead back to the ingest actor are made first. So each part is made
@@ -24,14 +24,14 @@ use crate::{
     counter::CounterActor,
     domain::batch::LANES,
     ingest::{
-        actor::{self, IngestActor},
+        actor::{IngestActor, IngestSetup},
         committer::Committer,
-        dispatch::{Dispatch, Settled},
     },
-    live::{redis::claims::Claims, writer::LiveWriter},
+    live::{redis::claims::Claims, target::LiveTarget},
     panics::Alarm,
-    spool::{Opened, Sink},
-    store::writer::StoreWriter,
+    sink::{BatchReader, Dispatch, LaneWriter, Settled, Target},
+    spool::Opened,
+    store::target::StoreTarget,
 };
 
 /// The running pipeline.
@@ -53,9 +53,14 @@ pub fn start(
 ) -> Result<Pipeline, StartError> {
     let (settled, settlements) = mpsc::unbounded_channel();
     let (committed, commits) = mpsc::unbounded_channel();
+    let reader = storage.reader(config);
+    // A thread for each sink: one that is busy must not hold the other up.
+    let (store_thread, live_thread) = (Arbiter::new(), Arbiter::new());
+    let store = Arc::new(StoreTarget::new(storage.stores.batches.clone()));
+    let live = live_target(config, storage, viewers, &reader, &live_thread);
     let sinks = [
-        store_writers(config, storage, &settled),
-        live_writers(config, storage, viewers, &settled),
+        writers(&store_thread, store, &reader, &settled),
+        writers(&live_thread, live, &reader, &settled),
     ];
     let committer = Committer::start(
         opened.writer,
@@ -64,7 +69,7 @@ pub fn start(
         alarm.watch("the committer"),
     )
     .map_err(failed("committer thread"))?;
-    let parts = actor::Parts {
+    let setup = IngestSetup {
         node: storage.node,
         spool: storage.spool.clone(),
         recovery: opened.recovery,
@@ -77,40 +82,35 @@ pub fn start(
     };
     let for_intake = config.clone();
     let ingest = IngestActor::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-        IngestActor::new(&for_intake, parts)
+        IngestActor::new(&for_intake, setup)
     });
     let claims = shared_ids(config, storage, &ingest)?;
     Ok(Pipeline { ingest, claims })
 }
 
-/// The writers of the store, on a thread of their own.
-fn store_writers(
-    config: &Config,
-    storage: &Storage,
+/// A writer of `target` for each lane, on `thread`.
+fn writers(
+    thread: &Arbiter,
+    target: Arc<dyn Target>,
+    reader: &BatchReader,
     settled: &UnboundedSender<Settled>,
 ) -> Dispatch {
-    let thread = Arbiter::new();
+    let sink = target.sink();
     let writers = (0..LANES).map(|_| {
-        let writer = StoreWriter {
-            store: storage.store.clone(),
-            spool: storage.spool.clone(),
-            settled: settled.clone(),
-            health: storage.health.clone(),
-            retry: config.retry.clone(),
-        };
-        StoreWriter::start_in_arbiter(&thread.handle(), |_| writer).recipient()
+        let writer = LaneWriter::new(target.clone(), reader.clone(), settled.clone());
+        LaneWriter::start_in_arbiter(&thread.handle(), |_| writer).recipient()
     });
-    Dispatch::new(Sink::Store, writers.collect())
+    Dispatch::new(sink, writers.collect())
 }
 
-/// The writers of the live side, with the counter actor, on a thread of their own.
-fn live_writers(
+/// The live side as a sink, with the counter actor that notes its visitors on `thread`.
+fn live_target(
     config: &Config,
     storage: &Storage,
     viewers: &Viewers,
-    settled: &UnboundedSender<Settled>,
-) -> Dispatch {
-    let thread = Arbiter::new();
+    reader: &BatchReader,
+    thread: &Arbiter,
+) -> Arc<LiveTarget> {
     let counter = CounterActor {
         live: storage.live.clone(),
         broadcaster: viewers.population(),
@@ -118,20 +118,12 @@ fn live_writers(
         zone: storage.zone.clone(),
     };
     let counter = CounterActor::start_in_arbiter(&thread.handle(), |_| counter);
-    let writers = (0..LANES).map(|_| {
-        let writer = LiveWriter {
-            live: storage.live.clone(),
-            store: storage.store.clone(),
-            spool: storage.spool.clone(),
-            counter: counter.clone(),
-            settled: settled.clone(),
-            health: storage.health.clone(),
-            retry: config.retry.clone(),
-            rests_at: None,
-        };
-        LiveWriter::start_in_arbiter(&thread.handle(), |_| writer).recipient()
-    });
-    Dispatch::new(Sink::Live, writers.collect())
+    Arc::new(LiveTarget {
+        live: storage.live.clone(),
+        visitors: counter.recipient(),
+        reader: reader.clone(),
+        ledger: storage.stores.ledger.clone(),
+    })
 }
 
 /// The index of ids that all nodes share in Redis, where `dedupe.shared` asks for it.

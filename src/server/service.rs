@@ -2,13 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use actix_cors::Cors;
-use actix_web::{
-    App, HttpServer,
-    dev::Server,
-    middleware::{Compress, from_fn},
-    web,
-};
+use actix_web::{HttpServer, dev::Server, middleware::from_fn, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::{pipeline::Pipeline, storage::Storage};
@@ -16,13 +10,13 @@ use crate::{
     broadcast::{self, Viewers},
     config::Config,
     http::{
-        alerts, assets,
-        auth::Keys,
-        breakdown, current,
-        history::History,
-        ingest::{self, Intake},
-        methods, ops, request_id, stream, timeseries,
+        alerts, assets, breakdown,
+        collect::Intake,
+        current, dialect, ops, request_id,
+        scope::{self, Guards, Scopes},
+        stream, timeseries,
     },
+    numbers::TimeSeries,
 };
 
 /// What the routes work with.
@@ -33,8 +27,8 @@ pub struct Parts<'a> {
     pub storage: &'a Storage,
     /// Who watches.
     pub viewers: &'a Viewers,
-    /// What charts read of the past.
-    pub history: History,
+    /// Answers charts.
+    pub series: TimeSeries,
     /// Renders `/metrics`.
     pub exporter: PrometheusHandle,
 }
@@ -48,31 +42,27 @@ pub fn start(config: &Config, listener: TcpListener, parts: Parts<'_>) -> std::i
     );
     let for_workers = intake.clone();
     let intake = web::Data::new(intake);
-    let keys = Keys::new(&config.auth);
+    let guards = Guards::new(config);
     let ops = web::Data::new(ops::Ops {
         health: parts.storage.health.clone(),
         spool: parts.storage.spool.clone(),
-        view: parts.viewers.view().clone(),
+        mirror: parts.storage.mirror.clone(),
         metrics: parts.exporter,
-        keys: keys.clone(),
         unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
     });
-    let keys = web::Data::new(keys);
-    let view = web::Data::new(parts.viewers.view().clone());
+    let mirror = web::Data::new(parts.storage.mirror.clone());
     let viewers = web::Data::new(parts.viewers.clone());
-    let history = web::Data::new(parts.history);
+    let series = web::Data::new(parts.series);
     let app = move || {
-        App::new()
+        scope::app(guards.clone(), routes)
             .app_data(intake.clone())
             // A worker hands requests over by itself: it shares nothing with the others.
             .app_data(web::Data::new(for_workers.hand_over()))
             .app_data(ops.clone())
-            .app_data(keys.clone())
-            .app_data(view.clone())
+            .app_data(mirror.clone())
             .app_data(viewers.clone())
-            .app_data(history.clone())
+            .app_data(series.clone())
             .wrap(from_fn(request_id::layer))
-            .configure(routes)
     };
     let workers = match config.http.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -91,26 +81,15 @@ pub fn start(config: &Config, listener: TcpListener, parts: Parts<'_>) -> std::i
     Ok(server.listen(listener)?.run())
 }
 
-/// All routes.
-fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(
-            web::scope("/v1")
-                // Any page may send events; none may read the answer's cookies (there are none).
-                .wrap(Cors::default().allow_any_origin().allow_any_header().allow_any_method())
-                .wrap(from_fn(stream::never_a_viewer))
-                .configure(ingest::routes),
-        )
-        .configure(stream::routes)
-        .service(
-            web::scope("")
-                .wrap(Compress::default())
-                .configure(current::routes)
-                .configure(timeseries::routes)
-                .configure(alerts::routes)
-                .configure(breakdown::routes)
-                .configure(ops::routes)
-                .configure(assets::routes),
-        )
-        .default_service(web::to(methods::not_found));
+/// All routes, each in the scope that says who may call it.
+fn routes(scopes: &mut Scopes<'_>) {
+    let Scopes { collect, view, open } = scopes;
+    dialect::for_each(collect);
+    stream::routes(view);
+    current::routes(view);
+    timeseries::routes(view);
+    alerts::routes(view);
+    breakdown::routes(view);
+    ops::routes(open, view);
+    assets::routes(open);
 }

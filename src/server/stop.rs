@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::{Running, StartError};
 use crate::{
     alert::Resign,
-    ingest::actor::{Close, Drain},
+    ingest::messages::{Close, Drain},
 };
 
 /// The share of `http.shutdown_timeout_ms` after which viewers that are still there are cut,

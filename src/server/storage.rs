@@ -13,9 +13,11 @@ use crate::{
         time::{BusinessZone, now_ms},
     },
     live::{self, LiveStore},
+    numbers::{Mirror, real_clock},
     panics::Alarm,
-    spool::{DataDir, IdWindow, Opened, Sink, Spool, SpoolOptions},
-    store::{self, Store},
+    sink::{BatchReader, Lease, Sink},
+    spool::{DataDir, IdWindow, Opened, Spool, SpoolOptions},
+    store::{self, Stores},
     telemetry::health::Health,
 };
 
@@ -31,10 +33,12 @@ pub struct Storage {
     pub node: NodeId,
     /// The log in the middle, for readers.
     pub spool: Spool,
-    /// Where each event is kept for good.
-    pub store: Arc<dyn Store>,
+    /// Where each event is kept for good, by what callers need of it.
+    pub stores: Stores,
     /// Where events are counted.
     pub live: Arc<dyn LiveStore>,
+    /// This node's copy of the counters, for readers.
+    pub mirror: Mirror,
     /// Where a part says that it is in trouble.
     pub health: Health,
     /// The business time zone.
@@ -54,19 +58,42 @@ impl Storage {
         let spool = opened.spool.clone();
 
         let (feed, follow) = mpsc::channel(FEED_CAPACITY);
-        let viewers =
-            broadcast::start(broadcast::Settings::new(config, zone.clone()), follow, alarm);
+        let measures = config.rules.measures.clone();
+        let active_window_s = config.live.active_window_s;
+        let (mirror, writer) = Mirror::new(zone.clone(), measures, active_window_s, real_clock());
+        let viewers = broadcast::start(&config.stream, writer, follow, alarm);
         let counted = spool.clone();
         let least_lag = config.stream.behind_after_ms as i64;
-        viewers.view().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
+        mirror.freshness().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
 
-        let store = store::open(config).await.map_err(failed("store"))?;
-        let live = live::open(config, store.clone(), zone.clone(), feed, now_ms())
+        let stores = store::open(config).await.map_err(failed("store"))?;
+        let live = live::open(config, stores.ledger.clone(), zone.clone(), feed, now_ms())
             .await
             .map_err(failed("live"))?;
         let node = data_dir.node();
         let health = Health::default();
-        Ok((Storage { data_dir, node, spool, store, live, health, zone }, opened, viewers))
+        let storage = Storage { data_dir, node, spool, stores, live, mirror, health, zone };
+        Ok((storage, opened, viewers))
+    }
+}
+
+impl Storage {
+    /// The lease that lets one node of all evaluate the alerts: in Redis where there is one,
+    /// since the numbers that they look at come from there; else in the store.
+    pub fn lease(&self, config: &Config) -> Arc<dyn Lease> {
+        match config.redis.urls.is_empty() {
+            false => self.live.clone(),
+            true => self.stores.lease.clone(),
+        }
+    }
+
+    /// Reads batches back from the spool, for whoever writes them to a sink.
+    pub fn reader(&self, config: &Config) -> BatchReader {
+        BatchReader {
+            spool: self.spool.clone(),
+            health: self.health.clone(),
+            retry: config.retry.clone(),
+        }
     }
 }
 

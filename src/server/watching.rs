@@ -5,60 +5,53 @@ use actix::{Actor, Addr, Arbiter};
 
 use super::storage::Storage;
 use crate::{
-    alert::{self, AlertActor, Lease, Notifier},
-    broadcast::LiveView,
+    alert::{self, AlertActor, LeaseHolder, Notifier},
     config::Config,
     domain::time::now_ms,
-    http::history::History,
-    live::baseline::{BaselineReader, Baselines},
-    store::fold::Folder,
+    numbers::{BaselineReader, Baselines, Past, TimeSeries},
+    store::rollup_actor::RollupActor,
 };
 
 /// What has been started.
 pub struct Watching {
-    /// What charts read of the past.
-    pub history: History,
+    /// Answers charts.
+    pub series: TimeSeries,
     /// Evaluates the alerts.
     pub alerts: Addr<AlertActor>,
 }
 
 /// Starts the actors that follow the store and the mirror.
-pub fn start(config: &Config, storage: &Storage, view: &LiveView) -> Watching {
+pub fn start(config: &Config, storage: &Storage) -> Watching {
     let baselines = Baselines::new(storage.zone.clone(), now_ms());
     let thread = Arbiter::new();
-    let folder = Folder::new(storage.store.clone(), storage.health.clone(), config);
-    Folder::start_in_arbiter(&thread.handle(), |_| folder);
-    let reader = BaselineReader::new(baselines.clone(), storage.store.clone(), &config.retry);
+    let rollups = &storage.stores.rollups;
+    let folding = RollupActor::new(rollups.clone(), storage.health.clone(), config);
+    RollupActor::start_in_arbiter(&thread.handle(), |_| folding);
+    let reader = BaselineReader::new(baselines.clone(), rollups.clone(), &config.retry);
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
-    let alerts = alerts(config, storage, view, baselines.clone());
-    Watching { history: History { store: storage.store.clone(), baselines }, alerts }
+    let alerts = alerts(config, storage, baselines.clone());
+    let past = Past::new(storage.stores.rollups.clone());
+    Watching { series: TimeSeries::new(storage.mirror.clone(), past, baselines), alerts }
 }
 
 /// Starts the alert actor and the notifier. One node of all evaluates the alerts; all show them.
-fn alerts(
-    config: &Config,
-    storage: &Storage,
-    view: &LiveView,
-    baselines: Baselines,
-) -> Addr<AlertActor> {
+fn alerts(config: &Config, storage: &Storage, baselines: Baselines) -> Addr<AlertActor> {
     let thread = Arbiter::new();
     let rules = config.rules.alerts.clone();
-    let lease = Lease::new(config, storage.live.clone(), storage.store.clone());
-    let (store, leading) = (storage.store.clone(), lease.leading().clone());
+    let lease = LeaseHolder::new(storage.lease(config));
+    let (log, leading) = (storage.stores.alerts.clone(), lease.leading().clone());
     let (watched, notify) = (rules.clone(), config.notify.clone());
     // Made on its own thread: its HTTP client can't move to another.
     let notifier = Notifier::start_in_arbiter(&thread.handle(), move |_| {
-        Notifier::new(store, watched, leading, notify)
+        Notifier::new(log, watched, leading, notify)
     });
     let actor = AlertActor::new(alert::Parts {
         rules,
-        measures: config.rules.measures.clone(),
-        view: view.clone(),
+        mirror: storage.mirror.clone(),
         baselines,
-        store: storage.store.clone(),
+        log: storage.stores.alerts.clone(),
         lease,
         notifier,
-        alerts: view.alerts().clone(),
         currency: config.currency.clone(),
     });
     AlertActor::start_in_arbiter(&thread.handle(), |_| actor)

@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 
 use crate::{
+    domain::sink::Sink,
     domain::{batch::LANES, time::Millis},
-    spool::{Lag, Sink, group::IdStats},
+    spool::{Lag, group::IdStats},
 };
 
 /// Where a sealed batch lies.

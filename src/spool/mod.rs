@@ -84,6 +84,7 @@ use parking_lot::Mutex;
 use crate::domain::{
     batch::{Batch, NodeId},
     delta::DeltaError,
+    sink::Sink,
     time::Millis,
 };
 
@@ -117,35 +118,7 @@ pub struct IdWindow {
     pub max_ids: usize,
 }
 
-/// A kind of consumer. Each has its own cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Sink {
-    /// Where events are kept for good.
-    Store,
-    /// The live counters.
-    Live,
-}
-
-impl Sink {
-    /// Both.
-    pub const ALL: [Sink; 2] = [Sink::Store, Sink::Live];
-
-    /// The metrics' label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Sink::Store => "store",
-            Sink::Live => "live",
-        }
-    }
-}
-
-impl std::fmt::Display for Sink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How far a sink is behind the newest sealed batch.
+/// What a sink still has before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
     /// Events in sealed batches that the sink has not settled.

@@ -4,10 +4,11 @@
 use std::{io, sync::Arc};
 
 use crate::{
+    domain::sink::Sink,
     domain::time::{Steady, now_ms},
     failpoint::kill_point,
     spool::{
-        IdWindow, Sink, SpoolState,
+        IdWindow, SpoolState,
         cursor::{Cursors, RESERVE},
         disk,
         group::Group,

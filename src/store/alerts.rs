@@ -1,13 +1,11 @@
 //! Alerts in the store: each time that one fired, and the outbox of what webhooks are to be
 //! told, written in one transaction.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use crate::{
     domain::{alert::Firing, time::Millis},
-    store::{StoreError, StoreErrorKind},
+    sink::{SinkError, SinkErrorKind},
 };
 
 /// Past firings that are read.
@@ -73,17 +71,11 @@ impl Outcome {
     }
 }
 
-/// Alerts, notices, and who leads.
+/// Firings and notices.
 #[async_trait]
-pub trait AlertLog: Send + Sync {
-    /// Takes or renews the lease for `holder`; whether `holder` has it now.
-    async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, StoreError>;
-
-    /// Lets go of the lease.
-    async fn resign(&self, holder: &str) -> Result<(), StoreError>;
-
+pub trait AlertLog: Send + Sync + 'static {
     /// Those that fire, and the last [`HISTORY`] that are over.
-    async fn alert_history(&self) -> Result<AlertHistory, StoreError>;
+    async fn alert_history(&self) -> Result<AlertHistory, SinkError>;
 
     /// Records that an alert fires (or, with `cleared_at`, that it is over) and what is to be
     /// told, in one transaction. Again is harmless.
@@ -91,26 +83,22 @@ pub trait AlertLog: Send + Sync {
         &self,
         firing: &Firing,
         notices: &[Notice],
-    ) -> Result<Recorded, StoreError>;
+    ) -> Result<Recorded, SinkError>;
 
     /// Notices that are due at `now` (Unix ms), the oldest first. Of one firing and webhook
     /// the first that is not done yet, so that nobody hears of an end before the begin.
-    async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, StoreError>;
+    async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, SinkError>;
 
     /// Takes a notice to be tried now, and not by anybody else before `until` (Unix ms);
     /// `false` where somebody was quicker.
-    async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, StoreError>;
+    async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, SinkError>;
 
     /// Says when a notice is to be tried again.
-    async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), StoreError>;
+    async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), SinkError>;
 
     /// Says how a notice ended at `now` (Unix ms).
-    async fn settle_notice(
-        &self,
-        id: &str,
-        outcome: Outcome,
-        now: Millis,
-    ) -> Result<(), StoreError>;
+    async fn settle_notice(&self, id: &str, outcome: Outcome, now: Millis)
+    -> Result<(), SinkError>;
 }
 
 /// SQL for both stores: notices that are due at the parameter.
@@ -166,9 +154,9 @@ pub(crate) const SETTLE: &str = "UPDATE notifications SET done_at = $3, outcome 
     WHERE id = $1 AND done_at IS NULL";
 
 /// Reads `detail`.
-pub(crate) fn firing(detail: &str) -> Result<Firing, StoreError> {
-    serde_json::from_str(detail).map_err(|e| StoreError {
-        kind: StoreErrorKind::Other,
+pub(crate) fn firing(detail: &str) -> Result<Firing, SinkError> {
+    serde_json::from_str(detail).map_err(|e| SinkError {
+        kind: SinkErrorKind::Other,
         message: format!("alerts.detail: {e}"),
     })
 }

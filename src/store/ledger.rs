@@ -6,7 +6,8 @@ use crate::{
         delta::{Delta, DeltaError, DeltaSum},
         time::Millis,
     },
-    store::{LedgerSum, StoreError, StoreErrorKind},
+    sink::{SinkError, SinkErrorKind},
+    store::LedgerSum,
 };
 
 /// A ledger row, encoded and ready to be written.
@@ -42,7 +43,7 @@ pub(crate) struct Summing {
 
 impl Summing {
     /// Notes the last batch of a lane of a node.
-    pub fn head(&mut self, node: NodeId, lane: i64, seq: i64) -> Result<(), StoreError> {
+    pub fn head(&mut self, node: NodeId, lane: i64, seq: i64) -> Result<(), SinkError> {
         let lane = lane_index(lane)?;
         self.sum.lanes[lane].last.insert(node, seq as u64);
         Ok(())
@@ -54,7 +55,7 @@ impl Summing {
         lane: i64,
         cells: Option<&[u8]>,
         visitors: Option<&[u8]>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), SinkError> {
         let lane = lane_index(lane)?;
         let nothing;
         let cells = match cells {
@@ -76,32 +77,18 @@ impl Summing {
     }
 }
 
-fn lane_index(lane: i64) -> Result<usize, StoreError> {
+fn lane_index(lane: i64) -> Result<usize, SinkError> {
     let known = usize::try_from(lane).ok().filter(|&lane| lane < LANES as usize);
-    known.ok_or_else(|| StoreError {
-        kind: StoreErrorKind::Schema,
+    known.ok_or_else(|| SinkError {
+        kind: SinkErrorKind::Schema,
         message: format!("the ledger has a row of lane {lane}, this version has {LANES} lanes"),
     })
 }
 
-impl StoreError {
-    /// A read of rollups that is refused.
-    pub(crate) fn too_many_minutes() -> StoreError {
-        StoreError {
-            kind: StoreErrorKind::Other,
-            message: format!(
-                "more than {} minutes in one read of the rollups: ask for a shorter span or for \
-                 fewer series",
-                super::rollup::ROLLUP_ROWS
-            ),
-        }
-    }
-}
-
-impl From<DeltaError> for StoreError {
-    fn from(e: DeltaError) -> StoreError {
-        StoreError {
-            kind: StoreErrorKind::Schema,
+impl From<DeltaError> for SinkError {
+    fn from(e: DeltaError) -> SinkError {
+        SinkError {
+            kind: SinkErrorKind::Schema,
             message: format!("a row of the ledger can't be read: {e}"),
         }
     }

@@ -1,15 +1,34 @@
-//! Stores: where every event is kept for good, with the ledger beside it. PostgreSQL
-//! ([`postgres`]) or SQLite ([`sqlite`]), behind one interface. [`fold`] turns the ledger
-//! into minutes that stay ([`rollup`]).
+//! The store: where every event is kept for good, with the ledger beside it, the rollups of the
+//! past, and what alerts have to remember. All of it is in PostgreSQL ([`postgres`]) or, for a
+//! single node that was given none, in SQLite ([`sqlite`]).
+//!
+//! Nobody needs all of it, so it is split by what callers need, and [`open`] gives each part by
+//! itself in [`Stores`]:
+//!
+//! | trait | what it does | who calls it |
+//! | --- | --- | --- |
+//! | [`BatchStore`] | writes a batch, once | the store's lane writers |
+//! | [`Ledger`] | sums what was counted | the live side, when it starts or is rebuilt |
+//! | [`Rollups`] | folds the ledger into minutes, and reads them | [`RollupActor`](rollup_actor::RollupActor), charts, baselines, the backtest of alerts |
+//! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
+//! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
+//! | [`StoreInfo`] | says what it is and how it is | commands, tests |
+//!
+//! A store of rows alone beside Postgres, ClickHouse say, would implement [`BatchStore`] (and
+//! [`StoreInfo`], for `floodmark check` to count its rows). Its `write` sends the rows first, with
+//! the batch's id as the token by which that server drops a repetition, and then has the
+//! `BatchStore` of Postgres write the same batch without rows: that is the guard, the dead
+//! letters and the ledger row. The other traits stay with Postgres, and [`open`] puts both into
+//! one [`Stores`].
 
 pub mod alerts;
-pub mod fold;
 mod ledger;
 pub mod poison;
 pub mod postgres;
 pub mod rollup;
+pub mod rollup_actor;
 pub mod sqlite;
-pub mod writer;
+pub mod target;
 
 use std::sync::Arc;
 
@@ -23,24 +42,65 @@ use crate::{
         delta::{Delta, Series},
         time::Millis,
     },
-    store::rollup::{FoldLimits, Folded, Known, Summed},
+    sink::{Lease, SinkError, SinkErrorKind},
+    store::{
+        alerts::AlertLog,
+        rollup::{FoldLimits, Folded, Known, Summed},
+    },
 };
+
+/// The parts of the store, each for those who need it. A clone is the same store.
+#[derive(Clone)]
+pub struct Stores {
+    /// Where batches are written.
+    pub batches: Arc<dyn BatchStore>,
+    /// What the live counters have to be.
+    pub ledger: Arc<dyn Ledger>,
+    /// Minutes that stay.
+    pub rollups: Arc<dyn Rollups>,
+    /// Firings and notices.
+    pub alerts: Arc<dyn AlertLog>,
+    /// Who leads, where there is no Redis.
+    pub lease: Arc<dyn Lease>,
+    /// What it is, and how it is.
+    pub info: Arc<dyn StoreInfo>,
+}
+
+impl Stores {
+    /// All parts in one place.
+    pub fn all_in<S>(store: Arc<S>) -> Stores
+    where
+        S: BatchStore + Ledger + Rollups + AlertLog + Lease + StoreInfo,
+    {
+        Stores {
+            batches: store.clone(),
+            ledger: store.clone(),
+            rollups: store.clone(),
+            alerts: store.clone(),
+            lease: store.clone(),
+            info: store,
+        }
+    }
+}
 
 /// Opens the store that the configuration names: Postgres where `postgres.url` is set,
 /// else SQLite under `data_dir`. A Postgres that can't be reached right now is no error:
 /// its schema is brought up to date before the first write or read.
-pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+///
+/// # Errors
+/// `postgres.url` makes no sense, or the SQLite file can't be opened.
+pub async fn open(config: &Config) -> Result<Stores, SinkError> {
     if !config.postgres.url.is_empty() {
         let store = postgres::PostgresStore::open(&config.postgres)?;
-        return Ok(Arc::new(store));
+        return Ok(Stores::all_in(Arc::new(store)));
     }
     let dir = config.data_dir.clone();
     match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open(&dir)).await {
-        Ok(store) => Ok(Arc::new(store?)),
-        Err(e) => Err(StoreError {
-            kind: StoreErrorKind::Other,
-            message: format!("SQLite: the blocking task ended early: {e}"),
-        }),
+        Ok(store) => Ok(Stores::all_in(Arc::new(store?))),
+        Err(e) => {
+            let message = format!("SQLite: the blocking task ended early: {e}");
+            Err(SinkError::new(SinkErrorKind::Other, message))
+        }
     }
 }
 
@@ -56,46 +116,6 @@ pub enum Written {
     },
     /// The ledger had it already: a replay, nothing was written.
     AlreadyStored,
-}
-
-/// Why a store could not do what it was asked. All of these are retried by the caller.
-#[derive(Debug, thiserror::Error)]
-#[error("{kind}: {message}")]
-pub struct StoreError {
-    /// The class, as the metric `floodmark_sink_errors_total{kind}` names it.
-    pub kind: StoreErrorKind,
-    /// What failed, on what, and what to do.
-    pub message: String,
-}
-
-/// The class of a [`StoreError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreErrorKind {
-    /// Not reachable, restarting, connection lost.
-    Unavailable,
-    /// It takes no writes (a standby after a failover, a read-only file).
-    ReadOnly,
-    /// It refused our credentials.
-    Denied,
-    /// Its disk is full.
-    Full,
-    /// The schema is missing or of another version.
-    Schema,
-    /// Anything else it answered.
-    Other,
-}
-
-impl std::fmt::Display for StoreErrorKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            StoreErrorKind::Unavailable => "unavailable",
-            StoreErrorKind::ReadOnly => "read_only",
-            StoreErrorKind::Denied => "denied",
-            StoreErrorKind::Full => "full",
-            StoreErrorKind::Schema => "schema",
-            StoreErrorKind::Other => "other",
-        })
-    }
 }
 
 /// The ledger summed up by lane: what the live counters must be.
@@ -131,58 +151,62 @@ pub struct StoreTotals {
 pub trait BatchStore: Send + Sync + 'static {
     /// Writes a batch exactly once: rows, dead letters and ledger row in one transaction,
     /// or nothing. Batches of one lane come in order.
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError>;
+    async fn write(&self, batch: &Batch) -> Result<Written, SinkError>;
 }
 
-/// A place that keeps events for good.
+/// What each batch has added to the counters: the truth that live counters are rebuilt from.
 #[async_trait]
-pub trait Store: BatchStore + alerts::AlertLog {
-    /// `"postgres"` or `"sqlite"`.
-    fn name(&self) -> &'static str;
-
+pub trait Ledger: Send + Sync + 'static {
     /// Sums the ledger, in one consistent read: cells of batches whose span reaches
     /// `since` or later, visitors of batches sealed at `visitors_since` or later (Unix ms).
-    async fn ledger_sum(
-        &self,
-        since: Millis,
-        visitors_since: Millis,
-    ) -> Result<LedgerSum, StoreError>;
+    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError>;
 
     /// The delta of one batch, with its visitors; `None` where the ledger has no such row.
-    async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError>;
+    async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError>;
+}
 
+/// The ledger by minute, for good.
+#[async_trait]
+pub trait Rollups: Send + Sync + 'static {
     /// Folds some ledger rows that are not in the rollups yet, in one transaction, within
     /// `limits`. Any number of nodes may call it at once.
-    async fn fold(&self, limits: FoldLimits) -> Result<Folded, StoreError>;
+    async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError>;
 
     /// Drops at most `limit` ledger rows that are folded, and were sealed and have their last
     /// second before `before` (Unix ms). Returns how many: fewer than `limit` where no more
     /// are there, or another node drops them.
-    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, StoreError>;
+    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, SinkError>;
 
     /// Which stretch of time the rollups tell the whole truth about.
-    async fn rollup_known(&self) -> Result<Known, StoreError>;
+    async fn known(&self) -> Result<Known, SinkError>;
 
     /// Minutes that start in `[from, to)` (Unix ms) and have something of `series` (`None`:
     /// of any), in the order of time. An error where it would be too much for one read.
-    async fn rollup(
+    async fn minutes(
         &self,
         from: Millis,
         to: Millis,
         series: Option<&[Series]>,
-    ) -> Result<Vec<(Millis, Series, i64)>, StoreError>;
+    ) -> Result<Vec<(Millis, Series, i64)>, SinkError>;
 
     /// The sum of the minutes that start in each stretch `[from, to)` (Unix ms); `None` where
     /// no minute has anything.
-    async fn rollup_sums(
+    async fn sums(
         &self,
         stretches: &[(Millis, Millis)],
         summed: &Summed,
-    ) -> Result<Vec<Option<i64>>, StoreError>;
+    ) -> Result<Vec<Option<i64>>, SinkError>;
+}
+
+/// What a store is, and how it is.
+#[async_trait]
+pub trait StoreInfo: Send + Sync + 'static {
+    /// `"postgres"` or `"sqlite"`.
+    fn name(&self) -> &'static str;
 
     /// Counts what it holds. Reads every row: not for a hot path.
-    async fn totals(&self) -> Result<StoreTotals, StoreError>;
+    async fn totals(&self) -> Result<StoreTotals, SinkError>;
 
     /// Whether it answers and would take a write.
-    async fn check(&self) -> Result<(), StoreError>;
+    async fn check(&self) -> Result<(), SinkError>;
 }

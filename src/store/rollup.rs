@@ -9,10 +9,13 @@
 
 use hashbrown::HashMap;
 
-use crate::domain::{
-    batch::NodeId,
-    delta::{Delta, Series},
-    time::{MINUTE, Millis, bucket},
+use crate::{
+    domain::{
+        batch::NodeId,
+        delta::{Delta, Series},
+        time::{MINUTE, Millis, bucket},
+    },
+    sink::{SinkError, SinkErrorKind},
 };
 
 /// How much one fold takes at most. At least one ledger row is taken whatever its size.
@@ -90,6 +93,15 @@ impl Summed {
 
 /// Minutes of one read at most, over all series: some tens of MiB.
 pub(crate) const ROLLUP_ROWS: usize = 500_000;
+
+/// The error of a read that would give more than [`ROLLUP_ROWS`].
+pub(crate) fn too_many_minutes() -> SinkError {
+    let message = format!(
+        "more than {ROLLUP_ROWS} minutes in one read of the rollups: ask for a shorter span or \
+         for fewer series"
+    );
+    SinkError::new(SinkErrorKind::Other, message)
+}
 
 /// SQL for both stores: a sum that stops at the ends of its type, as in the mirror, where
 /// overflow would fail the fold for ever.

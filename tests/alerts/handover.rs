@@ -29,8 +29,8 @@ fn is_handed_over(stores: &str) {
     let config = format!("{stores}\n{}", rules(&receiver));
     let node = || {
         let node = Server::with_config(&config);
-        wait_until("it is ready", || match node.request("GET", "/readyz", "", b"") {
-            Ok((200, _)) => Ok(()),
+        wait_until("it is ready", || match node.request("GET", "/readyz").send() {
+            Ok(answer) if answer.status == 200 => Ok(()),
             other => Err(format!("{other:?}")),
         });
         node

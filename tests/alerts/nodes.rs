@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     receiver::Receiver,
-    support::{post, postgres::Postgres, program::wait_until, redis::RedisServer, server::Server},
+    support::{postgres::Postgres, program::wait_until, redis::RedisServer, server::Server},
 };
 
 const RULES: &str = r#"
@@ -35,7 +35,7 @@ pub fn rules(receiver: &Receiver) -> String {
 pub fn ten(server: &Server, kind: &str) {
     let events: Vec<_> = (0..10).map(|_| serde_json::json!({"type": kind})).collect();
     let body = serde_json::to_vec(&events).unwrap();
-    assert_eq!(post(server.addr(), &body).unwrap(), 202);
+    assert_eq!(server.post(body).status, 202);
 }
 
 fn changed(change: &str, alert: &str) -> (String, String) {
@@ -64,8 +64,8 @@ impl Shop {
             self.redis.url()
         );
         let node = Server::with_config(&format!("{stores}{}", rules(&self.receiver)));
-        wait_until("it is ready", || match node.request("GET", "/readyz", "", b"") {
-            Ok((200, _)) => Ok(()),
+        wait_until("it is ready", || match node.request("GET", "/readyz").send() {
+            Ok(answer) if answer.status == 200 => Ok(()),
             other => Err(format!("{other:?}")),
         });
         node

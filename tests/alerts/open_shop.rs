@@ -57,16 +57,17 @@ impl<'a> OpenShop<'a> {
     }
 
     fn send(&mut self, lines: &mut Vec<u8>) {
-        let headers = "Content-Type: application/x-ndjson\r\n";
+        let request = self.server.request("POST", "/v1/events");
+        let request = request.header("Content-Type", "application/x-ndjson").body(&lines[..]);
         // A server that is full says so, and wants to be asked again.
         let answer = loop {
-            let answer = self.server.request("POST", "/v1/events", headers, lines).unwrap();
-            match answer.0 {
+            let answer = request.send().unwrap();
+            match answer.status {
                 503 => std::thread::sleep(Duration::from_millis(200)),
                 _ => break answer,
             }
         };
-        assert_eq!(answer.0, 202, "{}", answer.1);
+        assert_eq!(answer.status, 202, "{answer:?}");
         self.sent += lines.iter().filter(|byte| **byte == b'\n').count();
         lines.clear();
     }

@@ -89,7 +89,7 @@ fn a_webhook_that_asks_for_patience_is_given_it() {
 fn only_who_may_see_the_numbers_sees_the_alerts() {
     let server = Server::with(&[("FLOODMARK_AUTH__VIEWER_TOKENS", "t")]);
     let path = "/api/analytics/alerts";
-    let status = |headers| server.request("GET", path, headers, b"").unwrap().0;
-    assert_eq!(status(""), 401);
-    assert_eq!(status("Authorization: Bearer t\r\n"), 200);
+    let request = server.request("GET", path);
+    assert_eq!(request.send().unwrap().status, 401);
+    assert_eq!(request.header("Authorization", "Bearer t").send().unwrap().status, 200);
 }

@@ -1,12 +1,12 @@
 //! Alerts in the stores: one firing at a time, an outbox that is taken from once, a lease.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use floodmark::{
     config::Config,
     domain::alert::Firing,
     store::{
-        self, Store,
+        self, Stores,
         alerts::{Notice, Outcome, Recorded},
     },
 };
@@ -32,43 +32,45 @@ fn notice(id: &str, alert: &str, change: &str, at: i64) -> Notice {
     }
 }
 
-async fn contract(store: Arc<dyn Store>) {
+async fn contract(store: Stores) {
     let first = firing("1", "a", 1_000);
     let fired = notice("n1", "1", "fired", 1_000);
     for _ in 0..2 {
-        let recorded = store.record_alert(&first, std::slice::from_ref(&fired)).await.unwrap();
+        let recorded =
+            store.alerts.record_alert(&first, std::slice::from_ref(&fired)).await.unwrap();
         assert_eq!(recorded, Recorded::Done, "again is harmless");
     }
     // Another leader that is a little late.
     let late = firing("2", "a", 1_001);
-    let recorded = store.record_alert(&late, &[notice("n2", "2", "fired", 1_001)]).await.unwrap();
+    let recorded =
+        store.alerts.record_alert(&late, &[notice("n2", "2", "fired", 1_001)]).await.unwrap();
     assert_eq!(recorded, Recorded::Known(Box::new(first.clone())));
-    assert_eq!(store.alert_history().await.unwrap().firing, vec![first.clone()]);
+    assert_eq!(store.alerts.alert_history().await.unwrap().firing, vec![first.clone()]);
 
     let over = Firing { cleared_at: Some(9_000), ..first };
     let cleared = notice("n3", "1", "cleared", 9_000);
     let again = notice("n4", "1", "cleared", 9_001);
-    store.record_alert(&over, std::slice::from_ref(&cleared)).await.unwrap();
-    store.record_alert(&over, &[again]).await.unwrap();
-    let history = store.alert_history().await.unwrap();
+    store.alerts.record_alert(&over, std::slice::from_ref(&cleared)).await.unwrap();
+    store.alerts.record_alert(&over, &[again]).await.unwrap();
+    let history = store.alerts.alert_history().await.unwrap();
     assert_eq!((history.firing, history.over), (vec![], vec![over]));
     // One that came and went while the store was down.
     let missed = Firing { cleared_at: Some(9_500), ..firing("3", "b", 9_400) };
-    store.record_alert(&missed, &[]).await.unwrap();
-    assert_eq!(store.alert_history().await.unwrap().over[0], missed);
+    store.alerts.record_alert(&missed, &[]).await.unwrap();
+    assert_eq!(store.alerts.alert_history().await.unwrap().over[0], missed);
 
     // The begin before the end, each once.
-    let due = store.due_notices(10_000, 10).await.unwrap();
+    let due = store.alerts.due_notices(10_000, 10).await.unwrap();
     assert_eq!(due, std::slice::from_ref(&fired));
-    assert!(store.due_notices(999, 10).await.unwrap().is_empty());
-    assert!(store.claim_notice(&fired, 20_000).await.unwrap());
-    assert!(!store.claim_notice(&fired, 20_000).await.unwrap(), "somebody was quicker");
-    assert!(store.due_notices(10_000, 10).await.unwrap().is_empty());
-    store.postpone_notice("n1", 12_000).await.unwrap();
-    let due = store.due_notices(12_000, 10).await.unwrap();
+    assert!(store.alerts.due_notices(999, 10).await.unwrap().is_empty());
+    assert!(store.alerts.claim_notice(&fired, 20_000).await.unwrap());
+    assert!(!store.alerts.claim_notice(&fired, 20_000).await.unwrap(), "somebody was quicker");
+    assert!(store.alerts.due_notices(10_000, 10).await.unwrap().is_empty());
+    store.alerts.postpone_notice("n1", 12_000).await.unwrap();
+    let due = store.alerts.due_notices(12_000, 10).await.unwrap();
     assert_eq!((due.len(), due[0].attempts), (1, 1));
-    store.settle_notice("n1", Outcome::Delivered, 12_500).await.unwrap();
-    assert_eq!(store.due_notices(13_000, 10).await.unwrap(), [cleared]);
+    store.alerts.settle_notice("n1", Outcome::Delivered, 12_500).await.unwrap();
+    assert_eq!(store.alerts.due_notices(13_000, 10).await.unwrap(), [cleared]);
 }
 
 #[tokio::test]
@@ -93,15 +95,15 @@ async fn a_lease_in_postgres_has_one_holder_until_it_runs_out_or_is_given_up() {
     config.postgres.url = postgres.url();
     let store = store::open(&config).await.unwrap();
     let long = Duration::from_secs(60);
-    assert!(store.lead("a", long).await.unwrap());
-    assert!(!store.lead("b", long).await.unwrap());
-    store.resign("b").await.unwrap();
-    assert!(store.lead("a", Duration::from_millis(50)).await.unwrap(), "renewed");
+    assert!(store.lease.lead("a", long).await.unwrap());
+    assert!(!store.lease.lead("b", long).await.unwrap());
+    store.lease.resign("b").await.unwrap();
+    assert!(store.lease.lead("a", Duration::from_millis(50)).await.unwrap(), "renewed");
     let begin = std::time::Instant::now();
-    while !store.lead("b", long).await.unwrap() {
+    while !store.lease.lead("b", long).await.unwrap() {
         assert!(begin.elapsed() < long, "it never runs out");
     }
-    assert!(!store.lead("a", long).await.unwrap());
-    store.resign("b").await.unwrap();
-    assert!(store.lead("a", long).await.unwrap());
+    assert!(!store.lease.lead("a", long).await.unwrap());
+    store.lease.resign("b").await.unwrap();
+    assert!(store.lease.lead("a", long).await.unwrap());
 }

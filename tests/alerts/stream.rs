@@ -8,9 +8,10 @@ use crate::{
     nodes::{rules, ten},
     receiver::Receiver,
     support::{
+        client::WebSocket,
         program::PATIENCE,
         server::Server,
-        viewer::{Socket, frame, watch},
+        viewer::{frame, watch},
     },
 };
 
@@ -21,7 +22,7 @@ fn names(frame: &Value) -> Option<Vec<&str>> {
 }
 
 /// Reads on to the next frame that has alerts.
-fn next_alerts(socket: &mut Socket) -> Value {
+fn next_alerts(socket: &mut WebSocket) -> Value {
     let begin = Instant::now();
     loop {
         let frame = frame(socket);

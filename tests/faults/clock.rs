@@ -7,6 +7,7 @@ use crate::{
     load::{Load, Plan},
     node::Node,
     shop::{BRISK, Shop},
+    support::client::Request,
     verdict::Row,
     viewer::Viewer,
 };
@@ -98,11 +99,9 @@ fn clock_jumps_forward_a_day() {
     let addr = node.addr();
     let known =
         move |n: u64| format!(r#"{{"type":"page_view","id":"{n}","properties":{{"n":{n}}}}}"#);
-    let send = move |n: u64| {
-        let answer = crate::http::request(addr, "POST", "/v1/events", known(n).as_bytes());
-        answer.expect("an answer").json()
-    };
-    // Sent again after each jump; numbers beyond those of any load here.
+    let send =
+        move |n: u64| Request::post(addr, "/v1/events", known(n)).send().expect("an answer").json();
+    // These two are sent again after each jump. No load gets as far as their numbers.
     let (first, second) = (1 << 60, (1 << 60) + 1);
     assert_eq!(send(first)["accepted"], 1);
     node.settled();

@@ -120,7 +120,7 @@ fn disk_filled_by_the_spool_itself() {
     load.goes_on(1000);
     shop.postgres().stop_immediate();
     load.wait("requests are refused", |load| load.refused() > 1000);
-    // Not even for the smallest file is there room.
+    // There is no room even for the smallest file.
     disk.fill();
     shop.postgres().start_again();
     load.goes_on(1000);
@@ -145,7 +145,7 @@ fn spool_at_its_limit() {
     load.wait("requests are refused", |load| load.refused() > 2000);
     let reasons = shop.node.reasons();
     assert!(reasons.iter().any(|reason| reason.starts_with("spool: full")), "{reasons:?}");
-    // The limit holds: a group of requests may pass it, no more.
+    // The spool may pass its limit by one group of requests and no more.
     thread::sleep(Duration::from_secs(1));
     let bytes = shop.node.metric("floodmark_spool_bytes");
     assert!(bytes < 4_000_000.0, "{bytes} bytes in the spool");

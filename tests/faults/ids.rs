@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::{http, load::Account, node::Node, shop::Shop, verdict::Row};
+use crate::{load::Account, node::Node, shop::Shop, support::client::Request, verdict::Row};
 
 fn send(node: &Node, events: &[Value]) -> Value {
     let body = serde_json::to_vec(events).expect("JSON");
-    let answer = http::request(node.addr(), "POST", "/v1/events", &body).expect("an answer");
+    let answer = Request::post(node.addr(), "/v1/events", body).send().expect("an answer");
     assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
     answer.json()
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::http::{Answer, Http};
+use crate::support::client::{Answer, Connection, Request};
 
 /// How events are sent.
 #[derive(Clone, Copy, Debug)]
@@ -226,7 +226,7 @@ fn told(answer: &Answer) -> String {
 #[derive(Default)]
 struct Sender {
     /// Each with its connection.
-    nodes: Vec<(SocketAddr, Option<Http>)>,
+    nodes: Vec<(SocketAddr, Option<Connection>)>,
     /// Tries so far.
     tries: usize,
     plan: Plan,
@@ -264,18 +264,21 @@ impl Sender {
 
     /// One try; `None` where nobody listened until the end.
     fn once(&mut self, body: &str) -> Option<(Outcome, Option<Answer>)> {
-        let (node, mut http) = loop {
+        let (node, mut connection) = loop {
             let node = self.tries % self.nodes.len();
             self.tries += 1;
-            let (addr, connection) = &mut self.nodes[node];
-            match connection.take().map_or_else(|| Http::connect(*addr), Ok) {
-                Ok(http) => break (node, http),
+            let (addr, kept) = &mut self.nodes[node];
+            match kept.take().map_or_else(|| Connection::open(*addr), Ok) {
+                Ok(connection) => break (node, connection),
                 Err(_) if self.stopping() => return None,
                 Err(_) => thread::sleep(Duration::from_millis(5)),
             }
         };
-        let Ok(answer) = http.post(body.as_bytes()) else { return Some((Outcome::Silent, None)) };
-        self.nodes[node].1 = Some(http);
+        let request = Request::post(self.nodes[node].0, "/v1/events", body);
+        let Ok(answer) = request.send_on(&mut connection) else {
+            return Some((Outcome::Silent, None));
+        };
+        self.nodes[node].1 = Some(connection);
         let events = self.plan.events;
         match answer.status {
             202 => {
@@ -290,7 +293,7 @@ impl Sender {
             }
             503 => {
                 self.shared.refused.fetch_add(events, Ordering::Relaxed);
-                self.account.told_when += u64::from(answer.retry_after.is_some());
+                self.account.told_when += u64::from(answer.header("retry-after").is_some());
                 // Sooner than it was told to: a test has no five seconds.
                 thread::sleep(Duration::from_millis(20));
                 Some((Outcome::Refused, Some(answer)))

@@ -9,7 +9,6 @@ mod clients;
 mod clock;
 mod damage;
 mod disk;
-mod http;
 mod ids;
 mod kills;
 mod load;

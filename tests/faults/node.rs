@@ -16,7 +16,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{http, support::program::noon_zone};
+use crate::support::{client::Request, program::noon_zone};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,13 +65,13 @@ impl Node {
 
     fn run(&mut self, once: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
-        // Dies with the test process, however that ends.
+        // setpriv: the kernel kills the program when the test process ends in any way.
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_floodmark"), "serve", "--listen"])
             .arg(self.addr.to_string())
             .arg("--data-dir")
             .arg(&self.data)
-            // "Today" must not turn in the middle of a test.
+            // In this zone it is about noon, so that "today" does not turn while a test runs.
             .env("FLOODMARK_TIMEZONE", noon_zone())
             .envs(self.settings.iter().map(|(k, v)| (k, v)))
             .envs(once.iter().copied())
@@ -120,7 +120,7 @@ impl Node {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Again on its port and its data.
+    /// Kills it and starts it again on the same port and data dir.
     pub fn restart(&mut self) {
         self.restart_armed(&[]);
     }
@@ -131,7 +131,7 @@ impl Node {
         self.run(once);
     }
 
-    /// kill -9.
+    /// Ends it as kill -9 does.
     pub fn kill(&mut self) {
         self.note_peak();
         if let Some(mut child) = self.child.take() {
@@ -193,7 +193,7 @@ impl Node {
 
     /// `GET path` as JSON, whatever its status.
     pub fn get(&self, path: &str) -> Value {
-        match http::request(self.addr, "GET", path, b"") {
+        match Request::get(self.addr, path).send() {
             Ok(answer) => answer.json(),
             Err(e) => panic!("GET {path}: {e}; its log: {}", self.log()),
         }
@@ -211,9 +211,8 @@ impl Node {
 
     /// A metric by its name, with labels where it has any; 0 where it is not there.
     pub fn metric(&self, name: &str) -> f64 {
-        let answer = http::request(self.addr, "GET", "/metrics", b"").expect("metrics");
-        let text = String::from_utf8(answer.body).expect("text");
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        let answer = Request::get(self.addr, "/metrics").send().expect("metrics");
+        let line = answer.text().lines().find(|line| line.split(' ').next() == Some(name));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 

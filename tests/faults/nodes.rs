@@ -7,11 +7,10 @@ use floodmark::ingest::dedupe::Dedupe;
 use serde_json::json;
 
 use crate::{
-    http,
     load::{Load, Plan},
     node::Node,
     shop::{BRISK, Servers, Shop},
-    support::redis::RedisCluster,
+    support::{client::Request, redis::RedisCluster},
     verdict::Row,
 };
 
@@ -121,11 +120,11 @@ fn redis_gone_while_ids_are_shared() {
     load.goes_on(1000);
     pair.shop.redis().pause();
     load.wait("requests with ids are refused", |load| load.refused() > 0);
-    // Numbers beyond those of the load.
+    // The load does not get as far as these numbers.
     let (plain, known) = (1u64 << 61, (1u64 << 60)..(1 << 60) + 50);
     let event = |n: u64| json!({"type": "a", "properties": {"n": n}});
     let body = serde_json::to_vec(&event(plain)).expect("JSON");
-    let told = http::request(pair.other.addr(), "POST", "/v1/events", &body).expect("an answer");
+    let told = Request::post(pair.other.addr(), "/v1/events", body).send().expect("an answer");
     assert_eq!(told.status, 202, "an event without an id");
     pair.shop.redis().resume();
     load.goes_on(2000);
@@ -141,7 +140,7 @@ fn redis_gone_while_ids_are_shared() {
     let until_202 = |node: &Node| {
         let begin = Instant::now();
         loop {
-            let answer = http::request(node.addr(), "POST", "/v1/events", &body).expect("one");
+            let answer = Request::post(node.addr(), "/v1/events", &body[..]).send().expect("one");
             if answer.status == 202 {
                 return answer.json();
             }
@@ -196,7 +195,7 @@ fn cost_of_ids() {
     let (mut before, mut with_ids) = (0, 0);
     for round in 0..6 {
         let shared = round % 2;
-        // The counters are there from the first round on; what grows now is ids.
+        // The first round has made the counters. What grows from now on is ids.
         if round == 3 {
             before = redis("used_memory:");
         }

@@ -9,7 +9,7 @@ use crate::{
     viewer::Viewer,
 };
 
-/// Servers that stop answering are noticed within this, where a test can't wait a minute.
+/// How soon a server that stops answering is noticed, for tests that can't wait a minute.
 const IMPATIENT: [(&str, &str); 3] = [
     ("FLOODMARK_POSTGRES__STATEMENT_TIMEOUT_MS", "1000"),
     ("FLOODMARK_REDIS__RESPONSE_TIMEOUT_MS", "1000"),
@@ -127,7 +127,7 @@ const DEFAULT_SIZES: [(&str, &str); 5] = [
 fn postgres_gone(row: Row, settings: &[(&str, &str)], plan: Plan, time: Duration, growth_mib: u64) {
     under_load(row, settings, plan, |shop, load, viewer| {
         shop.postgres().stop_immediate();
-        // What it holds once it has noticed and has filled its few buffers.
+        // The memory is measured once the node has noticed the outage and filled its few buffers.
         shop.node.until("it says so", |node| !node.reasons().is_empty());
         load.goes_on(plan.rate.unwrap_or(1000));
         let before = shop.node.memory_mib();
@@ -228,7 +228,7 @@ fn postgres_read_only() {
         });
         load.goes_on(4000);
         thread::sleep(Duration::from_secs(2));
-        // A read-only session may still change this.
+        // Even a read-only session may change this setting.
         switch(shop, "off");
         shop.is_ready();
     });

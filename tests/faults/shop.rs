@@ -12,7 +12,7 @@ use crate::{
 
 /// A node, with a Postgres and a Redis of its own or with neither.
 pub struct Shop {
-    // First: it goes before its servers do.
+    // The first field is dropped first: the node must end before its servers do.
     pub node: Node,
     pub servers: Option<Servers>,
 }

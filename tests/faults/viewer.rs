@@ -3,8 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::ErrorKind,
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,9 +14,14 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::shop::ten_thousandths;
+use crate::{
+    shop::ten_thousandths,
+    support::{
+        client::{Received, WebSocket},
+        viewer::STREAM,
+    },
+};
 
 /// What a viewer has on its screen.
 #[derive(Clone, Debug, Default)]
@@ -129,17 +133,9 @@ fn follow(
             Some((epoch, seq)) => format!("?resume={epoch}:{seq}"),
             None => String::new(),
         };
-        let connected = TcpStream::connect(addr).map_err(tungstenite::Error::Io).and_then(|tcp| {
-            tcp.set_read_timeout(Some(Duration::from_secs(5)))?;
-            let url = format!("ws://{addr}/api/analytics/stream{resume}");
-            tungstenite::client(url, tcp).map_err(|e| match e {
-                tungstenite::HandshakeError::Failure(e) => e,
-                e @ tungstenite::HandshakeError::Interrupted(_) => {
-                    tungstenite::Error::Io(std::io::Error::other(e.to_string()))
-                }
-            })
-        });
-        let Ok((mut socket, _)) = connected else {
+        let path = format!("{STREAM}{resume}");
+        let connected = WebSocket::attempt(addr, &path, &[], Duration::from_secs(5));
+        let Ok(mut socket) = connected else {
             thread::sleep(Duration::from_millis(20));
             continue;
         };
@@ -149,19 +145,16 @@ fn follow(
         while !stop.load(Ordering::Relaxed)
             && hangs_up_after.is_none_or(|after| begin.elapsed() < after)
         {
-            match socket.read() {
-                Ok(Message::Text(text)) => {
-                    let frame = serde_json::from_str(&text).expect("a frame is JSON");
+            match socket.try_receive() {
+                Some(Received::Frame(frame)) => {
                     let mut screen = screen.lock();
                     screen.show(&frame);
                     screen.pause = screen.pause.max(last.elapsed());
                     last = Instant::now();
                 }
-                Ok(_) => {}
                 // A server that is stopped for a while is no reason to leave.
-                Err(tungstenite::Error::Io(e))
-                    if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(_) => break,
+                None => {}
+                Some(Received::Closed(..)) => break,
             }
         }
     }

@@ -9,12 +9,12 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     load::{Load, Plan},
     shop::Shop,
+    support::viewer::{stalled, watch_among_many},
     verdict::Row,
     viewer::{Screen, Viewer},
 };
@@ -30,7 +30,7 @@ fn crowd(row: Row, settings: &[(&str, &str)], total: u64, plan: Plan, time: Dura
         .enable_all()
         .build()
         .expect("a runtime");
-    let deaf: Vec<_> = (0..total / 10).map(|_| runtime.block_on(never_reads(addr))).collect();
+    let deaf: Vec<_> = (0..total / 10).map(|_| stalled(addr, 1024)).collect();
     let readers: Vec<_> = (0..total - total / 10)
         .map(|_| {
             let (stop, watching) = (stop.clone(), watching.clone());
@@ -50,7 +50,7 @@ fn crowd(row: Row, settings: &[(&str, &str)], total: u64, plan: Plan, time: Dura
     let account = load.stop();
     let (stored, _) = shop.compared(&account, 0);
     viewer.until("what the store holds", |screen| screen.counts == stored.counts);
-    // One heartbeat more reaches every reader after the last event.
+    // After the last event, every reader gets at least one more heartbeat.
     let frames = viewer.screen().frames;
     viewer.until("two frames more", |screen| screen.frames >= frames + 2);
     std::thread::sleep(Duration::from_millis(1500));
@@ -67,26 +67,14 @@ fn crowd(row: Row, settings: &[(&str, &str)], total: u64, plan: Plan, time: Dura
     row.close(&mut shop, &account, Some(&viewer));
 }
 
-async fn never_reads(addr: std::net::SocketAddr) -> tokio::net::TcpStream {
-    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.set_recv_buffer_size(1024).expect("a small buffer");
-    let mut stream = socket.connect(addr).await.expect("a connection");
-    let handshake = "GET /api/analytics/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
-                     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    stream.write_all(handshake.as_bytes()).await.expect("a handshake");
-    stream
-}
-
 /// Reads to the end. A machine that is too slow for all of them may cut one off: it comes back,
 /// as a browser does.
 async fn reads(addr: std::net::SocketAddr, stop: &AtomicBool, watching: &AtomicU64) -> Screen {
     let mut screen = Screen::default();
     while !stop.load(Ordering::Relaxed) {
-        let url = format!("ws://{addr}/api/analytics/stream");
-        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("admitted");
+        let mut socket = watch_among_many(addr, "").await;
         screen.connections += 1;
-        // A frame comes at least once a second.
+        // This looks at `stop` often enough, since a frame comes at least once a second.
         while !stop.load(Ordering::Relaxed)
             && let Some(Ok(message)) = socket.next().await
         {

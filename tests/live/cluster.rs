@@ -2,9 +2,8 @@
 
 use floodmark::{
     domain::time::{SECOND, now_ms},
-    live::LiveErrorKind,
+    sink::SinkErrorKind,
 };
-
 use redis::Value;
 
 use crate::{
@@ -71,7 +70,7 @@ async fn a_lost_master_is_reported_and_waited_for() {
     node.shows(&[&node]).await;
     let owner = cluster.owner("{floodmark:lane1}");
     cluster.servers[owner].stop();
-    node.fails_with(1, LiveErrorKind::Unavailable).await;
+    node.fails_with(1, SinkErrorKind::Unavailable).await;
     node.mirror.is_interrupted().await;
     cluster.servers[owner].restart();
     node.drain().await;
@@ -95,7 +94,7 @@ async fn several_single_servers_are_refused() {
     let node = site.node().await;
     node.seal(1);
     let error = node.apply(1).await.unwrap_err();
-    assert_eq!(error.kind, LiveErrorKind::Other);
+    assert_eq!(error.kind, SinkErrorKind::Other);
     assert!(error.message.contains("one URL for a single server"), "{error}");
 }
 

@@ -9,7 +9,9 @@ use floodmark::{
         delta::DeltaSum,
         time::{MINUTE, SECOND, now_ms},
     },
-    live::{Applied, LiveErrorKind},
+    live::Applied,
+    numbers::{breakdown, current},
+    sink::SinkErrorKind,
 };
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -157,7 +159,7 @@ async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
     let top = async |node: &Node| {
         let state = node.mirror.state.lock();
         let state = state.as_ref().expect("it was reset");
-        state.breakdown("page_view/path", now - MINUTE, now + MINUTE)
+        breakdown::top_of(state, "page_view/path", now - MINUTE, now + MINUTE)
     };
     let all_of_it = async |node: &Node| {
         let state = node.mirror.state.lock();
@@ -170,7 +172,7 @@ async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
     };
     eventually("all batches arrived", async || {
         let state = a.mirror.state.lock();
-        state.as_ref().is_some_and(|state| state.today(now).1.count("batch") == 40)
+        state.as_ref().is_some_and(|state| current::today(state, now).1.count("batch") == 40)
     })
     .await;
     if !matches!(backend, Backend::InProcess) {
@@ -267,7 +269,7 @@ mod emptied {
         cluster.servers[owner].flushall();
         eventually("the lane is missed", async || match node.live.heads(node.id).await {
             Ok(heads) => heads == [0; 4] || heads[1] == 0,
-            Err(e) => e.kind == LiveErrorKind::Rebuilding,
+            Err(e) => e.kind == SinkErrorKind::Rebuilding,
         })
         .await;
         node.drain().await;

@@ -14,9 +14,11 @@ use floodmark::{
     domain::{
         batch::{Batch, LANES, NodeId},
         time::{BusinessZone, MINUTE, Millis, SECOND, bucket, now_ms},
+        totals::Totals,
     },
-    live::{self, Applied, Feed, LiveErrorKind, LiveStore, state::LiveState},
-    store::{self, Store},
+    live::{self, Applied, Feed, LiveStore, counters::Counters},
+    sink::{SinkError, SinkErrorKind},
+    store::{self, Stores},
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -32,7 +34,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What the nodes of a test have in common: the store, and where the live side is.
 pub struct Site {
     pub config: Config,
-    pub store: Arc<dyn Store>,
+    pub store: Stores,
     _dir: tempfile::TempDir,
 }
 
@@ -94,7 +96,7 @@ pub fn zone() -> BusinessZone {
 /// The mirror that the feed leads to, and what the feed said besides.
 #[derive(Default)]
 pub struct Mirror {
-    pub state: Mutex<Option<LiveState>>,
+    pub state: Mutex<Option<Counters>>,
     pub interrupted: AtomicBool,
     resets: AtomicUsize,
     reasons: Mutex<Vec<String>>,
@@ -105,11 +107,11 @@ pub struct Node {
     pub live: Arc<dyn LiveStore>,
     pub mirror: Arc<Mirror>,
     pub spool: Mutex<Vec<Arc<Batch>>>,
-    pub store: Arc<dyn Store>,
+    pub store: Stores,
 }
 
 impl Node {
-    pub async fn open(config: &Config, store: Arc<dyn Store>) -> Node {
+    pub async fn open(config: &Config, store: Stores) -> Node {
         let (feed, mut fed) = mpsc::channel(64);
         let mirror = Arc::new(Mirror::default());
         let follower = mirror.clone();
@@ -118,7 +120,7 @@ impl Node {
                 follower.take(told);
             }
         });
-        let live = live::open(config, store.clone(), zone(), feed, now_ms()).await.unwrap();
+        let live = live::open(config, store.ledger.clone(), zone(), feed, now_ms()).await.unwrap();
         Node { id: NodeId::new_v4(), live, mirror, spool: Mutex::default(), store }
     }
 
@@ -136,7 +138,7 @@ impl Node {
     }
 
     /// Sends one batch once.
-    pub async fn apply(&self, seq: u64) -> Result<Applied, live::LiveError> {
+    pub async fn apply(&self, seq: u64) -> Result<Applied, SinkError> {
         let batch = self.batch(seq);
         self.live.apply(batch.id, batch.sealed_at, &batch.delta).await
     }
@@ -145,7 +147,7 @@ impl Node {
     pub async fn store_up_to(&self, seq: u64) {
         let batches: Vec<_> = self.spool.lock()[..seq as usize].to_vec();
         for batch in batches {
-            self.store.write(&batch).await.unwrap();
+            self.store.batches.write(&batch).await.unwrap();
         }
     }
 
@@ -201,7 +203,7 @@ impl Node {
     }
 
     /// Waits until one attempt to count a batch fails in this way.
-    pub async fn fails_with(&self, seq: u64, kind: LiveErrorKind) {
+    pub async fn fails_with(&self, seq: u64, kind: SinkErrorKind) {
         let mut last = None;
         eventually(&format!("batch {seq} fails: {kind}"), async || {
             last = Some(self.apply(seq).await);
@@ -211,7 +213,7 @@ impl Node {
     }
 
     /// Waits until a check fails in this way.
-    pub async fn check_fails_with(&self, kind: LiveErrorKind) {
+    pub async fn check_fails_with(&self, kind: SinkErrorKind) {
         eventually(
             &format!("the check fails: {kind}"),
             async || matches!(self.live.check().await, Err(e) if e.kind == kind),
@@ -233,7 +235,7 @@ impl Node {
 
     /// Waits until the mirror shows exactly the sum of these batches.
     pub async fn shows_sum(&self, batches: &[Arc<Batch>]) {
-        let mut expected = LiveState::new(zone());
+        let mut expected = Counters::new(zone());
         for batch in batches {
             expected.apply(batch.id.lane(), &batch.delta, now_ms());
         }
@@ -341,10 +343,10 @@ impl Mirror {
 type Shown = BTreeMap<(u8, Millis), Vec<(String, i64)>>;
 
 /// All that a state shows of the last few minutes, and the days.
-fn shown(state: &LiveState) -> Shown {
+fn shown(state: &Counters) -> Shown {
     let oldest = bucket(now_ms() - 20 * MINUTE, MINUTE);
     let mut all = Shown::new();
-    let mut add = |kind, at, totals: &live::state::Totals| {
+    let mut add = |kind, at, totals: &Totals| {
         let sums = totals.iter().map(|(series, value)| (series.to_string(), value));
         all.insert((kind, at), sums.collect());
     };

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use floodmark::{
     domain::time::{SECOND, now_ms},
-    live::{self, LiveErrorKind},
+    live::{self},
+    sink::SinkErrorKind,
 };
 
 use crate::{
@@ -25,12 +26,12 @@ async fn out_of_memory_is_told_apart_and_recovers() {
     let server = RedisServer::start();
     let (_site, node) = started(&server).await;
     server.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    node.fails_with(2, LiveErrorKind::Full).await;
-    node.check_fails_with(LiveErrorKind::Full).await;
+    node.fails_with(2, SinkErrorKind::Full).await;
+    node.check_fails_with(SinkErrorKind::Full).await;
     let mut seen = floodmark::domain::delta::DeltaSum::default();
     seen.seen(1, now_ms());
     let touch = node.live.touch(&seen.finish()).await.unwrap_err();
-    assert_eq!(touch.kind, LiveErrorKind::Full, "{touch}");
+    assert_eq!(touch.kind, SinkErrorKind::Full, "{touch}");
     // What was counted before can still be read.
     assert_eq!(node.active(now_ms() - SECOND).await, 0);
     server.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
@@ -46,8 +47,8 @@ async fn a_replica_is_read_only_until_it_is_promoted() {
     let port = primary.port().to_string();
     server.run::<()>(&["CONFIG", "SET", "replica-read-only", "yes"]);
     server.run::<()>(&["REPLICAOF", "127.0.0.1", &port]);
-    node.fails_with(2, LiveErrorKind::ReadOnly).await;
-    node.check_fails_with(LiveErrorKind::ReadOnly).await;
+    node.fails_with(2, SinkErrorKind::ReadOnly).await;
+    node.check_fails_with(SinkErrorKind::ReadOnly).await;
     server.run::<()>(&["REPLICAOF", "NO", "ONE"]);
     node.drain().await;
     node.shows(&[&node]).await;
@@ -60,7 +61,7 @@ async fn a_server_that_comes_back_empty_is_filled_again() {
     node.drain().await;
     node.store_up_to(30).await;
     server.stop();
-    node.fails_with(1, LiveErrorKind::Unavailable).await;
+    node.fails_with(1, SinkErrorKind::Unavailable).await;
     node.mirror.is_interrupted().await;
     server.restart();
     node.drain().await;
@@ -74,7 +75,7 @@ async fn a_frozen_server_is_noticed_by_writer_and_mirror() {
     let (_site, node) = started(&server).await;
     node.shows_sum(&[node.batch(1)]).await;
     server.pause();
-    node.fails_with(2, LiveErrorKind::Unavailable).await;
+    node.fails_with(2, SinkErrorKind::Unavailable).await;
     node.mirror.is_interrupted().await;
     server.resume();
     node.drain().await;
@@ -88,7 +89,7 @@ async fn opening_does_not_wait_for_redis() {
     let site = Site::new(vec![server.url()]).await;
     let node = site.node().await;
     node.seal(10);
-    node.fails_with(1, LiveErrorKind::Unavailable).await;
+    node.fails_with(1, SinkErrorKind::Unavailable).await;
     node.mirror.is_interrupted().await;
     server.restart();
     node.drain().await;
@@ -119,7 +120,7 @@ async fn a_refused_password_is_told_apart() {
         site.config.redis.urls = vec![format!("redis://{user}127.0.0.1:{}", server.port())];
         let node = site.node().await;
         node.seal(1);
-        node.fails_with(1, LiveErrorKind::Denied).await;
+        node.fails_with(1, SinkErrorKind::Denied).await;
         node.mirror.is_interrupted().await;
     }
     // With the right password, and a database of its own.
@@ -139,7 +140,7 @@ async fn a_foreign_key_in_the_way_is_named_and_nothing_is_half_written() {
     let day = zone().day_of(now_ms() - 30 * SECOND).date;
     let key = format!("{{floodmark:lane2}}:d:{day}");
     server.run::<()>(&["SET", &key, "not ours"]);
-    node.fails_with(2, LiveErrorKind::Other).await;
+    node.fails_with(2, SinkErrorKind::Other).await;
     let error = node.apply(2).await.unwrap_err().to_string();
     assert!(error.contains(&key), "{error}");
     server.run::<()>(&["DEL", &key]);
@@ -157,7 +158,7 @@ async fn a_forced_rebuild_puts_wrong_counters_right() {
     for day in &days {
         server.run::<()>(&["HINCRBY", day, "c:page_view", "1000000"]);
     }
-    live::rebuild(&site.config, site.store.clone(), zone()).await.unwrap();
+    live::rebuild(&site.config, site.store.ledger.clone(), zone()).await.unwrap();
     node.drain().await;
     node.shows(&[&node]).await;
     // A node that reads the counters afresh sees the same, and nothing is left over.
@@ -186,6 +187,6 @@ async fn tls_to_a_server_without_it_fails_cleanly() {
     let site = Site::new(vec![server.url().replace("redis://", "rediss://")]).await;
     let node = site.node().await;
     node.seal(1);
-    node.fails_with(1, LiveErrorKind::Unavailable).await;
+    node.fails_with(1, SinkErrorKind::Unavailable).await;
     node.mirror.is_interrupted().await;
 }

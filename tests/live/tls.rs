@@ -5,12 +5,13 @@ use std::{
     process::Command,
 };
 
-use floodmark::live::{self, LiveErrorKind};
+use floodmark::live::{self};
 
 use crate::{
     node::Site,
     support::{port::Port, process::run, redis::RedisServer},
 };
+use floodmark::sink::SinkErrorKind;
 
 /// A certificate authority of the test's own, with a certificate for 127.0.0.1.
 struct Authority {
@@ -106,7 +107,7 @@ async fn a_server_of_another_ca_is_refused_with_what_to_do() {
         let node = site.node().await;
         node.seal(1);
         let error = node.apply(1).await.unwrap_err();
-        assert_eq!(error.kind, LiveErrorKind::Unavailable, "{error}");
+        assert_eq!(error.kind, SinkErrorKind::Unavailable, "{error}");
         for part in [&address[..], "UnknownIssuer", "redis.tls_ca"] {
             assert!(error.message.contains(part), "{part} in {error}");
         }
@@ -130,7 +131,7 @@ async fn a_ca_that_makes_no_sense_is_an_error_of_the_configuration() {
     let refused = async |site: &Site| {
         let (feed, _fed) = tokio::sync::mpsc::channel(1);
         let zone = crate::node::zone();
-        match live::open(&site.config, site.store.clone(), zone, feed, 0).await {
+        match live::open(&site.config, site.store.ledger.clone(), zone, feed, 0).await {
             Ok(_) => panic!("it opens"),
             Err(e) => e.to_string(),
         }

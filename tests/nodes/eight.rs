@@ -50,13 +50,56 @@ fn send_batches(shop: &Shop) -> Sums {
                 .collect();
             events.iter().for_each(|event| sums.add_event(event));
             let body = serde_json::to_vec(&events).unwrap();
-            let (status, answer) = node
-                .request("POST", "/v1/events", "Content-Type: application/json\r\n", &body)
-                .unwrap();
-            assert_eq!(status, 202, "{answer}");
+            let answer = node.post(body);
+            assert_eq!(answer.status, 202, "{answer:?}");
         }
     }
     sums
+}
+
+/// Five statements and one transaction a batch, and nothing by the second.
+fn postgres_did_what_the_model_says(shop: &Shop, batches: u64, begin: Instant) {
+    let statements = |pattern: &str| {
+        shop.number(&format!(
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '{pattern}'"
+        )) as u64
+    };
+
+    assert_eq!(statements("COPY events %"), batches);
+    assert_eq!(statements("INSERT INTO ledger_heads %"), batches);
+    assert_eq!(statements("INSERT INTO ledger (%"), batches);
+    // Beside the batches only the folding of the ledger commits, on a timer; a round goes on
+    // for as long as each of its transactions finds a batch that was just stored.
+    let commits = statements("COMMIT%");
+    let folds = begin.elapsed().as_secs() / FOLD_SECONDS + 1;
+    let folded = NODES as u64 * folds * COMMITS_A_FOLD;
+    let most = 2 * batches + folded;
+    assert!((batches..=most).contains(&commits), "{commits} of {batches}, at most {most}");
+}
+
+/// One script a batch, visitors by shard, and a bounded number of questions a second.
+fn redis_did_what_the_model_says(calls: &BTreeMap<String, u64>, batches: u64, seconds: f64) {
+    // Redis, by batch: one script, whose message goes out once.
+    let of = |command: &str| calls.get(command).copied().unwrap_or(0);
+    assert_eq!(of("spublish"), batches, "{calls:?}");
+    // Each script writes two fields, the guard and the version.
+    assert_eq!(of("hset"), batches, "{calls:?}");
+    // A batch spans a second or two. It has four series (two types, revenue, its currency) in three
+    // kinds of buckets; the version is one more.
+    let increments = of("hincrby");
+    assert!((10 * batches..=25 * batches).contains(&increments), "{calls:?}");
+    // Visitors take at most one command for each shard.
+    assert!(of("zadd") <= SHARDS * batches, "{calls:?}");
+
+    // Redis, by the second, for each node; a loop that waits before it asks again can't ask
+    // more often than this.
+    let at_most = |a_second: u64| (NODES as f64 * a_second as f64 * (seconds + 1.0)) as u64;
+    assert!(of("zcard") <= at_most(SHARDS), "{calls:?}");
+    assert!(of("hmget") <= at_most(LANES), "{calls:?}");
+    // Resting lanes look every two seconds; a distinct value is noted once, at most one
+    // command for each shard.
+    let scripts = batches + SHARDS * batches + at_most(LANES * LANES / 2);
+    assert!(of("evalsha") <= scripts, "{calls:?}");
 }
 
 #[test]
@@ -69,9 +112,9 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
     let Live::Single(redis) = &shop.live else { unreachable!() };
     let batches = (NODES * BATCHES) as u64;
 
-    // One small batch each, so that lanes, partitions and connections are there.
+    // One small batch for each node, so that its lanes, partitions and connections exist.
     for node in &shop.nodes {
-        node.request("POST", "/v1/events", "", br#"{"type":"error"}"#).unwrap();
+        node.post(br#"{"type":"error"}"#);
     }
     shop.stores(NODES as u64);
     shop.nodes.iter().for_each(drained);
@@ -85,50 +128,12 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
     shop.shows(&sums);
     shop.stores(sums.events());
     let (redis_calls, seconds) = (commands(redis), begin.elapsed().as_secs_f64());
-    let statements = |pattern: &str| {
-        shop.number(&format!(
-            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '{pattern}'"
-        )) as u64
-    };
-
-    // Postgres: five statements and one transaction a batch, and nothing by the second.
-    assert_eq!(statements("COPY events %"), batches);
-    assert_eq!(statements("INSERT INTO ledger_heads %"), batches);
-    assert_eq!(statements("INSERT INTO ledger (%"), batches);
-    // Beside the batches only the folding of the ledger commits, on a timer; a round goes on
-    // for as long as each of its transactions finds a batch that was just stored.
-    let commits = statements("COMMIT%");
-    let folds = begin.elapsed().as_secs() / FOLD_SECONDS + 1;
-    let folded = NODES as u64 * folds * COMMITS_A_FOLD;
-    let most = 2 * batches + folded;
-    assert!((batches..=most).contains(&commits), "{commits} of {batches}, at most {most}");
-
-    // Redis, by batch: one script, whose message goes out once.
-    let calls = |command: &str| redis_calls.get(command).copied().unwrap_or(0);
-    assert_eq!(calls("spublish"), batches, "{redis_calls:?}");
-    // Guard and version.
-    assert_eq!(calls("hset"), batches, "{redis_calls:?}");
-    // A second or two of four series (two types, revenue, its currency) in three kinds of
-    // buckets, and the version.
-    let increments = calls("hincrby");
-    assert!((10 * batches..=25 * batches).contains(&increments), "{redis_calls:?}");
-    // Visitors: at most one command for each shard.
-    assert!(calls("zadd") <= SHARDS * batches, "{redis_calls:?}");
-
-    // Redis, by the second, for each node; a loop that waits before it asks again can't ask
-    // more often than this.
-    let at_most = |a_second: u64| (NODES as f64 * a_second as f64 * (seconds + 1.0)) as u64;
-    assert!(calls("zcard") <= at_most(SHARDS), "{redis_calls:?}");
-    assert!(calls("hmget") <= at_most(LANES), "{redis_calls:?}");
-    // Resting lanes look every two seconds; a distinct value is noted once, at most one
-    // command for each shard.
-    let scripts = batches + SHARDS * batches + at_most(LANES * LANES / 2);
-    assert!(calls("evalsha") <= scripts, "{redis_calls:?}");
+    postgres_did_what_the_model_says(&shop, batches, begin);
+    redis_did_what_the_model_says(&redis_calls, batches, seconds);
 
     // Eight viewers, one on each node, add up to the same.
-    let runtime = tokio::runtime::Runtime::new().unwrap();
     for node in &shop.nodes {
-        let seen = runtime.block_on(follow(&node.url(), |seen| *seen == sums));
+        let seen = follow(node.addr(), |seen| *seen == sums);
         assert_eq!(seen.0, sums);
     }
     shop.agrees(&sums);

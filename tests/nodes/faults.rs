@@ -15,11 +15,8 @@ const EXACT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A viewer of a node, in a thread of its own, until it has added up to these sums.
 fn viewer(shop: &Shop, node: usize, wanted: &Sums) -> thread::JoinHandle<(Sums, usize)> {
-    let (url, wanted) = (shop.nodes[node].url(), wanted.clone());
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(sums::follow(&url, |sums| *sums == wanted))
-    })
+    let (addr, wanted) = (shop.nodes[node].addr(), wanted.clone());
+    thread::spawn(move || sums::follow(addr, |sums| *sums == wanted))
 }
 
 #[test]
@@ -46,7 +43,7 @@ fn an_emptied_redis_is_exact_again_within_ten_seconds() {
     redis.flushall();
     let flushed = Instant::now();
     load.wait();
-    // While events arrive, what is exact moves on; so the time runs from the last of them.
+    // The exact numbers change as long as events arrive, so the time runs from the last of them.
     let last = Instant::now();
     shop.shows(&load.sums);
     let after = last.max(flushed).elapsed();

@@ -18,7 +18,7 @@ fn a_node_that_dies_comes_back_as_itself_with_its_spool() {
     load.wait();
     shop.agrees(&load.sums);
 
-    // What the dying node has answered and nobody has got yet: Postgres is away.
+    // While Postgres is away, what the dying node answers reaches nobody.
     shop.postgres.stop_immediate();
     let more = shop.load(5_000, 0);
     let (mut more, mut sums) = (more, load.sums.clone());
@@ -30,7 +30,7 @@ fn a_node_that_dies_comes_back_as_itself_with_its_spool() {
     let before = node_id(&shop.nodes[0]);
     shop.nodes[0].kill();
     shop.postgres.start_again();
-    // The other one goes on meanwhile.
+    // Meanwhile the other node goes on.
     drained(&shop.nodes[1]);
     shop.nodes[0].restart();
     ready(&shop.nodes[0]);
@@ -58,7 +58,7 @@ fn two_nodes_cant_share_a_data_dir() {
     for part in [node.data().to_str().unwrap(), "is in use", "pid ", "--data-dir"] {
         assert!(said.contains(part), "{part} in {said}");
     }
-    // The first one has not noticed anything.
+    // The first node has not noticed anything.
     ready(&node);
     assert_eq!(node.current()["events"], 0);
 }
@@ -68,11 +68,11 @@ fn a_node_without_redis_starts_while_its_postgres_is_away() {
     let mut postgres = Postgres::start();
     postgres.stop_immediate();
     let node = Server::with(&[("FLOODMARK_POSTGRES__URL", &postgres.url())]);
-    let (status, answer) = node.request("POST", "/v1/events", "", br#"{"type":"signup"}"#).unwrap();
-    assert_eq!(status, 202, "it is on disk: {answer}");
-    let (status, reasons) = node.request("GET", "/readyz", "", b"").unwrap();
-    assert_eq!(status, 503, "{reasons}");
-    assert!(reasons.contains("ledger"), "{reasons}");
+    let answer = node.post(br#"{"type":"signup"}"#);
+    assert_eq!(answer.status, 202, "it is on disk: {answer:?}");
+    let reasons = node.request("GET", "/readyz").send().unwrap();
+    assert_eq!(reasons.status, 503, "{reasons:?}");
+    assert!(reasons.text().contains("ledger"), "{reasons:?}");
     postgres.start_again();
     ready(&node);
     wait_until("it is counted and stored", || {

@@ -64,15 +64,8 @@ fn sent(shop: &Shop) -> Sums {
                 event(n, now)
             })
             .collect();
-        let (status, answer) = node
-            .request(
-                "POST",
-                "/v1/events",
-                "Content-Type: application/json\r\n",
-                &serde_json::to_vec(&events).unwrap(),
-            )
-            .unwrap();
-        assert_eq!(status, 202, "{answer}");
+        let answer = node.post(serde_json::to_vec(&events).unwrap());
+        assert_eq!(answer.status, 202, "{answer:?}");
         events.iter().for_each(|event| sums.add_event(event));
     }
     sums
@@ -102,7 +95,7 @@ fn ledger(shop: &Shop) -> Buckets {
     config.postgres.url = shop.postgres.url();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let sum = runtime
-        .block_on(async { store::open(&config).await.unwrap().ledger_sum(0, 0).await.unwrap() });
+        .block_on(async { store::open(&config).await.unwrap().ledger.sum(0, 0).await.unwrap() });
     let mut all = Buckets::new();
     for lane in &sum.lanes {
         let compared = |series: &Series| matches!(series, Series::Count(_) | Series::Sum(_));

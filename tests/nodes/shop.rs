@@ -171,8 +171,8 @@ impl Shop {
 
 /// Waits until a node is ready.
 pub fn ready(node: &Server) {
-    wait_until("it is ready", || match node.request("GET", "/readyz", "", b"") {
-        Ok((200, _)) => Ok(()),
+    wait_until("it is ready", || match node.request("GET", "/readyz").send() {
+        Ok(answer) if answer.status == 200 => Ok(()),
         other => Err(format!("{other:?}")),
     });
 }
@@ -180,9 +180,9 @@ pub fn ready(node: &Server) {
 /// Waits until both sinks of a node have all that it has sealed.
 pub fn drained(node: &Server) {
     wait_until("both sinks have everything", || {
-        let (_, said) = node.request("GET", "/readyz", "", b"").map_err(|e| e.to_string())?;
-        let lag = &serde_json::from_str::<serde_json::Value>(&said).expect("JSON")["lag"];
+        let answer = node.request("GET", "/readyz").send().map_err(|e| e.to_string())?;
+        let lag = &answer.json()["lag"];
         let done = lag["store"]["batches"] == 0 && lag["live"]["batches"] == 0;
-        if done { Ok(()) } else { Err(said) }
+        if done { Ok(()) } else { Err(answer.text().to_owned()) }
     });
 }

@@ -1,11 +1,9 @@
 //! A database of a test's own, and a look into it past the store.
 
-use std::sync::Arc;
-
 use floodmark::{
     config::Config,
     domain::{batch::NodeId, delta::Delta, delta::DeltaSum, row::Row},
-    store::{self, Store},
+    store::{self, Stores},
 };
 
 use crate::support::{
@@ -37,7 +35,7 @@ impl Backend {
     }
 
     /// Opens the store, as a fresh start of the server does.
-    pub async fn open(&self) -> Arc<dyn Store> {
+    pub async fn open(&self) -> Stores {
         store::open(&self.config()).await.expect("the store opens")
     }
 
@@ -116,8 +114,8 @@ pub fn delta_of(events: &[Event]) -> Delta {
 }
 
 /// The ledger summed over all lanes, from the beginning of time.
-pub async fn ledger_total(store: &dyn Store) -> Delta {
-    let ledger = store.ledger_sum(0, 0).await.expect("the ledger is read");
+pub async fn ledger_total(store: &Stores) -> Delta {
+    let ledger = store.ledger.sum(0, 0).await.expect("the ledger is read");
     let mut sum = DeltaSum::default();
     ledger.lanes.iter().for_each(|lane| sum.merge(&lane.delta));
     sum.finish()

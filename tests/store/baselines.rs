@@ -6,8 +6,8 @@ use floodmark::{
         delta::{DeltaSum, Series},
         time::{BusinessZone, DAY, HOUR, MINUTE, Millis, bucket, parse_rfc3339},
     },
-    live::baseline::{BASELINE_AFTER, BASELINE_BEFORE, Baselines, Shift},
-    store::{Store, rollup::FoldLimits},
+    numbers::baseline::{BASELINE_AFTER, BASELINE_BEFORE, Baselines, Shift},
+    store::{Stores, rollup::FoldLimits},
 };
 
 use crate::{
@@ -30,11 +30,11 @@ fn views() -> Series {
     Series::Count("page_view".into())
 }
 
-async fn write(store: &dyn Store, seq: u64, sealed_at: Millis, events: &[Event]) {
+async fn write(store: &Stores, seq: u64, sealed_at: Millis, events: &[Event]) {
     let mut batch = seal(node(1), seq, events);
     batch.sealed_at = sealed_at;
-    store.write(&batch).await.unwrap();
-    while !store.fold(FoldLimits::default()).await.unwrap().done {}
+    store.batches.write(&batch).await.unwrap();
+    while !store.rollups.fold(FoldLimits::default()).await.unwrap().done {}
 }
 
 /// Revenue of every minute from `from` to `to`: the number of the minute since 1970.
@@ -54,11 +54,15 @@ async fn the_same_moment_is_found_where_the_clock_turns(backend: Backend) {
     let turns =
         ["2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z"].map(|at| parse_rfc3339(at).unwrap());
     let long_ago = turns[0] - 20 * DAY;
-    write(&*store, 1, long_ago, &[Event::at(long_ago, "first")]).await;
+    write(&store, 1, long_ago, &[Event::at(long_ago, "first")]).await;
     for (n, turn) in turns.into_iter().enumerate() {
-        store.write(&numbered(2 + n as u64, turn - 10 * DAY, turn + 10 * DAY)).await.unwrap();
+        store
+            .batches
+            .write(&numbered(2 + n as u64, turn - 10 * DAY, turn + 10 * DAY))
+            .await
+            .unwrap();
     }
-    while !store.fold(FoldLimits::default()).await.unwrap().done {}
+    while !store.rollups.fold(FoldLimits::default()).await.unwrap().done {}
 
     let revenue = Series::revenue();
     let mut hours = [0; 4];
@@ -67,7 +71,7 @@ async fn the_same_moment_is_found_where_the_clock_turns(backend: Backend) {
         for now in (turn - 6 * HOUR..turn + 8 * DAY).step_by(3 * HOUR as usize) {
             let now = now + 17 * MINUTE + 3;
             let baselines = Baselines::new(zone.clone(), now);
-            baselines.refresh(&*store, now).await.unwrap();
+            baselines.refresh(&*store.rollups, now).await.unwrap();
             for shift in Shift::ALL {
                 let (from, to) = (now - BASELINE_BEFORE, now + BASELINE_AFTER);
                 let first = bucket(from, MINUTE) + MINUTE;
@@ -92,13 +96,13 @@ async fn a_shop_on_its_first_day_has_no_baseline(backend: Backend) {
     let baselines = utc(START);
     let views_at = |shift, at| baselines.minute(&views(), shift, at);
     assert_eq!(views_at(Shift::Yesterday, START), None, "nothing was read");
-    baselines.refresh(&*store, START).await.unwrap();
+    baselines.refresh(&*store.rollups, START).await.unwrap();
     assert_eq!(views_at(Shift::Yesterday, START), None, "nothing was taken in");
 
     // It opens; a phone that was offline sends what it saw yesterday and a week ago.
     let late = [START - 7 * DAY, START - DAY, START].map(|at| Event::at(at, format!("{at}")));
-    write(&*store, 1, START, &late).await;
-    baselines.refresh(&*store, START).await.unwrap();
+    write(&store, 1, START, &late).await;
+    baselines.refresh(&*store.rollups, START).await.unwrap();
     for shift in Shift::ALL {
         assert_eq!(views_at(shift, START), None, "{shift:?}");
         assert_eq!(baselines.sum(&views(), shift, START - HOUR, START + HOUR), None);
@@ -106,7 +110,7 @@ async fn a_shop_on_its_first_day_has_no_baseline(backend: Backend) {
 
     // A day later the first day is known from its opening on, the quiet minutes too.
     let now = START + DAY + HOUR;
-    baselines.refresh(&*store, now).await.unwrap();
+    baselines.refresh(&*store.rollups, now).await.unwrap();
     assert_eq!(views_at(Shift::Yesterday, START + DAY), Some(1));
     assert_eq!(views_at(Shift::Yesterday, START + DAY + MINUTE), Some(0));
     assert_eq!(views_at(Shift::Yesterday, START + DAY - MINUTE), None);
@@ -121,12 +125,12 @@ async fn a_shop_on_its_first_day_has_no_baseline(backend: Backend) {
     // A batch that waits to be folded may hold anything from when it was sealed on.
     let mut waits = seal(node(2), 1, &[Event::at(START + HOUR, "waits")]);
     waits.sealed_at = START + HOUR + MINUTE;
-    store.write(&waits).await.unwrap();
-    baselines.refresh(&*store, now).await.unwrap();
+    store.batches.write(&waits).await.unwrap();
+    baselines.refresh(&*store.rollups, now).await.unwrap();
     assert_eq!(views_at(Shift::Yesterday, now), Some(0));
     assert_eq!(views_at(Shift::Yesterday, now + MINUTE), None);
-    while !store.fold(FoldLimits::default()).await.unwrap().done {}
-    baselines.refresh(&*store, now).await.unwrap();
+    while !store.rollups.fold(FoldLimits::default()).await.unwrap().done {}
+    baselines.refresh(&*store.rollups, now).await.unwrap();
     assert_eq!(views_at(Shift::Yesterday, now), Some(1));
     assert_eq!(views_at(Shift::Yesterday, now + MINUTE), Some(0));
 }
@@ -138,9 +142,9 @@ async fn what_was_imported_whole_is_a_baseline(backend: Backend) {
     let log: Vec<Event> = (-120..60)
         .map(|minute| Event::at(yesterday + minute * MINUTE, format!("{minute}")))
         .collect();
-    write(&*store, 1, START, &log).await;
+    write(&store, 1, START, &log).await;
     let baselines = utc(START);
-    baselines.refresh(&*store, START).await.unwrap();
+    baselines.refresh(&*store.rollups, START).await.unwrap();
     let sum = |from, to| baselines.sum(&views(), Shift::Yesterday, START + from, START + to);
     assert_eq!(sum(-HOUR, HOUR), Some(120));
     assert_eq!(sum(0, HOUR + MINUTE), None, "the log ends before");
@@ -152,22 +156,22 @@ async fn a_store_that_is_down_leaves_what_was_read() {
     let mut config = floodmark::config::Config::default();
     config.postgres.url = postgres.url();
     let store = floodmark::store::open(&config).await.unwrap();
-    write(&*store, 1, START - DAY, &[Event::at(START - DAY, "1")]).await;
+    write(&store, 1, START - DAY, &[Event::at(START - DAY, "1")]).await;
     let baselines = utc(START - 1);
     assert_eq!(baselines.stale().unwrap().since, START - 1);
-    baselines.refresh(&*store, START).await.unwrap();
+    baselines.refresh(&*store.rollups, START).await.unwrap();
     assert_eq!(baselines.stale(), None);
 
     postgres.stop_immediate();
     for later in [MINUTE, 2 * MINUTE] {
-        baselines.refresh(&*store, START + later).await.unwrap_err();
+        baselines.refresh(&*store.rollups, START + later).await.unwrap_err();
         assert_eq!(baselines.stale().unwrap().since, START, "when it was read last");
     }
     assert_eq!(baselines.minute(&views(), Shift::Yesterday, START), Some(1));
     assert_eq!(baselines.minute(&views(), Shift::Yesterday, START + HOUR), Some(0));
 
     postgres.start_again();
-    while baselines.refresh(&*store, START + HOUR).await.is_err() {
+    while baselines.refresh(&*store.rollups, START + HOUR).await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(baselines.stale(), None);

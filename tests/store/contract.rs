@@ -58,7 +58,7 @@ fn stored(events: u64) -> Written {
 async fn every_event_is_stored_once(backend: Backend) {
     let store = backend.open().await;
     for seq in 1..=6 {
-        let written = store.write(&batch(node(1), seq, 100)).await.unwrap();
+        let written = store.batches.write(&batch(node(1), seq, 100)).await.unwrap();
         assert_eq!(written, stored(100));
     }
     let events = backend.events().await;
@@ -72,7 +72,7 @@ async fn every_event_is_stored_once(backend: Backend) {
         let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(json(&found.properties), json(&sent.properties));
     }
-    store.check().await.unwrap();
+    store.info.check().await.unwrap();
 }
 
 async fn a_replay_changes_nothing(backend: Backend) {
@@ -82,16 +82,16 @@ async fn a_replay_changes_nothing(backend: Backend) {
     for seq in [1, 5] {
         let mut batch = batch(node(1), seq, 50);
         batch.dead_letters = first.dead_letters.clone();
-        assert_eq!(store.write(&batch).await.unwrap(), stored(50));
+        assert_eq!(store.batches.write(&batch).await.unwrap(), stored(50));
     }
     // The last of its lane, and one before it; another lane and another node don't mind.
     for seq in [5, 1] {
-        let again = store.write(&batch(node(1), seq, 50)).await.unwrap();
+        let again = store.batches.write(&batch(node(1), seq, 50)).await.unwrap();
         assert_eq!(again, Written::AlreadyStored);
     }
-    assert_eq!(store.write(&batch(node(1), 2, 50)).await.unwrap(), stored(50));
-    assert_eq!(store.write(&batch(node(2), 1, 50)).await.unwrap(), stored(50));
-    let totals = store.totals().await.unwrap();
+    assert_eq!(store.batches.write(&batch(node(1), 2, 50)).await.unwrap(), stored(50));
+    assert_eq!(store.batches.write(&batch(node(2), 1, 50)).await.unwrap(), stored(50));
+    let totals = store.info.totals().await.unwrap();
     let expected = StoreTotals { events: 200, dead_letters: 2, ledger_events: 200 };
     assert_eq!(totals, expected);
 }
@@ -103,29 +103,31 @@ async fn a_replay_on_many_lanes_at_once_changes_nothing(backend: Backend) {
     for round in 0..4u64 {
         let writes = (1..=4).flat_map(|lane| [round * 4 + lane; 3]).map(|seq| {
             let store = store.clone();
-            tokio::spawn(async move { store.write(&batch(node(1), seq, 30)).await.unwrap() })
+            tokio::spawn(
+                async move { store.batches.write(&batch(node(1), seq, 30)).await.unwrap() },
+            )
         });
         for write in futures_util::future::join_all(writes).await {
             written += u64::from(write.unwrap() == stored(30));
         }
     }
     assert_eq!(written, 16);
-    assert_eq!(store.totals().await.unwrap().events, 16 * 30);
+    assert_eq!(store.info.totals().await.unwrap().events, 16 * 30);
     let events = backend.events().await;
-    assert_eq!(ledger_total(&*store).await, delta_of(&events));
+    assert_eq!(ledger_total(&store).await, delta_of(&events));
 }
 
 async fn the_ledger_is_the_sum_of_the_rows(backend: Backend) {
     let store = backend.open().await;
     for seq in 1..=9 {
         for n in 1..=2 {
-            store.write(&batch(node(n), seq, 40 + seq)).await.unwrap();
+            store.batches.write(&batch(node(n), seq, 40 + seq)).await.unwrap();
         }
     }
     let events = backend.events().await;
-    assert_eq!(ledger_total(&*store).await, delta_of(&events));
+    assert_eq!(ledger_total(&store).await, delta_of(&events));
 
-    let ledger = store.ledger_sum(0, 0).await.unwrap();
+    let ledger = store.ledger.sum(0, 0).await.unwrap();
     for (lane, last) in [(0, 8), (1, 9), (2, 6), (3, 7)] {
         for n in 1..=2 {
             assert_eq!(ledger.lanes[lane].last.get(&node(n)), Some(&last), "lane {lane}");
@@ -133,10 +135,10 @@ async fn the_ledger_is_the_sum_of_the_rows(backend: Backend) {
         assert_eq!(ledger.lanes[lane].last.len(), 2);
     }
     let one = batch(node(2), 7, 47);
-    assert_eq!(store.ledger_delta(one.id).await.unwrap(), Some((*one.delta).clone()));
+    assert_eq!(store.ledger.delta(one.id).await.unwrap(), Some((*one.delta).clone()));
     let mut none = one.id;
     none.seq = 10;
-    assert_eq!(store.ledger_delta(none).await.unwrap(), None);
+    assert_eq!(store.ledger.delta(none).await.unwrap(), None);
 }
 
 async fn the_ledger_is_summed_since_a_moment(backend: Backend) {
@@ -144,12 +146,12 @@ async fn the_ledger_is_summed_since_a_moment(backend: Backend) {
     // 100 events span 9.7 s: batches 1 to 8 begin at 0 s, 9.7 s, 19.4 s, …
     let batches: Vec<Batch> = (1..=8).map(|seq| batch(node(1), seq, 100)).collect();
     for batch in &batches {
-        store.write(batch).await.unwrap();
+        store.batches.write(batch).await.unwrap();
     }
     let last_second = |batch: &Batch| batch.delta.span().unwrap().1;
     let since = last_second(&batches[2]);
     let visitors_since = batches[6].sealed_at;
-    let ledger = store.ledger_sum(since, visitors_since).await.unwrap();
+    let ledger = store.ledger.sum(since, visitors_since).await.unwrap();
     let events: u64 = ledger.lanes.iter().map(|lane| lane.delta.events).sum();
     assert_eq!(events, 600, "batches 3 to 8");
     // Lane 3 has batches 3 and 7, and the visitors of 7 only; lane 1 has no visitors.
@@ -157,13 +159,13 @@ async fn the_ledger_is_summed_since_a_moment(backend: Backend) {
     assert!(ledger.lanes[1].delta.visitors().is_empty());
 
     // A millisecond later batch 3 is out; the last of every lane stays.
-    let ledger = store.ledger_sum(since + SECOND, START * 2).await.unwrap();
+    let ledger = store.ledger.sum(since + SECOND, START * 2).await.unwrap();
     let events: u64 = ledger.lanes.iter().map(|lane| lane.delta.events).sum();
     assert_eq!(events, 500);
     assert_eq!(ledger.lanes[3].last[&node(1)], 7);
 
     // Visitors of batches whose cells are not asked for come without cells.
-    let ledger = store.ledger_sum(START * 2, 0).await.unwrap();
+    let ledger = store.ledger.sum(START * 2, 0).await.unwrap();
     assert_eq!(ledger.lanes[0].delta.cells().count(), 0);
     assert_eq!(ledger.lanes[0].delta.events, 0);
     assert!(!ledger.lanes[0].delta.visitors().is_empty());
@@ -177,8 +179,8 @@ async fn dead_letters_are_kept_with_their_batch(backend: Backend) {
     let mut second = Batch::void(first.id);
     second.id.seq = 2;
     second.dead_letters = vec![dead_letter(9)];
-    assert_eq!(store.write(&first).await.unwrap(), stored(10));
-    assert_eq!(store.write(&second).await.unwrap(), stored(0));
+    assert_eq!(store.batches.write(&first).await.unwrap(), stored(10));
+    assert_eq!(store.batches.write(&second).await.unwrap(), stored(0));
     let letters = backend.dead_letters().await;
     let found: Vec<_> = letters.iter().map(|letter| (letter.0, &*letter.1)).collect();
     assert_eq!(found, [1, 1, 1, 2].map(|seq| (seq, "invalid_type")).to_vec());
@@ -196,7 +198,7 @@ async fn a_refused_event_with_an_id_that_is_sent_again_is_one_dead_letter(backen
         let mut batch = batch(node, seq, 10);
         batch.dead_letters = vec![letter(identified, seq), letter(identified, 9)];
         batch.dead_letters.extend(others.map(|raw| letter(raw, seq)));
-        assert_eq!(store.write(&batch).await.unwrap(), stored(10));
+        assert_eq!(store.batches.write(&batch).await.unwrap(), stored(10));
     }
     let letters = backend.dead_letters().await;
     let count = |raw: &str| letters.iter().filter(|letter| letter.2 == raw).count();
@@ -220,55 +222,55 @@ async fn lanes_with_the_same_dead_letters_do_not_stand_in_each_others_way(backen
                 batch.dead_letters.reverse();
             }
             let store = store.clone();
-            tokio::spawn(async move { store.write(&batch).await })
+            tokio::spawn(async move { store.batches.write(&batch).await })
         });
         for written in futures_util::future::join_all(writes).await {
             assert_eq!(written.unwrap().unwrap(), stored(0));
         }
     }
-    assert_eq!(store.totals().await.unwrap().dead_letters, 4 * 2_000);
+    assert_eq!(store.info.totals().await.unwrap().dead_letters, 4 * 2_000);
 }
 
 async fn a_restart_keeps_everything(backend: Backend) {
     let store = backend.open().await;
-    store.write(&batch(node(1), 1, 20)).await.unwrap();
-    store.write(&batch(node(1), 2, 20)).await.unwrap();
-    let before = ledger_total(&*store).await;
+    store.batches.write(&batch(node(1), 1, 20)).await.unwrap();
+    store.batches.write(&batch(node(1), 2, 20)).await.unwrap();
+    let before = ledger_total(&store).await;
     drop(store);
     let store = backend.open().await;
-    assert_eq!(ledger_total(&*store).await, before);
-    let again = store.write(&batch(node(1), 2, 20)).await.unwrap();
+    assert_eq!(ledger_total(&store).await, before);
+    let again = store.batches.write(&batch(node(1), 2, 20)).await.unwrap();
     assert_eq!(again, Written::AlreadyStored);
-    assert_eq!(store.write(&batch(node(1), 3, 20)).await.unwrap(), stored(20));
-    assert_eq!(store.totals().await.unwrap().events, 60);
+    assert_eq!(store.batches.write(&batch(node(1), 3, 20)).await.unwrap(), stored(20));
+    assert_eq!(store.info.totals().await.unwrap().events, 60);
 }
 
 async fn a_void_batch_moves_its_lane_on(backend: Backend) {
     let store = backend.open().await;
     let mut void = Batch::void(batch(node(1), 1, 1).id);
-    assert_eq!(store.write(&void).await.unwrap(), stored(0));
-    assert_eq!(store.write(&void).await.unwrap(), Written::AlreadyStored);
+    assert_eq!(store.batches.write(&void).await.unwrap(), stored(0));
+    assert_eq!(store.batches.write(&void).await.unwrap(), Written::AlreadyStored);
     void.id.seq = 5;
-    assert_eq!(store.write(&void).await.unwrap(), stored(0));
-    let ledger = store.ledger_sum(0, 0).await.unwrap();
+    assert_eq!(store.batches.write(&void).await.unwrap(), stored(0));
+    let ledger = store.ledger.sum(0, 0).await.unwrap();
     assert_eq!(ledger.lanes[1].last[&node(1)], 5);
     assert!(ledger.lanes[1].delta.is_empty());
 }
 
 async fn a_reader_does_not_wait_for_writers(backend: Backend) {
     let store = backend.open().await;
-    store.write(&batch(node(1), 1, 20)).await.unwrap();
+    store.batches.write(&batch(node(1), 1, 20)).await.unwrap();
     let writer = {
         let store = store.clone();
         tokio::spawn(async move {
             for seq in 2..=60 {
-                store.write(&batch(node(1), seq, 50)).await.unwrap();
+                store.batches.write(&batch(node(1), seq, 50)).await.unwrap();
             }
         })
     };
     // Every read is of one moment: heads and sums tell the same story.
     while !writer.is_finished() {
-        let ledger = store.ledger_sum(0, 0).await.unwrap();
+        let ledger = store.ledger.sum(0, 0).await.unwrap();
         for (lane, sum) in ledger.lanes.iter().enumerate() {
             let last = sum.last.get(&node(1)).copied().unwrap_or(0);
             let batches = (1..=last).filter(|seq| seq % 4 == lane as u64).count() as u64;

@@ -67,7 +67,7 @@ pub fn event(n: u64) -> Event {
     event.properties = match n % 8 {
         0 => format!(r#"{{"amount": {}.{:02}, "currency":"USD"}}"#, n % 500, n % 100),
         1 | 2 => r#"{"code":"E42","path":"/über"}"#.to_owned(),
-        // Few enough that a breakdown by path is exact.
+        // There are so few paths that a breakdown by path is exact.
         _ => format!(r#"{{"path":"/product/{}","quote":"\"\u00e9\n"}}"#, n % 40),
     };
     event

@@ -26,7 +26,7 @@ const FOLDERS: [&str; 4] = [
 
 /// The superuser of every test server.
 pub const USER: &str = "floodmark";
-/// … and its password. Every connection needs it (SCRAM).
+/// The password of [`USER`]. Every connection needs it (SCRAM).
 pub const PASSWORD: &str = "only for tests";
 
 /// A running server, stopped and removed on drop.
@@ -47,7 +47,7 @@ impl Postgres {
         let folder = folder("pg");
         run(command("cp").args(["-a", "--reflink=auto"]).arg(template()).arg(folder.join("data")));
         let mut postgres = Postgres { port: Port::free(), server: None, folder };
-        // Durable as far as its process goes, not against a power cut.
+        // Without fsync a commit outlives the process, and not a power cut, which no test makes.
         postgres.configure(&format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
              fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\nmax_connections = 60\n\
@@ -143,7 +143,7 @@ impl Postgres {
                 let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
                 panic!("PostgreSQL ended with {status}: {log}");
             }
-            // Its eighth line says what the postmaster is at.
+            // The eighth line of this file is the state of the postmaster.
             std::fs::read_to_string(self.data().join("postmaster.pid")).is_ok_and(|text| {
                 text.lines().nth(7).is_some_and(|status| status.trim() == "ready")
                     && text.lines().next() == Some(&server.id().to_string())
@@ -191,7 +191,7 @@ fn children(of: u32) -> Vec<u32> {
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let is_child = |pid: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // pid (name) state ppid …; the name may hold anything.
+        // The line is `pid (name) state ppid …`, and the name may hold anything.
         let after_name = stat.rsplit(')').next().unwrap_or_default();
         after_name.split_whitespace().nth(1) == Some(&of.to_string())
     };

@@ -8,8 +8,8 @@ use std::{
 
 use nix::unistd::{Gid, Uid, User};
 
-/// Who runs the servers: us, or where we are root, a user that PostgreSQL and PgBouncer
-/// agree to run as.
+/// The user that runs the servers: the one who runs the tests, or where that is root, a user that
+/// PostgreSQL and PgBouncer agree to run as.
 pub fn user() -> (Uid, Gid) {
     let me = Uid::effective();
     if !me.is_root() {
@@ -33,7 +33,7 @@ pub fn command(program: impl Into<std::ffi::OsString>) -> Command {
     }
     command.arg("--").arg(program.into());
     command.stdin(Stdio::null());
-    // The servers must not find their way into ours.
+    // A server that a test starts must not be led to one of this machine.
     for variable in ["PGPASSWORD", "PGPASSFILE", "PGHOST", "PGPORT", "PGDATA", "PGUSER"] {
         command.env_remove(variable);
     }

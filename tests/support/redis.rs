@@ -18,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// One redis-server. It saves nothing by itself, but a `SAVE` survives a restart.
 pub struct RedisServer {
     port: Port,
-    /// Where it talks to the others of a cluster.
+    /// The port on which it talks to the others of a cluster.
     bus: Option<Port>,
     dir: tempfile::TempDir,
     args: Vec<String>,
@@ -74,7 +74,7 @@ impl RedisServer {
     }
 
     fn try_restart(&mut self) -> bool {
-        // setpriv: it is killed as well when the thread that started it ends in any way.
+        // setpriv: the kernel kills it, too, when the thread that started it ends in any way.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "redis-server", "--bind", "127.0.0.1"])
             .args(["--port", &self.port().to_string()])
@@ -115,7 +115,7 @@ impl RedisServer {
         false
     }
 
-    /// It stays, and answers nothing any more.
+    /// Stops its process where it is: connections stay open and get no answer any more.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }

@@ -1,9 +1,9 @@
-//! The one server fixture: the real binary, on a free port of 127.0.0.1, gone with the test.
+//! A server of a test's own: the real program, on a free port of 127.0.0.1, gone with the test.
 
 use std::{
     ffi::OsString,
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    io::{BufRead, BufReader},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, ExitStatus, Stdio},
     sync::mpsc,
@@ -18,7 +18,10 @@ use nix::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::program::{PATIENCE, noon_zone, setpriv};
+use super::{
+    client::{Answer, Request},
+    program::{PATIENCE, noon_zone, setpriv},
+};
 
 /// A running `floodmark serve` (or another command that serves); killed when dropped.
 pub struct Server {
@@ -105,7 +108,7 @@ impl Server {
         kill(self.pid(), signal).expect("it is our child");
     }
 
-    /// kill -9.
+    /// Ends it as kill -9 does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -138,7 +141,7 @@ impl Server {
         digits.parse().expect("a number")
     }
 
-    /// The same server again: same port, same data dir.
+    /// Kills it and starts it again on the same port and data dir.
     pub fn restart(&mut self) {
         self.kill();
         let listen = self.command.args.iter().position(|arg| arg == "--listen");
@@ -153,9 +156,9 @@ impl Server {
 
     /// `GET path`, the body. Panics if it is not a 200.
     pub fn get_text(&self, path: &str) -> String {
-        let (status, body) = self.request("GET", path, "", b"").expect("the server answers");
-        assert_eq!(status, 200, "{path}: {body}");
-        body
+        let answer = self.request("GET", path).send().expect("the server answers");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.text().to_owned()
     }
 
     /// Whether `/metrics` has this line.
@@ -168,31 +171,14 @@ impl Server {
         self.get("/api/analytics/current")
     }
 
-    /// One request on a connection of its own: (status, body). An error where the server did
-    /// not answer in full.
-    pub fn request(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &str,
-        body: &[u8],
-    ) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.addr)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n",
-            self.addr
-        )?;
-        stream.write_all(body)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let broken = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(broken)?;
-        let status = head.get(9..12).and_then(|code| code.parse().ok()).ok_or_else(broken)?;
-        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-        Ok((status, if chunked { unchunk(body) } else { body.to_owned() }))
+    /// A request to it, which is not sent yet.
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        Request::new(self.addr, method, path)
+    }
+
+    /// Posts events to `/v1/events`, without a Content-Type.
+    pub fn post(&self, events: impl Into<Vec<u8>>) -> Answer {
+        Request::post(self.addr, "/v1/events", events).send().expect("the server answers")
     }
 
     /// A read-only look at the embedded store.
@@ -233,7 +219,7 @@ impl ServerCommand {
     fn run(&self) -> (Child, SocketAddr) {
         let mut child = setpriv()
             .args(&self.args)
-            // "Today" must not turn in the middle of a test.
+            // In this zone it is about noon, so that "today" does not turn while a test runs.
             .env("FLOODMARK_TIMEZONE", noon_zone())
             .envs(self.variables.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
@@ -242,7 +228,7 @@ impl ServerCommand {
             .expect("setpriv (apt-get install util-linux) starts the server");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (found, address) = mpsc::channel();
-        // Reads to the end: a full pipe would stop the server.
+        // This reads to the end, since a full pipe would stop the server.
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 println!("{line}");
@@ -265,17 +251,4 @@ impl ServerCommand {
 /// The address in `... http://127.0.0.1:PORT ...`, where a line has it.
 fn address_in(line: &str) -> Option<SocketAddr> {
     line.split("http://").nth(1)?.split_whitespace().next()?.parse().ok()
-}
-
-fn unchunk(mut body: &str) -> String {
-    let mut out = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let Ok(size) = usize::from_str_radix(size.trim(), 16) else { break };
-        if size == 0 || size > rest.len() {
-            break;
-        }
-        out.push_str(&rest[..size]);
-        body = rest[size..].strip_prefix("\r\n").unwrap_or_default();
-    }
-    out
 }

@@ -2,13 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
 };
 
 use floodmark::domain::money::Amount;
-use futures_util::StreamExt;
 use serde_json::Value;
+
+use super::{
+    client::WebSocket,
+    viewer::{STREAM, frame},
+};
 
 /// How long a viewer is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -58,21 +63,19 @@ impl Sums {
     }
 }
 
-/// Follows the stream of the server at `url` (`http://…`) and adds its frames up until they
-/// are `wanted`; returns what they add up to, with the number of snapshots. Nothing after
-/// the first snapshot may be missing: each delta is the next one, or follows a new snapshot.
-pub async fn follow(url: &str, wanted: impl Fn(&Sums) -> bool) -> (Sums, usize) {
-    let url = format!("{}/api/analytics/stream", url.replace("http", "ws"));
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+/// Follows the stream of the server at `addr` and adds its frames up until they are `wanted`;
+/// returns what they add up to, with the number of snapshots. Nothing after the first snapshot
+/// may be missing: each delta is the next one, or follows a new snapshot.
+pub fn follow(addr: SocketAddr, wanted: impl Fn(&Sums) -> bool) -> (Sums, usize) {
+    let opened = WebSocket::open(addr, STREAM, &[]);
+    let mut socket = opened.unwrap_or_else(|answer| panic!("not admitted: {answer:?}"));
     let (mut sums, mut snapshots, mut seq) = (Sums::default(), 0, None);
     let give_up = Instant::now() + PATIENCE;
     while !wanted(&sums) {
         if Instant::now() > give_up {
             panic!("the viewer never added up to what it should: {sums:?}");
         }
-        let message = socket.next().await.expect("the stream goes on").unwrap();
-        let Ok(text) = message.into_text() else { continue };
-        let Ok(frame) = serde_json::from_str::<Value>(&text) else { continue };
+        let frame = frame(&mut socket);
         let this = frame["seq"].as_u64().expect("seq");
         if frame["type"] == "snapshot" {
             snapshots += 1;

@@ -1,52 +1,72 @@
-//! Viewers: over WebSocket, and some that speak TCP only, which read what the test reads.
+//! Viewers of the stream: over the WebSocket client, many at once on a runtime, and some that
+//! are no more than a socket, which read what the test reads.
 
-use std::{io::Write, net::TcpStream};
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpStream},
+};
 
 use serde_json::Value;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio::time::timeout;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::{program::PATIENCE, server::Server};
+use super::{
+    client::{Received, Request, WebSocket},
+    program::PATIENCE,
+    server::Server,
+};
 
-pub type Socket = tungstenite::WebSocket<tungstenite::stream::MaybeTlsStream<TcpStream>>;
+/// Where the stream is.
+pub const STREAM: &str = "/api/analytics/stream";
 
 /// A viewer of the stream, with this query (`?resume=…`).
-pub fn watch(server: &Server, query: &str) -> Socket {
-    let url = format!("ws://{}/api/analytics/stream{query}", server.addr());
-    tungstenite::connect(url).expect("admitted").0
+pub fn watch(server: &Server, query: &str) -> WebSocket {
+    let opened = WebSocket::open(server.addr(), &format!("{STREAM}{query}"), &[]);
+    opened.unwrap_or_else(|answer| panic!("not admitted: {answer:?}"))
 }
 
 /// The next frame; pings are answered on the way.
-pub fn frame(socket: &mut Socket) -> Value {
-    loop {
-        if let Message::Text(text) = socket.read().expect("the stream goes on") {
-            let frame: Value = serde_json::from_str(&text).expect("JSON");
-            // DESIGN section 4, whatever else is in it.
+pub fn frame(socket: &mut WebSocket) -> Value {
+    match socket.receive() {
+        Received::Frame(frame) => {
+            // The plainest client adds up these three, whatever else a frame has.
             assert!(frame["counts"].is_object() && frame["revenue"].is_number(), "{frame}");
             assert!(frame["timestamp"].is_i64(), "{frame}");
-            return frame;
+            frame
         }
+        closed @ Received::Closed(..) => panic!("the stream ended: {closed:?}"),
     }
 }
 
-/// The bytes of a handshake.
-pub fn upgrade(server: &Server, headers: &str) -> String {
-    format!(
-        "GET /api/analytics/stream HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
-         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n",
-        server.addr()
-    )
+/// One of hundreds of viewers, which share the threads of a runtime.
+pub async fn watch_among_many(
+    addr: SocketAddr,
+    query: &str,
+) -> WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>> {
+    let url = format!("ws://{addr}{STREAM}{query}");
+    let opened = timeout(PATIENCE, tokio_tungstenite::connect_async(url)).await;
+    opened.expect("in time").expect("admitted").0
 }
 
-/// A viewer with small buffers that reads nothing by itself.
-pub fn stalled(server: &Server) -> TcpStream {
+/// A handshake, as a request.
+pub fn upgrade(addr: SocketAddr) -> Request {
+    Request::get(addr, STREAM)
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+}
+
+/// A viewer that has sent its handshake and reads nothing by itself. The system keeps about
+/// `receive_buffer` bytes for it.
+pub fn stalled(addr: SocketAddr, receive_buffer: usize) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     // Before it connects: the window is agreed on then.
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.addr().into()).unwrap();
+    socket.set_recv_buffer_size(receive_buffer).unwrap();
+    socket.connect(&addr.into()).unwrap();
     let mut stream: TcpStream = socket.into();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(upgrade(server, "").as_bytes()).unwrap();
+    stream.write_all(&upgrade(addr).bytes()).unwrap();
     stream
 }
 

@@ -270,10 +270,8 @@ fn a_webhooks_secrets_come_from_variables() {
     assert!(load(off, &[], &Overrides::default()).unwrap().rules.alerts.webhooks.is_empty());
 }
 
-#[test]
-fn a_rule_that_is_wrong_is_told_with_its_line() {
-    let told = refused(
-        "listen = '127.0.0.1:1'
+/// Rules of which each has a mistake.
+const WRONG_RULES: &str = "listen = '127.0.0.1:1'
 [[metric]]
 name = 'Big Orders'
 kind = 'count'
@@ -318,9 +316,11 @@ top = 101
 [rates]
 USD = 1
 EUR = 'much'
-GBP = true",
-        &[],
-    );
+GBP = true";
+
+#[test]
+fn a_rule_that_is_wrong_is_told_with_its_line() {
+    let told = refused(WRONG_RULES, &[]);
     for line in [
         "FILE:10: [[metric]]: unknown field `wher`",
         "FILE:2: [[metric]]: name \"Big Orders\": 1 to 64 characters of a-z 0-9 _",

@@ -1,30 +1,35 @@
-//! From alerts as written to alerts as used; all that is wrong is found here.
+//! From alerts as the configuration writes them to alerts as they are used. Whatever is wrong
+//! with one is found here, at start.
 
 use crate::domain::{
     alert::{
-        rules::{Alert, AlertRules, Guard, Webhook},
+        condition::{Conditions, Direction, within},
+        guard::Guard,
+        rules::{Alert, AlertRules},
         silence::Silence,
         spec::{AlertSpec, WebhookSpec},
+        webhook::{PlaceOf, Webhook},
     },
-    metric::{Measures, Metric},
+    metric::{Breakdown, Measures, Metric},
     rule::{Fault, List, MAX_RULES, check_name},
     time::{DAY, HOUR, Millis, SECOND},
 };
 
-/// Breakdowns that may explain an alert.
+/// The most breakdowns that an alert may name to be explained by.
 const MAX_EXPLAIN: usize = 10;
 /// The shortest and the longest window.
 const WINDOW: (Millis, Millis) = (10 * SECOND, HOUR);
 
 impl AlertRules {
-    /// Compiles the rules.
+    /// Compiles the rules. `place_of` judges the URLs of webhooks.
     ///
     /// # Errors
-    /// Every rule that can't be used, with its place.
+    /// Every rule that can't be used, with its place in its list.
     pub fn compile(
         alerts: &[AlertSpec],
         webhooks: &[WebhookSpec],
         measures: &Measures,
+        place_of: PlaceOf,
     ) -> Result<AlertRules, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut rules = AlertRules::default();
@@ -39,7 +44,9 @@ impl AlertRules {
         }
         for (index, spec) in webhooks.iter().enumerate() {
             let known = rules.webhooks.iter().any(|known| known.name == spec.name);
-            match named(&spec.name, known, index, List::Webhooks).and_then(|()| webhook(spec)) {
+            match named(&spec.name, known, index, List::Webhooks)
+                .and_then(|()| Webhook::compile(spec, place_of))
+            {
                 Ok(webhook) => rules.webhooks.push(webhook),
                 Err(message) => fault(List::Webhooks, index, message),
             }
@@ -48,6 +55,7 @@ impl AlertRules {
     }
 }
 
+/// Refuses a name that is none, that is taken already, or that is one too many.
 fn named(name: &str, known: bool, index: usize, list: List) -> Result<(), String> {
     check_name(name)?;
     if known {
@@ -62,58 +70,28 @@ fn named(name: &str, known: bool, index: usize, list: List) -> Result<(), String
 fn alert(spec: &AlertSpec, measures: &Measures) -> Result<Alert, String> {
     let metric = watched(measures, &spec.metric, "metric")?;
     let is_ratio = measures.is_ratio(&metric);
-    conditions(spec)?;
-    let (shortest, longest) = (spec.window, spec.widest.unwrap_or(spec.window));
-    for (key, span) in [("window", shortest), ("widest", longest)] {
-        if !(WINDOW.0..=WINDOW.1).contains(&span.0) {
-            return Err(format!("{key}: must be 10s to 1h"));
-        }
-    }
-    if longest < shortest {
-        return Err("widest: must be at least window".to_owned());
-    }
+    let conditions = Conditions::read(spec)?;
+    let guard = Guard::read(spec, |name| watched(measures, name, "while"))?;
+    within("clear", Some(spec.clear), 0.01, 1.0)?;
+    within("min_volume", Some(spec.min_volume), 0.0, 1e15)?;
+    let windows = windows(spec)?;
     for (key, span) in [("for", spec.lasting), ("clear_for", spec.clear_for)] {
         if span.0 > DAY {
             return Err(format!("{key}: must be at most 24h"));
         }
     }
-    if spec.sigma.is_some() && !measures.is_counted(&metric) {
+    if conditions.asks_for_significance() && !measures.is_counted(&metric) {
         return Err(format!(
             "sigma: {:?} is no count of events, so its standard error is not known",
             spec.metric
         ));
     }
-    if spec.min_volume > 0.0 && !is_ratio && spec.below.is_some() && spec.falls.is_none() {
+    // Of a count that is compared with nothing, the value itself is the volume: it would have
+    // to be large enough to be judged and small enough to be bad.
+    let is_plain_fall = conditions.direction() == Direction::Down && conditions.against().is_none();
+    if spec.min_volume > 0.0 && !is_ratio && is_plain_fall {
         return Err("min_volume: would never let a small count be below anything; use while".into());
     }
-    let mut windows = vec![shortest.0];
-    while let Some(last) = windows.last()
-        && last * 2 <= longest.0
-    {
-        windows.push(last * 2);
-    }
-    if windows.last() != Some(&longest.0) {
-        windows.push(longest.0);
-    }
-    let explain = spec
-        .explain
-        .iter()
-        .map(|name| {
-            let found = measures.breakdowns().iter().find(|known| known.name == *name);
-            found.cloned().ok_or_else(|| {
-                format!("explain: there is no [[breakdown]] {name:?} (EVENT/PROPERTY)")
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    if explain.len() > MAX_EXPLAIN {
-        return Err(format!("explain: at most {MAX_EXPLAIN} breakdowns"));
-    }
-    let silence = match &spec.silence {
-        Some(text) => Some(Silence::parse(text).ok_or_else(|| {
-            format!("silence: {text:?} is no stretch of the day such as 22:00-06:00")
-        })?),
-        None => None,
-    };
     Ok(Alert {
         name: spec.name.clone(),
         title: spec.title.clone().unwrap_or_else(|| spec.name.clone()),
@@ -121,23 +99,18 @@ fn alert(spec: &AlertSpec, measures: &Measures) -> Result<Alert, String> {
         is_ratio,
         severity: spec.severity,
         windows,
-        above: spec.above,
-        below: spec.below,
-        rises: spec.rises,
-        falls: spec.falls,
-        against: spec.against,
-        sigma: spec.sigma,
+        conditions,
         min_volume: spec.min_volume,
-        guard: guard(spec, measures)?,
+        guard,
         lasting: spec.lasting.0,
         clear: spec.clear,
         clear_for: spec.clear_for.0,
-        explain,
-        silence,
+        explain: explaining(spec, measures)?,
+        silence: silence(spec)?,
     })
 }
 
-/// A metric that can be read for any span of time.
+/// A metric that can be read for any span of time. `key` is what names it in the rule.
 fn watched(measures: &Measures, name: &str, key: &str) -> Result<Metric, String> {
     let Some(metric) = measures.metric(name) else {
         return Err(format!("{key}: there is no metric {name:?}"));
@@ -148,74 +121,42 @@ fn watched(measures: &Measures, name: &str, key: &str) -> Result<Metric, String>
     }
 }
 
-fn conditions(spec: &AlertSpec) -> Result<(), String> {
-    let rising = spec.above.is_some() || spec.rises.is_some();
-    let falling = spec.below.is_some() || spec.falls.is_some();
-    match (rising, falling) {
-        (false, false) => return Err("needs one of above, below, rises, falls".to_owned()),
-        (true, true) => {
-            return Err("above and rises look up, below and falls down: \
-                                    make two alerts"
-                .to_owned());
+/// The windows to try: `window`, twice as long and so on, and last `widest` itself.
+fn windows(spec: &AlertSpec) -> Result<Vec<Millis>, String> {
+    let (shortest, longest) = (spec.window, spec.widest.unwrap_or(spec.window));
+    for (key, span) in [("window", shortest), ("widest", longest)] {
+        if !(WINDOW.0..=WINDOW.1).contains(&span.0) {
+            return Err(format!("{key}: must be 10s to 1h"));
         }
-        _ => {}
     }
-    let relative = spec.rises.is_some() || spec.falls.is_some();
-    let compares = relative || spec.while_holds.is_some();
-    match (compares, spec.against) {
-        (true, None) => {
-            return Err("against: rises, falls and while_holds need last_hour, yesterday or \
-                        last_week"
-                .to_owned());
-        }
-        (false, Some(_)) => return Err("against: needs rises or falls".to_owned()),
-        _ => {}
+    if longest < shortest {
+        return Err("widest: must be at least window".to_owned());
     }
-    if spec.sigma.is_some() && !relative {
-        return Err("sigma: needs rises or falls".to_owned());
-    }
-    let within = |key: &str, value: Option<f64>, low: f64, high: f64| match value {
-        Some(value) if !(low..=high).contains(&value) => {
-            Err(format!("{key}: must be {low} to {high}"))
-        }
-        _ => Ok(()),
+    let doubled = std::iter::successors(Some(shortest.0), |window| Some(window * 2));
+    let mut windows: Vec<Millis> = doubled.take_while(|window| *window < longest.0).collect();
+    windows.push(longest.0);
+    Ok(windows)
+}
+
+/// The breakdowns that `explain` names.
+fn explaining(spec: &AlertSpec, measures: &Measures) -> Result<Vec<Breakdown>, String> {
+    let find = |name: &String| {
+        let found = measures.breakdowns().iter().find(|known| known.name == *name);
+        found
+            .cloned()
+            .ok_or_else(|| format!("explain: there is no [[breakdown]] {name:?} (EVENT/PROPERTY)"))
     };
-    within("rises", spec.rises, 1.01, 1_000.0)?;
-    within("falls", spec.falls, 0.0, 0.99)?;
-    within("sigma", spec.sigma, 0.5, 100.0)?;
-    within("clear", Some(spec.clear), 0.01, 1.0)?;
-    within("min_volume", Some(spec.min_volume), 0.0, 1e15)?;
-    within("above", spec.above, -1e15, 1e15)?;
-    within("below", spec.below, -1e15, 1e15)?;
-    within("while_above", spec.while_above, -1e15, 1e15)?;
-    within("while_holds", spec.while_holds, 0.0, 1_000.0)
-}
-
-fn guard(spec: &AlertSpec, measures: &Measures) -> Result<Option<Guard>, String> {
-    let (above, holds) = (spec.while_above, spec.while_holds);
-    match (&spec.while_metric, above.is_some() || holds.is_some()) {
-        (None, false) => Ok(None),
-        (Some(name), true) => {
-            Ok(Some(Guard { metric: watched(measures, name, "while")?, above, holds }))
-        }
-        _ => Err("while: goes with while_above or while_holds".to_owned()),
+    let found = spec.explain.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    match found.len() > MAX_EXPLAIN {
+        true => Err(format!("explain: at most {MAX_EXPLAIN} breakdowns")),
+        false => Ok(found),
     }
 }
 
-fn webhook(spec: &WebhookSpec) -> Result<Webhook, String> {
-    // The URL itself is not shown: it may hold a token.
-    let is_url = spec.url.0.parse::<actix_web::http::Uri>().is_ok_and(|uri| {
-        uri.host().is_some_and(|host| !host.is_empty())
-            && matches!(uri.scheme_str(), Some("http" | "https"))
-    });
-    if !is_url {
-        return Err("url: must be http://… or https://…".to_owned());
+fn silence(spec: &AlertSpec) -> Result<Option<Silence>, String> {
+    let Some(text) = &spec.silence else { return Ok(None) };
+    match Silence::parse(text) {
+        Some(silence) => Ok(Some(silence)),
+        None => Err(format!("silence: {text:?} is no stretch of the day such as 22:00-06:00")),
     }
-    Ok(Webhook {
-        name: spec.name.clone(),
-        url: spec.url.clone(),
-        format: spec.format,
-        secret: spec.secret.clone(),
-        severity: spec.severity,
-    })
 }

@@ -1,41 +1,40 @@
-//! Which values of properties explain an alert: those that make up the events that came
-//! more (or came less) than before.
+//! Which values of properties explain an alert. Where more events came than usual, these are the
+//! values that the additional events have; where fewer came, those of the missing ones.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    alert::{Alert, Numbers, Reading},
+    alert::{Alert, Direction, Numbers, Reading},
     time::{HOUR, MINUTE, Millis, bucket},
 };
 
-/// A value is named if it makes up so much of the difference.
+/// A value is named if it makes up at least this share of the difference.
 const LEAST_SHARE: f64 = 0.2;
-/// Values named at most.
+/// How many values are named at most.
 const MOST: usize = 5;
 
 /// A value that explains an alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explains {
-    /// `gateway`
+    /// The property: `gateway`.
     pub property: String,
-    /// `adyen`
+    /// Its value: `adyen`.
     pub value: String,
-    /// Of the events that came more (or less) than before, 0 to 1.
+    /// The part of the additional (or missing) events that have this value, 0 to 1.
     pub share: f64,
-    /// The type of these events.
+    /// The type of the events.
     pub event: String,
 }
 
 /// Compares the window's minutes with the hour before, value by value. The largest share
 /// first.
 pub fn explain(alert: &Alert, numbers: &impl Numbers, reading: &Reading) -> Vec<Explains> {
-    // Breakdowns are kept by minute, so it is the minutes that the window touches.
+    // Breakdowns are kept by minute, so all minutes are taken that the window touches.
     let (from, to) = (bucket(reading.from, MINUTE), reading.to);
     let before = from - HOUR;
     let scale = scale(alert, numbers, before, from, to);
-    // What came more counts for an alert that looks up, what came less for the other.
-    let sign = if alert.is_rising() { 1.0 } else { -1.0 };
-    let off = |now: f64, base: f64| (sign * (now - base * scale)).max(0.0);
+    // Additional events matter where large values are bad, missing ones where small values are.
+    let off = |now: f64, base: f64| alert.direction().signed(now - base * scale).max(0.0);
     let mut found = Vec::new();
     for breakdown in &alert.explain {
         let now = numbers.values(&breakdown.name, from, to);
@@ -49,7 +48,8 @@ pub fn explain(alert: &Alert, numbers: &impl Numbers, reading: &Reading) -> Vec<
             .map(|name| (name, off(now.count(name) as f64, base.count(name) as f64)))
             .collect();
         let events = |from: Millis, to| numbers.events(&breakdown.event, from, to) as f64;
-        // Events without the property count too, else "100 %" of next to nothing would do.
+        // Events without the property count too. Otherwise a property that few events have
+        // would explain "100 %" of the little that it is there.
         let all = off(events(from, to), events(before, from));
         let all = all.max(offs.iter().map(|(_, off)| off).sum());
         if all < 1.0 {
@@ -70,9 +70,10 @@ pub fn explain(alert: &Alert, numbers: &impl Numbers, reading: &Reading) -> Vec<
     found
 }
 
-/// How much of what was in `[before, from)` would be usual in `[from, to)`. A ratio expects its
-/// errors to follow what it divides by: with three times the visitors, three times as many are
-/// not new.
+/// By what to multiply the events of `[before, from)` for what would be usual in `[from, to)`.
+/// Where the alert watches a ratio, events are expected to follow what it divides by: with three
+/// times the orders, three times as many declined cards are nothing new. Otherwise they follow
+/// the length of time.
 fn scale(alert: &Alert, numbers: &impl Numbers, before: Millis, from: Millis, to: Millis) -> f64 {
     let volume = |from, to| numbers.parts(&alert.metric, from, to).and_then(|parts| parts.per);
     if let (Some(now), Some(base)) = (volume(from, to), volume(before, from))
@@ -85,9 +86,12 @@ fn scale(alert: &Alert, numbers: &impl Numbers, before: Millis, from: Millis, to
 }
 
 /// "gateway=adyen: 94 % of the new errors".
-pub fn in_words(explains: &Explains, is_rising: bool) -> String {
+pub(super) fn in_words(explains: &Explains, direction: Direction) -> String {
     let Explains { property, value, share, event } = explains;
-    let which = if is_rising { "new" } else { "missing" };
+    let which = match direction {
+        Direction::Up => "new",
+        Direction::Down => "missing",
+    };
     let percent = (share * 100.0).round();
     let events = event.replace('_', " ");
     format!("{property}={value}: {percent} % of the {which} {events}s")

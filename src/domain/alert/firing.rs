@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    alert::{Against, Alert, Explains, Held, Numbers, Reading, Severity, Span, explain, in_words},
+    alert::{
+        Against, Alert, Direction, Explains, Held, Numbers, Reading, Severity, Span,
+        explain::{explain, in_words},
+    },
     metric::Unit,
     time::{Millis, SECOND},
 };
@@ -12,43 +15,44 @@ use crate::domain::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Firing {
-    /// Unique.
+    /// A random id, the same in both notices of this firing.
     pub id: String,
     /// The alert's name.
     pub name: String,
-    /// For people.
+    /// What people read.
     pub title: String,
     /// How bad it is.
     pub severity: Severity,
-    /// What is watched.
+    /// The metric that is watched.
     pub metric: String,
-    /// What its values are.
+    /// What the metric's values are.
     pub unit: Unit,
     /// When it fired, Unix ms.
     pub since: Millis,
-    /// When it was over, Unix ms.
+    /// When it was over, Unix ms; `None` while it fires.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cleared_at: Option<Millis>,
-    /// Over this window.
+    /// The length of the window that decided, seconds.
     pub window_seconds: i64,
-    /// The metric.
+    /// The metric's value.
     pub value: f64,
-    /// What it was held against, and is until it is over.
+    /// The threshold that the value was beyond. It is held against this until it is over.
     pub threshold: f64,
-    /// What it usually is, where the rule asks.
+    /// What the value usually is, where a condition of the rule compares with that.
     pub baseline: Option<f64>,
-    /// Which baseline.
+    /// What counts as usual, where the rule names it.
     pub against: Option<Against>,
-    /// What a ratio divides by.
+    /// What a ratio divides by; of another metric the value itself.
     pub volume: f64,
-    /// Values that explain it most, the largest first.
+    /// The values of properties that explain it most, the largest share first.
     pub explains: Vec<Explains>,
-    /// All this in a sentence or two.
+    /// All of this in a sentence or two, in English.
     pub summary: String,
 }
 
 impl Firing {
-    /// What there is to say of an alert that fires at `now` (Unix ms).
+    /// Puts together what there is to say of an alert that fires at `now` (Unix ms). `currency`
+    /// is the base currency's code.
     pub fn new(
         alert: &Alert,
         numbers: &impl Numbers,
@@ -71,12 +75,12 @@ impl Firing {
             value: reading.value,
             threshold: reading.threshold,
             baseline: reading.baseline,
-            against: alert.against,
+            against: alert.against(),
             volume: reading.volume,
             explains,
             summary: String::new(),
         };
-        firing.summary = firing.in_words(alert.is_rising(), currency);
+        firing.summary = firing.in_words(alert.direction(), currency);
         firing
     }
 
@@ -85,7 +89,7 @@ impl Firing {
         Held { window: self.window_seconds * SECOND, threshold: self.threshold }
     }
 
-    fn in_words(&self, is_rising: bool, currency: &str) -> String {
+    fn in_words(&self, direction: Direction, currency: &str) -> String {
         let number = |value: f64| shown(value, self.unit, currency);
         let window = Span(self.window_seconds * SECOND);
         let mut words = format!("{} is {} over {window}", self.metric, number(self.value));
@@ -94,7 +98,7 @@ impl Firing {
         }
         words.push_str(&format!(" (threshold {}).", number(self.threshold)));
         for explains in &self.explains {
-            words.push_str(&format!(" {}.", in_words(explains, is_rising)));
+            words.push_str(&format!(" {}.", in_words(explains, direction)));
         }
         words
     }

@@ -1,27 +1,37 @@
-//! Alerts: what the configuration declares ([`spec`]), compiled and checked at start
-//! ([`compile`]) into what is used ([`rules`], [`silence`]), held against numbers
-//! ([`evaluate`], [`significance`]), turned into firing and clearing ([`machine`]), with the
-//! values that explain it ([`explain`]) and what is kept and told of it ([`firing`]). Pure: no
-//! clock, no store.
+//! Alerts. The configuration declares them ([`spec`]); at start they are checked and compiled
+//! ([`compile`]) into what is used ([`rules`], [`condition`], [`guard`], [`silence`],
+//! [`webhook`]). Each second an alert is held against the numbers ([`numbers`], [`evaluate`],
+//! [`significance`]), and a machine turns these looks into firing and clearing ([`machine`]).
+//! What fires is explained ([`explain`]), and [`firing`] is what is kept and told of it.
+//!
+//! All of it is pure: the time and the numbers are handed in.
 
 mod compile;
+mod condition;
 #[cfg(test)]
 mod day_tests;
-pub mod evaluate;
+mod evaluate;
 mod explain;
 mod firing;
+mod guard;
 mod machine;
+mod numbers;
 mod rules;
 mod significance;
 mod silence;
 mod spec;
+mod webhook;
 
 pub use self::{
-    evaluate::{Held, Numbers, Observation, Parts, Reading, Stand, Verdict, evaluate},
-    explain::{Explains, explain, in_words},
+    condition::{Condition, Conditions, Direction, Judgement, Relative, Usual},
+    evaluate::{Held, Observation, Reading, Stand, Verdict, evaluate},
+    explain::{Explains, explain},
     firing::Firing,
+    guard::Guard,
     machine::{Change, Machine, Phase},
-    rules::{Alert, AlertRules, Guard, Webhook},
+    numbers::{Numbers, Parts},
+    rules::{Alert, AlertRules},
     silence::Silence,
     spec::{Against, AlertSpec, Format, Secret, Severity, Span, WebhookSpec},
+    webhook::{PlaceOf, Webhook},
 };

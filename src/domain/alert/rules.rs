@@ -1,11 +1,14 @@
-//! Alerts and webhooks as they are used; [`super::compile`] makes them.
+//! Alerts as they are used; [`super::compile`] makes them.
 
 use std::fmt;
 
 use crate::domain::{
     alert::{
+        condition::{Conditions, Direction},
+        guard::Guard,
         silence::Silence,
-        spec::{Against, Format, Secret, Severity, Span},
+        spec::{Against, Severity, Span},
+        webhook::Webhook,
     },
     metric::{Breakdown, Metric},
     time::Millis,
@@ -20,73 +23,40 @@ pub struct AlertRules {
     pub webhooks: Vec<Webhook>,
 }
 
-/// One alert.
+/// One alert, checked.
 #[derive(Clone, Debug)]
 pub struct Alert {
-    /// `checkout_errors`
+    /// What it is called: `checkout_errors`.
     pub name: String,
-    /// For people.
+    /// What people read.
     pub title: String,
-    /// What is watched.
+    /// The metric that is watched.
     pub metric: Metric,
-    /// Whether that divides.
+    /// Whether that metric divides.
     pub is_ratio: bool,
     /// How bad it is.
     pub severity: Severity,
-    /// Windows that are tried, ms, ascending.
+    /// Lengths of the windows that the metric is taken over, ms, ascending; never empty. The
+    /// shortest comes first, the others help where there are few events.
     pub windows: Vec<Millis>,
-    /// See [`AlertSpec`]; so are the following.
-    pub above: Option<f64>,
-    #[allow(missing_docs)]
-    pub below: Option<f64>,
-    #[allow(missing_docs)]
-    pub rises: Option<f64>,
-    #[allow(missing_docs)]
-    pub falls: Option<f64>,
-    /// Given where a baseline is needed.
-    pub against: Option<Against>,
-    #[allow(missing_docs)]
-    pub sigma: Option<f64>,
-    #[allow(missing_docs)]
+    /// What makes a value bad.
+    pub conditions: Conditions,
+    /// `min_volume`: with less than this nothing is judged. Of a ratio it is what it divides
+    /// by, of another metric its value.
     pub min_volume: f64,
-    /// `while`
+    /// `while`: what must be so for the alert to be judged.
     pub guard: Option<Guard>,
-    /// `for`, ms.
+    /// `for`: how long a value must be bad before the alert fires, ms.
     pub lasting: Millis,
-    #[allow(missing_docs)]
+    /// By which factor a value must be back within the threshold for the alert to be over,
+    /// 0.01 to 1.
     pub clear: f64,
-    /// ms
+    /// How long it must be back for that, ms.
     pub clear_for: Millis,
-    #[allow(missing_docs)]
+    /// Breakdowns whose values may explain the alert.
     pub explain: Vec<Breakdown>,
-    #[allow(missing_docs)]
+    /// When it does not begin to fire.
     pub silence: Option<Silence>,
-}
-
-/// `while`, `while_above`, `while_holds`
-#[derive(Clone, Debug)]
-pub struct Guard {
-    /// Of this metric …
-    pub metric: Metric,
-    /// … so much over the window …
-    pub above: Option<f64>,
-    /// … or so many times its baseline.
-    pub holds: Option<f64>,
-}
-
-/// One webhook.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Webhook {
-    /// Its name.
-    pub name: String,
-    /// Where to; never printed whole.
-    pub url: Secret,
-    /// What the body is.
-    pub format: Format,
-    /// What it is signed with; empty: not signed.
-    pub secret: Secret,
-    /// Only alerts so bad or worse.
-    pub severity: Severity,
 }
 
 impl AlertRules {
@@ -96,18 +66,16 @@ impl AlertRules {
     }
 }
 
-impl Webhook {
-    /// Where it goes, as it may be printed: without path and query, which may hold a token.
-    pub fn place(&self) -> String {
-        let uri = self.url.0.parse::<actix_web::http::Uri>().unwrap_or_default();
-        format!("{}://{}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default())
-    }
-}
-
 impl Alert {
-    /// Whether it looks for too much, or else for too little.
-    pub fn is_rising(&self) -> bool {
-        self.above.is_some() || self.rises.is_some()
+    /// Whether large values are bad, or small ones.
+    pub fn direction(&self) -> Direction {
+        self.conditions.direction()
+    }
+
+    /// The baseline that its conditions or its guard compare with.
+    pub fn against(&self) -> Option<Against> {
+        // Both come from one key, so they can't differ.
+        self.conditions.against().or_else(|| self.guard.as_ref()?.against())
     }
 }
 
@@ -119,37 +87,44 @@ impl fmt::Display for Alert {
         if last > first {
             write!(f, " to {}", Span(last))?;
         }
-        let against = self.against.map(|against| against.to_string()).unwrap_or_default();
-        let mut and = " is";
-        let mut say = |words: String| {
-            let result = write!(f, "{and} {words}");
-            and = " and";
-            result
-        };
-        if let Some(above) = self.above {
-            say(format!("at least {above}"))?;
-        }
-        if let Some(below) = self.below {
-            say(format!("at most {below}"))?;
-        }
-        if let Some(rises) = self.rises {
-            say(format!("at least {rises} x that {against}"))?;
-        }
-        if let Some(falls) = self.falls {
-            say(format!("at most {falls} x that {against}"))?;
-        }
-        if let Some(sigma) = self.sigma {
-            say(format!("off by {sigma} standard errors"))?;
-        }
+        write!(f, " is {}", self.conditions)?;
         if let Some(guard) = &self.guard {
-            write!(f, ", while {} is at least", guard.metric.name)?;
-            let (above, holds) = (guard.above, guard.holds);
-            match (above, holds) {
-                (Some(above), Some(holds)) => write!(f, " {above} and {holds} x that {against}")?,
-                (Some(above), None) => write!(f, " {above}")?,
-                (_, holds) => write!(f, " {} x that {against}", holds.unwrap_or_default())?,
-            }
+            write!(f, ", while {guard}")?;
         }
         write!(f, ", for {}", Span(self.lasting))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{config::Config, domain::time::MINUTE};
+
+    #[test]
+    fn the_shipped_rules_in_words() {
+        let rules = Config::default().rules.alerts;
+        let words: Vec<String> = rules.alerts.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            words,
+            [
+                "checkout_errors (critical): checkout_error_rate over 30 s to 30 min is at least \
+                 0.02 and at least 2 x that in the hour before and off by 6 standard errors, for 5 s",
+                "revenue_stall (critical): purchases over 1 min to 30 min is at most 0.3 x that in \
+                 the hour before and off by 6 standard errors, while page_views is at least 0.5 x \
+                 that in the hour before, for 20 s",
+                "traffic_surge (info): page_views over 1 min to 8 min is at least 3 x that in the \
+                 hour before and off by 6 standard errors, for 30 s",
+            ]
+        );
+    }
+
+    #[test]
+    fn windows_double_up_to_the_widest() {
+        let rules = Config::default().rules.alerts;
+        let minutes = |name: &str| {
+            let alert = rules.alert(name).expect("it is shipped");
+            alert.windows.iter().map(|ms| ms / MINUTE).collect::<Vec<_>>()
+        };
+        assert_eq!(minutes("traffic_surge"), [1, 2, 4, 8]);
+        assert_eq!(minutes("revenue_stall"), [1, 2, 4, 8, 16, 30]);
     }
 }

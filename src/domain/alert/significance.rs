@@ -1,8 +1,8 @@
 //! How sure it is that two counts differ, in standard errors.
 //!
-//! By the likelihood ratio, with half an event taken off the difference: right for a shop
-//! with one order a minute, where the normal approximation is far too sure, and the same as
-//! that for one with 500 a second.
+//! It is computed by the likelihood ratio, with half an event taken off the difference. That is
+//! right for a shop with one order a minute, where the usual normal approximation is far too
+//! sure, and it agrees with that approximation for a shop with 500 orders a second.
 //! Source: A. Agresti, "Categorical Data Analysis", sections 1.4 (Poisson) and 3.2
 //! (two binomials).
 
@@ -11,12 +11,13 @@
 pub struct Sample {
     /// What was counted.
     pub hits: f64,
-    /// In so many tries, or so much time.
+    /// The number of tries, or the length of time in any unit (the same in both samples).
     pub of: f64,
 }
 
-/// By how many standard errors the rate of `a` is above that of `b`; below 0 where it is
-/// lower, 0 where nothing can be said. Events that come by themselves, in a time.
+/// By how many standard errors the rate of `a` is above that of `b`: below 0 where it is lower,
+/// 0 where nothing can be said. This is for events that come by themselves in some time, as
+/// orders do.
 pub fn of_rates(a: Sample, b: Sample) -> f64 {
     let (all, time) = (a.hits + b.hits, a.of + b.of);
     if all <= 0.0 || a.of <= 0.0 || b.of <= 0.0 {
@@ -27,7 +28,8 @@ pub fn of_rates(a: Sample, b: Sample) -> f64 {
     signed(hits - expected, term(hits, expected) + term(all - hits, all - expected))
 }
 
-/// The same for hits among tries.
+/// The same for hits among tries, as failures among payments. Where there are more hits than
+/// tries they were no part of the tries, and are compared as rates.
 pub fn of_shares(a: Sample, b: Sample) -> f64 {
     let (all, tries) = (a.hits + b.hits, a.of + b.of);
     if a.hits > a.of || b.hits > b.of {
@@ -47,7 +49,8 @@ pub fn of_shares(a: Sample, b: Sample) -> f64 {
     signed(hits - expected, cells.into_iter().map(|(seen, expected)| term(seen, expected)).sum())
 }
 
-/// Half a count nearer to what was expected.
+/// The count, moved half an event nearer to what was expected: a count is a whole number, and the
+/// distribution that it is compared with is continuous.
 fn nearer(hits: f64, expected: f64) -> f64 {
     let off = hits - expected;
     if off.abs() <= 0.5 { expected } else { hits - 0.5 * off.signum() }

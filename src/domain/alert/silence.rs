@@ -2,9 +2,10 @@
 
 use crate::domain::time::{HOUR, MINUTE, Millis};
 
-/// Times of day at which an alert does not begin to fire.
+/// A stretch of the day, perhaps over midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
+    /// Both in ms since midnight, and never the same: that could mean always or never.
     from: Millis,
     to: Millis,
 }
@@ -25,7 +26,7 @@ impl Silence {
         (silence.from != silence.to).then_some(silence)
     }
 
-    /// Whether it is silent at this time of day (ms since midnight).
+    /// Whether this time of day (ms since midnight) lies in the stretch.
     pub fn covers(&self, time_of_day: Millis) -> bool {
         let after = time_of_day >= self.from;
         let before = time_of_day < self.to;

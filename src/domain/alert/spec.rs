@@ -1,5 +1,5 @@
-//! Alerts and webhooks as the configuration writes them; [`super::Alert`] and
-//! [`super::Webhook`] are what they are compiled into.
+//! Alerts and webhooks as the configuration writes them. They are compiled into
+//! [`super::Alert`] and [`super::Webhook`]. `docs/ALERTS.md` explains the keys to users.
 
 use std::fmt;
 
@@ -16,64 +16,67 @@ pub struct AlertSpec {
     /// What people read; without it, the name.
     #[serde(default)]
     pub title: Option<String>,
-    /// What is watched.
+    /// The metric that is watched.
     #[serde(default)]
     pub metric: String,
     /// How bad it is.
     #[serde(default)]
     pub severity: Severity,
-    /// The metric is taken over the last so long …
+    /// The length of the window: the metric is taken over the last so long.
     #[serde(default = "a_minute")]
     pub window: Span,
-    /// … and over twice, four times as long and so on, up to this: few events need longer.
+    /// The length of the longest window; without it, `window`. Where events are few, windows
+    /// twice, four times as long and so on are tried, up to this.
     #[serde(default)]
     pub widest: Option<Span>,
-    /// Breached at this value or more.
+    /// A value is bad at this or more.
     #[serde(default)]
     pub above: Option<f64>,
-    /// Breached at this value or less.
+    /// A value is bad at this or less.
     #[serde(default)]
     pub below: Option<f64>,
-    /// Breached at so many times the baseline or more.
+    /// A value is bad at so many times the baseline or more.
     #[serde(default)]
     pub rises: Option<f64>,
-    /// Breached at so many times the baseline or less.
+    /// A value is bad at so many times the baseline or less.
     #[serde(default)]
     pub falls: Option<f64>,
-    /// The baseline.
+    /// The baseline of `rises`, `falls` and `while_holds`.
     #[serde(default)]
     pub against: Option<Against>,
-    /// The difference from the baseline must be so many standard errors.
+    /// The difference from the baseline must be so many standard errors at least.
     #[serde(default)]
     pub sigma: Option<f64>,
-    /// Not judged by less than this.
+    /// Nothing is judged by less than this: by what a ratio divides by, or by a count itself.
     #[serde(default)]
     pub min_volume: f64,
-    /// Only while this metric …
+    /// A second metric, the guard: the alert is judged only while it is as the next two keys
+    /// ask.
     #[serde(default, rename = "while")]
     pub while_metric: Option<String>,
-    /// … is at least this over the window …
+    /// The guard must be at least this, over the window.
     #[serde(default)]
     pub while_above: Option<f64>,
-    /// … or at least so many times its own baseline.
+    /// The guard must be at least so many times its own baseline.
     #[serde(default)]
     pub while_holds: Option<f64>,
-    /// Must be breached so long before it fires.
+    /// How long the value must be bad before the alert fires.
     #[serde(default = "ten_seconds", rename = "for")]
     pub lasting: Span,
-    /// It is over when the value is back within so many times the threshold …
+    /// How far back the value must be for the alert to be over: to so many times the threshold,
+    /// 0.01 to 1; where small values are bad, to the threshold divided by this.
     #[serde(default = "four_fifths")]
     pub clear: f64,
-    /// … for so long.
+    /// How long the value must be so far back.
     #[serde(default = "a_minute")]
     pub clear_for: Span,
-    /// Breakdowns that may explain it.
+    /// The breakdowns that may explain it, as `EVENT/PROPERTY`.
     #[serde(default)]
     pub explain: Vec<String>,
-    /// It does not begin to fire between these times of the business day: `22:00-06:00`.
+    /// The times of the business day between which it does not begin to fire: `22:00-06:00`.
     #[serde(default)]
     pub silence: Option<String>,
-    /// Takes an alert of the built-in layer away.
+    /// `true` takes the alert of this name away that an earlier layer has.
     #[serde(default)]
     pub off: bool,
 }
@@ -84,19 +87,19 @@ pub struct AlertSpec {
 pub struct WebhookSpec {
     /// What it is called, in logs and in the outbox.
     pub name: String,
-    /// Where alerts are posted to; may hold a token, so it is as secret as a password.
+    /// Where alerts are posted to. It may hold a token, so it is as secret as a password.
     #[serde(default)]
     pub url: Secret,
     /// What the body is.
     #[serde(default)]
     pub format: Format,
-    /// What the body is signed with.
+    /// What the body is signed with; empty: it is not signed.
     #[serde(default)]
     pub secret: Secret,
-    /// Only alerts that are so bad or worse.
+    /// Only alerts of this severity or worse are posted.
     #[serde(default)]
     pub severity: Severity,
-    /// Takes a webhook of an earlier layer away.
+    /// `true` takes the webhook of this name away that an earlier layer has.
     #[serde(default)]
     pub off: bool,
 }
@@ -198,7 +201,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// Text that is never printed.
+/// Text that is never printed, neither in logs nor in error messages.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(pub String);
 
@@ -210,7 +213,7 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        // Not String's own error, which shows the value.
+        // The error of `String` would show the value, so any value is taken and looked at here.
         match toml::Value::deserialize(deserializer) {
             Ok(toml::Value::String(text)) => Ok(Secret(text)),
             _ => Err(D::Error::custom("must be text")),

@@ -21,20 +21,21 @@ pub use self::{series::Series, sum::DeltaSum};
 /// two visitors of one shop never share it by chance.
 pub type Visitor = u128;
 
-/// The span that distinct values are noted by: every time zone's midnight falls on one.
+/// The span that distinct values are noted by. Midnight falls on the start of such a span in
+/// every time zone, so days can be put together from them.
 pub const QUARTER_HOUR: Millis = 15 * MINUTE;
 
-/// Increments by second of event time, the most frequent values of properties by minute,
-/// and who and what was seen.
+/// What some events add: increments by second of event time, the most frequent values of
+/// properties by minute, and which visitors and distinct values were seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
-    /// Events counted.
+    /// How many events were counted.
     pub events: u64,
-    /// The series that `cells` refer to by index.
+    /// The series that `cells` mean by index; each stands here once.
     series: Vec<Series>,
     /// (second since 1970, index into `series`, increment), ascending, no zero increments.
     cells: Vec<(i64, u32, i64)>,
-    /// What `tops` and `distinct` refer to by index.
+    /// The names of breakdowns and distinct metrics that `tops` and `distinct` mean by index.
     names: Vec<String>,
     /// (minute since 1970, index of the breakdown's name, values), ascending.
     tops: Vec<(i64, u32, Top)>,
@@ -55,13 +56,15 @@ pub enum DeltaError {
     Malformed(#[from] postcard::Error),
 }
 
+/// The version that is written.
 const VERSION: u8 = 2;
-/// Without `names`, `tops` and `distinct`.
+/// A version that is still read: it has no `names`, `tops` and `distinct`.
 const VERSION_1: u8 = 1;
 
-/// What a delta holds but for its visitors, as it is encoded.
+/// The first part of an encoded delta: `events`, `series`, `cells`.
 type Cells = (u64, Vec<Series>, Vec<(i64, u32, i64)>);
-type Noted = (Vec<String>, Vec<(i64, u32, Top)>, Vec<(i64, u32, u64)>);
+/// The second part: `names`, `tops`, `distinct`.
+type Names = (Vec<String>, Vec<(i64, u32, Top)>, Vec<(i64, u32, u64)>);
 
 impl Delta {
     /// Nothing to add.
@@ -84,7 +87,7 @@ impl Delta {
             .map(move |(minute, index, top)| (minute.saturating_mul(MINUTE), name(*index), top))
     }
 
-    /// What distinct metrics saw: (start of the quarter of an hour in Unix ms, metric, hash).
+    /// The values that distinct metrics saw: (start of the quarter of an hour in Unix ms, metric, hash).
     pub fn distinct(&self) -> impl Iterator<Item = (Millis, &str, u64)> {
         let name = |index: u32| self.names[index as usize].as_str();
         let at = |quarter: i64| quarter.saturating_mul(QUARTER_HOUR);
@@ -118,9 +121,9 @@ impl Delta {
     /// Reads back what [`Delta::encode_cells`] wrote and, where at hand, what
     /// [`Delta::encode_visitors`] wrote.
     pub fn decode(cells: &[u8], visitors: Option<&[u8]>) -> Result<Delta, DeltaError> {
-        let ((events, series, cells), (names, tops, distinct)): (Cells, Noted) = match cells.first()
+        let ((events, series, cells), (names, tops, distinct)): (Cells, Names) = match cells.first()
         {
-            Some(&VERSION_1) => (decode(VERSION_1, cells)?, Noted::default()),
+            Some(&VERSION_1) => (decode(VERSION_1, cells)?, Names::default()),
             _ => decode(VERSION, cells)?,
         };
         let known = |index: u32, len: usize| (index as usize) < len;

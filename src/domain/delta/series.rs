@@ -12,7 +12,7 @@ pub enum Series {
     /// The sum of a property, a money metric (`revenue`) in the base currency; the value is
     /// in 1/10,000.
     Sum(String),
-    /// Events that a count metric with filters matches; the value is a number of events.
+    /// Events that pass the filters of a count metric; the value is a number of events.
     Matching(String),
     /// The part of a money metric that came in one currency (metric, code), in 1/10,000 of
     /// that currency.

@@ -1,4 +1,4 @@
-//! Adding up: from events and from deltas to one delta.
+//! How events and deltas are added up to one delta.
 
 use hashbrown::{HashMap, HashSet};
 
@@ -41,7 +41,8 @@ impl DeltaSum {
         self.add(index, at, value);
     }
 
-    /// Adds `value` (1/10,000 of the currency) to what came of a money metric in it.
+    /// Adds `value` (1/10,000 of `currency`) to the part of a money metric that came in that
+    /// currency.
     pub fn money(&mut self, metric: &str, currency: &str, at: Millis, value: i64) {
         let known =
             |series: &Series| matches!(series, Series::Money(m, c) if m == metric && c == currency);
@@ -101,7 +102,8 @@ impl DeltaSum {
         self.events
     }
 
-    /// The sum, in its one canonical order; leaves an empty sum behind.
+    /// Returns the sum and leaves an empty one behind. A delta has one canonical order, so equal
+    /// sums are equal bytes, however they came about.
     pub fn finish(&mut self) -> Delta {
         let sum = std::mem::take(self);
         let (series, rank) = sorted(sum.series);
@@ -149,7 +151,7 @@ impl DeltaSum {
     }
 }
 
-/// Sorts a list, and says for each old place the new one.
+/// Sorts a list. Also returns, for each old place of an item, its new one.
 fn sorted<T: Ord>(list: Vec<T>) -> (Vec<T>, Vec<u32>) {
     let mut order: Vec<(T, usize)> = list.into_iter().zip(0..).collect();
     order.sort();

@@ -1,146 +1,149 @@
-//! What an event of one type adds to the counters.
+//! What an event of one type adds to the counters. A plan is followed for every event, so all
+//! that can be known beforehand is: which properties to pick, in one walk through the event,
+//! and which steps to take. A step is an enum and not a boxed trait, so that following one
+//! costs a jump and no allocation.
 
 use std::borrow::Cow;
 
-use super::condition::Condition;
-use crate::domain::{
-    delta::Series,
-    money::{Amount, AmountError},
-    properties::pick,
+use super::{
+    breakdown::Breakdown,
+    filter::{Filter, all},
+    kind::{AmountFault, Noted, Step},
+    measures::Metric,
+    spec::MetricSpec,
 };
+use crate::domain::{currency::Rates, delta::DeltaSum, properties::pick, row::Row};
+
+/// The picked properties of one event; `None` for one that is absent or no scalar.
+pub(super) type Picked<'a> = Vec<Option<Cow<'a, str>>>;
 
 /// The steps for one event type, and the properties that they look at.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Top-level properties, picked in one walk; the steps mean them by index.
-    pub wanted: Vec<String>,
-    /// Count metrics with filters.
-    pub matching: Vec<Matching>,
-    /// Sum metrics.
-    pub sums: Vec<Summing>,
-    /// Distinct metrics.
-    pub distinct: Vec<Distinct>,
-    /// Breakdowns: (name, property).
-    pub tops: Vec<(String, usize)>,
+    wanted: Wanted,
+    steps: Vec<Filtered>,
+    /// One of the steps refuses events that it can't count.
+    checks: bool,
+    /// Breakdowns: name, and the place of the property among the wanted ones.
+    breakdowns: Vec<(String, usize)>,
 }
 
-/// A count metric with filters.
+/// The names of the top-level properties that a plan picks. Its steps mean them by their place
+/// here, so each is looked for once, however many steps want it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted(Vec<String>);
+
+/// A step that is taken for events that pass some filters.
 #[derive(Clone, Debug)]
-pub struct Matching {
-    /// What it adds 1 to.
-    pub series: Series,
-    /// All of these must hold.
-    pub conditions: Vec<Condition>,
+struct Filtered {
+    /// All of them must pass.
+    filters: Vec<Filter>,
+    step: Step,
 }
 
-/// A sum metric.
-#[derive(Clone, Debug)]
-pub struct Summing {
-    /// Its name.
-    pub metric: String,
-    /// What it adds to.
-    pub series: Series,
-    /// What it adds.
-    pub property: usize,
-    /// Of a money metric: where the currency is.
-    pub currency: Option<usize>,
-    /// All of these must hold.
-    pub conditions: Vec<Condition>,
+/// Where the steps of a plan add to.
+#[derive(Debug)]
+pub struct Tally<'a> {
+    /// The sums of the open batch.
+    pub sum: &'a mut DeltaSum,
+    /// What money in other currencies is worth.
+    pub rates: &'a Rates,
+    /// What distinct metrics have seen already.
+    pub noted: &'a mut Noted,
 }
 
-/// A distinct metric.
-#[derive(Clone, Debug)]
-pub struct Distinct {
-    /// Its name.
-    pub metric: String,
-    /// What it tells apart.
-    pub who: Who,
-    /// All of these must hold.
-    pub conditions: Vec<Condition>,
+/// An event as a step sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    /// The event itself.
+    pub row: &'a Row<'a>,
+    /// Its picked properties.
+    pub picked: &'a [Option<Cow<'a, str>>],
 }
 
-/// What a distinct metric tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// `sessionId`, or `userId` where there is none: as active users are told apart.
-    Visitor,
-    /// `userId`.
-    User,
-    /// A picked property.
-    Property(usize),
+/// An event at the door, as a step sees it that may refuse it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offered<'a> {
+    /// Its type.
+    pub kind: &'a str,
+    /// All of its properties, raw JSON.
+    pub properties: &'a str,
+    /// The picked ones.
+    pub picked: &'a [Option<Cow<'a, str>>],
+    /// What the picked ones are called.
+    pub wanted: &'a Wanted,
 }
 
-/// Why an event can't be counted by a money metric. Found at the door: the event is
-/// refused, and no wrong amount gets into a sum.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AmountFault {
-    /// The amount is not there (or null).
-    #[error("a {kind} needs properties.{property}")]
-    Missing {
-        /// The event type.
-        kind: String,
-        /// Where the amount should be.
-        property: String,
-    },
-    /// It is there and is no amount.
-    #[error("properties.{property} {why}")]
-    Invalid {
-        /// Where it is.
-        property: String,
-        /// What is wrong with it.
-        why: AmountError,
-    },
-    /// It is below zero.
-    #[error("properties.{0} is negative; send a refund as an event of its own")]
-    Negative(String),
+impl Wanted {
+    /// The place of a property, which is added where it is new.
+    pub fn place(&mut self, property: &str) -> usize {
+        self.0.iter().position(|known| known == property).unwrap_or_else(|| {
+            self.0.push(property.to_owned());
+            self.0.len() - 1
+        })
+    }
+
+    /// The name of the property at a place.
+    pub fn name(&self, place: usize) -> &str {
+        &self.0[place]
+    }
 }
 
 impl Plan {
-    /// The picked properties of an event.
-    pub fn pick<'a>(&self, properties: &'a str) -> Vec<Option<Cow<'a, str>>> {
-        if self.wanted.is_empty() { Vec::new() } else { pick(properties, &self.wanted) }
+    /// Adds what a metric writes for each event of the plan's type, if it writes anything. The
+    /// metric was compiled from this spec.
+    pub(super) fn add_metric(&mut self, spec: &MetricSpec, metric: &Metric) {
+        let Some(step) = metric.definition.step(spec, &mut self.wanted) else { return };
+        let wanted = &mut self.wanted;
+        let filters = Filter::read_all(spec, |property| wanted.place(property));
+        let filters = filters.expect("the filters were checked when the metric was compiled");
+        self.checks |= step.checks();
+        self.steps.push(Filtered { filters, step });
     }
 
-    /// Whether every money metric that would count the event could.
+    /// Adds a breakdown of events of the plan's type.
+    pub(super) fn add_breakdown(&mut self, breakdown: &Breakdown) {
+        let property = self.wanted.place(&breakdown.property);
+        self.breakdowns.push((breakdown.name.clone(), property));
+    }
+
+    /// Adds what one event is to be counted as.
+    pub fn follow(&self, row: &Row<'_>, tally: &mut Tally<'_>) {
+        let picked = self.pick(row.properties);
+        let seen = Seen { row, picked: &picked };
+        for Filtered { filters, step } in &self.steps {
+            if all(filters, &picked) {
+                step.add(seen, tally);
+            }
+        }
+        for (name, property) in &self.breakdowns {
+            if let Some(value) = &picked[*property] {
+                tally.sum.top(name, row.time, value, 1);
+            }
+        }
+    }
+
+    /// Whether every metric that would count an event can. This is asked at the door, so that
+    /// an event is either refused or counted by all of its metrics.
     ///
     /// # Errors
-    /// An amount is missing or absurd.
+    /// An amount of money is missing or absurd.
     pub fn check(&self, kind: &str, properties: &str) -> Result<(), AmountFault> {
-        if !self.sums.iter().any(|sum| sum.currency.is_some()) {
+        // Most types have nothing to check, and their properties are then not read here.
+        if !self.checks {
             return Ok(());
         }
         let picked = self.pick(properties);
-        for sum in self.sums.iter().filter(|sum| sum.currency.is_some()) {
-            if !all(&sum.conditions, &picked) {
-                continue;
-            }
-            let property = || self.wanted[sum.property].clone();
-            let Some(text) = &picked[sum.property] else {
-                return Err(match is_there(properties, &self.wanted[sum.property]) {
-                    true => {
-                        AmountFault::Invalid { property: property(), why: AmountError::NotANumber }
-                    }
-                    false => AmountFault::Missing { kind: kind.to_owned(), property: property() },
-                });
-            };
-            match Amount::parse(text.trim()) {
-                Ok(amount) if amount < Amount(0) => return Err(AmountFault::Negative(property())),
-                Ok(_) => {}
-                Err(why) => return Err(AmountFault::Invalid { property: property(), why }),
+        let offered = Offered { kind, properties, picked: &picked, wanted: &self.wanted };
+        for Filtered { filters, step } in &self.steps {
+            if step.checks() && all(filters, &picked) {
+                step.check(offered)?;
             }
         }
         Ok(())
     }
-}
 
-/// Whether all conditions hold.
-pub fn all(conditions: &[Condition], picked: &[Option<Cow<'_, str>>]) -> bool {
-    conditions.iter().all(|condition| condition.passes(picked))
-}
-
-/// Whether a property that is no scalar is there at all: an object or an array.
-fn is_there(properties: &str, name: &str) -> bool {
-    let parsed: Option<serde_json::Map<String, serde_json::Value>> =
-        serde_json::from_str(properties).ok();
-    parsed.and_then(|map| map.get(name).map(|value| !value.is_null())).unwrap_or(false)
+    fn pick<'a>(&self, properties: &'a str) -> Picked<'a> {
+        if self.wanted.0.is_empty() { Vec::new() } else { pick(properties, &self.wanted.0) }
+    }
 }

@@ -5,68 +5,56 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::kind::Kind;
+
 /// `[[metric]]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricSpec {
     /// What it is called, in answers and in other rules: `checkout_errors`.
     pub name: String,
-    /// What it does.
+    /// What it does: `count`, `sum`, `distinct`, `ratio`, `difference`.
     pub kind: Kind,
-    /// `count`, `sum`, `distinct`: of events of these types; `*` is any.
+    /// `count`, `sum`, `distinct`: the types of the events that are taken; `*` is any.
     #[serde(default)]
     pub event: Names,
     /// `count`, `sum`, `distinct`: only events whose properties pass these tests.
     #[serde(default, rename = "where")]
     pub filter: BTreeMap<String, Names>,
-    /// `sum`, `distinct`: of this property; `sessionId` and `userId` are the event's own.
+    /// `sum`, `distinct`: the property that is added up or told apart. `sessionId` and `userId`
+    /// are the event's own.
     #[serde(default)]
     pub property: Option<String>,
-    /// `sum`: an amount of money in `properties.currency`, which must be there.
+    /// `sum`: the property is an amount of money in the currency `properties.currency`, and an
+    /// event without a proper amount is refused.
     #[serde(default)]
     pub money: bool,
-    /// `ratio`, `difference`: the sum of these metrics …
+    /// `ratio`, `difference`: the metrics whose sum is divided, or taken from.
     #[serde(default)]
     pub of: Names,
-    /// `ratio`: … divided by the sum of these.
+    /// `ratio`: the metrics whose sum it is divided by.
     #[serde(default)]
     pub per: Names,
-    /// `difference`: … less the sum of these.
+    /// `difference`: the metrics whose sum is taken away.
     #[serde(default)]
     pub minus: Names,
-    /// Takes a metric of the built-in layer away.
+    /// `true` takes the metric of this name away that an earlier layer has.
     #[serde(default)]
     pub off: bool,
-}
-
-/// What a metric does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Counts events.
-    Count,
-    /// Adds up a numeric property.
-    Sum,
-    /// Counts different values, by business day.
-    Distinct,
-    /// Divides metrics by metrics.
-    Ratio,
-    /// Takes metrics from metrics.
-    Difference,
 }
 
 /// `[[breakdown]]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BreakdownSpec {
-    /// Of events of this type.
+    /// The type of the events that are counted.
     pub event: String,
-    /// By the values of this property.
+    /// The property whose values they are counted by.
     pub property: String,
     /// How many values are shown.
     #[serde(default = "ten")]
     pub top: usize,
-    /// Takes a breakdown of the built-in layer away.
+    /// `true` takes this breakdown away that an earlier layer has.
     #[serde(default)]
     pub off: bool,
 }

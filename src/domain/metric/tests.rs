@@ -1,7 +1,13 @@
+//! The shipped metrics, from what events write to what is read.
+
 use super::*;
 use crate::{
     config::Config,
-    domain::{delta::DeltaSum, totals::Totals},
+    domain::{
+        delta::{DeltaSum, Series},
+        money::Amount,
+        totals::Totals,
+    },
 };
 
 fn shipped() -> std::sync::Arc<Measures> {

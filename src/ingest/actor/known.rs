@@ -5,7 +5,7 @@ use std::pin::Pin;
 use actix::{Addr, Context, Handler, Message};
 
 use super::IngestActor;
-use crate::live::redis::claims::{KnownIds, Page};
+use crate::domain::ids::{KnownIds, Page};
 
 /// A page of them.
 #[derive(Message)]

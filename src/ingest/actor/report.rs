@@ -1,22 +1,22 @@
 //! What the ingest actor tells operators: metrics, and the state of the spool's disk.
 
 use super::IngestActor;
-use crate::{domain::time::now_ms, ingest::Refused, spool::Sink};
+use crate::{domain::time::now_ms, ingest::NotTaken, sink::Sink};
 
 /// The part of the health that is told of the spool's disk.
 const INTAKE: &str = "intake";
 
 impl IngestActor {
     /// Tells `/readyz` how the last write went.
-    pub(super) fn tell(&mut self, result: &Result<(), Refused>) {
-        self.no_room = matches!(result, Err(Refused::Full));
+    pub(super) fn tell(&mut self, result: &Result<(), NotTaken>) {
+        self.no_room = matches!(result, Err(NotTaken::Full));
         match result {
             Ok(()) => self.health.well(INTAKE),
-            Err(Refused::Full) => {
+            Err(NotTaken::Full) => {
                 let message = "no room on the spool's disk; requests get 503";
                 self.health.trouble(INTAKE, "full", message);
             }
-            Err(Refused::Failed(reason)) => self.health.trouble(INTAKE, "failed", reason),
+            Err(NotTaken::Failed(reason)) => self.health.trouble(INTAKE, "failed", reason),
         }
     }
 

@@ -4,7 +4,7 @@
 //!
 //! A visitor who does much is in every batch, so most of what batches note is known
 //! already. The window that is counted begins at a full second, so within one second a
-//! later sighting changes no count, and [`Recent`] keeps it from being sent.
+//! later sighting changes no count, and [`RecentVisitors`] keeps it from being sent.
 
 use std::time::{Duration, Instant};
 
@@ -22,33 +22,33 @@ use crate::{
         delta::Visitor,
         time::{Millis, SECOND, bucket},
     },
-    live::LiveError,
+    sink::SinkError,
 };
 
 /// Visitors in one command.
 const CHUNK: usize = 4096;
-/// Visitors in one generation of [`Recent`].
+/// Visitors in one generation of [`RecentVisitors`].
 const MAX_RECENT: usize = 100_000;
-/// How long a generation of [`Recent`] gathers.
+/// How long a generation of [`RecentVisitors`] gathers.
 const RECENT_FOR: Duration = Duration::from_secs(2);
 
 /// The second at which each visitor was last noted by this node, as far as Redis is known to
 /// have it: two generations, so that forgetting the old costs nothing. Whatever hints at a
-/// Redis that has lost something empties it ([`Recent::forget`]).
+/// Redis that has lost something empties it ([`RecentVisitors::forget`]).
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<Generations>);
+pub(super) struct RecentVisitors(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
     now: HashMap<Visitor, Millis>,
     before: HashMap<Visitor, Millis>,
     since: Option<Instant>,
-    /// One more with every [`Recent::forget`]: what was sent before it is not known after it.
+    /// One more with every [`RecentVisitors::forget`]: what was sent before it is not known after it.
     losses: u64,
 }
 
-impl Recent {
-    /// The sightings that Redis does not have yet, and what to give back to [`Recent::noted`].
+impl RecentVisitors {
+    /// The sightings that Redis does not have yet, and what to give back to [`RecentVisitors::noted`].
     fn news(&self, visitors: &[(Visitor, Millis)]) -> (Vec<(Visitor, Millis)>, u64) {
         let known = self.0.lock();
         let is_news = |&&(visitor, at): &&(Visitor, Millis)| {
@@ -88,10 +88,10 @@ impl Recent {
 pub(super) async fn touch(
     servers: &Servers,
     keys: &Keys,
-    recent: &Recent,
+    recent: &RecentVisitors,
     visitors: &[(Visitor, Millis)],
     ttl: Millis,
-) -> Result<(), LiveError> {
+) -> Result<(), SinkError> {
     let (news, losses) = recent.news(visitors);
     if news.is_empty() {
         return Ok(());
@@ -133,7 +133,7 @@ pub(super) async fn touch(
 }
 
 /// Forgets who was last seen before `since`, counts the others.
-pub(super) async fn count(servers: &Servers, keys: &Keys, since: Millis) -> Result<u64, LiveError> {
+pub(super) async fn count(servers: &Servers, keys: &Keys, since: Millis) -> Result<u64, SinkError> {
     let read = async |connection: Connection| {
         try_join_all((0..ACTIVE_SHARDS).map(|shard| {
             let (key, mut connection) = (keys.active(shard), connection.clone());
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_same_second_is_news_once() {
-        let recent = Recent::default();
+        let recent = RecentVisitors::default();
         let (news, losses) = recent.news(&[(1, 5_100), (2, 5_900)]);
         assert_eq!(news.len(), 2);
         recent.noted(&news, losses);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_before_a_loss_is_not_known_after_it() {
-        let recent = Recent::default();
+        let recent = RecentVisitors::default();
         let (news, losses) = recent.news(&[(1, 5_000)]);
         recent.forget();
         recent.noted(&news, losses);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let recent = Recent::default();
+        let recent = RecentVisitors::default();
         for visitor in 0..3 * MAX_RECENT as u128 {
             recent.noted(&[(visitor, 5_000)], 0);
         }
@@ -199,7 +199,7 @@ mod tests {
         fn counts_are_those_without_it(
             seen in proptest::collection::vec((0..6u128, 0..9_000i64), 1..60),
         ) {
-            let recent = Recent::default();
+            let recent = RecentVisitors::default();
             let (mut all, mut sent) = (HashMap::new(), HashMap::new());
             let add = |set: &mut HashMap<Visitor, Millis>, (visitor, at): (Visitor, Millis)| {
                 let last = set.entry(visitor).or_insert(at);

@@ -22,7 +22,6 @@
 //! it notices, and until all have, an id may count once on each of two nodes.
 
 use std::{
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -44,10 +43,11 @@ use crate::{
     config::{self, Config},
     domain::{
         batch::NodeId,
+        ids::KnownIds,
         time::{Millis, SECOND},
     },
-    live::LiveError,
     retry::Backoff,
+    sink::SinkError,
     telemetry::health::Health,
 };
 
@@ -60,15 +60,6 @@ const MAX_UNSETTLED_IDS: usize = 1 << 18;
 
 /// The part of the health that is told whether Redis decides.
 const DEDUPE: &str = "dedupe";
-
-/// Ids with how much longer each is to be remembered, in ms; and where the next page begins.
-pub type Page = (Vec<(Millis, String)>, u64);
-
-/// What this node has on its disk and in its window, a page at a time.
-pub trait KnownIds: Send + Sync + 'static {
-    /// Up to `limit` ids from position `from` on; `None` behind the last.
-    fn page(&self, from: u64, limit: usize) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>>;
-}
 
 /// Claims of one node.
 pub struct Claims {
@@ -111,7 +102,7 @@ pub enum ClaimError {
     Busy,
     /// Redis can't be asked.
     #[error("Redis can't say which ids are new: {0}")]
-    Unavailable(#[from] LiveError),
+    Unavailable(#[from] SinkError),
 }
 
 /// What became of a request.
@@ -164,7 +155,7 @@ impl Claims {
         }
     }
 
-    async fn try_register(&self, known: &impl KnownIds) -> Result<u64, LiveError> {
+    async fn try_register(&self, known: &impl KnownIds) -> Result<u64, SinkError> {
         let (mut from, mut told) = (0, 0);
         while let Some((ids, next)) = known.page(from, PAGE).await {
             self.tell(&ids).await?;
@@ -228,7 +219,7 @@ impl Claims {
         }
     }
 
-    async fn try_claim(&self, claim: &Claim, sharded: &Sharded) -> Result<Vec<Vec<i8>>, LiveError> {
+    async fn try_claim(&self, claim: &Claim, sharded: &Sharded) -> Result<Vec<Vec<i8>>, SinkError> {
         let args = &self.owner(claim.request);
         let ask = async |connection: Connection| {
             try_join_all(sharded.iter().map(|(shard, places)| {
@@ -268,7 +259,7 @@ impl Claims {
         }
     }
 
-    async fn end(&self, claim: &Claim, end: End) -> Result<(), LiveError> {
+    async fn end(&self, claim: &Claim, end: End) -> Result<(), SinkError> {
         match end {
             End::Keep => {
                 let ids: Vec<_> = claim.ids.iter().map(|id| (self.window, id.clone())).collect();
@@ -278,7 +269,7 @@ impl Claims {
         }
     }
 
-    async fn try_release(&self, claim: &Claim) -> Result<(), LiveError> {
+    async fn try_release(&self, claim: &Claim) -> Result<(), SinkError> {
         let args = &self.owner(claim.request);
         let sharded = sharded(claim.ids.iter().map(String::as_str));
         let give = async |connection: Connection| {
@@ -294,7 +285,7 @@ impl Claims {
     }
 
     /// Tells Redis that these ids are on a disk, each with its time.
-    async fn tell(&self, ids: &[(Millis, String)]) -> Result<(), LiveError> {
+    async fn tell(&self, ids: &[(Millis, String)]) -> Result<(), SinkError> {
         let sharded = sharded(ids.iter().map(|(_, id)| id.as_str()));
         let tell = async |connection: Connection| {
             try_join_all(sharded.iter().map(|(shard, places)| {
@@ -321,7 +312,7 @@ impl Claims {
         self.keys.id_given_up(shard, &format!("{}:{}:{}", self.node, self.run, claim.request))
     }
 
-    fn trouble(&self, e: &LiveError) {
+    fn trouble(&self, e: &SinkError) {
         self.health.trouble(DEDUPE, &e.kind.to_string(), &e.message);
     }
 }

@@ -18,7 +18,8 @@ use crate::{
         delta::Delta,
         time::{BusinessZone, DAY, SECOND},
     },
-    live::{LiveError, distinct::EXACT},
+    live::distinct::EXACT,
+    sink::SinkError,
 };
 
 /// How long a day's values stay after the last was noted, in seconds.
@@ -30,7 +31,7 @@ pub(super) async fn note(
     keys: &Keys,
     zone: &BusinessZone,
     delta: &Delta,
-) -> Result<(), LiveError> {
+) -> Result<(), SinkError> {
     let mut noted: BTreeMap<(usize, Date, &str), Vec<u64>> = BTreeMap::new();
     for (at, metric, hash) in delta.distinct() {
         let shard = (hash % ACTIVE_SHARDS as u64) as usize;
@@ -62,7 +63,7 @@ pub(super) async fn counts(
     keys: &Keys,
     metrics: &[String],
     day: Date,
-) -> Result<BTreeMap<String, u64>, LiveError> {
+) -> Result<BTreeMap<String, u64>, SinkError> {
     let read = async |connection: Connection| {
         let one = |metric: &String, shard: usize| {
             let (set, hll) = keys.distinct(shard, day, metric);

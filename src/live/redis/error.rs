@@ -1,38 +1,38 @@
-//! What Redis answers, sorted into the kinds that the live writers report.
+//! What Redis answers, sorted into the kinds that the live side's lane writers report.
 
 use redis::{ErrorKind, RedisError};
 
-use crate::live::{LiveError, LiveErrorKind};
+use crate::sink::{SinkError, SinkErrorKind};
 
 /// Codes that appear in an answer, also in the middle of one that the client library made
 /// out of several servers' answers.
-const CODES: &[(&str, LiveErrorKind, &str)] = &[
-    ("OOM", LiveErrorKind::Full, "raise maxmemory or free memory"),
-    ("READONLY", LiveErrorKind::ReadOnly, "this is a replica: point redis.urls at the primary"),
+const CODES: &[(&str, SinkErrorKind, &str)] = &[
+    ("OOM", SinkErrorKind::Full, "raise maxmemory or free memory"),
+    ("READONLY", SinkErrorKind::ReadOnly, "this is a replica: point redis.urls at the primary"),
     (
         "MISCONF",
-        LiveErrorKind::ReadOnly,
+        SinkErrorKind::ReadOnly,
         "Redis can't save to its disk and refuses writes: see its log",
     ),
-    ("NOREPLICAS", LiveErrorKind::ReadOnly, "Redis has fewer replicas than min-replicas-to-write"),
-    ("WRONGPASS", LiveErrorKind::Denied, "check user name and password in redis.urls"),
-    ("NOAUTH", LiveErrorKind::Denied, "put the password into redis.urls: redis://:PASSWORD@HOST"),
+    ("NOREPLICAS", SinkErrorKind::ReadOnly, "Redis has fewer replicas than min-replicas-to-write"),
+    ("WRONGPASS", SinkErrorKind::Denied, "check user name and password in redis.urls"),
+    ("NOAUTH", SinkErrorKind::Denied, "put the password into redis.urls: redis://:PASSWORD@HOST"),
     (
         "NOPERM",
-        LiveErrorKind::Denied,
+        SinkErrorKind::Denied,
         "give the user the commands, keys and channels of redis.prefix",
     ),
-    ("LOADING", LiveErrorKind::Unavailable, "Redis is starting"),
-    ("BUSY", LiveErrorKind::Unavailable, "a script is running"),
-    ("CLUSTERDOWN", LiveErrorKind::Unavailable, "the cluster lacks a master"),
-    ("MASTERDOWN", LiveErrorKind::Unavailable, "the replica has lost its master"),
-    ("MOVED", LiveErrorKind::Unavailable, "slots are moving"),
-    ("ASK", LiveErrorKind::Unavailable, "slots are moving"),
-    ("TRYAGAIN", LiveErrorKind::Unavailable, "slots are moving"),
+    ("LOADING", SinkErrorKind::Unavailable, "Redis is starting"),
+    ("BUSY", SinkErrorKind::Unavailable, "a script is running"),
+    ("CLUSTERDOWN", SinkErrorKind::Unavailable, "the cluster lacks a master"),
+    ("MASTERDOWN", SinkErrorKind::Unavailable, "the replica has lost its master"),
+    ("MOVED", SinkErrorKind::Unavailable, "slots are moving"),
+    ("ASK", SinkErrorKind::Unavailable, "slots are moving"),
+    ("TRYAGAIN", SinkErrorKind::Unavailable, "slots are moving"),
 ];
 
 /// Sorts an error; `doing` says at what, for the message.
-pub(super) fn live_error(doing: &str, error: &RedisError) -> LiveError {
+pub(super) fn live_error(doing: &str, error: &RedisError) -> SinkError {
     let text = error.to_string();
     let by_code = |code: &str| CODES.iter().find(|known| known.0 == code);
     let known = error
@@ -45,7 +45,7 @@ pub(super) fn live_error(doing: &str, error: &RedisError) -> LiveError {
     };
     let hint = hint.or_else(|| tls_hint(&text));
     let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
-    LiveError { kind, message: format!("{doing}: {text}{hint}") }
+    SinkError { kind, message: format!("{doing}: {text}{hint}") }
 }
 
 /// What to do about a certificate that is not trusted.
@@ -57,25 +57,25 @@ fn tls_hint(text: &str) -> Option<&'static str> {
     of_name.then_some("its certificate is for another name: use that name in redis.urls")
 }
 
-fn kind_of(error: &RedisError, text: &str) -> LiveErrorKind {
+fn kind_of(error: &RedisError, text: &str) -> SinkErrorKind {
     match error.kind() {
-        ErrorKind::AuthenticationFailed => LiveErrorKind::Denied,
-        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => LiveErrorKind::Unavailable,
-        _ if error.is_timeout() || error.is_connection_dropped() => LiveErrorKind::Unavailable,
-        _ if text.contains("max number of clients") => LiveErrorKind::Unavailable,
-        _ => LiveErrorKind::Other,
+        ErrorKind::AuthenticationFailed => SinkErrorKind::Denied,
+        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => SinkErrorKind::Unavailable,
+        _ if error.is_timeout() || error.is_connection_dropped() => SinkErrorKind::Unavailable,
+        _ if text.contains("max number of clients") => SinkErrorKind::Unavailable,
+        _ => SinkErrorKind::Other,
     }
 }
 
 /// An error of our own making.
-pub(super) fn unavailable(message: impl Into<String>) -> LiveError {
-    LiveError { kind: LiveErrorKind::Unavailable, message: message.into() }
+pub(super) fn unavailable(message: impl Into<String>) -> SinkError {
+    SinkError { kind: SinkErrorKind::Unavailable, message: message.into() }
 }
 
 /// The live side has no counters to add to, yet.
-pub(super) fn rebuilding() -> LiveError {
-    LiveError {
-        kind: LiveErrorKind::Rebuilding,
+pub(super) fn rebuilding() -> SinkError {
+    SinkError {
+        kind: SinkErrorKind::Rebuilding,
         message:
             "Redis has no counters (it is new, or was emptied): they are rebuilt from the ledger"
                 .to_owned(),

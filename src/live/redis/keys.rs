@@ -28,8 +28,9 @@ use crate::{
         batch::LANES,
         delta::{Series, Visitor},
         time::{BusinessZone, DAY, HOUR, MAX_FUTURE, MINUTE, Millis, SECOND},
+        totals::Totals,
     },
-    live::state::{DAYS_KEPT, LiveState, MINUTES_KEPT, SECONDS_KEPT},
+    live::counters::{Counters, DAYS_KEPT, MINUTES_KEPT, SECONDS_KEPT},
 };
 
 /// Sorted sets that the active visitors are spread over.
@@ -194,13 +195,13 @@ impl Bucket {
 
     /// Adds what its hash of `lane` holds to a mirror. Fields that nobody of ours wrote are
     /// passed over.
-    pub(super) fn add_to(self, state: &mut LiveState, lane: u64, fields: &[(String, String)]) {
+    pub(super) fn add_to(self, counters: &mut Counters, lane: u64, fields: &[(String, String)]) {
         for (field, value) in fields {
-            let _ = self.add_field(state, lane, field, value);
+            let _ = self.add_field(counters, lane, field, value);
         }
     }
 
-    fn add_field(self, state: &mut LiveState, lane: u64, field: &str, value: &str) -> Option<()> {
+    fn add_field(self, counters: &mut Counters, lane: u64, field: &str, value: &str) -> Option<()> {
         let timed = || {
             let (at, rest) = field.split_once(':')?;
             Some((at.parse::<i64>().ok()?, rest))
@@ -209,19 +210,21 @@ impl Bucket {
             Bucket::Seconds(hour) => {
                 let (at, series) = timed()?;
                 let second = hour * HOUR + at * SECOND;
-                state.add_second(second, &Series::parse(series)?, value.parse().ok()?);
+                counters.add_second(second, &Series::parse(series)?, value.parse().ok()?);
             }
             Bucket::Minutes(hour) => {
                 let (at, series) = timed()?;
                 let minute = hour * HOUR + at * MINUTE;
-                state.add_minute(minute, &Series::parse(series)?, value.parse().ok()?);
+                counters.add_minute(minute, &Series::parse(series)?, value.parse().ok()?);
             }
             Bucket::Tops(hour) => {
                 let (at, name) = timed()?;
                 let top = serde_json::from_str(value).ok()?;
-                state.add_top(hour * HOUR + at * MINUTE, name, lane, &top);
+                counters.add_top(hour * HOUR + at * MINUTE, name, lane, &top);
             }
-            Bucket::Day(date) => state.add_day(date, &Series::parse(field)?, value.parse().ok()?),
+            Bucket::Day(date) => {
+                counters.add_day(date, &Series::parse(field)?, value.parse().ok()?)
+            }
         }
         Some(())
     }
@@ -233,26 +236,26 @@ impl Bucket {
 }
 
 /// A mirror that holds one lane, taken apart into bucket hashes.
-pub(super) fn buckets_of(state: &LiveState) -> BTreeMap<Bucket, Fields> {
+pub(super) fn buckets_of(counters: &Counters) -> BTreeMap<Bucket, Fields> {
     let mut all: BTreeMap<Bucket, Fields> = BTreeMap::new();
-    let mut add = |bucket: Bucket, at: String, totals: &crate::live::state::Totals| {
+    let mut add = |bucket: Bucket, at: String, totals: &Totals| {
         let fields = all.entry(bucket).or_default();
         fields.extend(
             totals.iter().map(|(series, value)| (format!("{at}{series}"), value.to_string())),
         );
     };
-    for (second, totals) in state.seconds() {
+    for (second, totals) in counters.seconds() {
         let at = format!("{}:", second.rem_euclid(HOUR) / SECOND);
         add(Bucket::Seconds(second.div_euclid(HOUR)), at, totals);
     }
-    for (minute, totals) in state.minutes() {
+    for (minute, totals) in counters.minutes() {
         let at = format!("{}:", minute.rem_euclid(HOUR) / MINUTE);
         add(Bucket::Minutes(minute.div_euclid(HOUR)), at, totals);
     }
-    for (date, totals) in state.days() {
+    for (date, totals) in counters.days() {
         add(Bucket::Day(date), String::new(), totals);
     }
-    for (minute, name, _, top) in state.tops() {
+    for (minute, name, _, top) in counters.tops() {
         let field = format!("{}:{name}", minute.rem_euclid(HOUR) / MINUTE);
         let json = serde_json::to_string(top).expect("a map of strings to numbers is JSON");
         all.entry(Bucket::Tops(minute.div_euclid(HOUR))).or_default().push((field, json));
@@ -275,18 +278,18 @@ mod tests {
             sum.sum(&Series::revenue(), now - back * MINUTE, i64::MAX / 4);
             sum.top("error/odd:name", now - back * MINUTE, "a \"value\"", 3);
         }
-        let mut state = LiveState::new(zone.clone());
-        state.apply(3, &sum.finish(), now);
+        let mut counters = Counters::new(zone.clone());
+        counters.apply(3, &sum.finish(), now);
 
         let kept = Bucket::kept_at(now, &zone);
-        let mut back = LiveState::new(zone);
-        for (bucket, fields) in buckets_of(&state) {
+        let mut back = Counters::new(zone);
+        for (bucket, fields) in buckets_of(&counters) {
             assert!(kept.contains(&bucket), "{bucket:?} would not be loaded");
             bucket.add_to(&mut back, 3, &fields);
         }
-        assert!(state.seconds().eq(back.seconds()));
-        assert!(state.minutes().eq(back.minutes()));
-        assert!(state.days().eq(back.days()));
+        assert!(counters.seconds().eq(back.seconds()));
+        assert!(counters.minutes().eq(back.minutes()));
+        assert!(counters.days().eq(back.days()));
     }
 
     #[test]

@@ -29,8 +29,9 @@ use crate::{
         delta::Delta,
         time::{Millis, now_ms},
     },
-    live::{Feed, FeedSender, LiveError, state::LiveState},
+    live::{Feed, FeedSender, counters::Counters},
     retry::Backoff,
+    sink::SinkError,
 };
 
 /// Messages that may wait for the broadcaster; more are dropped, which reads as a gap.
@@ -91,8 +92,8 @@ pub(super) async fn run(shared: Arc<Shared>, feed: FeedSender) {
             }
         };
         match started {
-            Ok((mut subscription, state)) => {
-                if feed.send(Feed::Reset(Box::new(state))).await.is_err() {
+            Ok((mut subscription, counters)) => {
+                if feed.send(Feed::Reset(Box::new(counters))).await.is_err() {
                     return;
                 }
                 if interrupted {
@@ -135,7 +136,7 @@ async fn interrupt(feed: &FeedSender, reason: &str) -> Result<(), ()> {
 }
 
 impl Subscription {
-    async fn start(shared: &Shared) -> Result<(Subscription, LiveState), LiveError> {
+    async fn start(shared: &Shared) -> Result<(Subscription, Counters), SinkError> {
         let (sender, pushes) = mpsc::channel(MAX_WAITING);
         let lanes: Vec<_> = shared.keys.lanes().collect();
         let channels: Vec<String> = lanes.iter().map(|lane| lane.channel()).collect();
@@ -143,7 +144,7 @@ impl Subscription {
 
         let now = now_ms();
         let buckets = Bucket::kept_at(now, &shared.zone);
-        let mut state = LiveState::new(shared.zone.clone());
+        let mut counters = Counters::new(shared.zone.clone());
         let mut positions = Vec::new();
         for (number, (lane, line)) in (0..).zip(lanes.iter().zip(&mut lines)) {
             let subscribed = redis::cmd("SSUBSCRIBE").arg(lane.channel()).exec_async(line).await;
@@ -161,13 +162,13 @@ impl Subscription {
                 return Err(rebuilding());
             }
             for (bucket, fields) in buckets.iter().zip(&hashes) {
-                bucket.add_to(&mut state, number, fields);
+                bucket.add_to(&mut counters, number, fields);
             }
             positions.push(Position { generation, version });
         }
-        state.prune(now);
+        counters.prune(now);
         let subscription = Subscription { lines, channels, positions, pushes };
-        Ok((subscription, state))
+        Ok((subscription, counters))
     }
 
     async fn follow(&mut self, shared: &Shared, feed: &FeedSender) -> End {
@@ -255,7 +256,7 @@ impl Subscription {
 async fn probe(
     lines: Vec<MultiplexedConnection>,
     shared: &Shared,
-) -> Result<Vec<Position>, LiveError> {
+) -> Result<Vec<Position>, SinkError> {
     tokio::time::sleep(PROBE_INTERVAL).await;
     let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
         let mut ask = redis::cmd("HMGET");

@@ -33,9 +33,7 @@ use self::{
     keys::{Keys, buckets_of},
     servers::Servers,
 };
-use super::{
-    Applied, FeedSender, LiveError, LiveErrorKind, LiveStore, Population, state::LiveState,
-};
+use super::{Applied, FeedSender, LiveStore, Population, counters::Counters};
 use crate::{
     config::{self, Config},
     domain::{
@@ -44,7 +42,8 @@ use crate::{
         time::{BusinessZone, Millis, SECOND, now_ms},
         top,
     },
-    store::Store,
+    sink::{Lease, SinkError, SinkErrorKind},
+    store::Ledger,
 };
 
 /// What the parts of the Redis live store have in common.
@@ -52,35 +51,35 @@ struct Shared {
     servers: Servers,
     keys: Keys,
     zone: BusinessZone,
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
     /// The distinct metrics.
     distinct: Vec<String>,
     /// How long a visitor is active, in ms.
     active_window: Millis,
     retry: config::RetryConfig,
     /// Visitors that Redis has from this node.
-    recent: active::Recent,
+    recent: active::RecentVisitors,
     /// Somebody found a lane without a generation.
     rebuild_wanted: Notify,
 }
 
 impl Shared {
-    fn new(config: &Config, store: Arc<dyn Store>, zone: BusinessZone) -> Result<Shared, String> {
+    fn new(config: &Config, ledger: Arc<dyn Ledger>, zone: BusinessZone) -> Result<Shared, String> {
         Ok(Shared {
             servers: Servers::new(&config.redis)?,
             keys: Keys::new(&config.redis.prefix)?,
             zone,
-            store,
+            ledger,
             distinct: config.rules.measures.distinct().map(str::to_owned).collect(),
             active_window: config.live.active_window_s as Millis * SECOND,
             retry: config.retry.clone(),
-            recent: active::Recent::default(),
+            recent: active::RecentVisitors::default(),
             rebuild_wanted: Notify::new(),
         })
     }
 
     /// Notes visitors and distinct values.
-    async fn touch(&self, delta: &Delta) -> Result<(), LiveError> {
+    async fn touch(&self, delta: &Delta) -> Result<(), SinkError> {
         let visitors = delta.visitors();
         active::touch(&self.servers, &self.keys, &self.recent, visitors, self.active_ttl()).await?;
         distinct::note(&self.servers, &self.keys, &self.zone, delta).await
@@ -109,11 +108,11 @@ impl Redis {
     /// Redis is there or not: until it is, the feed says so.
     pub(super) fn start(
         config: &Config,
-        store: Arc<dyn Store>,
+        ledger: Arc<dyn Ledger>,
         zone: BusinessZone,
         feed: FeedSender,
     ) -> Result<Redis, String> {
-        let shared = Arc::new(Shared::new(config, store, zone)?);
+        let shared = Arc::new(Shared::new(config, ledger, zone)?);
         let tasks = vec![
             tokio::spawn(mirror::run(shared.clone(), feed)),
             tokio::spawn(rebuild::run(shared.clone())),
@@ -121,7 +120,7 @@ impl Redis {
         Ok(Redis { shared, tasks })
     }
 
-    fn want_rebuild(&self) -> LiveError {
+    fn want_rebuild(&self) -> SinkError {
         self.shared.recent.forget();
         self.shared.rebuild_wanted.notify_one();
         rebuilding()
@@ -131,11 +130,11 @@ impl Redis {
 /// Rebuilds all counters from the ledger, in place of whatever Redis has.
 pub(super) async fn rebuild(
     config: &Config,
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
     zone: BusinessZone,
-) -> Result<(), LiveError> {
-    let shared = Shared::new(config, store, zone)
-        .map_err(|message| LiveError { kind: LiveErrorKind::Other, message })?;
+) -> Result<(), SinkError> {
+    let shared = Shared::new(config, ledger, zone)
+        .map_err(|message| SinkError { kind: SinkErrorKind::Other, message })?;
     rebuild::rebuild_all(&shared).await
 }
 
@@ -150,10 +149,10 @@ impl LiveStore for Redis {
         id: BatchId,
         sealed_at: Millis,
         delta: &Arc<Delta>,
-    ) -> Result<Applied, LiveError> {
+    ) -> Result<Applied, SinkError> {
         let lane = self.shared.keys.lane(id.lane());
         // The mirror's own rules say which buckets an increment goes to.
-        let mut cells = LiveState::new(self.shared.zone.clone());
+        let mut cells = Counters::new(self.shared.zone.clone());
         cells.apply(id.lane(), delta, now_ms());
         let buckets = buckets_of(&cells);
 
@@ -198,11 +197,11 @@ impl LiveStore for Redis {
         }
     }
 
-    async fn touch(&self, delta: &Delta) -> Result<(), LiveError> {
+    async fn touch(&self, delta: &Delta) -> Result<(), SinkError> {
         self.shared.touch(delta).await
     }
 
-    async fn population(&self, since: Millis, day: Date) -> Result<Population, LiveError> {
+    async fn population(&self, since: Millis, day: Date) -> Result<Population, SinkError> {
         let Shared { servers, keys, distinct, .. } = &*self.shared;
         Ok(Population {
             active: active::count(servers, keys, since).await?,
@@ -210,7 +209,7 @@ impl LiveStore for Redis {
         })
     }
 
-    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, LiveError> {
+    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, SinkError> {
         let keys = self.shared.keys.lane(lane);
         let (keys, node) = ([keys.meta(), keys.guards()], [node.to_string().into_bytes()]);
         let ask = async |mut connection: Connection| {
@@ -221,7 +220,14 @@ impl LiveStore for Redis {
         u64::try_from(head).map_err(|_| self.want_rebuild())
     }
 
-    async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, LiveError> {
+    async fn check(&self) -> Result<(), SinkError> {
+        self.heads(NodeId::nil()).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Lease for Redis {
+    async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, SinkError> {
         let keys = [self.shared.keys.alerts_lease()];
         let args = [holder.as_bytes().to_vec(), ttl.as_millis().to_string().into_bytes()];
         let ask = async |mut connection: Connection| {
@@ -230,16 +236,12 @@ impl LiveStore for Redis {
         Ok(self.shared.servers.run("take the lease of alerts", ask).await? == 1)
     }
 
-    async fn resign(&self, holder: &str) -> Result<(), LiveError> {
+    async fn resign(&self, holder: &str) -> Result<(), SinkError> {
         let keys = [self.shared.keys.alerts_lease()];
         let args = [holder.as_bytes().to_vec()];
         let unlock = async |mut connection: Connection| {
             script::UNLOCK.call::<i64>(&mut connection, &keys, &args).await
         };
         self.shared.servers.run("let go of the lease of alerts", unlock).await.map(drop)
-    }
-
-    async fn check(&self) -> Result<(), LiveError> {
-        self.heads(NodeId::nil()).await.map(drop)
     }
 }

@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     domain::{batch::LANES, time::now_ms},
-    live::{LiveError, LiveErrorKind, ledger_since, state::LiveState},
+    live::{counters::Counters, ledger_since},
     retry::Backoff,
+    sink::{SinkError, SinkErrorKind},
     store::LaneSum,
 };
 
@@ -53,7 +54,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 /// Rebuilds the lanes that have no generation, or waits until another node has.
-async fn rebuild_missing(shared: &Shared) -> Result<(), LiveError> {
+async fn rebuild_missing(shared: &Shared) -> Result<(), SinkError> {
     loop {
         let missing = missing(shared).await?;
         if missing.is_empty() {
@@ -70,11 +71,11 @@ async fn rebuild_missing(shared: &Shared) -> Result<(), LiveError> {
 }
 
 /// Rebuilds all lanes, whatever they have.
-pub(super) async fn rebuild_all(shared: &Shared) -> Result<(), LiveError> {
+pub(super) async fn rebuild_all(shared: &Shared) -> Result<(), SinkError> {
     let wait = async {
         loop {
             if let Some(lock) = Lock::take(shared).await? {
-                return Ok::<_, LiveError>(lock);
+                return Ok::<_, SinkError>(lock);
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -91,7 +92,7 @@ pub(super) async fn rebuild_all(shared: &Shared) -> Result<(), LiveError> {
     rebuilt
 }
 
-async fn missing(shared: &Shared) -> Result<Vec<u64>, LiveError> {
+async fn missing(shared: &Shared) -> Result<Vec<u64>, SinkError> {
     let look = async |mut connection: Connection| {
         let mut missing = Vec::new();
         for lane in 0..LANES {
@@ -106,14 +107,14 @@ async fn missing(shared: &Shared) -> Result<Vec<u64>, LiveError> {
     shared.servers.run("look for the counters", look).await
 }
 
-async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), LiveError> {
+async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), SinkError> {
     let now = now_ms();
     let sum = shared
-        .store
-        .ledger_sum(ledger_since(&shared.zone, now), now - shared.active_window)
+        .ledger
+        .sum(ledger_since(&shared.zone, now), now - shared.active_window)
         .await
-        .map_err(|error| LiveError {
-            kind: LiveErrorKind::Rebuilding,
+        .map_err(|error| SinkError {
+            kind: SinkErrorKind::Rebuilding,
             message: format!("read the ledger to rebuild Redis: {error}"),
         })?;
     for &lane in lanes {
@@ -127,11 +128,11 @@ async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), Live
 }
 
 /// Stages what a lane must be, then puts it in place.
-async fn install(shared: &Shared, lane: u64, sum: &LaneSum, force: bool) -> Result<(), LiveError> {
+async fn install(shared: &Shared, lane: u64, sum: &LaneSum, force: bool) -> Result<(), SinkError> {
     let now = now_ms();
-    let mut state = LiveState::new(shared.zone.clone());
-    state.apply(lane, &sum.delta, now);
-    let mut buckets = buckets_of(&state);
+    let mut counters = Counters::new(shared.zone.clone());
+    counters.apply(lane, &sum.delta, now);
+    let mut buckets = buckets_of(&counters);
     // Hashes that shall be empty are named too, so that nothing old stays in them.
     for bucket in Bucket::kept_at(now, &shared.zone) {
         buckets.entry(bucket).or_default();
@@ -191,7 +192,7 @@ async fn put_in_place(
 struct Lock(String);
 
 impl Lock {
-    async fn take(shared: &Shared) -> Result<Option<Lock>, LiveError> {
+    async fn take(shared: &Shared) -> Result<Option<Lock>, SinkError> {
         let token = Uuid::new_v4().to_string();
         let take = async |mut connection: Connection| {
             let mut set = redis::cmd("SET");

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config,
-    live::{LiveError, LiveErrorKind},
+    sink::{SinkError, SinkErrorKind},
 };
 
 /// The oldest Redis that has sharded pub/sub and script flags.
@@ -80,7 +80,7 @@ impl Servers {
         &self,
         doing: &str,
         commands: impl AsyncFnOnce(Connection) -> RedisResult<T>,
-    ) -> Result<T, LiveError> {
+    ) -> Result<T, SinkError> {
         let connection = self.connection().await?;
         let (id, since) = (connection.id, connection.since);
         let is_cluster = matches!(connection.line, Line::Cluster(_));
@@ -90,13 +90,13 @@ impl Servers {
                 let error = live_error(doing, &e);
                 let broken = match is_cluster {
                     true => {
-                        error.kind == LiveErrorKind::Unavailable && since.elapsed() > CLUSTER_MENDS
+                        error.kind == SinkErrorKind::Unavailable && since.elapsed() > CLUSTER_MENDS
                     }
                     false => e.is_unrecoverable_error() || e.is_timeout(),
                 };
                 // A replica or a refused login may be a server that is to be replaced by
                 // another behind the same name.
-                if broken || matches!(error.kind, LiveErrorKind::ReadOnly | LiveErrorKind::Denied) {
+                if broken || matches!(error.kind, SinkErrorKind::ReadOnly | SinkErrorKind::Denied) {
                     let mut current = self.current.lock().await;
                     if current.as_ref().is_some_and(|current| current.id == id) {
                         *current = None;
@@ -107,7 +107,7 @@ impl Servers {
         }
     }
 
-    async fn connection(&self) -> Result<Connection, LiveError> {
+    async fn connection(&self) -> Result<Connection, SinkError> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current {
             return Ok(connection.clone());
@@ -153,7 +153,7 @@ impl Servers {
     }
 
     /// Whether the servers are a cluster, asking one if that is not known yet.
-    async fn is_cluster(&self) -> Result<bool, LiveError> {
+    async fn is_cluster(&self) -> Result<bool, SinkError> {
         if let Some(known) = self.cluster.get() {
             return Ok(*known);
         }
@@ -164,8 +164,8 @@ impl Servers {
                     return Ok(*self.cluster.get_or_init(|| is_cluster));
                 }
                 Ok(_) => {
-                    return Err(LiveError {
-                        kind: LiveErrorKind::Other,
+                    return Err(SinkError {
+                        kind: SinkErrorKind::Other,
                         message: format!(
                             "redis.urls has several servers, which means a Redis Cluster, but \
                              {} is not part of one; give one URL for a single server",
@@ -186,7 +186,7 @@ impl Servers {
         &self,
         info: &ConnectionInfo,
         pushes: Option<tokio::sync::mpsc::Sender<PushInfo>>,
-    ) -> Result<(MultiplexedConnection, bool), LiveError> {
+    ) -> Result<(MultiplexedConnection, bool), SinkError> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.response_timeout));
@@ -210,8 +210,8 @@ impl Servers {
         let version = text("version");
         let major = version.split('.').next().and_then(|v| v.parse().ok());
         if major.is_some_and(|major: u64| major < MIN_MAJOR_VERSION) {
-            return Err(LiveError {
-                kind: LiveErrorKind::Other,
+            return Err(SinkError {
+                kind: SinkErrorKind::Other,
                 message: format!(
                     "Redis at {} is version {version}; Floodmark needs {MIN_MAJOR_VERSION}.0 or newer",
                     info.addr()
@@ -250,7 +250,7 @@ impl Servers {
         &self,
         keys: &[String],
         pushes: &tokio::sync::mpsc::Sender<PushInfo>,
-    ) -> Result<Vec<MultiplexedConnection>, LiveError> {
+    ) -> Result<Vec<MultiplexedConnection>, SinkError> {
         if !self.is_cluster().await? {
             let (line, _) = self.connect(&self.seeds[0], Some(pushes.clone())).await?;
             return Ok(vec![line; keys.len()]);
@@ -288,7 +288,7 @@ impl Servers {
         &self,
         way_in: &ConnectionInfo,
         keys: &[String],
-    ) -> Result<Vec<ConnectionAddr>, LiveError> {
+    ) -> Result<Vec<ConnectionAddr>, SinkError> {
         let doing = format!("read the cluster's slots from {}", way_in.addr());
         let (mut line, _) = self.connect(way_in, None).await?;
         let asked = async {

@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
 
-use crate::store::{StoreError, StoreErrorKind};
+use crate::sink::{SinkError, SinkErrorKind};
 
 /// How much of TLS is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ const KEEPALIVES_RETRIES: u32 = 3;
 impl Address {
     /// Reads the URL. `connect_timeout` is also how long sent data may stay without the
     /// other side's acknowledgement, unless the URL says otherwise.
-    pub fn parse(url: &str, connect_timeout: Duration) -> Result<Address, StoreError> {
+    pub fn parse(url: &str, connect_timeout: Duration) -> Result<Address, SinkError> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(invalid("it must begin with postgres:// or postgresql://"));
         }
@@ -127,11 +127,11 @@ fn name(config: &Config) -> String {
     format!("{}/{dbname}", hosts.join(","))
 }
 
-fn invalid(why: &str) -> StoreError {
-    StoreError { kind: StoreErrorKind::Other, message: format!("postgres.url: {why}") }
+fn invalid(why: &str) -> SinkError {
+    SinkError { kind: SinkErrorKind::Other, message: format!("postgres.url: {why}") }
 }
 
-fn decode(value: &str) -> Result<String, StoreError> {
+fn decode(value: &str) -> Result<String, SinkError> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

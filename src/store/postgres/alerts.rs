@@ -12,12 +12,10 @@ use super::{
 };
 use crate::{
     domain::{alert::Firing, time::Millis},
-    store::{
-        StoreError,
-        alerts::{
-            self, AlertHistory, AlertLog, CLAIM, CLEAR, DUE, FIRING, HISTORY, INSERT,
-            INSERT_NOTICE, Notice, OTHER, OVER, Outcome, POSTPONE, Recorded, SETTLE,
-        },
+    sink::{Lease, SinkError},
+    store::alerts::{
+        self, AlertHistory, AlertLog, CLAIM, CLEAR, DUE, FIRING, HISTORY, INSERT, INSERT_NOTICE,
+        Notice, OTHER, OVER, Outcome, POSTPONE, Recorded, SETTLE,
     },
 };
 
@@ -125,8 +123,8 @@ impl PostgresStore {
 }
 
 #[async_trait]
-impl AlertLog for PostgresStore {
-    async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, StoreError> {
+impl Lease for PostgresStore {
+    async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, SinkError> {
         let sql = "INSERT INTO leases (name, holder, until)
             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 ms')
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
@@ -137,13 +135,16 @@ impl AlertLog for PostgresStore {
         Ok(self.change(sql, &parameters).await.map_err(|e| self.told(e))? == 1)
     }
 
-    async fn resign(&self, holder: &str) -> Result<(), StoreError> {
+    async fn resign(&self, holder: &str) -> Result<(), SinkError> {
         let sql = "DELETE FROM leases WHERE name = $1 AND holder = $2";
         let parameters: [Parameter<'_>; 2] = [(&LEASE, Type::TEXT), (&holder, Type::TEXT)];
         self.change(sql, &parameters).await.map(drop).map_err(|e| self.told(e))
     }
+}
 
-    async fn alert_history(&self) -> Result<AlertHistory, StoreError> {
+#[async_trait]
+impl AlertLog for PostgresStore {
+    async fn alert_history(&self) -> Result<AlertHistory, SinkError> {
         self.try_alert_history().await.map_err(|e| self.told(e))
     }
 
@@ -151,22 +152,22 @@ impl AlertLog for PostgresStore {
         &self,
         firing: &Firing,
         notices: &[Notice],
-    ) -> Result<Recorded, StoreError> {
+    ) -> Result<Recorded, SinkError> {
         self.try_record(firing, notices).await.map_err(|e| self.told(e))
     }
 
-    async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, StoreError> {
+    async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, SinkError> {
         self.try_due(now, limit).await.map_err(|e| self.told(e))
     }
 
-    async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, StoreError> {
+    async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, SinkError> {
         let attempts = i64::from(notice.attempts);
         let parameters: [Parameter<'_>; 3] =
             [(&notice.id, Type::TEXT), (&attempts, Type::INT8), (&until, Type::INT8)];
         Ok(self.change(CLAIM, &parameters).await.map_err(|e| self.told(e))? == 1)
     }
 
-    async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), StoreError> {
+    async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), SinkError> {
         let parameters: [Parameter<'_>; 2] = [(&id, Type::TEXT), (&due_at, Type::INT8)];
         self.change(POSTPONE, &parameters).await.map(drop).map_err(|e| self.told(e))
     }
@@ -176,7 +177,7 @@ impl AlertLog for PostgresStore {
         id: &str,
         outcome: Outcome,
         now: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), SinkError> {
         let outcome = outcome.name();
         let parameters: [Parameter<'_>; 3] =
             [(&id, Type::TEXT), (&outcome, Type::TEXT), (&now, Type::INT8)];

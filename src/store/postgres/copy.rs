@@ -13,8 +13,9 @@ use crate::{
         batch::{Batch, DeadLetter},
         row::{self, COLUMNS, Row},
     },
+    sink::SinkErrorKind,
     store::{
-        StoreErrorKind, poison,
+        poison,
         postgres::{errors::Failure, session::Session},
     },
 };
@@ -175,7 +176,7 @@ fn apart<'a>(batch: &'a Batch, letters: &mut Vec<DeadLetter>) -> Vec<Encoded<'a>
 /// The server stored another number of rows than it was sent.
 pub(super) fn miscounted(batch: &Batch, sent: u64, stored: u64) -> Failure {
     Failure::new(
-        StoreErrorKind::Other,
+        SinkErrorKind::Other,
         format!(
             "batch {} of node {}: {sent} rows were sent and {stored} stored; nothing was \
              committed. Does a trigger on events drop rows?",

@@ -1,4 +1,4 @@
-//! What Postgres answers, put into the classes of [`StoreErrorKind`].
+//! What Postgres answers, put into the classes of [`SinkErrorKind`].
 //! Source: PostgreSQL 15 documentation, appendix A, "PostgreSQL Error Codes".
 
 use std::{error::Error, time::Duration};
@@ -6,21 +6,21 @@ use std::{error::Error, time::Duration};
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::SqlState;
 
-use crate::store::{StoreError, StoreErrorKind};
+use crate::sink::{SinkError, SinkErrorKind};
 
 /// An error of one exchange with the server: the code decides whether the store itself can
-/// do something about it, else it goes to the caller as a [`StoreError`].
+/// do something about it, else it goes to the caller as a [`SinkError`].
 #[derive(Debug)]
 pub(super) struct Failure {
     pub code: Option<SqlState>,
-    pub kind: StoreErrorKind,
+    pub kind: SinkErrorKind,
     pub message: String,
     /// Whether COPY said so, while it read rows.
     pub of_copy: bool,
 }
 
 impl Failure {
-    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Failure {
+    pub fn new(kind: SinkErrorKind, message: impl Into<String>) -> Failure {
         Failure { code: None, kind, message: message.into(), of_copy: false }
     }
 
@@ -32,7 +32,7 @@ impl Failure {
 
     pub fn timeout(limit: Duration) -> Failure {
         Failure::new(
-            StoreErrorKind::Unavailable,
+            SinkErrorKind::Unavailable,
             format!("no answer within {} ms", limit.as_millis()),
         )
     }
@@ -48,8 +48,8 @@ impl Failure {
     }
 
     /// The error as the caller gets it, with the place it happened at.
-    pub fn at(self, place: &str) -> StoreError {
-        StoreError { kind: self.kind, message: format!("Postgres {place}: {}", self.message) }
+    pub fn at(self, place: &str) -> SinkError {
+        SinkError { kind: self.kind, message: format!("Postgres {place}: {}", self.message) }
     }
 }
 
@@ -57,8 +57,8 @@ fn class(code: &SqlState) -> &str {
     code.code().get(..2).unwrap_or_default()
 }
 
-impl From<StoreError> for Failure {
-    fn from(e: StoreError) -> Failure {
+impl From<SinkError> for Failure {
+    fn from(e: SinkError) -> Failure {
         Failure::new(e.kind, e.message)
     }
 }
@@ -86,20 +86,20 @@ impl From<PoolError> for Failure {
         match e {
             PoolError::Backend(e) => e.into(),
             PoolError::Timeout(TimeoutType::Wait) => Failure::new(
-                StoreErrorKind::Unavailable,
+                SinkErrorKind::Unavailable,
                 "all connections are busy, and none became free in time",
             ),
             PoolError::Timeout(_) => Failure::new(
-                StoreErrorKind::Unavailable,
+                SinkErrorKind::Unavailable,
                 "no answer to the connection attempt in time",
             ),
-            other => Failure::new(StoreErrorKind::Other, other.to_string()),
+            other => Failure::new(SinkErrorKind::Other, other.to_string()),
         }
     }
 }
 
-fn kind_of_code(code: &SqlState, message: &str) -> StoreErrorKind {
-    use StoreErrorKind::*;
+fn kind_of_code(code: &SqlState, message: &str) -> SinkErrorKind {
+    use SinkErrorKind::*;
     match (class(code), code.code()) {
         (_, "25006") => ReadOnly,
         (_, "42501") | ("28", _) => Denied,
@@ -115,7 +115,7 @@ fn kind_of_code(code: &SqlState, message: &str) -> StoreErrorKind {
     }
 }
 
-fn kind_of_chain(e: &tokio_postgres::Error) -> StoreErrorKind {
+fn kind_of_chain(e: &tokio_postgres::Error) -> SinkErrorKind {
     let first: &(dyn Error + 'static) = e;
     let of_tls = std::iter::successors(Some(first), |e| (*e).source()).any(|e| {
         let inner = e.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref());
@@ -124,13 +124,13 @@ fn kind_of_chain(e: &tokio_postgres::Error) -> StoreErrorKind {
     let text = chain(e);
     if of_tls || text.contains("does not support TLS") {
         // A certificate does not become good by waiting, but its server may be replaced.
-        StoreErrorKind::Other
+        SinkErrorKind::Other
     } else if text.contains("does not allow writes") {
-        StoreErrorKind::ReadOnly
+        SinkErrorKind::ReadOnly
     } else if text.contains("password missing") || text.contains("authentication error") {
-        StoreErrorKind::Denied
+        SinkErrorKind::Denied
     } else {
-        StoreErrorKind::Unavailable
+        SinkErrorKind::Unavailable
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn codes_have_their_class() {
-        use StoreErrorKind::*;
+        use SinkErrorKind::*;
         for (code, kind) in [
             ("57P01", Unavailable),
             ("57P03", Unavailable),

@@ -38,14 +38,15 @@ use crate::{
         delta::{Delta, Series},
         time::Millis,
     },
+    sink::{SinkError, SinkErrorKind},
     store::{
-        LedgerSum, Store, StoreError, StoreErrorKind, StoreTotals,
+        Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
         ledger::Summing,
         postgres::{
             address::Address,
             errors::Failure,
             partitions::Partitions,
-            rollups::Rollups,
+            rollups::RollupSessions,
             session::{Session, Sessions},
         },
         rollup::{FoldLimits, Folded, Known, Summed},
@@ -61,7 +62,7 @@ pub struct PostgresStore {
     place: String,
     writers: Sessions,
     readers: Sessions,
-    rollups: Rollups,
+    rollups: RollupSessions,
     alerts: Sessions,
     partitions: Partitions,
     /// Whether the schema is known to be up to date; held while it is brought there.
@@ -71,7 +72,7 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Reads the configuration and connects to nothing yet: the server may be down. An
     /// error is one of the configuration, and stays.
-    pub fn open(config: &config::PostgresConfig) -> Result<PostgresStore, StoreError> {
+    pub fn open(config: &config::PostgresConfig) -> Result<PostgresStore, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let address = Address::parse(&config.url, connect_timeout)?;
         let mut impatient = config.clone();
@@ -80,7 +81,7 @@ impl PostgresStore {
             place: address.name.clone(),
             writers: Sessions::new(config, &address, LANES as usize)?,
             readers: Sessions::new(config, &address, READERS)?,
-            rollups: Rollups::new(config, &address)?,
+            rollups: RollupSessions::new(config, &address)?,
             alerts: Sessions::new(&impatient, &address, alerts::CONNECTIONS)?,
             partitions: Partitions::default(),
             migrated: tokio::sync::Mutex::new(false),
@@ -88,7 +89,7 @@ impl PostgresStore {
     }
 
     /// Brings the schema up to date, once.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    pub async fn migrate(&self) -> Result<(), SinkError> {
         self.ready().await.map_err(|e| e.at(&self.place))
     }
 
@@ -107,7 +108,7 @@ impl PostgresStore {
     /// schema is there.
     async fn reader(&self) -> Result<Session, Failure> {
         match self.ready().await {
-            Err(failure) if failure.kind != StoreErrorKind::ReadOnly => Err(failure),
+            Err(failure) if failure.kind != SinkErrorKind::ReadOnly => Err(failure),
             _ => self.readers.get().await,
         }
     }
@@ -167,7 +168,7 @@ impl PostgresStore {
             return Ok(None);
         };
         let delta = Delta::decode(row.try_get(0)?, Some(row.try_get(1)?));
-        Ok(Some(delta.map_err(StoreError::from)?))
+        Ok(Some(delta.map_err(SinkError::from)?))
     }
 
     async fn try_totals(&self) -> Result<StoreTotals, Failure> {
@@ -206,67 +207,69 @@ impl PostgresStore {
                 return Ok(());
             }
         };
-        Err(Failure::new(StoreErrorKind::ReadOnly, why))
+        Err(Failure::new(SinkErrorKind::ReadOnly, why))
     }
 
-    fn told(&self, failure: Failure) -> StoreError {
+    fn told(&self, failure: Failure) -> SinkError {
         failure.at(&self.place)
     }
 }
 
 #[async_trait]
-impl Store for PostgresStore {
-    fn name(&self) -> &'static str {
-        "postgres"
-    }
-
-    async fn ledger_sum(
-        &self,
-        since: Millis,
-        visitors_since: Millis,
-    ) -> Result<LedgerSum, StoreError> {
+impl Ledger for PostgresStore {
+    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
         let sum = self.try_ledger_sum(since, visitors_since).await;
         sum.map_err(|e| self.told(e))
     }
 
-    async fn ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, StoreError> {
+    async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError> {
         self.try_ledger_delta(id).await.map_err(|e| self.told(e))
     }
+}
 
-    async fn fold(&self, limits: FoldLimits) -> Result<Folded, StoreError> {
+#[async_trait]
+impl Rollups for PostgresStore {
+    async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError> {
         self.try_fold(limits).await.map_err(|e| self.told(e))
     }
 
-    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, StoreError> {
+    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, SinkError> {
         self.try_drop(before, limit).await.map_err(|e| self.told(e))
     }
 
-    async fn rollup_known(&self) -> Result<Known, StoreError> {
+    async fn known(&self) -> Result<Known, SinkError> {
         self.try_rollup_known().await.map_err(|e| self.told(e))
     }
 
-    async fn rollup(
+    async fn minutes(
         &self,
         from: Millis,
         to: Millis,
         series: Option<&[Series]>,
-    ) -> Result<Vec<(Millis, Series, i64)>, StoreError> {
+    ) -> Result<Vec<(Millis, Series, i64)>, SinkError> {
         self.try_rollup(from, to, series).await.map_err(|e| self.told(e))
     }
 
-    async fn rollup_sums(
+    async fn sums(
         &self,
         stretches: &[(Millis, Millis)],
         summed: &Summed,
-    ) -> Result<Vec<Option<i64>>, StoreError> {
+    ) -> Result<Vec<Option<i64>>, SinkError> {
         self.try_rollup_sums(stretches, summed).await.map_err(|e| self.told(e))
     }
+}
 
-    async fn totals(&self) -> Result<StoreTotals, StoreError> {
+#[async_trait]
+impl StoreInfo for PostgresStore {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn totals(&self) -> Result<StoreTotals, SinkError> {
         self.try_totals().await.map_err(|e| self.told(e))
     }
 
-    async fn check(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<(), SinkError> {
         self.try_check().await.map_err(|e| self.told(e))
     }
 }

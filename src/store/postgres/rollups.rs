@@ -12,12 +12,12 @@ use super::{
 use crate::{
     config,
     domain::{delta::Series, time::Millis},
+    sink::{SinkError, SinkErrorKind},
     store::{
-        StoreError, StoreErrorKind,
         postgres::address::Address,
         rollup::{
             ADD_UP, BEHIND, Fold, FoldLimits, Folded, Head, KNOWN, Known, Lane, ROLLUP_ROWS, Row,
-            Summed,
+            Summed, too_many_minutes,
         },
     },
 };
@@ -33,16 +33,19 @@ const CHARTS: usize = 2;
 const CHART_TIMEOUT_MS: u64 = 5_000;
 
 /// The connections for rollups.
-pub(super) struct Rollups {
+pub(super) struct RollupSessions {
     folder: Sessions,
     charts: Sessions,
 }
 
-impl Rollups {
-    pub fn new(config: &config::PostgresConfig, address: &Address) -> Result<Rollups, StoreError> {
+impl RollupSessions {
+    pub fn new(
+        config: &config::PostgresConfig,
+        address: &Address,
+    ) -> Result<RollupSessions, SinkError> {
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(CHART_TIMEOUT_MS);
-        Ok(Rollups {
+        Ok(RollupSessions {
             folder: Sessions::new(config, address, 1)?,
             charts: Sessions::new(&impatient, address, CHARTS)?,
         })
@@ -68,7 +71,7 @@ impl PostgresStore {
 
     async fn chart(&self) -> Result<Session, Failure> {
         match self.ready().await {
-            Err(failure) if failure.kind != StoreErrorKind::ReadOnly => return Err(failure),
+            Err(failure) if failure.kind != SinkErrorKind::ReadOnly => return Err(failure),
             _ => {}
         }
         let session = self.rollups.charts.get().await?;
@@ -166,7 +169,7 @@ impl PostgresStore {
         session.run("COMMIT").await?;
         session.done();
         if rows.len() > ROLLUP_ROWS {
-            return Err(StoreError::too_many_minutes().into());
+            return Err(too_many_minutes().into());
         }
         let mut minutes = Vec::with_capacity(rows.len());
         for row in rows {
@@ -295,7 +298,7 @@ async fn move_heads(session: &Session, heads: &[Head]) -> Result<(), Failure> {
     }
     // Whoever moved them does not take the lock: rather nothing than twice.
     Err(Failure::new(
-        StoreErrorKind::Other,
+        SinkErrorKind::Other,
         "another program moves fold_heads at the same time: nothing was folded",
     ))
 }

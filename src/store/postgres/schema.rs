@@ -5,10 +5,8 @@
 
 use refinery::Migration;
 
-use crate::store::{
-    StoreErrorKind,
-    postgres::{errors::Failure, session::Session},
-};
+use crate::sink::SinkErrorKind;
+use crate::store::postgres::{errors::Failure, session::Session};
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");
@@ -76,7 +74,7 @@ async fn missing<'a>(
     let field = |i: usize| found.first().and_then(|row| row.get(i)?.as_deref());
     if field(1) != Some("UTF8") {
         return Err(Failure::new(
-            StoreErrorKind::Schema,
+            SinkErrorKind::Schema,
             format!(
                 "the database's encoding is {}, and only UTF8 holds every event: \
                  create it with ENCODING 'UTF8' TEMPLATE template0",
@@ -98,7 +96,7 @@ async fn missing<'a>(
         };
         if !wanted.iter().any(same) {
             return Err(Failure::new(
-                StoreErrorKind::Schema,
+                SinkErrorKind::Schema,
                 format!(
                     "the database has migration V{version}__{name}, which this version of \
                      Floodmark does not have: run the version that made it, or a newer one"

@@ -17,10 +17,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     config::PostgresConfig,
-    store::{
-        StoreError, StoreErrorKind,
-        postgres::{address::Address, errors::Failure, password, tls},
-    },
+    sink::{SinkError, SinkErrorKind},
+    store::postgres::{address::Address, errors::Failure, password, tls},
 };
 
 /// How long after `statement_timeout` the server may still say so itself.
@@ -39,7 +37,7 @@ impl Sessions {
         config: &PostgresConfig,
         address: &Address,
         size: usize,
-    ) -> Result<Sessions, StoreError> {
+    ) -> Result<Sessions, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let statement_timeout = Duration::from_millis(config.statement_timeout_ms);
         let hosts = address.config.get_hosts().len().max(1) as u32;
@@ -58,8 +56,8 @@ impl Sessions {
                 recycle: Some(connect_timeout),
             })
             .build()
-            .map_err(|e| StoreError {
-                kind: StoreErrorKind::Other,
+            .map_err(|e| SinkError {
+                kind: SinkErrorKind::Other,
                 message: format!("Postgres: {e}"),
             })?;
         Ok(Sessions { pool, connect_timeout, statement_timeout })

@@ -16,13 +16,11 @@ use rustls::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::store::{
-    StoreError, StoreErrorKind,
-    postgres::address::{Address, Verify},
-};
+use crate::sink::{SinkError, SinkErrorKind};
+use crate::store::postgres::address::{Address, Verify};
 
 /// The connector for an address.
-pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreError> {
+pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, SinkError> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match address.verify {
         Verify::Nothing => Arc::new(Anyone(provider.clone())),
@@ -41,13 +39,13 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreErr
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn failed(why: &str) -> StoreError {
-    StoreError { kind: StoreErrorKind::Other, message: format!("TLS to Postgres: {why}") }
+fn failed(why: &str) -> SinkError {
+    SinkError { kind: SinkErrorKind::Other, message: format!("TLS to Postgres: {why}") }
 }
 
 /// Roots to trust: `sslrootcert`, else `~/.postgresql/root.crt` as libpq has it, else (or
 /// with `sslrootcert=system`) the public ones.
-fn roots(address: &Address) -> Result<Vec<CertificateDer<'static>>, StoreError> {
+fn roots(address: &Address) -> Result<Vec<CertificateDer<'static>>, SinkError> {
     let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt"));
     let path = match &address.roots {
         Some(path) if path.as_os_str() == "system" => None,
@@ -121,7 +119,7 @@ impl Trusted {
         given: Vec<CertificateDer<'static>>,
         name: bool,
         provider: Arc<CryptoProvider>,
-    ) -> Result<Trusted, StoreError> {
+    ) -> Result<Trusted, SinkError> {
         let mut store = RootCertStore::empty();
         if given.is_empty() {
             store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());

@@ -14,16 +14,17 @@ use crate::{
         batch::{Batch, BatchId, DeadLetter},
         time::Millis,
     },
-    store::{BatchStore, StoreError, StoreErrorKind, Written, ledger::Entry},
+    sink::{SinkError, SinkErrorKind},
+    store::{BatchStore, Written, ledger::Entry},
 };
 
 #[async_trait]
 impl BatchStore for PostgresStore {
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+    async fn write(&self, batch: &Batch) -> Result<Written, SinkError> {
         match self.try_write(batch).await {
             Ok(written) => Ok(written),
             Err(failure) => {
-                if failure.kind == StoreErrorKind::Schema {
+                if failure.kind == SinkErrorKind::Schema {
                     // Restored from a backup, or another database behind the same name:
                     // the next attempt looks again.
                     *self.migrated.lock().await = false;

@@ -8,29 +8,30 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use super::{SqliteStore, with};
 use crate::{
     domain::{alert::Firing, time::Millis},
-    store::{
-        StoreError,
-        alerts::{
-            self, AlertHistory, AlertLog, CLAIM, CLEAR, DUE, FIRING, HISTORY, INSERT,
-            INSERT_NOTICE, Notice, OTHER, OVER, Outcome, POSTPONE, Recorded, SETTLE,
-        },
+    sink::{Lease, SinkError},
+    store::alerts::{
+        self, AlertHistory, AlertLog, CLAIM, CLEAR, DUE, FIRING, HISTORY, INSERT, INSERT_NOTICE,
+        Notice, OTHER, OVER, Outcome, POSTPONE, Recorded, SETTLE,
     },
 };
 
 #[async_trait]
-impl AlertLog for SqliteStore {
-    async fn lead(&self, _: &str, _: Duration) -> Result<bool, StoreError> {
+impl Lease for SqliteStore {
+    async fn lead(&self, _: &str, _: Duration) -> Result<bool, SinkError> {
         Ok(true)
     }
 
-    async fn resign(&self, _: &str) -> Result<(), StoreError> {
+    async fn resign(&self, _: &str) -> Result<(), SinkError> {
         Ok(())
     }
+}
 
-    async fn alert_history(&self) -> Result<AlertHistory, StoreError> {
+#[async_trait]
+impl AlertLog for SqliteStore {
+    async fn alert_history(&self) -> Result<AlertHistory, SinkError> {
         with(&self.reader, |conn| {
             let tx = conn.transaction()?;
-            let read = |sql: &str, limit: Option<usize>| -> Result<Vec<Firing>, StoreError> {
+            let read = |sql: &str, limit: Option<usize>| -> Result<Vec<Firing>, SinkError> {
                 let mut select = tx.prepare_cached(&numbered(sql))?;
                 let mut rows = match limit {
                     Some(limit) => select.query([limit as i64])?,
@@ -51,12 +52,12 @@ impl AlertLog for SqliteStore {
         &self,
         firing: &Firing,
         notices: &[Notice],
-    ) -> Result<Recorded, StoreError> {
+    ) -> Result<Recorded, SinkError> {
         let (firing, notices) = (firing.clone(), notices.to_vec());
         with(&self.writer, move |conn| record(conn, &firing, &notices)).await
     }
 
-    async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, StoreError> {
+    async fn due_notices(&self, now: Millis, limit: usize) -> Result<Vec<Notice>, SinkError> {
         with(&self.reader, move |conn| {
             let mut select = conn.prepare_cached(&numbered(DUE))?;
             let rows = select.query_map(params![now, limit as i64], |row| {
@@ -67,7 +68,7 @@ impl AlertLog for SqliteStore {
         .await
     }
 
-    async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, StoreError> {
+    async fn claim_notice(&self, notice: &Notice, until: Millis) -> Result<bool, SinkError> {
         let (id, attempts) = (notice.id.clone(), notice.attempts);
         with(&self.writer, move |conn| {
             Ok(conn.prepare_cached(&numbered(CLAIM))?.execute(params![id, attempts, until])? == 1)
@@ -75,7 +76,7 @@ impl AlertLog for SqliteStore {
         .await
     }
 
-    async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), StoreError> {
+    async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), SinkError> {
         let id = id.to_owned();
         with(&self.writer, move |conn| {
             conn.prepare_cached(&numbered(POSTPONE))?.execute(params![id, due_at])?;
@@ -89,7 +90,7 @@ impl AlertLog for SqliteStore {
         id: &str,
         outcome: Outcome,
         now: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), SinkError> {
         let id = id.to_owned();
         with(&self.writer, move |conn| {
             conn.prepare_cached(&numbered(SETTLE))?.execute(params![id, outcome.name(), now])?;
@@ -108,7 +109,7 @@ fn record(
     conn: &mut Connection,
     firing: &Firing,
     notices: &[Notice],
-) -> Result<Recorded, StoreError> {
+) -> Result<Recorded, SinkError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let detail = alerts::detail(firing);
     let cleared = firing.cleared_at.is_some()

@@ -7,12 +7,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{delta::Series, time::Millis},
-    store::{
-        StoreError, StoreErrorKind,
-        rollup::{
-            ADD_UP, BEHIND, Fold, FoldLimits, Folded, KNOWN, Known, Lane, ROLLUP_ROWS, Row, Run,
-            Summed, merged,
-        },
+    sink::{SinkError, SinkErrorKind},
+    store::rollup::{
+        ADD_UP, BEHIND, Fold, FoldLimits, Folded, KNOWN, Known, Lane, ROLLUP_ROWS, Row, Run,
+        Summed, merged, too_many_minutes,
     },
 };
 
@@ -22,7 +20,7 @@ const CHART_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOCK_EVERY: usize = 1_000;
 
 /// Adds up what is not folded yet.
-pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, StoreError> {
+pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, SinkError> {
     // One transaction, so that the rows are those of the heads.
     let tx = conn.transaction()?;
     let mut fold = Fold::new(limits);
@@ -65,7 +63,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, St
 }
 
 /// Writes what [`read`] added up, if nobody has folded these rows since.
-pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, StoreError> {
+pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkError> {
     if fold.heads.is_empty() {
         return Ok(fold.outcome());
     }
@@ -99,7 +97,7 @@ pub(super) fn drop_folded(
     conn: &mut Connection,
     before: Millis,
     limit: u64,
-) -> Result<u64, StoreError> {
+) -> Result<u64, SinkError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut old = tx.prepare_cached(
         "SELECT l.node, l.lane, l.seq, l.events, l.first_row, l.last_row, l.first_second,
@@ -142,7 +140,7 @@ pub(super) fn drop_folded(
     Ok(rows.len() as u64)
 }
 
-pub(super) fn known(conn: &mut Connection) -> Result<Known, StoreError> {
+pub(super) fn known(conn: &mut Connection) -> Result<Known, SinkError> {
     let mut select = conn.prepare_cached(KNOWN)?;
     Ok(select.query_row([], |row| Ok(Known { since: row.get(0)?, until: row.get(1)? }))?)
 }
@@ -152,13 +150,13 @@ pub(super) fn minutes(
     from: Millis,
     to: Millis,
     series: Option<&[Series]>,
-) -> Result<Vec<(Millis, Series, i64)>, StoreError> {
+) -> Result<Vec<(Millis, Series, i64)>, SinkError> {
     let mut watch = Watch::new();
     let mut found = Vec::new();
     let mut take = |row: &SqlRow<'_>| {
         watch.look()?;
         if found.len() == ROLLUP_ROWS {
-            return Err(StoreError::too_many_minutes());
+            return Err(too_many_minutes());
         }
         // A series of a later version is not asked for here.
         if let Some(series) = Series::parse(row.get_ref(1)?.as_str().unwrap_or_default()) {
@@ -193,7 +191,7 @@ pub(super) fn sums(
     conn: &mut Connection,
     stretches: &[(Millis, Millis)],
     summed: &Summed,
-) -> Result<Vec<Option<i64>>, StoreError> {
+) -> Result<Vec<Option<i64>>, SinkError> {
     let which = match summed {
         Summed::One(_) => "series = ?3",
         Summed::AllCounts => "substr(series, 1, length(?3)) = ?3",
@@ -226,11 +224,11 @@ impl Watch {
         Watch { started: Instant::now(), rows: 0 }
     }
 
-    fn look(&mut self) -> Result<(), StoreError> {
+    fn look(&mut self) -> Result<(), SinkError> {
         self.rows += 1;
         if self.rows.is_multiple_of(CLOCK_EVERY) && self.started.elapsed() > CHART_TIMEOUT {
-            return Err(StoreError {
-                kind: StoreErrorKind::Unavailable,
+            return Err(SinkError {
+                kind: SinkErrorKind::Unavailable,
                 message: format!(
                     "SQLite: rollups could not be read within {} ms",
                     CHART_TIMEOUT.as_millis()
@@ -250,7 +248,7 @@ mod tests {
             delta::DeltaSum,
             row::Row as EventRow,
         },
-        store::{BatchStore, Store, sqlite::SqliteStore},
+        store::{BatchStore, Rollups, sqlite::SqliteStore},
     };
 
     #[tokio::test]

@@ -9,7 +9,8 @@ use crate::{
         batch::{Batch, BatchId, DeadLetter},
         row::{self, COLUMNS, Row},
     },
-    store::{BatchStore, StoreError, StoreErrorKind, Written, ledger::Entry, poison},
+    sink::{SinkError, SinkErrorKind},
+    store::{BatchStore, Written, ledger::Entry, poison},
 };
 
 /// Rows of one INSERT. More gain nothing: the cost is in the binding.
@@ -18,7 +19,7 @@ const FIELDS: usize = 7;
 
 #[async_trait]
 impl BatchStore for SqliteStore {
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+    async fn write(&self, batch: &Batch) -> Result<Written, SinkError> {
         let entry = Entry::of(batch);
         let rows = batch.rows.clone();
         let letters = batch.dead_letters.clone();
@@ -31,7 +32,7 @@ fn write(
     entry: &Entry,
     rows: &[bytes::Bytes],
     mut letters: Vec<DeadLetter>,
-) -> Result<Written, StoreError> {
+) -> Result<Written, SinkError> {
     // Dropped without commit, the transaction rolls back.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (node, lane, seq) = (entry.id.node, entry.id.lane() as i64, entry.id.seq as i64);
@@ -49,8 +50,8 @@ fn write(
     let stored = insert_rows(&tx, rows, &mut letters)?;
     let poisoned = entry.events.saturating_sub(stored);
     if stored + poisoned != entry.events || (poisoned > 0) != (letters.len() > known) {
-        return Err(StoreError {
-            kind: StoreErrorKind::Other,
+        return Err(SinkError {
+            kind: SinkErrorKind::Other,
             message: format!(
                 "batch {seq} of node {node} says {} events and holds {stored} rows",
                 entry.events
@@ -88,7 +89,7 @@ fn insert_rows(
     tx: &Connection,
     chunks: &[bytes::Bytes],
     letters: &mut Vec<DeadLetter>,
-) -> Result<u64, StoreError> {
+) -> Result<u64, SinkError> {
     let one = "(?, ?, ?, ?, ?, ?, ?)";
     let sql = |rows| {
         let values = vec![one; rows].join(", ");
@@ -157,7 +158,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::Store;
+    use crate::store::StoreInfo;
 
     #[tokio::test]
     async fn bytes_that_are_no_row_do_not_block_their_batch() {

@@ -1,6 +1,6 @@
 //! How the server is reached: credentials, PgBouncer, TLS.
 
-use floodmark::store::{self, StoreErrorKind, Written};
+use floodmark::store::{self, Written};
 
 use super::{config, kind, open};
 use crate::{
@@ -12,21 +12,22 @@ use crate::{
         process,
     },
 };
+use floodmark::sink::SinkErrorKind;
 
 #[tokio::test]
 async fn credentials_are_refused_found_and_changed() {
     let postgres = Postgres::start();
     let wrong = open(postgres.url_with(USER, "wrong", postgres.port())).await;
-    let error = wrong.check().await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Denied, "{error}");
+    let error = wrong.info.check().await.unwrap_err();
+    assert_eq!(error.kind, SinkErrorKind::Denied, "{error}");
     assert!(!error.to_string().contains("wrong"), "{error}");
-    assert_eq!(kind(wrong.write(&batch(node(1), 1, 1)).await), StoreErrorKind::Denied);
+    assert_eq!(kind(wrong.batches.write(&batch(node(1), 1, 1)).await), SinkErrorKind::Denied);
 
     // A user that may connect and no more.
     postgres.sql("CREATE ROLE guest LOGIN PASSWORD 'guest'").await;
     let guest = open(postgres.url_with("guest", "guest", postgres.port())).await;
-    guest.check().await.unwrap();
-    assert_eq!(kind(guest.write(&batch(node(1), 1, 1)).await), StoreErrorKind::Denied);
+    guest.info.check().await.unwrap();
+    assert_eq!(kind(guest.batches.write(&batch(node(1), 1, 1)).await), SinkErrorKind::Denied);
 
     // The password from a file that changes with it.
     let passfile = postgres.folder().join("pass file");
@@ -42,21 +43,21 @@ async fn credentials_are_refused_found_and_changed() {
         passfile.display().to_string().replace(' ', "%20")
     );
     let store = open(url).await;
-    store.write(&batch(node(1), 1, 10)).await.unwrap();
+    store.batches.write(&batch(node(1), 1, 10)).await.unwrap();
     write_password("not yet");
     postgres
         .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'floodmark'")
         .await;
     let error = loop {
         // The first attempt may meet a connection that is not known to be gone yet.
-        let error = store.write(&batch(node(1), 2, 10)).await.unwrap_err();
-        if error.kind != StoreErrorKind::Unavailable {
+        let error = store.batches.write(&batch(node(1), 2, 10)).await.unwrap_err();
+        if error.kind != SinkErrorKind::Unavailable {
             break error;
         }
     };
-    assert_eq!(error.kind, StoreErrorKind::Denied, "{error}");
+    assert_eq!(error.kind, SinkErrorKind::Denied, "{error}");
     write_password(PASSWORD);
-    store.write(&batch(node(1), 2, 10)).await.unwrap();
+    store.batches.write(&batch(node(1), 2, 10)).await.unwrap();
 }
 
 #[tokio::test]
@@ -77,14 +78,17 @@ async fn pgbouncer_in_transaction_mode_may_sit_between() {
                         if round == 5 {
                             sealed.dead_letters.push(dead_letter(lane));
                         }
-                        store.write(&sealed).await.unwrap();
-                        assert_eq!(store.write(&sealed).await.unwrap(), Written::AlreadyStored);
+                        store.batches.write(&sealed).await.unwrap();
+                        assert_eq!(
+                            store.batches.write(&sealed).await.unwrap(),
+                            Written::AlreadyStored
+                        );
                     }
                 }
             });
             futures_util::future::join_all(lanes).await;
-            store.check().await.unwrap();
-            assert_eq!(store.ledger_sum(0, 0).await.unwrap().lanes[0].last[&node(n)], 40);
+            store.info.check().await.unwrap();
+            assert_eq!(store.ledger.sum(0, 0).await.unwrap().lanes[0].last[&node(n)], 40);
         })
     });
     for node in futures_util::future::join_all(nodes).await {
@@ -94,18 +98,18 @@ async fn pgbouncer_in_transaction_mode_may_sit_between() {
     let store = open(url.clone()).await;
     let mut events: Vec<Event> = (0..20).map(event).collect();
     events[7].properties = r#"{"nul":"\u0000"}"#.to_owned();
-    let written = store.write(&seal(node(1), 41, &events)).await.unwrap();
+    let written = store.batches.write(&seal(node(1), 41, &events)).await.unwrap();
     assert_eq!(written, Written::Stored { events: 19, poisoned: 1 });
     let left = postgres
         .sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'")
         .await;
     assert_eq!(left, [["0"]]);
 
-    let totals = store.totals().await.unwrap();
+    let totals = store.info.totals().await.unwrap();
     assert_eq!((totals.events, totals.dead_letters), (4_019, 9));
     let denied = open(postgres.url_with(USER, "wrong", bouncer.port())).await;
-    let error = denied.check().await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Denied, "{error}");
+    let error = denied.info.check().await.unwrap_err();
+    assert_eq!(error.kind, SinkErrorKind::Denied, "{error}");
 }
 
 #[tokio::test]
@@ -137,7 +141,7 @@ async fn tls_is_as_strict_as_sslmode_says() {
     let check = async |host: &str, query: String| {
         let url = postgres.url().replace("127.0.0.1", host);
         let store = store::open(&config(format!("{url}?{query}"))).await?;
-        store.check().await
+        store.info.check().await
     };
     let (ours, other) = (ours.display(), other.display());
     for (host, query) in [
@@ -157,11 +161,11 @@ async fn tls_is_as_strict_as_sslmode_says() {
         ("localhost", "sslmode=verify-full&sslrootcert=/nowhere".to_owned()),
     ] {
         let error = check(host, query.clone()).await.expect_err(&query);
-        assert_eq!(error.kind, StoreErrorKind::Other, "{query}: {error}");
+        assert_eq!(error.kind, SinkErrorKind::Other, "{query}: {error}");
     }
     // It was TLS that carried it.
     let store = open(format!("{}?sslmode=require", postgres.url())).await;
-    store.write(&batch(node(1), 1, 10)).await.unwrap();
+    store.batches.write(&batch(node(1), 1, 10)).await.unwrap();
     let encrypted = postgres
         .sql(
             "SELECT DISTINCT s.ssl FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)

@@ -6,12 +6,13 @@ mod outages;
 mod partitions;
 mod poison;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use floodmark::{
     config::Config,
     domain::batch::Batch,
-    store::{self, Store, StoreErrorKind, Written},
+    sink::{SinkError, SinkErrorKind},
+    store::{self, Stores, Written},
 };
 
 fn config(url: String) -> Config {
@@ -20,12 +21,12 @@ fn config(url: String) -> Config {
     config
 }
 
-async fn open(url: String) -> Arc<dyn Store> {
+async fn open(url: String) -> Stores {
     store::open(&config(url)).await.expect("the store opens")
 }
 
 /// Opens a store that notices silence soon.
-async fn open_impatient(url: String) -> Arc<dyn Store> {
+async fn open_impatient(url: String) -> Stores {
     let mut config = config(url);
     config.postgres.connect_timeout_ms = 500;
     config.postgres.statement_timeout_ms = 1_000;
@@ -33,18 +34,18 @@ async fn open_impatient(url: String) -> Arc<dyn Store> {
 }
 
 /// Writes as a sink's writer does: again and again, until it is stored.
-async fn write_until_stored(store: &dyn Store, batch: &Batch) -> Written {
+async fn write_until_stored(store: &Stores, batch: &Batch) -> Written {
     loop {
-        match store.write(batch).await {
+        match store.batches.write(batch).await {
             Ok(written) => return written,
             Err(e) => {
-                assert_eq!(e.kind, StoreErrorKind::Unavailable, "{e}");
+                assert_eq!(e.kind, SinkErrorKind::Unavailable, "{e}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     }
 }
 
-fn kind(result: Result<Written, store::StoreError>) -> StoreErrorKind {
+fn kind(result: Result<Written, SinkError>) -> SinkErrorKind {
     result.expect_err("no write").kind
 }

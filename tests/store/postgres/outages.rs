@@ -2,25 +2,26 @@
 
 use std::time::Duration;
 
-use floodmark::store::{StoreErrorKind, Written};
+use floodmark::store::Written;
 
 use super::{kind, open, open_impatient, write_until_stored};
 use crate::{
     backend::{Backend, delta_of, ledger_total, node},
     support::{batches::batch, postgres::Postgres},
 };
+use floodmark::sink::SinkErrorKind;
 
 #[tokio::test]
 async fn a_crash_of_the_server_loses_and_doubles_nothing() {
     let mut postgres = Postgres::start();
     let store = open(postgres.url()).await;
-    let first = store.write(&batch(node(1), 4, 200)).await;
+    let first = store.batches.write(&batch(node(1), 4, 200)).await;
     first.unwrap();
     let lanes = (1..=4u64).map(|lane| {
         let store = store.clone();
         tokio::spawn(async move {
             for round in 1..=25 {
-                write_until_stored(&*store, &batch(node(1), round * 4 + lane, 200)).await;
+                write_until_stored(&store, &batch(node(1), round * 4 + lane, 200)).await;
             }
         })
     });
@@ -35,7 +36,7 @@ async fn a_crash_of_the_server_loses_and_doubles_nothing() {
             }
         }
         postgres.stop_immediate();
-        assert_eq!(store.check().await.unwrap_err().kind, StoreErrorKind::Unavailable);
+        assert_eq!(store.info.check().await.unwrap_err().kind, SinkErrorKind::Unavailable);
         postgres.start_again();
     }
     for lane in lanes {
@@ -44,7 +45,7 @@ async fn a_crash_of_the_server_loses_and_doubles_nothing() {
     let backend = Backend::Postgres(postgres);
     let events = backend.events().await;
     assert_eq!(events.len(), 101 * 200);
-    assert_eq!(ledger_total(&*store).await, delta_of(&events));
+    assert_eq!(ledger_total(&store).await, delta_of(&events));
 }
 
 async fn store_events(postgres: &Postgres) -> u64 {
@@ -57,25 +58,25 @@ async fn a_store_opens_while_its_server_is_down() {
     let mut postgres = Postgres::start();
     postgres.stop_immediate();
     let store = open(postgres.url()).await;
-    assert_eq!(store.check().await.unwrap_err().kind, StoreErrorKind::Unavailable);
+    assert_eq!(store.info.check().await.unwrap_err().kind, SinkErrorKind::Unavailable);
     let sealed = batch(node(1), 1, 10);
-    assert_eq!(kind(store.write(&sealed).await), StoreErrorKind::Unavailable);
+    assert_eq!(kind(store.batches.write(&sealed).await), SinkErrorKind::Unavailable);
     postgres.start_again();
-    store.check().await.unwrap();
+    store.info.check().await.unwrap();
     let stored = Written::Stored { events: 10, poisoned: 0 };
-    assert_eq!(store.write(&sealed).await.unwrap(), stored);
+    assert_eq!(store.batches.write(&sealed).await.unwrap(), stored);
 }
 
 #[tokio::test]
 async fn a_stopped_server_is_noticed_and_its_late_commit_counts_once() {
     let postgres = Postgres::start();
     let store = open_impatient(postgres.url()).await;
-    store.write(&batch(node(1), 1, 50)).await.unwrap();
+    store.batches.write(&batch(node(1), 1, 50)).await.unwrap();
     let writer = {
         let store = store.clone();
         tokio::spawn(async move {
             for seq in 2..=60 {
-                write_until_stored(&*store, &batch(node(1), seq, 50)).await;
+                write_until_stored(&store, &batch(node(1), seq, 50)).await;
             }
         })
     };
@@ -83,11 +84,11 @@ async fn a_stopped_server_is_noticed_and_its_late_commit_counts_once() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     postgres.pause();
-    let error = store.check().await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
+    let error = store.info.check().await.unwrap_err();
+    assert_eq!(error.kind, SinkErrorKind::Unavailable, "{error}");
     postgres.resume();
     writer.await.unwrap();
-    let totals = store.totals().await.unwrap();
+    let totals = store.info.totals().await.unwrap();
     assert_eq!((totals.events, totals.ledger_events), (3_000, 3_000));
 }
 
@@ -95,19 +96,19 @@ async fn a_stopped_server_is_noticed_and_its_late_commit_counts_once() {
 async fn a_read_only_server_is_told_apart_and_left_behind() {
     let postgres = Postgres::start();
     let store = open(postgres.url()).await;
-    store.write(&batch(node(1), 1, 10)).await.unwrap();
+    store.batches.write(&batch(node(1), 1, 10)).await.unwrap();
     set_read_only(&postgres, true).await;
-    let error = store.write(&batch(node(1), 2, 10)).await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::ReadOnly, "{error}");
-    let error = store.check().await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::ReadOnly, "{error}");
+    let error = store.batches.write(&batch(node(1), 2, 10)).await.unwrap_err();
+    assert_eq!(error.kind, SinkErrorKind::ReadOnly, "{error}");
+    let error = store.info.check().await.unwrap_err();
+    assert_eq!(error.kind, SinkErrorKind::ReadOnly, "{error}");
     // It can be read, also by a server that starts now.
     let fresh = open(postgres.url()).await;
-    assert_eq!(ledger_total(&*fresh).await.events, 10);
-    assert_eq!(kind(fresh.write(&batch(node(1), 2, 10)).await), StoreErrorKind::ReadOnly);
+    assert_eq!(ledger_total(&fresh).await.events, 10);
+    assert_eq!(kind(fresh.batches.write(&batch(node(1), 2, 10)).await), SinkErrorKind::ReadOnly);
     set_read_only(&postgres, false).await;
-    store.check().await.unwrap();
-    store.write(&batch(node(1), 2, 10)).await.unwrap();
+    store.info.check().await.unwrap();
+    store.batches.write(&batch(node(1), 2, 10)).await.unwrap();
 }
 
 async fn set_read_only(postgres: &Postgres, on: bool) {
@@ -122,7 +123,7 @@ async fn set_read_only(postgres: &Postgres, on: bool) {
 async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     let postgres = Postgres::start();
     let store = open(postgres.url()).await;
-    store.write(&batch(node(1), 1, 10)).await.unwrap();
+    store.batches.write(&batch(node(1), 1, 10)).await.unwrap();
     // Dropped under our feet: noticed, then made again.
     postgres
         .sql(
@@ -130,12 +131,12 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
                         alerts, notifications, leases, refinery_schema_history",
         )
         .await;
-    assert_eq!(kind(store.write(&batch(node(1), 2, 10)).await), StoreErrorKind::Schema);
-    store.write(&batch(node(1), 2, 10)).await.unwrap();
+    assert_eq!(kind(store.batches.write(&batch(node(1), 2, 10)).await), SinkErrorKind::Schema);
+    store.batches.write(&batch(node(1), 2, 10)).await.unwrap();
     // From a version to come.
     postgres.sql("INSERT INTO refinery_schema_history VALUES (999, 'later', '', '1')").await;
     let old = open(postgres.url()).await;
-    let error = old.write(&batch(node(1), 3, 10)).await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Schema, "{error}");
+    let error = old.batches.write(&batch(node(1), 3, 10)).await.unwrap_err();
+    assert_eq!(error.kind, SinkErrorKind::Schema, "{error}");
     assert!(error.message.contains("V999__later"), "{error}");
 }

@@ -32,13 +32,13 @@ async fn poisoned_rows_go_to_the_dead_letters_and_block_nothing() {
     events[77].id = "n\0l".to_owned();
     let mut sealed = seal(node(1), 1, &events);
     sealed.dead_letters.push(dead_letter(1));
-    let written = store.write(&sealed).await.unwrap();
+    let written = store.batches.write(&sealed).await.unwrap();
     assert_eq!(written, Written::Stored { events: 295, poisoned: 5 });
-    assert_eq!(store.write(&sealed).await.unwrap(), Written::AlreadyStored);
-    store.write(&batch(node(1), 5, 10)).await.unwrap();
+    assert_eq!(store.batches.write(&sealed).await.unwrap(), Written::AlreadyStored);
+    store.batches.write(&batch(node(1), 5, 10)).await.unwrap();
 
     assert_eq!(
-        store.totals().await.unwrap(),
+        store.info.totals().await.unwrap(),
         StoreTotals { events: 305, dead_letters: 6, ledger_events: 310 }
     );
     let reasons = postgres
@@ -53,7 +53,7 @@ async fn poisoned_rows_go_to_the_dead_letters_and_block_nothing() {
     assert!(reasons[2][1].contains(r#"{"nul":"a\u0000b"}"#), "{reasons:?}");
     // The ledger is what was sealed: the live counters have counted these rows too.
     let mut delta = (*sealed.delta).clone();
-    assert_eq!(store.ledger_delta(sealed.id).await.unwrap(), Some(delta.clone()));
+    assert_eq!(store.ledger.delta(sealed.id).await.unwrap(), Some(delta.clone()));
     delta.events = 0;
     let poisoned = postgres.sql("SELECT sum(poisoned) FROM ledger").await;
     assert_eq!(poisoned, [["5"]]);
@@ -65,14 +65,14 @@ async fn a_batch_of_nothing_but_poison_passes() {
     let store = open(postgres.url()).await;
     // A constraint of the operator's own, and bytes that are no row.
     let events: Vec<Event> = (0..20).map(|n| Event::at(now_ms(), format!("{n}"))).collect();
-    store.write(&batch(node(1), 1, 5)).await.unwrap();
+    store.batches.write(&batch(node(1), 1, 5)).await.unwrap();
     postgres
         .sql("ALTER TABLE events ADD CONSTRAINT no_views CHECK (type <> 'page_view') NOT VALID")
         .await;
     let mut sealed = seal(node(1), 2, &events);
     sealed.rows.push(bytes::Bytes::from_static(&[7; 30]));
     sealed.events += 1;
-    let written = store.write(&sealed).await.unwrap();
+    let written = store.batches.write(&sealed).await.unwrap();
     assert_eq!(written, Written::Stored { events: 0, poisoned: 21 });
     let letters = Backend::Postgres(postgres).dead_letters().await;
     assert_eq!(letters.len(), 21);

@@ -1,0 +1,117 @@
+//! What a configuration must be as a whole.
+
+use super::*;
+
+fn problems(change: impl FnOnce(&mut Config)) -> String {
+    let mut config = Config::default();
+    change(&mut config);
+    match config.check() {
+        Ok(()) => String::new(),
+        Err(e) => e.to_string(),
+    }
+}
+
+#[test]
+fn the_default_is_fine() {
+    assert_eq!(problems(|_| ()), "");
+}
+
+#[test]
+fn a_public_address_needs_keys() {
+    assert_eq!(
+        problems(|c| c.listen = "0.0.0.0:8080".to_owned()),
+        "listen: 0.0.0.0:8080 can be reached from other machines; set auth.write_keys \
+         (FLOODMARK_AUTH__WRITE_KEYS) and auth.viewer_tokens \
+         (FLOODMARK_AUTH__VIEWER_TOKENS), or --insecure to let anyone send events and see \
+         the numbers"
+    );
+    let half = problems(|c| {
+        c.listen = "[::]:80".to_owned();
+        c.auth.write_keys = vec!["k".to_owned()];
+    });
+    assert!(half.contains("set auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS), or"));
+    let both = problems(|c| {
+        c.listen = "192.0.2.1:80".to_owned();
+        c.auth.write_keys = vec!["k".to_owned()];
+        c.auth.viewer_tokens = vec!["t".to_owned()];
+    });
+    assert_eq!(both, "");
+    let insecure = problems(|c| {
+        c.listen = "0.0.0.0:80".to_owned();
+        c.auth.insecure = true;
+    });
+    assert_eq!(insecure, "");
+    for loopback in ["127.0.0.2:1", "[::1]:1", "localhost:0"] {
+        assert_eq!(problems(|c| c.listen = loopback.to_owned()), "");
+    }
+}
+
+#[test]
+fn a_header_timeout_is_never_shorter_than_its_clock_can_tell() {
+    let message = problems(|c| c.http.header_timeout_ms = 999);
+    assert!(message.contains("http.header_timeout_ms (999) must be at least 1000"));
+    assert_eq!(problems(|c| c.http.header_timeout_ms = 1000), "");
+}
+
+#[test]
+fn everything_wrong_is_listed_at_once() {
+    assert_eq!(
+        problems(|c| {
+            c.listen = "8080".to_owned();
+            c.timezone = "Mars/Olympus".to_owned();
+            c.currency = "Euro".to_owned();
+            c.log.format = "xml".to_owned();
+            c.stream.tick_ms = 2000;
+            c.spool.segment_bytes = c.spool.max_bytes;
+            c.batch.max_events = 0;
+            c.auth.write_keys = vec![" ".to_owned()];
+            c.stream.allowed_origins = vec!["shop.example/".to_owned()];
+        })
+        .lines()
+        .map(|line| line.split(" (").next().unwrap())
+        .collect::<Vec<_>>(),
+        [
+            "listen: \"8080\" is not an address such as 127.0.0.1:8080 or 0.0.0.0:8080",
+            "timezone: unknown time zone \"Mars/Olympus\": failed to find time zone \
+             `Mars/Olympus` in time zone database; use a name such as Europe/Berlin",
+            "currency: \"Euro\" is not a code of three letters such as EUR",
+            "log.format: \"xml\" is none of auto, text, json",
+            "auth: an empty write key or viewer token would let anyone in; remove it",
+            "stream.allowed_origins: \"shop.example/\" is not an origin such as \
+             https://shop.example",
+            "batch.max_events: must be more than 0",
+            "stream.tick_ms",
+            "spool.segment_bytes",
+        ]
+    );
+}
+
+#[test]
+fn the_ledger_is_kept_for_a_rebuild() {
+    assert!(problems(|c| c.ledger.keep_hours = 48).contains("must be at least 49"));
+    assert_eq!(problems(|c| c.ledger.keep_hours = 49), "");
+    let window = problems(|c| c.live.active_window_s = 72 * 3600 + 1);
+    assert!(window.contains("live.active_window_s (259201) must be at most"), "{window}");
+}
+
+#[test]
+fn nodes_share_ids_only_through_redis() {
+    let message = problems(|c| c.dedupe.shared = true);
+    assert!(message.contains("dedupe.shared: nodes share ids through Redis"), "{message}");
+    let both = problems(|c| {
+        c.dedupe.shared = true;
+        c.redis.urls = vec!["redis://localhost".to_owned()];
+    });
+    assert_eq!(both, "");
+}
+
+#[test]
+fn a_url_is_never_shown() {
+    let message = problems(|c| {
+        c.postgres.url = "postgres://u:secret@h:port/d".to_owned();
+        c.redis.urls = vec!["redis://ok".to_owned(), "http://:secret@h".to_owned()];
+    });
+    assert!(message.contains("postgres.url: is not a URL"), "{message}");
+    assert!(message.contains("redis.urls: number 2"), "{message}");
+    assert!(!message.contains("secret"), "{message}");
+}

@@ -1,0 +1,84 @@
+//! What rows of the shipped types add.
+
+use super::*;
+use crate::{config::Config, domain::delta::Delta};
+
+fn shipped() -> Arc<Measures> {
+    Config::default().rules.measures
+}
+
+fn row<'a>(kind: &'a str, properties: &'a str) -> Row<'a> {
+    Row {
+        time: 61_500,
+        received_at: 62_000,
+        id: "1",
+        kind,
+        user_id: Some("u"),
+        session_id: Some("s"),
+        properties,
+    }
+}
+
+fn added(rows: &[Row<'_>], max_types: usize) -> Delta {
+    let mut aggregator = Aggregator::new(shipped(), max_types);
+    let mut sum = DeltaSum::default();
+    rows.iter().for_each(|row| aggregator.add(&mut sum, row));
+    sum.finish()
+}
+
+fn cells(delta: &Delta) -> Vec<(String, i64)> {
+    delta.cells().map(|(_, series, value)| (series.to_string(), value)).collect()
+}
+
+fn expect(pairs: &[(&str, i64)]) -> Vec<(String, i64)> {
+    pairs.iter().map(|(series, value)| ((*series).to_owned(), *value)).collect()
+}
+
+#[test]
+fn a_purchase_adds_its_count_its_revenue_and_its_visitor() {
+    let delta = added(&[row("purchase", r#"{"amount":5,"currency":"EUR"}"#)], 9);
+    // No rate, so nothing in the base currency.
+    assert_eq!(cells(&delta), expect(&[("c:purchase", 1), ("m:EUR:revenue", 50_000)]));
+    let delta = added(&[row("purchase", r#"{"amount":"5"}"#)], 9);
+    assert_eq!(
+        cells(&delta),
+        expect(&[("c:purchase", 1), ("s:revenue", 50_000), ("m:USD:revenue", 50_000)])
+    );
+    assert_eq!(delta.visitors(), [(visitor_of("s"), 61_500)]);
+}
+
+#[test]
+fn filters_and_breakdowns_look_at_properties() {
+    let delta = added(
+        &[
+            row("error", r#"{"path":"/checkout/payment","code":"502","gateway":"adyen"}"#),
+            row("error", r#"{"path":"/home","code":502}"#),
+        ],
+        9,
+    );
+    assert_eq!(cells(&delta), expect(&[("c:error", 2), ("n:checkout_errors", 1)]));
+    let tops: Vec<_> = delta.tops().map(|(at, name, top)| (at, name, top.largest(9))).collect();
+    assert!(tops.contains(&(60_000, "error/code", vec![("502", 2)])), "{tops:?}");
+    assert!(tops.contains(&(60_000, "error/gateway", vec![("adyen", 1)])), "{tops:?}");
+}
+
+#[test]
+fn a_visitor_is_noted_once_a_quarter_of_an_hour() {
+    let mut aggregator = Aggregator::new(shipped(), 9);
+    let mut sum = DeltaSum::default();
+    let view = row("page_view", "{}");
+    aggregator.add(&mut sum, &view);
+    aggregator.add(&mut sum, &view);
+    assert_eq!(sum.finish().distinct().count(), 1);
+    aggregator.add(&mut sum, &view);
+    assert_eq!(sum.finish().distinct().count(), 0);
+    aggregator.undo();
+    aggregator.add(&mut sum, &view);
+    assert_eq!(sum.finish().distinct().count(), 1);
+}
+
+#[test]
+fn one_type_too_many_is_other() {
+    let delta = added(&[row("a", "{}"), row("b", "{}"), row("c", "{}"), row("error", "{}")], 2);
+    assert_eq!(cells(&delta), expect(&[("c:a", 1), ("c:b", 1), ("c:error", 1), ("c:other", 1)]));
+}

@@ -1,0 +1,45 @@
+//! Breakdowns: events of one type, counted by the values of one of their properties.
+
+use super::{compile::property_name, spec::BreakdownSpec};
+use crate::domain::{event::is_type, top};
+
+/// One breakdown, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breakdown {
+    /// `EVENT/PROPERTY`. Neither holds a slash, so no two breakdowns share a name.
+    pub name: String,
+    /// The type of the events that are counted.
+    pub event: String,
+    /// The property whose values they are counted by.
+    pub property: String,
+    /// How many values are shown, 1 to [`top::CAPACITY`].
+    pub top: usize,
+}
+
+impl Breakdown {
+    /// Checks a breakdown as the configuration writes it, after those that stand before it.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn compile(
+        spec: &BreakdownSpec,
+        earlier: &[Breakdown],
+    ) -> Result<Breakdown, String> {
+        if !is_type(&spec.event) {
+            return Err(format!("event {:?} is no event type", spec.event));
+        }
+        property_name(&spec.property)?;
+        if spec.top == 0 || spec.top > top::CAPACITY {
+            return Err(format!("top: must be 1 to {}", top::CAPACITY));
+        }
+        let name = format!("{}/{}", spec.event, spec.property);
+        if earlier.iter().any(|known| known.name == name) {
+            return Err(format!(
+                "there is a breakdown of {} by {} already",
+                spec.event, spec.property
+            ));
+        }
+        let (event, property) = (spec.event.clone(), spec.property.clone());
+        Ok(Breakdown { name, event, property, top: spec.top })
+    }
+}

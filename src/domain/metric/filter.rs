@@ -1,0 +1,148 @@
+//! `where`: which events a metric takes, by the values of their properties.
+
+use std::borrow::Cow;
+
+use super::{compile::property_name, spec::MetricSpec};
+
+/// One test of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// `value`: the text is exactly this.
+    Equals(String),
+    /// `/checkout*`: the text begins so. `*` alone: there is one.
+    Prefix(String),
+    /// `!value`: the text is not so, or there is none.
+    Not(Box<Test>),
+    /// `>=500`, `>500`, `<=500`, `<500`: the text is a number so large.
+    Compare(Comparison, f64),
+}
+
+/// How a number is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `>=`
+    AtLeast,
+    /// `>`
+    Above,
+    /// `<=`
+    AtMost,
+    /// `<`
+    Below,
+}
+
+impl Test {
+    /// Reads a test as the configuration writes it.
+    ///
+    /// # Errors
+    /// In words, where a comparison has no number.
+    pub fn parse(text: &str) -> Result<Test, String> {
+        if let Some(rest) = text.strip_prefix('!') {
+            return Ok(Test::Not(Box::new(Test::parse(rest)?)));
+        }
+        for (sign, comparison) in [
+            (">=", Comparison::AtLeast),
+            ("<=", Comparison::AtMost),
+            (">", Comparison::Above),
+            ("<", Comparison::Below),
+        ] {
+            if let Some(number) = text.strip_prefix(sign) {
+                let parsed = number.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+                return match parsed {
+                    Some(number) => Ok(Test::Compare(comparison, number)),
+                    None => Err(format!("{text:?} compares with no number")),
+                };
+            }
+        }
+        match text.strip_suffix('*') {
+            Some(prefix) => Ok(Test::Prefix(prefix.to_owned())),
+            None => Ok(Test::Equals(text.to_owned())),
+        }
+    }
+
+    /// Whether a value, or its absence, passes.
+    pub fn passes(&self, value: Option<&str>) -> bool {
+        match (self, value) {
+            (Test::Not(test), value) => !test.passes(value),
+            (_, None) => false,
+            (Test::Equals(text), Some(value)) => value == text,
+            (Test::Prefix(prefix), Some(value)) => value.starts_with(prefix.as_str()),
+            (Test::Compare(comparison, limit), Some(value)) => {
+                value.parse::<f64>().is_ok_and(|number| match comparison {
+                    Comparison::AtLeast => number >= *limit,
+                    Comparison::Above => number > *limit,
+                    Comparison::AtMost => number <= *limit,
+                    Comparison::Below => number < *limit,
+                })
+            }
+        }
+    }
+}
+
+/// The tests of one property. It passes where one of them does.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Filter {
+    /// The place of the property among the picked ones.
+    property: usize,
+    any_of: Vec<Test>,
+}
+
+impl Filter {
+    /// Reads all filters of a metric. `place` says where a property is picked to.
+    ///
+    /// # Errors
+    /// In words: a property's name is none, or a test of it can't be read.
+    pub fn read_all(
+        spec: &MetricSpec,
+        mut place: impl FnMut(&str) -> usize,
+    ) -> Result<Vec<Filter>, String> {
+        let read = |(property, tests): (&String, &super::Names)| {
+            property_name(property)?;
+            let any_of: Vec<Test> =
+                tests.0.iter().map(|test| Test::parse(test)).collect::<Result<_, _>>()?;
+            if any_of.is_empty() {
+                return Err(format!("where: {property} has no test"));
+            }
+            Ok(Filter { property: place(property), any_of })
+        };
+        spec.filter.iter().map(read).collect()
+    }
+
+    fn passes(&self, picked: &[Option<Cow<'_, str>>]) -> bool {
+        let value = picked[self.property].as_deref();
+        self.any_of.iter().any(|test| test.passes(value))
+    }
+}
+
+/// Whether an event with these picked properties passes all filters.
+pub(super) fn all(filters: &[Filter], picked: &[Option<Cow<'_, str>>]) -> bool {
+    filters.iter().all(|filter| filter.passes(picked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_say_what_they_say() {
+        for (test, value, passes) in [
+            ("a", Some("a"), true),
+            ("a", Some("ab"), false),
+            ("a", None, false),
+            ("/checkout*", Some("/checkout/payment"), true),
+            ("/checkout*", Some("/check"), false),
+            ("*", Some(""), true),
+            ("*", None, false),
+            ("!a*", Some("ab"), false),
+            ("!a*", None, true),
+            (">=500", Some("500"), true),
+            ("<500", Some("500"), false),
+            ("> 1.5", Some("1.51"), true),
+            (">=500", Some("five"), false),
+        ] {
+            let parsed = Test::parse(test).unwrap();
+            assert_eq!(parsed.passes(value), passes, "{test:?} of {value:?}");
+        }
+        assert!(Test::parse(">=x").is_err());
+        assert!(Test::parse("!<").is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! `difference`: the sum of some metrics less the sum of others. It writes nothing: the sums
+//! are there anyway.
+
+use std::convert::Infallible;
+
+use super::{MetricKind, common_unit, places};
+use crate::domain::metric::{
+    measures::{Measures, Metric, Parts, Source},
+    plan::Wanted,
+    spec::MetricSpec,
+    value::Unit,
+};
+
+/// The places of the metrics that are added, and of those that are taken away.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Difference {
+    of: Vec<usize>,
+    minus: Vec<usize>,
+}
+
+impl MetricKind for Difference {
+    const NEEDS: &'static [&'static str] = &["of", "minus"];
+    const MAY_HAVE: &'static [&'static str] = &[];
+    type Step = Infallible;
+
+    fn compile(spec: &MetricSpec, earlier: &[Metric]) -> Result<(Difference, Unit), String> {
+        let name = &spec.name;
+        let of = places(name, &spec.of, earlier)?;
+        let minus = places(name, &spec.minus, earlier)?;
+        let unit = common_unit(name, &of, earlier)?;
+        if unit != common_unit(name, &minus, earlier)? {
+            return Err(format!("{name:?} takes money from numbers or the reverse"));
+        }
+        Ok((Difference { of, minus }, unit))
+    }
+
+    fn step(&self, _: &MetricSpec, _: &mut Wanted) -> Option<Infallible> {
+        None
+    }
+
+    fn units(&self, measures: &Measures, source: &impl Source) -> Option<i128> {
+        Some(measures.sum(&self.of, source)? - measures.sum(&self.minus, source)?)
+    }
+
+    /// A difference of two counts may be small while both are large, so its own size says
+    /// nothing of how far chance moves it.
+    fn is_counted(&self, _: &Measures) -> bool {
+        false
+    }
+
+    fn is_by_day_only(&self, measures: &Measures) -> bool {
+        measures.any_by_day_only(&self.of) || measures.any_by_day_only(&self.minus)
+    }
+
+    fn add_parts(&self, measures: &Measures, parts: &mut Parts) {
+        measures.add_parts(&self.of, parts);
+        measures.add_parts(&self.minus, parts);
+    }
+}

@@ -1,0 +1,157 @@
+//! The metrics and breakdowns in force, and how a metric is read.
+
+use hashbrown::HashMap;
+
+use super::{
+    breakdown::Breakdown,
+    kind::Definition,
+    plan::Plan,
+    value::{Unit, Value},
+};
+use crate::domain::{currency::Rates, delta::Series, money::UNITS_PER_WHOLE};
+
+/// All metrics and breakdowns, ready for use.
+#[derive(Clone, Debug, Default)]
+pub struct Measures {
+    pub(super) metrics: Vec<Metric>,
+    pub(super) breakdowns: Vec<Breakdown>,
+    /// Of event types that a rule names.
+    pub(super) plans: HashMap<String, Plan>,
+    /// Of all other event types.
+    pub(super) any: Plan,
+    pub(super) rates: Rates,
+}
+
+/// One metric.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    /// Its name, `checkout_error_rate`.
+    pub name: String,
+    /// What its value is.
+    pub unit: Unit,
+    pub(super) definition: Definition,
+}
+
+/// The sums of some span of time.
+pub trait Source {
+    /// The sum of one series.
+    fn series(&self, series: &Series) -> i64;
+    /// Events of all types.
+    fn all_events(&self) -> i64;
+    /// How many different values a distinct metric saw; `None` where that is not known for
+    /// this span.
+    fn distinct(&self, metric: &str) -> Option<i64>;
+}
+
+/// The sums that a metric is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Each once.
+    pub series: Vec<Series>,
+    /// Whether the number of all events is one of them.
+    pub all_events: bool,
+}
+
+impl Measures {
+    /// Every metric, in the order of the configuration.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    /// Every breakdown, in the order of the configuration.
+    pub fn breakdowns(&self) -> &[Breakdown] {
+        &self.breakdowns
+    }
+
+    /// The names of the distinct metrics.
+    pub fn distinct(&self) -> impl Iterator<Item = &str> {
+        let is_distinct = |metric: &&Metric| matches!(metric.definition, Definition::Distinct(_));
+        self.metrics.iter().filter(is_distinct).map(|metric| metric.name.as_str())
+    }
+
+    /// The base currency and the rates.
+    pub fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
+    /// A metric by its name.
+    pub fn metric(&self, name: &str) -> Option<&Metric> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+
+    /// What an event of this type adds to the counters.
+    pub fn plan(&self, kind: &str) -> &Plan {
+        self.plans.get(kind).unwrap_or(&self.any)
+    }
+
+    /// The plan of an event type that a rule names; `None` for all others.
+    pub fn own_plan(&self, kind: &str) -> Option<&Plan> {
+        self.plans.get(kind)
+    }
+
+    /// The plan of the event types that no rule names.
+    pub fn plan_of_others(&self) -> &Plan {
+        &self.any
+    }
+
+    /// The value of a metric over the span of time that `source` sums.
+    pub fn value(&self, metric: &Metric, source: &impl Source) -> Value {
+        metric.definition.value(metric.unit, self, source)
+    }
+
+    /// What a ratio divides by, as a float: its volume. Of another metric, the value itself.
+    pub fn volume(&self, metric: &Metric, source: &impl Source) -> Option<f64> {
+        let units = metric.definition.volume(self, source)?;
+        Some(units as f64 / UNITS_PER_WHOLE as f64)
+    }
+
+    /// Whether a metric is a number of events, or a quotient of such numbers: only of these it
+    /// is known how far chance alone moves them.
+    pub fn is_counted(&self, metric: &Metric) -> bool {
+        metric.definition.is_counted(self)
+    }
+
+    /// Whether a metric divides.
+    pub fn is_ratio(&self, metric: &Metric) -> bool {
+        metric.definition.divides()
+    }
+
+    /// Whether a metric is known by business day only, or for any span of time.
+    pub fn is_by_day_only(&self, metric: &Metric) -> bool {
+        metric.definition.is_by_day_only(self)
+    }
+
+    /// The sums that the metric of this name is made of; none where there is no such metric.
+    pub fn parts(&self, name: &str) -> Parts {
+        let mut parts = Parts::default();
+        if let Some(metric) = self.metric(name) {
+            metric.definition.add_parts(self, &mut parts);
+        }
+        parts.series.sort();
+        parts.series.dedup();
+        parts
+    }
+
+    /// The sum of some metrics, in 1/10,000; `None` where one of them is not known. Metrics mean
+    /// others by their place in the list, and only earlier ones, so no circle is possible.
+    pub(super) fn sum(&self, metrics: &[usize], source: &impl Source) -> Option<i128> {
+        metrics.iter().map(|index| self.metrics[*index].definition.units(self, source)).sum()
+    }
+
+    /// Whether each of some metrics is a number of events.
+    pub(super) fn all_counted(&self, metrics: &[usize]) -> bool {
+        metrics.iter().all(|index| self.is_counted(&self.metrics[*index]))
+    }
+
+    /// Whether any of some metrics is known by business day only.
+    pub(super) fn any_by_day_only(&self, metrics: &[usize]) -> bool {
+        metrics.iter().any(|index| self.is_by_day_only(&self.metrics[*index]))
+    }
+
+    /// Adds the sums that some metrics are made of.
+    pub(super) fn add_parts(&self, metrics: &[usize], parts: &mut Parts) {
+        for index in metrics {
+            self.metrics[*index].definition.add_parts(self, parts);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! From the events of a request to encoded rows and dead letters.
+
+use super::Intake;
+use crate::{
+    domain::{
+        batch::DeadLetter,
+        event::{Received, Rejection, millis},
+        time::now_ms,
+    },
+    http::{
+        dialect::{Dialect, Rejected, Split},
+        error::ApiError,
+    },
+    ingest::Request,
+};
+
+/// Bytes that a row has at most beside what its event had in the body, mostly: the buffer of the
+/// rows then never grows.
+const ROW_OVERHEAD: usize = 96;
+
+/// The events of a request, each either a row or a dead letter.
+#[derive(Debug)]
+pub struct Checked {
+    /// For the ingest actor.
+    pub request: Request,
+    /// For the answer: one for each dead letter.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Reads, checks and encodes each event. `body_bytes` is the length of what they were split
+/// from.
+///
+/// # Errors
+/// 400 where the time of sending can't be understood.
+pub fn check<D: Dialect>(
+    mut split: Split<'_, D::Event<'_>>,
+    body_bytes: usize,
+    intake: &Intake,
+) -> Result<Checked, ApiError> {
+    let sent_at = millis(split.sent_at()).map_err(|_| {
+        ApiError::bad_request("invalid_sent_at", "sentAt must be Unix milliseconds or RFC 3339")
+    })?;
+    let received = Received { at: now_ms(), sent_at };
+    let events = split.events();
+    let mut request = Request {
+        received_at: received.at,
+        rows: Vec::with_capacity(body_bytes + events.len() * ROW_OVERHEAD),
+        ..Request::default()
+    };
+    let mut rejected = Vec::new();
+    for (index, event) in events.iter_mut().enumerate() {
+        let encoded = D::read(event).and_then(|incoming| {
+            incoming.encode(received, intake.event, &intake.measures, &mut request.rows)
+        });
+        match encoded {
+            Ok(client_id) => {
+                if let Some(id) = client_id {
+                    request.client_ids.push((request.events, id));
+                }
+                request.events += 1;
+            }
+            Err(reason) => {
+                request.dead_letters.push(dead_letter(
+                    &D::as_sent(event),
+                    &reason,
+                    received,
+                    intake.dead_letter_bytes,
+                ));
+                rejected.push(Rejected { index, reason });
+            }
+        }
+    }
+    Ok(Checked { request, rejected })
+}
+
+fn dead_letter(
+    as_sent: &[u8],
+    reason: &Rejection,
+    received: Received,
+    max_bytes: usize,
+) -> DeadLetter {
+    let kept = &as_sent[..as_sent.len().min(max_bytes)];
+    DeadLetter {
+        received_at: received.at,
+        code: reason.code().to_owned(),
+        message: reason.to_string(),
+        // PostgreSQL's text holds no NUL.
+        raw: String::from_utf8_lossy(kept).replace('\0', "\u{fffd}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! The way of a request from the socket to the ingest actor: what all dialects share.
+//!
+//! ```text
+//!  guard ─> quota ─> payload ─> check ─────────────> append ─> answer
+//!  (key)   (rate)   (bytes)   (split, read, encode,   (claim ids, hand over,
+//!                              dead letters)           wait for the disk)
+//! ```
+//!
+//! [`receive`] is the one handler of the scope `collect`, for each dialect. What a dialect has
+//! its own way with is asked of [`Dialect`]; all else is the same for all of them.
+
+pub mod append;
+pub mod check;
+pub mod payload;
+pub mod quota;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use actix::Recipient;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use self::{
+    append::append,
+    check::{Checked, check},
+    payload::BytesInFlight,
+    quota::Quota,
+};
+use crate::{
+    config::Config,
+    domain::{event::EventLimits, metric::Measures},
+    http::{
+        auth::WriteKeys,
+        dialect::{Dialect, Outcome},
+        error::ApiError,
+    },
+    ingest::{hand_over::HandOver, messages::Append, permits::QueueLimit},
+    live::redis::claims::Claims,
+};
+
+/// What the requests of all workers share. A clone is the same intake.
+#[derive(Clone)]
+pub struct Intake {
+    /// The ingest actor.
+    ingest: Recipient<Append>,
+    /// How many requests may wait for it.
+    limit: QueueLimit,
+    /// Ids shared with the other nodes (`dedupe.shared`).
+    claims: Option<Arc<Claims>>,
+    /// Who may send …
+    keys: WriteKeys,
+    /// … and how much.
+    quota: Quota,
+    /// Memory that bodies take.
+    bytes_in_flight: BytesInFlight,
+    /// Limits of a request.
+    http: crate::config::HttpConfig,
+    /// Limits of one event.
+    event: EventLimits,
+    /// The rules that amounts are checked against.
+    measures: Arc<Measures>,
+    /// `dead_letters.max_bytes`.
+    dead_letter_bytes: usize,
+    /// `floodmark_events_accepted_total`, looked up once: the registry's lock and hash cost a
+    /// request of one event more than its JSON.
+    accepted: metrics::Counter,
+}
+
+impl Intake {
+    /// With the limits of a configuration.
+    pub fn new(config: &Config, ingest: Recipient<Append>, claims: Option<Arc<Claims>>) -> Intake {
+        Intake {
+            ingest,
+            limit: QueueLimit::new(config.ingest.queue_requests),
+            claims,
+            keys: WriteKeys::new(&config.auth),
+            quota: Quota::new(&config.http),
+            bytes_in_flight: BytesInFlight::new(config.http.max_inflight_bytes),
+            http: config.http.clone(),
+            event: EventLimits {
+                max_bytes: config.event.max_bytes,
+                max_depth: config.event.max_depth,
+            },
+            measures: config.rules.measures.clone(),
+            dead_letter_bytes: config.dead_letters.max_bytes,
+            accepted: metrics::counter!("floodmark_events_accepted_total", "source" => "http"),
+        }
+    }
+
+    /// The way to the ingest actor, for one worker.
+    pub fn hand_over(&self) -> HandOver {
+        HandOver::new(self.ingest.clone(), self.limit.clone())
+    }
+}
+
+/// Answers a request of a dialect once its events are on disk, or says why they are not.
+pub async fn receive<D: Dialect>(
+    request: HttpRequest,
+    payload: web::Payload,
+    intake: web::Data<Intake>,
+    hand_over: web::Data<HandOver>,
+) -> HttpResponse {
+    match take_in::<D>(&request, payload, &intake, &hand_over).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::debug!(dialect = D::NAME, code = error.code, "refused as a whole");
+            D::refuse(&request, &error)
+        }
+    }
+}
+
+/// The steps of a request, in the order in which each costs more than the one before: who may
+/// not send is not read, and what can't be taken is not written.
+async fn take_in<D: Dialect>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    intake: &Intake,
+    hand_over: &HandOver,
+) -> Result<HttpResponse, ApiError> {
+    let enter = |access| intake.quota.enter(access, request.peer_addr());
+    let in_head = intake.keys.in_head(|| D::offer(request))?.map(enter).transpose()?;
+    let mut dialect = D::open(request)?;
+    // Held to the end: the body's events are in memory until they are on disk.
+    let mut bytes = intake.bytes_in_flight.permit();
+    let body = payload::read(request, payload, &intake.http, &mut bytes).await?;
+    let contents = dialect.contents(body)?;
+    let split = dialect.split(&contents, intake.http.max_request_events)?;
+    let rate = match in_head {
+        Some(rate) => rate,
+        None => enter(intake.keys.in_body(&dialect.keys_in_body())?)?,
+    };
+    let Checked { request, rejected } = check::<D>(split, contents.len(), intake)?;
+    let admission = rate.take(request.events as usize + rejected.len())?;
+    let appended = append(intake, hand_over, admission, request).await?;
+    let outcome =
+        Outcome { accepted: appended.accepted, duplicates: appended.duplicates, rejected };
+    count(intake, &outcome);
+    Ok(dialect.answer(&outcome))
+}
+
+/// Adds to the metrics. A request that was refused as a whole is not counted, nor are its bad
+/// events: it comes again.
+fn count(intake: &Intake, outcome: &Outcome) {
+    intake.accepted.increment(outcome.accepted.into());
+    for rejected in &outcome.rejected {
+        let code = rejected.reason.code();
+        metrics::counter!("floodmark_events_rejected_total", "code" => code).increment(1);
+    }
+}

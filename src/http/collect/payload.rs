@@ -1,0 +1,217 @@
+//! Reads a request's body: bounded in bytes, in time and in what it unpacks to.
+
+use std::{
+    io::{self, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    HttpRequest,
+    error::PayloadError,
+    http::{StatusCode, header},
+    web,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+
+use crate::{config, http::error::ApiError};
+
+/// Bytes of bodies that are in memory, over all requests: `http.max_inflight_bytes`. A clone is
+/// the same count.
+#[derive(Clone, Debug)]
+pub struct BytesInFlight {
+    used: Arc<AtomicUsize>,
+    max: usize,
+}
+
+/// The bytes of [`BytesInFlight`] that one request takes; given back when dropped.
+#[derive(Debug)]
+pub struct BytesPermit {
+    of: BytesInFlight,
+    bytes: usize,
+}
+
+impl BytesInFlight {
+    /// Nothing in flight yet.
+    pub fn new(max: usize) -> BytesInFlight {
+        BytesInFlight { used: Arc::default(), max }
+    }
+
+    /// A permit for no bytes yet, which grows.
+    pub fn permit(&self) -> BytesPermit {
+        BytesPermit { of: self.clone(), bytes: 0 }
+    }
+}
+
+impl BytesPermit {
+    /// Takes `bytes` more.
+    ///
+    /// # Errors
+    /// 503 where all requests together would hold more than the limit.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let before = self.of.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        if before + bytes > self.of.max {
+            return Err(ApiError::unavailable(
+                "overloaded",
+                "too many bytes in flight; try again",
+                1,
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for BytesPermit {
+    fn drop(&mut self) {
+        self.of.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+fn encoding(request: &HttpRequest) -> Result<Encoding, ApiError> {
+    let Some(value) = request.headers().get(header::CONTENT_ENCODING) else {
+        return Ok(Encoding::Identity);
+    };
+    named(value.to_str().unwrap_or_default())
+}
+
+fn named(encoding: &str) -> Result<Encoding, ApiError> {
+    match encoding.trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Encoding::Identity),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        "deflate" => Ok(Encoding::Deflate),
+        "br" => Ok(Encoding::Brotli),
+        "zstd" => Ok(Encoding::Zstd),
+        other => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            format!("Content-Encoding {other:?}: send identity, gzip, deflate, br or zstd"),
+        )),
+    }
+}
+
+/// Reads and unpacks the body of a request.
+///
+/// # Errors
+/// 408 after `http.body_timeout_ms`, 413 beyond a limit, 415 for an unknown encoding, 400
+/// where it can't be unpacked or broke off, 503 where the server holds too much already.
+pub async fn read(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limits: &config::HttpConfig,
+    permit: &mut BytesPermit,
+) -> Result<Bytes, ApiError> {
+    let encoding = encoding(request)?;
+    let timeout = Duration::from_millis(limits.body_timeout_ms);
+    let packed = tokio::time::timeout(timeout, collect(payload, limits.max_body_bytes, permit))
+        .await
+        .map_err(|_| {
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
+        })??;
+    unpacked(encoding, packed, limits.max_decoded_bytes, permit)
+}
+
+/// For fuzzing: a body by the name of its encoding; `None` where it is refused.
+pub(crate) fn unpack_bytes(encoding: &str, packed: &[u8], max: usize) -> Option<Bytes> {
+    let mut permit = BytesInFlight::new(usize::MAX).permit();
+    unpacked(named(encoding).ok()?, Bytes::copy_from_slice(packed), max, &mut permit).ok()
+}
+
+fn unpacked(
+    encoding: Encoding,
+    packed: Bytes,
+    max: usize,
+    permit: &mut BytesPermit,
+) -> Result<Bytes, ApiError> {
+    match encoding {
+        Encoding::Identity => Ok(packed),
+        Encoding::Gzip => unpack(flate2::read::MultiGzDecoder::new(&*packed), max, permit),
+        Encoding::Deflate => {
+            // RFC 9110 means zlib; many clients send a bare deflate stream.
+            match unpack(flate2::read::ZlibDecoder::new(&*packed), max, permit) {
+                Err(e) if e.code == "malformed_encoding" => {
+                    unpack(flate2::read::DeflateDecoder::new(&*packed), max, permit)
+                }
+                other => other,
+            }
+        }
+        Encoding::Brotli => unpack(brotli::Decompressor::new(&*packed, 4096), max, permit),
+        Encoding::Zstd => match zstd::stream::read::Decoder::new(&*packed) {
+            Ok(mut decoder) => {
+                // A frame may ask for a window of up to 2 GiB; ours never needs more than
+                // the limit of 8 MiB (2^23).
+                let _ = decoder.window_log_max(23);
+                unpack(decoder, max, permit)
+            }
+            Err(e) => Err(malformed(&e)),
+        },
+    }
+}
+
+async fn collect(
+    mut payload: web::Payload,
+    max: usize,
+    permit: &mut BytesPermit,
+) -> Result<Bytes, ApiError> {
+    // A small body is one chunk, which is taken as it is; only a second one makes a copy.
+    let mut only = Bytes::new();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|e| match e {
+            PayloadError::Overflow => too_large(max),
+            e => ApiError::bad_request("incomplete_body", format!("the body broke off: {e}")),
+        })?;
+        if only.len() + body.len() + chunk.len() > max {
+            return Err(too_large(max));
+        }
+        permit.grow(chunk.len())?;
+        if only.is_empty() && body.is_empty() {
+            only = chunk;
+            continue;
+        }
+        body.extend_from_slice(&std::mem::take(&mut only));
+        body.extend_from_slice(&chunk);
+    }
+    Ok(if body.is_empty() { only } else { body.freeze() })
+}
+
+fn unpack(decoder: impl Read, max: usize, permit: &mut BytesPermit) -> Result<Bytes, ApiError> {
+    let mut body = Vec::new();
+    // One byte more than allowed tells a body that ends at the limit from one that goes on.
+    decoder.take(max as u64 + 1).read_to_end(&mut body).map_err(|e| malformed(&e))?;
+    if body.len() > max {
+        return Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the body unpacks to more than {max} bytes; send fewer events in a request"),
+        ));
+    }
+    permit.grow(body.len())?;
+    Ok(body.into())
+}
+
+fn malformed(e: &io::Error) -> ApiError {
+    ApiError::bad_request("malformed_encoding", format!("the body can't be unpacked: {e}"))
+}
+
+fn too_large(max: usize) -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_large",
+        format!("the body has more than {max} bytes; send fewer events in a request"),
+    )
+}

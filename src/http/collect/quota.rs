@@ -1,0 +1,229 @@
+//! How many events one client may send: `http.client_events_per_s`.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_web::http::StatusCode;
+use governor::{
+    RateLimiter,
+    clock::{Clock, DefaultClock, QuantaInstant},
+    middleware::NoOpMiddleware,
+    state::keyed::DashMapStateStore,
+};
+use parking_lot::Mutex;
+
+use crate::{
+    config,
+    http::{auth::WriteAccess, error::ApiError},
+};
+
+/// Seconds of its rate that a client may send at once.
+const BURST_S: u32 = 10;
+/// How often clients that are within their rate are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
+
+/// Whom a rate is for: all requests of one client share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Client {
+    /// The write key of this number.
+    Key(u32),
+    /// Where no keys are set: an address, of IPv6 the first half, which is one customer's.
+    Address(IpAddr),
+}
+
+impl Client {
+    fn new(access: &WriteAccess, peer: Option<SocketAddr>) -> Client {
+        let address = match peer.map(|peer| peer.ip().to_canonical()) {
+            Some(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            Some(ip) => ip,
+            None => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        access.key().map_or(Client::Address(address), Client::Key)
+    }
+}
+
+type Limiter =
+    RateLimiter<Client, DashMapStateStore<Client>, DefaultClock, NoOpMiddleware<QuantaInstant>>;
+
+/// The rates of all clients; a clone is the same one.
+#[derive(Clone)]
+pub struct Quota(Option<Arc<Rates>>);
+
+struct Rates {
+    /// `http.client_events_per_s`.
+    a_second: u32,
+    /// The most events that one client may send at once.
+    most: u32,
+    limiter: Limiter,
+    turned_away: Mutex<TurnedAway>,
+}
+
+/// The clients that were told to come back later. Until then their requests are not read, since
+/// reading is what costs the server most.
+struct TurnedAway {
+    until: HashMap<Client, Instant>,
+    /// When those whose time has passed were last taken out.
+    cleaned: Instant,
+}
+
+impl Quota {
+    /// Of `http.client_events_per_s`; 0 limits nobody.
+    pub fn new(config: &config::HttpConfig) -> Quota {
+        Quota(NonZeroU32::new(config.client_events_per_s).map(|a_second| {
+            // The largest request that may come has to fit.
+            let largest = u32::try_from(config.max_request_events).unwrap_or(u32::MAX);
+            let most = a_second.saturating_mul(BURST_S.try_into().expect("not 0"));
+            let most = most.max(a_second.saturating_add(largest - 1));
+            let quota = governor::Quota::per_second(a_second).allow_burst(most);
+            Arc::new(Rates {
+                a_second: a_second.get(),
+                most: most.get(),
+                limiter: RateLimiter::dashmap(quota),
+                turned_away: Mutex::new(TurnedAway {
+                    until: HashMap::new(),
+                    cleaned: Instant::now(),
+                }),
+            })
+        }))
+    }
+
+    /// A sender comes with a request.
+    ///
+    /// # Errors
+    /// 429 until the moment that the sender was told to wait for.
+    pub fn enter(
+        &self,
+        access: WriteAccess,
+        peer: Option<SocketAddr>,
+    ) -> Result<RatePermit<'_>, ApiError> {
+        let Some(rates) = &self.0 else { return Ok(RatePermit(None)) };
+        let client = Client::new(&access, peer);
+        match rates.waits(client) {
+            Some(wait) => Err(rates.refusal(wait)),
+            None => Ok(RatePermit(Some((rates, client)))),
+        }
+    }
+}
+
+/// A sender may have one request read. How many events it holds shows only then.
+pub struct RatePermit<'a>(Option<(&'a Rates, Client)>);
+
+/// The proof that a request passed the guard and the quota: its sender has a key, and may send
+/// that many events now. Without it nothing is handed over to the ingest actor.
+#[derive(Debug)]
+pub struct Admission(());
+
+impl RatePermit<'_> {
+    /// The request holds so many events.
+    ///
+    /// # Errors
+    /// 429 where that is more than its sender may send now; then none of them counts.
+    pub fn take(self, events: usize) -> Result<Admission, ApiError> {
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        if let Some((rates, client)) = self.0 {
+            rates.take(client, events)?;
+        }
+        Ok(Admission(()))
+    }
+}
+
+impl Rates {
+    fn take(&self, client: Client, events: u32) -> Result<(), ApiError> {
+        let Some(events) = NonZeroU32::new(events.min(self.most)) else { return Ok(()) };
+        let Ok(taken) = self.limiter.check_key_n(&client, events) else {
+            unreachable!("never more than the burst");
+        };
+        taken.map_err(|until| {
+            let wait = until.wait_time_from(self.limiter.clock().now());
+            self.turned_away.lock().until.insert(client, Instant::now() + wait);
+            self.refusal(wait)
+        })
+    }
+
+    fn refusal(&self, wait: Duration) -> ApiError {
+        let seconds = wait.as_secs_f64().ceil().max(1.0) as u32;
+        let message = format!("more than {} events a second from this client", self.a_second);
+        ApiError {
+            retry_after: Some(seconds),
+            ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+        }
+    }
+
+    /// How long a client still has to wait.
+    fn waits(&self, client: Client) -> Option<Duration> {
+        let now = Instant::now();
+        let mut turned_away = self.turned_away.lock();
+        if now - turned_away.cleaned >= FORGET_EVERY {
+            // Whoever has not sent for a while costs nothing.
+            turned_away.cleaned = now;
+            turned_away.until.retain(|_, until| *until > now);
+            self.limiter.retain_recent();
+            self.limiter.shrink_to_fit();
+        }
+        let until = *turned_away.until.get(&client)?;
+        (until > now).then(|| until - now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Config, http::auth::WriteKeys};
+
+    fn quota(a_second: u32, largest: usize) -> Quota {
+        let http = Config::default().http;
+        let limits = config::HttpConfig { client_events_per_s: a_second, ..http };
+        Quota::new(&config::HttpConfig { max_request_events: largest, ..limits })
+    }
+
+    fn send(quota: &Quota, peer: &str, events: usize) -> Result<(), u32> {
+        let peer = format!("{peer}:1234").parse().unwrap();
+        let no_keys = config::AuthConfig {
+            write_keys: Vec::new(),
+            viewer_tokens: Vec::new(),
+            insecure: false,
+        };
+        let access = WriteKeys::new(&no_keys).in_body(&[]).expect("everybody is let in");
+        let sent = quota.enter(access, Some(peer)).and_then(|permit| permit.take(events));
+        sent.map(drop).map_err(|error| {
+            assert_eq!(error.status, StatusCode::TOO_MANY_REQUESTS);
+            error.retry_after.unwrap()
+        })
+    }
+
+    #[test]
+    fn a_client_that_sends_too_much_is_told_when_to_come_back_and_others_go_on() {
+        let quota = quota(10, 50);
+        assert_eq!(send(&quota, "192.0.2.1", 50), Ok(()));
+        assert_eq!(send(&quota, "192.0.2.1", 50), Ok(()));
+        // However often it tries: that costs it nothing.
+        for _ in 0..50 {
+            let wait = send(&quota, "192.0.2.1", 50).unwrap_err();
+            assert_eq!(wait, 5);
+            assert_eq!(send(&quota, "192.0.2.1", 1).unwrap_err(), 5);
+        }
+        assert_eq!(send(&quota, "192.0.2.2", 50), Ok(()));
+        assert_eq!(send(&quota, "[2001:db8:0:1::1]", 100), Ok(()));
+        assert!(send(&quota, "[2001:db8:0:1:ffff::2]", 50).is_err(), "the same network");
+    }
+
+    #[test]
+    fn the_largest_request_passes_at_the_lowest_rate() {
+        let quota = quota(1, 5_000);
+        assert_eq!(send(&quota, "192.0.2.1", 5_000), Ok(()));
+        assert!(send(&quota, "192.0.2.1", 5_000).unwrap_err() > 4_000);
+    }
+
+    #[test]
+    fn without_a_rate_nobody_is_limited() {
+        let quota = quota(0, 50);
+        for _ in 0..1_000 {
+            assert_eq!(send(&quota, "192.0.2.1", 50), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Dialects: the languages in which clients send events.
+//!
+//! A dialect knows what its clients say and expect to hear; it knows nothing of quotas, the
+//! spool or dead letters. What all dialects share is done in [`crate::http::collect`], which
+//! calls the methods of [`Dialect`] in the order in which they stand there.
+//!
+//! To add a dialect: write its type in a file or folder of its own, implement [`Dialect`] for
+//! it, and name it in [`for_each`]. Its endpoints then hang in the scope `collect`, and its
+//! senders need a write key, without a further line.
+
+pub mod native;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{Method, StatusCode},
+};
+use bytes::Bytes;
+
+use crate::{
+    domain::event::{Field, Incoming, Rejection},
+    http::{
+        auth::{self, Offer},
+        error::ApiError,
+    },
+};
+
+/// One way to send events over HTTP. A value of the type is one request: it keeps what the
+/// request's answer depends on.
+///
+/// The methods are called without dynamic dispatch, those of single events included: the code
+/// that calls them is compiled once for each dialect.
+pub trait Dialect: Sized + 'static {
+    /// The name of the dialect, in log lines.
+    const NAME: &'static str;
+
+    /// Where its clients send to.
+    const ENDPOINTS: &'static [Endpoint];
+
+    /// One event of a body, read or not yet read. It borrows from the body where it can.
+    type Event<'a>;
+
+    /// The keys that a request offers in its head, or that its key stands in its body. Called
+    /// first, and only where the configuration has write keys.
+    ///
+    /// By default the keys are looked for where the native dialect has them: in
+    /// `Authorization` (Bearer, or the user name of Basic), in `X-Write-Key` and in `?key=`.
+    fn offer(request: &HttpRequest) -> Offer {
+        Offer::Head(auth::usual_write_keys(request))
+    }
+
+    /// Begins a request by its head: the path, the query, the type of the body. Called before
+    /// the body is read.
+    ///
+    /// # Errors
+    /// The head shows that the body can't be understood: 400, or 415 for its type.
+    fn open(request: &HttpRequest) -> Result<Self, ApiError>;
+
+    /// What stands for the body. Gets the body without its `Content-Encoding`. A dialect that
+    /// has its events in the query of a GET, or as base64 in a form, gives these; by default
+    /// it is the body itself. It must not be longer than what it was made from, since only
+    /// that is counted as memory in use.
+    ///
+    /// # Errors
+    /// 400.
+    fn contents(&mut self, body: Bytes) -> Result<Bytes, ApiError> {
+        Ok(body)
+    }
+
+    /// Splits the contents into events, in their order. What is wrong with one event must not
+    /// show here, but in [`Dialect::read`], so that a bad event never fails its neighbours.
+    /// Items that are no events (a Sentry session, a request for settings) are left out.
+    ///
+    /// # Errors
+    /// 400 where the contents as a whole are no request, 413 from [`Split::new`].
+    fn split<'a>(
+        &mut self,
+        contents: &'a [u8],
+        max_events: usize,
+    ) -> Result<Split<'a, Self::Event<'a>>, ApiError>;
+
+    /// The keys that the body offers: what [`Dialect::split`] has found. Called only where
+    /// [`Dialect::offer`] has said [`Offer::Body`]; no key means that the request is refused.
+    fn keys_in_body(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The event in the domain's terms. Its fields borrow from the contents, or own their text
+    /// where the dialect has to build it. The value stays in `event`: moving it costs more
+    /// than looking at it.
+    ///
+    /// # Errors
+    /// Why this one event is refused.
+    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection>;
+
+    /// The event as its sender wrote it: what a dead letter keeps. Called for refused events.
+    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]>;
+
+    /// The answer to a request whose accepted events are on disk, in the dialect's words and
+    /// with its status. Some or all events may have been rejected ([`Outcome::all_rejected`]).
+    fn answer(self, outcome: &Outcome) -> HttpResponse;
+
+    /// The answer to a request that was refused as a whole, of which nothing is stored. By
+    /// default it has the words of Floodmark's own API.
+    fn refuse(_request: &HttpRequest, error: &ApiError) -> HttpResponse {
+        error.error_response()
+    }
+}
+
+/// A path and the methods that it takes. All others are answered 405; `OPTIONS` is answered
+/// by the scope.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// From the root, as actix writes it: `/api/{project}/envelope/`.
+    pub path: &'static str,
+    /// At least one.
+    pub methods: &'static [Method],
+}
+
+/// The events of one request, never more than a request may have.
+#[derive(Debug)]
+pub struct Split<'a, Event> {
+    events: Vec<Event>,
+    sent_at: Field<'a>,
+}
+
+/// A request has more events than `http.max_request_events`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{events} events in one request, more than {max}")]
+pub struct TooManyEvents {
+    /// How many it has.
+    pub events: usize,
+    /// How many it may have.
+    pub max: usize,
+}
+
+impl<'a, Event> Split<'a, Event> {
+    /// The events in the order of the body, and when the client says that it sent them (Unix
+    /// ms or RFC 3339; [`Field::Absent`] where it does not say).
+    ///
+    /// # Errors
+    /// There are more than `max_events`.
+    pub fn new(
+        events: Vec<Event>,
+        sent_at: Field<'a>,
+        max_events: usize,
+    ) -> Result<Split<'a, Event>, TooManyEvents> {
+        match events.len() {
+            events if events > max_events => Err(TooManyEvents { events, max: max_events }),
+            _ => Ok(Split { events, sent_at }),
+        }
+    }
+
+    /// The events, to be read one by one.
+    pub fn events(&mut self) -> &mut [Event] {
+        &mut self.events
+    }
+
+    /// When the client says that it sent the request, as it says so.
+    pub fn sent_at(&self) -> &Field<'a> {
+        &self.sent_at
+    }
+}
+
+impl From<TooManyEvents> for ApiError {
+    fn from(error: TooManyEvents) -> ApiError {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_events", error.to_string())
+    }
+}
+
+/// What became of the events of a request that was taken in.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Events that are now on disk.
+    pub accepted: u32,
+    /// Events that had come before, by their id.
+    pub duplicates: u32,
+    /// Events that were refused, in the order of the body. They are dead letters now.
+    pub rejected: Vec<Rejected>,
+}
+
+/// An event that was refused.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Its place among the events of the request, from 0.
+    pub index: usize,
+    /// What is wrong with it.
+    pub reason: Rejection,
+}
+
+impl Outcome {
+    /// There were events, and none of them was good.
+    pub fn all_rejected(&self) -> bool {
+        !self.rejected.is_empty() && self.accepted == 0 && self.duplicates == 0
+    }
+}
+
+/// What [`for_each`] does with each dialect. It is a trait, since a closure can't be generic
+/// over a type.
+pub trait ForEach {
+    /// Called once for each dialect.
+    fn dialect<D: Dialect>(&mut self);
+}
+
+/// All dialects that the server understands. The native one comes first: paths are tried in
+/// this order.
+pub fn for_each(each: &mut impl ForEach) {
+    each.dialect::<native::Native>();
+}

@@ -1,0 +1,166 @@
+//! Splits a body into events: `Content-Type` decides between one JSON document and one a line.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::event::{read_first, read_plain};
+use crate::{
+    domain::event::{Field, Incoming},
+    http::dialect::{Split, TooManyEvents},
+};
+
+/// How the body is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    NdJson,
+}
+
+/// One event as the client sent it.
+#[derive(Debug)]
+pub struct RawEvent<'a> {
+    /// JSON, but for a line of NDJSON, which may be anything.
+    pub text: &'a [u8],
+    /// Its fields, where splitting the body has read them already.
+    pub(super) read: Option<Incoming<'a>>,
+}
+
+impl<'a> RawEvent<'a> {
+    fn unread(text: &'a [u8]) -> RawEvent<'a> {
+        RawEvent { text, read: None }
+    }
+}
+
+/// The body as a whole is no request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Not JSON, or not UTF-8.
+    #[error("the body is not valid JSON: {0}")]
+    Malformed(String),
+    /// Nothing in it.
+    #[error("the body is empty")]
+    Empty,
+    /// JSON of a shape that holds no events.
+    #[error("the body must be an event, an array of events, or an object with a batch array")]
+    NotEvents,
+    /// More events than `http.max_request_events`.
+    #[error(transparent)]
+    TooMany(#[from] TooManyEvents),
+}
+
+/// Splits a body into its events. `max_events` bounds the events of one request.
+///
+/// # Errors
+/// The body as a whole is no request. What is wrong with a single event shows when it is read.
+pub fn split(
+    body: &[u8],
+    format: Format,
+    max_events: usize,
+) -> Result<Split<'_, RawEvent<'_>>, BodyError> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
+    if body.is_empty() {
+        return Err(BodyError::Empty);
+    }
+    let (events, sent_at) = match format {
+        Format::Json => json(body, max_events)?,
+        Format::NdJson => {
+            let lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
+            (lines.map(RawEvent::unread).collect(), Field::Absent)
+        }
+    };
+    Ok(Split::new(events, sent_at, max_events)?)
+}
+
+/// Events that are read later, each from its own text.
+pub(super) fn texts(list: Vec<&RawValue>) -> Vec<RawEvent<'_>> {
+    list.into_iter().map(|raw| RawEvent::unread(raw.get().as_bytes())).collect()
+}
+
+/// Bytes that most events have at least. It tells how many events there may be in a body, so
+/// that their list seldom has to grow.
+const USUAL_BYTES: usize = 100;
+
+/// Splits and reads an array of events in one pass over its text. Gives `None` where anything
+/// is out of the ordinary, for whatever reason: the caller then splits first and reads each
+/// event later, which finds out what is wrong.
+pub(super) fn read_array(text: &str, max_events: usize) -> Option<Vec<RawEvent<'_>>> {
+    let mut events = Vec::with_capacity(max_events.min(text.len() / USUAL_BYTES));
+    let mut rest = text.strip_prefix('[')?.trim_ascii_start();
+    loop {
+        if !rest.starts_with('{') || events.len() == max_events {
+            return None;
+        }
+        let read = read_first(rest)?;
+        let (event, behind) = rest.split_at(read.size);
+        events.push(RawEvent { text: event.as_bytes(), read: Some(read) });
+        rest = behind.trim_ascii_start();
+        if rest == "]" {
+            return Some(events);
+        }
+        rest = rest.strip_prefix(',')?.trim_ascii_start();
+    }
+}
+
+/// The events of a body, and its `sentAt`.
+type Events<'a> = (Vec<RawEvent<'a>>, Field<'a>);
+
+fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
+    let malformed = |e: &dyn fmt::Display| BodyError::Malformed(e.to_string());
+    let text = std::str::from_utf8(body).map_err(|e| malformed(&e))?;
+    match body[0] {
+        b'[' => {
+            if let Some(events) = read_array(text, max_events) {
+                return Ok((events, Field::Absent));
+            }
+            let list: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+            Ok((texts(list), Field::Absent))
+        }
+        b'{' => {
+            if let Some(read) = read_plain(text).filter(|read| read.size == text.len()) {
+                let event = RawEvent { text: body, read: Some(read) };
+                return Ok((vec![event], Field::Absent));
+            }
+            let envelope: Envelope = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+            let events = match envelope.batch {
+                Batch::Absent => vec![RawEvent::unread(body)],
+                Batch::List(list) => texts(list),
+                Batch::Other => return Err(BodyError::NotEvents),
+            };
+            Ok((events, envelope.sent_at))
+        }
+        _ => match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Err(BodyError::NotEvents),
+            Err(e) => Err(malformed(&e)),
+        },
+    }
+}
+
+/// An object as a body: an event has no `batch`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    batch: Batch<'a>,
+    #[serde(borrow, default)]
+    sent_at: Field<'a>,
+}
+
+/// The member `batch` of an object.
+#[derive(Default)]
+enum Batch<'a> {
+    #[default]
+    Absent,
+    List(Vec<&'a RawValue>),
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(serde_json::from_str(raw.get()).map_or(Batch::Other, Batch::List))
+    }
+}

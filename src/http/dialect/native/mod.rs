@@ -1,0 +1,138 @@
+//! Floodmark's own dialect: `POST /v1/events` with one event, an array,
+//! `{"batch":[…],"sentAt":…}`, or NDJSON.
+//!
+//! [`body`] splits a body into events, [`event`] reads one of them. The answer is
+//! `{"accepted","duplicates","rejected":[{"index","code","message"}]}`: 202 where at least one
+//! event was good (or all were duplicates), 422 where none was.
+
+pub mod body;
+pub mod event;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode, header},
+};
+use serde::Serialize;
+
+use self::body::{BodyError, Format, RawEvent};
+use super::{Dialect, Endpoint, Outcome, Split};
+use crate::{
+    domain::event::{Incoming, Rejection},
+    http::error::ApiError,
+};
+
+/// One request in Floodmark's own dialect.
+#[derive(Debug)]
+pub struct Native {
+    format: Format,
+}
+
+impl Dialect for Native {
+    const NAME: &'static str = "native";
+
+    const ENDPOINTS: &'static [Endpoint] =
+        &[Endpoint { path: "/v1/events", methods: &[Method::POST] }];
+
+    type Event<'a> = RawEvent<'a>;
+
+    fn open(request: &HttpRequest) -> Result<Native, ApiError> {
+        Ok(Native { format: format(request)? })
+    }
+
+    fn split<'a>(
+        &mut self,
+        contents: &'a [u8],
+        max_events: usize,
+    ) -> Result<Split<'a, RawEvent<'a>>, ApiError> {
+        Ok(body::split(contents, self.format, max_events)?)
+    }
+
+    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
+        event::read(event)
+    }
+
+    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
+        Cow::Borrowed(event.text)
+    }
+
+    fn answer(self, outcome: &Outcome) -> HttpResponse {
+        let answer = Answer::from(outcome);
+        if outcome.all_rejected() {
+            return HttpResponse::UnprocessableEntity().json(serde_json::json!({
+                "error": {
+                    "code": "all_rejected",
+                    "message": "every event of the request was rejected",
+                },
+                "accepted": 0, "duplicates": 0, "rejected": answer.rejected,
+            }));
+        }
+        HttpResponse::Accepted().json(answer)
+    }
+}
+
+/// The answer to a request of which at least one event was taken (or all were duplicates).
+#[derive(Debug, Serialize)]
+struct Answer {
+    accepted: u32,
+    duplicates: u32,
+    rejected: Vec<RejectedEvent>,
+}
+
+#[derive(Debug, Serialize)]
+struct RejectedEvent {
+    index: usize,
+    code: &'static str,
+    message: String,
+}
+
+impl From<&Outcome> for Answer {
+    fn from(outcome: &Outcome) -> Answer {
+        let rejected = outcome.rejected.iter().map(|rejected| RejectedEvent {
+            index: rejected.index,
+            code: rejected.reason.code(),
+            message: rejected.reason.to_string(),
+        });
+        Answer {
+            accepted: outcome.accepted,
+            duplicates: outcome.duplicates,
+            rejected: rejected.collect(),
+        }
+    }
+}
+
+fn format(request: &HttpRequest) -> Result<Format, ApiError> {
+    let value = request.headers().get(header::CONTENT_TYPE);
+    let essence = value.and_then(|value| value.to_str().ok()).unwrap_or("application/json");
+    if essence == "application/json" {
+        // Nearly all clients send exactly this, so it is recognised without a copy.
+        return Ok(Format::Json);
+    }
+    let essence = essence.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        // sendBeacon says text/plain, curl -d says form-urlencoded when it is told nothing.
+        "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => {
+            Ok(Format::Json)
+        }
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::NdJson),
+        other => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_type",
+            format!("Content-Type {other:?}: send application/json or application/x-ndjson"),
+        )),
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> ApiError {
+        match &error {
+            BodyError::TooMany(too_many) => ApiError::from(*too_many),
+            BodyError::Empty => ApiError::bad_request("empty_body", error.to_string()),
+            BodyError::NotEvents => ApiError::bad_request("not_events", error.to_string()),
+            BodyError::Malformed(_) => ApiError::bad_request("malformed", error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The native dialect reads what it promises, in one pass or in two.
+
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::{
+    body::{read_array, split, texts as unread},
+    event::{Members, read, read_event, read_plain},
+    *,
+};
+use crate::{
+    domain::{event::Field, json},
+    http::dialect::TooManyEvents,
+};
+
+type Decoded<'a> = Result<Split<'a, RawEvent<'a>>, BodyError>;
+
+fn split_json(body: &str) -> Decoded<'_> {
+    split(body.as_bytes(), Format::Json, 3)
+}
+
+fn texts<'a>(mut split: Split<'a, RawEvent<'a>>) -> Vec<&'a str> {
+    split.events().iter().map(|raw| std::str::from_utf8(raw.text).unwrap()).collect()
+}
+
+#[test]
+fn every_shape_gives_its_events() {
+    let one = r#"{"type":"a"}"#;
+    assert_eq!(texts(split_json(one).unwrap()), [one]);
+    assert_eq!(texts(split_json(&format!(" [{one}, {one}]\n")).unwrap()), [one, one]);
+    let envelope = format!(r#"{{"batch":[{one}],"sentAt":17}}"#);
+    let found = split_json(&envelope).unwrap();
+    assert_eq!(*found.sent_at(), Field::Integer(17));
+    assert_eq!(texts(found), [one]);
+    let lines = format!("{one}\r\n\n{one}\n");
+    assert_eq!(split(lines.as_bytes(), Format::NdJson, 3).unwrap().events().len(), 2);
+    assert_eq!(texts(split_json("[]").unwrap()), [""; 0]);
+}
+
+#[test]
+fn a_body_that_is_no_request_is_refused() {
+    assert!(matches!(split_json(r#"[{"type":"a"}"#), Err(BodyError::Malformed(_))));
+    assert!(matches!(split_json(r#"{"type":"a"} x"#), Err(BodyError::Malformed(_))));
+    assert!(matches!(split(b"[\"\xff\"]", Format::Json, 3), Err(BodyError::Malformed(_))));
+    assert_eq!(split_json(" ").unwrap_err(), BodyError::Empty);
+    assert_eq!(split_json("17").unwrap_err(), BodyError::NotEvents);
+    assert_eq!(split_json(r#"{"batch":{}}"#).unwrap_err(), BodyError::NotEvents);
+    assert_eq!(
+        split_json("[1,2,3,4]").unwrap_err(),
+        BodyError::TooMany(TooManyEvents { events: 4, max: 3 })
+    );
+}
+
+#[test]
+fn an_event_is_read_field_by_field() {
+    let raw = br#"{"type":"p\u00e9","timestamp":5,"userId":7,"sessionId":null,
+        "id":[1,{"a":2}],"properties":{"a":1},"extra":[[[]]]}"#;
+    let event = read_event(raw).unwrap();
+    assert_eq!(event.kind, Field::Text("pé".into()));
+    assert_eq!(event.timestamp, Field::Integer(5));
+    assert_eq!(event.user_id, Field::Integer(7));
+    assert_eq!(event.session_id, Field::Absent);
+    assert_eq!(event.id, Field::Other);
+    assert_eq!(event.properties.as_deref(), Some(r#"{"a":1}"#));
+    assert_eq!(event.size, raw.len());
+}
+
+#[test]
+fn what_is_no_event_says_why() {
+    let code = |raw: &[u8]| read_event(raw).unwrap_err().code();
+    assert_eq!(code(b"17"), "not_an_object");
+    assert_eq!(code(br#"["page_view"]"#), "not_an_object");
+    assert_eq!(code(br#"{"type":"#), "malformed");
+    assert_eq!(code(br#"{"type":"\ud800"}"#), "malformed");
+    assert_eq!(code(b"{\"type\":\"\xff\"}"), "malformed");
+    assert_eq!(code(br#"{"type":"a","type":"b"}"#), "malformed");
+}
+
+#[test]
+fn deep_nesting_costs_no_stack() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(split_json(&deep).unwrap().events().len(), 1);
+    let nested = format!(r#"{{"type":"a","id":{deep},"x":{deep}}}"#);
+    assert_eq!(read_event(nested.as_bytes()).unwrap().id, Field::Other);
+}
+
+/// What a body gives: each event's text and what became of it, or why it is no request.
+fn outcome(decoded: Decoded<'_>) -> Result<Vec<String>, BodyError> {
+    let mut split = decoded?;
+    let events = split.events().iter_mut().map(|raw| (raw.text, read(raw)));
+    Ok(events.map(|both| format!("{both:?}")).collect())
+}
+
+#[test]
+fn one_pass_and_two_passes_read_the_same() {
+    let good = r#"{"type":"a","id":"\u00e9","properties":{"x":[{"y":"]},{"}]}}"#;
+    for body in [
+        "[]",
+        "[ ]",
+        "[,]",
+        "[1]",
+        "[{}]",
+        "[{}",
+        "[{}}",
+        "[{},]",
+        "[{} {}]",
+        "[{}]]",
+        "[{}] x",
+        r#"[{"type":"a"},"b"]"#,
+        r#"[{"type":"a","type":"b"}]"#,
+        r#"[{"type":"\ud800"}]"#,
+        r#"[{"a":1e999}]"#,
+        r#"[{"type":"a"}, {"id":[[]],"properties":null} ]"#,
+        &format!("[{good}]"),
+        &format!("[\n\t{good} ,\r\n {good}\n]"),
+        &format!("[{good},{good},{good},{good}]"),
+        &format!("[{good},{good},{{\"type\":]"),
+    ] {
+        let list = serde_json::from_str::<Vec<&RawValue>>(body);
+        let twice = match list {
+            Ok(list) => Split::new(unread(list), Field::Absent, 3).map_err(BodyError::from),
+            Err(e) => Err(BodyError::Malformed(e.to_string())),
+        };
+        assert_eq!(outcome(split_json(body)), outcome(twice), "{body}");
+    }
+    assert!(read_array(&format!("[{good}, {good}]"), 3).is_some(), "the usual takes one pass");
+}
+
+proptest! {
+    #[test]
+    fn a_plain_event_is_read_as_any_other(
+        members in proptest::collection::vec(
+            (
+                "type|timestamp|userId|sessionId|id|properties|x",
+                prop_oneof![
+                    r#"-?[0-9]{1,20}|-?0|[0-9]\.[0-9]|1e2|true|null|[\[{]|\{\}"#,
+                    r#""[a-z\tü/. ]{0,6}"|"\\u00fc""#,
+                    r#"\{"a":[0-9]{1,3},? ?"b":"[a-z"]?"\}"#,
+                ],
+            ),
+            0..6,
+        ),
+        space in "[ \n]?",
+        behind in "[,} ]?",
+    ) {
+        let members: Vec<_> =
+            members.iter().map(|(key, value)| format!("{space}\"{key}\":{space}{value}")).collect();
+        let text = format!("{{{}{space}}}{behind}", members.join(","));
+        let Some(plain) = read_plain(&text) else { return Ok(()) };
+        let mut stream = serde_json::Deserializer::from_str(&text).into_iter::<Members>();
+        let members = stream.next().expect("there is one").expect("it is well-formed");
+        let read = Incoming { plain: true, ..members.incoming(stream.byte_offset()) };
+        prop_assert_eq!(json::check(read.properties.as_deref().unwrap_or("{}"), 1), Ok(()));
+        prop_assert_eq!(format!("{plain:?}"), format!("{read:?}"));
+    }
+}
+
+#[test]
+fn the_usual_event_is_plain() {
+    let usual = r#"{"type":"purchase","timestamp":1795420800000,"properties":{"amount":19.99,
+        "currency":"USD","new":true,"coupon":null},"userId":7,"sessionId":"s1","id":"o-1"}"#;
+    let read = read_plain(usual).unwrap();
+    assert!(read.plain && read.size == usual.len());
+    assert_eq!(read.user_id, Field::Integer(7));
+    for other in [r#"{"type":"a","type":"a"}"#, r#"{"batch":[]}"#, r#"{"id":-0}"#, "[]"] {
+        assert!(read_plain(other).is_none(), "{other}");
+    }
+}

@@ -1,0 +1,77 @@
+//! Which pages may open a WebSocket: the server's own, and `stream.allowed_origins`.
+
+use actix_web::{
+    HttpRequest,
+    http::{
+        StatusCode,
+        header::{HOST, ORIGIN},
+    },
+};
+
+use crate::http::error::ApiError;
+
+/// A browser says which page opens the socket. Another site's page must not: its visitor may
+/// be on the same machine or network as the server, and no CORS rule protects a WebSocket.
+///
+/// # Errors
+/// 403 for the page of another site. What is no browser names no page, and passes.
+pub fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), ApiError> {
+    let mut origins = request.headers().get_all(ORIGIN);
+    let Some(origin) = origins.next() else { return Ok(()) };
+    let origin = origin.to_str().unwrap_or_default();
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    if origins.next().is_none() && is_allowed(origin, host.unwrap_or_default(), allowed) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "origin",
+        format!("pages of {origin:?} may not watch; see stream.allowed_origins"),
+    ))
+}
+
+fn is_allowed(origin: &str, host: &str, allowed: &[String]) -> bool {
+    if allowed.iter().any(|known| known.eq_ignore_ascii_case(origin)) {
+        return true;
+    }
+    // `null` has no host, nor has a request without the header: these must not match.
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    // A port that goes without saying may stand on either side.
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let plain = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.strip_suffix(default_port).unwrap_or(&name).to_owned()
+    };
+    !host.is_empty() && plain(authority) == plain(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_own_origin_and_listed_ones_may_watch() {
+        let listed = ["https://wall.example".to_owned()];
+        for (origin, host, expected) in [
+            ("http://localhost:8080", "localhost:8080", true),
+            ("https://Shop.example", "shop.example", true),
+            ("https://shop.example", "shop.example:443", true),
+            ("http://shop.example:80", "shop.example", true),
+            ("https://wall.example", "shop.example", true),
+            ("http://localhost:3000", "localhost:8080", false),
+            ("https://shop.example.evil.example", "shop.example", false),
+            ("https://evil.example", "shop.example", false),
+            ("null", "shop.example", false),
+            ("null", "null", false),
+            ("", "", false),
+            ("http://", "", false),
+            ("file://shop.example", "shop.example", false),
+        ] {
+            assert_eq!(is_allowed(origin, host, &listed), expected, "{origin} {host}");
+        }
+    }
+}

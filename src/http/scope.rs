@@ -1,0 +1,223 @@
+//! Scopes: who may call a route is decided by where it hangs.
+//!
+//! | scope | who may call its routes | what else its routes have in common |
+//! | --- | --- | --- |
+//! | [`Collect`] | senders: write keys (`auth.write_keys`) | any page may send (CORS); one handler for all dialects |
+//! | [`View`] | viewers: tokens (`auth.viewer_tokens`) | answers are compressed |
+//! | [`Open`] | everybody: health, the dashboard's files | answers are compressed |
+//!
+//! A handler does not check keys, so none can forget to. [`app`] makes the app with the routes
+//! of these scopes, and the last of them takes every path that is left: a resource that is
+//! added to the app beside them is never reached.
+//!
+//! A guard stands behind the choice of the method: a method that a path does not take is
+//! answered 405, a path that leads nowhere 404, with or without a key.
+//!
+//! A scope `admin` (keys, users, links) will be a fourth type here, with a guard of its own as
+//! [`View`] has one, and a field of [`Scopes`].
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use actix_cors::Cors;
+use actix_web::{
+    App, Error, FromRequest, Handler, Resource, Responder,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    http::Method,
+    middleware::{Compress, Next, from_fn},
+    web,
+};
+
+use crate::{
+    broadcast::ConnectionSocket,
+    config::Config,
+    http::{
+        auth::ViewerTokens,
+        collect,
+        dialect::{Dialect, ForEach},
+        error::ApiError,
+        methods, origin,
+    },
+};
+
+/// What the guards of routes know. (The guard of [`Collect`] is the first step of
+/// [`collect::receive`], since the key of some dialects stands in the body.)
+#[derive(Clone, Debug)]
+pub struct Guards {
+    tokens: ViewerTokens,
+    allowed_origins: Arc<[String]>,
+}
+
+impl Guards {
+    /// From `[auth]` and `stream.allowed_origins`.
+    pub fn new(config: &Config) -> Guards {
+        Guards {
+            tokens: ViewerTokens::new(&config.auth),
+            allowed_origins: config.stream.allowed_origins.clone().into(),
+        }
+    }
+}
+
+/// All scopes, to hang routes in.
+pub struct Scopes<'a> {
+    /// For who sends events.
+    pub collect: Collect<'a>,
+    /// For who reads numbers.
+    pub view: View,
+    /// For everybody.
+    pub open: Open,
+}
+
+/// An app with the routes that `hang` hangs in the scopes, and none beside.
+pub fn app(
+    guards: Guards,
+    hang: impl FnOnce(&mut Scopes<'_>),
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new().configure(|config| {
+        let mut scopes = Scopes {
+            collect: Collect { app: config },
+            view: View { guards, reads: Vec::new(), sockets: Vec::new() },
+            open: Open { reads: Vec::new() },
+        };
+        hang(&mut scopes);
+        let Scopes { view, open, .. } = scopes;
+        close(config, view, open);
+    })
+}
+
+/// Hangs what was collected. Paths are tried in this order, so the last scope, whose prefix is
+/// empty, hides whatever comes behind it.
+fn close(app: &mut web::ServiceConfig, view: View, open: Open) {
+    // A page that sends to a wrong path below /v1 gets to see the 404.
+    app.service(web::scope("/v1").wrap(any_page()).wrap(from_fn(never_a_viewer)));
+    for socket in view.sockets {
+        // Not compressed: frames of a WebSocket are no body.
+        app.service(socket);
+    }
+    let reads = view.reads.into_iter().chain(open.reads);
+    let rest = reads.fold(web::scope(""), |rest, resource| rest.service(resource));
+    app.service(rest.wrap(Compress::default()));
+    app.default_service(web::to(methods::not_found));
+}
+
+/// The scope of senders. A route is hung in it by its dialect, never by a handler of its own:
+/// [`collect::receive`] hands nothing over without the proof that its sender has a write key.
+pub struct Collect<'a> {
+    app: &'a mut web::ServiceConfig,
+}
+
+impl ForEach for Collect<'_> {
+    fn dialect<D: Dialect>(&mut self) {
+        for endpoint in D::ENDPOINTS {
+            let route = methods::route(endpoint.methods, collect::receive::<D>);
+            let resource = methods::resource(endpoint.path, endpoint.methods, route);
+            self.app.service(resource.wrap(any_page()).wrap(from_fn(never_a_viewer)));
+        }
+    }
+}
+
+/// Any page may send events; none may read the answer's cookies (there are none).
+fn any_page() -> Cors {
+    Cors::default().allow_any_origin().allow_any_header().allow_any_method()
+}
+
+/// A layer for the routes of senders: their connections give back what they hold for a viewer,
+/// which they will never be.
+async fn never_a_viewer<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    if let Some(connection) = request.conn_data::<ConnectionSocket>() {
+        connection.release();
+    }
+    next.call(request).await
+}
+
+/// The scope of viewers.
+pub struct View {
+    guards: Guards,
+    reads: Vec<Resource>,
+    sockets: Vec<Resource>,
+}
+
+impl View {
+    /// Hangs a path that viewers read (GET, HEAD).
+    pub fn read<F, Args>(&mut self, path: &str, handler: F) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let tokens = self.guards.tokens.clone();
+        let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
+            let checked = tokens.check(request.request());
+            let_in(checked, request, next)
+        };
+        let route = methods::route(methods::READ, handler).wrap(from_fn(guard));
+        self.reads.push(methods::resource(path, methods::READ, route));
+        self
+    }
+
+    /// Hangs a path at which viewers open a WebSocket. Which page opens it is looked at first,
+    /// then the token.
+    pub fn socket<F, Args>(&mut self, path: &str, handler: F) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        const METHODS: &[Method] = &[Method::GET];
+        let Guards { tokens, allowed_origins } = self.guards.clone();
+        let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
+            let head = request.request();
+            let checked = origin::check(head, &allowed_origins).and_then(|()| tokens.check(head));
+            let_in(checked, request, next)
+        };
+        let route = methods::route(METHODS, handler).wrap(from_fn(guard));
+        self.sockets.push(methods::resource(path, METHODS, route));
+        self
+    }
+}
+
+/// Calls the handler where the guard lets the request in. A refusal is an answer, not an error of
+/// the service: the outer layers put their headers on answers alone.
+async fn let_in(
+    checked: Result<(), ApiError>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse, Error> {
+    match checked {
+        Ok(()) => next.call(request).await,
+        Err(error) => Ok(request.error_response(error)),
+    }
+}
+
+/// The scope of what everybody may see.
+pub struct Open {
+    reads: Vec<Resource>,
+}
+
+impl Open {
+    /// Hangs a path that everybody reads (GET, HEAD).
+    pub fn read<F, Args>(&mut self, path: &str, handler: F) -> &mut Open
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let route = methods::route(methods::READ, handler);
+        self.reads.push(methods::resource(path, methods::READ, route));
+        self
+    }
+}

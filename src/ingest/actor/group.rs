@@ -1,0 +1,145 @@
+//! Groups of records on their way to the disk, and what is undone when one does not get there.
+//! The drawing at [`IngestActor`] shows the states that move here.
+
+use std::sync::Arc;
+
+use actix::{Context, StreamHandler};
+use bytes::Bytes;
+
+use super::IngestActor;
+use crate::{
+    domain::{
+        batch::{Batch, BatchId, DeadLetter},
+        time::now_ms,
+    },
+    ingest::{
+        NotTaken, Waiting,
+        committer::{Committed, Work},
+        open_batch::OpenBatch,
+    },
+};
+
+/// What belongs to the records of one group.
+#[derive(Default)]
+pub(super) struct Gathering {
+    /// Requests that are answered once the group is on disk. They go to the committer with the
+    /// records, which answers them.
+    pub waiting: Vec<Waiting>,
+    /// Batches that it seals.
+    pub sealed: Vec<Batch>,
+    /// Ids that it added to the index.
+    pub ids: usize,
+    /// The open batch as the group leaves it.
+    pub durable: Durable,
+}
+
+/// The open batch as it is on disk, unsealed.
+#[derive(Default)]
+pub(super) struct Durable {
+    /// The number that it will be sealed with.
+    pub next_seq: u64,
+    /// Its rows.
+    pub chunks: Vec<Bytes>,
+    /// Its refused events.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+impl IngestActor {
+    /// Closes the open batch: its last records and its seal go into the group.
+    pub(super) fn seal(&mut self) {
+        self.frame();
+        let id = BatchId { node: self.node, seq: self.next_seq };
+        let batch = self.open.seal(id, now_ms());
+        self.group.seal(id.seq, batch.sealed_at, batch.events, &batch.delta);
+        self.gathering.sealed.push(batch);
+        self.next_seq += 1;
+    }
+
+    /// Makes records of what the open batch has taken in since the last time.
+    fn frame(&mut self) {
+        let pending = self.open.frame();
+        if pending.events > 0 {
+            let ids = pending.ids.iter().map(String::as_str);
+            self.group.rows(pending.events, &pending.rows, pending.received_at, ids);
+        }
+        self.group.dead_letters(pending.dead_letters);
+    }
+
+    /// Hands what has gathered to the committer, unless that is busy.
+    pub(super) fn commit(&mut self) {
+        if self.committing.is_some() {
+            return;
+        }
+        self.frame();
+        // A request whose events are all duplicates waits too: their firsts may still be on
+        // their way to the disk.
+        if self.group.is_empty() && self.gathering.waiting.is_empty() {
+            return;
+        }
+        let mut gathering = std::mem::take(&mut self.gathering);
+        let (chunks, dead_letters) = self.open.framed();
+        gathering.durable = Durable { next_seq: self.next_seq, chunks, dead_letters };
+        // The committer answers the requests itself: their answers need no way through this actor.
+        let work = Work {
+            group: std::mem::take(&mut self.group),
+            waiting: std::mem::take(&mut gathering.waiting),
+        };
+        self.committing = Some(gathering);
+        if let Some(committer) = &self.committer {
+            committer.send(work);
+        }
+    }
+
+    /// A group did not reach the disk: everything since the last one that did is undone,
+    /// and its requests are refused.
+    fn undo(&mut self, group: Gathering, why: &NotTaken) {
+        let gathering = std::mem::take(&mut self.gathering);
+        for waiting in gathering.waiting {
+            waiting.answer(&Err(why.clone()));
+        }
+        // The newest ids are those of both groups: the client may send these events again.
+        self.dedupe.take_back(gathering.ids + group.ids);
+        self.group.clear();
+        self.aggregator.undo();
+        let (chunks, letters) = (self.durable.chunks.clone(), self.durable.dead_letters.clone());
+        self.open = OpenBatch::recovered(&mut self.aggregator, chunks, letters);
+        self.next_seq = self.durable.next_seq;
+    }
+}
+
+impl StreamHandler<Committed> for IngestActor {
+    /// The committer has ended; the actor goes on until it is closed.
+    fn finished(&mut self, _: &mut Context<Self>) {}
+
+    fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
+        let group = match (self.committing.take(), &committed.result) {
+            (Some(group), _) => group,
+            // The committer has died between two groups.
+            (None, Err(_)) => Gathering::default(),
+            (None, Ok(())) => return,
+        };
+        self.tell(&committed.result);
+        match committed.result {
+            Ok(()) => {
+                self.durable = group.durable;
+                for batch in group.sealed {
+                    self.recent.push(Arc::new(batch));
+                }
+                // Its buffers are used again, unless the next group has begun in its own.
+                if self.group.is_empty() {
+                    self.group = committed.group;
+                }
+                self.pump();
+            }
+            Err(why) => {
+                if let NotTaken::Failed(reason) = &why {
+                    self.failed = Some(reason.clone());
+                }
+                self.undo(group, &why);
+            }
+        }
+        self.commit();
+        self.schedule_flush(ctx);
+        self.answer_drains();
+    }
+}

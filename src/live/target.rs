@@ -1,0 +1,113 @@
+//! The live side as a sink.
+
+use std::sync::Arc;
+
+use actix::Recipient;
+use async_trait::async_trait;
+
+use super::{Applied, LiveStore, Touch};
+use crate::{
+    domain::{
+        batch::{Batch, BatchId, LANES},
+        delta::Delta,
+        time::Millis,
+    },
+    failpoint::kill_point,
+    sink::{BatchReader, Sink, SinkError, SinkErrorKind, Target},
+    store::Ledger,
+};
+
+/// Counts batches on the live side. Where that has lost earlier batches, it counts these again
+/// first, from the spool or the ledger.
+pub struct LiveTarget {
+    /// Where the counters are.
+    pub live: Arc<dyn LiveStore>,
+    /// The counter actor, which notes visitors.
+    pub visitors: Recipient<Touch>,
+    /// For batches that the live side has lost and that are still in the spool.
+    pub reader: BatchReader,
+    /// For those that have left the spool.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+#[async_trait]
+impl Target for LiveTarget {
+    fn sink(&self) -> Sink {
+        Sink::Live
+    }
+
+    async fn write(&self, batch: &Arc<Batch>) -> Result<(), SinkError> {
+        self.count(batch).await?;
+        kill_point!("live-counted");
+        Ok(())
+    }
+
+    async fn look(&self, last: BatchId) {
+        let Ok(head) = self.live.head(last.node, last.lane()).await else { return };
+        if head < last.seq {
+            let next = BatchId { seq: last.seq + LANES, ..last };
+            if let Err(e) = self.catch_up(next, head).await {
+                tracing::debug!(error = %e, "catching up while resting");
+            }
+        }
+    }
+}
+
+impl LiveTarget {
+    async fn count(&self, batch: &Batch) -> Result<(), SinkError> {
+        // Visitors first: noting them twice changes nothing, and once the batch is counted
+        // nobody would come back for them.
+        self.touch(&batch.delta).await?;
+        loop {
+            match self.live.apply(batch.id, batch.sealed_at, &batch.delta).await? {
+                Applied::Counted => {
+                    metrics::counter!("floodmark_events_counted_total").increment(batch.events);
+                    return Ok(());
+                }
+                Applied::AlreadyCounted => return Ok(()),
+                Applied::Gap { last } => self.catch_up(batch.id, last).await?,
+            }
+        }
+    }
+
+    /// Counts the batches of the lane between `last` and `id`.
+    async fn catch_up(&self, id: BatchId, last: u64) -> Result<(), SinkError> {
+        let first = if last == 0 { first_of_lane(id.lane()) } else { last + LANES };
+        tracing::info!(node = %id.node, first, before = id.seq, "the live side lacks batches: counting them again");
+        for seq in (first..id.seq).step_by(LANES as usize) {
+            let (sealed_at, delta) = self.lost(BatchId { seq, ..id }).await?;
+            self.touch(&delta).await?;
+            self.live.apply(BatchId { seq, ..id }, sealed_at, &delta).await?;
+        }
+        Ok(())
+    }
+
+    /// When a batch that had been counted once was sealed, and its delta: from the spool, else
+    /// from the ledger, which does not say when (0). A batch that neither has any more has left
+    /// both for good, and counts nothing.
+    async fn lost(&self, id: BatchId) -> Result<(Millis, Arc<Delta>), SinkError> {
+        if self.reader.may_have(id.seq) {
+            let batch = self.reader.read(id.seq).await;
+            return Ok((batch.sealed_at, batch.delta.clone()));
+        }
+        let delta = self.ledger.delta(id).await.map_err(|e| {
+            let message = format!("the ledger, needed to count batch {} again: {e}", id.seq);
+            // For the live side this is an outage, whatever the store has answered.
+            SinkError::new(SinkErrorKind::Unavailable, message)
+        })?;
+        Ok((0, Arc::new(delta.unwrap_or_default())))
+    }
+
+    async fn touch(&self, delta: &Arc<Delta>) -> Result<(), SinkError> {
+        let sent = self.visitors.send(Touch(delta.clone())).await;
+        sent.unwrap_or_else(|e| {
+            let message = format!("the counter actor: {e}");
+            Err(SinkError::new(SinkErrorKind::Unavailable, message))
+        })
+    }
+}
+
+/// Sequence numbers begin at 1, so the first batch of lane 0 is the fourth.
+fn first_of_lane(lane: u64) -> u64 {
+    if lane == 0 { LANES } else { lane }
+}

@@ -1,0 +1,61 @@
+//! The actor that keeps the baselines in memory up to date.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use crate::{config, domain::time::now_ms, numbers::Baselines, retry::Backoff, store::Rollups};
+
+/// How long it rests after it has read.
+const READ_EVERY: Duration = Duration::from_secs(60);
+
+/// Reads the baselines again, every minute.
+///
+/// - Gets no messages and sends none; whoever holds the [`Baselines`] sees what it read.
+/// - Owns nothing else. Bounded by: one read at a time, of some hours of each of two days.
+pub struct BaselineReader {
+    /// What it fills.
+    pub baselines: Baselines,
+    /// Where the rollups are.
+    pub rollups: Arc<dyn Rollups>,
+    backoff: Backoff,
+}
+
+impl BaselineReader {
+    /// Tries again as `[retry]` says.
+    pub fn new(
+        baselines: Baselines,
+        rollups: Arc<dyn Rollups>,
+        retry: &config::RetryConfig,
+    ) -> BaselineReader {
+        BaselineReader { baselines, rollups, backoff: Backoff::new(retry) }
+    }
+
+    fn read(&mut self, ctx: &mut Context<Self>) {
+        let (baselines, rollups) = (self.baselines.clone(), self.rollups.clone());
+        let read = async move { baselines.refresh(&*rollups, now_ms()).await };
+        ctx.spawn(read.into_actor(self).map(|read, reader, ctx| {
+            let pause = match read {
+                Ok(()) => {
+                    reader.backoff.reset();
+                    READ_EVERY
+                }
+                // The rollups's own actors report its outage; what is old says so itself, in
+                // `Baselines::stale`.
+                Err(e) => {
+                    tracing::debug!(error = %e, "can't read the baselines");
+                    reader.backoff.pause()
+                }
+            };
+            ctx.run_later(pause, Self::read);
+        }));
+    }
+}
+
+impl Actor for BaselineReader {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.read(ctx);
+    }
+}

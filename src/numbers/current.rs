@@ -1,0 +1,221 @@
+//! What is true now: today's totals, as `GET /api/analytics/current` answers and a snapshot
+//! repeats them, and the last seconds and minutes, as a snapshot shows them. All of it comes from
+//! the mirror.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use serde::{Serialize, Serializer};
+
+use crate::{
+    domain::{
+        delta::Series,
+        metric::{Source, Value},
+        money::Amount,
+        time::{BusinessDay, MINUTE, Millis, SECOND, bucket},
+        totals::Totals,
+    },
+    live::counters::Counters,
+    numbers::Mirror,
+};
+
+/// The event type counted as a page view.
+const PAGE_VIEW: &str = "page_view";
+/// The event type counted as a purchase.
+const PURCHASE: &str = "purchase";
+/// The event type counted as an error.
+const ERROR: &str = "error";
+/// The event type counted as a signup.
+const SIGNUP: &str = "signup";
+
+/// What `GET /api/analytics/current` answers, and the core of a snapshot.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Current {
+    /// Events of type `page_view`, today.
+    pub page_views: u64,
+    /// Events of type `purchase`, today.
+    pub purchases: u64,
+    /// Sum of the purchases' amounts, today.
+    pub revenue: Amount,
+    /// Events of type `error`, today.
+    pub errors: u64,
+    /// Events of type `signup`, today.
+    pub signups: u64,
+    /// Events of every type, today.
+    pub events: u64,
+    /// `errors / events`; 0 without events.
+    pub error_rate: f64,
+    /// Every metric of the configuration, by name, today; null where it has no value.
+    #[serde(serialize_with = "metrics")]
+    pub metrics: Vec<(String, Value)>,
+    /// Money metrics in the currencies that amounts came in: `{metric: {code: sum}}`. Sums
+    /// in a currency without a rate are only here.
+    pub currencies: BTreeMap<String, BTreeMap<String, Amount>>,
+    /// Events by type, today.
+    #[serde(serialize_with = "counts")]
+    pub counts: Totals,
+    /// Distinct visitors of the window.
+    pub active_users: u64,
+    /// The window of `active_users`.
+    pub active_users_window_seconds: u64,
+    /// The business day that "today" is, `2026-11-27`.
+    pub day: String,
+    /// IANA name of the business time zone.
+    pub timezone: String,
+    /// What `revenue` is in.
+    pub currency: String,
+    /// Unix ms.
+    pub timestamp: Millis,
+    /// How old the numbers are, in ms; left out while they are fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_ms: Option<Millis>,
+}
+
+impl Current {
+    /// Of the business day that `now` (Unix ms) falls on, by these counters of the mirror.
+    pub fn of(mirror: &Mirror, counters: &Counters, now: Millis) -> Current {
+        let (day, totals) = today(counters, now);
+        let metrics = metrics_of(mirror, &totals, day.date);
+        let currencies = totals.currencies();
+        let events = totals.events();
+        let errors = totals.count(ERROR);
+        Current {
+            page_views: totals.count(PAGE_VIEW),
+            purchases: totals.count(PURCHASE),
+            revenue: totals.revenue(),
+            errors,
+            signups: totals.count(SIGNUP),
+            events,
+            error_rate: errors as f64 / events.max(1) as f64,
+            metrics,
+            currencies,
+            counts: totals,
+            active_users: mirror.active_users(),
+            active_users_window_seconds: mirror.active_window_s(),
+            day: day.date.to_string(),
+            timezone: mirror.zone().name().to_owned(),
+            currency: mirror.measures().rates().base().to_owned(),
+            timestamp: now,
+            behind_ms: mirror.freshness().behind_ms(now),
+        }
+    }
+}
+
+/// The business day of `now` (Unix ms) and its totals so far.
+pub fn today(counters: &Counters, now: Millis) -> (BusinessDay, Totals) {
+    let day = counters.zone().day_of(now);
+    (day, counters.day(day.date).cloned().unwrap_or_default())
+}
+
+/// `n` seconds, oldest first, empty ones included; the last is the one in progress at `now`.
+pub fn last_seconds(counters: &Counters, now: Millis, n: usize) -> Vec<(Millis, Totals)> {
+    last(now, SECOND, n, |from, to| counters.seconds_in(from, to))
+}
+
+/// `n` minutes, oldest first, empty ones included; the last is the one in progress at `now`.
+pub fn last_minutes(counters: &Counters, now: Millis, n: usize) -> Vec<(Millis, Totals)> {
+    last(now, MINUTE, n, |from, to| counters.minutes_in(from, to))
+}
+
+fn last<'a, I: Iterator<Item = (Millis, &'a Totals)>>(
+    now: Millis,
+    width: Millis,
+    n: usize,
+    held: impl Fn(Millis, Millis) -> I,
+) -> Vec<(Millis, Totals)> {
+    let end = bucket(now, width) + width;
+    let from = end - n as Millis * width;
+    let mut all: Vec<_> =
+        (from..end).step_by(width as usize).map(|start| (start, Totals::default())).collect();
+    for (start, totals) in held(from, end) {
+        all[((start - from) / width) as usize].1 = totals.clone();
+    }
+    all
+}
+
+/// Every metric of the configuration, of one business day.
+fn metrics_of(mirror: &Mirror, totals: &Totals, day: Date) -> Vec<(String, Value)> {
+    let distinct = mirror.distinct();
+    let source = Day { totals, distinct: (distinct.0 == day).then_some(&distinct.1) };
+    let measures = mirror.measures();
+    let value = |metric| measures.value(metric, &source);
+    measures.metrics().iter().map(|metric| (metric.name.clone(), value(metric))).collect()
+}
+
+/// One business day: its sums, and its distinct values where these are known.
+struct Day<'a> {
+    totals: &'a Totals,
+    distinct: Option<&'a BTreeMap<String, u64>>,
+}
+
+impl Source for Day<'_> {
+    fn series(&self, series: &Series) -> i64 {
+        self.totals.series(series)
+    }
+
+    fn all_events(&self) -> i64 {
+        self.totals.all_events()
+    }
+
+    fn distinct(&self, metric: &str) -> Option<i64> {
+        Some(self.distinct?.get(metric).map_or(0, |n| *n as i64))
+    }
+}
+
+/// Metrics as the JSON object `{name: value}`.
+fn metrics<S: Serializer>(metrics: &[(String, Value)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(metrics.iter().map(|(name, value)| (name, value)))
+}
+
+/// Totals as the JSON object `{type: events}`.
+pub(crate) fn counts<S: Serializer>(totals: &Totals, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(totals.counts())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        delta::{Delta, DeltaSum},
+        time::{BusinessZone, parse_rfc3339},
+    };
+
+    fn one(kind: &str, at: Millis) -> Delta {
+        let mut sum = DeltaSum::default();
+        sum.count(kind, at);
+        sum.finish()
+    }
+
+    #[test]
+    fn the_last_seconds_are_whole_and_end_with_the_one_in_progress() {
+        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
+        let mut counters = Counters::new(BusinessZone::named("UTC").unwrap());
+        for at in [now + SECOND, now, now - 10 * SECOND, now - MINUTE, now - 59 * MINUTE] {
+            counters.apply(0, &one("page_view", at), now);
+        }
+        let seconds = last_seconds(&counters, now, 60);
+        assert_eq!(seconds.len(), 60);
+        assert_eq!(seconds[59].1.count("page_view"), 1);
+        assert_eq!(seconds[49].1.count("page_view"), 1);
+        assert_eq!(seconds.iter().map(|(_, totals)| totals.events()).sum::<u64>(), 2);
+        let starts = seconds.windows(2).all(|pair| pair[1].0 - pair[0].0 == SECOND);
+        assert!(starts && seconds[59].0 == now);
+
+        let minutes = last_minutes(&counters, now, 60);
+        let counts: Vec<_> = [0, 58, 59].map(|n: usize| minutes[n].1.events()).into();
+        assert_eq!((minutes.len(), counts), (60, vec![1, 1, 3]));
+        assert_eq!(minutes[59].0, bucket(now, MINUTE));
+    }
+
+    #[test]
+    fn today_turns_over_at_the_zones_midnight() {
+        let before = parse_rfc3339("2026-11-27T22:59:59Z").unwrap();
+        let mut counters = Counters::new(BusinessZone::named("Europe/Berlin").unwrap());
+        counters.apply(0, &one("error", before), before);
+        assert_eq!(today(&counters, before).1.count("error"), 1);
+        let (day, totals) = today(&counters, before + SECOND);
+        assert_eq!(day.date.to_string(), "2026-11-28");
+        assert!(totals.is_empty());
+    }
+}

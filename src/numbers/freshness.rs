@@ -1,0 +1,127 @@
+//! How fresh the numbers are: whether they stand still, and how far counting lags behind intake.
+//! `behindMs` in answers and frames is [`Freshness::behind_ms`] and nothing else.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::domain::time::{Millis, SECOND};
+
+/// How long one batch that was counted late says that its node is behind, in ms. A node that is
+/// behind counts the next one within less.
+const LATE_FOR: Millis = 2 * SECOND;
+
+/// How fresh the counters of the mirror are. Everybody may ask; the mirror's writer tells it what
+/// happens.
+pub struct Freshness {
+    /// The counters were read at least once since the start.
+    filled: AtomicBool,
+    /// Set while the numbers stand still.
+    interruption: RwLock<Option<Interruption>>,
+    lag: OnceLock<Lag>,
+}
+
+/// Since when and why the numbers stand still.
+struct Interruption {
+    reason: String,
+    /// Unix ms.
+    since: Millis,
+}
+
+/// How far counting lags behind intake.
+struct Lag {
+    /// Less than this is no lag, in ms.
+    least: Millis,
+    /// When the oldest batch of this node that is not counted yet was sealed, Unix ms.
+    oldest: Box<dyn Fn() -> Option<Millis> + Send + Sync>,
+    /// The last batch, of any node, that was counted late: when it was sealed, and when it was
+    /// counted, Unix ms.
+    late: Mutex<Option<(Millis, Millis)>>,
+}
+
+impl Freshness {
+    /// Of counters that nobody has read yet, at `now` (Unix ms).
+    pub(super) fn unread(now: Millis) -> Freshness {
+        Freshness {
+            filled: AtomicBool::new(false),
+            interruption: RwLock::new(Some(Interruption {
+                reason: "the live counters have not been read yet".into(),
+                since: now,
+            })),
+            lag: OnceLock::new(),
+        }
+    }
+
+    /// Whether the counters were read at least once since the start; before that they are
+    /// zeros and mean nothing.
+    pub fn is_filled(&self) -> bool {
+        self.filled.load(Ordering::Relaxed)
+    }
+
+    /// Why the numbers stand still, in words; `None` while they move.
+    pub fn interrupted(&self) -> Option<String> {
+        let interruption = self.interruption.read();
+        interruption.as_ref().map(|it| it.reason.clone())
+    }
+
+    /// How old the numbers are at `now` (Unix ms), in ms: how long they have stood still, how long
+    /// the oldest batch of this node waits to be counted, or how late those of other nodes come.
+    /// `None` where they are fresh.
+    pub fn behind_ms(&self, now: Millis) -> Option<Millis> {
+        let interruption = self.interruption.read();
+        let still = interruption.as_ref().map(|it| (now - it.since).max(0));
+        let waits = self.lag.get().and_then(|lag| {
+            let late = *lag.late.lock();
+            let late = late.filter(|(_, at)| now - at < LATE_FOR).map(|(sealed_at, _)| sealed_at);
+            let oldest = [(lag.oldest)(), late].into_iter().flatten().min()?;
+            (now - oldest >= lag.least).then_some(now - oldest)
+        });
+        still.max(waits)
+    }
+
+    /// Lets [`Freshness::behind_ms`] know of batches that wait to be counted: `oldest` says when
+    /// the oldest of them was sealed (Unix ms). Less than `least` ms is no lag. Only the first
+    /// call has an effect.
+    pub fn watch_lag(
+        &self,
+        least: Millis,
+        oldest: impl Fn() -> Option<Millis> + Send + Sync + 'static,
+    ) {
+        let _ = self.lag.set(Lag { least, oldest: Box::new(oldest), late: Mutex::default() });
+    }
+
+    /// A batch sealed at `sealed_at` (0: not known) is counted at `now`.
+    pub(super) fn counted(&self, sealed_at: Millis, now: Millis) {
+        if let Some(lag) = self.lag.get()
+            && sealed_at > 0
+            && now - sealed_at >= lag.least
+        {
+            *lag.late.lock() = Some((sealed_at, now));
+        }
+    }
+
+    /// The numbers stand still from `now` on, or have done so before.
+    pub(super) fn interrupt(&self, reason: String, now: Millis) {
+        let mut interruption = self.interruption.write();
+        // A second reason does not make the numbers younger.
+        let since = interruption.as_ref().map_or(now, |it| it.since);
+        *interruption = Some(Interruption { reason, since });
+    }
+
+    /// The numbers move again.
+    pub(super) fn restored(&self) {
+        // Zeros that were never filled stay marked as such.
+        if self.is_filled() {
+            *self.interruption.write() = None;
+        }
+    }
+
+    /// The counters were read.
+    pub(super) fn filled(&self) {
+        self.filled.store(true, Ordering::Relaxed);
+        self.restored();
+    }
+}

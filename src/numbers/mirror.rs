@@ -1,0 +1,179 @@
+//! The mirror: this node's copy of all live counters, and of the numbers that stand beside them.
+
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jiff::civil::Date;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::{
+    domain::{
+        delta::Delta,
+        metric::Measures,
+        time::{BusinessZone, Millis, now_ms},
+    },
+    live::{Population, counters::Counters},
+    numbers::{Alerts, Current, freshness::Freshness},
+};
+
+/// Says what time it is, in Unix ms. A value, so that a test can move it over midnight.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// The one real clock.
+pub fn real_clock() -> Clock {
+    Arc::new(now_ms)
+}
+
+/// Read access to the mirror. A clone is the same mirror. A reader waits for nothing but the
+/// broadcaster, which adds one delta at a time.
+#[derive(Clone)]
+pub struct Mirror(Arc<Shared>);
+
+/// Write access to the mirror. There is one for each mirror, and it can't be cloned: the
+/// broadcaster has it. It reads as any [`Mirror`] does.
+pub struct MirrorWriter(Mirror);
+
+struct Shared {
+    counters: RwLock<Counters>,
+    /// Distinct visitors of the active window.
+    active: AtomicU64,
+    /// Distinct values of a business day, by metric.
+    distinct: RwLock<(Date, BTreeMap<String, u64>)>,
+    freshness: Freshness,
+    alerts: Alerts,
+    zone: BusinessZone,
+    measures: Arc<Measures>,
+    active_window_s: u64,
+    clock: Clock,
+}
+
+impl Mirror {
+    /// An empty mirror, which is marked as not read yet, and the one way to write it.
+    pub fn new(
+        zone: BusinessZone,
+        measures: Arc<Measures>,
+        active_window_s: u64,
+        clock: Clock,
+    ) -> (Mirror, MirrorWriter) {
+        let mirror = Mirror(Arc::new(Shared {
+            counters: RwLock::new(Counters::new(zone.clone())),
+            active: AtomicU64::new(0),
+            distinct: RwLock::default(),
+            freshness: Freshness::unread(clock()),
+            alerts: Alerts::default(),
+            zone,
+            measures,
+            active_window_s,
+            clock,
+        }));
+        (mirror.clone(), MirrorWriter(mirror))
+    }
+
+    /// The moment now, Unix ms, by the clock that frames carry.
+    pub fn now(&self) -> Millis {
+        (self.0.clock)()
+    }
+
+    /// The metrics, and how they are read.
+    pub fn measures(&self) -> &Measures {
+        &self.0.measures
+    }
+
+    /// The business time zone.
+    pub fn zone(&self) -> &BusinessZone {
+        &self.0.zone
+    }
+
+    /// What is shown of the alerts.
+    pub fn alerts(&self) -> &Alerts {
+        &self.0.alerts
+    }
+
+    /// Whether the numbers move, and how far they are behind.
+    pub fn freshness(&self) -> &Freshness {
+        &self.0.freshness
+    }
+
+    /// The counters. Hold them briefly: the broadcaster waits for readers.
+    pub fn counters(&self) -> RwLockReadGuard<'_, Counters> {
+        self.0.counters.read()
+    }
+
+    /// Distinct visitors of the active window.
+    pub fn active_users(&self) -> u64 {
+        self.0.active.load(Ordering::Relaxed)
+    }
+
+    /// The length of the active window, in seconds.
+    pub fn active_window_s(&self) -> u64 {
+        self.0.active_window_s
+    }
+
+    /// Today's totals.
+    pub fn current(&self) -> Current {
+        let now = self.now();
+        Current::of(self, &self.counters(), now)
+    }
+
+    /// Distinct values by metric, and the business day that they are of.
+    pub(super) fn distinct(&self) -> RwLockReadGuard<'_, (Date, BTreeMap<String, u64>)> {
+        self.0.distinct.read()
+    }
+}
+
+impl Deref for MirrorWriter {
+    type Target = Mirror;
+
+    fn deref(&self) -> &Mirror {
+        &self.0
+    }
+}
+
+impl MirrorWriter {
+    /// Adds the delta of a batch of `lane` at `now`. `sealed_at` is when it was sealed (Unix ms; 0
+    /// where that is not known).
+    pub fn apply(&mut self, lane: u64, delta: &Delta, sealed_at: Millis, now: Millis) {
+        self.write().apply(lane, delta, now);
+        self.freshness().counted(sealed_at, now);
+    }
+
+    /// The counters are exactly these; from now on they move.
+    pub fn replace(&mut self, counters: Counters) {
+        *self.write() = counters;
+        self.freshness().filled();
+    }
+
+    /// Forgets what is older at `now` than it is kept.
+    pub fn prune(&mut self, now: Millis) {
+        self.write().prune(now);
+    }
+
+    /// So many visitors are active, and so many distinct values were seen on `day`.
+    pub fn set_population(&mut self, population: Population, day: Date) {
+        let Mirror(shared) = &self.0;
+        shared.active.store(population.active, Ordering::Relaxed);
+        *shared.distinct.write() = (day, population.distinct);
+    }
+
+    /// The numbers stand still from now on; says why, for logs and `/readyz`.
+    pub fn interrupt(&mut self, reason: String) {
+        self.freshness().interrupt(reason, self.now());
+    }
+
+    /// The numbers move again, and nothing was missed.
+    pub fn restored(&mut self) {
+        self.freshness().restored();
+    }
+
+    /// The counters, to be changed. Readers wait meanwhile.
+    pub(crate) fn write(&mut self) -> RwLockWriteGuard<'_, Counters> {
+        let Mirror(shared) = &self.0;
+        shared.counters.write()
+    }
+}

@@ -1,0 +1,47 @@
+//! Numbers: what was counted in a span of time, and the one place that says so.
+//!
+//! A number is the sum of a series over `[from, to)`: over the seconds and minutes that start in
+//! it, or over a whole business day. A metric is made of such sums ([`crate::domain::metric`]).
+//! Routes, alerts, the test of alerts on the past, and the stream all ask here, so the same
+//! question has the same answer everywhere.
+//!
+//! | file | what it answers, and from where |
+//! | --- | --- |
+//! | [`mirror`] | this node's copy of all counters: everybody reads it, the broadcaster alone writes it |
+//! | [`freshness`] | since when the numbers stand still, and how far counting is behind |
+//! | [`current`] | today's totals, and the last seconds and minutes (the mirror) |
+//! | [`span`] | the sums of any `[from, to)`, for metrics and alerts (the mirror, or minutes of the past) |
+//! | [`series`] | a time series (the mirror, the rollups, the baselines); [`interval`] cuts it into buckets |
+//! | [`breakdown`] | the most frequent values of a property, with their error bound (the mirror) |
+//! | [`baseline`] | the same moment yesterday and last week, held in memory by [`baseline_reader`] |
+//! | [`past`] | what the rollups of the store say of any time |
+//! | [`alerts`] | what is shown of the alerts beside the numbers |
+//!
+//! Nothing here knows who asks: numbers are handed out as values, and HTTP, frames and words are
+//! made of them elsewhere.
+
+pub mod alerts;
+pub mod baseline;
+pub mod baseline_reader;
+pub mod breakdown;
+pub mod current;
+mod error;
+pub mod freshness;
+pub mod interval;
+pub mod mirror;
+pub mod past;
+pub mod series;
+pub mod span;
+
+pub use self::{
+    alerts::{Alerts, AlertsShown},
+    baseline::{Baselines, Shift},
+    baseline_reader::BaselineReader,
+    current::Current,
+    error::Unavailable,
+    interval::Interval,
+    mirror::{Clock, Mirror, MirrorWriter, real_clock},
+    past::{Minutes, Past},
+    series::{Point, SeriesQuery, TimeSeries, What},
+    span::{Spans, Sums},
+};

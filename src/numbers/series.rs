@@ -1,0 +1,286 @@
+//! Time series: a number for each bucket of a span of time. Seconds of the last hour and minutes
+//! of the last 24 hours come from the mirror, what is older from the rollups, and a baseline from
+//! the memory of the hours around now or from the rollups.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    domain::{
+        delta::Series,
+        metric::{Measures, Parts, Source, Value},
+        time::{BusinessZone, DAY, MINUTE, Millis, bucket},
+    },
+    live::counters::{Counters, MINUTES_KEPT},
+    numbers::{Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable},
+    store::rollup::Summed,
+};
+
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Events of one type.
+    Type(String),
+    /// A metric, by its name.
+    Metric(String),
+}
+
+/// What a time series is asked for: buckets from the one at `from` to the one that ends at `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesQuery {
+    /// What is counted.
+    pub what: What,
+    /// How wide a bucket is.
+    pub interval: Interval,
+    /// Start of the first bucket, Unix ms.
+    pub from: Millis,
+    /// End of the last, Unix ms.
+    pub to: Millis,
+    /// The same of another day, put at the moments of this one.
+    pub baseline: Option<Shift>,
+}
+
+impl SeriesQuery {
+    /// Where the buckets start, and at last where the last one ends.
+    pub fn starts(&self, zone: &BusinessZone) -> Vec<Millis> {
+        self.interval.starts(self.from, self.to, zone)
+    }
+}
+
+/// One entry of a time series.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Where the bucket starts, Unix ms.
+    pub timestamp: Millis,
+    /// What was counted in it; null where a ratio divides by nothing, or a baseline is not
+    /// known.
+    pub count: Value,
+}
+
+/// Answers time series.
+pub struct TimeSeries {
+    mirror: Mirror,
+    past: Past,
+    baselines: Baselines,
+}
+
+impl TimeSeries {
+    /// From these places.
+    pub fn new(mirror: Mirror, past: Past, baselines: Baselines) -> TimeSeries {
+        TimeSeries { mirror, past, baselines }
+    }
+
+    /// The buckets of `query` at `now` (Unix ms), oldest first, empty ones included.
+    ///
+    /// # Errors
+    /// The store does not answer in time. It is only asked for what no memory has.
+    pub async fn points(
+        &self,
+        query: &SeriesQuery,
+        now: Millis,
+    ) -> Result<Vec<Point>, Unavailable> {
+        let starts = query.starts(self.mirror.zone());
+        let values = match query.baseline {
+            Some(shift) => self.shifted(&query.what, shift, &starts).await?,
+            None => self.counted(query, &starts, now).await?,
+        };
+        let points = starts.iter().zip(values);
+        Ok(points.map(|(start, count)| Point { timestamp: *start, count }).collect())
+    }
+
+    /// Each bucket from the rollups and from the mirror.
+    async fn counted(
+        &self,
+        query: &SeriesQuery,
+        starts: &[Millis],
+        now: Millis,
+    ) -> Result<Vec<Value>, Unavailable> {
+        let measures = self.mirror.measures();
+        let mut older = vec![RollupSums::default(); starts.len() - 1];
+        // Up to here the rollups answer. The mirror has only a part of its oldest minute.
+        let mirrored = match query.interval {
+            Interval::Second => query.from,
+            _ => bucket(now - MINUTES_KEPT, MINUTE) + MINUTE,
+        };
+        if query.interval != Interval::Second {
+            for part in summed(&query.what.parts(measures)) {
+                let found = self.before(mirrored, &part, starts).await?;
+                older.iter_mut().zip(found).for_each(|(sums, n)| sums.add(&part, n));
+            }
+        }
+        let counters = self.mirror.counters();
+        let buckets = older.iter().zip(starts.windows(2));
+        let value = |(older, pair): (&RollupSums, &[Millis])| {
+            let newer = Sums::new(&*counters, pair[0].max(mirrored), pair[1]);
+            query.what.value(measures, &Both { older, newer })
+        };
+        Ok(buckets.map(value).collect())
+    }
+
+    /// The part before `end` of each bucket between two `starts`, from the rollups. Asks the
+    /// store only where there is such a part.
+    async fn before(
+        &self,
+        end: Millis,
+        summed: &Summed,
+        starts: &[Millis],
+    ) -> Result<Vec<i64>, Unavailable> {
+        let buckets = starts.windows(2).map(|pair| (pair[0], pair[1].min(end)));
+        let old: Vec<_> = buckets.take_while(|(from, to)| from < to).collect();
+        let mut sums = vec![0; starts.len().saturating_sub(1)];
+        if !old.is_empty() {
+            let found = self.past.sums(&old, summed).await?;
+            sums.iter_mut().zip(found).for_each(|(sum, found)| *sum = found.unwrap_or(0));
+        }
+        Ok(sums)
+    }
+
+    /// Each bucket as it was on another day; unknown where any part of it is not known.
+    async fn shifted(
+        &self,
+        what: &What,
+        shift: Shift,
+        starts: &[Millis],
+    ) -> Result<Vec<Value>, Unavailable> {
+        let measures = self.mirror.measures();
+        let mut buckets = vec![Some(RollupSums::default()); starts.len() - 1];
+        for part in summed(&what.parts(measures)) {
+            let found = self.baseline(shift, &part, starts).await?;
+            for (bucket, found) in buckets.iter_mut().zip(found) {
+                match (bucket.as_mut(), found) {
+                    (Some(sums), Some(n)) => sums.add(&part, n),
+                    _ => *bucket = None,
+                }
+            }
+        }
+        let value = |sums: &Option<RollupSums>| match sums {
+            Some(sums) => what.value(measures, sums),
+            None => Value::Unknown,
+        };
+        Ok(buckets.iter().map(value).collect())
+    }
+
+    /// The baseline of each bucket between two `starts`; `None` where it is not known. From
+    /// memory where it lies near now, else from the rollups.
+    async fn baseline(
+        &self,
+        shift: Shift,
+        summed: &Summed,
+        starts: &[Millis],
+    ) -> Result<Vec<Option<i64>>, Unavailable> {
+        let near = starts.windows(2).map(|pair| match summed {
+            Summed::One(series) => self.baselines.sum(series, shift, pair[0], pair[1]).map(Some),
+            Summed::AllCounts => self.baselines.events(shift, pair[0], pair[1]).map(Some),
+        });
+        if let Some(sums) = near.collect() {
+            return Ok(sums);
+        }
+        let zone = self.mirror.zone();
+        let spans: Vec<_> = starts.windows(2).map(|pair| then(zone, shift, pair)).collect();
+        // Known first: what is folded in between is more than it says.
+        let known = self.past.known().await?;
+        let sums = self.past.sums(&spans, summed).await?;
+        let told = |(&(from, to), sum): (&(Millis, Millis), Option<i64>)| {
+            let began_within = known.since.is_some_and(|since| from < since && since < to);
+            let folded = known.until.is_none_or(|until| to <= until);
+            match sum {
+                _ if began_within || !folded => None,
+                // What was imported from before the first batch is shown as it is.
+                Some(sum) => Some(sum),
+                None => known.covers(from, to).then_some(0),
+            }
+        };
+        Ok(spans.iter().zip(sums).map(told).collect())
+    }
+}
+
+/// Where the bucket between two starts lay on another day.
+fn then(zone: &BusinessZone, shift: Shift, pair: &[Millis]) -> (Millis, Millis) {
+    let from = zone.same_moment(pair[0], shift.days());
+    // A day is a day, however long; an hour stays an hour where the clock is set.
+    match pair[1] - pair[0] {
+        width if width < DAY / 2 => (from, from + width),
+        _ => (from, zone.same_moment(pair[1], shift.days())),
+    }
+}
+
+/// What the rollups are asked for.
+fn summed(parts: &Parts) -> Vec<Summed> {
+    let mut summed: Vec<Summed> = parts.series.iter().cloned().map(Summed::One).collect();
+    summed.extend(parts.all_events.then_some(Summed::AllCounts));
+    summed
+}
+
+impl What {
+    /// The sums that it is made of.
+    fn parts(&self, measures: &Measures) -> Parts {
+        match self {
+            What::Type(kind) => {
+                Parts { series: vec![Series::Count(kind.clone())], all_events: false }
+            }
+            What::Metric(name) => measures.parts(name),
+        }
+    }
+
+    /// Its value over the span of time that `sums` adds up.
+    fn value(&self, measures: &Measures, sums: &impl Source) -> Value {
+        match self {
+            What::Type(kind) => Value::Count(sums.series(&Series::Count(kind.clone()))),
+            What::Metric(name) => {
+                measures.metric(name).map_or(Value::Unknown, |metric| measures.value(metric, sums))
+            }
+        }
+    }
+}
+
+/// What the rollups, or a baseline, say of one bucket.
+#[derive(Clone, Debug, Default)]
+struct RollupSums {
+    events: i64,
+    series: BTreeMap<Series, i64>,
+}
+
+impl RollupSums {
+    fn add(&mut self, part: &Summed, n: i64) {
+        let sum = match part {
+            Summed::One(series) => self.series.entry(series.clone()).or_default(),
+            Summed::AllCounts => &mut self.events,
+        };
+        *sum = sum.saturating_add(n);
+    }
+}
+
+impl Source for RollupSums {
+    fn series(&self, series: &Series) -> i64 {
+        self.series.get(series).copied().unwrap_or(0)
+    }
+
+    fn all_events(&self) -> i64 {
+        self.events
+    }
+
+    fn distinct(&self, _: &str) -> Option<i64> {
+        None
+    }
+}
+
+/// One bucket: the part that the rollups have, and the part that the mirror has.
+struct Both<'a> {
+    older: &'a RollupSums,
+    newer: Sums<'a, Counters>,
+}
+
+impl Source for Both<'_> {
+    fn series(&self, series: &Series) -> i64 {
+        self.older.series(series).saturating_add(self.newer.series(series))
+    }
+
+    fn all_events(&self) -> i64 {
+        self.older.all_events().saturating_add(self.newer.all_events())
+    }
+
+    fn distinct(&self, _: &str) -> Option<i64> {
+        None
+    }
+}

@@ -1,0 +1,86 @@
+//! Which batch goes to which writer next. A sink has [`LANES`] writers; batch `seq` belongs
+//! to writer `seq % LANES`, and a writer has one batch at a time. So a lane is in order, and
+//! what is in flight is bounded. A sink that is behind reads from the spool.
+
+use std::sync::Arc;
+
+use actix::{Message, Recipient};
+
+use crate::{
+    domain::{
+        batch::{Batch, LANES},
+        sink::Sink,
+    },
+    sink::recent::RecentBatches,
+    spool::Spool,
+};
+
+/// To a writer: write this batch. The writer answers with [`Settled`].
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct WriteBatch {
+    /// Which one.
+    pub seq: u64,
+    /// The batch, where it is still in memory; else the writer reads it from the spool.
+    pub batch: Option<Arc<Batch>>,
+}
+
+/// From a writer: the sink has the batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// Which sink.
+    pub sink: Sink,
+    /// Which batch.
+    pub seq: u64,
+}
+
+/// One sink's lanes.
+#[derive(Debug)]
+pub struct Dispatch {
+    sink: Sink,
+    writers: Vec<Recipient<WriteBatch>>,
+    lanes: [Lane; LANES as usize],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Lane {
+    /// The batch that the writer has.
+    in_flight: Option<u64>,
+    /// The last batch that was handed out.
+    last: u64,
+}
+
+impl Dispatch {
+    /// `writers` has one for each lane, in the order of the lanes.
+    pub fn new(sink: Sink, writers: Vec<Recipient<WriteBatch>>) -> Dispatch {
+        assert_eq!(writers.len() as u64, LANES, "a writer for each lane");
+        Dispatch { sink, writers, lanes: Default::default() }
+    }
+
+    /// Gives each idle writer the next batch of its lane.
+    pub fn pump(&mut self, spool: &Spool, recent: &RecentBatches) {
+        for lane in 0..LANES {
+            self.pump_lane(lane, spool, recent);
+        }
+    }
+
+    /// A writer is done with a batch; gives it the next one.
+    pub fn settled(&mut self, seq: u64, spool: &Spool, recent: &RecentBatches) {
+        spool.settle(self.sink, seq);
+        let lane = seq % LANES;
+        self.lanes[lane as usize].in_flight = None;
+        self.pump_lane(lane, spool, recent);
+    }
+
+    fn pump_lane(&mut self, number: u64, spool: &Spool, recent: &RecentBatches) {
+        let lane = &mut self.lanes[number as usize];
+        if lane.in_flight.is_some() {
+            return;
+        }
+        let Some(seq) = spool.next(self.sink, number, lane.last) else { return };
+        *lane = Lane { in_flight: Some(seq), last: seq };
+        // `do_send` goes past the mailbox's limit, but a writer never has more than this one
+        // message: the next is sent only after its answer.
+        self.writers[number as usize].do_send(WriteBatch { seq, batch: recent.get(seq) });
+    }
+}

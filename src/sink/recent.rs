@@ -1,0 +1,48 @@
+//! The batches that were sealed last, in memory.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::domain::batch::Batch;
+
+/// The last sealed batches, so that a sink that keeps up never reads the disk.
+#[derive(Debug, Default)]
+pub struct RecentBatches {
+    batches: VecDeque<Arc<Batch>>,
+    bytes: usize,
+}
+
+/// Bytes of rows that [`RecentBatches`] keeps at most (but always the newest batch).
+const RECENT_BYTES: usize = 32 << 20;
+
+impl RecentBatches {
+    /// Adds the newest batch.
+    pub fn push(&mut self, batch: Arc<Batch>) {
+        self.bytes += batch.bytes();
+        self.batches.push_back(batch);
+        // A batch that is dropped here is still on disk: a sink that is so far behind reads it
+        // from the spool.
+        while self.bytes > RECENT_BYTES && self.batches.len() > 1 {
+            self.pop();
+        }
+    }
+
+    /// Drops the batches before `seq`: both sinks have passed them.
+    pub fn forget_before(&mut self, seq: u64) {
+        while self.batches.front().is_some_and(|batch| batch.id.seq < seq) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some(batch) = self.batches.pop_front() {
+            self.bytes -= batch.bytes();
+        }
+    }
+
+    /// Batch `seq`, where it is still here.
+    pub(super) fn get(&self, seq: u64) -> Option<Arc<Batch>> {
+        // Sequence numbers have no gap, so the place of a batch follows from the first.
+        let first = self.batches.front()?.id.seq;
+        self.batches.get(usize::try_from(seq.checked_sub(first)?).ok()?).cloned()
+    }
+}

@@ -1,0 +1,124 @@
+//! The rollup actor: it folds ledger rows into the rollups, and drops those that are folded.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use crate::{
+    config,
+    domain::time::{HOUR, Millis, now_ms},
+    retry::Backoff,
+    sink::SinkError,
+    store::{Rollups, rollup::FoldLimits},
+    telemetry::health::Health,
+};
+
+/// Folds the ledger into the rollups, and drops the ledger rows that nobody needs any more.
+///
+/// - Gets no messages and sends none: the ledger says what there is to do. All nodes run one;
+///   the store lets one at a time fold.
+/// - Owns nothing that outlives it: how far the ledger is folded is in the store.
+/// - Bounded by: one fold or drop at a time, each within its limits.
+pub struct RollupActor {
+    rollups: Arc<dyn Rollups>,
+    health: Health,
+    interval: Duration,
+    keep: Millis,
+    backoff: Backoff,
+    dropped_at: Option<Instant>,
+    /// The last row that could not be read; the log tells of each once.
+    unreadable: Option<String>,
+}
+
+/// How often it looks for ledger rows to drop.
+const DROP_EVERY: Duration = Duration::from_secs(60);
+/// Ledger rows dropped in one transaction: their writers wait for it where the store has one
+/// writer only.
+const DROP_ROWS: u64 = 200;
+/// Such transactions in a row, so that folding goes on meanwhile.
+const DROPS_IN_A_ROW: usize = 250;
+
+impl RollupActor {
+    /// Folds every `ledger.fold_interval_ms`, keeps ledger rows for `ledger.keep_hours`.
+    pub fn new(rollups: Arc<dyn Rollups>, health: Health, config: &config::Config) -> RollupActor {
+        RollupActor {
+            rollups,
+            health,
+            interval: Duration::from_millis(config.ledger.fold_interval_ms),
+            keep: config.ledger.keep_hours as Millis * HOUR,
+            backoff: Backoff::new(&config.retry),
+            dropped_at: None,
+            unreadable: None,
+        }
+    }
+
+    fn work(&mut self, ctx: &mut Context<Self>) {
+        let drops = self.dropped_at.is_none_or(|at| at.elapsed() >= DROP_EVERY);
+        let before = drops.then(|| now_ms() - self.keep);
+        let work = round(self.rollups.clone(), before);
+        ctx.spawn(work.into_actor(self).map(move |worked, actor, ctx| {
+            let pause = match worked {
+                Ok(unreadable) => {
+                    actor.health.well("rollups");
+                    actor.tell(unreadable);
+                    actor.backoff.reset();
+                    if drops {
+                        actor.dropped_at = Some(Instant::now());
+                    }
+                    actor.interval
+                }
+                Err(e) => {
+                    actor.health.trouble("rollups", &e.kind.to_string(), &e.message);
+                    actor.backoff.pause()
+                }
+            };
+            ctx.run_later(pause, Self::work);
+        }));
+    }
+
+    /// No trouble for `/readyz`: events are taken in all the same, and in an upgrade the old
+    /// nodes must not all go out of service before the new ones are there.
+    fn tell(&mut self, unreadable: Option<String>) {
+        if unreadable.is_some() && unreadable != self.unreadable {
+            tracing::warn!(row = unreadable, "a ledger row can't be read: its lane waits");
+            self.unreadable = unreadable;
+        }
+    }
+}
+
+impl Actor for RollupActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.work(ctx);
+    }
+}
+
+/// Folds all that is there, then drops what was sealed and ends before `before`. Returns a
+/// row that could not be read.
+async fn round(
+    rollups: Arc<dyn Rollups>,
+    before: Option<Millis>,
+) -> Result<Option<String>, SinkError> {
+    let unreadable = loop {
+        let folded = rollups.fold(FoldLimits::default()).await?;
+        metrics::counter!("floodmark_ledger_folded_total").increment(folded.rows);
+        if folded.done {
+            break folded.unreadable;
+        }
+    };
+    let Some(before) = before else {
+        return Ok(unreadable);
+    };
+    for _ in 0..DROPS_IN_A_ROW {
+        let dropped = rollups.drop_folded(before, DROP_ROWS).await?;
+        metrics::counter!("floodmark_ledger_dropped_total").increment(dropped);
+        if dropped < DROP_ROWS {
+            break;
+        }
+    }
+    Ok(unreadable)
+}

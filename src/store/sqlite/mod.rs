@@ -1,0 +1,276 @@
+//! SQLite: the store of a single node that was given no Postgres. One file under the data
+//! dir, in WAL mode: one connection writes, another reads the ledger meanwhile, a third reads
+//! for charts, and none waits for another. A commit is on disk when it is answered
+//! (`synchronous=FULL`).
+
+mod alerts;
+mod rollups;
+mod write;
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        batch::BatchId,
+        delta::{Delta, Series},
+        time::Millis,
+    },
+    sink::{SinkError, SinkErrorKind},
+    store::{
+        Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
+        ledger::Summing,
+        rollup::{FoldLimits, Folded, Known, Summed},
+    },
+};
+
+mod embedded {
+    refinery::embed_migrations!("migrations/sqlite");
+}
+
+/// The file's name in the data dir.
+pub const FILE: &str = "floodmark.db";
+
+/// Pages (4 KiB) in the WAL before they are copied into the file: 16 MiB, a few batches.
+const CHECKPOINT_PAGES: u32 = 4_096;
+/// The WAL is cut to this after a checkpoint that found it larger, bytes.
+const WAL_LIMIT_BYTES: u32 = 64 * 1024 * 1024;
+
+/// A store in one SQLite file. Cheap to share; each connection has one user at a time.
+pub struct SqliteStore {
+    writer: Arc<Mutex<Connection>>,
+    reader: Arc<Mutex<Connection>>,
+    charts: Arc<Mutex<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens or makes `dir/floodmark.db` and brings its schema up to date. Blocks.
+    pub fn open(dir: &Path) -> Result<SqliteStore, SinkError> {
+        let path = dir.join(FILE);
+        let at = |e: rusqlite::Error| {
+            let mut e = SinkError::from(e);
+            e.message = format!("{}: {}", path.display(), e.message);
+            e
+        };
+        std::fs::create_dir_all(dir).map_err(|e| SinkError {
+            kind: SinkErrorKind::Unavailable,
+            message: format!("{}: {e}", dir.display()),
+        })?;
+        let mut writer = connect(&path).map_err(at)?;
+        embedded::migrations::runner().run(&mut writer).map_err(|e| SinkError {
+            kind: SinkErrorKind::Schema,
+            message: format!("{}: {e}", path.display()),
+        })?;
+        let reader = || {
+            let reader = connect(&path).map_err(at)?;
+            reader.pragma_update(None, "query_only", true).map_err(at)?;
+            Ok::<_, SinkError>(Arc::new(Mutex::new(reader)))
+        };
+        Ok(SqliteStore {
+            writer: Arc::new(Mutex::new(writer)),
+            reader: reader()?,
+            charts: reader()?,
+        })
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    // Only another program (a backup, the sqlite3 shell) can hold the lock for long.
+    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    conn.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
+    Ok(conn)
+}
+
+/// Runs `job` with a connection, on a thread that may block. A caller that goes away
+/// leaves the job to finish: the guard is freed only then.
+async fn with<T: Send + 'static>(
+    conn: &Arc<Mutex<Connection>>,
+    job: impl FnOnce(&mut Connection) -> Result<T, SinkError> + Send + 'static,
+) -> Result<T, SinkError> {
+    let mut conn: OwnedMutexGuard<Connection> = conn.clone().lock_owned().await;
+    match tokio::task::spawn_blocking(move || job(&mut conn)).await {
+        Ok(result) => result,
+        Err(e) => Err(SinkError {
+            kind: SinkErrorKind::Other,
+            message: format!("SQLite: the blocking task ended early: {e}"),
+        }),
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
+        with(&self.reader, move |conn| ledger_sum(conn, since, visitors_since)).await
+    }
+
+    async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError> {
+        with(&self.reader, move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT delta, visitors FROM ledger WHERE node = ? AND lane = ? AND seq = ?",
+            )?;
+            let key = params![id.node.as_bytes(), id.lane() as i64, id.seq as i64];
+            let found: Option<(Vec<u8>, Vec<u8>)> =
+                select.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            match found {
+                Some((cells, visitors)) => Ok(Some(Delta::decode(&cells, Some(&visitors))?)),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Rollups for SqliteStore {
+    async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError> {
+        // Read beside the writer, which then waits only for the sums to be written.
+        let fold = with(&self.reader, move |conn| rollups::read(conn, limits)).await?;
+        with(&self.writer, move |conn| rollups::write(conn, &fold)).await
+    }
+
+    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, SinkError> {
+        with(&self.writer, move |conn| rollups::drop_folded(conn, before, limit)).await
+    }
+
+    async fn known(&self) -> Result<Known, SinkError> {
+        with(&self.charts, rollups::known).await
+    }
+
+    async fn minutes(
+        &self,
+        from: Millis,
+        to: Millis,
+        series: Option<&[Series]>,
+    ) -> Result<Vec<(Millis, Series, i64)>, SinkError> {
+        let series = series.map(<[_]>::to_vec);
+        with(&self.charts, move |conn| rollups::minutes(conn, from, to, series.as_deref())).await
+    }
+
+    async fn sums(
+        &self,
+        stretches: &[(Millis, Millis)],
+        summed: &Summed,
+    ) -> Result<Vec<Option<i64>>, SinkError> {
+        let (stretches, summed) = (stretches.to_vec(), summed.clone());
+        with(&self.charts, move |conn| rollups::sums(conn, &stretches, &summed)).await
+    }
+}
+
+#[async_trait]
+impl StoreInfo for SqliteStore {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn totals(&self) -> Result<StoreTotals, SinkError> {
+        with(&self.reader, |conn| {
+            let sql = "SELECT (SELECT count(*) FROM events),
+                              (SELECT count(*) FROM dead_letters),
+                              (SELECT coalesce(sum(events), 0) FROM ledger)
+                                  + (SELECT coalesce(sum(dropped), 0) FROM fold_heads)";
+            Ok(conn.query_row(sql, [], |row| {
+                Ok(StoreTotals {
+                    events: row.get::<_, i64>(0)? as u64,
+                    dead_letters: row.get::<_, i64>(1)? as u64,
+                    ledger_events: row.get::<_, i64>(2)? as u64,
+                })
+            })?)
+        })
+        .await
+    }
+
+    async fn check(&self) -> Result<(), SinkError> {
+        with(&self.writer, |conn| {
+            conn.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn ledger_sum(
+    conn: &mut Connection,
+    since: Millis,
+    visitors_since: Millis,
+) -> Result<LedgerSum, SinkError> {
+    // One transaction, so that heads and rows are of the same moment.
+    let tx = conn.transaction()?;
+    let mut sum = Summing::default();
+    let mut heads = tx.prepare_cached("SELECT node, lane, seq FROM ledger_heads")?;
+    let mut rows = heads.query([])?;
+    while let Some(row) = rows.next()? {
+        sum.head(Uuid::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)?;
+    }
+    let mut ledger = tx.prepare_cached(
+        "SELECT lane,
+                CASE WHEN last_second >= ?1 THEN delta END,
+                CASE WHEN sealed_at >= ?2 THEN visitors END
+         FROM ledger WHERE last_second >= ?1 OR sealed_at >= ?2",
+    )?;
+    let mut rows = ledger.query([since, visitors_since])?;
+    while let Some(row) = rows.next()? {
+        let blob = |column| row.get_ref(column).map(|value| value.as_blob().ok());
+        sum.add(row.get(0)?, blob(1)?, blob(2)?)?;
+    }
+    Ok(sum.finish())
+}
+
+impl From<rusqlite::Error> for SinkError {
+    fn from(e: rusqlite::Error) -> SinkError {
+        let kind = match e.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => SinkErrorKind::Full,
+            Some(ErrorCode::ReadOnly) => SinkErrorKind::ReadOnly,
+            Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
+                SinkErrorKind::Denied
+            }
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::CannotOpen
+                | ErrorCode::SystemIoFailure,
+            ) => SinkErrorKind::Unavailable,
+            // "no such table" and the like.
+            Some(ErrorCode::Unknown | ErrorCode::SchemaChanged) => SinkErrorKind::Schema,
+            _ => SinkErrorKind::Other,
+        };
+        SinkError { kind, message: format!("SQLite: {e}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stretch_of_time_is_found_without_a_scan_of_events() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path()).unwrap();
+        let plan: Vec<String> = with(&store.reader, |conn| {
+            let mut explain = conn.prepare(
+                "EXPLAIN QUERY PLAN SELECT count(*) FROM events_near
+                 WHERE last_second >= 1000 AND first_second <= 2000 AND time BETWEEN 1000 AND 2000",
+            )?;
+            let rows = explain.query_map([], |row| row.get(3))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+        .unwrap();
+        let searches = |what: &str| plan.iter().any(|step| step.contains(what));
+        assert!(
+            searches("INDEX ledger_by_last_second")
+                && searches("INDEX event_runs_by_last_second")
+                && plan.iter().filter(|step| step.starts_with("SEARCH e USING")).count() == 2
+                // What the two halves of the view give is read as it comes.
+                && plan.iter().all(|step| !step.starts_with("SCAN") || step == "SCAN events_near"),
+            "{plan:?}"
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! A script of `examples/`, running.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Instant,
+};
+
+use crate::support::program::PATIENCE;
+
+/// Where a file of `examples/` is.
+pub fn example(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+/// A program that ends when the test does, however that ends; of several names, the first that is
+/// there.
+///
+/// A program that is missing fails the test, with `hint` on how to get it: a test that skips itself
+/// shows nothing.
+pub fn program(names: &[&str], hint: &str) -> Command {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
+    let is_there = |name: &str| folders.iter().any(|folder| folder.join(name).is_file());
+    let found = names.iter().find(|name| is_there(name));
+    let name = found.unwrap_or_else(|| panic!("{} is missing; {hint}", names.join(" or ")));
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", name]).stdin(Stdio::null());
+    command
+}
+
+/// A script with its output, line by line; killed when dropped.
+pub struct Script {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Script {
+    /// Starts a command.
+    pub fn start(command: &mut Command) -> Script {
+        let child = command.stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("setpriv (apt-get install util-linux) starts it");
+        let stdout = child.stdout.take().expect("it is piped");
+        Script { child, lines: lines(stdout), seen: Vec::new() }
+    }
+
+    /// The next line that has this in it; panics where none comes.
+    pub fn line_with(&mut self, text: &str) -> String {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let left = give_up.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => self.seen.push(line),
+                Err(_) => panic!("no line with {text:?} came, but {:?}", self.seen),
+            }
+        }
+    }
+
+    /// All lines, once it has ended well.
+    pub fn finish(mut self) -> Vec<String> {
+        let lines: Vec<String> = self.lines.iter().collect();
+        let status = self.child.wait().expect("it is our child");
+        assert!(status.success(), "it ended with {status} and said {lines:?}");
+        lines
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    // Reads to the end: a full pipe would stop the script.
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}

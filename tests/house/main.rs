@@ -1,0 +1,8 @@
+//! Rules about the tree itself, checked by reading it. What is only written down in prose
+//! becomes untrue sooner or later; these rules fail a test instead.
+
+mod documents;
+mod imports;
+mod items;
+mod sizes;
+mod source;

@@ -1,0 +1,192 @@
+//! Charts of what is older than the mirror's 24 hours, and baselines, over HTTP.
+
+use std::path::Path;
+
+use crate::support::{
+    amount_of,
+    batches::{Event, seal},
+    postgres::Postgres,
+    program::wait_until,
+    server::Server,
+};
+use floodmark::{
+    domain::{
+        batch::NodeId,
+        money::Amount,
+        time::{DAY, HOUR, MINUTE, Millis, bucket, now_ms},
+    },
+    store::{BatchStore, sqlite::SqliteStore},
+};
+use serde_json::{Value, json};
+
+/// One event every four minutes for nine days, up to `now`: page views, and some purchases.
+fn nine_days(now: Millis) -> Vec<Event> {
+    let mut at = now - 9 * DAY;
+    let mut events = Vec::new();
+    while at < now {
+        let n = events.len();
+        let mut event = Event::at(at, format!("{n}"));
+        if n % 5 == 0 {
+            event.kind = "purchase".to_owned();
+            event.properties = format!(r#"{{"amount":{}.25}}"#, n % 90);
+        }
+        events.push(event);
+        at += 4 * MINUTE + 1_009;
+    }
+    events
+}
+
+/// Fills a data dir as a server leaves it that ran for nine days.
+async fn fill(dir: &Path, events: &[Event]) {
+    let store = SqliteStore::open(dir).unwrap();
+    for (n, events) in events.chunks(40).enumerate() {
+        store.write(&seal(NodeId::from_u128(7), n as u64 + 1, events)).await.unwrap();
+    }
+}
+
+struct Charts {
+    server: Server,
+    events: Vec<Event>,
+    now: Millis,
+}
+
+impl Charts {
+    fn points(&self, query: &str) -> Vec<(Millis, Value)> {
+        let body = self.server.get_text(&format!("/api/analytics/timeseries?{query}"));
+        let points: Vec<Value> = serde_json::from_str(&body).unwrap();
+        let point = |point: Value| (point["timestamp"].as_i64().unwrap(), point["count"].clone());
+        points.into_iter().map(point).collect()
+    }
+
+    fn views(&self, from: Millis, to: Millis) -> Value {
+        let inside = |event: &&Event| (from..to).contains(&event.time);
+        let views = self.events.iter().filter(inside).filter(|event| event.kind == "page_view");
+        json!(views.count())
+    }
+
+    fn revenue(&self, from: Millis, to: Millis) -> Value {
+        let inside = |event: &&Event| (from..to).contains(&event.time) && event.kind == "purchase";
+        let amounts = self.events.iter().filter(inside);
+        let sum =
+            amounts.map(|event| amount_of(&serde_json::from_str(&event.properties).unwrap())).sum();
+        serde_json::from_str(&serde_json::to_string(&Amount(sum)).unwrap()).unwrap()
+    }
+
+    fn all(&self, from: Millis, to: Millis) -> Value {
+        json!(self.events.iter().filter(|event| (from..to).contains(&event.time)).count())
+    }
+}
+
+#[test]
+fn charts_reach_back_as_far_as_the_rollups() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = bucket(now_ms(), MINUTE);
+    let events = nine_days(now);
+    tokio::runtime::Runtime::new().unwrap().block_on(fill(dir.path(), &events));
+    let settings = [("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "20")];
+    let server = Server::on(dir.path(), &settings);
+    let charts = Charts { server, events, now };
+    let Charts { now, .. } = charts;
+    wait_until("all is folded and counted", || {
+        let points = charts.points(&format!("metric=events&from={}&interval=1d", now - 10 * DAY));
+        let sum: i64 = points.iter().map(|point| point.1.as_i64().unwrap()).sum();
+        if sum == charts.events.len() as i64 { Ok(()) } else { Err(points) }
+    });
+
+    // The first range is older than the 24 hours of the mirror. The others begin before that edge
+    // and end after it, by minute, hour and day.
+    type Exact = fn(&Charts, Millis, Millis) -> Value;
+    let charted: [(&str, Exact); 3] = [
+        ("type=page_view", Charts::views),
+        ("metric=revenue", Charts::revenue),
+        ("metric=events", Charts::all),
+    ];
+    for (what, exact) in charted {
+        for (from, to, interval, width) in [
+            (now - 4 * DAY, now - 2 * DAY, "1h", HOUR),
+            (now - DAY - HOUR, now - DAY + HOUR, "1m", MINUTE),
+            (now - 2 * DAY, now, "1h", HOUR),
+            (now - 9 * DAY, now, "1d", DAY),
+        ] {
+            let points = charts.points(&format!("{what}&from={from}&to={to}&interval={interval}"));
+            assert!(points.len() as Millis >= (to - from) / width);
+            for (start, count) in &points {
+                assert_eq!(*count, exact(&charts, *start, start + width), "{what} {interval}");
+            }
+        }
+        // Yesterday comes from memory, last week from the store. All days are equally long, since
+        // the zone is UTC.
+        for (name, days) in [("yesterday", 1), ("last_week", 7)] {
+            for (span, width) in [("hours=1", MINUTE), ("hours=5&interval=1h", HOUR)] {
+                let points = charts.points(&format!("{what}&{span}&baseline={name}"));
+                assert!(points.len() >= 5);
+                for (start, count) in &points {
+                    let then = start - days * DAY;
+                    assert_eq!(*count, exact(&charts, then, then + width), "{what} {span} {name}");
+                }
+            }
+        }
+        // Nothing is known from before the first event.
+        let (from, to) = (now - 4 * DAY, now - 3 * DAY);
+        let points =
+            charts.points(&format!("{what}&from={from}&to={to}&interval=1h&baseline=last_week"));
+        assert!(points.iter().all(|point| point.1.is_null()), "{points:?}");
+    }
+}
+
+#[test]
+fn a_chart_that_asks_for_too_much_is_refused() {
+    let server = Server::start();
+    for (query, about) in [
+        ("from=0", "interval"),
+        ("baseline=tomorrow", "baseline"),
+        ("baseline=yesterday&interval=1s&hours=0.1", "baseline"),
+        ("from=2020-01-01T00:00:00Z&interval=1s", "from"),
+    ] {
+        let path = format!("/api/analytics/timeseries?type=page_view&{query}");
+        let answer = server.request("GET", &path).send().unwrap();
+        assert_eq!(answer.status, 400, "{query}: {answer:?}");
+        let message = format!("\"message\":\"{about}=");
+        assert!(answer.text().contains(&message), "{query}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_shop_on_its_first_day_is_shown_no_baseline() {
+    let server = Server::with(&[("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "20")]);
+    server.post(br#"{"type":"page_view","sessionId":"s"}"#);
+    server.until("it is folded", |server| server.count("rollups") == 1);
+    for query in ["hours=1", "hours=24&interval=1h"] {
+        let path = format!("/api/analytics/timeseries?type=page_view&{query}");
+        let today = server.get(&path);
+        let past = server.get(&format!("{path}&baseline=yesterday"));
+        let (today, past) = (today.as_array().unwrap(), past.as_array().unwrap());
+        assert_eq!(today.len(), past.len());
+        for (today, past) in today.iter().zip(past) {
+            assert_eq!(past, &json!({"timestamp": today["timestamp"], "count": null}));
+        }
+    }
+}
+
+#[test]
+fn the_last_24_hours_need_no_store() {
+    let mut postgres = Postgres::start();
+    let server = Server::with(&[("FLOODMARK_POSTGRES__URL", &postgres.url())]);
+    server.post(br#"{"type":"page_view","sessionId":"s"}"#);
+    server.until("it is counted", |server| server.current()["pageViews"] == 1);
+    postgres.stop_immediate();
+    let path = "/api/analytics/timeseries?type=page_view&hours=24";
+    let points = server.get(path);
+    let counts = points.as_array().unwrap().iter().map(|point| point["count"].as_i64().unwrap());
+    assert_eq!(counts.sum::<i64>(), 1);
+    let from = now_ms() - 3 * DAY;
+    let path = format!("/api/analytics/timeseries?type=page_view&from={from}&interval=1h");
+    let answer = server.request("GET", &path).send().unwrap();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.text().contains("history_unavailable"), "{}", answer.text());
+
+    postgres.start_again();
+    server.until("it answers again", |server| {
+        server.request("GET", &path).send().is_ok_and(|answer| answer.status == 200)
+    });
+}

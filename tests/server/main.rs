@@ -1,0 +1,16 @@
+//! One server, from a request to an answer and to a viewer's screen: the real program, mostly
+//! with its embedded stores. What is light enough to be linked into one program is here; tests
+//! that bring servers, nodes or faults of their own have programs of their own.
+
+mod breakdowns;
+mod corpus;
+mod crash;
+mod crowd;
+mod door;
+mod history;
+mod metrics;
+mod replay;
+mod stream;
+#[path = "../support/mod.rs"]
+mod support;
+mod totals;

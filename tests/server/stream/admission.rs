@@ -1,0 +1,64 @@
+//! Who may watch, and how many.
+
+use crate::support::{
+    client::{Connection, Request},
+    server::Server,
+    viewer::{frame, upgrade, watch},
+};
+
+/// The status of the answer to a handshake.
+fn status(handshake: &Request) -> u16 {
+    handshake.send().expect("the server answers").status
+}
+
+#[test]
+fn another_sites_page_may_not_watch() {
+    let server = Server::with(&[("FLOODMARK_STREAM__ALLOWED_ORIGINS", "https://shop.example")]);
+    assert_eq!(status(&upgrade(server.addr())), 101, "no browser");
+    let from = |origin: &str| status(&upgrade(server.addr()).header("Origin", origin));
+    assert_eq!(from(&server.url()), 101, "the server's own page");
+    assert_eq!(from("https://shop.example"), 101);
+    assert_eq!(from("https://evil.example"), 403);
+    assert_eq!(from("null"), 403);
+}
+
+#[test]
+fn more_viewers_than_allowed_are_told_to_come_back() {
+    let server = Server::with(&[("FLOODMARK_STREAM__MAX_VIEWERS", "2")]);
+    let _first = watch(&server, "");
+    let second = watch(&server, "");
+    assert_eq!(status(&upgrade(server.addr())), 503);
+    drop(second);
+    server.until("the place is free again", |server| status(&upgrade(server.addr())) == 101);
+}
+
+#[test]
+fn a_wrong_token_sees_nothing() {
+    let server = Server::with(&[("FLOODMARK_AUTH__VIEWER_TOKENS", "secret")]);
+    let with = |token: &str| upgrade(server.addr()).header("Authorization", token);
+    assert_eq!(status(&upgrade(server.addr())), 401);
+    assert_eq!(status(&with("Bearer secrez")), 401);
+    assert_eq!(status(&with("Bearer secret")), 101);
+    let mut watching = watch(&server, "?token=secret");
+    assert_eq!(frame(&mut watching)["type"], "snapshot");
+}
+
+#[test]
+fn a_connection_that_sends_events_costs_one_file_and_can_not_watch() {
+    let server = Server::start();
+    let open_files = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    let connect = || {
+        let mut connection = Connection::open(server.addr()).unwrap();
+        let event = Request::post(server.addr(), "/v1/events", r#"{"type":"page_view"}"#);
+        assert_eq!(event.send_on(&mut connection).unwrap().status, 202);
+        connection
+    };
+    let mut first = connect();
+    let before = open_files();
+    let collectors: Vec<Connection> = (0..100).map(|_| connect()).collect();
+    assert_eq!(open_files(), before + collectors.len());
+    let answer = upgrade(server.addr()).send_on(&mut first).unwrap();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    assert_eq!(answer.header("connection"), Some("close"));
+}

@@ -1,0 +1,128 @@
+//! A WebSocket client that blocks. What comes over it is JSON, or its end.
+
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::{
+    self, HandshakeError, Message,
+    client::IntoClientRequest,
+    http::{HeaderName, HeaderValue},
+    protocol::CloseFrame,
+};
+
+use super::http::{Answer, connect};
+use crate::support::program::PATIENCE;
+
+/// What comes over a WebSocket.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Received {
+    /// A text message, which is JSON.
+    Frame(Value),
+    /// The end: code and reason of the Close frame; 1005 where the frame has no code, 1006 where
+    /// the connection ended without one.
+    Closed(u16, String),
+}
+
+/// One end of a WebSocket.
+pub struct WebSocket(tungstenite::WebSocket<TcpStream>);
+
+impl WebSocket {
+    /// Opens one at a server that is there; `path` may have a query.
+    ///
+    /// # Errors
+    /// What the server answered in place of the upgrade.
+    pub fn open(
+        addr: SocketAddr,
+        path: &str,
+        headers: &[(String, String)],
+    ) -> Result<WebSocket, Answer> {
+        WebSocket::attempt(addr, path, headers, PATIENCE).map_err(|error| match error {
+            tungstenite::Error::Http(response) => refusal(&response),
+            other => panic!("neither an upgrade nor an answer: {other}"),
+        })
+    }
+
+    /// The same at a server that may be away. Whatever comes later may take as long as `patience`,
+    /// and so may the handshake.
+    ///
+    /// # Errors
+    /// There is no connection, or an answer in place of the upgrade.
+    pub fn attempt(
+        addr: SocketAddr,
+        path: &str,
+        headers: &[(String, String)],
+        patience: Duration,
+    ) -> tungstenite::Result<WebSocket> {
+        let mut request = format!("ws://{addr}{path}").into_client_request()?;
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().expect("a header's name");
+            request.headers_mut().insert(name, HeaderValue::from_str(value).expect("a header"));
+        }
+        let stream = connect(addr)?;
+        stream.set_read_timeout(Some(patience))?;
+        match tungstenite::client::client(request, stream) {
+            Ok((socket, _)) => Ok(WebSocket(socket)),
+            Err(HandshakeError::Failure(error)) => Err(error),
+            Err(HandshakeError::Interrupted(_)) => {
+                Err(tungstenite::Error::Io(ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    /// What comes next; pings are answered on the way. Panics if nothing comes.
+    pub fn receive(&mut self) -> Received {
+        self.try_receive().unwrap_or_else(|| panic!("nothing came over this WebSocket in time"))
+    }
+
+    /// The same; `None` if nothing comes within the patience of this WebSocket.
+    pub fn try_receive(&mut self) -> Option<Received> {
+        loop {
+            match self.0.read() {
+                Ok(Message::Text(text)) => {
+                    let frame = serde_json::from_str(&text);
+                    return Some(Received::Frame(frame.expect("every text message is JSON")));
+                }
+                Ok(Message::Close(reason)) => return Some(closed(reason)),
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(e))
+                    if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    return None;
+                }
+                Err(_) => return Some(Received::Closed(1006, String::new())),
+            }
+        }
+    }
+
+    /// Sends a message: a string as text, bytes as binary.
+    pub fn send(&mut self, message: impl Into<Message>) {
+        assert!(self.try_send(message), "the server takes messages");
+    }
+
+    /// The same, at a server that may hang up; says whether all of it was sent.
+    pub fn try_send(&mut self, message: impl Into<Message>) -> bool {
+        self.0.send(message.into()).is_ok()
+    }
+}
+
+fn closed(reason: Option<CloseFrame>) -> Received {
+    match reason {
+        Some(CloseFrame { code, reason }) => Received::Closed(code.into(), reason.to_string()),
+        None => Received::Closed(1005, String::new()),
+    }
+}
+
+fn refusal(response: &tungstenite::http::Response<Option<Vec<u8>>>) -> Answer {
+    let headers = response.headers().iter().map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    Answer {
+        status: response.status().as_u16(),
+        headers: headers.collect(),
+        body: response.body().clone().unwrap_or_default(),
+    }
+}
