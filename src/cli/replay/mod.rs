@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     batches::{Batches, EventFile, Outgoing, ReplayPace},
-    report::{Report, Tally},
+    report::{ReplayTally, Report},
     stamp::Stamp,
 };
 use super::{positive, sender::Sender};
@@ -99,7 +99,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
 }
 
 /// Sends the file, and returns what became of its events.
-async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
+async fn replay(args: &ReplayArgs) -> Result<ReplayTally, String> {
     let source = batches::open(&args.file)
         .map_err(|e| format!("can't read {}: {e}", args.file.display()))?;
     let connections = usize::from(args.connections);
@@ -246,7 +246,7 @@ mod tests {
         address
     }
 
-    async fn replayed(text: &str, flags: &[&str]) -> (Tally, usize) {
+    async fn replayed(text: &str, flags: &[&str]) -> (ReplayTally, usize) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let taken = web::Data::new(Mutex::new(Taken::default()));

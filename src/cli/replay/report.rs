@@ -25,7 +25,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What became of the events that were read.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct ReplayTally {
     accepted: u64,
     duplicates: u64,
     /// By code: how many were rejected, and the message of the first.
@@ -38,7 +38,7 @@ pub struct Tally {
     elapsed: Duration,
 }
 
-impl Tally {
+impl ReplayTally {
     /// Whether the server has every event of the file.
     pub fn all_taken(&self) -> bool {
         self.rejected.is_empty() && self.unanswered == 0 && self.failure.is_none()
@@ -80,7 +80,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for ReplayTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |f: &mut fmt::Formatter<'_>, name: &str, count: u64| {
             writeln!(f, "{name:<12}{:>14}", HumanCount(count).to_string())
@@ -114,7 +114,7 @@ impl fmt::Display for Tally {
 /// The tally so far, and how it is shown. Progress goes to standard error, so that standard
 /// output holds the final tally only.
 pub struct Report {
-    tally: RefCell<Tally>,
+    tally: RefCell<ReplayTally>,
     begin: Instant,
     bytes: u64,
     position: Arc<AtomicU64>,
@@ -177,7 +177,7 @@ impl Report {
     }
 
     /// Removes the bar and returns the tally.
-    pub fn finish(&self) -> Tally {
+    pub fn finish(&self) -> ReplayTally {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_tally_accounts_for_every_event() {
-        let mut tally = Tally { elapsed: Duration::from_secs(2), ..Tally::default() };
+        let mut tally = ReplayTally { elapsed: Duration::from_secs(2), ..ReplayTally::default() };
         tally.add(answer(100, 0, &[]), 100);
         tally.add(answer(90, 10, &[]), 100);
         assert!(tally.all_taken(), "a duplicate is there already");
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_does_not_add_up_is_a_failure() {
-        let mut tally = Tally::default();
+        let mut tally = ReplayTally::default();
         tally.add(answer(99, 0, &[]), 100);
         assert!(!tally.all_taken());
         assert!(
