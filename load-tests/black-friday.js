@@ -1,4 +1,4 @@
-// A whole Black Friday (profile.json), replayed by arrival rate: 24 hours in MINUTES minutes.
+// Replays a whole Black Friday: the event rates of profile.json, 24 hours in MINUTES minutes.
 // `load-tests/run black-friday` starts what it needs, and makes the report.
 //
 // BASE     the server
@@ -22,9 +22,9 @@ const FROM = Number(__ENV.FROM || 0) * 60;
 const TO = Number(__ENV.TO || 24) * 60;
 // Minutes of the profile that make one stage: short enough that no peak is cut off.
 const STEP = 5;
-// One request in so many is sent again although it was answered.
+// One request in this many is sent again although it was answered, as after a lost answer.
 const AGAIN = 500;
-// Numbers of the requests before the day: far from those in it.
+// The numbers of the requests before the day begin here, far from the numbers of the day.
 const BEFORE_NUMBER = 1_000_000_000;
 
 const profile = JSON.parse(open('./profile.json'));

@@ -1,4 +1,4 @@
-// What a server, Postgres and Redis have done so far, as the servers themselves count it: the
+// Reads what a server, Postgres and Redis have done so far, as they count it themselves. The
 // difference of two readings is what a load cost.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ function ofRedis(url) {
   };
 }
 
-// Of a server: bytes that it gave to the disk, and to and from all sockets and files.
+// For a process: bytes that it wrote to the disk, and bytes to and from all sockets and files.
 function ofServer(pid) {
   const io = readFileSync(`/proc/${pid}/io`, 'utf8');
   const number = (name) => Number(new RegExp(`^${name}: (\\d+)`, 'm').exec(io)[1]);

@@ -1,5 +1,5 @@
-// The plainest good broadcaster with Node's `ws`: one frame every 200 ms, serialised once, sent
-// to all. Frames look like Floodmark's. Run by fanout.sh, which installs `ws`. With DEFLATE=1 it
+// The plainest good broadcaster with Node's `ws`: every 200 ms one frame, which is serialised once
+// and sent to all. Frames look like Floodmark's. Run by fanout.sh, which installs `ws`. With DEFLATE=1 it
 // takes the viewers' offer to compress, and compresses as small frames as Floodmark does.
 import { createRequire } from 'node:module';
 const { WebSocketServer } = createRequire(process.env.WS_FROM + '/')('ws');

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What a viewer costs: memory, CPU per delivery, spread of one frame; in the same run beside a
-# broadcaster with Node's `ws`, and beside the floor: one bare write for each viewer and frame.
-# Then both with frames that are deflated, as browsers offer it.
+# Measures what a viewer costs: memory, CPU per delivery, and the time from the first viewer that
+# gets a frame to the last. In the same run it measures a broadcaster with Node's `ws`, and the
+# floor: one bare write for each viewer and frame. Then both again with deflated frames, as
+# browsers offer them.
 #   load-tests/fanout.sh [VIEWERS] [SECONDS]
 # Needs a release build (cargo build --release --bins --examples), Node 20 and npm, and
 # `ulimit -n` of three times the viewers.
@@ -19,7 +20,7 @@ dir=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null; wait "${pids[@]}" 2>/dev/null; rm -rf "$dir"' EXIT
 
-# Waits for the address that a server prints.
+# Waits until a server has printed its address.
 address() {
   for _ in $(seq 100); do
     url=$(grep -o 'http://[0-9.:]*' "$1" | head -1 || true)
@@ -40,7 +41,7 @@ floodmark() {
   kill "$pid" && wait "$pid" || true
 }
 
-# other TITLE COMMAND...: any other broadcaster that prints its address.
+# other TITLE COMMAND...: measures any other broadcaster that prints its address.
 other() {
   local title=$1
   shift

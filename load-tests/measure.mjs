@@ -2,7 +2,7 @@
 // then prints what was stored and what it cost.
 //   node load-tests/measure.mjs URL SECONDS server=PID [postgres=PID] [redis=PID]
 //     [postgres_url=URL] [redis_url=URL] [raw=EVENTS_A_SECOND] -- LOAD COMMAND...
-// A PID stands for its process and all below it.
+// A PID stands for that process and all its descendants.
 import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { read } from './costs.mjs';
@@ -20,11 +20,11 @@ const stat = (pid) => {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ').map(Number);
   } catch {
-    return null; // it has ended; its parent keeps its time
+    return null; // it has ended, and its time was added to its parent's
   }
 };
 
-// CPU seconds of a process, its children that have ended, and all that live below it.
+// CPU seconds of a process, of its children that have ended, and of all living descendants.
 function cpu(pid) {
   const below = new Map();
   for (const name of readdirSync('/proc')) {
@@ -63,7 +63,7 @@ const stopped = Date.now();
 await loaded;
 for (let now = await lag(); now.store > 0 || now.live > 0; now = await lag()) await wait(20);
 const took = (Date.now() - begin) / 1000;
-// The live numbers reach the mirror a moment after they are counted.
+// /current reads the mirror, which gets the live numbers a moment after they are counted.
 let events = 0;
 for (let next; events !== (next = (await json('/api/analytics/current')).events); await wait(300)) events = next;
 events -= already;

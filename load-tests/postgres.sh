@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Events a second into Postgres and Redis, servers and load on the same machine, beside a raw
-# binary COPY of the same rows in the same run: one connection, 5,000 rows a transaction, nothing
-# else running. And what it costs: CPU seconds per 1M events of the server, Postgres and Redis.
+# Measures how many events a second go into Postgres and Redis, with servers and load on the same
+# machine. Beside it, in the same run, a raw binary COPY of the same rows: one connection, 5,000
+# rows a transaction, nothing else running. Also measures what the load costs: CPU seconds per 1M
+# events of the server, Postgres and Redis.
 #   load-tests/postgres.sh [SECONDS] [CONNECTIONS] [BATCH] [EVENTS_A_SECOND, 0: all it takes]
 # Needs wrk, PostgreSQL, Redis (Debian: apt-get install wrk postgresql redis-server) and a release
 # build. It starts private servers and removes them.
@@ -18,7 +19,7 @@ private_folder
 start_postgres
 start_redis
 
-# Rows for the raw COPY: what the server itself stores of this load, in files of 5,000.
+# The rows for the raw COPY are what the server itself stores of this load, in files of 5,000.
 start_floodmark --postgres "$postgres_url" --redis "$redis_url"
 load_command 3 "$connections"
 node load-tests/measure.mjs "$url" 3 "server=$server" -- "${load[@]}" >/dev/null
@@ -40,7 +41,7 @@ raw() {
   [ "$(sql 'SELECT count(*) FROM raw')" = "$rows" ] || { echo "the raw COPY lost rows" >&2; exit 1; }
   echo $((rows * 1000000000 / (end - begin)))
 }
-raw >/dev/null # files and catalogue are in memory from here on
+raw >/dev/null # a first run, so that files and catalogue are in memory for the measured ones
 raw=$(raw)
 echo "raw binary COPY, one connection, 5,000 rows a transaction: $raw rows/s"
 sql 'DROP TABLE raw'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How long a start takes: with an empty spool, and with one that holds what Postgres could not
-# take during an outage; and how fast that is made up for.
+# Measures how long a start takes, with an empty spool and with one that holds what Postgres could
+# not take during an outage, and how fast such a spool is worked off.
 #   load-tests/recovery.sh [SPOOL_MEGABYTES]
 # Needs what load-tests/postgres.sh needs.
 set -eu
@@ -25,7 +25,7 @@ for round in 1 2 3; do
   node load-tests/start.mjs 'empty, Postgres and Redis' "$binary" "${serve[@]}" "$dir/more$round" "${stores[@]}"
 done
 
-# Nobody listens on port 1: the spool grows.
+# Nobody listens on port 1, so the store takes nothing and the spool grows.
 start_floodmark --postgres postgres://nobody@127.0.0.1:1/none --redis "$redis_url"
 spool() { du -sm "$dir/data/spool" | cut -f1; }
 load_command 2 16

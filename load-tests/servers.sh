@@ -1,4 +1,5 @@
-# Private servers for load tests; sourced. All of it ends with the script that sourced it.
+# Private servers for load tests. This file is sourced; everything that it starts ends with the
+# script that sourced it.
 #   private_folder      makes $dir, removed at the end with every process in $started
 #   start_postgres      sets $postgres (pid) and $postgres_url
 #   start_redis         sets $redis (pid) and $redis_url
@@ -33,7 +34,8 @@ as_postgres() {
   fi
 }
 
-# A server as one would run it: durable, with room for its log and a cache. It says so.
+# Starts PostgreSQL as one would run it: durable, with room for its log and a cache. Prints the
+# settings, so that a result can be judged by them.
 postgres_settings="shared_buffers=512MB max_wal_size=8GB checkpoint_timeout=15min \
 wal_buffers=16MB synchronous_commit=on fsync=on full_page_writes=on"
 

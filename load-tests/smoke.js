@@ -18,7 +18,7 @@ const BASE = __ENV.BASE || 'http://127.0.0.1:8080';
 const RATE = Number(__ENV.RATE || 20);
 const BATCH = Number(__ENV.BATCH || 50);
 const SECONDS = Number(__ENV.DURATION || 10);
-// The viewer comes first and stays until what was sent last has reached it.
+// The viewer connects first and stays until the last events have reached it.
 const HEAD_START_S = 1;
 const AFTERMATH_S = 4;
 
@@ -56,7 +56,7 @@ const sent = {
   pageViews: new Counter('sent_page_views'),
   purchases: new Counter('sent_purchases'),
   errors: new Counter('sent_errors'),
-  // Cents, so that the sum is a whole number and exact.
+  // In cents, so that the sum is a whole number and therefore exact.
   cents: new Counter('sent_cents'),
 };
 const viewerDeltas = new Counter('viewer_deltas');
@@ -110,7 +110,7 @@ export function send() {
   sent.cents.add(count.cents);
 }
 
-// What the plainest viewer knows: the snapshot, and every delta added to it.
+// Adds up what the plainest viewer would: the snapshot and then every delta.
 export function watch() {
   const url = `${BASE.replace('http', 'ws')}/api/analytics/stream`;
   let seq = null;

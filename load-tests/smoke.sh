@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# A short load run against the built program, with nothing else: starts it on a free port
-# with an empty data dir, runs smoke.js with k6, compares what was sent with what was
-# counted.
+# A short load run against the built program alone. Starts it on a free port with an empty data
+# dir, runs smoke.js with k6, and compares what was sent with what was counted.
 #
 # FLOODMARK_BIN   the program (target/debug/floodmark)
 # RATE BATCH DURATION   see smoke.js

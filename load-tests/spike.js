@@ -1,4 +1,4 @@
-// A quiet shop, and from one second to the next everybody is there: the rate jumps from
+// A quiet shop to which everybody comes from one second to the next: the rate jumps from
 // RATE/20 to RATE, stays, and falls back. `load-tests/run spike`.
 //
 // BASE      the server
@@ -32,7 +32,7 @@ export const options = {
         { target: quiet, duration: '0s' },
         { target: quiet, duration: `${QUIET_S}s` },
       ],
-      // All there before the jump: making them is work, too.
+      // All VUs are made before the jump, since making them takes time.
       preAllocatedVUs: 200,
       maxVUs: 400,
       gracefulStop: '60s',

@@ -1,4 +1,4 @@
-// Starts a server and prints how long it took; leaves it running until it has settled all that
+// Starts a server and prints how long that took. Lets it run until both sinks have taken all that
 // was in its spool, then ends it.
 //   node load-tests/start.mjs NAME BINARY ARGUMENTS...
 import { spawn } from 'node:child_process';

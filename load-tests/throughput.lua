@@ -1,5 +1,5 @@
--- wrk script: requests of BATCH events each (default 100), prepared once. Mix and sizes as a
--- shop's: mostly page views, some purchases, errors and signups; 5,000 sessions.
+-- A script for wrk: requests of BATCH events each (default 100), prepared once. Mix and sizes are
+-- a shop's: mostly page views, some purchases, errors and signups, from 5,000 sessions.
 -- RATE events a second in all (default 0: as fast as answers come); needs wrk -t1.
 local ffi = require("ffi")
 local size = tonumber(os.getenv("BATCH") or "100")
@@ -48,7 +48,7 @@ if rate > 0 then
     int clock_gettime(int clock, floodmark_time *now);
   ]]
   local now, due = ffi.new("floodmark_time"), nil
-  -- One schedule for all connections: what is late is sent at once.
+  -- All connections share one schedule. A request that is late is sent at once.
   function delay()
     ffi.C.clock_gettime(1, now)
     local ms = tonumber(now.sec) * 1e3 + tonumber(now.nsec) / 1e6

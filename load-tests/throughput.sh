@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Events a second on the embedded default, server and load on the same machine, and the server's
-# CPU seconds per 1M events, SQLite included.
+# Measures events a second with the embedded default, with server and load on the same machine,
+# and the server's CPU seconds per 1M events, SQLite included.
 #   load-tests/throughput.sh [SECONDS] [CONNECTIONS] [BATCH] [EVENTS_A_SECOND, 0: all it takes]
 # Needs wrk (Debian: apt-get install wrk) and a release build.
 set -eu

@@ -50,14 +50,14 @@ export const options = {
     checks: ['rate==1'],
     viewer_gaps: ['count==0'],
     viewer_frame_age_ms: ['p(99)<500'],
-    // A quiet second still sends a frame.
+    // The server sends a frame each second even if nothing happens.
     viewer_between_frames_ms: ['max<5000'],
     lost_events: ['count==0'],
   },
   summaryTrendStats: STATS,
 };
 
-// Watches for `seconds`, or hangs up by itself; gives where it was.
+// Watches for `seconds` or until it hangs up by itself. Returns the last frame that it saw.
 function watchFor(seconds, resume) {
   const seen = { epoch: resume?.epoch, seq: resume?.seq ?? null, snapshots: 0, deltas: 0 };
   let last = 0;
@@ -75,7 +75,7 @@ function watchFor(seconds, resume) {
       } else {
         if (seen.seq !== null && frame.seq !== seen.seq + 1) gaps.add(1);
         seen.deltas += 1;
-        // What a resumed viewer missed is old, and rightly so.
+        // Frames that a resumed viewer had missed are old; that is no delay of the server.
         if (!resume || seen.deltas > 20) age.add(now - frame.timestamp);
       }
       seen.seq = frame.seq;

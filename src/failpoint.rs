@@ -1,9 +1,10 @@
-//! Named places at which a test makes the process die, as `kill -9` would: `kill_point!`; or
-//! makes the code panic: `panic_point!`, for which the test writes `panic` in place of `return`.
+//! Named places in the code at which a test can make the process die as by `kill -9`
+//! (`kill_point!`) or make the code panic (`panic_point!`).
 //!
-//! Cargo turns the feature behind them on where it builds for tests (a dev-dependency); in
-//! what `cargo build` and `cargo install` make, a point is no code at all. A test names the
-//! point and when in the variable `FAILPOINTS`, here the 17th time that it is passed:
+//! Cargo turns the feature behind them on when it builds for tests, by a dev-dependency. In what
+//! `cargo build` and `cargo install` make, a point is no code at all. A test names the point, and
+//! at which pass it acts, in the variable `FAILPOINTS`. Here the process dies at the 17th pass; for
+//! a `panic_point!`, the test writes `panic` in place of `return`:
 //!
 //! ```text
 //! FAILPOINTS=spool-synced=16*off->return
@@ -23,7 +24,7 @@
 //! | `alert-changed` | an alert has fired or cleared, nobody knows of it (panics) |
 //! | `live-counted` | a batch is counted, the spool does not know it |
 
-/// Dies here if a test has asked for it.
+/// Ends the process here, without any cleaning up, if a test has asked for that.
 macro_rules! kill_point {
     ($name:literal) => {
         fail::fail_point!($name, |_| std::process::abort())
@@ -31,7 +32,7 @@ macro_rules! kill_point {
 }
 pub(crate) use kill_point;
 
-/// Panics here if a test has asked for it.
+/// Panics here if a test has asked for that.
 macro_rules! panic_point {
     ($name:literal) => {
         fail::fail_point!($name)
@@ -39,11 +40,11 @@ macro_rules! panic_point {
 }
 pub(crate) use panic_point;
 
-/// Reads `FAILPOINTS`, in a debug build with the feature only: not even a release build made
-/// for benchmarks can be told to die.
+/// Reads `FAILPOINTS`. Only a debug build with the feature does so: not even a release build that
+/// was made for benchmarks can be told to die by a variable.
 pub fn arm() {
     if cfg!(debug_assertions) && fail::has_failpoints() {
-        // Dropping it would disarm the points.
+        // Forgotten on purpose: dropping the scenario would disarm the points.
         std::mem::forget(fail::FailScenario::setup());
     }
 }

@@ -40,7 +40,8 @@ pub fn ndjson(body: &[u8]) {
     intake(body, Format::NdJson);
 }
 
-/// Every event becomes a row that reads back, or a refusal that leaves no trace.
+/// The law of intake: every event becomes a row that can be read back, or is refused and leaves
+/// nothing in the output.
 fn intake(body: &[u8], format: Format) {
     let Ok(mut split) = split(body, format, 5000) else { return };
     let Ok(sent_at) = millis(split.sent_at()) else { return };
@@ -71,13 +72,13 @@ fn intake(body: &[u8], format: Format) {
     assert_eq!(found, events);
 }
 
-/// The shipped rules.
+/// The metrics of the built-in configuration.
 fn measures() -> Arc<Measures> {
     static MEASURES: LazyLock<Arc<Measures>> = LazyLock::new(|| Config::default().rules.measures);
     MEASURES.clone()
 }
 
-/// A packed body: the first byte says how, the rest is what was sent.
+/// A compressed body: the first byte chooses the encoding, the rest is the body.
 pub fn unpack(data: &[u8]) {
     const MAX: usize = 1 << 20;
     let Some((how, packed)) = data.split_first() else { return };
@@ -114,12 +115,13 @@ pub fn delta(data: &[u8]) {
     assert_eq!(again.expect("what is encoded decodes"), delta);
 }
 
-/// A spool's segment. An even first byte: the rest follows the header as it is; an odd one:
-/// it is (kind, u16 length, payload) and so on, each framed with the checksums it should have,
-/// so that what lies behind these is reached. `dir` is an empty folder.
+/// A segment of the spool. If the first byte is even, the rest follows the segment's header as it
+/// is. If it is odd, the rest is read as a row of (kind, u16 length, payload), and each becomes a
+/// record with the right checksums, so that the decoders behind the checksums are reached. `dir`
+/// is an empty folder.
 ///
-/// Whatever there is, the spool opens, its batches can be read, and a second start finds what
-/// the first one has left.
+/// The law: whatever the segment holds, the spool opens, its batches can be read, and a second
+/// start finds what the first one has left.
 pub fn segment(data: &[u8], dir: &Path) {
     let node = Uuid::from_u128(77);
     let Some((how, rest)) = data.split_first() else { return };

@@ -1,23 +1,25 @@
-//! How many files this process may have open: raised to what it needs, or told in words.
+//! The limit of open files of this process: it is raised to what the configuration needs, or else
+//! an operator is told what to change.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// Descriptors for everything but connections: segments, the store, Redis, logs.
+/// File descriptors for everything but connections: segments, the store, Redis and logs.
 const RESERVED: u64 = 512;
 
-/// What the configuration can come to: one descriptor a connection, a second one for each
-/// that watches (see [`crate::broadcast::Connection`]).
+/// The most file descriptors that the configuration can lead to: one for each connection, and a
+/// second one for each viewer (see [`crate::broadcast::ConnectionSocket`]).
 fn needed(config: &Config) -> u64 {
     let viewers = config.stream.max_viewers.min(config.http.max_connections);
     (config.http.max_connections + viewers) as u64 + RESERVED
 }
 
-/// Raises the soft limit (`ulimit -n`) as far as it is needed and allowed.
+/// Raises the soft limit (`ulimit -n`) as far as that is needed and allowed.
 ///
 /// # Errors
-/// In words, what the limit leaves room for; the server runs all the same.
+/// The hard limit is too low. The error says in words what to change; the server runs all the
+/// same.
 pub fn raise(config: &Config) -> Result<(), String> {
     let needed = needed(config);
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)

@@ -1,12 +1,12 @@
-//! What a panic leads to. It is a bug of ours, so none is hidden: each is logged and counted
-//! ([`install_hook`]). Then one of two things happens:
+//! What follows from a panic. A panic is a bug of ours, so none is hidden: each is logged and
+//! counted ([`install_hook`]). Then one of two things happens:
 //!
-//! - Work that may be done twice is begun again ([`again`], or when its time comes round,
-//!   [`caught`]): writing a batch, counting one, asking for the active visitors. Guards make
-//!   the second time harmless.
-//! - What holds state that can't be trusted after a panic raises an [`Alarm`], and the process
-//!   ends in order, for a service manager to start it again: the ingest actor, the committer,
-//!   the broadcaster. The spool is the truth; the next start takes up from there.
+//! - Work that may be done twice is begun again: at once ([`again`]), or when its time comes the
+//!   next time ([`caught`]). This is writing a batch, counting one, and asking for the active
+//!   visitors. Guards make the second time harmless.
+//! - The ingest actor, the committer and the broadcaster hold state that can't be trusted after a
+//!   panic. Each of them raises an [`Alarm`], and the process ends in order, so that a service
+//!   manager starts it again. The next start goes on from the spool, which is on the disk.
 //!
 //! A panic in an HTTP handler or a viewer's session ends its connection and nothing else.
 
@@ -23,10 +23,10 @@ use tokio::sync::watch;
 
 use crate::{retry::Backoff, telemetry::health::Health};
 
-/// Every panic of the process, wherever it was.
+/// Counts every panic of the process, on whichever thread.
 const PANICS: &str = "floodmark_panics_total";
 
-/// Logs and counts every panic of this process from now on; later calls change nothing.
+/// Logs and counts every panic of this process from now on. Later calls change nothing.
 pub fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -46,8 +46,8 @@ pub fn install_hook() {
     });
 }
 
-/// Raised by the first part of the process that panicked and can't go on. A clone is the
-/// same alarm.
+/// Tells the process that a part of it has panicked and can't go on. Only the first part is
+/// remembered. A clone is the same alarm.
 #[derive(Clone, Debug)]
 pub struct Alarm(Arc<watch::Sender<Option<&'static str>>>);
 
@@ -58,17 +58,17 @@ impl Default for Alarm {
 }
 
 impl Alarm {
-    /// Raises the alarm if whatever owns the watch is dropped by a panic.
+    /// Makes a watch for a part. The alarm is raised if a panic drops the watch's owner.
     pub fn watch(&self, part: &'static str) -> Watch {
         Watch { part, alarm: self.clone() }
     }
 
-    /// Which part has raised it.
+    /// The part that has raised the alarm, if any.
     pub fn raised_by(&self) -> Option<&'static str> {
         *self.0.borrow()
     }
 
-    /// Waits until it is raised; says by whom.
+    /// Waits until the alarm is raised, and returns the part that raised it.
     pub async fn raised(&self) -> &'static str {
         let mut raised = self.0.subscribe();
         let part = raised.wait_for(Option::is_some).await;
@@ -96,13 +96,14 @@ impl Drop for Watch {
     }
 }
 
-/// What the work gives; `None` where it panicked, which is logged and counted.
+/// Does the work and returns its result. `None` if it panicked, which is logged and counted.
 pub async fn caught<W: Future>(work: W) -> Option<W::Output> {
     AssertUnwindSafe(work).catch_unwind().await.ok()
 }
 
-/// Does the work, and after a panic in it does it again, after a pause that doubles. Only for
-/// work that may be done twice. `/readyz` tells of `part` until the work says it is well.
+/// Does the work. If it panics, it is done again after a pause that doubles each time. This is
+/// only for work that may be done twice. `/readyz` shows `part` as in trouble until the work
+/// reports that it is well.
 pub async fn again<W: Future>(
     part: &'static str,
     health: &Health,
@@ -114,6 +115,7 @@ pub async fn again<W: Future>(
             return done;
         }
         health.trouble(part, "panic", "a bug, see the log; the work is begun again");
+        // At least 1 ms, since jitter can draw a pause of 0, which would make this a busy loop.
         tokio::time::sleep(backoff.pause().max(Duration::from_millis(1))).await;
     }
 }
@@ -128,7 +130,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_begun_again() {
         let health = Health::default();
-        let backoff = Backoff::new(&config::Retry { initial_ms: 1, max_ms: 2 });
+        let backoff = Backoff::new(&config::RetryConfig { initial_ms: 1, max_ms: 2 });
         let tries = Cell::new(0);
         let work = || async {
             tries.set(tries.get() + 1);

@@ -1,6 +1,6 @@
-//! The one way to try again: the pause doubles from `retry.initial_ms` up to
-//! `retry.max_ms`, and each is drawn between half of it and the whole (jitter), so that
-//! writers that failed together don't return together.
+//! The one way to try again. The pause doubles from `retry.initial_ms` up to `retry.max_ms`. Each
+//! pause is drawn at random between half of that and the whole (jitter), so that writers that
+//! failed together don't return together.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use crate::config;
 
-/// The pauses of one row of failures.
+/// The pauses between the tries of one piece of work.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     initial_ms: u64,
@@ -18,7 +18,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// Starts at the shortest pause.
-    pub fn new(config: &config::Retry) -> Backoff {
+    pub fn new(config: &config::RetryConfig) -> Backoff {
         Backoff { initial_ms: config.initial_ms, max_ms: config.max_ms, next_ms: config.initial_ms }
     }
 
@@ -29,7 +29,7 @@ impl Backoff {
         Duration::from_millis(rand::rng().random_range(ms / 2..=ms))
     }
 
-    /// It worked: the next failure starts at the shortest pause again.
+    /// Notes that a try succeeded: the next failure starts with the shortest pause again.
     pub fn reset(&mut self) {
         self.next_ms = self.initial_ms;
     }
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_limit() {
-        let mut backoff = Backoff::new(&config::Retry { initial_ms: 100, max_ms: 1000 });
+        let mut backoff = Backoff::new(&config::RetryConfig { initial_ms: 100, max_ms: 1000 });
         for ms in [100, 200, 400, 800, 1000, 1000] {
             let pause = backoff.pause().as_millis();
             assert!((ms / 2..=ms).contains(&pause), "{pause} for {ms}");

@@ -1,4 +1,4 @@
-// node account.mjs BASE WORK: every event accounted for. WORK has summary.json (what k6 did) and
+// node account.mjs BASE WORK: checks that every event is accounted for. WORK has summary.json (what k6 did) and
 // stored.json (what the store holds, see stage.sh). The server began empty. Writes
 // WORK/account.json; the exit code is 1 where two numbers that must agree do not.
 
@@ -43,7 +43,7 @@ same(
   k6.accepted + k6.duplicates + k6.rejected,
   'accepted + duplicates + rejected',
 );
-// Where an answer was lost on the way, the server did more than the client was told.
+// If an answer was lost on the way, the server did more than the client knows of.
 if (k6.unanswered === 0) {
   same(
     'taken as the client was told',

@@ -156,7 +156,7 @@ export function chart(c) {
 </figure>`;
 }
 
-/** The part of the page that moves: a line under the pointer, on all charts, with its values. */
+/** The script of the page: draws a line under the pointer on all charts, with the values there. */
 export const HOVER = `
 const figures = [...document.querySelectorAll('figure')].map((figure) => ({
   figure, svg: figure.querySelector('svg'), cursor: figure.querySelector('.cursor'),

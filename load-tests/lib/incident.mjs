@@ -1,11 +1,11 @@
-// node incident.mjs WORK: whether the incident of a replayed Black Friday was told in time, by
-// its gateway, and by nobody before. WORK has requests.csv and watch.ndjson. Writes
-// WORK/incident.json; the exit code is 1 where it was not. Not judged where the incident is
-// shorter than an alert needs.
+// node incident.mjs WORK: checks that an alert told the incident of a replayed Black Friday in
+// time, that it named the failing gateway, and that no alert fired before. WORK has requests.csv
+// and watch.ndjson. Writes WORK/incident.json; the exit code is 1 if one of these is not so. An
+// incident that is shorter than an alert needs is not judged.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
-// An alert judges 30 s, every second, and waits for 5.
+// The alert looks at a window of 30 s each second, and fires once its condition held for 5 s.
 const SHORTEST_S = 15;
 const WITHIN_S = 30;
 const ALERT = 'checkout_errors';

@@ -1,14 +1,15 @@
-// node memory.mjs WORK MAX_MB [soak]: the server's highest memory, and in a soak whether it grew
-// once it was warm: once the index of ids was as full as it became, which by its limit it does. Writes
-// WORK/memory.json; the exit code is 1 beyond MAX_MB or where it grew.
+// node memory.mjs WORK MAX_MB [soak]: the server's highest memory and, in a soak, whether memory
+// grew once the server was warm. It is warm once the index of ids is nearly as full as it ever
+// gets; until then it has to grow, up to its limit. Writes WORK/memory.json; the exit code is 1 if
+// the memory exceeded MAX_MB or grew.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
-// How full the index is, of its highest, when the server counts as warm.
+// The server counts as warm once the index of ids has this share of its highest fill.
 const FULL = 0.98;
-// Long enough after that to tell growth from noise.
+// This much time after that is needed to tell growth from noise.
 const JUDGED_S = 120;
-// What an allocator's pools may come and go by.
+// Changes up to this much are the allocator's pools, which come and go.
 const NOISE_MB = 16;
 
 const [work, maxMb, kind] = process.argv.slice(2);
@@ -33,7 +34,7 @@ const lasted = warm[warm.length - 1].s - warm[0].s;
 if (lasted >= JUDGED_S) {
   const quarter = Math.floor(warm.length / 4);
   const [early, late] = [median(warm.slice(0, quarter)), median(warm.slice(-quarter))];
-  // Under any other load, what is at hand changes with the load.
+  // Under any load that is not constant, memory follows the load, so growth says nothing.
   const grew = kind === 'soak' && late - early > NOISE_MB;
   ok &&= !grew;
   Object.assign(result, { early, late });

@@ -1,4 +1,5 @@
--- wrk: the same request over and over, made once, so that wrk itself costs little. BATCH events.
+-- A script for wrk: sends one request of BATCH events over and over. It is made once, so that wrk
+-- itself costs little.
 local size = tonumber(os.getenv("BATCH") or "1")
 local event = '{"type":"page_view","timestamp":' .. os.time() .. '000,"sessionId":"s%06d","properties":' ..
   '{"path":"/p/moka-pot","referrer":"google.com","device":"mobile","country":"DE"}}'

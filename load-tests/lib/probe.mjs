@@ -1,10 +1,10 @@
-// node --experimental-websocket probe.mjs BASE SECONDS: from posting an event to the frame that
-// shows it. One viewer watches the stream; one event of the type `probe` is posted at a time,
-// at a random moment, and the next one only once it was seen. Prints the times as JSON.
+// node --experimental-websocket probe.mjs BASE SECONDS: measures the time from posting an event to
+// the frame that shows it. One viewer watches the stream. One event of the type `probe` is posted
+// at a time, at a random moment, and the next one only once it was seen. Prints the times as JSON.
 
 const [base, seconds] = process.argv.slice(2);
 const PATIENCE_MS = 20_000;
-const PAUSE_MS = 60; // at most this, at random, so that posts fall anywhere between two ticks
+const PAUSE_MS = 60; // random pauses up to this, so that posts fall anywhere between two ticks
 
 let seen;
 const socket = new WebSocket(`${base.replace('http', 'ws')}/api/analytics/stream`);

@@ -1,11 +1,11 @@
 // node profile.mjs > profile.json: how the day's curve is made. A base of 1 at night, ten
 // times that when the offers open at midnight and again at noon; a long evening between.
 
-// Events a second at the highest minute, at scale 1; over a whole second of a replay, whose
-// stages cut the tip off, it stays above 50,000.
+// Events a second at the highest minute, at scale 1. The stages of a replay cut the tip off; over a
+// whole second of it, the rate still stays above 50,000.
 const PEAK = 55_000;
 const bell = (minute, at, width) => Math.exp(-(((minute - at) / width) ** 2) / 2);
-// Quick to come, slow to go.
+// A curve that rises quickly and falls slowly.
 const rush = (minute, at, rise, fall) => bell(minute, at, minute < at ? rise : fall);
 
 function traffic(minute) {
@@ -15,7 +15,8 @@ function traffic(minute) {
   const noon = 6.9 * rush(minute, 12 * 60 + 10, 26, 34);
   const evening = 3.6 * rush(minute, 20 * 60 + 30, 80, 60);
   const last = 1.4 * rush(minute, 23 * 60 + 45, 14, 10); // before it is over
-  // Newsletters and pushes on the hour give the curve its teeth; no dice: the same file always.
+  // Newsletters and pushes on the hour give the curve its teeth. Nothing is random, so that the
+  // file is always the same.
   const teeth =
     1 + 0.12 * bell(minute % 60, 4, 3) + 0.03 * Math.sin(minute * 2.1) * Math.sin(minute * 0.37);
   return (day + opening + morning + noon + evening + last) * teeth;

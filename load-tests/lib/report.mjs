@@ -1,4 +1,4 @@
-// node report.mjs WORK NAME OUT: one self-contained HTML page from what a run left in WORK:
+// node report.mjs WORK NAME OUT: makes one self-contained HTML page of what a run left in WORK:
 // requests.csv (a line a try), watch.ndjson (a line a second), account.json, memory.json, marks.
 
 import { readFileSync, writeFileSync, existsSync } from 'node:fs';
@@ -37,7 +37,7 @@ let lastMinute = 0;
 let lastBegin = begin;
 for (const line of lines('requests.csv')) {
   const [t, ms, , events, , , , minute] = line.split(',').map(Number);
-  // Written when it was answered; it belongs to the second in which it was sent.
+  // The line was written when the answer came, but belongs to the second of the sending.
   const s = at(t);
   if (!(s >= 0 && s <= seconds)) continue;
   sent[s] += events;
@@ -145,7 +145,7 @@ const firing = fired.map(({ seen, until, name: label }) => ({
 
 // --- charts -------------------------------------------------------------------------------
 
-// Said once, on the first chart.
+// The explanation stands once, on the first chart.
 const unnamed = ({ label, ...band }) => band;
 const common = { seconds, ticks, bands: bands.map(unnamed), marks };
 const processes = ['server', 'postgres', 'redis', 'k6'].filter((p) =>

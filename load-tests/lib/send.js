@@ -1,5 +1,5 @@
-// Sending: one request of events, tried again with the same ids when it failed, and what
-// became of its events.
+// Sends requests of events, tries those that failed again with the same ids, and counts what became
+// of the events.
 
 import http from 'k6/http';
 import { sleep } from 'k6';
@@ -11,10 +11,10 @@ const BASE = __ENV.BASE || 'http://127.0.0.1:8080';
 const TRIES = 8;
 const PREPARED = 32;
 const MAX_DROPPED = 0.01;
-/** False where only what became of the events is judged, as in a test. */
+/** False in tests, which judge what became of the events and not how fast it was. */
 export const JUDGES_SPEED = __ENV.SPEED !== '0';
 const PARAMS = { headers: { 'content-type': 'application/json' }, timeout: '20s' };
-/** Four hex digits that tell this run's ids from those of any other. */
+/** Four hex digits in all ids of this run, so that no other run has the same ids. */
 const RUN = (__ENV.RUN || '0001').padStart(4, '0').slice(-4);
 
 export const tally = {
@@ -72,7 +72,7 @@ export function send(request, batch, number, minute, again, at = Date.now()) {
   }
 }
 
-// One try; false if its answer does not say what became of the events.
+// Sends the request once. False if no answer says what became of the events.
 function attempt(body, batch, minute) {
   const begin = Date.now();
   const answer = http.post(`${BASE}/v1/events`, body, PARAMS);
@@ -110,7 +110,8 @@ export function summary(data) {
     }
   }
   const dropped = value('dropped_iterations', 'count');
-  // k6 could not begin them in time: beyond that, it is not the load that was asked for.
+  // k6 could not begin these requests in time. If they are more than a few, the load was not the
+  // one that was asked for.
   const begun = value('iterations', 'count');
   if (JUDGES_SPEED && dropped > MAX_DROPPED * (begun + dropped))
     failed.push(`dropped iterations: ${dropped}`);
@@ -132,5 +133,5 @@ export function summary(data) {
   return out;
 }
 
-/** What each scenario's options share. */
+/** The options that all scenarios share. */
 export const STATS = ['med', 'p(95)', 'p(99)', 'max'];

@@ -1,5 +1,5 @@
 // node settle.mjs BASE SECONDS: waits until both sinks have everything that was accepted and
-// /current shows it; says how long that took. The exit code is 1 if it does not come about.
+// /current shows it, and prints how long that took. The exit code is 1 if SECONDS were not enough.
 
 const [base, seconds] = process.argv.slice(2);
 const begin = Date.now();

@@ -1,5 +1,5 @@
-// The traffic: requests of a shop's collectors, prepared before the run, so that the load
-// generator has little to do for each. The visitors act as those of src/demo do.
+// The traffic: requests of a shop's collectors. They are prepared before the run, so that the load
+// generator has little work for each. The visitors behave like those of src/demo.
 //
 // A prepared request is a list of texts. What changes from one use to the next lies between
 // them: `render` joins them with a stamp (number of the request, time, generation of the
@@ -19,7 +19,7 @@ const PRODUCTS = [
 const COUNTRIES = ['US', 'US', 'US', 'DE', 'DE', 'GB', 'FR', 'NL', 'CA', 'SE', 'PL'];
 const DEVICES = ['mobile', 'mobile', 'desktop'];
 const REFERRERS = ['google.com', 'google.com', 'direct', 'instagram.com', 'newsletter'];
-// Each with the share of it and those before it, in percent.
+// Each entry with the percentage of itself and all entries before it.
 const GATEWAYS = [
   ['stripe', 52],
   ['paypal', 81],
@@ -36,7 +36,7 @@ const PAGE_ERRORS = [
 const STAMP = '\u0001';
 const MINUTE = '\u0002';
 
-// A small generator of numbers (mulberry32): the same requests in every run.
+// A small random number generator (mulberry32) with a fixed seed: every run has the same requests.
 function dice(seed) {
   let state = seed >>> 0;
   const next = () => {
@@ -49,7 +49,7 @@ function dice(seed) {
   return { chance: (p) => next() < p, below, pick: (list) => list[below(list.length)] };
 }
 
-// One visitor's steps, each `[type, properties]`, until it leaves.
+// The steps of one visitor until it leaves, each as `[type, properties]`.
 function* visit(roll, incident) {
   const draw = roll.below(100);
   const gateway = GATEWAYS.find(([, upTo]) => draw < upTo)[0];

@@ -57,7 +57,7 @@ pub struct Notifier {
     log: Arc<dyn AlertLog>,
     rules: Arc<AlertRules>,
     leading: Leading,
-    notify: config::Notify,
+    notify: config::NotifyConfig,
     client: Option<Client>,
     in_flight: HashMap<String, Notice>,
     direct: Vec<Notice>,
@@ -92,7 +92,7 @@ impl Notifier {
         log: Arc<dyn AlertLog>,
         rules: Arc<AlertRules>,
         leading: Leading,
-        notify: config::Notify,
+        notify: config::NotifyConfig,
     ) -> Notifier {
         Notifier {
             log,
@@ -224,7 +224,7 @@ impl Notifier {
     /// The pause after so many tries: as long after a restart as before.
     fn pause(&self, attempts: u32) -> Millis {
         let (initial_ms, max_ms) = (FIRST_PAUSE_MS, self.notify.max_retry_ms.max(FIRST_PAUSE_MS));
-        let mut backoff = Backoff::new(&config::Retry { initial_ms, max_ms });
+        let mut backoff = Backoff::new(&config::RetryConfig { initial_ms, max_ms });
         let steps = attempts.min(30);
         (0..=steps).map(|_| backoff.pause()).last().unwrap_or_default().as_millis() as Millis
     }

@@ -1,4 +1,5 @@
-//! The broadcaster actor.
+//! The broadcaster actor: turns what the live side counts into frames and sends these to all
+//! viewers of this node.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,11 +15,11 @@ use crate::{
     broadcast::{
         ACTIVE_USERS, BUSINESS, INGEST_TO_VIEWER, VIEWER_EVICTIONS, VIEWERS,
         connection::ConnectionHandle,
-        history::Kept,
-        hub::{Deliver, Hub, Limits, Outlet, Pulse, Refused, ViewerId},
+        history::HistoryLimits,
+        hub::{Deliver, Hub, OfferError, Outlet, Pulse, ViewerId, ViewerLimits},
         monotonic_ms,
-        seat::Leave,
-        timeline::{Frame, Pace, Timeline},
+        permit::Leave,
+        timeline::{Frame, FramePace, Timeline},
     },
     config,
     live::{Counted, Feed},
@@ -26,7 +27,7 @@ use crate::{
     panics,
 };
 
-/// Fans what was counted out to all viewers of this node; on a thread of its own.
+/// Sends what was counted to all viewers of this node. It runs on a thread of its own.
 ///
 /// - Gets the live side's [`Feed`] (through a bounded channel that makes it wait),
 ///   [`Counted`] from the counter actor, [`Join`] and [`Leave`] from the sessions,
@@ -36,8 +37,8 @@ use crate::{
 /// - Bounded by: the feed's capacity, one frame a tick, `stream.resume_frames` and
 ///   `stream.resume_bytes` kept frames, one `Join` and one `Leave` for each of
 ///   `stream.max_viewers` seats.
-/// - A panic in it ends the process: the mirror may have half a delta, and what is counted
-///   but not yet in the ledger stands nowhere else. The next start counts it again.
+/// - A panic in it ends the process: the mirror may hold half of a delta, and what is counted
+///   but not yet in the ledger is nowhere else. The next start counts it again.
 pub struct Broadcaster {
     tick: Duration,
     close_timeout_ms: u64,
@@ -50,10 +51,13 @@ pub struct Broadcaster {
     _watch: panics::Watch,
 }
 
+/// A shutdown under way.
 struct Closing {
-    /// Viewers told in one batch.
+    /// How many viewers are told in one batch.
     batch: usize,
+    /// When those that are left are cut, monotonic ms.
     deadline: u64,
+    /// Who waits for the end.
     answers: Vec<oneshot::Sender<usize>>,
 }
 
@@ -66,28 +70,34 @@ pub struct Shutdown {
     pub within: Duration,
 }
 
-/// A session to the broadcaster: here is a viewer, which waits for its first frame.
+/// A session tells the broadcaster of its viewer, which waits for a first frame.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Join {
+    /// The viewer.
     pub id: ViewerId,
+    /// The way to its session.
     pub outlet: SessionOutlet,
+    /// What the hub and the session share.
     pub pulse: Arc<Pulse>,
-    /// Epoch and seq of the last frame that it saw.
+    /// Epoch and seq of the last frame that the viewer saw before, if it came back.
     pub resume: Option<(String, u64)>,
 }
 
-/// The one address of a session, and its connection.
+/// The way to one session: its address, and its connection for the case that it hangs.
 pub(super) struct SessionOutlet {
+    /// The only address of the session. actix lets each clone of an address put one message
+    /// beyond the limit into a full mailbox.
     pub session: Recipient<Deliver>,
+    /// Cuts the connection from outside.
     pub connection: ConnectionHandle,
 }
 
 impl Outlet for SessionOutlet {
-    fn offer(&self, what: Deliver) -> Result<(), Refused> {
+    fn offer(&self, what: Deliver) -> Result<(), OfferError> {
         self.session.try_send(what).map_err(|error| match error {
-            SendError::Full(_) => Refused::Full,
-            SendError::Closed(_) => Refused::Gone,
+            SendError::Full(_) => OfferError::Full,
+            SendError::Closed(_) => OfferError::Gone,
         })
     }
 
@@ -96,28 +106,28 @@ impl Outlet for SessionOutlet {
     }
 }
 
-/// Between two batches of Close frames at shutdown.
+/// The time between two batches of Close frames at shutdown.
 const CLOSE_INTERVAL: Duration = Duration::from_millis(50);
-/// Over how long the Close frames of a shutdown are spread at most, so that the viewers do
-/// not all come back in one instant.
+/// The Close frames of a shutdown are spread over at most this time, so that not all viewers
+/// reconnect to other nodes in the same instant.
 const CLOSE_SPREAD: Duration = Duration::from_secs(2);
 
 impl Broadcaster {
     pub(super) fn new(
-        stream: &config::Stream,
+        stream: &config::StreamConfig,
         mirror: MirrorWriter,
         feed: mpsc::Receiver<Feed>,
         watch: panics::Watch,
     ) -> Broadcaster {
-        let pace = Pace { tick_ms: stream.tick_ms, heartbeat_ms: stream.heartbeat_ms };
-        let limits = Limits {
+        let pace = FramePace { tick_ms: stream.tick_ms, heartbeat_ms: stream.heartbeat_ms };
+        let limits = ViewerLimits {
             mailbox_frames: stream.mailbox_frames as u64,
             slow_timeout_ms: stream.slow_timeout_ms,
             silence_timeout_ms: stream.silence_timeout_ms,
             close_timeout_ms: stream.close_timeout_ms,
         };
         let epoch = Uuid::new_v4().simple().to_string();
-        let kept = Kept { frames: stream.resume_frames, bytes: stream.resume_bytes };
+        let kept = HistoryLimits { frames: stream.resume_frames, bytes: stream.resume_bytes };
         Broadcaster {
             tick: Duration::from_millis(stream.tick_ms),
             close_timeout_ms: stream.close_timeout_ms,
@@ -131,7 +141,7 @@ impl Broadcaster {
         }
     }
 
-    /// Sends this tick's frame, serves those who need a snapshot, judges the rest.
+    /// Sends this tick's frame, sends a snapshot to those that need one, and judges the rest.
     fn tick(&mut self) {
         let (now, monotonic) = (self.mirror.now(), monotonic_ms());
         let (frame, snapshot) = {
@@ -155,6 +165,7 @@ impl Broadcaster {
         self.metrics.viewers.set(self.hub.len() as f64);
     }
 
+    /// Sets the gauges of today's totals, as `/current` shows them.
     fn report(&self) {
         let current = self.mirror.current();
         for (metric, value) in [
@@ -170,7 +181,7 @@ impl Broadcaster {
         metrics::gauge!(ACTIVE_USERS).set(current.active_users as f64);
     }
 
-    /// Goes on with a shutdown: tells the next batch, and answers at the end.
+    /// Goes on with a shutdown: tells the next batch of viewers, and answers at the end.
     fn close_next(&mut self) {
         let Some(closing) = &mut self.closing else { return };
         let now = monotonic_ms();
@@ -183,7 +194,7 @@ impl Broadcaster {
             _ => self.hub.cut_all(),
         };
         for answer in closing.answers.drain(..) {
-            // Who asked may have stopped waiting.
+            // An error means that whoever asked has stopped waiting.
             let _ = answer.send(cut);
         }
     }
@@ -222,7 +233,8 @@ impl StreamHandler<Feed> for Broadcaster {
         }
     }
 
-    /// The live store is gone: the process is stopping, or it broke. Frames go on.
+    /// The live store has dropped its end of the feed, because the process is stopping or the
+    /// store has failed. Frames go on: the actor is not stopped.
     fn finished(&mut self, _: &mut Context<Self>) {
         self.mirror.interrupt("the live counters' feed has ended".into());
     }
@@ -248,8 +260,8 @@ impl Handler<Join> for Broadcaster {
             let snapshot = self.timeline.snapshot(&self.mirror, &counters, now, monotonic);
             snapshot.map(Deliver::Frame)
         });
-        // Where the state has something that is still to be sent, the next tick sends the
-        // snapshot.
+        // No snapshot is made while the state holds something that was not sent yet. Then the
+        // next tick sends one.
         if let Some(first) = first {
             self.hub.follow(join.id, first);
         }
@@ -287,7 +299,8 @@ impl Handler<Shutdown> for Broadcaster {
     }
 }
 
-/// The metrics of each tick, looked up once.
+/// The metrics of each tick. They are looked up once, since a look-up by name costs more than
+/// the update.
 struct Metrics {
     viewers: Gauge,
     evictions: Counter,
@@ -304,7 +317,8 @@ impl Metrics {
     }
 
     fn sent(&self, frame: &Frame, now: i64) {
-        // 0: counted again after a loss, when nobody knew any more when it was sealed.
+        // 0 marks deltas that were counted again after a loss; when they were sealed is not
+        // known any more.
         if let Some(sealed_at) = frame.oldest_sealed_at.filter(|at| *at > 0) {
             self.ingest_to_viewer.record((now - sealed_at).max(0) as f64 / 1000.0);
         }

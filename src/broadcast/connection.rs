@@ -4,32 +4,35 @@
 //! fix), so nothing that runs inside the session can end it. The duplicate of the socket
 //! taken here can: shutting it down makes the connection fail wherever it hangs.
 //!
-//! The socket can only be reached when the connection is accepted, before anyone knows what
-//! it will ask for. So each connection starts with a duplicate; one that sends events gives
-//! it back at its first request ([`Connection::release`]), a viewer takes it along.
+//! actix-web shows the socket only when the connection is accepted, before anyone knows what
+//! its requests will be. So each connection starts with a duplicate. One that sends events gives
+//! it back at its first request ([`ConnectionSocket::release`]); one that becomes a viewer's
+//! takes it along.
 
 use std::{any::Any, cell::Cell, io, time::Duration};
 
 use actix_web::{dev::Extensions, rt::net::TcpStream};
 use socket2::{SockRef, Socket};
 
-/// What a connection holds for the viewer that it may become (`HttpRequest::conn_data`).
-pub struct Connection(Cell<Option<ConnectionHandle>>);
+/// The duplicate of its socket that a connection holds for the viewer that it may become. A
+/// handler gets it by `HttpRequest::conn_data`.
+pub struct ConnectionSocket(Cell<Option<ConnectionHandle>>);
 
-impl Connection {
-    /// For the viewer that this connection becomes. `None` where it was given back before.
+impl ConnectionSocket {
+    /// Takes the duplicate for the viewer that this connection becomes. `None` if it was taken
+    /// or given back before.
     pub fn take(&self) -> Option<ConnectionHandle> {
         self.0.take()
     }
 
-    /// This connection sends events: it costs one file descriptor from now on, not two, and
-    /// can't become a viewer's.
+    /// Gives the duplicate back, since this connection sends events. It takes one file
+    /// descriptor from now on, not two, and can't become a viewer's.
     pub fn release(&self) {
         drop(self.0.take());
     }
 }
 
-/// A duplicate of one connection's socket.
+/// A duplicate of one connection's socket, by which a viewer is cut.
 #[derive(Debug)]
 pub struct ConnectionHandle(Socket);
 
@@ -44,20 +47,20 @@ impl ConnectionHandle {
 
     /// Ends the connection, whatever its session is waiting for.
     pub(super) fn cut(&self) {
-        // Fails only where it is no longer connected.
+        // This only fails if the socket is no longer connected, which is what was wanted.
         let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 }
 
-/// For `HttpServer::on_connect`, which goes before `bind`: gives every request of the
-/// connection its [`Connection`].
+/// Gives every request of a connection its [`ConnectionSocket`]. For `HttpServer::on_connect`,
+/// which has to be called before `bind`: listeners bound earlier never call it.
 pub fn on_connect(io: &dyn Any, data: &mut Extensions) {
     let Some(stream) = io.downcast_ref::<TcpStream>() else {
         return;
     };
     match SockRef::from(stream).try_clone() {
         Ok(socket) => {
-            data.insert(Connection(Cell::new(Some(ConnectionHandle(socket)))));
+            data.insert(ConnectionSocket(Cell::new(Some(ConnectionHandle(socket)))));
         }
         Err(error) => {
             tracing::warn!(%error, "can't duplicate a socket: it can't become a viewer's");

@@ -1,24 +1,28 @@
-//! Compressed messages: the extension `permessage-deflate` (RFC 7692), without a context that
-//! lasts from one message to the next, so that a message is deflated once for all viewers.
+//! Compressed messages, by the WebSocket extension `permessage-deflate` (RFC 7692). Each
+//! message is compressed for itself, without the context of earlier ones. That costs some size,
+//! but a message has to be deflated only once for all viewers.
 
 use flate2::{Compress, Compression, FlushCompress};
 
-/// The bit of a frame's first byte that says that its message is deflated.
+/// The bit of a frame's first byte that marks a deflated message.
 pub const RSV1: u8 = 0b0100_0000;
 
-/// What is answered to an offer that is taken.
+/// The answer to an offer that is accepted.
 pub const TAKEN: &str = "permessage-deflate; server_no_context_takeover";
 
-/// What ends a flush, and is left out (RFC 7692 §7.2.1).
+/// The bytes that end each flush. They are always the same, so they are not sent (RFC 7692,
+/// section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// Whether one of the offers in a `Sec-WebSocket-Extensions` can be taken with [`TAKEN`].
+/// Whether one of the offers in a `Sec-WebSocket-Extensions` header can be accepted with the
+/// answer [`TAKEN`].
 pub fn is_offered(extensions: &str) -> bool {
     extensions.split(',').any(is_acceptable)
 }
 
-/// An offer has to be declined where a parameter is not understood, stands twice or has a value
-/// that it can't have (§7), or asks for a smaller window than the one that is used.
+/// Whether one offer can be accepted. It has to be declined if a parameter is unknown, is
+/// given twice or has an invalid value (RFC 7692, section 7), and also if it asks for a smaller
+/// window than flate2 uses.
 fn is_acceptable(offer: &str) -> bool {
     let mut parts = offer.split(';').map(str::trim);
     if !parts.next().is_some_and(|name| name.eq_ignore_ascii_case("permessage-deflate")) {
@@ -49,7 +53,7 @@ fn is_acceptable(offer: &str) -> bool {
 /// The payload of a deflated message.
 pub fn deflate(message: &[u8]) -> Vec<u8> {
     let mut deflate = Compress::new(Compression::default(), false);
-    // Text of numbers comes down to less; where not, it grows below.
+    // JSON shrinks to less than half of its size. Where it doesn't, the buffer grows below.
     let mut payload = Vec::with_capacity(message.len() / 2 + 64);
     loop {
         let taken = deflate.total_in() as usize;

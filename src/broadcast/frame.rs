@@ -10,28 +10,31 @@ use crate::{
 
 /// Totals of one second or minute.
 #[derive(Serialize)]
-pub struct Bucket {
+pub struct TimeBucket {
+    /// When it begins, Unix ms.
     timestamp: Millis,
     #[serde(serialize_with = "current::counts")]
     counts: Totals,
     revenue: Amount,
 }
 
-impl From<(Millis, Totals)> for Bucket {
-    fn from((timestamp, counts): (Millis, Totals)) -> Bucket {
-        Bucket { timestamp, revenue: counts.revenue(), counts }
+impl From<(Millis, Totals)> for TimeBucket {
+    fn from((timestamp, counts): (Millis, Totals)) -> TimeBucket {
+        TimeBucket { timestamp, revenue: counts.revenue(), counts }
     }
 }
 
-/// Everything at one moment: a viewer replaces all it has with it.
+/// The whole state at one moment. A viewer replaces everything that it has with it.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "snapshot", rename_all = "camelCase")]
 pub struct SnapshotFrame<'a> {
-    /// The frame that this is the state of.
+    /// The frame after which the state is this one: the next delta has `seq` + 1.
     pub seq: u64,
-    /// Names this run of the stream, for `?resume=`.
+    /// The name of this run of the stream, for `?resume=`: a restarted server counts frames
+    /// from 0 again.
     pub epoch: &'a str,
-    /// Always empty: the totals are in `snapshot`, and the plainest client adds these up.
+    /// Always empty. The totals are in `snapshot`; the plainest client just adds up the `counts`
+    /// of all frames, and this one adds nothing.
     pub counts: Empty,
     /// Always 0, for the same reason.
     pub revenue: u8,
@@ -40,16 +43,16 @@ pub struct SnapshotFrame<'a> {
     /// How long the numbers have stood still.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_ms: Option<Millis>,
-    /// What fires.
+    /// The alerts that fire.
     pub alerts: Firings<'a>,
     /// The state.
     pub snapshot: Snapshot,
 }
 
-/// The alerts that fire: all of them, in place of those that a viewer knows.
+/// All alerts that fire. They replace those that a viewer knows.
 #[derive(Serialize)]
 pub struct Firings<'a> {
-    /// Higher than in the frame before that had them.
+    /// Grows with each change, so it is higher than in any earlier frame with alerts.
     pub version: u64,
     /// As in `GET /api/analytics/alerts`.
     pub firing: &'a [Firing],
@@ -61,7 +64,7 @@ impl<'a> From<&'a AlertsShown> for Firings<'a> {
     }
 }
 
-/// `{}`
+/// An empty object, `{}`.
 #[derive(Serialize)]
 pub struct Empty {}
 
@@ -72,41 +75,41 @@ pub struct Snapshot {
     #[serde(flatten)]
     pub current: Current,
     /// The last 60 seconds, oldest first, the last one in progress.
-    pub seconds: Vec<Bucket>,
+    pub seconds: Vec<TimeBucket>,
     /// The last 60 minutes, likewise.
-    pub minutes: Vec<Bucket>,
+    pub minutes: Vec<TimeBucket>,
 }
 
-/// What was added since the frame before.
+/// What was added since the previous frame.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "delta", rename_all = "camelCase")]
 pub struct DeltaFrame<'a> {
-    /// One more than the frame before.
+    /// One more than in the previous frame.
     pub seq: u64,
     /// Increments of today's counts.
     #[serde(serialize_with = "current::counts")]
     pub counts: Totals,
     /// Increment of today's revenue.
     pub revenue: Amount,
-    /// Distinct visitors of the window (a state, no increment).
+    /// Distinct visitors of the active window. This is the number itself, not an increment.
     pub active_users: u64,
     /// Unix ms.
     pub timestamp: Millis,
     /// How long the numbers have stood still.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_ms: Option<Millis>,
-    /// What fires, where this has changed since the frame before.
+    /// The alerts that fire, if that has changed since the previous frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerts: Option<Firings<'a>>,
-    /// Increments of single seconds, of the last 60.
+    /// Increments of single seconds, for events of the last 60 seconds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub seconds: Vec<Bucket>,
-    /// Increments of minutes, for events of the last hour older than that.
+    pub seconds: Vec<TimeBucket>,
+    /// Increments of minutes, for events of the last hour that are older than those seconds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub minutes: Vec<Bucket>,
+    pub minutes: Vec<TimeBucket>,
 }
 
-/// Serialises once; every viewer then shares it.
+/// Serialises a frame. This happens once; all viewers share the result.
 pub fn write(frame: &impl Serialize) -> WireFrame {
     let json = serde_json::to_string(frame).expect("maps with string keys always serialise");
     WireFrame::new(&json)

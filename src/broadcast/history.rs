@@ -4,29 +4,31 @@ use std::collections::VecDeque;
 
 use crate::broadcast::wire_frame::WireFrame;
 
-/// A ring of delta frames without a gap, ending with the newest frame. A viewer that missed
-/// more than it holds gets a snapshot, which by then is smaller.
-pub struct History {
-    /// The newest is frame `newest`.
+/// The newest delta frames, without a gap up to the newest frame. A viewer that missed more
+/// than this holds gets a snapshot, which is then smaller than the frames that it missed.
+pub struct FrameHistory {
+    /// Oldest first; the last one is frame `newest`.
     frames: VecDeque<WireFrame>,
+    /// The number of the newest frame.
     newest: u64,
+    /// Bytes of all these frames.
     bytes: usize,
-    limits: Kept,
+    limits: HistoryLimits,
 }
 
-/// What is kept at most; whichever comes first.
+/// How much is kept at most. Whichever limit is reached first counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept {
+pub struct HistoryLimits {
     /// `stream.resume_frames`
     pub frames: usize,
     /// `stream.resume_bytes`
     pub bytes: usize,
 }
 
-impl History {
-    /// Keeps the frames after frame `newest`, within the limits.
-    pub fn new(limits: Kept, newest: u64) -> History {
-        History { frames: VecDeque::new(), newest, bytes: 0, limits }
+impl FrameHistory {
+    /// An empty history: the first frame that is pushed is number `newest` + 1.
+    pub fn new(limits: HistoryLimits, newest: u64) -> FrameHistory {
+        FrameHistory { frames: VecDeque::new(), newest, bytes: 0, limits }
     }
 
     /// Adds the frame after the newest.
@@ -40,15 +42,16 @@ impl History {
         }
     }
 
-    /// Frame `newest + 1` was a snapshot: what came before no longer leads to it.
+    /// Notes that frame `newest` + 1 was a snapshot. Earlier frames are forgotten, since adding
+    /// them up does not lead to its state.
     pub fn start_over(&mut self) {
         self.newest += 1;
         self.frames.clear();
         self.bytes = 0;
     }
 
-    /// What a viewer missed that saw everything up to frame `seq`: empty when it missed
-    /// nothing, `None` when that is no longer (or not yet) known.
+    /// The frames that a viewer missed which saw everything up to frame `seq`. Empty if it
+    /// missed nothing; `None` if some of these frames are gone, or if there is no frame `seq` yet.
     pub fn after(&self, seq: u64) -> Option<Vec<WireFrame>> {
         let missed = usize::try_from(self.newest.checked_sub(seq)?).ok()?;
         let first = self.frames.len().checked_sub(missed)?;
@@ -70,8 +73,8 @@ mod tests {
             max in 1..20usize,
             seq in 0..80u64,
         ) {
-            let limits = Kept { frames: max, bytes: 1000 };
-            let mut history = History::new(limits, start);
+            let limits = HistoryLimits { frames: max, bytes: 1000 };
+            let mut history = FrameHistory::new(limits, start);
             let mut last_snapshot = start;
             let mut newest = start;
             for is_snapshot in snapshots {
@@ -93,7 +96,7 @@ mod tests {
 
     #[test]
     fn too_much_to_catch_up_with_is_not_resumed() {
-        let mut history = History::new(Kept { frames: 100, bytes: 64_000 }, 0);
+        let mut history = FrameHistory::new(HistoryLimits { frames: 100, bytes: 64_000 }, 0);
         (0..3).for_each(|_| history.push(WireFrame::new(&"x".repeat(30_000))));
         assert_eq!(history.after(1).unwrap().len(), 2);
         assert_eq!(history.after(0), None);

@@ -1,12 +1,33 @@
-//! The hub: for each viewer, whether it takes the next frame, gets a snapshot, or has to
-//! go. Pure but for what an [`Outlet`] does.
+//! The hub: decides for each viewer whether it takes the next frame, gets a snapshot, or has to
+//! go. It does no I/O itself; an [`Outlet`] does.
 //!
-//! What a viewer has not taken yet is counted here: what was sent to it, minus what its
-//! session says it took. A viewer that falls behind gets nothing more until it has taken all
-//! that waits for it, and then a snapshot in place of what it missed; so a slow viewer costs
-//! `stream.mailbox_frames` and nothing else. A session whose peer does not read is not
-//! polled: it takes nothing, answers nothing and can't even stop; hence every deadline is
-//! judged here, and the last word is a cut from outside.
+//! ```text
+//!              join                                     frame, mailbox full
+//!               |                                   +------------------------+
+//!               v     first frame or snapshot       |                        v
+//!        NeedsSnapshot -----------------------> Following            NeedsSnapshot (slow)
+//!        (joining)                                  ^                        |
+//!               |                                   | snapshot, once all that|
+//!               |                                   | waited was taken       |
+//!               |                                   +---- (catching up) -----+
+//!               |                                   |                        |
+//!               | slow_timeout or silence_timeout   | silence_timeout        | slow_timeout or
+//!               v                                   v                        v silence_timeout
+//!               +--------------------> Closing: a Close frame was sent <-----+
+//!                                        |                        |
+//!                       its session ends |                        | close_timeout
+//!                                        v                        v
+//!                                      gone                 cut from outside
+//! ```
+//!
+//! The hub counts what a viewer has not taken yet: what was sent to it, minus what its session
+//! says it took. A viewer that falls behind gets nothing more until it has taken everything
+//! that waits for it, and then a snapshot in place of what it missed. So a slow viewer costs
+//! `stream.mailbox_frames` frames and nothing else.
+//!
+//! actix does not poll a session whose peer does not read. Such a session takes nothing, answers
+//! nothing and can't even stop. Hence the hub judges every deadline, and the last resort is a
+//! cut of the connection from outside.
 
 use std::sync::{
     Arc,
@@ -19,7 +40,7 @@ use hashbrown::HashMap;
 
 use crate::broadcast::wire_frame::WireFrame;
 
-/// A viewer on this node, since its start.
+/// The number of a viewer on this node, counted from the start of the process.
 pub type ViewerId = u64;
 
 /// What is sent to a viewer's session.
@@ -28,39 +49,43 @@ pub type ViewerId = u64;
 pub enum Deliver {
     /// One frame.
     Frame(WireFrame),
-    /// Frames it missed, oldest first.
+    /// The frames that it missed, oldest first.
     Missed(Vec<WireFrame>),
-    /// Say this and end.
+    /// The session sends a Close frame with this code and reason, and ends.
     Close(CloseCode, &'static str),
 }
 
-/// Why a session did not take something.
+/// Why an offer was not put into a session's mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// Its mailbox is full.
+pub enum OfferError {
+    /// The mailbox is full.
     Full,
-    /// It has ended.
+    /// The session has ended.
     Gone,
 }
 
 /// The way to one viewer. Neither call ever waits.
 pub trait Outlet {
     /// Puts something into the session's mailbox.
-    fn offer(&self, what: Deliver) -> Result<(), Refused>;
+    fn offer(&self, what: Deliver) -> Result<(), OfferError>;
     /// Ends the connection from outside.
     fn cut(&self);
 }
 
-/// What session and hub tell each other without a message.
+/// What a session and the hub tell each other without a message. A message would wait in a
+/// mailbox, and the hub has to know these things about a session that is not polled.
 #[derive(Debug)]
 pub struct Pulse {
+    /// Messages that the session has taken out of its mailbox.
     taken: AtomicU64,
+    /// When the peer last sent something, monotonic ms.
     heard_at: AtomicU64,
+    /// Whether a Close is in the mailbox.
     closing: AtomicBool,
 }
 
 impl Pulse {
-    /// A session that starts now (monotonic ms).
+    /// The pulse of a session that starts at `now` (monotonic ms).
     pub fn new(now: u64) -> Pulse {
         Pulse {
             taken: AtomicU64::new(0),
@@ -69,17 +94,18 @@ impl Pulse {
         }
     }
 
-    /// The session took one message out of its mailbox.
+    /// Notes that the session took one message out of its mailbox.
     pub fn took(&self) {
         self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The peer sent something, a pong above all (monotonic ms).
+    /// Notes that the peer sent something at `now` (monotonic ms), usually a pong.
     pub fn heard(&self, now: u64) {
         self.heard_at.store(now, Ordering::Relaxed);
     }
 
-    /// A Close is in the mailbox: frames before it would only keep it from arriving.
+    /// Whether a Close is in the mailbox. Then the session drops the frames before it, which
+    /// would only delay it.
     pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
@@ -87,10 +113,10 @@ impl Pulse {
 
 /// The limits of one viewer.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ViewerLimits {
     /// Frames that may wait for it.
     pub mailbox_frames: u64,
-    /// How long it may stay unable to take a frame.
+    /// How long it may be unable to take a frame.
     pub slow_timeout_ms: u64,
     /// How long its peer may send nothing, not even a pong.
     pub silence_timeout_ms: u64,
@@ -98,35 +124,40 @@ pub struct Limits {
     pub close_timeout_ms: u64,
 }
 
+/// Where a viewer stands; the drawing at the top of the file shows the transitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Has had every frame so far.
-    Follows,
-    /// Has lost the thread (or never had it), and gets a snapshot as soon as it has taken
-    /// all that waits for it.
+enum ViewerState {
+    /// It has been sent every frame so far.
+    Following,
+    /// It missed a frame, or has just joined. It gets a snapshot as soon as it has taken all
+    /// that waits for it.
     NeedsSnapshot { since: u64 },
-    /// Was told to close, and is cut at `until`. An evicted one is cut even if its session
-    /// has ended: a peer that does not read can hold the connection up after that, too.
+    /// It was told to close, and is cut at `until`. An evicted viewer is cut even if its
+    /// session has ended, because a peer that does not read can hold the connection open after
+    /// that, too.
     Closing { until: u64, evicted: bool },
 }
 
 struct Viewer<O> {
     outlet: O,
     pulse: Arc<Pulse>,
+    /// Messages that were put into its mailbox.
     sent: u64,
-    standing: Standing,
+    state: ViewerState,
 }
 
 impl<O: Outlet> Viewer<O> {
+    /// Messages that wait in its mailbox.
     fn outstanding(&self) -> u64 {
         self.sent.saturating_sub(self.pulse.taken.load(Ordering::Relaxed))
     }
 
+    /// Whether it is ready for the snapshot that it needs.
     fn takes_snapshot(&self) -> bool {
-        matches!(self.standing, Standing::NeedsSnapshot { .. }) && self.outstanding() == 0
+        matches!(self.state, ViewerState::NeedsSnapshot { .. }) && self.outstanding() == 0
     }
 
-    fn offer(&mut self, what: Deliver) -> Result<(), Refused> {
+    fn offer(&mut self, what: Deliver) -> Result<(), OfferError> {
         self.outlet.offer(what)?;
         self.sent += 1;
         Ok(())
@@ -134,71 +165,71 @@ impl<O: Outlet> Viewer<O> {
 
     fn close(&mut self, code: CloseCode, why: &'static str, until: u64) {
         self.pulse.closing.store(true, Ordering::Relaxed);
-        // Refused or not, the cut follows.
+        // If the mailbox is full, the viewer is not told why. The cut follows in any case.
         let _ = self.offer(Deliver::Close(code, why));
-        self.standing = Standing::Closing { until, evicted: code != CloseCode::Away };
+        self.state = ViewerState::Closing { until, evicted: code != CloseCode::Away };
     }
 }
 
 /// The viewers of this node.
 pub struct Hub<O> {
     viewers: HashMap<ViewerId, Viewer<O>>,
-    limits: Limits,
+    limits: ViewerLimits,
 }
 
 impl<O: Outlet> Hub<O> {
     /// No viewers yet.
-    pub fn new(limits: Limits) -> Hub<O> {
+    pub fn new(limits: ViewerLimits) -> Hub<O> {
         Hub { viewers: HashMap::new(), limits }
     }
 
-    /// Viewers, the closing ones included.
+    /// How many viewers there are, including those that are closing.
     pub fn len(&self) -> usize {
         self.viewers.len()
     }
 
-    /// A new viewer, which needs a first frame.
+    /// Adds a viewer, which needs a first frame.
     pub fn join(&mut self, id: ViewerId, outlet: O, pulse: Arc<Pulse>, now: u64) {
-        let standing = Standing::NeedsSnapshot { since: now };
-        self.viewers.insert(id, Viewer { outlet, pulse, sent: 0, standing });
+        let state = ViewerState::NeedsSnapshot { since: now };
+        self.viewers.insert(id, Viewer { outlet, pulse, sent: 0, state });
     }
 
-    /// A viewer's session has ended.
+    /// Notes that a viewer's session has ended. An evicted viewer stays until it is cut.
     pub fn leave(&mut self, id: ViewerId) {
-        let standing = self.viewers.get(&id).map(|viewer| viewer.standing);
-        if !matches!(standing, Some(Standing::Closing { evicted: true, .. })) {
+        let state = self.viewers.get(&id).map(|viewer| viewer.state);
+        if !matches!(state, Some(ViewerState::Closing { evicted: true, .. })) {
             self.viewers.remove(&id);
         }
     }
 
-    /// Puts a viewer on the thread: after `first` it follows.
+    /// Sends a viewer its first frame or what it missed; from then on it follows.
     pub fn follow(&mut self, id: ViewerId, first: Deliver) {
         let Some(viewer) = self.viewers.get_mut(&id) else { return };
-        // One that missed nothing needs nothing to follow.
+        // A viewer that came back and missed nothing follows at once.
         let nothing = matches!(&first, Deliver::Missed(frames) if frames.is_empty());
         match if nothing { Ok(()) } else { viewer.offer(first) } {
-            Ok(()) => viewer.standing = Standing::Follows,
-            Err(Refused::Full) => {}
-            Err(Refused::Gone) => self.leave(id),
+            Ok(()) => viewer.state = ViewerState::Following,
+            Err(OfferError::Full) => {}
+            Err(OfferError::Gone) => self.leave(id),
         }
     }
 
-    /// Sends a frame to everyone who follows. Who has no room for it falls out and needs a
-    /// snapshot. A frame that `is_snapshot` also serves those who need one.
+    /// Sends a frame to all viewers that follow. One without room for it stops following and
+    /// needs a snapshot. If the frame itself `is_snapshot`, it also goes to those that need one.
     pub fn send(&mut self, frame: &WireFrame, is_snapshot: bool, now: u64) {
         let room = self.limits.mailbox_frames;
         self.viewers.retain(|_, viewer| {
-            let takes = match viewer.standing {
-                Standing::Follows => viewer.outstanding() < room,
-                Standing::NeedsSnapshot { .. } if is_snapshot => viewer.outstanding() == 0,
-                Standing::NeedsSnapshot { .. } | Standing::Closing { .. } => return true,
+            let takes = match viewer.state {
+                ViewerState::Following => viewer.outstanding() < room,
+                ViewerState::NeedsSnapshot { .. } if is_snapshot => viewer.outstanding() == 0,
+                ViewerState::NeedsSnapshot { .. } | ViewerState::Closing { .. } => return true,
             };
             match takes.then(|| viewer.offer(Deliver::Frame(frame.clone()))) {
-                Some(Ok(())) => viewer.standing = Standing::Follows,
-                Some(Err(Refused::Gone)) => return false,
-                Some(Err(Refused::Full)) | None => {
-                    if viewer.standing == Standing::Follows {
-                        viewer.standing = Standing::NeedsSnapshot { since: now };
+                Some(Ok(())) => viewer.state = ViewerState::Following,
+                Some(Err(OfferError::Gone)) => return false,
+                Some(Err(OfferError::Full)) | None => {
+                    if viewer.state == ViewerState::Following {
+                        viewer.state = ViewerState::NeedsSnapshot { since: now };
                     }
                 }
             }
@@ -206,46 +237,48 @@ impl<O: Outlet> Hub<O> {
         });
     }
 
-    /// Whether someone needs a snapshot and could take it.
+    /// Whether any viewer needs a snapshot and is ready for it.
     pub fn wants_snapshot(&self) -> bool {
         self.viewers.values().any(Viewer::takes_snapshot)
     }
 
-    /// Puts everyone who needs a snapshot, and has room, back on the thread.
+    /// Sends the snapshot to all viewers that need one and are ready for it. They follow from
+    /// then on.
     pub fn serve_snapshot(&mut self, snapshot: &WireFrame) {
         self.viewers.retain(|_, viewer| {
             if viewer.takes_snapshot() {
                 match viewer.offer(Deliver::Frame(snapshot.clone())) {
-                    Ok(()) => viewer.standing = Standing::Follows,
-                    Err(Refused::Full) => {}
-                    Err(Refused::Gone) => return false,
+                    Ok(()) => viewer.state = ViewerState::Following,
+                    Err(OfferError::Full) => {}
+                    Err(OfferError::Gone) => return false,
                 }
             }
             true
         });
     }
 
-    /// Closes the slow (1013) and the silent (1008), cuts those that did not end after a
-    /// Close. Returns how many were found slow or silent.
+    /// Closes slow viewers (1013) and silent ones (1008), and cuts those that did not end in
+    /// time after a Close. Returns how many were found slow or silent.
     pub fn judge(&mut self, now: u64) -> u64 {
-        let Limits { slow_timeout_ms, silence_timeout_ms, close_timeout_ms, .. } = self.limits;
+        let ViewerLimits { slow_timeout_ms, silence_timeout_ms, close_timeout_ms, .. } =
+            self.limits;
         let mut evicted = 0;
         self.viewers.retain(|id, viewer| {
             let heard_at = viewer.pulse.heard_at.load(Ordering::Relaxed);
             let silent = now.saturating_sub(heard_at) > silence_timeout_ms;
-            let verdict = match viewer.standing {
-                Standing::Closing { until, .. } if now >= until => {
+            let verdict = match viewer.state {
+                ViewerState::Closing { until, .. } if now >= until => {
                     viewer.outlet.cut();
                     return false;
                 }
-                Standing::Closing { .. } => None,
-                Standing::NeedsSnapshot { since }
+                ViewerState::Closing { .. } => None,
+                ViewerState::NeedsSnapshot { since }
                     if now.saturating_sub(since) > slow_timeout_ms =>
                 {
                     Some((CloseCode::Again, "too slow; reconnect later"))
                 }
                 _ if silent => Some((CloseCode::Policy, "no pong")),
-                Standing::Follows | Standing::NeedsSnapshot { .. } => None,
+                ViewerState::Following | ViewerState::NeedsSnapshot { .. } => None,
             };
             if let Some((code, why)) = verdict {
                 tracing::info!(viewer = id, why, "viewer evicted");
@@ -257,16 +290,16 @@ impl<O: Outlet> Hub<O> {
         evicted
     }
 
-    /// Tells up to `n` viewers that the server goes away; each is cut at `until` if it has
+    /// Tells up to `n` viewers that the server stops (1001). Each is cut at `until` if it has
     /// not gone by then.
     pub fn close_some(&mut self, n: usize, until: u64) {
-        let open = |viewer: &&mut Viewer<O>| !matches!(viewer.standing, Standing::Closing { .. });
+        let open = |viewer: &&mut Viewer<O>| !matches!(viewer.state, ViewerState::Closing { .. });
         for viewer in self.viewers.values_mut().filter(open).take(n) {
             viewer.close(CloseCode::Away, "the server stops; reconnect", until);
         }
     }
 
-    /// Cuts everyone who is left; returns how many.
+    /// Cuts all viewers that are left, and returns how many.
     pub fn cut_all(&mut self) -> usize {
         self.viewers.drain().map(|(_, viewer)| viewer.outlet.cut()).count()
     }

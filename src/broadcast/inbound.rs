@@ -1,4 +1,5 @@
-//! What a viewer sends, frame by frame.
+//! What a viewer sends, frame by frame. Viewers have nothing to say: their frames are pongs,
+//! pings and a Close, and everything else only counts as a sign of life.
 
 use std::{
     pin::Pin,
@@ -13,33 +14,35 @@ use tokio_util::codec::Decoder;
 
 use crate::broadcast::deflate::RSV1;
 
-/// The largest frame that a viewer may send; it has nothing to say.
+/// The largest frame that a viewer may send. It is small, since a viewer has nothing to say.
 pub const MAX_INBOUND_BYTES: usize = 4096;
 
-/// The longest header of a frame that a client sends (RFC 6455 §5.2).
+/// The longest header of a frame that a client sends (RFC 6455, section 5.2).
 const MAX_HEADER_BYTES: usize = 14;
 
-/// The opcodes from here on are those of control frames, which are never deflated.
+/// Opcodes from this one on are those of control frames, which are never deflated.
 const CONTROL: u8 = 8;
 
-/// The frames of a connection. A message may be deflated where that was agreed on; it stays so,
-/// since nobody reads it.
+/// The stream of a connection's frames. A deflated message is not inflated, since nobody reads
+/// it; only its mark is removed, which the codec would refuse.
 pub struct Inbound<S = web::Payload> {
     bytes: S,
     codec: Codec,
+    /// Bytes that came and are no whole frame yet.
     buffer: BytesMut,
+    /// The viewer may send deflated messages.
     may_deflate: bool,
 }
 
 impl<S> Inbound<S> {
-    /// Of the bytes after the handshake.
+    /// Reads frames out of the bytes that follow the handshake.
     pub fn new(bytes: S, may_deflate: bool) -> Inbound<S> {
         let codec = Codec::new().max_size(MAX_INBOUND_BYTES);
         Inbound { bytes, codec, buffer: BytesMut::new(), may_deflate }
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>, ProtocolError> {
-        // The buffer begins with a frame: the codec takes them out whole.
+        // The codec takes out whole frames, so the buffer begins with the first byte of one.
         if let Some(first) = self.buffer.first_mut()
             && self.may_deflate
             && *first & 0x0f < CONTROL
@@ -47,7 +50,8 @@ impl<S> Inbound<S> {
             *first &= !RSV1;
         }
         match self.codec.decode(&mut self.buffer)? {
-            // The codec finds a frame too large once it has come whole; this one need not come.
+            // The codec refuses a large frame only once all of it has come. Until then it would
+            // fill the buffer, so it is refused here as soon as it is longer than allowed.
             None if self.buffer.len() > MAX_HEADER_BYTES + MAX_INBOUND_BYTES => {
                 Err(ProtocolError::Overflow)
             }

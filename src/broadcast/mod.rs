@@ -6,7 +6,7 @@
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
 //!                       │ Deliver (bounded, never waits)
-//!                       └──> session: one a WebSocket, in its seat, on the HTTP workers' threads
+//!                       └──> session: one a WebSocket, holds a permit, on the HTTP workers' threads
 //! ```
 //!
 //! The invariants, and where they are tested:
@@ -34,24 +34,24 @@ mod frame;
 mod history;
 mod hub;
 mod inbound;
+mod permit;
 mod pieces;
-mod seat;
 mod session;
 mod timeline;
 mod viewers;
 mod wire_frame;
 
 pub use broadcaster::{Broadcaster, Shutdown};
-pub use connection::{Connection, ConnectionHandle, on_connect};
+pub use connection::{ConnectionHandle, ConnectionSocket, on_connect};
+pub use permit::AcquireError;
 pub use pieces::WRITE_BUFFER_BYTES;
-pub use seat::Refusal;
 pub use session::ViewerSession;
 pub use viewers::{Viewers, start};
 
 use std::{sync::OnceLock, time::Instant};
 
-/// Milliseconds on a clock that is never set: what timeouts are measured with, so that a
-/// step of the wall clock closes nobody.
+/// Milliseconds on a clock that never steps. Timeouts are measured with it, so that setting
+/// the wall clock closes no viewer.
 fn monotonic_ms() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_millis() as u64

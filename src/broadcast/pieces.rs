@@ -1,11 +1,11 @@
 //! Cuts what a session writes into pieces that fit the connection's first write buffer.
 //!
 //! actix-http fills a connection's write buffer from the session until the buffer holds
-//! `h1_write_buffer_size`, and keeps whatever the buffer has grown to, up to 128 KiB, for as
-//! long as the connection lasts. A snapshot in one piece would therefore cost each viewer
-//! its size for ever. In pieces the buffer never grows beyond what it started with (8 KiB), and
-//! only its first page is ever touched: it holds less than the limit, plus one piece. A frame
-//! in ordinary traffic is one piece. (With pieces of 2 KiB a viewer took 1 kB more.)
+//! `h1_write_buffer_size`. The buffer keeps the size that it has grown to, up to 128 KiB, for as
+//! long as the connection lasts. So a snapshot in one piece would cost each viewer its size for
+//! ever. In pieces, the buffer never grows beyond the 8 KiB that it starts with, and only its
+//! first page is ever touched, because it holds less than the limit plus one piece. A frame in
+//! ordinary traffic is one piece. (With pieces of 2 KiB, a viewer took 1 kB more.)
 
 use std::{
     pin::Pin,
@@ -15,14 +15,14 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 
-/// Bytes in a connection's write buffer beyond which nothing is added before it is flushed:
-/// what `HttpServer::h1_write_buffer_size` is set to.
+/// What `HttpServer::h1_write_buffer_size` is set to: once a connection's write buffer holds
+/// this many bytes, it is flushed before anything is added.
 pub const WRITE_BUFFER_BYTES: usize = 1024;
 
 /// Bytes of one piece.
 const PIECE_BYTES: usize = 1024;
 
-/// A stream of bytes, in pieces.
+/// A stream of bytes, cut into pieces.
 pub struct Pieces<S> {
     whole: S,
     rest: Bytes,

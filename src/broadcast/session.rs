@@ -1,5 +1,7 @@
-//! The viewer session actor.
-#![allow(deprecated)] // actix-web-actors is deprecated and chosen all the same: a viewer is an actor
+//! The viewer session: the actor of one WebSocket.
+// actix-web-actors is marked as deprecated. It is used all the same, because a viewer has to be
+// an actor with a bounded mailbox, and its successor actix-ws has none.
+#![allow(deprecated)]
 
 use std::{
     iter,
@@ -27,14 +29,15 @@ use crate::broadcast::{
     hub::{Deliver, Pulse},
     inbound::Inbound,
     monotonic_ms,
-    seat::Seat,
+    permit::ViewerPermit,
     wire_frame::WireFrame,
 };
 
 /// The actor of one viewer's WebSocket, on the thread of the HTTP worker that accepted it.
 ///
-/// - Gets [`Deliver`] from the broadcaster and writes it out; tells it [`Join`] at its start
-///   and, when its seat is dropped, that it left. What the peer sends is only a sign of life.
+/// - Gets [`Deliver`] from the broadcaster and writes it out. Tells the broadcaster [`Join`] at
+///   its start and, when its permit is dropped, that it left. What the peer sends is only a sign
+///   of life.
 /// - Owns nothing but its socket's state; frames are shared with all other sessions.
 /// - Bounded by its mailbox (`stream.mailbox_frames` and a Close), by the hub, which counts
 ///   what is outstanding, and by inbound frames of at most
@@ -44,38 +47,41 @@ use crate::broadcast::{
 ///   WebSocket messages would write and copy each anew for each viewer.
 /// - A panic in it ends its connection and nothing else: the viewer comes back.
 pub struct ViewerSession {
+    /// What the hub knows of this session without a message.
     pub(super) pulse: Arc<Pulse>,
+    /// Frames that its mailbox holds.
     pub(super) mailbox_frames: usize,
+    /// How often the peer is sent a ping.
     pub(super) ping_interval: Duration,
-    /// Told of this viewer once, at the start.
+    /// Where the viewer joins, once, at the start.
     pub(super) broadcaster: Recipient<Join>,
-    /// Handed to the hub at the start.
+    /// The duplicate of the socket, which the hub gets at the start.
     pub(super) connection: Option<ConnectionHandle>,
     /// Epoch and seq of the last frame that the viewer saw.
     pub(super) resume: Option<(String, u64)>,
-    /// What the viewer sends; read from the start on.
+    /// What the viewer sends. The stream is taken at the start.
     pub(super) inbound: Option<Inbound>,
-    /// The viewer reads deflated frames.
+    /// Whether the viewer gets deflated frames.
     pub(super) deflates: bool,
-    /// Gives the place back, and tells the broadcaster, when dropped.
-    pub(super) seat: Seat,
+    /// Dropped with the session, which tells the broadcaster.
+    pub(super) permit: ViewerPermit,
 }
 
 impl Actor for ViewerSession {
     type Context = HttpContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // One more for the Close.
+        // One more than frames, so that a Close fits into a full mailbox.
         ctx.parts().set_mailbox_capacity(self.mailbox_frames + 1);
         if let Some(inbound) = self.inbound.take() {
             ctx.add_stream(inbound);
         }
         ctx.run_interval(self.ping_interval, |_, ctx| control(ctx, Message::Ping(Bytes::new())));
         if let Some(connection) = self.connection.take() {
-            // do_send: at most one for each seat.
+            // do_send gets past the mailbox's limit, which is fine: at most one for each permit.
             self.broadcaster.do_send(Join {
-                id: self.seat.id,
-                // The session's one address: each clone would get past its mailbox's limit.
+                id: self.permit.id,
+                // No clone is kept: each could put one message beyond the limit into the mailbox.
                 outlet: SessionOutlet { session: ctx.address().recipient(), connection },
                 pulse: self.pulse.clone(),
                 resume: self.resume.take(),
@@ -99,9 +105,10 @@ impl Handler<Deliver> for ViewerSession {
     }
 }
 
-/// Writes frames, one each time that the connection asks for more. Meanwhile the session waits,
-/// and with it its mailbox and what the peer sends: frames stay in order, what a peer does not
-/// read stays where it is counted, and one that floods with pings is read as fast as it is answered.
+/// Writes frames, one each time that the connection asks for more. Until the last one is written,
+/// the session takes nothing from its mailbox and reads nothing from the peer. So frames stay in
+/// order, the hub sees in the mailbox what the peer has not read, and a peer that floods the
+/// session with pings is read only as fast as it takes the answers.
 struct Write<Frames>(Frames);
 
 impl<Frames> ActorFuture<ViewerSession> for Write<Frames>
@@ -121,7 +128,7 @@ where
         }
         let Some(frame) = self.0.next() else { return Poll::Ready(()) };
         ctx.write(frame);
-        // No need to be woken: who is given something to write comes back for more.
+        // No waker is kept: the connection polls the session again once it has written this.
         Poll::Pending
     }
 }
@@ -141,23 +148,25 @@ impl StreamHandler<Result<Frame, ProtocolError>> for ViewerSession {
     }
 }
 
+/// Ends the session with a code and a description of our own.
 fn close(ctx: &mut HttpContext<ViewerSession>, code: CloseCode, description: &str) {
     end(ctx, Some(CloseReason { code, description: Some(description.to_owned()) }));
 }
 
-/// Says so and ends.
+/// Sends a Close frame and ends the session.
 fn end(ctx: &mut HttpContext<ViewerSession>, reason: Option<CloseReason>) {
     control(ctx, Message::Close(reason));
     ctx.stop();
 }
 
+/// Writes a control frame.
 fn control(ctx: &mut HttpContext<ViewerSession>, message: Message) {
     if let Some(bytes) = encoded(message) {
         ctx.write(bytes);
     }
 }
 
-/// A control frame for the wire.
+/// The bytes of a control frame.
 fn encoded(message: Message) -> Option<Bytes> {
     let mut bytes = BytesMut::new();
     match Codec::new().encode(message, &mut bytes) {

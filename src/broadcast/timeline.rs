@@ -1,18 +1,31 @@
-//! The timeline: turns deltas into a numbered sequence of frames. Pure.
+//! The timeline: turns deltas into a numbered sequence of frames. It does no I/O and reads no
+//! clock; callers pass the time.
 //!
-//! The law: a snapshot of frame `n`, plus the increments of the frames after it, is the
-//! state. It holds because a snapshot is only ever made at a moment at which everything
-//! that it shows has also been sent to those who follow.
+//! ```text
+//!   deltas --add--> pending tick                          state (the mirror)
+//!                   - today's increments                      |
+//!                   - increments by second                    |
+//!                        |                                    |
+//!                  tick  | what lies up to now                | snapshot: only while nothing
+//!                        v                                    v is pending up to now
+//!                   delta frame n+1                   snapshot of frame n
+//!                        |                                    |
+//!                        +--> history (for ?resume=)          +--> cached until the next tick
+//! ```
 //!
-//! An event dated a little ahead is counted in today's totals at once, and enters the
-//! seconds when its second has come: a snapshot ends with the second in progress, too.
+//! The law: a snapshot of frame `n`, plus the increments of the frames after it, gives the
+//! current state. It holds because a snapshot is only made at a moment at which everything that
+//! it shows has also been sent to the viewers that follow.
+//!
+//! An event that is dated a little ahead of now is counted in today's totals at once. It enters
+//! the seconds when its second has come, since a snapshot, too, ends with the second in progress.
 
 use std::collections::BTreeMap;
 
 use crate::{
     broadcast::{
-        frame::{self, Bucket, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame},
-        history::{History, Kept},
+        frame::{self, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame, TimeBucket},
+        history::{FrameHistory, HistoryLimits},
         wire_frame::WireFrame,
     },
     domain::{
@@ -24,11 +37,11 @@ use crate::{
     numbers::{AlertsShown, Current, Mirror, current},
 };
 
-/// Seconds, and minutes, that a viewer is shown.
+/// How many seconds a viewer is shown, and how many minutes.
 const SHOWN: usize = 60;
 
-/// How far ahead of now a second may be dated and still be waited for: well beyond what
-/// intake lets through ([`crate::domain::time::MAX_FUTURE`]).
+/// Increments of seconds that lie further ahead of now than this are not kept. An hour is well
+/// beyond what intake lets through ([`crate::domain::time::MAX_FUTURE`]).
 const MAX_AHEAD: Millis = HOUR;
 
 /// One frame, ready to be sent to all.
@@ -36,7 +49,7 @@ const MAX_AHEAD: Millis = HOUR;
 pub struct Frame {
     /// The JSON text.
     pub text: WireFrame,
-    /// A snapshot: it also serves viewers that lost the thread.
+    /// It is a snapshot, which also helps viewers that missed frames.
     pub is_snapshot: bool,
     /// When the oldest batch in it was sealed, Unix ms.
     pub oldest_sealed_at: Option<Millis>,
@@ -44,74 +57,91 @@ pub struct Frame {
 
 /// How often frames are sent, in ms.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Between two looks at what came in.
+pub struct FramePace {
+    /// The time between two ticks.
     pub tick_ms: u64,
-    /// At most between two frames.
+    /// The longest time between two frames.
     pub heartbeat_ms: u64,
 }
 
-/// What has not been sent yet.
+/// What the next tick has to send.
 #[derive(Default)]
-struct Pending {
+struct PendingTick {
     /// Increments of today's totals.
     today: Totals,
-    /// Increments by second; those that lie ahead stay here until their time comes.
+    /// Increments by second. Those of seconds that lie ahead stay here until these have come.
     seconds: BTreeMap<Millis, Totals>,
+    /// When the oldest batch among them was sealed, Unix ms.
     oldest_sealed_at: Option<Millis>,
 }
 
-impl Pending {
+impl PendingTick {
+    /// Whether there is anything to send at `now`.
     fn has_due(&self, now: Millis) -> bool {
         let due = self.seconds.range(..=now).next().is_some();
         due || !self.today.is_empty() || self.oldest_sealed_at.is_some()
     }
 
-    /// Takes everything up to now, leaves what lies ahead.
-    fn take_due(&mut self, now: Millis) -> Pending {
+    /// Takes everything up to and including the second of `now`; what lies ahead stays.
+    fn take_due(&mut self, now: Millis) -> PendingTick {
         let ahead = self.seconds.split_off(&(bucket(now, SECOND) + SECOND));
-        std::mem::replace(self, Pending { seconds: ahead, ..Pending::default() })
+        std::mem::replace(self, PendingTick { seconds: ahead, ..PendingTick::default() })
     }
 }
 
-struct Cached {
+/// A snapshot that was made for one viewer and is good for others.
+struct CachedSnapshot {
     text: WireFrame,
+    /// The frame that it is the state of.
     seq: u64,
+    /// When it was made, monotonic ms.
     made_at: u64,
 }
 
 /// The sequence of frames of one run of the stream.
 pub struct Timeline {
+    /// The name of this run.
     epoch: String,
+    /// The number of the newest frame.
     seq: u64,
-    pace: Pace,
-    /// The day that `Pending::today` is of.
+    pace: FramePace,
+    /// The business day that `PendingTick::today` belongs to.
     day: BusinessDay,
-    pending: Pending,
-    /// The next frame is a snapshot to all.
+    pending: PendingTick,
+    /// The next frame is a snapshot for all viewers.
     start_over: bool,
-    history: History,
-    snapshot: Option<Cached>,
-    /// Of the last frame: when (monotonic ms), the active users, whether it was behind, the
-    /// version of the alerts.
+    /// The newest frames, for viewers that come back.
+    history: FrameHistory,
+    /// The newest snapshot.
+    snapshot: Option<CachedSnapshot>,
+    /// When the last frame was made, monotonic ms.
     sent_at: u64,
+    /// The active users in the last frame.
     sent_active: u64,
+    /// Whether the last frame said that counting is behind.
     sent_behind: bool,
+    /// The version of the alerts that the last frame knew.
     sent_alerts: u64,
 }
 
 impl Timeline {
     /// Starts at frame 0, which is the empty state of `now`.
-    pub fn new(epoch: String, pace: Pace, kept: Kept, mirror: &Mirror, monotonic: u64) -> Timeline {
+    pub fn new(
+        epoch: String,
+        pace: FramePace,
+        kept: HistoryLimits,
+        mirror: &Mirror,
+        monotonic: u64,
+    ) -> Timeline {
         let now = mirror.now();
         Timeline {
             epoch,
             seq: 0,
             pace,
             day: mirror.zone().day_of(now),
-            pending: Pending::default(),
+            pending: PendingTick::default(),
             start_over: false,
-            history: History::new(kept, 0),
+            history: FrameHistory::new(kept, 0),
             snapshot: None,
             sent_at: monotonic,
             sent_active: mirror.active_users(),
@@ -120,7 +150,7 @@ impl Timeline {
         }
     }
 
-    /// Notes what a delta adds, beside the state that it was just applied to.
+    /// Notes what a delta adds. The caller has applied it to the state just before.
     pub fn add(&mut self, delta: &Delta, sealed_at: Millis, now: Millis) {
         let oldest_shown = oldest_minute(now);
         for (second, series, value) in delta.cells() {
@@ -140,14 +170,15 @@ impl Timeline {
     pub fn start_over(&mut self, counters: &Counters, now: Millis) {
         let next = bucket(now, SECOND) + SECOND;
         let ahead = counters.seconds_in(next, next + MAX_AHEAD);
-        self.pending = Pending {
+        self.pending = PendingTick {
             seconds: ahead.map(|(at, totals)| (at, totals.clone())).collect(),
-            ..Pending::default()
+            ..PendingTick::default()
         };
         self.start_over = true;
     }
 
-    /// The frame of this tick, if it is time for one.
+    /// Makes the frame of this tick, if it is time for one. At the business zone's midnight it
+    /// is a snapshot, since "today" means another day from then on.
     pub fn tick(
         &mut self,
         mirror: &Mirror,
@@ -185,9 +216,9 @@ impl Timeline {
         Some(Frame { text, is_snapshot, oldest_sealed_at: due.oldest_sealed_at })
     }
 
-    /// A snapshot of the newest frame, shared by all who ask before the next one. `None`
-    /// while there is something in the state that is still to be sent: ask again after
-    /// the next tick.
+    /// A snapshot of the newest frame, shared by all viewers that ask before the next one.
+    /// `None` while the state holds something that is still to be sent; the caller asks again
+    /// after the next tick.
     pub fn snapshot(
         &mut self,
         mirror: &Mirror,
@@ -205,7 +236,8 @@ impl Timeline {
         (!behind_frame).then(|| self.write_snapshot(mirror, counters, now, monotonic))
     }
 
-    /// What the viewer missed that saw frame `seq` of `epoch` last.
+    /// The frames that a viewer missed which saw frame `seq` of `epoch` last; `None` if it needs
+    /// a snapshot.
     pub fn resume(&self, epoch: &str, seq: u64) -> Option<Vec<WireFrame>> {
         if self.start_over || epoch != self.epoch {
             return None;
@@ -223,10 +255,11 @@ impl Timeline {
             || mirror.alerts().version() != self.sent_alerts
     }
 
+    /// Writes a delta frame.
     fn delta_text(
         &self,
         mirror: &Mirror,
-        due: &Pending,
+        due: &PendingTick,
         alerts: Option<&AlertsShown>,
         now: Millis,
     ) -> WireFrame {
@@ -236,7 +269,7 @@ impl Timeline {
         let mut minutes: BTreeMap<Millis, Totals> = BTreeMap::new();
         for (second, totals) in &due.seconds {
             if *second >= oldest_second {
-                seconds.push(Bucket::from((*second, totals.clone())));
+                seconds.push(TimeBucket::from((*second, totals.clone())));
             } else if *second >= oldest_minute {
                 let minute = minutes.entry(bucket(*second, MINUTE)).or_default();
                 minute.merge(totals);
@@ -251,10 +284,11 @@ impl Timeline {
             behind_ms: mirror.freshness().behind_ms(now),
             alerts: alerts.map(Firings::from),
             seconds,
-            minutes: minutes.into_iter().map(Bucket::from).collect(),
+            minutes: minutes.into_iter().map(TimeBucket::from).collect(),
         })
     }
 
+    /// Writes a snapshot and keeps it for others.
     fn write_snapshot(
         &mut self,
         mirror: &Mirror,
@@ -262,7 +296,7 @@ impl Timeline {
         now: Millis,
         monotonic: u64,
     ) -> WireFrame {
-        let buckets = |totals: Vec<_>| totals.into_iter().map(Bucket::from).collect();
+        let buckets = |totals: Vec<_>| totals.into_iter().map(TimeBucket::from).collect();
         // What is dated ahead is still to come as a second; the minute in progress must not
         // have it already.
         let mut minutes = current::last_minutes(counters, now, SHOWN);
@@ -285,7 +319,8 @@ impl Timeline {
                 minutes: buckets(minutes),
             },
         });
-        self.snapshot = Some(Cached { text: text.clone(), seq: self.seq, made_at: monotonic });
+        self.snapshot =
+            Some(CachedSnapshot { text: text.clone(), seq: self.seq, made_at: monotonic });
         text
     }
 }

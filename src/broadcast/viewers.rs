@@ -1,5 +1,6 @@
-//! The door of the fan-out: how the rest of the server starts it, admits viewers and stops it.
-#![allow(deprecated)] // see session.rs
+//! The handle on the fan-out, by which the rest of the server starts it, admits viewers and
+//! stops it.
+#![allow(deprecated)] // actix-web-actors; the reason stands at the top of session.rs
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,8 +15,8 @@ use crate::{
         hub::Pulse,
         inbound::Inbound,
         monotonic_ms,
+        permit::{ViewerPermit, ViewerPermits},
         pieces::Pieces,
-        seat::{Room, Seat},
     },
     config,
     live::{Counted, Feed},
@@ -27,14 +28,14 @@ use crate::{
 #[derive(Clone)]
 pub struct Viewers {
     broadcaster: Addr<Broadcaster>,
-    room: Room,
-    stream: config::Stream,
+    permits: ViewerPermits,
+    stream: config::StreamConfig,
 }
 
 /// Starts the broadcaster on a thread of its own: it writes the mirror by what `feed` says, and
 /// sends frames as `stream` says. A panic in it raises the alarm.
 pub fn start(
-    stream: &config::Stream,
+    stream: &config::StreamConfig,
     mirror: MirrorWriter,
     feed: mpsc::Receiver<Feed>,
     alarm: &Alarm,
@@ -45,18 +46,18 @@ pub fn start(
     let broadcaster = Broadcaster::start_in_arbiter(&Arbiter::new().handle(), move |_| {
         Broadcaster::new(&settings, mirror, feed, watch)
     });
-    let room = Room::new(stream.max_viewers, broadcaster.clone().recipient());
-    Viewers { broadcaster, room, stream }
+    let permits = ViewerPermits::new(stream.max_viewers, broadcaster.clone().recipient());
+    Viewers { broadcaster, permits, stream }
 }
 
 impl Viewers {
     /// The places of the viewers.
-    pub fn room(&self) -> &Room {
-        &self.room
+    pub fn permits(&self) -> &ViewerPermits {
+        &self.permits
     }
 
-    /// Where the counter actor tells how many there are.
-    pub fn counted(&self) -> Recipient<Counted> {
+    /// Where the counter actor sends the numbers of visitors and distinct values.
+    pub fn population(&self) -> Recipient<Counted> {
         self.broadcaster.clone().recipient()
     }
 
@@ -64,10 +65,10 @@ impl Viewers {
     /// epoch and seq of the last frame that the viewer saw.
     ///
     /// # Errors
-    /// The handshake's.
+    /// The request is no valid WebSocket handshake.
     pub fn admit(
         &self,
-        seat: Seat,
+        permit: ViewerPermit,
         request: &HttpRequest,
         payload: web::Payload,
         connection: ConnectionHandle,
@@ -75,6 +76,7 @@ impl Viewers {
     ) -> Result<HttpResponse, actix_web::Error> {
         let mut response = ws::handshake(request)?;
         let silence = Duration::from_millis(self.stream.silence_timeout_ms);
+        // A viewer with the kernel's defaults works, too; it only may cost more memory.
         if let Err(e) = connection.tune(self.stream.send_buffer_bytes, silence) {
             tracing::debug!(error = %e, "a viewer's socket could not be tuned");
         }
@@ -91,15 +93,15 @@ impl Viewers {
             resume,
             inbound: Some(Inbound::new(payload, deflates)),
             deflates,
-            seat,
+            permit,
         };
         Ok(response.streaming(Pieces::of(Box::pin(HttpContext::create(session)))))
     }
 
-    /// Closes all viewers with 1001, in batches, and lets no new ones in. Returns once all
-    /// have gone or, after `within`, were cut: then how many.
+    /// Closes all viewers with 1001, in batches, and admits no new ones. Returns once all have
+    /// gone, or after `within`, when the rest is cut. The result is how many were cut.
     pub async fn shutdown(&self, within: Duration) -> usize {
-        self.room.close();
+        self.permits.close();
         let asked = self.broadcaster.send(Shutdown { within });
         asked.await.unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! A frame as it goes over the wire: written once, for all viewers.
+//! A frame as it goes over the wire. It is written once and shared by all viewers.
 
 use std::{
     ops::Deref,
@@ -11,11 +11,11 @@ use bytestring::ByteString;
 
 use crate::broadcast::deflate::{self, RSV1};
 
-/// The largest header of a frame that a server sends (RFC 6455 §5.2).
+/// The largest header of a frame that a server sends (RFC 6455, section 5.2).
 const MAX_HEADER_BYTES: usize = 10;
 
-/// A text message in the one or two forms in which viewers get it, header included; a clone is
-/// the same one. Reads as its text.
+/// A text message, with its header, in the forms in which viewers get it: plain and, once the
+/// first viewer asks for that, deflated. A clone shares the same bytes. It derefs to its text.
 #[derive(Clone, Debug)]
 pub struct WireFrame(Arc<Forms>);
 
@@ -30,13 +30,14 @@ impl WireFrame {
     /// The frame of a text.
     pub fn new(text: &str) -> WireFrame {
         let plain = message(text.as_bytes(), 0);
-        // Shares the bytes of the frame; they are the text that was given.
+        // A slice of the frame's bytes, so that the text is not held twice.
         let payload = plain.slice(plain.len() - text.len()..);
         let text = ByteString::try_from(payload).expect("what was text is text");
         WireFrame(Arc::new(Forms { text, plain, deflated: OnceLock::new() }))
     }
 
-    /// What is written to a viewer. The first that wants it `deflated` deflates it, for all.
+    /// The bytes that are written to a viewer. The first call that wants them `deflated`
+    /// deflates them for all; a node whose viewers are all plain never does.
     pub fn bytes(&self, deflated: bool) -> Bytes {
         let Forms { text, plain, deflated: small } = &*self.0;
         match deflated {
@@ -46,12 +47,14 @@ impl WireFrame {
     }
 }
 
-/// Whichever is shorter: the extension leaves it to the sender, message by message.
+/// The deflated message, or the plain one if that is shorter: the extension lets the sender
+/// choose for each message.
 fn deflate_message(text: &str, plain: &Bytes) -> Bytes {
     let deflated = message(&deflate::deflate(text.as_bytes()), RSV1);
     if deflated.len() < plain.len() { deflated } else { plain.clone() }
 }
 
+/// A frame with its header; `reserved` holds the extension bits of the first byte.
 fn message(payload: &[u8], reserved: u8) -> Bytes {
     let mut bytes = BytesMut::with_capacity(MAX_HEADER_BYTES + payload.len());
     Parser::write_message(&mut bytes, payload, OpCode::Text, true, false);

@@ -1,5 +1,5 @@
-//! `floodmark check`: what `serve` needs, looked at one by one and said in words. Changes
-//! nothing.
+//! `floodmark check`: looks at everything that `serve` needs, one by one, and says in words how
+//! it is. It changes nothing.
 
 use std::{
     fmt, fs,
@@ -21,28 +21,30 @@ const LOCK_FILE: &str = "lock";
 /// How long a store may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// What came of one look.
+/// The result of looking at one thing, in words.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
+    /// It is as it should be.
     Fine(String),
-    /// It would start, but.
+    /// The server would start with it, but an operator should know.
     Doubtful(String),
+    /// The server can't start or can't work with it.
     Wrong(String),
 }
 
 use Finding::{Doubtful, Fine, Wrong};
 
-/// A finding with its name, as it is printed.
-struct Line<'a>(&'a str, &'a Finding);
+/// One line of the output: the name of what was looked at, and the finding.
+struct CheckLine<'a>(&'a str, &'a Finding);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for CheckLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (state, words) = match self.1 {
             Fine(words) => ("ok", words),
             Doubtful(words) => ("warn", words),
             Wrong(words) => ("FAIL", words),
         };
-        // What follows the first line is set under its words.
+        // Further lines are indented to stand under the words of the first.
         let words = words.replace('\n', &format!("\n{:21}", ""));
         write!(f, "{state:<5} {:<14} {words}", self.0)
     }
@@ -52,7 +54,7 @@ impl fmt::Display for Line<'_> {
 pub fn run(args: &ServeArgs) -> ExitCode {
     let mut all_fine = true;
     let mut say = |name: &str, finding: Finding| {
-        println!("{}", Line(name, &finding));
+        println!("{}", CheckLine(name, &finding));
         all_fine &= !matches!(finding, Wrong(_));
     };
     let config = match args.load() {
@@ -86,6 +88,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
+/// Who may send events and who may see the numbers.
 fn access(config: &Config) -> Finding {
     let (keys, tokens) = (&config.auth.write_keys, &config.auth.viewer_tokens);
     let who = |list: &[String], known: &str| match list.len() {
@@ -107,7 +110,7 @@ fn access(config: &Config) -> Finding {
     }
 }
 
-/// The alerts in words, and where they are told.
+/// Every alert in words, and the webhooks that are told of them.
 fn alerts(config: &Config) -> Finding {
     let rules = &config.rules.alerts;
     let mut lines: Vec<String> = rules.alerts.iter().map(ToString::to_string).collect();
@@ -122,13 +125,15 @@ fn alerts(config: &Config) -> Finding {
     Fine(lines.join("\n"))
 }
 
-/// The folder itself, or the nearest one above it that is there.
+/// The folder itself, or the nearest one above it that exists.
 fn existing(dir: &Path) -> io::Result<PathBuf> {
     let dir = std::path::absolute(dir)?;
     let above = dir.ancestors().find(|above| above.exists());
     Ok(above.unwrap_or(Path::new("/")).to_owned())
 }
 
+/// Whether the data dir can be written to or made. Tried with a file, since permissions alone
+/// don't tell of a read-only mount or a quota.
 fn data_dir(dir: &Path) -> Finding {
     let shown = dir.display();
     let existing = match existing(dir) {
@@ -150,6 +155,7 @@ fn data_dir(dir: &Path) -> Finding {
     }
 }
 
+/// Whether the disk has room for the spool.
 fn free_space(config: &Config) -> Finding {
     match existing(&config.data_dir).and_then(fs4::available_space) {
         Ok(free) => judge_space(free, config),
@@ -169,6 +175,7 @@ fn judge_space(free: u64, config: &Config) -> Finding {
     }
 }
 
+/// Whether another process has the data dir.
 fn lock(dir: &Path) -> Finding {
     let path = dir.join(LOCK_FILE);
     let file = match fs::File::options().read(true).write(true).open(&path) {
@@ -186,6 +193,7 @@ fn lock(dir: &Path) -> Finding {
     }
 }
 
+/// Whether the address can be listened on; the socket is closed again at once.
 fn address(config: &Config) -> Finding {
     let addresses = match config.listen_addresses() {
         Ok(addresses) => addresses,
@@ -197,6 +205,7 @@ fn address(config: &Config) -> Finding {
     }
 }
 
+/// Whether the store answers and takes writes.
 async fn store(config: &Config) -> Finding {
     let wanted = match config.postgres.url.as_str() {
         "" => "SQLite in the data dir",
@@ -209,6 +218,7 @@ async fn store(config: &Config) -> Finding {
     answered(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)
 }
 
+/// Whether the live counters answer and take writes.
 async fn live(config: &Config) -> Finding {
     let wanted = match config.redis.urls.len() {
         0 => "in this process",
@@ -222,6 +232,7 @@ async fn live(config: &Config) -> Finding {
     answered(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)
 }
 
+/// Puts the answer of a store, or its absence, into words.
 fn answered<Late>(wanted: &str, answer: Result<Result<(), String>, Late>) -> Finding {
     match answer {
         Ok(Ok(())) => Fine(format!("{wanted}: answers and takes writes")),
@@ -237,11 +248,11 @@ mod tests {
     #[test]
     fn a_line_says_how_it_is_and_wraps_under_its_words() {
         assert_eq!(
-            Line("data dir", &Fine("d can be written".to_owned())).to_string(),
+            CheckLine("data dir", &Fine("d can be written".to_owned())).to_string(),
             "ok    data dir       d can be written"
         );
         assert_eq!(
-            Line("configuration", &Wrong("one\ntwo".to_owned())).to_string(),
+            CheckLine("configuration", &Wrong("one\ntwo".to_owned())).to_string(),
             "FAIL  configuration  one\n                     two"
         );
     }

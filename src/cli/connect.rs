@@ -1,5 +1,5 @@
-//! The stores that a configuration names, for the commands that talk to them without a
-//! server around.
+//! Opens the stores that a configuration names, for commands that talk to them without running a
+//! server.
 
 use std::sync::Arc;
 
@@ -17,23 +17,24 @@ pub async fn stores(config: &Config) -> Result<Stores, String> {
     store::open(config).await.map_err(|e| e.to_string())
 }
 
-/// The live side: Redis where `redis.urls` are set, else this process.
+/// The live counters: in Redis if `redis.urls` are set, else in this process.
 pub async fn live(config: &Config) -> Result<Arc<dyn LiveStore>, String> {
     let ledger = stores(config).await?.ledger;
     let zone = BusinessZone::named(&config.timezone)?;
-    // Nobody watches; a feed that is not read is closed, which stops nothing.
+    // Nobody reads this feed, since there are no viewers. Its receiver is dropped at once, and
+    // the live side goes on without one.
     let (feed, _) = mpsc::channel(1);
     live::open(config, ledger, zone, feed, now_ms()).await.map_err(|e| e.to_string())
 }
 
-/// Brings the store's schema up to date; says in words what was done.
+/// Brings the store's schema up to date. Returns in words what was done.
 pub async fn migrate(config: &Config) -> Result<String, String> {
     let store = stores(config).await?.info;
     store.check().await.map_err(|e| e.to_string())?;
     Ok(format!("{}: the schema is up to date", store.name()))
 }
 
-/// Counts the live counters anew from the ledger; says in words what was done.
+/// Counts the live counters again from the ledger. Returns in words what was done.
 pub async fn rebuild(config: &Config) -> Result<String, String> {
     if config.redis.urls.is_empty() {
         return Ok("the counters live in the server's process, which counts them anew from \

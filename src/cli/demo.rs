@@ -1,5 +1,5 @@
-//! `floodmark demo`: a server, and a simulated shop that sends it traffic over HTTP like
-//! any collector. With `--write`, the shop's traffic goes to a file instead.
+//! `floodmark demo`: runs a server, and a simulated shop that sends traffic to it over HTTP like
+//! any collector. With `--write`, there is no server and the traffic goes to a file.
 
 use std::{
     cell::Cell,
@@ -21,25 +21,26 @@ use crate::{
     config::Config,
     demo::{
         event::ShopEvent,
-        file::{self, Plan},
+        file::{self, TrafficPlan},
         shop::Shop,
     },
     domain::time::{HOUR, Millis, now_ms, parse_rfc3339},
 };
 
-/// Where the demo keeps its data unless told otherwise: apart from real data.
+/// The demo's data dir unless another is given: apart from real data.
 const DEMO_DIR: &str = "floodmark-demo";
-/// How often the shop sends what has happened since.
+/// How often the shop sends the events that have happened since the last time.
 const TICK: Duration = Duration::from_millis(100);
-/// Events of one round; behind by more, it sends round after round.
+/// At most this many events are sent in one round. If the shop is behind by more, the next
+/// round follows at once.
 const ROUND_EVENTS: usize = 2000;
-/// Front ends of the shop: each round is split among them, by session.
+/// The shop has this many front ends. Each round is split among them by session.
 const FRONTS: usize = 4;
-/// Requests under way at most. The shop waits when the server does.
+/// Requests under way at most, so that a server that is slow slows the shop.
 const MAX_REQUESTS: usize = 8;
-/// The demo outlives any pause of its server.
+/// How long a request is tried. A day is longer than any pause of a demo's server.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
-/// How long to wait for the server to have its counters back.
+/// How long to wait until the server has rebuilt its counters.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// `floodmark demo`
@@ -90,10 +91,11 @@ pub fn run(args: &DemoArgs) -> ExitCode {
     }
 }
 
+/// Writes the traffic to a file.
 fn write(args: &DemoArgs, path: &Path, events: u64) -> Result<(), String> {
     let config = args.serve.load().map_err(|e| e.to_string())?;
     let span = (args.hours * HOUR as f64) as Millis;
-    let plan = Plan {
+    let plan = TrafficPlan {
         seed: args.seed,
         events,
         from: args.from.unwrap_or_else(|| now_ms() - span),
@@ -105,6 +107,7 @@ fn write(args: &DemoArgs, path: &Path, events: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Runs the server and the shop.
 fn serve_shop(args: &DemoArgs) -> Result<(), String> {
     let mut config = args.serve.load().map_err(|e| e.to_string())?;
     let is_default = config.data_dir == Config::default().data_dir;
@@ -142,7 +145,8 @@ async fn serve_until_stopped(args: &DemoArgs, config: &Config) -> Result<(), Str
     result
 }
 
-/// The address to call a server by that listens on this one.
+/// The address by which to reach a server that listens on `addr`: 0.0.0.0 listens everywhere
+/// but can't be connected to on every system.
 fn reachable(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -150,8 +154,8 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-/// Sends the shop's traffic for ever. A server without any event of the last hour gets
-/// that hour first, so that its charts are not empty.
+/// Sends the shop's traffic for ever. A server that has no event of the last hour gets that
+/// hour first, so that its charts are not empty.
 async fn open_shop(args: &DemoArgs, config: &Config, base: &str) -> Result<(), String> {
     let api = Api::new(base, config);
     let is_empty = api.ready().await && api.last_hour_is_empty().await;
@@ -166,14 +170,15 @@ async fn open_shop(args: &DemoArgs, config: &Config, base: &str) -> Result<(), S
     send_traffic(shop, Rc::new(sender)).await
 }
 
-/// Sends each event once its moment has come; ends only when the server refuses.
+/// Sends each event once its moment has come. Ends only when the server refuses a request.
 async fn send_traffic(shop: Shop, sender: Rc<Sender>) -> Result<(), String> {
     let mut shop = shop.peekable();
     let free = Arc::new(Semaphore::new(MAX_REQUESTS));
     let refusal = Rc::new(Cell::new(None));
     loop {
         let now = now_ms();
-        // This machine slept: what happened meanwhile happened without anyone.
+        // Events older than two hours are skipped. They come up if the machine slept, and nobody
+        // wants to wait until hours of traffic are made up for.
         while shop.next_if(|event| event.timestamp < now - 2 * HOUR).is_some() {}
         let round: Vec<ShopEvent> =
             std::iter::from_fn(|| shop.next_if(|event| event.timestamp <= now))
@@ -203,8 +208,8 @@ async fn send_traffic(shop: Shop, sender: Rc<Sender>) -> Result<(), String> {
     }
 }
 
-/// One request for each front end that has something to send: NDJSON and its lines. A
-/// session stays with one front end.
+/// Makes one request for each front end that has something to send: NDJSON, and how many lines it
+/// has. A session always stays with one front end, so that its events arrive in order.
 fn split(round: &[ShopEvent]) -> Vec<(Vec<u8>, u64)> {
     let mut fronts = vec![(Vec::new(), 0); FRONTS];
     for event in round {
@@ -217,7 +222,7 @@ fn split(round: &[ShopEvent]) -> Vec<(Vec<u8>, u64)> {
     fronts
 }
 
-/// What the demo asks its server.
+/// The questions that the demo asks its server.
 struct Api {
     client: awc::Client,
     base: String,
@@ -233,7 +238,8 @@ impl Api {
         }
     }
 
-    /// Waits until the server is ready: before that its counters may not be back.
+    /// Waits until the server is ready, since its counters may not be rebuilt before. `false` if
+    /// that took too long.
     async fn ready(&self) -> bool {
         let ask = async {
             loop {
@@ -247,9 +253,11 @@ impl Api {
         tokio::time::timeout(READY_WITHIN, ask).await.is_ok()
     }
 
+    /// Whether there was no page view in the last hour. `false` if the server doesn't answer,
+    /// so that nothing is filled in twice.
     async fn last_hour_is_empty(&self) -> bool {
         #[derive(Deserialize)]
-        struct Point {
+        struct MinuteCount {
             count: f64,
         }
         let path = "/api/analytics/timeseries?type=page_view&hours=1";
@@ -260,7 +268,7 @@ impl Api {
         let Ok(mut answer) = request.send().await else {
             return false;
         };
-        match answer.json::<Vec<Point>>().await {
+        match answer.json::<Vec<MinuteCount>>().await {
             Ok(points) => points.iter().all(|point| point.count == 0.0),
             Err(_) => false,
         }

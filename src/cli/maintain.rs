@@ -1,4 +1,5 @@
-//! `floodmark migrate` and `floodmark rebuild`: one piece of work on the stores, then out.
+//! `floodmark migrate` and `floodmark rebuild`: each does one piece of work on the stores and
+//! ends.
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ pub fn rebuild(config: Config) -> ExitCode {
     once("rebuild", connect::rebuild(&config))
 }
 
+/// Does the work in an actix system, and prints what came of it.
 fn once(command: &str, work: impl Future<Output = Result<String, String>>) -> ExitCode {
     match actix::System::new().block_on(work) {
         Ok(words) => {

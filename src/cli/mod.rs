@@ -1,5 +1,5 @@
-//! The command line: `floodmark serve`, and what is built around it. Each command is a
-//! file of this folder; this one reads the arguments and says which.
+//! The command line. Each command is a file of this folder; this file reads the arguments and
+//! calls the one that was asked for.
 
 mod alerts;
 mod check;
@@ -47,7 +47,7 @@ enum Command {
     Check(ServeArgs),
 }
 
-/// What decides the configuration, the same for every command that has one.
+/// The flags that decide the configuration. They are the same for every command that has one.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServeArgs {
     /// Configuration file (TOML); its keys are those of config/default.toml
@@ -71,10 +71,10 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// The configuration of all layers, checked.
+    /// Loads the configuration from all layers and checks it.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        // A variable that is not Unicode becomes one that is no valid value, rather than
-        // one that is passed over.
+        // A variable that is not Unicode gets replacement characters, so that its value is
+        // reported as wrong. `std::env::vars` would panic instead.
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         Config::load(self.config.as_deref(), variables, &self.overrides())
@@ -91,7 +91,7 @@ impl ServeArgs {
     }
 }
 
-/// Reads the arguments of this process and does what they say.
+/// Reads the arguments of this process and runs the command that they name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
@@ -105,7 +105,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Loads the configuration and goes on with it, or says what is wrong with it.
+/// Runs a command with the configuration, or prints what is wrong with that.
 fn with_config(args: &ServeArgs, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
     match args.load() {
         Ok(config) => then(config),
@@ -116,10 +116,10 @@ fn with_config(args: &ServeArgs, then: impl FnOnce(Config) -> ExitCode) -> ExitC
     }
 }
 
-/// Exit code where the arguments or the configuration are at fault, as clap has it.
+/// The exit code for wrong arguments or a wrong configuration; clap uses the same.
 const USAGE: u8 = 2;
 
-/// A number above 0, for flags.
+/// Parses a flag's value, which has to be a number above 0.
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number.is_finite() => Ok(number),

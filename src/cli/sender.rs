@@ -1,7 +1,8 @@
-//! Sends events to a server's `POST /v1/events`, as `replay` and `demo` do: NDJSON, one
-//! request a call, sent again while the server asks for time or can't be reached.
+//! Sends events to a server's `POST /v1/events`, for `replay` and `demo`. Each call is one request
+//! of NDJSON, which is sent again while the server asks for time or can't be reached.
 //!
-//! Sending again is harmless as long as every event has an id: the server counts it once.
+//! Sending again is harmless as long as every event has an id, since the server counts each id
+//! once.
 
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,16 @@ use awc::{
 use bytes::Bytes;
 use serde::Deserialize;
 
-/// Answers larger than this are not read: 5,000 rejections fit.
+/// Larger answers are not read. 5,000 rejections, the most that a request can get, fit.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The first pause where the server names none; doubles, with jitter.
+/// The first pause, if the server names none. It doubles with each retry, with jitter.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// The longest pause, also where the server asks for more.
+/// The longest pause, even if the server asks for more.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// A client of one server.
+/// A client that sends events to one server.
 pub struct Sender {
     client: Client,
     url: String,
@@ -33,14 +34,14 @@ pub struct Sender {
 /// What the server said about a batch.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub struct Answer {
+pub struct SendReply {
     /// Events that are now on its disk.
     pub accepted: u64,
     /// Events that it had already.
     pub duplicates: u64,
     /// Events that it refused.
-    pub rejected: Vec<Rejection>,
-    /// How often the batch was sent again before.
+    pub rejected: Vec<EventRejection>,
+    /// How often the batch was sent again before it was answered.
     #[serde(skip)]
     pub retries: u64,
 }
@@ -48,14 +49,14 @@ pub struct Answer {
 /// One refused event.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
-pub struct Rejection {
+pub struct EventRejection {
     /// The reason's code.
     pub code: String,
     /// The reason in words.
     pub message: String,
 }
 
-/// Why a batch did not get an answer.
+/// Why a batch got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The server refuses every request like this one.
@@ -68,7 +69,7 @@ pub enum SendError {
         /// What the server said.
         message: String,
     },
-    /// Sent again and again until the patience ended.
+    /// The batch was sent again and again, until the patience ended.
     #[error("{url} took nothing for {} s; the last attempt: {last}", patience.as_secs())]
     GaveUp {
         /// Where it was sent to.
@@ -80,9 +81,11 @@ pub enum SendError {
     },
 }
 
-/// The outcome of one attempt that is not an answer.
+/// Why one attempt brought no answer.
 enum Attempt {
+    /// A later attempt may succeed; the server may have said after how long.
     Again { why: String, after: Option<Duration> },
+    /// Every attempt would fail like this one.
     Never(SendError),
 }
 
@@ -105,14 +108,14 @@ impl Sender {
         Ok(Sender { client, url: events_url(base)?, key: key.map(str::to_owned), patience })
     }
 
-    /// Sends `events` lines of NDJSON until the server has taken them. An `Answer` accounts
+    /// Sends `events` lines of NDJSON until the server has taken them. An `SendReply` accounts
     /// for all of them.
-    pub async fn send(&self, body: Bytes, events: u64) -> Result<Answer, SendError> {
+    pub async fn send(&self, body: Bytes, events: u64) -> Result<SendReply, SendError> {
         let begin = Instant::now();
         let mut retries = 0;
         loop {
             match self.attempt(body.clone(), events).await {
-                Ok(answer) => return Ok(Answer { retries, ..answer }),
+                Ok(answer) => return Ok(SendReply { retries, ..answer }),
                 Err(Attempt::Never(error)) => return Err(error),
                 Err(Attempt::Again { why, after }) => {
                     let pause =
@@ -132,7 +135,8 @@ impl Sender {
         }
     }
 
-    async fn attempt(&self, body: Bytes, events: u64) -> Result<Answer, Attempt> {
+    /// Sends a batch once.
+    async fn attempt(&self, body: Bytes, events: u64) -> Result<SendReply, Attempt> {
         let mut request = self
             .client
             .post(&self.url)
@@ -156,7 +160,7 @@ impl Sender {
             .map(Duration::from_secs);
         let body = match response.body().limit(MAX_ANSWER_BYTES).await {
             Ok(body) => body,
-            // It may have been taken or not; sent again, it is counted once.
+            // The server may have taken the batch or not. It is sent again, and counted once.
             Err(e) => {
                 return Err(Attempt::Again {
                     why: format!("the answer broke off: {e}"),
@@ -170,7 +174,7 @@ impl Sender {
                 Attempt::Never(self.refused(status, format!("not Floodmark's answer: {e}")))
             }),
             StatusCode::UNPROCESSABLE_ENTITY => Ok(all_rejected(&body, events)),
-            // This batch is at fault, the next one may be fine.
+            // This batch is wrong, but the next one may be fine, so the caller goes on.
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
                 Ok(all_rejected(&body, events))
             }
@@ -189,7 +193,7 @@ impl Sender {
     }
 }
 
-/// `http://host:port` with or without the route.
+/// The URL of the route, from a server's address with or without it.
 fn events_url(base: &str) -> Result<String, String> {
     const ROUTE: &str = "/v1/events";
     let uri: Uri = base.parse().map_err(|e| format!("{base:?}: {e}"))?;
@@ -208,28 +212,28 @@ fn backoff(retries: u64, jitter: f64) -> Duration {
 }
 
 /// The error of a whole request: `{"error":{"code","message"}}`.
-fn error_of(body: &[u8]) -> Rejection {
+fn error_of(body: &[u8]) -> EventRejection {
     #[derive(Deserialize)]
     struct Whole {
-        error: Rejection,
+        error: EventRejection,
     }
     match serde_json::from_slice::<Whole>(body) {
         Ok(whole) => whole.error,
-        Err(_) => Rejection {
+        Err(_) => EventRejection {
             code: "unknown".to_owned(),
             message: String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
         },
     }
 }
 
-/// Every event was refused: each with its own reason where the server gave them, else
-/// with that of the request.
-fn all_rejected(body: &[u8], events: u64) -> Answer {
-    let each: Answer = serde_json::from_slice(body).unwrap_or_default();
+/// The answer for a batch of which every event was refused: each with its own reason if the
+/// server gave them, else with the reason of the request.
+fn all_rejected(body: &[u8], events: u64) -> SendReply {
+    let each: SendReply = serde_json::from_slice(body).unwrap_or_default();
     let mut rejected = each.rejected;
     let missing = (events as usize).saturating_sub(rejected.len());
     rejected.extend(std::iter::repeat_n(error_of(body), missing));
-    Answer { rejected, ..Answer::default() }
+    SendReply { rejected, ..SendReply::default() }
 }
 
 #[cfg(test)]
@@ -264,7 +268,7 @@ mod tests {
         address
     }
 
-    async fn send(answers: Vec<fn() -> HttpResponse>, patience: u64) -> Result<Answer, String> {
+    async fn send(answers: Vec<fn() -> HttpResponse>, patience: u64) -> Result<SendReply, String> {
         let base = format!("http://{}", server(answers));
         let sender = Sender::new(&base, Some("key"), 1, Duration::from_secs(patience)).unwrap();
         let answer = sender.send(Bytes::from_static(b"{}\n{}\n"), 2).await;
@@ -290,7 +294,7 @@ mod tests {
         let begin = Instant::now();
         let answer = send(vec![busy, full, taken], 20).await.unwrap();
         assert!(begin.elapsed() >= Duration::from_secs(1));
-        let expected = Answer { accepted: 1, duplicates: 1, rejected: Vec::new(), retries: 2 };
+        let expected = SendReply { accepted: 1, duplicates: 1, rejected: Vec::new(), retries: 2 };
         assert_eq!(answer, expected);
     }
 

@@ -1,4 +1,5 @@
-//! `floodmark serve`: start, say where, run until SIGTERM or SIGINT, stop in order.
+//! `floodmark serve`: starts the server, prints its address, runs until SIGTERM or SIGINT, and
+//! stops in order.
 
 use std::{io::Write, process::ExitCode};
 
@@ -9,13 +10,14 @@ use crate::{
     telemetry::log,
 };
 
-/// Starts a server, inside a running actix system, and says on standard output where it
-/// listens.
+/// Starts a server inside a running actix system, and prints on standard output where it
+/// listens. Scripts wait for that line.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     log::start(&config.log).map_err(StartError::new)?;
     panics::install_hook();
     let running = server::start(config).await?;
-    // At once, even into a pipe; that nobody reads it is no error.
+    // Flushed, since a pipe would hold the line back. Errors are ignored: a server whose output
+    // nobody reads works all the same.
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "Floodmark listens on http://{}", running.addr);
     let _ = out.flush();
@@ -46,7 +48,7 @@ pub fn run(config: Config) -> ExitCode {
 /// Waits for SIGTERM or SIGINT.
 ///
 /// # Errors
-/// A part has panicked that the server can't do without.
+/// An actor or a thread that the server can't do without has panicked.
 pub async fn until_stopped(running: &Running) -> Result<(), StartError> {
     tokio::select! {
         () = super::shutdown() => Ok(()),

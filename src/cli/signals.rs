@@ -1,4 +1,4 @@
-//! How this process is asked to stop.
+//! The signals by which this process is asked to stop.
 
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -1,9 +1,9 @@
-//! How the configuration is put together: `config/default.toml`, then a file, then
-//! `FLOODMARK_…` variables, then flags, each laid over the one before.
+//! How the configuration is put together from four layers: `config/default.toml`, then a file,
+//! then `FLOODMARK_…` variables, then flags. Each overrides the ones before.
 //!
-//! The built-in layer is also the schema. A key that it doesn't have is an error, and the
-//! type of its value is the type that every other layer must give. All mistakes of all
-//! layers are reported at once, each with the place it was made at.
+//! The built-in layer is also the schema. A key that it doesn't have is an error, and every other
+//! layer must give a value of the type that it has there. All mistakes of all layers are reported
+//! at once, each with the place at which it was made.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use super::{
     variable::{key_of, variable_name},
 };
 
-/// What flags set; `None` and empty leave the lower layers as they are.
+/// The values of flags. `None` and an empty list leave the lower layers as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--listen`
@@ -38,10 +38,10 @@ pub struct Overrides {
 }
 
 impl Config {
-    /// Lays the layers over each other and checks the result.
+    /// Puts the layers together and checks the result.
     ///
-    /// `variables` is the whole environment; names that don't begin with `FLOODMARK_` are
-    /// left alone, but for those that a webhook asks for (`${NAME}`).
+    /// `variables` is the whole environment. Names that don't begin with `FLOODMARK_` are ignored,
+    /// except for those that a webhook asks for (`${NAME}`).
     pub fn load(
         file: Option<&Path>,
         variables: impl Iterator<Item = (String, String)>,
@@ -54,6 +54,7 @@ impl Config {
             layers.file(path, &text)?;
         }
         let mut variables: Vec<_> = variables.collect();
+        // Sorted, so that mistakes are always reported in the same order.
         variables.sort();
         for (name, text) in &variables {
             layers.variable(name, text);
@@ -66,11 +67,14 @@ impl Config {
     }
 }
 
-/// The keys of the built-in layer by their dotted name, each with the value of the
-/// highest layer so far.
+/// The layers as far as they were read.
 struct Layers {
+    /// Every key of the built-in layer by its dotted name, with the value of the highest layer
+    /// so far.
     values: BTreeMap<String, Value>,
+    /// Metrics, alerts and the like, which are added to each other instead of overridden.
     rules: RuleLayers,
+    /// The mistakes so far.
     problems: Vec<Problem>,
 }
 
@@ -222,14 +226,15 @@ impl Layers {
                 }
             }
         }
-        // What the types of the built-in values don't say: that a number fits its field.
+        // This only fails where the types of the built-in values say too little: a number that
+        // is too large for its field.
         let config: Config = whole.try_into().map_err(|e: toml::de::Error| {
             ConfigError::Invalid(vec![Problem::Check(e.to_string())])
         })?;
         Ok(Config { rules, ..config })
     }
 
-    /// Sets a known key from TOML, if the type is that of the built-in value.
+    /// Sets a known key from TOML, if the value has the type of the built-in one.
     fn toml(&mut self, place: Place, key: &str, value: &Spanned<DeValue<'_>>) {
         let known = &self.values[key];
         match converted(known, value.get_ref()) {
@@ -251,7 +256,7 @@ impl Layers {
     }
 
     fn unknown_key(&mut self, place: Place, key: String, is_section: bool) {
-        // The same name in another section is nearer than any misspelling.
+        // A key in the wrong section is a likelier mistake than any misspelling.
         let leaf = key.rsplit('.').next().unwrap_or(&key);
         let same_leaf = self.values.keys().find(|known| {
             let known = known.rsplit('.').next().unwrap_or(known);
@@ -273,7 +278,7 @@ fn line_of(path: &Path, text: &str, offset: usize) -> Place {
 }
 
 fn is_secret(key: &str) -> bool {
-    // A URL holds a password.
+    // URLs may hold a password.
     key.starts_with("auth.") && key != "auth.insecure" || key.contains(".url")
 }
 

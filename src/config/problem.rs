@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, and where it stands.
+//! What can be wrong with a configuration, and where the mistake stands.
 
 use std::{fmt, path::PathBuf};
 
@@ -21,7 +21,7 @@ pub enum ConfigError {
         /// What the parser said.
         message: String,
     },
-    /// Keys or values that can't be used; every one of them, one a line.
+    /// Keys or values that can't be used: all of them, one a line.
     #[error("{}", one_a_line(.0))]
     Invalid(Vec<Problem>),
 }
@@ -54,10 +54,10 @@ pub enum Problem {
         place: Place,
         /// What stands there, with its section.
         key: String,
-        /// What was perhaps meant.
+        /// The known key that was probably meant.
         nearest: String,
     },
-    /// A variable begins with `FLOODMARK_` and names no key.
+    /// The name of a variable begins with `FLOODMARK_`, but there is no such key.
     #[error("{name}: unknown variable; the nearest known one is {nearest}")]
     UnknownVariable {
         /// The variable.
@@ -74,7 +74,7 @@ pub enum Problem {
         key: String,
         /// The type it must have.
         expected: String,
-        /// What it is; the value of a secret is never shown.
+        /// The value that was given; the value of a secret is never shown.
         got: String,
     },
     /// A rule can't be used.
@@ -85,11 +85,12 @@ pub enum Problem {
         /// Which list or table, and what is wrong.
         message: String,
     },
-    /// Each value alone is fine, but not this one with the others.
+    /// A value is not allowed, or not together with others.
     #[error("{0}")]
     Check(String),
 }
 
+/// All problems in words, one a line.
 fn one_a_line(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
     lines.join("\n")

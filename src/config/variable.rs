@@ -1,4 +1,4 @@
-//! What the environment variables of the keys are called.
+//! The names of the environment variables that set keys.
 
 const PREFIX: &str = "FLOODMARK_";
 
@@ -7,18 +7,17 @@ pub fn variable_name(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
 }
 
-/// The key that a variable of this name sets, whether there is such a key or not; `None` where
-/// the name isn't ours to read.
+/// The key that a variable of this name sets, whether there is such a key or not. `None` if the
+/// name is not one of Floodmark's.
 pub(super) fn key_of(name: &str) -> Option<String> {
     let rest = name.strip_prefix(PREFIX)?;
     (!is_reserved(rest)).then(|| rest.to_ascii_lowercase().replace("__", "."))
 }
 
-/// Names that begin with `FLOODMARK_` and are not ours to read: the binary that browser
-/// and load tests start, and what Kubernetes puts into every container beside a Service
-/// called `floodmark` or `floodmark-…` (`FLOODMARK_SERVICE_HOST`,
-/// `FLOODMARK_PORT_8080_TCP_ADDR`, …).
-/// Source: kubernetes.io/docs/tutorials/services/connect-applications-service, "Environment
+/// Names that begin with `FLOODMARK_` and set no key, so that they are no mistake either: the
+/// binary that browser and load tests start, and what Kubernetes puts into every container beside
+/// a Service called `floodmark` or `floodmark-…` (`FLOODMARK_SERVICE_HOST`,
+/// `FLOODMARK_PORT_8080_TCP_ADDR`, …). Source: kubernetes.io/docs/tutorials/services/connect-applications-service, "Environment
 /// Variables".
 fn is_reserved(rest: &str) -> bool {
     if rest == "BIN" {

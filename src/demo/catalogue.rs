@@ -1,5 +1,5 @@
-//! What the shop sells, and the kinds of visitors it has. Each list comes with weights:
-//! how often an entry is picked beside the others.
+//! What the shop sells, and the kinds of visitors that it has. Each entry of a list has a weight,
+//! which says how often it is picked compared to the others.
 
 use rand::{Rng, RngExt};
 
@@ -10,11 +10,11 @@ use crate::domain::money::{Amount, UNITS_PER_WHOLE};
 pub struct Product {
     /// Stock keeping unit, unique.
     pub sku: &'static str,
-    /// What it is called.
+    /// Its name, as shown to visitors.
     pub name: &'static str,
     /// Last part of its page's path.
     pub slug: &'static str,
-    /// The category that its page lies in.
+    /// The category of its page.
     pub category: &'static str,
     /// Price of one, in 1/100 of the currency.
     pub cents: i64,
@@ -62,7 +62,7 @@ pub static PRODUCTS: &[Product] = products![
     "BK-509" "books"    "field-notes"       "Notebooks, set of 5"     1295 x 15
 ];
 
-/// A list to pick from, with weights.
+/// A list to pick from: each entry with its weight.
 pub type Weighted = &'static [(&'static str, u32)];
 
 /// Countries of visitors.
@@ -80,10 +80,10 @@ pub const COUNTRIES: Weighted = &[
     ("JP", 2),
 ];
 
-/// What visitors hold in their hands.
+/// The devices of visitors.
 pub const DEVICES: Weighted = &[("mobile", 61), ("desktop", 33), ("tablet", 6)];
 
-/// Where visitors come from.
+/// The sites that visitors come from.
 pub const REFERRERS: Weighted = &[
     ("google.com", 37),
     ("direct", 24),
@@ -94,13 +94,13 @@ pub const REFERRERS: Weighted = &[
     ("tiktok.com", 5),
 ];
 
-/// Who takes the payment.
+/// The gateways that take payments.
 pub const GATEWAYS: Weighted = &[("stripe", 52), ("paypal", 29), ("adyen", 13), ("klarna", 6)];
 
-/// How somebody signs up.
+/// The ways to sign up.
 pub const SIGNUPS: Weighted = &[("email", 58), ("google", 28), ("apple", 14)];
 
-/// Errors that can meet anybody on any page: (code, message).
+/// Errors that any visitor can meet on any page: (code, message).
 pub const PAGE_ERRORS: &[(&str, &str)] = &[
     ("404", "Page not found"),
     ("500", "Internal server error"),
@@ -115,7 +115,7 @@ pub fn pick(list: Weighted, rng: &mut impl Rng) -> &'static str {
     list[pick_index(weights, rng)].0
 }
 
-/// Picks a product, the popular ones more often.
+/// Picks a product; popular ones are picked more often.
 pub fn pick_product(rng: &mut impl Rng) -> &'static Product {
     &PRODUCTS[pick_index(PRODUCTS.iter().map(|product| product.weight), rng)]
 }

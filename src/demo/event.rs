@@ -8,82 +8,122 @@ use crate::domain::{money::Amount, time::Millis};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShopEvent {
-    /// What happened.
+    /// The type of the event.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// When, Unix ms.
+    /// When it happened, Unix ms.
     pub timestamp: Millis,
-    /// What belongs to it.
+    /// What else there is to say of it, by its type.
     pub properties: Properties,
-    /// Who, where known.
+    /// The visitor's account, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// In which visit.
+    /// The visit that it belongs to.
     pub session_id: String,
-    /// Unique, so that sending it twice counts it once.
+    /// A unique id, so that the event is counted once even if it is sent twice.
     pub id: String,
 }
 
 /// The properties of each type of event.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-#[allow(missing_docs)] // the names are those of the JSON
 pub enum Properties {
+    /// A page was viewed.
     PageView {
+        /// The page's path.
         path: String,
+        /// The site that the visitor came from, on the first page.
         #[serde(skip_serializing_if = "Option::is_none")]
         referrer: Option<&'static str>,
+        /// The visitor's kind of device.
         device: &'static str,
+        /// The visitor's country, ISO 3166.
         country: &'static str,
     },
+    /// A product was put into the cart.
     AddToCart {
+        /// The product's stock keeping unit.
         sku: &'static str,
+        /// The product's name.
         name: &'static str,
+        /// The product's category.
         category: &'static str,
+        /// The price of one.
         price: Amount,
+        /// How many pieces.
         quantity: u32,
+        /// The visitor's kind of device.
         device: &'static str,
+        /// The visitor's country, ISO 3166.
         country: &'static str,
     },
+    /// A visitor went to the checkout.
     BeginCheckout {
+        /// The sum of the cart.
         value: Amount,
+        /// The currency of amounts, ISO 4217.
         currency: String,
+        /// How many pieces.
         quantity: u32,
+        /// The visitor's kind of device.
         device: &'static str,
+        /// The visitor's country, ISO 3166.
         country: &'static str,
     },
+    /// An order was paid.
     Purchase {
+        /// The order's number.
         order_id: String,
+        /// The sum of the order.
         amount: Amount,
+        /// The currency of amounts, ISO 4217.
         currency: String,
+        /// How many pieces.
         quantity: u32,
+        /// The lines of the order.
         items: Vec<CartLine>,
+        /// The gateway that took or refused the payment.
         gateway: &'static str,
+        /// The visitor's kind of device.
         device: &'static str,
+        /// The visitor's country, ISO 3166.
         country: &'static str,
     },
+    /// Something failed.
     Error {
+        /// The error's code.
         code: &'static str,
+        /// The error in words.
         message: &'static str,
+        /// The page's path.
         path: String,
+        /// The gateway that took or refused the payment.
         #[serde(skip_serializing_if = "Option::is_none")]
         gateway: Option<&'static str>,
+        /// The visitor's kind of device.
         device: &'static str,
+        /// The visitor's country, ISO 3166.
         country: &'static str,
     },
+    /// A visitor made an account.
     Signup {
+        /// How the visitor signed up.
         method: &'static str,
+        /// The visitor's kind of device.
         device: &'static str,
+        /// The visitor's country, ISO 3166.
         country: &'static str,
     },
 }
 
 /// A line of a cart or an order.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs)]
 pub struct CartLine {
+    /// The product's stock keeping unit.
     pub sku: &'static str,
+    /// The price of one.
     pub price: Amount,
+    /// How many of it.
     pub quantity: u32,
 }
 

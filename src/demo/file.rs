@@ -1,4 +1,5 @@
-//! Writes the shop's traffic to an NDJSON file, for tests and load runs.
+//! Writes the shop's traffic to an NDJSON file, for tests and load runs that need an exact number
+//! of events.
 
 use std::{
     fs::File,
@@ -11,23 +12,23 @@ use flate2::{Compression, write::GzEncoder};
 use crate::demo::shop::Shop;
 use crate::domain::time::Millis;
 
-/// What to write.
+/// Which traffic to write.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// Same seed and same plan: same file, byte for byte.
+pub struct TrafficPlan {
+    /// Decides everything random: two equal plans give the same file, byte for byte.
     pub seed: u64,
-    /// Exactly this many events.
+    /// The exact number of events.
     pub events: u64,
     /// The first event is at this moment (Unix ms) or just after.
     pub from: Millis,
     /// The last event is this long (ms) after `from`.
     pub span: Millis,
-    /// Currency of the amounts.
+    /// The currency of the amounts.
     pub currency: String,
 }
 
 /// Writes the file, gzipped if its name ends in `.gz`. Returns the bytes of the events.
-pub fn write(plan: &Plan, path: &Path) -> io::Result<u64> {
+pub fn write(plan: &TrafficPlan, path: &Path) -> io::Result<u64> {
     let file = BufWriter::new(File::create(path)?);
     if path.extension().is_some_and(|suffix| suffix == "gz") {
         let mut gz = GzEncoder::new(file, Compression::fast());
@@ -42,13 +43,13 @@ pub fn write(plan: &Plan, path: &Path) -> io::Result<u64> {
 }
 
 /// Writes the events, one a line.
-pub fn write_to(plan: &Plan, out: &mut impl Write) -> io::Result<u64> {
+pub fn write_to(plan: &TrafficPlan, out: &mut impl Write) -> io::Result<u64> {
     let span = plan.span.max(1);
     let rate = plan.events as f64 * 1000.0 / span as f64;
     let shop = || Shop::new(plan.seed, plan.from, rate, &plan.currency);
     let count = usize::try_from(plan.events).unwrap_or(usize::MAX);
-    // The shop's rate is an average: played once to see where the last event falls, and
-    // once more with the moments stretched so that it falls on the end of the span.
+    // The shop's rate is an average, so the last event would not fall on the end of the span.
+    // The shop is played once to see where it falls, and once more with all moments stretched.
     let Some(last) = shop().take(count).last() else {
         return Ok(0);
     };
@@ -75,8 +76,8 @@ mod tests {
     use super::*;
     use crate::domain::time::HOUR;
 
-    fn plan(events: u64) -> Plan {
-        Plan {
+    fn plan(events: u64) -> TrafficPlan {
+        TrafficPlan {
             seed: 9,
             events,
             from: 1_795_420_800_000,

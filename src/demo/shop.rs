@@ -1,8 +1,8 @@
 //! The shop itself: visitors that come, look around, fill a cart, pay or leave.
 //!
-//! A simulation by events: a heap holds for each visitor the moment of the next step;
-//! the earliest step is taken, gives one event, and says when the visitor's next one is.
-//! Nothing looks at a clock, so an hour is played in the time it takes to compute it.
+//! This is a discrete-event simulation. A heap holds the moment of each visitor's next step. The
+//! earliest step is taken, gives one event, and decides when the visitor's next step is. Nothing
+//! reads a clock, so an hour is played in the time that it takes to compute it.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -10,21 +10,19 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::demo::{
-    catalogue::{self, Product, pick},
-    event::{CartLine, Properties, ShopEvent},
+    catalogue::{self, pick},
+    event::ShopEvent,
     traffic::{Incidents, Rhythm},
+    visitor::{Scene, Visitor, VisitorStep},
 };
-use crate::domain::{
-    money::Amount,
-    time::{Millis, SECOND},
-};
+use crate::domain::time::{Millis, SECOND};
 
-/// Events of an average visitor: how many must come for a wanted rate. A test holds it
-/// to what the simulation gives.
+/// How many events an average visitor makes, from which follows how many visitors must come for
+/// a wanted rate. A test compares it with what the simulation gives.
 const EVENTS_PER_VISITOR: f64 = 4.5;
 
-/// The shop opens this long before the first event that is given out, so that it is
-/// already full of visitors then.
+/// The shop opens this long before the first event that is yielded, so that visitors of all
+/// steps are there by then.
 const WARM_UP: Millis = 120 * SECOND;
 
 /// A simulated shop: an endless iterator of events in order of time.
@@ -36,39 +34,17 @@ pub struct Shop {
     currency: String,
     start: Millis,
     rhythm: Rhythm,
-    /// The rhythm's highest.
+    /// The highest traffic of the rhythm.
     peak: f64,
     incidents: Incidents,
-    /// Visitors in a millisecond, on average.
+    /// How many visitors come in a millisecond, on average.
     arrivals: f64,
-    /// When the next visitor comes, in ms, finer than a millisecond.
+    /// When the next visitor comes, Unix ms with fractions.
     next_arrival: f64,
     steps: BinaryHeap<Reverse<(Millis, u64)>>,
     visitors: hashbrown::HashMap<u64, Visitor>,
     visitor_count: u64,
     event_count: u64,
-}
-
-struct Visitor {
-    user: Option<String>,
-    device: &'static str,
-    country: &'static str,
-    gateway: &'static str,
-    step: Step,
-    looking_at: &'static Product,
-    cart: Vec<(&'static Product, u32)>,
-    payments_failed: u32,
-}
-
-#[derive(Clone, Copy)]
-enum Step {
-    Land,
-    Browse,
-    AddToCart,
-    Checkout,
-    SignUp,
-    Pay,
-    Thanks,
 }
 
 impl Shop {
@@ -99,7 +75,8 @@ impl Shop {
         shop
     }
 
-    /// The same shop, before its first event, with another rhythm.
+    /// The same shop with another rhythm. Only before its first event, since the next arrival
+    /// has been drawn with the old one.
     pub fn with_rhythm(mut self, rhythm: Rhythm) -> Shop {
         assert_eq!(self.event_count, 0, "the shop is open already");
         (self.peak, self.rhythm) = (rhythm.max(), rhythm);
@@ -113,8 +90,9 @@ impl Shop {
         self
     }
 
-    /// The next arrival of a Poisson process whose rate follows the rhythm, by thinning: draw
-    /// at the highest rate there is, keep a draw as often as the traffic is high.
+    /// The next arrival of a Poisson process whose rate follows the rhythm. It is drawn by
+    /// thinning: arrivals are drawn at the highest rate of the rhythm, and each is kept with the
+    /// probability (traffic at that moment) / (highest traffic).
     fn arrival_after(&mut self, from: f64) -> f64 {
         let highest = self.peak;
         let mut at = from;
@@ -127,6 +105,7 @@ impl Shop {
         }
     }
 
+    /// Lets the next visitor in.
     fn arrive(&mut self) {
         let at = self.next_arrival;
         self.next_arrival = self.arrival_after(at);
@@ -138,7 +117,7 @@ impl Shop {
             device: pick(catalogue::DEVICES, rng),
             country: pick(catalogue::COUNTRIES, rng),
             gateway: pick(catalogue::GATEWAYS, rng),
-            step: Step::Land,
+            step: VisitorStep::Land,
             looking_at: catalogue::pick_product(rng),
             cart: Vec::new(),
             payments_failed: 0,
@@ -147,7 +126,7 @@ impl Shop {
         self.steps.push(Reverse((at as Millis, self.visitor_count)));
     }
 
-    /// Takes one visitor's step: its event, and the next step if there is one.
+    /// Takes one visitor's step. Returns its event and plans the next step, if there is one.
     fn step(&mut self, at: Millis, number: u64) -> ShopEvent {
         let mut visitor = self.visitors.remove(&number).expect("each step has one");
         self.event_count += 1;
@@ -193,196 +172,6 @@ impl Iterator for Shop {
                 return Some(event);
             }
         }
-    }
-}
-
-/// What a visitor knows when it acts.
-struct Scene<'a> {
-    rng: &'a mut StdRng,
-    failing: Option<(&'static str, f64)>,
-    currency: &'a str,
-    order_id: String,
-    new_user: String,
-}
-
-/// The next step, and how many seconds away it is at least and at most; `None`: leaves.
-type Next = Option<(Step, (f64, f64))>;
-
-const A_LOOK: (f64, f64) = (1.5, 16.0);
-const A_MOMENT: (f64, f64) = (1.0, 4.0);
-const A_FORM: (f64, f64) = (8.0, 40.0);
-
-impl Visitor {
-    fn act(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
-        match self.step {
-            Step::Land => self.land(scene),
-            Step::Browse => self.browse(scene),
-            Step::AddToCart => self.add_to_cart(scene),
-            Step::Checkout => self.check_out(scene),
-            Step::SignUp => self.sign_up(scene),
-            Step::Pay => self.pay(scene),
-            Step::Thanks => (
-                "page_view",
-                self.view("/thanks".to_owned(), None),
-                scene.rng.random_bool(0.1).then_some((Step::Browse, A_LOOK)),
-            ),
-        }
-    }
-
-    fn land(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
-        let rng = scene.rng;
-        let path = match rng.random_range(0..100) {
-            0..40 => "/".to_owned(),
-            40..65 => format!("/c/{}", self.looking_at.category),
-            _ => format!("/p/{}", self.looking_at.slug),
-        };
-        let view = self.view(path, Some(pick(catalogue::REFERRERS, rng)));
-        let stays = rng.random_bool(0.68);
-        ("page_view", view, stays.then_some((Step::Browse, A_LOOK)))
-    }
-
-    fn browse(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
-        let rng = scene.rng;
-        self.looking_at = catalogue::pick_product(rng);
-        let (path, is_product) = match rng.random_range(0..100) {
-            0..30 => (format!("/c/{}", self.looking_at.category), false),
-            30..40 => ("/search".to_owned(), false),
-            40..43 => ("/help/delivery".to_owned(), false),
-            _ => (format!("/p/{}", self.looking_at.slug), true),
-        };
-        let next = match rng.random_range(0..100) {
-            0..28 if is_product => Some((Step::AddToCart, A_LOOK)),
-            28..44 => None,
-            _ => Some((Step::Browse, A_LOOK)),
-        };
-        if rng.random_bool(0.012) {
-            let errors = catalogue::PAGE_ERRORS;
-            let (code, message) = errors[rng.random_range(0..errors.len())];
-            return ("error", self.error(code, message, path, None), next);
-        }
-        ("page_view", self.view(path, None), next)
-    }
-
-    fn add_to_cart(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
-        let rng = scene.rng;
-        let product = self.looking_at;
-        let quantity = match rng.random_range(0..100) {
-            0..84 => 1,
-            84..96 => 2,
-            _ => rng.random_range(3..7),
-        };
-        self.cart.push((product, quantity));
-        let next = match rng.random_range(0..100) {
-            0..52 => Some((Step::Checkout, A_LOOK)),
-            52..82 => Some((Step::Browse, A_LOOK)),
-            _ => None,
-        };
-        let properties = Properties::AddToCart {
-            sku: product.sku,
-            name: product.name,
-            category: product.category,
-            price: product.price(),
-            quantity,
-            device: self.device,
-            country: self.country,
-        };
-        ("add_to_cart", properties, next)
-    }
-
-    fn check_out(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
-        let next = match scene.rng.random_range(0..100) {
-            0..25 => None,
-            25..50 if self.user.is_none() => Some((Step::SignUp, A_FORM)),
-            _ => Some((Step::Pay, A_FORM)),
-        };
-        let properties = Properties::BeginCheckout {
-            value: self.total(),
-            currency: scene.currency.to_owned(),
-            quantity: self.pieces(),
-            device: self.device,
-            country: self.country,
-        };
-        ("begin_checkout", properties, next)
-    }
-
-    fn sign_up(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
-        self.user = Some(scene.new_user);
-        let properties = Properties::Signup {
-            method: pick(catalogue::SIGNUPS, scene.rng),
-            device: self.device,
-            country: self.country,
-        };
-        ("signup", properties, Some((Step::Pay, A_FORM)))
-    }
-
-    fn pay(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
-        let rng = scene.rng;
-        let failing = scene.failing.filter(|(gateway, _)| *gateway == self.gateway);
-        let failure = if failing.is_some_and(|(_, share)| rng.random_bool(share)) {
-            Some(("gateway_timeout", "The payment gateway did not answer in 30 s"))
-        } else if rng.random_bool(0.035) {
-            Some(("card_declined", "The bank declined the card"))
-        } else {
-            None
-        };
-        if let Some((code, message)) = failure {
-            self.payments_failed += 1;
-            let again = self.payments_failed < 3 && rng.random_bool(0.7);
-            let path = "/checkout/payment".to_owned();
-            let error = self.error(code, message, path, Some(self.gateway));
-            return ("error", error, again.then_some((Step::Pay, A_FORM)));
-        }
-        let properties = Properties::Purchase {
-            order_id: scene.order_id,
-            amount: self.total(),
-            currency: scene.currency.to_owned(),
-            quantity: self.pieces(),
-            items: self.lines(),
-            gateway: self.gateway,
-            device: self.device,
-            country: self.country,
-        };
-        self.cart.clear();
-        ("purchase", properties, Some((Step::Thanks, A_MOMENT)))
-    }
-
-    fn view(&self, path: String, referrer: Option<&'static str>) -> Properties {
-        Properties::PageView { path, referrer, device: self.device, country: self.country }
-    }
-
-    fn error(
-        &self,
-        code: &'static str,
-        message: &'static str,
-        path: String,
-        gateway: Option<&'static str>,
-    ) -> Properties {
-        Properties::Error {
-            code,
-            message,
-            path,
-            gateway,
-            device: self.device,
-            country: self.country,
-        }
-    }
-
-    fn total(&self) -> Amount {
-        let line = |(product, quantity): &(&Product, u32)| product.price().0 * i64::from(*quantity);
-        Amount(self.cart.iter().map(line).sum())
-    }
-
-    fn pieces(&self) -> u32 {
-        self.cart.iter().map(|(_, quantity)| quantity).sum()
-    }
-
-    fn lines(&self) -> Vec<CartLine> {
-        let line = |&(product, quantity): &(&Product, u32)| CartLine {
-            sku: product.sku,
-            price: product.price(),
-            quantity,
-        };
-        self.cart.iter().map(line).collect()
     }
 }
 

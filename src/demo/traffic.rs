@@ -1,7 +1,7 @@
-//! How many visitors come when: a slow swell, a quicker one on top of it, sudden bursts
-//! (a newsletter goes out, a post is shared), and now and then a payment gateway that
-//! fails for half a minute. A function of seed and moment alone. Or as a day went that is
-//! given minute by minute.
+//! How many visitors come when. The default is a slow swell with a quicker one on top of it,
+//! sudden bursts (a newsletter goes out, a post is shared), and now and then a payment gateway
+//! that fails for half a minute. All of that is a function of the seed and the moment alone. The
+//! other choice is a day that is given minute by minute.
 
 use std::{f64::consts::TAU, sync::Arc};
 
@@ -13,20 +13,21 @@ use crate::domain::time::{MINUTE, Millis, SECOND};
 /// How lively the shop is from moment to moment.
 #[derive(Clone, Debug, Default)]
 pub enum Rhythm {
-    /// [`wave`]
+    /// Swells and bursts, as [`wave`] computes them.
     #[default]
     Wave,
-    /// A day by minute.
+    /// A day that is given minute by minute.
     Day {
-        /// When its first minute begins, Unix ms. The first and the last one last for ever.
+        /// When its first minute begins, Unix ms. Before the day its first minute goes on, and
+        /// after it its last.
         midnight: Millis,
-        /// By minute, as times the shop's rate; never empty.
+        /// The traffic of each minute, as a multiple of the shop's rate; never empty.
         minutes: Arc<[f64]>,
     },
 }
 
 impl Rhythm {
-    /// Traffic at a moment, relative to the shop's rate.
+    /// The traffic at a moment, as a multiple of the shop's rate.
     pub fn at(&self, seed: u64, at: Millis) -> f64 {
         match self {
             Rhythm::Wave => wave(seed, at),
@@ -37,7 +38,7 @@ impl Rhythm {
         }
     }
 
-    /// No moment has more.
+    /// The highest traffic of any moment.
     pub fn max(&self) -> f64 {
         match self {
             Rhythm::Wave => WAVE_MAX,
@@ -46,26 +47,35 @@ impl Rhythm {
     }
 }
 
-/// No moment has more than this many times the average traffic.
+/// The highest value of [`wave`]. [`Shop`](super::shop::Shop) draws arrivals at this rate and
+/// drops some, so a higher value costs time.
 pub const WAVE_MAX: f64 = 5.5;
 
+/// The period of the slow swell, in seconds.
 const SWELL_S: f64 = 420.0;
+/// The period of the quicker swell. It doesn't divide the slow one's, so the sum hardly repeats.
 const RIPPLE_S: f64 = 53.0;
 
 /// Time is cut into slots; a slot has one burst or none.
 const BURST_SLOT: Millis = 60 * SECOND;
+/// How many of the slots have a burst.
 const BURST_CHANCE: f64 = 0.4;
+/// After this time a burst is down to 1/e of its height.
 const BURST_DECAY_S: f64 = 5.0;
-/// Chance × mean height × (decay + half the rise) / slot: what bursts add on average.
+/// What bursts add to the traffic on average: their chance, times their mean height, times
+/// their area (decay plus half of the rise of one second), divided by the length of a slot.
 const BURST_MEAN: f64 = BURST_CHANCE * 2.5 * (BURST_DECAY_S + 0.5) / 60.0;
 
+/// Time is cut into slots; in a slot a gateway fails once or not at all.
 const INCIDENT_SLOT: Millis = 240 * SECOND;
+/// In how many of the slots a gateway fails.
 const INCIDENT_CHANCE: f64 = 0.6;
+/// How long it fails.
 const INCIDENT: Millis = 35 * SECOND;
-/// Of the payments by a gateway that fails now and then.
+/// How many of the payments fail meanwhile.
 const INCIDENT_FAILING: f64 = 0.75;
 
-/// Traffic at a moment, relative to the average of 1.
+/// The traffic at a moment. The average over time is 1.
 pub fn wave(seed: u64, at: Millis) -> f64 {
     let seconds = at as f64 / SECOND as f64;
     let phase = unit(seed, 0, 0) * TAU;
@@ -77,6 +87,7 @@ pub fn wave(seed: u64, at: Millis) -> f64 {
     ((1.0 + swell + ripple + bursts) / (1.0 + BURST_MEAN)).clamp(0.0, WAVE_MAX)
 }
 
+/// What the burst of a slot adds at a moment: it rises within a second and then decays.
 fn burst(seed: u64, slot: i64, at: Millis) -> f64 {
     if unit(seed, 1, slot) >= BURST_CHANCE {
         return 0.0;
@@ -101,21 +112,22 @@ pub enum Incidents {
     NowAndThen,
     /// Never.
     None,
-    /// This one, from one moment (Unix ms) until another.
+    /// A given gateway fails once.
     Gateway {
-        /// `adyen`
+        /// The gateway, such as `adyen`.
         gateway: &'static str,
-        /// So many of its payments, 0 to 1.
+        /// The share of its payments that fail, 0 to 1.
         failing: f64,
-        /// It begins.
+        /// When it begins to fail, Unix ms.
         from: Millis,
-        /// It is over.
+        /// When it works again, Unix ms.
         until: Millis,
     },
 }
 
 impl Incidents {
-    /// The gateway that is failing at a moment, if one is, and of how many of its payments.
+    /// The gateway that is failing at a moment, if one is, and the share of its payments that
+    /// fail.
     pub fn failing(self, seed: u64, at: Millis) -> Option<(&'static str, f64)> {
         match self {
             Incidents::NowAndThen => {
@@ -144,7 +156,7 @@ pub fn failing_gateway(seed: u64, at: Millis) -> Option<&'static str> {
     Some(GATEWAYS[which].0)
 }
 
-/// A number in 0..1 that belongs to a slot and a purpose.
+/// A number in 0..1 that looks random and is always the same for a seed, a purpose and a slot.
 fn unit(seed: u64, purpose: u64, slot: i64) -> f64 {
     let mut key = [0; 24];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -42,7 +42,7 @@ impl WriteAccess {
 
 impl WriteKeys {
     /// From `[auth]`.
-    pub fn new(config: &config::Auth) -> WriteKeys {
+    pub fn new(config: &config::AuthConfig) -> WriteKeys {
         WriteKeys(Keys { allowed: config.write_keys.clone(), kind: &WRITE })
     }
 
@@ -81,7 +81,7 @@ pub struct ViewerTokens(Keys);
 
 impl ViewerTokens {
     /// From `[auth]`.
-    pub fn new(config: &config::Auth) -> ViewerTokens {
+    pub fn new(config: &config::AuthConfig) -> ViewerTokens {
         ViewerTokens(Keys { allowed: config.viewer_tokens.clone(), kind: &VIEW })
     }
 
@@ -178,7 +178,7 @@ mod tests {
 
     fn keys(allowed: &[&str]) -> WriteKeys {
         let allowed = allowed.iter().map(|key| (*key).to_owned()).collect();
-        WriteKeys::new(&config::Auth { write_keys: allowed, ..Config::default().auth })
+        WriteKeys::new(&config::AuthConfig { write_keys: allowed, ..Config::default().auth })
     }
 
     #[test]

@@ -32,7 +32,7 @@ use actix_web::{
 };
 
 use crate::{
-    broadcast::Connection,
+    broadcast::ConnectionSocket,
     config::Config,
     http::{
         auth::ViewerTokens,
@@ -138,7 +138,7 @@ async fn never_a_viewer<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    if let Some(connection) = request.conn_data::<Connection>() {
+    if let Some(connection) = request.conn_data::<ConnectionSocket>() {
         connection.release();
     }
     next.call(request).await

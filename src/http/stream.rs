@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, http::ConnectionType, 
 use actix_web_actors::ws;
 
 use crate::{
-    broadcast::{Connection, Refusal, Viewers},
+    broadcast::{AcquireError, ConnectionSocket, Viewers},
     http::{error::ApiError, scope::View},
 };
 
@@ -28,18 +28,19 @@ async fn stream(
         let message = format!("this route is a WebSocket: {error}");
         ApiError::bad_request("websocket_expected", message)
     })?;
-    let seat = viewers.room().take_seat().map_err(|refusal| match refusal {
-        Refusal::Full(_) => {
+    let permit = viewers.permits().acquire().map_err(|refusal| match refusal {
+        AcquireError::Full(_) => {
             ApiError::unavailable("too_many_viewers", refusal.to_string(), RETRY_AFTER_FULL)
         }
-        Refusal::ShuttingDown => {
+        AcquireError::ShuttingDown => {
             ApiError::unavailable("shutting_down", refusal.to_string(), RETRY_AFTER_SHUTDOWN)
         }
     })?;
-    let Some(connection) = request.conn_data::<Connection>().and_then(Connection::take) else {
+    let Some(connection) = request.conn_data::<ConnectionSocket>().and_then(ConnectionSocket::take)
+    else {
         return Ok(needs_new_connection());
     };
-    viewers.admit(seat, &request, payload, connection, resume(request.query_string()))
+    viewers.admit(permit, &request, payload, connection, resume(request.query_string()))
 }
 
 /// A viewer can be admitted only together with a handle on its socket: one that does not read is

@@ -77,7 +77,7 @@ impl InProcess {
         active_window: Millis,
         feed: FeedSender,
         now: Millis,
-        retry: &config::Retry,
+        retry: &config::RetryConfig,
     ) -> Result<InProcess, SinkError> {
         let sum = ledger.sum(ledger_since(&zone, now), now - active_window).await;
         let error = match sum {

@@ -26,7 +26,7 @@ impl BaselineReader {
     pub fn new(
         baselines: Baselines,
         rollups: Arc<dyn Rollups>,
-        retry: &config::Retry,
+        retry: &config::RetryConfig,
     ) -> BaselineReader {
         BaselineReader { baselines, rollups, backoff: Backoff::new(retry) }
     }

@@ -113,7 +113,7 @@ fn live_target(
 ) -> Arc<LiveTarget> {
     let counter = CounterActor {
         live: storage.live.clone(),
-        broadcaster: viewers.counted(),
+        broadcaster: viewers.population(),
         window: config.live.active_window_s as i64 * 1000,
         zone: storage.zone.clone(),
     };

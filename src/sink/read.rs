@@ -17,7 +17,7 @@ pub struct BatchReader {
     /// Where trouble is told.
     pub health: Health,
     /// How to try again.
-    pub retry: config::Retry,
+    pub retry: config::RetryConfig,
 }
 
 impl BatchReader {

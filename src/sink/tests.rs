@@ -81,7 +81,7 @@ impl Alone {
         let spool = Spool::open(options, IdWindow { window_ms: 1000, max_ids: 10 }, 0).unwrap();
         let (told, settled) = mpsc::unbounded_channel();
         let health = Health::default();
-        let retry = config::Retry { initial_ms: 1, max_ms: 2 };
+        let retry = config::RetryConfig { initial_ms: 1, max_ms: 2 };
         let reader = BatchReader { spool: spool.spool, health: health.clone(), retry };
         let writer = LaneWriter::new(target, reader, told).start();
         Alone { writer, settled, health, _dir: dir }

@@ -1,7 +1,13 @@
-//! The cursor file: how far each sink is, and how far the sequence may have run.
+//! The cursor file: how far each sink has come, and how far the sequence may have run.
 //!
-//! It is replaced as a whole. Losing it costs replays, which the guards of the sinks make
-//! harmless; it never costs events.
+//! The file is always replaced as a whole. If it is lost, every batch that is still in the
+//! spool is delivered again, which the guards of the sinks make harmless; events are never
+//! lost with it.
+//!
+//! ```text
+//! 8 bytes magic | 16 bytes node | u64 settled by the store | u64 settled by the live side
+//! | u64 reserved | u64 active segment | u32 crc32 of all before      (little-endian)
+//! ```
 
 use std::{fs, io, path::Path};
 
@@ -21,29 +27,31 @@ const LEN: usize = 8 + 16 + 4 * 8 + 4;
 
 /// Sequence numbers that may be sealed before the cursor file is written again. If the
 /// newest segment is lost, the sequence goes on behind them all: a number that a sink has
-/// seen is never given to other events.
+/// seen is never given to other events. 1,024 is more than a busy node seals between two
+/// runs of `retire`, which writes the file anyway, so commits hardly ever have to write it.
 pub(super) const RESERVE: u64 = 1024;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cursors {
-    /// Whose they are.
+    /// The node whose spool this is.
     pub node: NodeId,
-    /// By sink: it and all before it are settled.
+    /// For each sink: it has settled this batch and all before it.
     pub settled: [u64; 2],
-    /// No batch above this has been sealed.
+    /// No batch with a higher number than this has been sealed.
     pub reserved: u64,
-    /// The newest segment; if there is none so new, it was lost.
+    /// The first batch of the newest segment. If no segment on disk is that new, it was lost.
     pub active: u64,
 }
 
 impl Cursors {
-    /// A node that has sealed nothing.
+    /// The cursors of a node that has sealed nothing yet.
     pub(super) fn new(node: NodeId) -> Cursors {
         Cursors { node, settled: [0; 2], reserved: 0, active: 0 }
     }
 
-    /// Reads the file: `Ok(None)` without one, an error in words for one that is damaged.
+    /// Reads the file. `Ok(None)` means that there is no such file; the error says in words
+    /// why an existing file can't be used.
     pub(super) fn load(dir: &Path) -> Result<Option<Cursors>, String> {
         match fs::read(dir.join(FILE)) {
             Ok(bytes) => match Cursors::decode(&bytes) {
@@ -55,11 +63,11 @@ impl Cursors {
         }
     }
 
-    /// Replaces the file; on the disk when this returns.
+    /// Replaces the file. The new contents are on the disk when this returns.
     ///
-    /// On a disk without room for a second one it is overwritten where it is: else no segment
-    /// could ever go, and there would never be room again. A crash in the middle damages it,
-    /// which costs replays.
+    /// On a disk without room for a second file, the old one is overwritten in place.
+    /// Otherwise no segment could ever be removed, and there would never be room again. A
+    /// crash in the middle of overwriting damages the file, which costs replays.
     pub(super) fn store(&self, dir: &Path) -> io::Result<()> {
         let bytes = self.encode();
         match disk::replace(dir, FILE, &bytes) {

@@ -1,5 +1,10 @@
-//! The few steps that make bytes durable, in one place: so that no caller forgets one, and
-//! so that a test can make any of them fail.
+//! The few steps that make bytes durable, in one place, so that no caller forgets one and so
+//! that a test can make each of them fail.
+//!
+//! Three facts of POSIX file systems decide the order of these steps. Written bytes are on
+//! the disk only after an fsync of their file. A name that was made, removed or replaced is on
+//! the disk only after an fsync of its folder. A rename puts a file in the place of another
+//! one atomically.
 
 use std::{
     fs::{self, File},
@@ -14,7 +19,7 @@ pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()>
     power::write(file, bytes, offset)?;
     #[cfg(test)]
     if let Some(error) = faults::write() {
-        // Half of it gets there: what a disk does that fills up during a write.
+        // A disk that fills up during a write takes the first part of the bytes.
         file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
         return Err(error);
     }
@@ -35,7 +40,8 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until the names in a folder are on the disk.
+/// Waits until the names in a folder are on the disk: files that were made, removed or
+/// renamed there.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     #[cfg(test)]
     power::step()?;
@@ -45,7 +51,7 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that is not there; its name is on the disk after [`sync_dir`].
+/// Makes a file that must not exist yet. Its name is on the disk after [`sync_dir`].
 pub(super) fn create(path: &Path) -> io::Result<File> {
     #[cfg(test)]
     power::step()?;
@@ -64,19 +70,21 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Cuts a file to its first `len` bytes; on the disk when this returns.
+/// Cuts a file to its first `len` bytes. The new length is on the disk when this returns.
 pub(super) fn cut(file: &File, len: u64) -> io::Result<()> {
     #[cfg(test)]
     power::step()?;
     file.set_len(len)?;
+    // Not `sync_data`, which may leave out metadata; the length is what matters here.
     file.sync_all()?;
     #[cfg(test)]
     power::synced(file)?;
     Ok(())
 }
 
-/// Puts a whole file in place, or leaves the old one: a temporary file, fsync, rename,
-/// fsync of the folder.
+/// Replaces a file as a whole. Whatever happens in between, either the old or the new file
+/// is there: the bytes go to a temporary file, which is synced before it is renamed, and the
+/// folder is synced last.
 pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     #[cfg(test)]
     if faults::has_no_room() {
@@ -90,7 +98,7 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         file.sync_all()
     });
     if let Err(error) = written {
-        // It would only take room; the next start removes it otherwise.
+        // A leftover would only take room. If it can't be removed, the next start does it.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
@@ -103,20 +111,21 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Writes over the beginning of a file that is there, which takes no more room.
+/// Writes over the beginning of an existing file, which needs no free room on the disk.
 pub(super) fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
     write_at(&file, bytes, 0)?;
     sync(&file)
 }
 
-/// Ending of a file that never became a whole one.
+/// The ending of a temporary file; one that is found at the start never became a whole file.
 pub(super) const TEMPORARY: &str = "tmp";
 
-/// Whether it is the one kind of failure that passes by itself: no room on the disk, in
-/// memory, or for one more open file. What was tried has not happened, or only in part.
+/// Whether this is the one kind of failure that can pass by itself: there is no room on the
+/// disk, in memory, or for one more open file. The operation has not happened, or only in
+/// part. Every other failure leaves open what the disk has kept.
 pub(super) fn may_pass(error: &io::Error) -> bool {
-    // ENFILE and EMFILE, which have no ErrorKind.
+    // 23 and 24 are ENFILE and EMFILE, which std has no ErrorKind for.
     matches!(error.raw_os_error(), Some(23 | 24))
         || matches!(
             error.kind(),
@@ -152,7 +161,7 @@ pub(super) mod faults {
         SYNC.set(true);
     }
 
-    /// Whether there is no room for a new file.
+    /// Lets [`super::replace`](super::replace) fail, as on a disk without room for a new file.
     pub(crate) fn no_room(so: bool) {
         NO_ROOM.set(so);
     }

@@ -1,7 +1,8 @@
 //! A group: the records of many requests, framed by the ingest actor and committed with one
-//! write and one fsync.
+//! write and one fsync. An fsync costs about the same for one request as for a thousand, so
+//! requests that come in while one is under way share the next.
 //!
-//! Payloads (integers little-endian):
+//! The payloads of the records (integers are little-endian):
 //!
 //! ```text
 //! Rows         u32 events | i64 received_at | u32 len of ids | ids | encoded rows
@@ -12,15 +13,17 @@
 //! Ids          i64 received_at | ids
 //! ```
 //!
-//! Ids lie in the same record as their rows: a crash keeps both or neither. With the rows
-//! alone a client's retry would be counted twice, with the ids alone not at all.
+//! Client ids lie in the same record as their rows, so that a crash keeps both or neither. If
+//! the rows alone survived, a client's retry would be counted twice; if the ids alone did, the
+//! retry would not be counted at all.
 
 use crate::{
     domain::{batch::DeadLetter, delta::Delta, time::Millis},
     spool::record::{self, HEAD, le32, le64},
 };
 
-/// Framed records, not on disk yet. Reused after [`Group::clear`] without allocating.
+/// Framed records that are not on disk yet. A group is used again after [`Group::clear`],
+/// which keeps its memory, so that the hot path does not allocate.
 #[derive(Debug, Default)]
 pub struct Group {
     bytes: Vec<u8>,
@@ -28,40 +31,52 @@ pub struct Group {
     pub(super) ids: IdStats,
 }
 
-/// Where in a group a batch ends.
+/// Where in a group a seal lies; the batch ends with it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SealMark {
+    /// Offset of the seal record's first byte in the group.
     pub start: usize,
+    /// Offset behind its last byte.
     pub end: usize,
+    /// What the seal says.
     pub seal: Seal,
 }
 
 /// The fixed part of a seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seal {
+    /// The batch's sequence number.
     pub seq: u64,
+    /// When it was sealed, Unix ms.
     pub sealed_at: Millis,
+    /// Its events.
     pub events: u64,
     /// Bytes of the batch's records before the seal. The seal thereby says where its batch
     /// begins, even if the seal of the batch before it is damaged.
     pub bytes: u64,
 }
 
-/// How many client ids there are, and how new the newest is.
+/// How many client ids a file or group holds, and when the newest of them arrived. This
+/// decides without reading the file whether the dedupe window still needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct IdStats {
+    /// How many ids.
     pub count: u64,
+    /// Arrival of the newest one, Unix ms.
     pub newest: Millis,
 }
 
 impl IdStats {
+    /// Adds the ids of another part.
     pub(super) fn add(&mut self, other: IdStats) {
         self.count += other.count;
         self.newest = self.newest.max(other.newest);
     }
 }
 
+/// Offset of a seal's `bytes` in its record: behind seq, sealed_at and events.
 const SEAL_BYTES_AT: usize = HEAD + 24;
+/// Bytes of a seal's payload before the cells: four u64 and the u32 length of the cells.
 const SEAL_FIXED: usize = 36;
 
 impl Group {
@@ -79,6 +94,7 @@ impl Group {
         let at = record::begin(&mut self.bytes);
         self.bytes.extend_from_slice(&events.to_le_bytes());
         self.bytes.extend_from_slice(&received_at.to_le_bytes());
+        // The length of the ids is known once they are written; its place is kept free.
         let len_at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
         let mut count = 0;
@@ -95,7 +111,7 @@ impl Group {
         }
     }
 
-    /// Appends refused events; they belong to the batch that the next seal ends.
+    /// Appends refused events. They belong to the batch that the next seal ends.
     pub fn dead_letters(&mut self, letters: &[DeadLetter]) {
         if letters.is_empty() {
             return;
@@ -106,15 +122,17 @@ impl Group {
         record::finish(&mut self.bytes[at..], record::DEAD_LETTERS);
     }
 
-    /// Ends batch `seq`: all records since the last seal, in this group and in those
-    /// committed before. `delta` is what their rows add to the counters.
+    /// Ends batch `seq` with a seal record. The batch is all records since the seal before,
+    /// in this group and in groups that were committed earlier. `delta` is what its rows add
+    /// to the counters.
     pub fn seal(&mut self, seq: u64, sealed_at: Millis, events: u64, delta: &Delta) {
         let cells = delta.encode_cells();
         let start = record::begin(&mut self.bytes);
         self.bytes.extend_from_slice(&seq.to_le_bytes());
         self.bytes.extend_from_slice(&sealed_at.to_le_bytes());
         self.bytes.extend_from_slice(&events.to_le_bytes());
-        // Filled in by the writer, which alone knows where the batch begins.
+        // The bytes of the batch: the writer fills them in (`finish_seal`), since it alone
+        // knows where the batch begins. It also writes the head with the checksums then.
         self.bytes.extend_from_slice(&[0; 8]);
         let len = cells.len() as u32;
         self.bytes.extend_from_slice(&len.to_le_bytes());
@@ -137,7 +155,7 @@ impl Group {
         self.bytes.is_empty()
     }
 
-    /// Forgets all records, keeps the memory.
+    /// Forgets all records and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.seals.clear();
@@ -148,7 +166,7 @@ impl Group {
         &self.bytes
     }
 
-    /// Tells seal `index` how long its batch is, and frames it.
+    /// Writes into seal `index` how long its batch is, and finishes the record.
     pub(super) fn finish_seal(&mut self, index: usize, batch_bytes: u64) {
         let mark = &mut self.seals[index];
         mark.seal.bytes = batch_bytes;
@@ -158,6 +176,7 @@ impl Group {
     }
 }
 
+/// Appends one id as `Rows` and `Ids` records hold it.
 pub(super) fn put_id(out: &mut Vec<u8>, id: &str) {
     let len = u16::try_from(id.len()).expect("ids are limited to 128 bytes at the door");
     out.extend_from_slice(&len.to_le_bytes());
@@ -166,13 +185,17 @@ pub(super) fn put_id(out: &mut Vec<u8>, id: &str) {
 
 /// The payload of a Rows record, taken apart.
 pub(super) struct RowsPayload<'a> {
+    /// How many rows follow.
     pub events: u32,
+    /// When the request arrived, Unix ms.
     pub received_at: Millis,
+    /// The encoded client ids ([`parse_ids`]).
     pub ids: &'a [u8],
     /// Where in the payload the rows begin.
     pub rows_at: usize,
 }
 
+/// Takes a Rows payload apart; `None` if it is malformed.
 pub(super) fn parse_rows(payload: &[u8]) -> Option<RowsPayload<'_>> {
     let len = le32(payload.get(12..)?)? as usize;
     Some(RowsPayload {
@@ -183,7 +206,7 @@ pub(super) fn parse_rows(payload: &[u8]) -> Option<RowsPayload<'_>> {
     })
 }
 
-/// A seal's fixed part, its cells and its visitors.
+/// A seal's fixed part, its encoded cells and its encoded visitors; `None` if it is malformed.
 pub(super) fn parse_seal(payload: &[u8]) -> Option<(Seal, &[u8], &[u8])> {
     let word = |at: usize| le64(payload.get(at..)?);
     let len = le32(payload.get(SEAL_FIXED - 4..)?)? as usize;
@@ -193,7 +216,7 @@ pub(super) fn parse_seal(payload: &[u8]) -> Option<(Seal, &[u8], &[u8])> {
     Some((seal, cells, visitors))
 }
 
-/// Walks encoded ids; ends at the first malformed one.
+/// Walks over encoded ids; ends at the first malformed one.
 pub(super) fn parse_ids(mut bytes: &[u8]) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let (len, rest) = bytes.split_at_checked(2)?;

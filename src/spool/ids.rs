@@ -1,4 +1,5 @@
 //! Id files: client ids of events whose segment is gone but whose dedupe window still runs.
+//! Without them, a restart would forget these ids, and a client's retry would be counted again.
 //!
 //! `ids-<first seq of the segment>.log` holds Ids records (see [`super::group`]).
 
@@ -21,26 +22,31 @@ use crate::{
 /// An id file on disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdFile {
-    /// First seq of the segment it comes from.
+    /// First seq of the segment that the ids come from.
     pub first: u64,
+    /// What it holds.
     pub stats: IdStats,
 }
 
+/// Name of the id file for the segment whose first batch is `first`.
 pub(super) fn name(first: u64) -> String {
     format!("ids-{first:020}.log")
 }
 
+/// The segment's first batch, from an id file's name.
 pub(super) fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("ids-")?.strip_suffix(".log")?;
     digits.parse().ok()
 }
 
-/// Bytes of a segment that are looked at together, unless a record is longer.
+/// Bytes of a segment that are looked at together, unless one record is longer. Small in
+/// tests, so that records cross the borders of windows.
 const WINDOW: usize = if cfg!(test) { 64 } else { 4 << 20 };
 
-/// Takes out of a segment the ids received at `since` or later: the contents of its id file.
-/// Reads it in windows, since a segment is large and memory is not there for it; only behind
-/// damage the rest is read at once.
+/// Takes the ids that arrived at `since` or later out of a segment: the contents of its id
+/// file. The segment is read window by window, since it is too large to hold in memory beside
+/// everything else. Only the part behind damage is read at once, because the search for the
+/// next intact record needs all of it.
 pub(super) fn distil(mut segment: impl Read, since: Millis) -> io::Result<(Vec<u8>, IdStats)> {
     let mut distilled = Distilled { since, log: Vec::new(), stats: IdStats::default() };
     io::copy(&mut segment.by_ref().take(segment::HEADER as u64), &mut io::sink())?;
@@ -51,6 +57,7 @@ pub(super) fn distil(mut segment: impl Read, since: Millis) -> io::Result<(Vec<u
         window.reserve_exact(missing);
         let read = segment.by_ref().take(missing as u64).read_to_end(&mut window)?;
         if read < missing {
+            // The end of the file: a full scan, which also finds records behind damage.
             for item in record::scan(&window, 0) {
                 if let Item::Record { kind, at } = item {
                     distilled.add(kind, &window[record::payload(&window, &at)]);
@@ -64,11 +71,13 @@ pub(super) fn distil(mut segment: impl Read, since: Millis) -> io::Result<(Vec<u
             done = at.end;
         }
         window.drain(..done);
+        // Nothing was intact: a record is longer than the window, or it is damaged. A larger
+        // window tells which.
         size = if done > 0 { WINDOW.max(window.len() + 1) } else { size * 2 };
     }
 }
 
-/// An id file in the making.
+/// The contents of an id file that is being put together.
 struct Distilled {
     since: Millis,
     log: Vec<u8>,
@@ -92,7 +101,8 @@ impl Distilled {
     }
 }
 
-/// Hands every id of a file to `each`; `Ok(bytes)` says how many bytes were damaged.
+/// Hands every id of a file to `each`. Returns what the file holds, and how many of its bytes
+/// are damaged.
 pub(super) fn load(
     dir: &Path,
     first: u64,
@@ -121,7 +131,7 @@ pub(super) fn load(
     Ok((stats, damaged))
 }
 
-/// Writes an id file; on the disk when this returns.
+/// Writes an id file. It is on the disk when this returns.
 pub(super) fn store(dir: &Path, first: u64, bytes: &[u8]) -> io::Result<()> {
     disk::replace(dir, &name(first), bytes)
 }

@@ -1,8 +1,8 @@
-//! What the spool knows in memory: where every batch lies and which sink has settled it.
-//! Small and pure; the handle and the writer share it behind a lock that is never held
-//! across a disk access.
+//! What the spool knows in memory: where every batch lies and which sink has settled it. It
+//! does no I/O. Readers and the writer share it behind a lock that is never held across a disk
+//! access.
 //!
-//! Memory: about 64 bytes a batch, so it is bounded by `spool.max_bytes`.
+//! A batch takes about 64 bytes here, so `spool.max_bytes` bounds this memory, too.
 
 use std::collections::VecDeque;
 
@@ -14,62 +14,91 @@ use crate::{
 
 /// Where a sealed batch lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    /// The segment's first seq.
+pub(super) struct BatchEntry {
+    /// The segment that it lies in, by the segment's first seq.
     pub segment: u64,
+    /// Where in the segment its first record begins.
     pub offset: u64,
+    /// Its bytes, from its first record to the end of its seal.
     pub len: u64,
+    /// Its events.
     pub events: u64,
+    /// When it was sealed, Unix ms.
     pub sealed_at: Millis,
-    /// Its bytes are lost.
+    /// Its bytes are lost; readers get an empty batch with its number.
     pub void: bool,
+    /// For each sink, whether it is done with the batch.
     settled: [bool; 2],
 }
 
-impl Entry {
+impl BatchEntry {
+    /// A batch that no sink has settled.
     pub(super) fn new(segment: u64, offset: u64, len: u64, events: u64, sealed_at: Millis) -> Self {
-        Entry { segment, offset, len, events, sealed_at, void: false, settled: [false; 2] }
+        BatchEntry { segment, offset, len, events, sealed_at, void: false, settled: [false; 2] }
     }
 
-    pub(super) fn void(sealed_at: Millis) -> Entry {
-        Entry { void: true, ..Entry::new(0, 0, 0, 0, sealed_at) }
+    /// A batch of which nothing is left.
+    pub(super) fn void(sealed_at: Millis) -> BatchEntry {
+        BatchEntry { void: true, ..BatchEntry::new(0, 0, 0, 0, sealed_at) }
     }
 }
 
 /// A segment file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
+    /// Its first batch; the file is named by it.
     pub first: u64,
     /// Its newest sealed batch; 0 for none.
     pub last: u64,
+    /// Bytes of the file.
     pub bytes: u64,
+    /// The client ids in it.
     pub ids: IdStats,
-    /// Part of it is damaged: it is kept in quarantine when it goes.
+    /// Part of it is damaged, so it moves to the quarantine instead of being deleted.
     pub damaged: bool,
 }
 
+/// How far a sink has come.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
-    /// This one and all before it are settled.
+    /// The sink has settled this batch and all before it.
     watermark: u64,
+    /// Events of batches that it has not settled.
     events: u64,
+    /// Batches that it has not settled.
     batches: u64,
 }
 
+/// Every batch of the spool, and how far each sink has come:
+///
+/// ```text
+///             oldest                                     next_seq
+///               |                                           |
+///    entries   [ 41 | 42 | 43 | 44 | 45 | 46 | 47 | 48 | 49 ]
+///    settled     x    x    x    .    x    .    x    .    .        by one sink; it has four
+///                          ^                                      lanes, which settle
+///                      watermark                                  independently
+/// ```
+///
+/// The watermark stays behind the slowest lane; only what lies at or below the watermarks of
+/// both sinks may be removed.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(super) struct SpoolIndex {
     /// Seq of `entries[0]`.
     oldest: u64,
-    entries: VecDeque<Entry>,
+    /// One entry for each batch, without a gap.
+    entries: VecDeque<BatchEntry>,
+    /// By sink.
     sinks: [Progress; 2],
     /// Oldest first; the last one is written to.
     pub segments: VecDeque<Segment>,
 }
 
-impl Index {
-    /// An index that begins at `oldest`; everything before it is settled.
-    pub(super) fn new(oldest: u64, settled: [u64; 2]) -> Index {
-        Index {
+impl SpoolIndex {
+    /// An index that begins at `oldest`. Everything before it counts as settled by both sinks,
+    /// and everything up to `settled` by the sink that it is given for.
+    pub(super) fn new(oldest: u64, settled: [u64; 2]) -> SpoolIndex {
+        SpoolIndex {
             oldest,
             entries: VecDeque::new(),
             sinks: settled
@@ -78,13 +107,13 @@ impl Index {
         }
     }
 
-    /// The seq that the next batch gets.
+    /// The seq of the batch that is pushed next.
     pub(super) fn next_seq(&self) -> u64 {
         self.oldest + self.entries.len() as u64
     }
 
-    /// Appends the batch [`Index::next_seq`].
-    pub(super) fn push(&mut self, mut entry: Entry) {
+    /// Appends the batch [`SpoolIndex::next_seq`].
+    pub(super) fn push(&mut self, mut entry: BatchEntry) {
         let seq = self.next_seq();
         for (sink, progress) in self.sinks.iter_mut().enumerate() {
             entry.settled[sink] = seq <= progress.watermark;
@@ -96,19 +125,20 @@ impl Index {
         self.entries.push_back(entry);
     }
 
-    /// Appends void batches until `next` is next.
+    /// Appends void batches until `next` is the seq of the next batch.
     pub(super) fn fill(&mut self, next: u64) {
         let sealed_at = self.entries.back().map_or(0, |entry| entry.sealed_at);
         while self.next_seq() < next {
-            self.push(Entry::void(sealed_at));
+            self.push(BatchEntry::void(sealed_at));
         }
     }
 
-    pub(super) fn get(&self, seq: u64) -> Option<&Entry> {
+    /// Where a batch lies; `None` if it is not here.
+    pub(super) fn get(&self, seq: u64) -> Option<&BatchEntry> {
         self.entries.get(self.position(seq)?)
     }
 
-    /// Notes that the batch's bytes are lost.
+    /// Notes that a batch's bytes are lost, and that its segment is damaged.
     pub(super) fn mark_void(&mut self, seq: u64) {
         let Some(entry) = self.position(seq).and_then(|at| self.entries.get_mut(at)) else {
             return;
@@ -120,10 +150,13 @@ impl Index {
         }
     }
 
+    /// The oldest batch; `None` while there is none.
     pub(super) fn oldest(&self) -> Option<u64> {
         (!self.entries.is_empty()).then_some(self.oldest)
     }
 
+    /// Notes that a sink is done with a batch. A second time, or for an unknown batch, this
+    /// does nothing.
     pub(super) fn settle(&mut self, sink: Sink, seq: u64) {
         let Some(entry) = self.position(seq).and_then(|at| self.entries.get_mut(at)) else {
             return;
@@ -135,6 +168,7 @@ impl Index {
         let progress = &mut self.sinks[sink as usize];
         progress.events = progress.events.saturating_sub(events);
         progress.batches -= 1;
+        // Lanes settle out of order: the watermark moves over all that is settled behind it.
         let mut watermark = progress.watermark;
         while self.get(watermark + 1).is_some_and(|entry| entry.settled[sink as usize]) {
             watermark += 1;
@@ -142,6 +176,7 @@ impl Index {
         self.sinks[sink as usize].watermark = watermark;
     }
 
+    /// The first batch of a lane after `after` that the sink has not settled.
     pub(super) fn next(&self, sink: Sink, lane: u64, after: u64) -> Option<u64> {
         let watermark = self.sinks[sink as usize].watermark;
         let mut seq = lane_from(lane, watermark.max(after).saturating_add(1));
@@ -151,6 +186,7 @@ impl Index {
         Some(seq)
     }
 
+    /// How far a sink is behind.
     pub(super) fn lag(&self, sink: Sink) -> Lag {
         let progress = self.sinks[sink as usize];
         Lag {
@@ -160,22 +196,25 @@ impl Index {
         }
     }
 
-    /// By sink: this batch and all before it are settled.
+    /// For each sink: it has settled this batch and all before it.
     pub(super) fn settled(&self) -> [u64; 2] {
         self.sinks.map(|progress| progress.watermark)
     }
 
+    /// Bytes of all segments.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// The oldest segment, if no sink needs it: both have settled all of it, and
-    /// `persisted`, which is on disk, says so too. Never the one that is written to.
+    /// The oldest segment, if no sink needs it any more: both have settled all of it, and
+    /// `persisted`, the cursors on disk, say so too. Without the second condition a crash
+    /// right after the unlink would find cursors that point to batches that are gone. The
+    /// segment that is written to is never returned.
     pub(super) fn passed(&self, persisted: [u64; 2]) -> Option<Segment> {
         let limit = self.settled().into_iter().chain(persisted).min()?;
         let next = self.segments.get(1)?;
         let segment = self.segments.front()?;
-        // Up to where the next segment begins: damage may hide batches after `last`.
+        // Judged by where the next segment begins, since damage may hide batches after `last`.
         (segment.last.max(next.first - 1) <= limit).then_some(*segment)
     }
 
@@ -204,10 +243,10 @@ fn lane_from(lane: u64, from: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn index(batches: u64) -> Index {
-        let mut index = Index::new(1, [0, 0]);
+    fn index(batches: u64) -> SpoolIndex {
+        let mut index = SpoolIndex::new(1, [0, 0]);
         for seq in 1..=batches {
-            index.push(Entry::new(1, 0, 0, 10, seq as Millis * 100));
+            index.push(BatchEntry::new(1, 0, 0, 10, seq as Millis * 100));
         }
         index
     }

@@ -1,33 +1,58 @@
 //! The spool: a durable, segmented log between the intake and the sinks. It is the only
-//! buffer of the server. One thread appends ([`SpoolWriter`], the committer's), any thread
-//! reads ([`Spool`]). Blocking I/O only; who calls is responsible for the thread.
+//! buffer of the server. One thread appends (the committer, which owns the [`SpoolWriter`]);
+//! any thread may read through a [`Spool`]. All calls block on the disk, so a caller on an
+//! async runtime has to move them to a thread that may block.
+//!
+//! ```text
+//!              segment 1             segment 41                 segment 97 (active)
+//!       +---------------------+ +----------------------+ +---------------------------------+
+//!       | header | 1 | .. | 40 | | header | 41 | .. | 96 | | header | 97 | 98 | rows rows ... |
+//!       +---------------------+ +----------------------+ +---------------------------------+
+//!                            ^              ^                              ^              ^
+//!                            |              |                              |              |
+//!       store cursor (40) ---+              |             newest sealed batch (98)    open batch: rows
+//!       live cursor (61) -------------------+                                         without a seal yet
+//! ```
+//!
+//! Here both sinks have settled batches 1 to 40, so segment 1 may go; segment 41 stays until
+//! both cursors have reached 96. Nobody but [`SpoolWriter::retire`] removes a segment that holds
+//! sealed batches, and it keeps to this order:
+//!
+//! 1. The cursors are written to their file and synced.
+//! 2. Client ids that are still within the dedupe window move from the segment to an id file.
+//! 3. The index forgets the segment's batches, so that no reader asks for them any more.
+//! 4. The segment is unlinked (a damaged one moves to the quarantine), and the folder is synced.
 //!
 //! Under [`SpoolOptions::dir`]:
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `00000000000000000042.seg` | a segment, named by its first batch: header, then records (`record.rs`, `group.rs`) |
-//! | `cursors` | how far each sink is, how far the sequence may have run (`cursor.rs`) |
-//! | `ids-00000000000000000001.log` | client ids of a segment that is gone, within the dedupe window (`ids.rs`) |
-//! | `quarantine/` | damaged segments that are no longer needed, kept for a human to look at |
+//! | `00000000000000000042.seg` | a segment, named by its first batch: a header (`segment.rs`), then records (`record.rs`, `group.rs`) |
+//! | `cursors` | how far each sink has come, and how far the sequence may have run (`cursor.rs`) |
+//! | `ids-00000000000000000001.log` | client ids of a segment that was removed, for the rest of the dedupe window (`ids.rs`) |
+//! | `quarantine/` | damaged segments that no sink needs any more, kept for a human to look at |
 //!
 //! # Invariants
 //!
-//! 1. A commit that returned `Ok` is on the disk: one write, one fdatasync (and, for a new
+//! 1. A commit that returned `Ok` is on the disk: one write and one fdatasync (and, for a new
 //!    segment, an fsync of the folder) come before it.
 //! 2. Readers see a batch only once its seal is on the disk. What they have seen never
-//!    changes: after a restart the same seq has the same contents, or is void.
-//! 3. A batch lies in one segment. Segments roll right after a seal.
+//!    changes: after a restart the same sequence number ("seq") has the same contents, or it
+//!    is a void batch, which holds nothing.
+//! 3. A batch lies in one segment. A new segment begins right after a seal.
 //! 4. A seq is never given to two different batches, even if segments or cursors are lost (see
-//!    `cursor::RESERVE`) or both are (the node gets a new identity, see [`DataDir`]). Beyond it:
-//!    a disk that cuts the end of the newest file after it said that it was kept.
+//!    `cursor::RESERVE`) or both are (the node gets a new identity, see [`DataDir`]). One case
+//!    can't be told apart: a disk that drops the end of the newest file after it confirmed
+//!    the fsync of that file.
 //! 5. The sequence has no gap: a batch whose bytes are lost is there as a void batch.
 //! 6. Cursors are on the disk before a segment that they have passed is unlinked, and so are
-//!    its ids that the dedupe index still needs.
+//!    those ids of the segment that the dedupe index still needs.
 //! 7. A torn end is cut; any other damage costs the batch it lies in and nothing else. No
 //!    state of the files keeps the spool from opening, other than a newer format version or
 //!    a disk without room for one segment header.
-//! 8. A failed fsync is never retried: the writer refuses everything from then on.
+//! 8. A failed fsync is never retried: the writer refuses everything from then on. Linux
+//!    marks pages as clean after a failed fsync, so a second one would succeed without having
+//!    written them.
 
 mod cursor;
 mod disk;
@@ -39,6 +64,7 @@ mod quarantine;
 mod reader;
 mod record;
 mod recovery;
+mod retire;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -65,44 +91,46 @@ use crate::domain::{
 pub use group::Group;
 pub use node::{DataDir, DataDirError};
 pub use recovery::{OpenTail, Recovery};
-pub use writer::{CommitError, Retired, SpoolWriter};
+pub use retire::Retired;
+pub use writer::{CommitError, SpoolWriter};
 
-/// Where the spool lies and how much it may hold.
+/// Where the spool lies on disk and how much it may hold.
 #[derive(Clone, Debug)]
 pub struct SpoolOptions {
-    /// Its folder, made if it isn't there ([`DataDir::spool_dir`]).
+    /// The spool's folder ([`DataDir::spool_dir`]); it is made if it isn't there.
     pub dir: PathBuf,
-    /// Whose batches these are ([`DataDir::node`]).
+    /// The node whose batches these are ([`DataDir::node`]).
     pub node: NodeId,
-    /// A segment rolls at the first seal at or beyond this; at most a quarter of `max_bytes`
-    /// takes effect, so that a full spool can always shrink.
+    /// The first seal at or beyond this many bytes ends a segment. At most a quarter of
+    /// `max_bytes` takes effect: only whole segments are removed, so a spool of one huge
+    /// segment could never shrink.
     pub segment_bytes: u64,
-    /// Where [`Spool::is_full`] begins.
+    /// More bytes than this make the spool full ([`Spool::is_full`]).
     pub max_bytes: u64,
 }
 
 /// Which client ids are kept for the dedupe index.
 #[derive(Clone, Copy, Debug)]
 pub struct IdWindow {
-    /// Not older than this, in ms.
+    /// Ids that arrived longer ago than this are dropped, in ms.
     pub window_ms: i64,
-    /// Not more than these many; the oldest go first.
+    /// At most this many ids are kept; the oldest go first.
     pub max_ids: usize,
 }
 
 /// What a sink still has before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// Events in sealed batches that it has not settled.
+    /// Events in sealed batches that the sink has not settled.
     pub events: u64,
-    /// Those batches.
+    /// Sealed batches that the sink has not settled.
     pub batches: u64,
-    /// When the oldest of them was sealed, Unix ms.
+    /// When the oldest of these batches was sealed, Unix ms; `None` where there is none.
     pub oldest_ms: Option<Millis>,
 }
 
 impl Lag {
-    /// How long the oldest of them has waited at `now`, in ms; 0 where none waits.
+    /// How long the oldest unsettled batch has waited at `now`, in ms; 0 where none waits.
     pub fn waits_ms(&self, now: Millis) -> Millis {
         self.oldest_ms.map_or(0, |oldest| (now - oldest).max(0))
     }
@@ -111,7 +139,7 @@ impl Lag {
 /// Why the spool could not be opened, read or tidied up.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// The disk or the permissions don't allow it.
+    /// The disk failed, or the permissions don't allow the operation.
     #[error("spool: can't {what} {path}: {source}")]
     Io {
         /// What was tried.
@@ -121,7 +149,7 @@ pub enum SpoolError {
         /// What the system said.
         source: io::Error,
     },
-    /// A later version of Floodmark wrote this.
+    /// A later version of Floodmark wrote this segment.
     #[error(
         "spool: {path} has format version {version}, this floodmark reads version \
          {current}: start the version that wrote it", current = segment::VERSION
@@ -129,52 +157,59 @@ pub enum SpoolError {
     Version {
         /// The segment.
         path: PathBuf,
-        /// What it says.
+        /// The format version in its header.
         version: u32,
     },
-    /// Not in the spool: never sealed, or settled by both sinks and removed.
+    /// The batch is not in the spool: it was never sealed, or both sinks have settled it and
+    /// its segment was removed.
     #[error("spool: batch {seq} is not here")]
     Gone {
         /// The batch asked for.
         seq: u64,
     },
-    /// Its bytes are intact, but a later version wrote its delta.
+    /// The batch's bytes are intact, but a later version of Floodmark wrote its delta.
     #[error("spool: batch {seq}: {source}: start the version that wrote it")]
     Undecodable {
         /// The batch asked for.
         seq: u64,
-        /// What is wrong with it.
+        /// What the delta's decoder did not understand.
         source: DeltaError,
     },
 }
 
+/// Turns an I/O error into one that says what was tried on which file.
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SpoolError + 'a {
     move |source| SpoolError::Io { what, path: path.to_owned(), source }
 }
 
-/// An opened spool.
+/// What [`Spool::open`] hands out.
 #[derive(Debug)]
 pub struct Opened {
-    /// For readers.
+    /// The handle for readers.
     pub spool: Spool,
-    /// For the committer thread.
+    /// The one writer, for the committer thread.
     pub writer: SpoolWriter,
-    /// What was found.
+    /// What was found on disk, and what has to be sealed first.
     pub recovery: Recovery,
 }
 
-/// The readers' handle; a clone is the same spool.
+/// The handle of those who read the spool and settle its batches. A clone is a handle on the
+/// same spool.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    shared: Arc<Shared>,
+    shared: Arc<SpoolState>,
 }
 
+/// What the readers' handles and the writer share.
 #[derive(Debug)]
-struct Shared {
+struct SpoolState {
     options: SpoolOptions,
-    index: Mutex<index::Index>,
+    /// Locked for moments only and never across a disk access: both sinks' writers, the
+    /// dispatch and the committer go through it for every batch.
+    index: Mutex<index::SpoolIndex>,
+    /// Batches lost to damage.
     damaged: AtomicU64,
-    /// Bytes of what was last refused because the spool is full.
+    /// Bytes of the request that was last refused because the spool is full.
     refused: AtomicU64,
 }
 
@@ -193,12 +228,13 @@ impl Spool {
         reader::read(&self.shared, seq)
     }
 
-    /// Notes that a sink is done with a batch, in whatever order. Unknown ones are ignored.
+    /// Notes that a sink is done with a batch. Batches may be settled in any order; a batch
+    /// that the spool doesn't know is ignored, since a sink may settle it twice after a replay.
     pub fn settle(&self, sink: Sink, seq: u64) {
         self.shared.index.lock().settle(sink, seq);
     }
 
-    /// The first unsettled sealed batch of this lane after `after`.
+    /// The first sealed batch of `lane` after batch `after` that the sink has not settled.
     pub fn next(&self, sink: Sink, lane: u64, after: u64) -> Option<u64> {
         self.shared.index.lock().next(sink, lane, after)
     }
@@ -208,61 +244,64 @@ impl Spool {
         self.shared.index.lock().oldest()
     }
 
-    /// The newest sealed batch there ever was; 0 for none.
+    /// The newest batch that was ever sealed, removed ones included; 0 before the first.
     pub fn newest_sealed(&self) -> u64 {
         self.shared.index.lock().next_seq() - 1
     }
 
-    /// This batch and all before it are settled by the sink.
+    /// The sink's cursor: it has settled this batch and all before it.
     pub fn settled(&self, sink: Sink) -> u64 {
         self.shared.index.lock().settled()[sink as usize]
     }
 
-    /// What a sink still has before it.
+    /// How far a sink is behind.
     pub fn lag(&self, sink: Sink) -> Lag {
         self.shared.index.lock().lag(sink)
     }
 
-    /// Bytes of all segments.
+    /// Bytes of all segment files.
     pub fn bytes(&self) -> u64 {
         self.shared.index.lock().bytes()
     }
 
-    /// Whether `incoming` more bytes would be beyond `max_bytes`.
+    /// Whether the spool would exceed `max_bytes` with `incoming` more bytes.
     pub fn is_full(&self, incoming: u64) -> bool {
         self.bytes().saturating_add(incoming) > self.shared.options.max_bytes
     }
 
-    /// Notes that so many bytes were refused because it is full.
+    /// Notes that a request of `incoming` bytes was refused because the spool is full.
     pub fn refuse(&self, incoming: u64) {
-        // One that hardly ever fits must not make it look full when it is nearly empty.
+        // A huge request, which hardly ever fits, must not make a nearly empty spool look
+        // full to `refuses`.
         let noted = incoming.min(self.shared.options.max_bytes / 2);
         self.shared.refused.store(noted, Ordering::Relaxed);
     }
 
-    /// Whether what was last refused for want of room would be refused again.
+    /// Whether the request that was last refused because the spool is full would be refused
+    /// again now.
     pub fn refuses(&self) -> bool {
         self.is_full(self.shared.refused.load(Ordering::Relaxed))
     }
 
-    /// Bytes that its disk has room for.
+    /// Bytes that are free on the spool's disk.
     pub fn room(&self) -> io::Result<u64> {
         fs4::available_space(&self.shared.options.dir)
     }
 
-    /// Batches lost to damage since the process started, those found at opening included.
+    /// Batches lost to damage since the process started, including those found at opening.
     pub fn damaged(&self) -> u64 {
         self.shared.damaged.load(Ordering::Relaxed)
     }
 
-    /// Whose batches these are.
+    /// The node whose batches these are.
     pub fn node(&self) -> NodeId {
         self.shared.options.node
     }
 }
 
-impl Shared {
-    /// Counts and reports a batch lost to damage, once.
+impl SpoolState {
+    /// Counts and reports a batch whose bytes were found damaged. It is void from now on, so
+    /// it is reported once.
     fn lost(&self, seq: u64, why: &str) {
         self.index.lock().mark_void(seq);
         self.damaged.fetch_add(1, Ordering::Relaxed);
@@ -270,8 +309,9 @@ impl Shared {
     }
 }
 
-/// For fuzzing: a segment that holds `data`, either as it is or cut into records by (kind, u16
-/// length, payload), each with the right checksums.
+/// For fuzzing: the bytes of a segment file that holds `data`. Either `data` follows the
+/// header as it is, or (`framed`) it is read as a row of (kind, u16 length, payload) and each
+/// of these becomes a record with the right checksums.
 pub(crate) fn fuzzed_segment(node: NodeId, mut data: &[u8], framed: bool) -> Vec<u8> {
     let mut out = segment::header(node, 1);
     if !framed {

@@ -1,4 +1,7 @@
 //! The data dir: its lock, and the identity of the node that it belongs to.
+//!
+//! Guards in the store and the live side remember batches by (node, seq). The identity is
+//! therefore tied to the sequence: whoever loses count of the sequence becomes a new node.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -16,19 +19,21 @@ use crate::{
 const NODE_FILE: &str = "node.id";
 const LOCK_FILE: &str = "lock";
 
-/// A data dir, locked for this process for as long as this lives.
+/// A data dir, locked for this process until this value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
     node: NodeId,
     report: Vec<String>,
+    /// Held open, since closing the file releases the lock; so does the kernel when the
+    /// process dies, whatever killed it.
     _lock: File,
 }
 
 /// Why a data dir can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// Another process has it.
+    /// Another process holds the lock.
     #[error(
         "the data dir {path} is in use by another floodmark process{owner}: stop that one, or \
          start this one with its own --data-dir"
@@ -36,10 +41,10 @@ pub enum DataDirError {
     InUse {
         /// The data dir.
         path: PathBuf,
-        /// ` (pid 4711)`, or empty if it is not known.
+        /// Which process, such as ` (pid 4711)`; empty if that is not known.
         owner: String,
     },
-    /// The disk or the permissions don't allow it.
+    /// The disk failed, or the permissions don't allow the operation.
     #[error("can't {what} {path}: {source}")]
     Io {
         /// What was tried.
@@ -52,7 +57,7 @@ pub enum DataDirError {
 }
 
 impl DataDir {
-    /// Makes the folder if it isn't there, locks it, and reads or makes the node's identity.
+    /// Makes the folder if it doesn't exist, locks it, and reads or makes the node's identity.
     pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
         fs::create_dir_all(path).map_err(failed("make the data dir", path))?;
         let lock = lock(path)?;
@@ -71,7 +76,7 @@ impl DataDir {
         spool_dir(&self.path)
     }
 
-    /// Who this node is; the same after every restart.
+    /// The identity of this node, which stays the same over restarts.
     pub fn node(&self) -> NodeId {
         self.node
     }
@@ -90,6 +95,7 @@ fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> D
     move |source| DataDirError::Io { what, path: path.to_owned(), source }
 }
 
+/// Takes the lock, and leaves the pid in the lock file for whoever is refused.
 fn lock(path: &Path) -> Result<File, DataDirError> {
     let lock_path = path.join(LOCK_FILE);
     let io = |source| failed("lock", &lock_path)(source);
@@ -103,6 +109,8 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
+            // The pid is a help for the reader of the error, so failing to read it is no
+            // error of its own.
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
             let pid = pid.trim();
@@ -116,13 +124,15 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
         }
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
-    // Only a help for the message above: a full disk must not keep a server from starting.
+    // Errors are ignored here: the pid only improves the message above, and a full disk must
+    // not keep a server from starting.
     let _ = file.set_len(0);
     let _ = writeln!(file, "{}", std::process::id());
     Ok(file)
 }
 
-/// The identity: from its file; else from what the spool was written by; else a new one.
+/// Finds out who this node is: from its file, or else from what is written in the spool, or
+/// else by making a new identity.
 fn identity(path: &Path, report: &mut Vec<String>) -> Result<NodeId, DataDirError> {
     let file = path.join(NODE_FILE);
     let read = match fs::read_to_string(&file) {
@@ -163,10 +173,11 @@ fn identity(path: &Path, report: &mut Vec<String>) -> Result<NodeId, DataDirErro
     Ok(node)
 }
 
+/// What the spool's folder tells of the node that wrote there.
 enum Traces {
-    /// No segment, no readable cursors.
+    /// There is no segment, and there are no readable cursors.
     None,
-    /// There is something, written by this node where that can be read.
+    /// There is something, and this node wrote it, if that can be read.
     Some(Option<NodeId>),
 }
 

@@ -1,4 +1,5 @@
-//! The quarantine: damaged segments that are no longer needed, kept for a human to look at.
+//! The quarantine: damaged segments that no sink needs any more, kept for a human to look at.
+//! The server never reads or deletes anything here.
 
 use std::{
     fs, io,
@@ -7,18 +8,19 @@ use std::{
 
 use crate::spool::disk;
 
-/// The folder in the spool's.
+/// The quarantine's folder, inside the spool's.
 pub(super) const FOLDER: &str = "quarantine";
 
-/// Moves a file of the spool there.
+/// Moves a file of the spool into the quarantine.
 pub(super) fn take(dir: &Path, name: &str) -> io::Result<()> {
     let to = place(dir, name)?;
     fs::rename(dir.join(name), to)?;
+    // The new name before the old one goes: a power cut in between leaves two names, not none.
     disk::sync_dir(&dir.join(FOLDER))?;
     disk::sync_dir(dir)
 }
 
-/// A path there that is not taken.
+/// A path in the quarantine that is still free: `NAME`, or else `NAME.1`, `NAME.2` and so on.
 pub(super) fn place(dir: &Path, name: &str) -> io::Result<PathBuf> {
     let quarantine = dir.join(FOLDER);
     fs::create_dir_all(&quarantine)?;

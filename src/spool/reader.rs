@@ -1,4 +1,4 @@
-//! Reading a batch back.
+//! Reading a batch back from its segment, with every checksum checked.
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
@@ -10,14 +10,15 @@ use crate::{
         delta::Delta,
     },
     spool::{
-        Shared, SpoolError, failed,
+        SpoolError, SpoolState, failed,
         group::{parse_rows, parse_seal},
         record::{self, Item},
         segment,
     },
 };
 
-pub(super) fn read(shared: &Shared, seq: u64) -> Result<Batch, SpoolError> {
+/// Reads a batch. See [`Spool::read`](super::Spool::read).
+pub(super) fn read(shared: &SpoolState, seq: u64) -> Result<Batch, SpoolError> {
     let id = BatchId { node: shared.options.node, seq };
     let entry = |seq| shared.index.lock().get(seq).copied();
     let Some(found) = entry(seq) else {
@@ -28,12 +29,13 @@ pub(super) fn read(shared: &Shared, seq: u64) -> Result<Batch, SpoolError> {
     }
     let path = segment::path(&shared.options.dir, found.segment);
     let mut bytes = vec![0; found.len as usize];
-    // Opened anew each time: a batch is megabytes, and a long outage leaves more segments
-    // than a process may hold open.
+    // The file is opened anew for each batch. A batch is megabytes, so an open costs little
+    // beside it, and a long outage leaves more segments than a process may hold open.
     let read = File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, found.offset));
     match read {
         Ok(()) => {}
         Err(error) => match error.kind() {
+            // `retire` removed the segment after the index was asked above.
             io::ErrorKind::NotFound if entry(seq).is_none() => {
                 return Err(SpoolError::Gone { seq });
             }
@@ -53,7 +55,8 @@ pub(super) fn read(shared: &Shared, seq: u64) -> Result<Batch, SpoolError> {
     }
 }
 
-/// The batch that these records make, from its first to its seal; `None` if damaged.
+/// The batch that the records in `bytes` make, from its first record to its seal; `None` if
+/// any of them is damaged.
 fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
     let mut items = record::scan(&bytes, 0);
     let Some(Item::Record { kind: record::SEAL, at }) = items.pop() else {
@@ -70,7 +73,7 @@ fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
     let Some(contents) = Contents::of(&bytes, &items) else {
         return Ok(None);
     };
-    // The rows are what clients were answered for, whatever the seal says of their number.
+    // If the numbers differ, the rows are right: clients were answered for them.
     if contents.events != seal.events {
         let (seq, rows) = (id.seq, contents.events);
         tracing::error!(seq, rows, seal = seal.events, "a seal counts other events than it covers");
@@ -85,17 +88,20 @@ fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
     }))
 }
 
-/// What lies between two seals.
+/// The records between two seals, decoded.
 #[derive(Default)]
 pub(super) struct Contents {
+    /// How many rows there are.
     pub events: u64,
-    /// Where runs of rows lie.
+    /// Where the rows of each record lie in the bytes.
     pub rows: Vec<Range<usize>>,
+    /// The refused events.
     pub dead_letters: Vec<DeadLetter>,
 }
 
 impl Contents {
-    /// `None` if anything but whole records is among them.
+    /// Decodes `items`; `None` if any of them is damaged or is a record that has no place in
+    /// a batch.
     pub(super) fn of(bytes: &[u8], items: &[Item]) -> Option<Contents> {
         let mut contents = Contents::default();
         for item in items {

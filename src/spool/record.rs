@@ -1,36 +1,37 @@
-//! How a record is framed, and how records are found again in damaged bytes.
+//! How a record is framed, and how intact records are found among damaged bytes.
 //!
 //! ```text
 //! u32 len of payload | u32 crc32 of kind and payload | u8 kind | u24 check | payload
 //! ```
 //!
 //! Integers are little-endian. `check` is the low 24 bits of the crc32 of the nine bytes
-//! before it: with it a record's extent is known although its payload is damaged, and the
-//! next record can be found behind a damaged length without a crc over every guess.
+//! before it. It tells that a length can be trusted although the payload is damaged, so only
+//! that record is lost. It also makes the search for the next record behind a damaged length
+//! cheap: nearly every wrong guess fails at these 12 bytes, without a crc over a payload.
 
 use std::ops::Range;
 
 /// Bytes before the payload.
 pub(super) const HEAD: usize = 12;
 
-/// Events of one request, with the ids that its client gave them.
+/// The events of one request, with the ids that its client gave them.
 pub(super) const ROWS: u8 = 1;
 /// The end of a batch.
 pub(super) const SEAL: u8 = 2;
 /// Refused events.
 pub(super) const DEAD_LETTERS: u8 = 3;
-/// Ids without their rows; only in id files.
+/// Client ids without their rows. Such records are only in id files.
 pub(super) const IDS: u8 = 4;
 
-/// Starts a record at the end of `out`: append its payload, then call [`finish`] with what
-/// this returned.
+/// Starts a record at the end of `out` and returns its offset. The caller appends the payload
+/// and then calls [`finish`] with the bytes from that offset on.
 pub(super) fn begin(out: &mut Vec<u8>) -> usize {
     let at = out.len();
     out.extend_from_slice(&[0; HEAD]);
     at
 }
 
-/// Fills in the head of the record that `record` holds from its first to its last byte.
+/// Fills in the head of a record. `record` is the whole of it, head and payload.
 pub(super) fn finish(record: &mut [u8], kind: u8) {
     let (head, payload) = record.split_at_mut(HEAD);
     let len = u32::try_from(payload.len()).expect("a request and a delta are far below 4 GiB");
@@ -48,27 +49,27 @@ fn checksum(kind: u8, payload: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Part of a file.
+/// A part of a file: a record, or bytes that are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
     /// A record whose checksums are right.
     Record {
         /// Its kind.
         kind: u8,
-        /// Where it lies, head included.
+        /// Where it lies, including its head.
         at: Range<usize>,
     },
     /// Bytes that are no intact record.
     Damage {
-        /// The kind, where only the payload is damaged.
+        /// The kind of the record, if only its payload is damaged.
         kind: Option<u8>,
-        /// Where it lies.
+        /// Where the bytes lie.
         at: Range<usize>,
     },
 }
 
 impl Item {
-    /// Where it lies.
+    /// Where this part lies.
     pub(super) fn at(&self) -> &Range<usize> {
         match self {
             Item::Record { at, .. } | Item::Damage { at, .. } => at,
@@ -76,17 +77,17 @@ impl Item {
     }
 }
 
-/// The payload of the record at `at`.
+/// Where the payload of the record at `at` lies.
 pub(super) fn payload(bytes: &[u8], at: &Range<usize>) -> Range<usize> {
     debug_assert!(at.len() >= HEAD && at.end <= bytes.len());
     at.start + HEAD..at.end
 }
 
-/// Kind and payload length, if the head is intact.
+/// The kind and the payload's length, if the head is intact.
 fn head(bytes: &[u8]) -> Option<(u8, usize)> {
     let head = bytes.get(..HEAD)?;
     let kind = head[8];
-    // Zeros, which a file system leaves behind after a crash, are no record of length 0.
+    // Some file systems leave zeros behind after a crash. They are no record of length 0.
     if kind == 0 || crc32fast::hash(&head[..9]).to_le_bytes()[..3] != head[9..] {
         return None;
     }
@@ -99,7 +100,8 @@ fn is_intact(bytes: &[u8], kind: u8, len: usize) -> bool {
     matches!((crc, payload), (Some(crc), Some(payload)) if crc == checksum(kind, payload))
 }
 
-/// Walks all of `bytes` from `start`: every intact record, and what lies between them.
+/// Walks over all of `bytes` from `start` on. Returns every intact record and, between them,
+/// the damage; together these cover all bytes.
 pub(super) fn scan(bytes: &[u8], start: usize) -> Vec<Item> {
     let mut items = Vec::new();
     let mut at = start.min(bytes.len());
@@ -109,6 +111,7 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Vec<Item> {
             Some((kind, len)) if is_intact(rest, kind, len) => {
                 Item::Record { kind, at: at..at + HEAD + len }
             }
+            // Only the payload is damaged: the head says where the next record begins.
             Some((kind, len)) if HEAD + len < rest.len() => {
                 Item::Damage { kind: Some(kind), at: at..at + HEAD + len }
             }
@@ -133,11 +136,11 @@ pub(super) fn leading(bytes: &[u8]) -> impl Iterator<Item = (u8, Range<usize>)> 
     })
 }
 
-/// Bytes until the next intact record; all of them if there is none.
+/// How many bytes come before the next intact record; all of them if there is none.
 fn resync(bytes: &[u8]) -> usize {
     (0..bytes.len())
         .find(|&at| {
-            // The kind is looked at first: it rules out nearly every position.
+            // The kind is looked at first, since that rules out nearly every position.
             let known = bytes.get(at + 8).is_some_and(|kind| (1..=IDS).contains(kind));
             let rest = &bytes[at..];
             known && head(rest).is_some_and(|(kind, len)| is_intact(rest, kind, len))
@@ -145,12 +148,12 @@ fn resync(bytes: &[u8]) -> usize {
         .unwrap_or(bytes.len())
 }
 
-/// The first four bytes as a number.
+/// The first four bytes as a little-endian number.
 pub(super) fn le32(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?))
 }
 
-/// The first eight bytes as a number.
+/// The first eight bytes as a little-endian number.
 pub(super) fn le64(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?))
 }

@@ -1,4 +1,4 @@
-//! Segment files: their names, their header, and making one.
+//! Segment files: their names, their header, and how a new one is made. The header is:
 //!
 //! ```text
 //! 8 bytes magic | u32 version | 16 bytes node | u64 first seq | u32 crc32 of all before
@@ -20,12 +20,14 @@ use crate::{
     },
 };
 
+/// What a segment file begins with.
 const MAGIC: &[u8; 8] = b"FLOODSEG";
 /// The format that this version reads and writes.
 pub(super) const VERSION: u32 = 1;
 /// Bytes before the first record.
 pub(super) const HEADER: usize = 40;
 
+/// The ending of a segment's name.
 const ENDING: &str = ".seg";
 
 /// Name of the segment whose first batch is `first`.
@@ -38,7 +40,7 @@ pub(super) fn path(dir: &Path, first: u64) -> PathBuf {
     dir.join(name(first))
 }
 
-/// The first batch, from a file's name.
+/// The first batch of a segment, from the file's name; `None` for any other file.
 pub(super) fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(ENDING)?;
     let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
@@ -59,12 +61,15 @@ pub(super) fn header(node: NodeId, first: u64) -> Vec<u8> {
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    /// The format's version ([`VERSION`]).
     pub version: u32,
+    /// The node that wrote the segment.
     pub node: NodeId,
+    /// Its first batch.
     pub first: u64,
 }
 
-/// Reads a header; `None` if it is damaged or not there.
+/// Reads a header; `None` if it is damaged or cut.
 pub(super) fn parse_header(bytes: &[u8]) -> Option<Header> {
     let head = bytes.get(..HEADER)?;
     let crc = le32(&head[HEADER - 4..])?;
@@ -81,18 +86,19 @@ pub(super) fn parse_header(bytes: &[u8]) -> Option<Header> {
 /// The segment that is written to.
 #[derive(Debug)]
 pub(super) struct Active {
+    /// Open for writing.
     pub file: File,
-    /// The number in its name.
+    /// Its first batch, which is the number in its name.
     pub first: u64,
-    /// Where the next record goes.
+    /// Where the next record goes; all bytes before it are on the disk.
     pub offset: u64,
-    /// Where the open batch begins.
+    /// Where the open batch begins: right behind the newest seal.
     pub batch_start: u64,
 }
 
 impl Active {
-    /// Makes an empty segment; it and its name are on the disk when this returns. On
-    /// failure there is no such file, as far as the disk allows.
+    /// Makes an empty segment. It and its name are on the disk when this returns. On failure
+    /// the file is removed again, if the disk allows that.
     pub(super) fn create(dir: &Path, node: NodeId, first: u64) -> io::Result<Active> {
         let path = path(dir, first);
         let file = disk::create(&path)?;
@@ -100,6 +106,8 @@ impl Active {
             .and_then(|()| disk::sync(&file))
             .and_then(|()| disk::sync_dir(dir));
         if let Err(error) = made {
+            // A leftover that can't be removed does no harm: recovery removes a segment with
+            // nothing in it.
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }

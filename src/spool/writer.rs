@@ -1,19 +1,19 @@
-//! Appending: the committer thread's end of the spool.
+//! Appending: the committer thread's end of the spool. What follows when both sinks are done
+//! with a segment is in `retire.rs`.
 
-use std::{fs::File, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use crate::{
     domain::sink::Sink,
-    domain::time::{Millis, Steady, now_ms},
+    domain::time::{Steady, now_ms},
     failpoint::kill_point,
     spool::{
-        IdWindow, Shared, SpoolError,
+        IdWindow, SpoolState,
         cursor::{Cursors, RESERVE},
-        disk, failed,
+        disk,
         group::Group,
-        ids::{self, IdFile},
-        index::{Entry, Segment},
-        quarantine,
+        ids::IdFile,
+        index::{BatchEntry, Segment},
         segment::{self, Active, HEADER},
     },
 };
@@ -25,69 +25,79 @@ pub enum CommitError {
     /// committed later.
     #[error("spool: no room on the disk: {0}")]
     Full(String),
-    /// The disk failed in a way that leaves open what it has kept. So will every later
-    /// commit: only a restart, which reads what is there, makes sure again.
+    /// The disk failed in a way that leaves open what it has kept. Every later commit fails,
+    /// too: only a restart, which reads what is there, can tell.
     #[error("spool: the disk failed, nothing more is taken in until a restart: {0}")]
     Failed(String),
 }
 
-/// What [`SpoolWriter::retire`] removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Retired {
-    /// Segments.
-    pub segments: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-/// The one that appends. Exclusively owned by the committer thread.
+/// The only one that writes to the spool. The committer thread owns it.
 #[derive(Debug)]
 pub struct SpoolWriter {
-    shared: Arc<Shared>,
-    active: Active,
+    pub(super) shared: Arc<SpoolState>,
+    /// The segment that is appended to.
+    pub(super) active: Active,
     /// The seq of the next seal.
-    next_seq: u64,
+    pub(super) next_seq: u64,
+    /// A segment with this many bytes is full.
     segment_bytes: u64,
-    /// As they are on the disk.
-    cursors: Cursors,
-    window: IdWindow,
-    /// What the window is measured by.
-    clock: Steady,
-    /// Oldest first.
-    id_files: Vec<IdFile>,
-    /// The recovered open batch has to be sealed first.
+    /// The cursors as they are on the disk.
+    pub(super) cursors: Cursors,
+    /// Which ids outlive their segment.
+    pub(super) window: IdWindow,
+    /// The clock that the window is measured by; it never steps back.
+    pub(super) clock: Steady,
+    /// The id files on disk, oldest first.
+    pub(super) id_files: Vec<IdFile>,
+    /// Recovery found an open batch, which has to be sealed before anything else.
     open_recovered: bool,
+    /// Why the disk failed. Once set, nothing is written any more.
     poisoned: Option<String>,
 }
 
-/// What a commit has done so far.
+/// What a commit has done so far. It becomes visible to readers as a whole, at the end.
 #[derive(Default)]
-struct Done {
-    entries: Vec<Entry>,
+struct CommitProgress {
+    /// The batches that were sealed.
+    entries: Vec<BatchEntry>,
+    /// The segments that were written to.
     segments: Vec<Segment>,
-    /// Segments that were rolled away from, the one before the commit first.
+    /// Segments that are full since this commit. The first is the one from before it.
     rolled: Vec<Active>,
 }
 
 /// A failed step of a commit.
-enum Stop {
-    /// It left things as they were, or so that they can be put back.
+enum CommitFailure {
+    /// There was no room. The step left things as they were, or so that they can be restored.
     NoRoom(io::Error),
+    /// What the disk has kept is not known any more.
     Fatal(&'static str, io::Error),
 }
 
-impl Stop {
-    fn of(what: &'static str) -> impl FnOnce(io::Error) -> Stop {
+/// Where a part of a group goes in the active segment.
+struct Placement {
+    /// Where in the group the part ends.
+    to: usize,
+    /// Where in the segment the batch begins that is open behind it.
+    batch_start: u64,
+    /// How many seals are in it.
+    seals: usize,
+}
+
+impl CommitFailure {
+    /// Judges an I/O error of the step `what`.
+    fn of(what: &'static str) -> impl FnOnce(io::Error) -> CommitFailure {
         move |error| match disk::may_pass(&error) {
-            true => Stop::NoRoom(error),
-            false => Stop::Fatal(what, error),
+            true => CommitFailure::NoRoom(error),
+            false => CommitFailure::Fatal(what, error),
         }
     }
 }
 
 impl SpoolWriter {
+    /// A writer that goes on in `active`. `window` comes with the id files on disk.
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<SpoolState>,
         active: Active,
         cursors: Cursors,
         (window, id_files): (IdWindow, Vec<IdFile>),
@@ -110,10 +120,10 @@ impl SpoolWriter {
         }
     }
 
-    /// Appends a group: one write and one fdatasync (per segment, in the rare case that the
-    /// group rolls over). On `Ok` all of it is on the disk and the batches that it seals are
-    /// there for readers; on an error none of it is. The group is only borrowed mutably so
-    /// that its seals can be told where their batches begin.
+    /// Appends a group with one write and one fdatasync (for each segment, in the rare case
+    /// that the group fills one). On `Ok` all of the group is on the disk, and readers see the
+    /// batches that it seals; on an error none of it is. The group is borrowed mutably only to
+    /// write into its seals where their batches begin.
     ///
     /// # Panics
     ///
@@ -134,20 +144,20 @@ impl SpoolWriter {
             assert_eq!(first, Some(0), "the recovered batch is sealed first");
         }
         let (offset, batch_start) = (self.active.offset, self.active.batch_start);
-        let mut done = Done::default();
-        let stop = match self.append(group, &mut done) {
+        let mut done = CommitProgress::default();
+        let failure = match self.append(group, &mut done) {
             Ok(()) => {
                 self.publish(done);
                 return Ok(());
             }
-            Err(stop) => stop,
+            Err(failure) => failure,
         };
-        let why = match stop {
-            Stop::NoRoom(error) => match self.undo(done.rolled, offset, batch_start) {
+        let why = match failure {
+            CommitFailure::NoRoom(error) => match self.undo(done.rolled, offset, batch_start) {
                 Ok(()) => return Err(CommitError::Full(error.to_string())),
                 Err(undo) => format!("{error}, and putting things back: {undo}"),
             },
-            Stop::Fatal(what, error) => format!("{what}: {error}"),
+            CommitFailure::Fatal(what, error) => format!("{what}: {error}"),
         };
         let segment = segment::name(self.active.first);
         let why = format!("{segment}: {why}");
@@ -156,54 +166,43 @@ impl SpoolWriter {
         Err(CommitError::Failed(why))
     }
 
-    fn append(&mut self, group: &mut Group, done: &mut Done) -> Result<(), Stop> {
+    /// Writes and syncs a group, segment by segment.
+    fn append(
+        &mut self,
+        group: &mut Group,
+        done: &mut CommitProgress,
+    ) -> Result<(), CommitFailure> {
+        // The reserve is on the disk before a batch beyond it can be: what recovery relies on
+        // when the newest segment is lost.
         if let Some(last) = group.seals.last()
             && last.seal.seq > self.cursors.reserved
         {
             self.store_cursors(last.seal.seq + RESERVE, self.active.first)
-                .map_err(Stop::of("cursors"))?;
+                .map_err(CommitFailure::of("cursors"))?;
         }
-        let mut seq = self.next_seq;
-        let mut mark = 0;
-        let mut from = 0;
+        let (mut seals, mut from) = (0, 0);
         while from < group.len() {
             let at_seal = self.active.batch_start == self.active.offset;
             if at_seal && self.active.offset >= self.segment_bytes {
-                self.roll(seq, done)?;
+                self.roll(self.next_seq + seals as u64, done)?;
             }
-            let first = self.active.first;
             let base = self.active.offset;
-            let mut start = self.active.batch_start;
-            let mut to = group.len();
-            let mut last = 0;
-            while let Some(&at) = group.seals.get(mark) {
-                let end = base + (at.end - from) as u64;
-                group.finish_seal(mark, base + (at.start - from) as u64 - start);
-                let (events, sealed_at) = (at.seal.events, at.seal.sealed_at);
-                let entry = Entry::new(first, start, end - start, events, sealed_at);
-                done.entries.push(entry);
-                last = seq;
-                seq += 1;
-                mark += 1;
-                start = end;
-                if end >= self.segment_bytes {
-                    to = at.end;
-                    break;
-                }
-            }
-            disk::write_at(&self.active.file, &group.bytes()[from..to], base)
-                .map_err(Stop::of("write"))?;
+            let placed = self.place_seals(group, from, seals, &mut done.entries);
+            seals += placed.seals;
+            disk::write_at(&self.active.file, &group.bytes()[from..placed.to], base)
+                .map_err(CommitFailure::of("write"))?;
             kill_point!("spool-written");
-            // Whatever it says, and even if it is "no room": what the disk has kept is
+            // Every error of an fsync is fatal, even "no room": what the disk has kept is
             // unknown now, and a second fsync would not tell.
-            disk::sync(&self.active.file).map_err(|error| Stop::Fatal("fdatasync", error))?;
+            disk::sync(&self.active.file)
+                .map_err(|error| CommitFailure::Fatal("fdatasync", error))?;
             kill_point!("spool-synced");
-            self.active.offset = base + (to - from) as u64;
-            self.active.batch_start = start;
-            from = to;
+            self.active.offset = base + (placed.to - from) as u64;
+            self.active.batch_start = placed.batch_start;
+            from = placed.to;
             done.segments.push(Segment {
-                first,
-                last,
+                first: self.active.first,
+                last: if placed.seals == 0 { 0 } else { self.next_seq + seals as u64 - 1 },
                 bytes: self.active.offset,
                 ids: group.ids,
                 damaged: false,
@@ -212,18 +211,48 @@ impl SpoolWriter {
         Ok(())
     }
 
-    /// Begins a new segment, with batch `first`.
-    fn roll(&mut self, first: u64, done: &mut Done) -> Result<(), Stop> {
-        let Shared { options, .. } = &*self.shared;
-        let next = Active::create(&options.dir, options.node, first)
-            .map_err(Stop::of("make the next segment"))?;
-        done.rolled.push(std::mem::replace(&mut self.active, next));
-        kill_point!("spool-rolled");
-        // Before anything is in it, so that its loss would be noticed.
-        self.store_cursors(self.cursors.reserved, first).map_err(Stop::of("cursors"))
+    /// Finishes the seals of the part of `group` that goes into the active segment: from byte
+    /// `from` and seal `first_seal` on, up to the seal that fills the segment or else to the
+    /// end. Appends the batches that these seals end to `entries`.
+    fn place_seals(
+        &self,
+        group: &mut Group,
+        from: usize,
+        first_seal: usize,
+        entries: &mut Vec<BatchEntry>,
+    ) -> Placement {
+        let Active { first, offset: base, batch_start, .. } = self.active;
+        let mut placed = Placement { to: group.len(), batch_start, seals: 0 };
+        while let Some(&at) = group.seals.get(first_seal + placed.seals) {
+            let start = placed.batch_start;
+            let end = base + (at.end - from) as u64;
+            group.finish_seal(first_seal + placed.seals, base + (at.start - from) as u64 - start);
+            let (events, sealed_at) = (at.seal.events, at.seal.sealed_at);
+            entries.push(BatchEntry::new(first, start, end - start, events, sealed_at));
+            placed.seals += 1;
+            placed.batch_start = end;
+            if end >= self.segment_bytes {
+                placed.to = at.end;
+                break;
+            }
+        }
+        placed
     }
 
-    /// Takes back what a commit has written, so that not even a crash brings it back half.
+    /// Begins a new segment, with batch `first`.
+    fn roll(&mut self, first: u64, done: &mut CommitProgress) -> Result<(), CommitFailure> {
+        let SpoolState { options, .. } = &*self.shared;
+        let next = Active::create(&options.dir, options.node, first)
+            .map_err(CommitFailure::of("make the next segment"))?;
+        done.rolled.push(std::mem::replace(&mut self.active, next));
+        kill_point!("spool-rolled");
+        // Noted before anything is in the new segment, so that its loss would be noticed.
+        self.store_cursors(self.cursors.reserved, first).map_err(CommitFailure::of("cursors"))
+    }
+
+    /// Takes back what a commit has written: removes the segments that it made, and cuts the
+    /// one from before it to its old length. All of that is synced, so that not even a crash
+    /// brings half of the commit back.
     fn undo(&mut self, rolled: Vec<Active>, offset: u64, batch_start: u64) -> io::Result<()> {
         let dir = &self.shared.options.dir;
         let mut rolled = rolled.into_iter();
@@ -243,7 +272,9 @@ impl SpoolWriter {
         Ok(())
     }
 
-    fn publish(&mut self, done: Done) {
+    /// Shows readers what a commit has put on the disk. The lock is taken once and held for a
+    /// few pushes, so that readers see all batches of the group or none.
+    fn publish(&mut self, done: CommitProgress) {
         self.next_seq += done.entries.len() as u64;
         self.open_recovered &= done.entries.is_empty();
         let mut index = self.shared.index.lock();
@@ -263,7 +294,8 @@ impl SpoolWriter {
         assert_eq!(index.next_seq(), self.next_seq, "index and writer agree");
     }
 
-    fn store_cursors(&mut self, reserved: u64, active: u64) -> io::Result<()> {
+    /// Writes the cursor file, if anything in it has changed.
+    pub(super) fn store_cursors(&mut self, reserved: u64, active: u64) -> io::Result<()> {
         let cursors = Cursors {
             settled: self.shared.index.lock().settled(),
             reserved: reserved.max(self.cursors.reserved),
@@ -277,123 +309,12 @@ impl SpoolWriter {
         Ok(())
     }
 
-    /// Persists the cursors, then removes the segments that both sinks have passed. Called
-    /// every `spool.cursor_interval_ms` and at shutdown. An error may be tried again.
-    pub fn retire(&mut self) -> Result<Retired, SpoolError> {
-        self.retire_at(self.clock.now())
-    }
-
-    pub(super) fn retire_at(&mut self, now: Millis) -> Result<Retired, SpoolError> {
-        let shared = self.shared.clone();
-        let dir = &shared.options.dir;
-        let newest = self.next_seq - 1;
-        let ahead = match newest + RESERVE / 2 > self.cursors.reserved {
-            true => newest + RESERVE,
-            false => self.cursors.reserved,
-        };
-        self.store_cursors(ahead, self.active.first)
-            .map_err(failed("write the cursors in", dir))?;
-        kill_point!("spool-cursors-stored");
-
-        let mut retired = Retired::default();
-        loop {
-            let passed = || shared.index.lock().passed(self.cursors.settled);
-            let Some(segment) = passed() else { break };
-            let since = now.saturating_sub(self.window.window_ms);
-            let unwritten = self.keep_ids(&segment, since)?;
-            {
-                let mut index = shared.index.lock();
-                let still = index.passed(self.cursors.settled);
-                if still.is_none_or(|still| still.first != segment.first) {
-                    break; // rewound in the meantime
-                }
-                index.drop_oldest();
-            }
-            let name = segment::name(segment.first);
-            let gone = match segment.damaged {
-                true => quarantine::take(dir, &name),
-                false => disk::remove(&dir.join(&name)),
-            };
-            match gone {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", &dir.join(&name))(error));
-                }
-                _ => {}
-            }
-            kill_point!("spool-unlinked");
-            retired.segments += 1;
-            retired.bytes += segment.bytes;
-            if let Some(bytes) = unwritten
-                && let Err(error) = ids::store(dir, segment.first, &bytes)
-            {
-                let path = dir.join(ids::name(segment.first));
-                tracing::error!(?path, %error, "spool: ids are lost to a restart");
-            }
-        }
-        let dropped = self.drop_ids(now);
-        if retired.segments > 0 || dropped {
-            disk::sync_dir(dir).map_err(failed("sync", dir))?;
-        }
-        Ok(retired)
-    }
-
-    /// Saves a segment's ids that the dedupe index would miss after a restart. If there is
-    /// no room for them before the segment is gone, they come back to be written after.
-    fn keep_ids(
-        &mut self,
-        segment: &Segment,
-        since: Millis,
-    ) -> Result<Option<Vec<u8>>, SpoolError> {
-        if segment.ids.count == 0 || segment.ids.newest < since {
-            return Ok(None);
-        }
-        let dir = &self.shared.options.dir;
-        let path = segment::path(dir, segment.first);
-        let (log, stats) = match File::open(&path).and_then(|file| ids::distil(file, since)) {
-            Ok(distilled) => distilled,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &path)(error)),
-        };
-        if stats.count == 0 {
-            return Ok(None);
-        }
-        let first = segment.first;
-        self.id_files.retain(|file| file.first != first);
-        self.id_files.push(IdFile { first, stats });
-        match ids::store(dir, first, &log) {
-            Ok(()) => Ok(None),
-            Err(error) if disk::may_pass(&error) => Ok(Some(log)),
-            Err(error) => Err(failed("write", &dir.join(ids::name(first)))(error)),
-        }
-    }
-
-    /// Removes id files past the window, and those that newer ones leave no room for.
-    fn drop_ids(&mut self, now: Millis) -> bool {
-        let dir = &self.shared.options.dir;
-        let since = now.saturating_sub(self.window.window_ms);
-        let mut newer = 0;
-        let before = self.id_files.len();
-        let mut kept = Vec::with_capacity(before);
-        for file in self.id_files.drain(..).rev() {
-            if file.stats.newest < since || newer >= self.window.max_ids as u64 {
-                // If that fails it is read once more after a restart, no harm done.
-                let _ = disk::remove(&dir.join(ids::name(file.first)));
-            } else {
-                newer += file.stats.count;
-                kept.push(file);
-            }
-        }
-        kept.reverse();
-        self.id_files = kept;
-        self.id_files.len() < before
-    }
-
     /// The seq that the next seal must have.
     pub fn next_seq(&self) -> u64 {
         self.next_seq
     }
 
-    /// As it is on the disk: this batch and all before it are settled by the sink.
+    /// The sink's cursor on the disk: the sink has settled this batch and all before it.
     pub fn persisted(&self, sink: Sink) -> u64 {
         self.cursors.settled[sink as usize]
     }

@@ -89,7 +89,7 @@ mod tests {
         let store = Arc::new(Clumsy { store, has_panicked: AtomicBool::new(false) });
         let (told, mut settled) = mpsc::unbounded_channel();
         let health = Health::default();
-        let retry = config::Retry { initial_ms: 1, max_ms: 2 };
+        let retry = config::RetryConfig { initial_ms: 1, max_ms: 2 };
         let reader = BatchReader { spool: spool.spool, health: health.clone(), retry };
         let target = Arc::new(StoreTarget::new(store.clone()));
         let writer = LaneWriter::new(target, reader, told).start();

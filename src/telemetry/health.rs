@@ -1,17 +1,18 @@
-//! The state of each part, in words. Written by the actors, read by `/readyz`.
+//! The state of each part of the server, in words. Actors write it and `/readyz` reads it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
 
-/// Parts that are not well, each with its reason. Cheap to clone, shared.
+/// The parts that are not well, each with its reason. A clone shares them.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     troubles: Arc<RwLock<BTreeMap<&'static str, String>>>,
 }
 
 impl Health {
-    /// A part is in trouble; logged once per change of `kind`, which starts the reason.
+    /// Notes that a part is in trouble. It is logged only if `kind` differs from the last one,
+    /// since a sink reports the same trouble at every retry. The reason begins with `kind`.
     pub fn trouble(&self, part: &'static str, kind: &str, message: &str) {
         let reason = format!("{kind}: {message}");
         let mut troubles = self.troubles.write();
@@ -23,15 +24,15 @@ impl Health {
         troubles.insert(part, reason);
     }
 
-    /// A part is well; logged if it was not.
+    /// Notes that a part is well. It is logged if the part was not.
     pub fn well(&self, part: &'static str) {
-        // The common case takes no write lock.
+        // Writers call this after every batch, so the common case takes no write lock.
         if self.troubles.read().contains_key(part) && self.troubles.write().remove(part).is_some() {
             tracing::info!(part, "well again");
         }
     }
 
-    /// (part, reason) of all that is not well.
+    /// All parts that are not well, as (part, reason).
     pub fn troubles(&self) -> Vec<(&'static str, String)> {
         let troubles = self.troubles.read();
         troubles.iter().map(|(part, reason)| (*part, reason.clone())).collect()

@@ -1,4 +1,4 @@
-//! Logs: for people on a terminal, JSON otherwise. To standard error.
+//! Logs go to standard error: as text for people on a terminal, as JSON elsewhere.
 
 use std::io::IsTerminal;
 
@@ -6,14 +6,15 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::config;
 
-/// What libraries say at every start is not for operators; `log.level` may ask for it.
+/// Libraries whose messages at every start are not for operators. `log.level` comes later in the
+/// filter, so it may ask for them.
 const QUIET: &str = "refinery_core=warn,actix_server=warn";
 
-/// Starts logging; later calls in the same process change nothing.
+/// Starts logging. Later calls in the same process change nothing.
 ///
 /// # Errors
-/// `log.level` is no filter.
-pub fn start(config: &config::Log) -> Result<(), String> {
+/// `log.level` is no valid filter.
+pub fn start(config: &config::LogConfig) -> Result<(), String> {
     let filter = EnvFilter::try_new(format!("{QUIET},{}", config.level))
         .map_err(|e| format!("log.level {:?} is no filter: {e}", config.level))?;
     let json = match config.format.as_str() {
@@ -23,6 +24,7 @@ pub fn start(config: &config::Log) -> Result<(), String> {
     };
     let registry = tracing_subscriber::registry().with(filter);
     let writer = std::io::stderr;
+    // `try_init` fails if logging was started before, as in tests with several servers.
     let _ = if json {
         registry.with(fmt::layer().json().flatten_event(true).with_writer(writer)).try_init()
     } else {

@@ -1,19 +1,21 @@
-//! The Prometheus exporter. The names are a contract (DESIGN section 6).
+//! The Prometheus exporter. The names of metrics are a contract: dashboards and alerts of
+//! operators rely on them, so they never change.
 
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Upper bounds of histograms of seconds.
+/// The upper bounds of the buckets of all histograms of seconds.
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// The recorder of this process; `metrics` allows only one.
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Installs the recorder, once a process, and describes the metrics.
+/// Installs the recorder and describes the metrics. Later calls return the same recorder.
 ///
 /// # Errors
-/// Another recorder has been installed.
+/// Another recorder was installed before.
 pub fn start() -> Result<PrometheusHandle, BuildError> {
     if let Some(handle) = HANDLE.get() {
         return Ok(handle.clone());
@@ -26,6 +28,7 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
+/// Registers the help texts.
 fn describe() {
     use metrics::{
         describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,

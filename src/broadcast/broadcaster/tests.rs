@@ -29,7 +29,7 @@ fn utc() -> BusinessZone {
 }
 
 fn alone() -> Alone {
-    let stream = config::Stream { tick_ms: 5, ..Config::default().stream };
+    let stream = config::StreamConfig { tick_ms: 5, ..Config::default().stream };
     let measures = Config::default().rules.measures;
     let (mirror, writer) = Mirror::new(utc(), measures, 300, real_clock());
     let (feed, events) = mpsc::channel(4);

@@ -1,4 +1,4 @@
-//! Each standing of a viewer, and what leads from one to the next.
+//! Each state of a viewer, and what leads from one to the next.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -32,9 +32,9 @@ impl Fake {
 }
 
 impl Outlet for Fake {
-    fn offer(&self, what: Deliver) -> Result<(), Refused> {
+    fn offer(&self, what: Deliver) -> Result<(), OfferError> {
         if *self.gone.borrow() {
-            return Err(Refused::Gone);
+            return Err(OfferError::Gone);
         }
         self.got.borrow_mut().push(what);
         Ok(())
@@ -46,7 +46,7 @@ impl Outlet for Fake {
 }
 
 fn hub() -> Hub<Fake> {
-    Hub::new(Limits {
+    Hub::new(ViewerLimits {
         mailbox_frames: 3,
         slow_timeout_ms: 5_000,
         silence_timeout_ms: 30_000,

@@ -21,9 +21,9 @@ use crate::{
     numbers::MirrorWriter,
 };
 
-const PACE: Pace = Pace { tick_ms: 200, heartbeat_ms: 1_000 };
+const PACE: FramePace = FramePace { tick_ms: 200, heartbeat_ms: 1_000 };
 
-const KEPT: Kept = Kept { frames: 1_000, bytes: 1 << 20 };
+const KEPT: HistoryLimits = HistoryLimits { frames: 1_000, bytes: 1 << 20 };
 
 /// A broadcaster without the actor, and a clock that is moved.
 struct Stage {

@@ -1,10 +1,10 @@
-//! `floodmark replay FILE --to URL`: sends a file of events to a server, at a rate, as
-//! they were recorded, or as fast as the server takes them.
+//! `floodmark replay FILE --to URL`: sends a file of events to a server, at a given rate, at the
+//! times at which they were recorded, or as fast as the server takes them.
 //!
-//! A thread reads the file and cuts it into batches ([`batches`], [`stamp`]); as many
-//! tasks as there are connections take one after the other, wait until it is due, and
-//! send it ([`crate::cli::sender`]). Batches wait in a short queue, so a slow server slows
-//! the reading, and memory stays the same for any file.
+//! A thread reads the file and cuts it into batches ([`batches`], [`stamp`]). There is one task
+//! for each connection; it takes a batch, waits until that is due, and sends it
+//! ([`crate::cli::sender`]). Batches wait in a short queue, so a slow server slows the reading,
+//! and the memory is the same for a file of any size.
 
 mod batches;
 mod report;
@@ -20,8 +20,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    batches::{Batches, Outgoing, Pace, Source},
-    report::{Report, Tally},
+    batches::{Batches, EventFile, Outgoing, ReplayPace},
+    report::{ReplayTally, Report},
     stamp::Stamp,
 };
 use super::{positive, sender::Sender};
@@ -66,11 +66,11 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
-    fn pace(&self) -> Pace {
+    fn pace(&self) -> ReplayPace {
         match (self.rate, self.speed) {
-            (Some(rate), _) => Pace::Rate(rate),
-            (None, Some(speed)) => Pace::Recorded(speed),
-            (None, None) => Pace::Free,
+            (Some(rate), _) => ReplayPace::Rate(rate),
+            (None, Some(speed)) => ReplayPace::Recorded(speed),
+            (None, None) => ReplayPace::Free,
         }
     }
 
@@ -83,7 +83,7 @@ impl ReplayArgs {
     }
 }
 
-/// Runs the command. Fails when any event was not accepted; one that the server had
+/// Runs the command. It fails if any event was not accepted. An event that the server had
 /// already is fine.
 pub fn run(args: &ReplayArgs) -> ExitCode {
     match actix::System::new().block_on(replay(args)) {
@@ -98,13 +98,14 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     }
 }
 
-async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
+/// Sends the file, and returns what became of its events.
+async fn replay(args: &ReplayArgs) -> Result<ReplayTally, String> {
     let source = batches::open(&args.file)
         .map_err(|e| format!("can't read {}: {e}", args.file.display()))?;
     let connections = usize::from(args.connections);
     let patience = Duration::from_secs(args.patience);
     let sender = Sender::new(&args.to, args.key.as_deref(), connections, patience)?;
-    let Source { lines, bytes, position } = source;
+    let EventFile { lines, bytes, position } = source;
     let report = Report::new(bytes, position);
 
     let batches = Batches::new(lines, args.pace(), args.stamp(), args.batch);
@@ -112,7 +113,7 @@ async fn replay(args: &ReplayArgs) -> Result<Tally, String> {
     let reader = std::thread::spawn(move || {
         for batch in batches {
             let batch = batch.map_err(|e| e.to_string())?;
-            // Closed: the senders gave up.
+            // An error means that the queue is closed, because the senders gave up.
             if queue.blocking_send(batch).is_err() {
                 break;
             }
@@ -149,14 +150,14 @@ struct Replay {
     queue: Mutex<mpsc::Receiver<Outgoing>>,
     sender: Sender,
     report: Rc<Report>,
-    /// What batches' due moments count from.
+    /// The moment that the due times of batches count from.
     start: Instant,
-    /// One request was given up: no other is begun.
+    /// Cancelled once a request was given up, so that no other is begun.
     stop: CancellationToken,
 }
 
 impl Replay {
-    /// One connection: takes batches until there are no more.
+    /// The task of one connection: sends batches until there are no more.
     async fn send_batches(self: Rc<Self>) {
         while let Some(batch) = self.next().await {
             match self.sender.send(batch.body, batch.events).await {
@@ -169,8 +170,9 @@ impl Replay {
         }
     }
 
-    /// The next batch, at the moment it is due. Only one task waits for that moment, the
-    /// others wait for the queue: batches leave in order.
+    /// The next batch, at the moment at which it is due. The task that waits for that moment
+    /// holds the queue's lock meanwhile, so the others wait behind it and batches leave in
+    /// order.
     async fn next(&self) -> Option<Outgoing> {
         let next = async {
             let mut queue = self.queue.lock().await;
@@ -197,7 +199,7 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Line {
+    struct CommandLine {
         #[command(flatten)]
         args: ReplayArgs,
     }
@@ -244,14 +246,14 @@ mod tests {
         address
     }
 
-    async fn replayed(text: &str, flags: &[&str]) -> (Tally, usize) {
+    async fn replayed(text: &str, flags: &[&str]) -> (ReplayTally, usize) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let taken = web::Data::new(Mutex::new(Taken::default()));
         let to = format!("http://{}", server(taken.clone()));
         let mut line = vec!["replay", file.path().to_str().unwrap(), "--to", &to];
         line.extend(flags);
-        let tally = replay(&Line::parse_from(line).args).await.unwrap();
+        let tally = replay(&CommandLine::parse_from(line).args).await.unwrap();
         let ids = taken.lock().ids.len();
         (tally, ids)
     }
@@ -295,7 +297,7 @@ mod tests {
         std::fs::write(file.path(), "{\"a\":1}\n".repeat(5000)).unwrap();
         let path = file.path().to_str().unwrap();
         let line = ["replay", path, "--to", &to, "--patience", "0"];
-        let tally = replay(&Line::parse_from(line).args).await.unwrap();
+        let tally = replay(&CommandLine::parse_from(line).args).await.unwrap();
         assert!(!tally.all_taken());
         assert!(tally.to_string().contains("Failed to connect"), "{tally}");
     }

@@ -1,5 +1,5 @@
-//! What replay shows: a bar on a terminal, a line every few seconds elsewhere, and the
-//! tally at the end.
+//! What replay shows: a progress bar on a terminal, or a line every few seconds elsewhere, and
+//! the tally at the end.
 
 use std::{
     cell::RefCell,
@@ -16,19 +16,21 @@ use std::{
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use crate::cli::sender::{Answer, Rejection, SendError};
+use crate::cli::sender::{EventRejection, SendError, SendReply};
 
+/// How often the bar is drawn on a terminal.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a line is printed elsewhere.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How every event that was read ended.
+/// What became of the events that were read.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct ReplayTally {
     accepted: u64,
     duplicates: u64,
-    /// By code: how many, and the first one's message.
+    /// By code: how many were rejected, and the message of the first.
     rejected: BTreeMap<String, (u64, String)>,
-    /// Sent, and never answered.
+    /// Events that were sent and never answered.
     unanswered: u64,
     /// Requests that were sent again.
     retries: u64,
@@ -36,13 +38,14 @@ pub struct Tally {
     elapsed: Duration,
 }
 
-impl Tally {
+impl ReplayTally {
     /// Whether the server has every event of the file.
     pub fn all_taken(&self) -> bool {
         self.rejected.is_empty() && self.unanswered == 0 && self.failure.is_none()
     }
 
-    /// Notes why the rest was not sent; the first reason stays.
+    /// Notes why the rest was not sent. Only the first reason is kept, since others follow
+    /// from it.
     pub fn fail(&mut self, message: String) {
         self.failure.get_or_insert(message);
     }
@@ -55,12 +58,12 @@ impl Tally {
         self.accepted + self.duplicates + self.rejected()
     }
 
-    fn add(&mut self, answer: Answer, events: u64) {
+    fn add(&mut self, answer: SendReply, events: u64) {
         self.accepted += answer.accepted;
         self.duplicates += answer.duplicates;
         self.retries += answer.retries;
         let accounted = answer.accepted + answer.duplicates + answer.rejected.len() as u64;
-        for Rejection { code, message } in answer.rejected {
+        for EventRejection { code, message } in answer.rejected {
             self.rejected.entry(code).or_insert((0, message)).0 += 1;
         }
         if accounted != events {
@@ -77,7 +80,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for ReplayTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |f: &mut fmt::Formatter<'_>, name: &str, count: u64| {
             writeln!(f, "{name:<12}{:>14}", HumanCount(count).to_string())
@@ -108,10 +111,10 @@ impl fmt::Display for Tally {
     }
 }
 
-/// The tally so far, and how it is shown. On the error output, so that the output holds
-/// the final tally only.
+/// The tally so far, and how it is shown. Progress goes to standard error, so that standard
+/// output holds the final tally only.
 pub struct Report {
-    tally: RefCell<Tally>,
+    tally: RefCell<ReplayTally>,
     begin: Instant,
     bytes: u64,
     position: Arc<AtomicU64>,
@@ -119,7 +122,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report on a file of so many bytes, of which so many were read.
+    /// A report on a file of `bytes` bytes, of which `position` were read.
     pub fn new(bytes: u64, position: Arc<AtomicU64>) -> Rc<Report> {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template(
@@ -132,7 +135,7 @@ impl Report {
     }
 
     /// Adds a server's answer about a batch of `events`.
-    pub fn answered(&self, answer: Answer, events: u64) {
+    pub fn answered(&self, answer: SendReply, events: u64) {
         self.tally.borrow_mut().add(answer, events);
     }
 
@@ -143,7 +146,7 @@ impl Report {
         tally.fail(error.to_string());
     }
 
-    /// Shows how far it is, until it is aborted.
+    /// Shows the progress again and again, until the task is aborted.
     pub async fn keep_showing(self: Rc<Self>) {
         let interval = match self.bar {
             Some(_) => BAR_INTERVAL,
@@ -173,8 +176,8 @@ impl Report {
         }
     }
 
-    /// The end: takes the bar away and gives the tally.
-    pub fn finish(&self) -> Tally {
+    /// Removes the bar and returns the tally.
+    pub fn finish(&self) -> ReplayTally {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -188,12 +191,12 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn answer(accepted: u64, duplicates: u64, rejected: &[(&str, &str)]) -> Answer {
-        let rejection = |&(code, message): &(&str, &str)| Rejection {
+    fn answer(accepted: u64, duplicates: u64, rejected: &[(&str, &str)]) -> SendReply {
+        let rejection = |&(code, message): &(&str, &str)| EventRejection {
             code: code.to_owned(),
             message: message.to_owned(),
         };
-        Answer {
+        SendReply {
             accepted,
             duplicates,
             rejected: rejected.iter().map(rejection).collect(),
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_tally_accounts_for_every_event() {
-        let mut tally = Tally { elapsed: Duration::from_secs(2), ..Tally::default() };
+        let mut tally = ReplayTally { elapsed: Duration::from_secs(2), ..ReplayTally::default() };
         tally.add(answer(100, 0, &[]), 100);
         tally.add(answer(90, 10, &[]), 100);
         assert!(tally.all_taken(), "a duplicate is there already");
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_does_not_add_up_is_a_failure() {
-        let mut tally = Tally::default();
+        let mut tally = ReplayTally::default();
         tally.add(answer(99, 0, &[]), 100);
         assert!(!tally.all_taken());
         assert!(

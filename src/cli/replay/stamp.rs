@@ -1,5 +1,5 @@
-//! What replay changes in an event before it sends it: the timestamp, where it was asked
-//! to, and the id, where there is none. The rest of the line stays byte for byte.
+//! What replay changes in an event before it sends it: the timestamp, if it was asked to, and the
+//! id, if there is none. The rest of the line stays as it is, byte for byte.
 
 use std::{ops::Range, time::Duration};
 
@@ -8,22 +8,22 @@ use serde_json::value::RawValue;
 
 use crate::domain::time::{LATEST, Millis, parse_rfc3339};
 
-/// What to change.
+/// What is changed in each event.
 #[derive(Clone, Debug, Default)]
 pub struct Stamp {
     /// Shift timestamps so that the first one is this moment (Unix ms).
     pub begin: Option<Millis>,
-    /// Give these ids (a prefix, followed by the event's number) to events without one:
-    /// a batch that has to be sent twice is then still counted once.
+    /// Give events without an id one that consists of this prefix and the event's number. Then
+    /// a batch that has to be sent twice is still counted once.
     pub ids: Option<String>,
-    /// Replace the ids that events have, too.
+    /// Replace the ids that events already have, too.
     pub replace_ids: bool,
 }
 
-/// The two keys of an event that replay looks at; both empty where the line is no
-/// event. The server says what is wrong with it.
+/// The two keys of an event that replay looks at. A line that is no event is sent as it is, with
+/// neither key, and the server says what is wrong with it.
 #[derive(Deserialize, Default)]
-pub struct Head<'a> {
+pub struct EventHead<'a> {
     #[serde(borrow, default, deserialize_with = "even_null")]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "even_null")]
@@ -32,19 +32,20 @@ pub struct Head<'a> {
     is_event: bool,
 }
 
-/// A key that is there with `null` is something else than a key that is not there.
+/// Keeps a key with the value `null` apart from a key that is missing: the former is replaced in
+/// its place, the latter is added.
 fn even_null<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
 }
 
-impl Head<'_> {
-    /// Looks at a line.
-    pub fn of(line: &[u8]) -> Head<'_> {
-        match serde_json::from_slice::<Head<'_>>(line) {
+impl EventHead<'_> {
+    /// Reads the two keys of a line.
+    pub fn of(line: &[u8]) -> EventHead<'_> {
+        match serde_json::from_slice::<EventHead<'_>>(line) {
             Ok(head) if line.trim_ascii_start().starts_with(b"{") => {
-                Head { is_event: true, ..head }
+                EventHead { is_event: true, ..head }
             }
-            _ => Head::default(),
+            _ => EventHead::default(),
         }
     }
 
@@ -58,12 +59,12 @@ impl Head<'_> {
     }
 }
 
-/// Appends the line to `out`, changed as `stamp` says. `first` is the timestamp of the
-/// file's first event; `due` is when this one is sent, where that follows the timestamps;
-/// `number` is unique in the file.
+/// Appends the line to `out`, changed as `stamp` says. `first` is the timestamp of the file's
+/// first event. `due` is when this event is sent, if that follows the timestamps. `number` is
+/// unique in the file.
 pub fn stamp(
     line: &[u8],
-    head: &Head<'_>,
+    head: &EventHead<'_>,
     stamp: &Stamp,
     first: Option<Millis>,
     due: Option<Duration>,
@@ -77,7 +78,8 @@ pub fn stamp(
     if let (Some(begin), Some(raw), Some(at), Some(first)) =
         (stamp.begin, head.timestamp, head.moment(), first)
     {
-        // Sent faster than recorded, the timestamps are as much closer together.
+        // If events are sent faster than they were recorded, their timestamps have to be as
+        // much closer together. `due` has been scaled already.
         let since = due.map_or(at - first, |due| due.as_millis() as Millis);
         edits.push((range_of(raw, line), (begin + since).to_string()));
     }
@@ -106,7 +108,7 @@ pub fn stamp(
     out.extend_from_slice(&line[from..]);
 }
 
-/// Where in the line a value that was borrowed from it stands.
+/// The range of the line that `raw` was borrowed from.
 fn range_of(raw: &RawValue, line: &[u8]) -> Range<usize> {
     let start = raw.get().as_ptr().addr() - line.as_ptr().addr();
     start..start + raw.get().len()
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     fn stamped(line: &str, how: &Stamp, due: Option<Duration>) -> String {
-        let head = Head::of(line.as_bytes());
+        let head = EventHead::of(line.as_bytes());
         let mut out = Vec::new();
         stamp(line.as_bytes(), &head, how, Some(1000), due, 7, &mut out);
         String::from_utf8(out).unwrap()

@@ -1,3 +1,5 @@
+//! Tests of the layers: what wins, what is refused, and the words and places of mistakes.
+
 use std::io::Write;
 
 use super::*;

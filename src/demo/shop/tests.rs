@@ -1,8 +1,11 @@
+//! Tests of the shop: the same seed gives the same events, and its mix and rate are as promised.
+
 use hashbrown::{HashMap, HashSet};
 
 use super::*;
 use crate::{
     config::Config,
+    demo::event::Properties,
     domain::time::{HOUR, MINUTE},
 };
 

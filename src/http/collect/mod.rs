@@ -55,7 +55,7 @@ pub struct Intake {
     /// Memory that bodies take.
     bytes_in_flight: BytesInFlight,
     /// Limits of a request.
-    http: crate::config::Http,
+    http: crate::config::HttpConfig,
     /// Limits of one event.
     event: EventLimits,
     /// The rules that amounts are checked against.

@@ -112,7 +112,7 @@ fn named(encoding: &str) -> Result<Encoding, ApiError> {
 pub async fn read(
     request: &HttpRequest,
     payload: web::Payload,
-    limits: &config::Http,
+    limits: &config::HttpConfig,
     permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
     let encoding = encoding(request)?;

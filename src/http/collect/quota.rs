@@ -73,7 +73,7 @@ struct TurnedAway {
 
 impl Quota {
     /// Of `http.client_events_per_s`; 0 limits nobody.
-    pub fn new(config: &config::Http) -> Quota {
+    pub fn new(config: &config::HttpConfig) -> Quota {
         Quota(NonZeroU32::new(config.client_events_per_s).map(|a_second| {
             // The largest request that may come has to fit.
             let largest = u32::try_from(config.max_request_events).unwrap_or(u32::MAX);
@@ -177,14 +177,17 @@ mod tests {
 
     fn quota(a_second: u32, largest: usize) -> Quota {
         let http = Config::default().http;
-        let limits = config::Http { client_events_per_s: a_second, ..http };
-        Quota::new(&config::Http { max_request_events: largest, ..limits })
+        let limits = config::HttpConfig { client_events_per_s: a_second, ..http };
+        Quota::new(&config::HttpConfig { max_request_events: largest, ..limits })
     }
 
     fn send(quota: &Quota, peer: &str, events: usize) -> Result<(), u32> {
         let peer = format!("{peer}:1234").parse().unwrap();
-        let no_keys =
-            config::Auth { write_keys: Vec::new(), viewer_tokens: Vec::new(), insecure: false };
+        let no_keys = config::AuthConfig {
+            write_keys: Vec::new(),
+            viewer_tokens: Vec::new(),
+            insecure: false,
+        };
         let access = WriteKeys::new(&no_keys).in_body(&[]).expect("everybody is let in");
         let sent = quota.enter(access, Some(peer)).and_then(|permit| permit.take(events));
         sent.map(drop).map_err(|error| {

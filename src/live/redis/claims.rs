@@ -71,7 +71,7 @@ pub struct Claims {
     requests: AtomicU64,
     unsettled: Arc<Semaphore>,
     window: Millis,
-    retry: config::Retry,
+    retry: config::RetryConfig,
     health: Health,
     /// Somebody found this run unregistered.
     unregistered: Notify,

@@ -56,7 +56,7 @@ struct Shared {
     distinct: Vec<String>,
     /// How long a visitor is active, in ms.
     active_window: Millis,
-    retry: config::Retry,
+    retry: config::RetryConfig,
     /// Visitors that Redis has from this node.
     recent: active::RecentVisitors,
     /// Somebody found a lane without a generation.

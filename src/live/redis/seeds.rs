@@ -14,7 +14,7 @@ pub(super) struct Seeds {
 
 impl Seeds {
     /// Reads them, and says what is wrong where they can't be used.
-    pub fn read(config: &config::Redis) -> Result<Seeds, String> {
+    pub fn read(config: &config::RedisConfig) -> Result<Seeds, String> {
         let certificates = certificates(config)?;
         let seeds = config.urls.iter().map(|url| {
             let failed = |e| format!("redis.urls: {}: {e}", without_password(url));
@@ -31,7 +31,7 @@ impl Seeds {
 }
 
 /// The CA that `redis.tls_ca` names.
-fn certificates(config: &config::Redis) -> Result<Option<TlsCertificates>, String> {
+fn certificates(config: &config::RedisConfig) -> Result<Option<TlsCertificates>, String> {
     if config.tls_ca.is_empty() {
         return Ok(None);
     }

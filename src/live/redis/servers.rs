@@ -53,7 +53,7 @@ pub(super) struct Servers {
 
 impl Servers {
     /// Reads the URLs; connects to nothing yet.
-    pub(super) fn new(config: &config::Redis) -> Result<Servers, String> {
+    pub(super) fn new(config: &config::RedisConfig) -> Result<Servers, String> {
         // rediss:// needs a process-wide provider; if there is one already, it stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let Seeds { seeds, certificates } = Seeds::read(config)?;

@@ -1,13 +1,16 @@
-//! Opening: what a crash, a bad disk or a stray hand left behind becomes a spool again.
+//! Opening the spool: whatever a crash, a bad disk or a stray hand left behind in the folder
+//! becomes a spool again.
 //!
-//! Segments are read whole, one after the other, oldest first. Three rules decide:
+//! Segments are read whole, one after the other, oldest first (`replay.rs`); then it is decided
+//! how the newest one goes on (`tail.rs`). Three rules decide:
 //!
-//! - Bytes behind the last intact record of the newest segment are a torn end: cut.
-//! - Any other damage costs the batches that it lies in. The file stays as it is for its
-//!   intact batches, nothing is appended to it, and it goes to the quarantine at the end.
-//! - Where a seal may be among the lost bytes, a sink may have seen its batch: the records
-//!   before it are not sealed again, and the sequence goes on behind every number that can
-//!   have been given.
+//! - Bytes behind the last intact record of the newest segment are a torn end, which is cut.
+//!   Nobody was answered for them, since an answer comes after the fsync.
+//! - Any other damage costs the batches that it lies in. The file stays as it is for the sake
+//!   of its intact batches, nothing is appended to it, and in the end it goes to the quarantine.
+//! - If a seal may be among the lost bytes, a sink may have seen its batch. Then the records
+//!   before it are not sealed again, since they would be counted twice, and the sequence goes
+//!   on behind every number that can have been given.
 
 mod replay;
 mod tail;
@@ -22,40 +25,37 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
-    domain::sink::Sink,
     domain::{
         batch::DeadLetter,
         ids::{IdQueue, Key},
         time::Millis,
     },
     spool::{
-        IdWindow, Opened, Shared, Spool, SpoolError, SpoolOptions,
+        IdWindow, Opened, Spool, SpoolError, SpoolOptions, SpoolState,
         cursor::{self, Cursors},
-        disk, failed, ids,
-        index::Index,
-        segment,
+        disk, failed, ids, segment,
         writer::SpoolWriter,
     },
 };
-use replay::Log;
+use replay::LogReplay;
 
 /// What was found when the spool was opened.
 #[derive(Debug)]
 pub struct Recovery {
     /// The seq of the next batch.
     pub next_seq: u64,
-    /// Committed events that no seal covers. If it isn't empty, the first group to be
-    /// committed begins with the seal of batch `next_seq`, which covers exactly these.
+    /// Committed events that no seal covers. If there are any, the first group to be committed
+    /// has to begin with the seal of batch `next_seq`, which covers exactly these.
     pub open: OpenTail,
-    /// The ids that clients gave events, by the time of their arrival, within the window.
+    /// The ids that clients gave to events within the window, ordered by their arrival.
     pub ids: IdQueue,
-    /// What was wrong and how it was dealt with, in words; for the log.
+    /// What was found wrong and what was done about it, in words, for the log.
     pub report: Vec<String>,
     /// Batches whose bytes were found damaged or missing.
     pub damaged: u64,
 }
 
-/// Records on disk that no seal covers.
+/// The open batch that a stop left behind: records on disk that no seal covers.
 #[derive(Clone, Debug, Default)]
 pub struct OpenTail {
     /// Events in `rows`.
@@ -73,6 +73,7 @@ impl OpenTail {
     }
 }
 
+/// Opens the spool. See [`Spool::open`].
 pub(super) fn open(
     options: SpoolOptions,
     window: IdWindow,
@@ -86,48 +87,10 @@ pub(super) fn open(
     let listing = list(&dir)?;
     let mut report = listing.report;
 
-    let cursors = match Cursors::load(&dir) {
-        Ok(Some(cursors)) if cursors.node == options.node => Some(cursors),
-        Ok(None) if listing.segments.is_empty() => {
-            // There from the beginning: a spool without them is a damaged one.
-            let cursors = Cursors::new(options.node);
-            let stored = cursors.store(&dir);
-            stored.map_err(failed("write the cursors in", &dir))?;
-            Some(cursors)
-        }
-        other => {
-            let why = match other {
-                Ok(Some(cursors)) => format!("belongs to node {}", cursors.node),
-                Ok(None) => "is missing".to_owned(),
-                Err(why) => format!("can't be used: {why}"),
-            };
-            report.push(format!(
-                "the cursor file {} {why}; every batch still here is delivered again, which \
-                 the sinks recognise",
-                dir.join(cursor::FILE).display()
-            ));
-            None
-        }
-    };
+    let cursors = load_cursors(&options, listing.segments.is_empty(), &mut report)?;
 
-    let mut log = Log {
-        dir: &dir,
-        node: options.node,
-        index: match cursors {
-            Some(cursors) => {
-                let oldest = cursors.settled[0].min(cursors.settled[1]) + 1;
-                Index::new(oldest, cursors.settled)
-            }
-            None => Index::new(1, [0; 2]),
-        },
-        base_known: cursors.is_some(),
-        stored: cursors.map_or(0, |cursors| cursors.settled[Sink::Store as usize]),
-        ids: NewestIds::new(window, now),
-        newest: None,
-        spare: Vec::new(),
-        report,
-        damaged: 0,
-    };
+    let ids = NewestIds::new(window, now);
+    let mut log = LogReplay::new(&dir, options.node, cursors, ids, report);
     let id_files = log.load_id_files(&listing.id_files);
     for first in listing.segments {
         log.load(first)?;
@@ -142,7 +105,7 @@ pub(super) fn open(
         report: log.report,
         damaged,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SpoolState {
         index: Mutex::new(log.index),
         damaged: AtomicU64::new(damaged),
         refused: AtomicU64::new(0),
@@ -158,13 +121,47 @@ pub(super) fn open(
     Ok(Opened { spool: Spool { shared }, writer, recovery })
 }
 
+/// Reads the cursor file. In a new spool it is made; an unusable one is reported, and the
+/// spool goes on without.
+fn load_cursors(
+    options: &SpoolOptions,
+    is_new: bool,
+    report: &mut Vec<String>,
+) -> Result<Option<Cursors>, SpoolError> {
+    let dir = &options.dir;
+    let why = match Cursors::load(dir) {
+        Ok(Some(cursors)) if cursors.node == options.node => return Ok(Some(cursors)),
+        Ok(None) if is_new => {
+            // The file is there from the beginning, so that a spool without one is known to
+            // be damaged.
+            let cursors = Cursors::new(options.node);
+            cursors.store(dir).map_err(failed("write the cursors in", dir))?;
+            return Ok(Some(cursors));
+        }
+        Ok(Some(cursors)) => format!("belongs to node {}", cursors.node),
+        Ok(None) => "is missing".to_owned(),
+        Err(why) => format!("can't be used: {why}"),
+    };
+    report.push(format!(
+        "the cursor file {} {why}; every batch still here is delivered again, which the sinks \
+         recognise",
+        dir.join(cursor::FILE).display()
+    ));
+    Ok(None)
+}
+
+/// The files of the spool's folder.
 struct Listing {
+    /// First batches of the segments, ascending.
     segments: Vec<u64>,
+    /// First batches of the id files, ascending.
     id_files: Vec<u64>,
+    /// What was found that does not belong there, in words.
     report: Vec<String>,
 }
 
-/// Sorts the folder's files by what they are, and removes those that never became whole.
+/// Sorts the folder's files by what they are, and removes temporary files, which never became
+/// whole ones.
 fn list(dir: &Path) -> Result<Listing, SpoolError> {
     let mut listing = Listing { segments: Vec::new(), id_files: Vec::new(), report: Vec::new() };
     for entry in fs::read_dir(dir).map_err(failed("list", dir))? {
@@ -178,6 +175,7 @@ fn list(dir: &Path) -> Result<Listing, SpoolError> {
         } else if let Some(first) = ids::parse_name(&name) {
             listing.id_files.push(first);
         } else if name.ends_with(disk::TEMPORARY) {
+            // One that stays only takes room, and is tried again at the next start.
             let _ = fs::remove_file(entry.path());
             let words = "was left by a stop in the middle of writing it: removed";
             listing.report.push(format!("{name} {words}"));
@@ -190,9 +188,12 @@ fn list(dir: &Path) -> Result<Listing, SpoolError> {
     Ok(listing)
 }
 
-/// The newest ids, bounded while they are read.
+/// The newest client ids. Bounded while they are read, since the log may hold many more than
+/// the window lets in.
 struct NewestIds {
+    /// Older ones are left out, Unix ms.
     since: Millis,
+    /// At most this many are kept.
     max: usize,
     ids: IdQueue,
 }

@@ -1,18 +1,22 @@
-//! Reading the log, segment by segment: which batches are there and which of them are whole.
+//! Reading the log at the start, segment by segment: which batches are there, and which of
+//! them are whole.
 
 use std::{
     fs::{self, File},
     io::{self, Read},
+    ops::Range,
     path::Path,
 };
 
 use crate::{
     domain::batch::NodeId,
     spool::{
-        SpoolError, failed,
-        group::{IdStats, parse_ids, parse_rows, parse_seal},
+        Sink, SpoolError,
+        cursor::Cursors,
+        failed,
+        group::{IdStats, Seal, parse_ids, parse_rows, parse_seal},
         ids::{self, IdFile},
-        index::{Entry, Index, Segment},
+        index::{BatchEntry, Segment, SpoolIndex},
         quarantine,
         record::{self, Item},
         recovery::NewestIds,
@@ -20,39 +24,87 @@ use crate::{
     },
 };
 
-/// Void batches that one gap may make. A larger one is no loss but a file that does not
-/// belong here.
+/// Void batches that one gap may make. A larger gap is not a loss but a file that does not
+/// belong here, and 4 million void batches take 256 MiB of index.
 const MAX_GAP: u64 = 1 << 22;
-/// The log as it is read.
-pub(super) struct Log<'a> {
+
+/// The log as it is read, and what has been learnt from it so far.
+pub(super) struct LogReplay<'a> {
+    /// The spool's folder.
     pub dir: &'a Path,
+    /// The node that the data dir belongs to.
     pub node: NodeId,
-    pub index: Index,
-    /// Whether the index begins where it should: without cursors, that is where the oldest
-    /// segment begins.
+    /// The index as far as the log was read.
+    pub index: SpoolIndex,
+    /// Whether the index begins where it should. Without a cursor file it begins with the
+    /// oldest segment, which is known once that is read.
     pub base_known: bool,
-    /// The store has this batch and all before it.
+    /// The store has settled this batch and all before it.
     pub stored: u64,
+    /// The client ids found so far.
     pub ids: NewestIds,
     /// The newest segment so far, with what follows its last seal.
     pub newest: Option<Tail>,
-    /// Memory of a segment that is read and done with. Fresh memory for each would cost
-    /// more than the reading.
+    /// Memory of a segment that was read, for the next one. Fresh memory for each segment
+    /// would cost more than the reading.
     pub spare: Vec<u8>,
+    /// What was found wrong, in words.
     pub report: Vec<String>,
+    /// Batches lost to damage.
     pub damaged: u64,
 }
 
-/// What follows the last seal of a segment.
+/// A segment, and what follows its last seal.
 pub(super) struct Tail {
+    /// The segment's first batch.
     pub first: u64,
+    /// The bytes of the whole file.
     pub file: Vec<u8>,
     /// Where the last seal ends.
     pub start: usize,
+    /// What lies behind it.
     pub items: Vec<Item>,
 }
 
-impl Log<'_> {
+/// What a segment that may be used holds.
+struct Admitted {
+    /// Its header; `None` if that is damaged.
+    header: Option<segment::Header>,
+    /// Its records, and the damage between them.
+    items: Vec<Item>,
+}
+
+impl<'a> LogReplay<'a> {
+    /// Nothing was read yet. What both sinks have settled according to `cursors` is left out of
+    /// the index.
+    pub(super) fn new(
+        dir: &'a Path,
+        node: NodeId,
+        cursors: Option<Cursors>,
+        ids: NewestIds,
+        report: Vec<String>,
+    ) -> LogReplay<'a> {
+        LogReplay {
+            dir,
+            node,
+            index: match cursors {
+                Some(cursors) => {
+                    let oldest = cursors.settled[0].min(cursors.settled[1]) + 1;
+                    SpoolIndex::new(oldest, cursors.settled)
+                }
+                None => SpoolIndex::new(1, [0; 2]),
+            },
+            base_known: cursors.is_some(),
+            stored: cursors.map_or(0, |cursors| cursors.settled[Sink::Store as usize]),
+            ids,
+            newest: None,
+            spare: Vec::new(),
+            report,
+            damaged: 0,
+        }
+    }
+
+    /// Reads the id files, and returns which there are.
     pub(super) fn load_id_files(&mut self, firsts: &[u64]) -> Vec<IdFile> {
         let mut files = Vec::new();
         for &first in firsts {
@@ -78,37 +130,11 @@ impl Log<'_> {
         if let Err(error) = read_into(&path, &mut file) {
             return self.set_aside(&name, &format!("can't be read: {error}"));
         }
-        let header = segment::parse_header(&file);
-        if let Some(header) = header {
-            if header.version != segment::VERSION {
-                let version = header.version;
-                return Err(SpoolError::Version { path, version });
-            }
-            if header.node != self.node {
-                return self.set_aside(&name, &format!("belongs to node {}", header.node));
-            }
-        }
-        let far = match self.base_known {
-            true => self.index.next_seq().saturating_add(MAX_GAP),
-            false => u64::MAX / 2,
-        };
-        if first > far {
-            return self.set_aside(&name, "is far ahead of all others");
-        }
-        let items = record::scan(&file, HEADER);
-        let intact = |item: &Item| matches!(item, Item::Record { .. });
-        if header.is_none() && !items.iter().any(intact) {
-            if file.len() > HEADER {
-                return self.set_aside(&name, "holds nothing that can be read");
-            }
-            fs::remove_file(&path).map_err(failed("remove", &path))?;
-            self.report.push(format!("{name} was made but never written to: removed"));
-            return Ok(());
-        }
+        let Some(Admitted { header, items }) = self.admit(first, &file)? else { return Ok(()) };
 
         if !std::mem::replace(&mut self.base_known, true) {
             let oldest = first.max(1);
-            self.index = Index::new(oldest, [oldest - 1; 2]);
+            self.index = SpoolIndex::new(oldest, [oldest - 1; 2]);
         }
         self.supersede();
         self.index.segments.push_back(Segment {
@@ -121,7 +147,8 @@ impl Log<'_> {
         if header.is_none_or(|header| header.first != first) {
             self.hurt(&format!("{name}: its header is damaged or not its own"));
         } else {
-            // Also where it has no seal yet: what went before it is known to be lost.
+            // An intact header says which batch the segment begins with, so what is missing
+            // before it is known to be lost, even if the segment has no seal yet.
             self.gap(first);
         }
         let seals =
@@ -137,7 +164,48 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// The newest segment so far is not the newest after all: it should end with a seal.
+    /// Judges whether a segment belongs here and can be read. One that can't is moved out of
+    /// the way, and there is nothing to load.
+    fn admit(&mut self, first: u64, file: &[u8]) -> Result<Option<Admitted>, SpoolError> {
+        let path = segment::path(self.dir, first);
+        let name = segment::name(first);
+        let header = segment::parse_header(file);
+        if let Some(header) = header {
+            // The one case that keeps the spool from opening: this version can't know what
+            // the records of a later one mean, and must not move them away.
+            if header.version != segment::VERSION {
+                let version = header.version;
+                return Err(SpoolError::Version { path, version });
+            }
+            if header.node != self.node {
+                return self
+                    .set_aside(&name, &format!("belongs to node {}", header.node))
+                    .map(|()| None);
+            }
+        }
+        let far = match self.base_known {
+            true => self.index.next_seq().saturating_add(MAX_GAP),
+            false => u64::MAX / 2,
+        };
+        if first > far {
+            return self.set_aside(&name, "is far ahead of all others").map(|()| None);
+        }
+        let items = record::scan(file, HEADER);
+        let intact = |item: &Item| matches!(item, Item::Record { .. });
+        if header.is_none() && !items.iter().any(intact) {
+            if file.len() > HEADER {
+                return self.set_aside(&name, "holds nothing that can be read").map(|()| None);
+            }
+            // A crash came between making the file and writing its header.
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+            self.report.push(format!("{name} was made but never written to: removed"));
+            return Ok(None);
+        }
+        Ok(Some(Admitted { header, items }))
+    }
+
+    /// Called when a newer segment than the newest so far is found. The former should end with
+    /// a seal, since segments are only changed right after one.
     fn supersede(&mut self) {
         let Some(tail) = self.newest.take() else { return };
         if !tail.items.is_empty() {
@@ -150,7 +218,9 @@ impl Log<'_> {
         self.spare = tail.file;
     }
 
-    /// Takes in the batches of the segment that was pushed last. `items` ends with a seal.
+    /// Takes in the batches of the segment that was pushed last. `items` ends with a seal. For
+    /// each seal it decides whether the bytes between it and the seal before are its batch,
+    /// whole and nothing else.
     fn batches(&mut self, first: u64, file: &[u8], items: &[Item]) {
         let name = segment::name(first);
         let mut end = HEADER;
@@ -166,58 +236,59 @@ impl Log<'_> {
                 records.push(item);
                 continue;
             };
+            // The seal says how long its batch is. If that reaches back over the seal before,
+            // one of the two is wrong; if it doesn't reach that far, a seal in between is lost,
+            // and the records before `start` belong to that one's batch.
             let start = at.start.checked_sub(seal.bytes as usize);
-            // A seal before this one may be lost; its records are not this batch's.
             let start = start.filter(|start| *start >= end);
             let inside = |item: &&Item| start.is_some_and(|start| item.at().start >= start);
-            let mut covered = start;
-            for item in records.iter().filter(|item| inside(item)) {
-                let whole = matches!(item, Item::Record { .. });
-                covered = covered.filter(|at| whole && *at == item.at().start);
-                covered = covered.map(|_| item.at().end);
-            }
-            let intact = covered == Some(at.start);
+            let within = records.iter().copied().filter(inside);
+            let intact = start.is_some_and(|start| are_gapless(within, start, at.start));
             if start != Some(end) {
                 self.hurt(&format!("{name}: damaged before batch {}", seal.seq));
             }
-            // An id whose event is lost must not keep the client's next try out.
+            // An id whose event is lost must not keep the client's next try out. If the store
+            // has the batch, its events are not lost, whatever became of the bytes here.
             let keep = |item: &&Item| (intact && inside(item)) || seal.seq <= self.stored;
             let kept: Vec<Item> = records.iter().copied().filter(keep).cloned().collect();
             self.take_ids(file, &kept);
             records.clear();
             end = at.end;
-
-            let next = self.index.next_seq();
-            if seal.seq < next {
-                // Settled by both sinks before the restart, or else a copy of another file.
-                if self.index.oldest().is_some_and(|oldest| seal.seq >= oldest) {
-                    self.hurt(&format!("{name}: batch {} is here twice", seal.seq));
-                }
-            } else if seal.seq - next > MAX_GAP {
-                self.hurt(&format!("{name}: batch {} is out of order", seal.seq));
-                continue;
-            } else {
-                self.gap(seal.seq);
-                let start = start.unwrap_or(at.start);
-                let (offset, len) = (start as u64, (at.end - start) as u64);
-                let entry = Entry::new(first, offset, len, seal.events, seal.sealed_at);
-                self.index.push(entry);
-                if !intact {
-                    self.hurt(&format!(
-                        "{name}: batch {} is damaged, its {} events are lost",
-                        seal.seq, seal.events
-                    ));
-                    self.index.mark_void(seal.seq);
-                    self.damaged += 1;
-                }
-            }
-            if let Some(segment) = self.index.segments.back_mut() {
-                segment.last = segment.last.max(seal.seq);
-            }
+            self.batch(first, seal, start.unwrap_or(at.start)..at.end, intact);
         }
     }
 
-    /// Batches up to `next` are nowhere: void.
+    /// Takes in one batch of segment `first`, whose bytes lie at `at`.
+    fn batch(&mut self, first: u64, seal: Seal, at: Range<usize>, intact: bool) {
+        let name = segment::name(first);
+        let next = self.index.next_seq();
+        if seal.seq < next {
+            // Both sinks settled it before the restart; or else this is a copy of another file.
+            if self.index.oldest().is_some_and(|oldest| seal.seq >= oldest) {
+                self.hurt(&format!("{name}: batch {} is here twice", seal.seq));
+            }
+        } else if seal.seq - next > MAX_GAP {
+            self.hurt(&format!("{name}: batch {} is out of order", seal.seq));
+            return;
+        } else {
+            self.gap(seal.seq);
+            let (offset, len) = (at.start as u64, at.len() as u64);
+            self.index.push(BatchEntry::new(first, offset, len, seal.events, seal.sealed_at));
+            if !intact {
+                self.hurt(&format!(
+                    "{name}: batch {} is damaged, its {} events are lost",
+                    seal.seq, seal.events
+                ));
+                self.index.mark_void(seal.seq);
+                self.damaged += 1;
+            }
+        }
+        if let Some(segment) = self.index.segments.back_mut() {
+            segment.last = segment.last.max(seal.seq);
+        }
+    }
+
+    /// Fills the index with void batches up to `next`, since these are in no file.
     fn gap(&mut self, next: u64) {
         let from = self.index.next_seq();
         if from < next {
@@ -228,6 +299,8 @@ impl Log<'_> {
         }
     }
 
+    /// Takes in the client ids of `items`, which are records of the segment that was pushed
+    /// last.
     pub(super) fn take_ids(&mut self, file: &[u8], items: &[Item]) {
         for item in items {
             let Item::Record { kind: record::ROWS, at } = item else {
@@ -250,7 +323,7 @@ impl Log<'_> {
         }
     }
 
-    /// Reports damage to the segment that was pushed last.
+    /// Reports damage to the segment that was pushed last, and marks it for the quarantine.
     pub(super) fn hurt(&mut self, words: &str) {
         self.report
             .push(format!("{words} (the file goes to quarantine/ once it is no longer needed)"));
@@ -259,12 +332,24 @@ impl Log<'_> {
         }
     }
 
-    /// Moves a file that is of no use here out of the way.
+    /// Moves a file that can't be used out of the way.
     fn set_aside(&mut self, name: &str, why: &str) -> Result<(), SpoolError> {
         quarantine::take(self.dir, name).map_err(failed("quarantine", &self.dir.join(name)))?;
         self.report.push(format!("{name} {why}: moved to quarantine/"));
         Ok(())
     }
+}
+
+/// Whether `items` are whole records that fill the bytes from `start` to `end` without a gap.
+fn are_gapless<'a>(items: impl Iterator<Item = &'a Item>, start: usize, end: usize) -> bool {
+    let mut covered = start;
+    for item in items {
+        if !matches!(item, Item::Record { .. }) || item.at().start != covered {
+            return false;
+        }
+        covered = item.at().end;
+    }
+    covered == end
 }
 
 /// Reads a whole file into memory that was used before.

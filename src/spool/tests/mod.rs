@@ -1,6 +1,7 @@
 //! The spool as a whole: batches, segments, ids, a disk that fills up or fails. What is
-//! lost or damaged is in `loss`, arbitrary histories against a model in `model`.
+//! lost or damaged is in `loss` and `bytes`, arbitrary histories against a model in `model`.
 
+mod bytes;
 mod cuts;
 mod history;
 mod loss;
@@ -14,7 +15,6 @@ use std::{
 };
 
 use proptest::prelude::*;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{disk::faults, *};
@@ -30,7 +30,7 @@ const WINDOW: IdWindow = IdWindow { window_ms: 1_000, max_ids: 1_000 };
 
 /// A spool in a temporary folder.
 struct Bench {
-    dir: TempDir,
+    dir: tempfile::TempDir,
     segment_bytes: u64,
     max_bytes: u64,
 }

@@ -72,7 +72,7 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Reads the configuration and connects to nothing yet: the server may be down. An
     /// error is one of the configuration, and stays.
-    pub fn open(config: &config::Postgres) -> Result<PostgresStore, SinkError> {
+    pub fn open(config: &config::PostgresConfig) -> Result<PostgresStore, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let address = Address::parse(&config.url, connect_timeout)?;
         let mut impatient = config.clone();

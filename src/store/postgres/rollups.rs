@@ -39,7 +39,10 @@ pub(super) struct RollupSessions {
 }
 
 impl RollupSessions {
-    pub fn new(config: &config::Postgres, address: &Address) -> Result<RollupSessions, SinkError> {
+    pub fn new(
+        config: &config::PostgresConfig,
+        address: &Address,
+    ) -> Result<RollupSessions, SinkError> {
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(CHART_TIMEOUT_MS);
         Ok(RollupSessions {

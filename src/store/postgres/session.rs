@@ -16,7 +16,7 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
-    config::Postgres,
+    config::PostgresConfig,
     sink::{SinkError, SinkErrorKind},
     store::postgres::{address::Address, errors::Failure, password, tls},
 };
@@ -33,7 +33,11 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// A pool of at most `size`. Connects to nothing yet.
-    pub fn new(config: &Postgres, address: &Address, size: usize) -> Result<Sessions, SinkError> {
+    pub fn new(
+        config: &PostgresConfig,
+        address: &Address,
+        size: usize,
+    ) -> Result<Sessions, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let statement_timeout = Duration::from_millis(config.statement_timeout_ms);
         let hosts = address.config.get_hosts().len().max(1) as u32;

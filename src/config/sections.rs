@@ -1,0 +1,222 @@
+//! The sections of the configuration, in the order of `config/default.toml`. A field is the key
+//! of the same name; names ending in `_ms` are milliseconds, in `_s` seconds, in `_bytes` bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// `[postgres]`: where PostgreSQL is and how long it may take.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// Connection URL or libpq string; empty: SQLite in the data dir.
+    pub url: String,
+    /// How long connecting to one host may take.
+    pub connect_timeout_ms: u64,
+    /// How long one statement may take before the server cancels it.
+    pub statement_timeout_ms: u64,
+}
+
+/// `[redis]`: where Redis is and how long it may take.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// Addresses of the server, or of nodes of a cluster; empty: counters in this process.
+    pub urls: Vec<String>,
+    /// What every key and every channel begins with.
+    pub prefix: String,
+    /// PEM file of the CA to trust for `rediss://`; empty: the public ones.
+    pub tls_ca: String,
+    /// How long connecting to one server may take.
+    pub connect_timeout_ms: u64,
+    /// How long the answer to one command may take.
+    pub response_timeout_ms: u64,
+}
+
+/// `[auth]`: who may send events and who may see the numbers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    /// Keys that may send events; empty: anyone may.
+    pub write_keys: Vec<String>,
+    /// Tokens that may see the numbers; empty: anyone may.
+    pub viewer_tokens: Vec<String>,
+    /// Allows empty lists on addresses that other machines reach.
+    pub insecure: bool,
+}
+
+/// `[http]`: the limits of connections and requests.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Threads that serve HTTP; 0: one for each core.
+    pub workers: usize,
+    /// Connections open at a time, over all workers.
+    pub max_connections: usize,
+    /// How long an idle connection is kept.
+    pub keep_alive_ms: u64,
+    /// From the connect to the last byte of the header.
+    pub header_timeout_ms: u64,
+    /// From the last byte of the header to the last byte of the body.
+    pub body_timeout_ms: u64,
+    /// Bytes of a body as it was sent.
+    pub max_body_bytes: usize,
+    /// Bytes of a body after decompression.
+    pub max_decoded_bytes: usize,
+    /// Events in one request.
+    pub max_request_events: usize,
+    /// Events a second of one client; 0: as many as it likes.
+    pub client_events_per_s: u32,
+    /// Bytes of bodies being read and decoded, over all requests.
+    pub max_inflight_bytes: usize,
+    /// How long a stopping server waits for requests under way.
+    pub shutdown_timeout_ms: u64,
+}
+
+/// `[event]`: the limits of one event.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventConfig {
+    /// Bytes of one event.
+    pub max_bytes: usize,
+    /// Levels that the JSON of one event may nest.
+    pub max_depth: usize,
+}
+
+/// `[dead_letters]`: what is kept of refused events.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLettersConfig {
+    /// Bytes of a refused event's text that are kept.
+    pub max_bytes: usize,
+}
+
+/// `[batch]`: when a batch is sealed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchConfig {
+    /// A batch is sealed once it has this many events.
+    pub max_events: u64,
+    /// A batch is sealed once its rows have this many bytes.
+    pub max_bytes: usize,
+    /// A batch that is not full is sealed after this time.
+    pub flush_interval_ms: u64,
+}
+
+/// `[ingest]`: the queue before the ingest actor.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestConfig {
+    /// Requests that may wait for their turn in the ingest actor.
+    pub queue_requests: usize,
+}
+
+/// `[spool]`: the log on disk.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpoolConfig {
+    /// Bytes after which the next batch begins a new segment file.
+    pub segment_bytes: u64,
+    /// Bytes of all segments; beyond them requests are answered 503.
+    pub max_bytes: u64,
+    /// How often cursors are written and segments removed.
+    pub cursor_interval_ms: u64,
+    /// A sink whose oldest batch waits longer than this makes `/readyz` say 503.
+    pub unready_lag_s: u64,
+}
+
+/// `[ledger]`: how ledger rows become rollups.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// How long ledger rows stay after they were added to the rollups.
+    pub keep_hours: u64,
+    /// How often ledger rows are added to the rollups.
+    pub fold_interval_ms: u64,
+}
+
+/// `[dedupe]`: how long and how many ids are remembered.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DedupeConfig {
+    /// How long the id of an event is remembered.
+    pub window_s: u64,
+    /// Ids that this node remembers; beyond them the oldest go.
+    pub max_ids: usize,
+    /// Whether all nodes share their ids, through Redis.
+    pub shared: bool,
+}
+
+/// `[live]`: the live counters.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveConfig {
+    /// A visitor is active for this long after an event.
+    pub active_window_s: u64,
+    /// Event types with counters of their own; further ones count as "other".
+    pub max_event_types: usize,
+}
+
+/// `[stream]`: the WebSocket stream and its viewers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamConfig {
+    /// How often the increments that came in become a frame.
+    pub tick_ms: u64,
+    /// The longest time between two frames of a quiet stream.
+    pub heartbeat_ms: u64,
+    /// Frames carry `behindMs` once counting is this late.
+    pub behind_after_ms: u64,
+    /// How often each viewer is sent a ping.
+    pub ping_interval_ms: u64,
+    /// A viewer that sends nothing, not even a pong, for this long is closed.
+    pub silence_timeout_ms: u64,
+    /// A viewer that takes no frame for this long is closed.
+    pub slow_timeout_ms: u64,
+    /// Frames that may wait for one viewer.
+    pub mailbox_frames: usize,
+    /// Whether viewers that offer `permessage-deflate` get deflated frames.
+    pub compression: bool,
+    /// Bytes of the kernel's send buffer for one viewer.
+    pub send_buffer_bytes: usize,
+    /// From the Close frame to the cut of a connection that stays.
+    pub close_timeout_ms: u64,
+    /// Frames kept for `?resume=`.
+    pub resume_frames: usize,
+    /// Bytes of the frames kept for `?resume=`.
+    pub resume_bytes: usize,
+    /// Viewers at a time.
+    pub max_viewers: usize,
+    /// Origins that may watch besides the server's own.
+    pub allowed_origins: Vec<String>,
+}
+
+/// `[retry]`: the pauses between tries of a sink that fails.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryConfig {
+    /// The first pause after a failure; each further one is twice as long.
+    pub initial_ms: u64,
+    /// The longest pause.
+    pub max_ms: u64,
+}
+
+/// `[notify]`: requests to webhooks.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotifyConfig {
+    /// How long one request to a webhook may take.
+    pub timeout_ms: u64,
+    /// The longest pause between two tries, unless `Retry-After` asks for more.
+    pub max_retry_ms: u64,
+    /// A notification that was not taken for this long is given up.
+    pub give_up_hours: u64,
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// The least severe level that is logged, or a filter of `tracing`.
+    pub level: String,
+    /// `text`, `json`, or `auto`: text on a terminal and JSON elsewhere.
+    pub format: String,
+}
