@@ -19,12 +19,12 @@ use floodmark::{
         aggregate::Aggregator,
         delta::{Delta, DeltaSum},
         event::{EventLimits, Received},
-        metric::Measures,
+        metric::MetricSet,
         row::{self, Row},
         totals::Totals,
     },
     http::dialect::native::{
-        body::{Format, split},
+        body::{BodyFormat, split},
         event::read,
     },
     ingest::dedupe::Dedupe,
@@ -46,7 +46,7 @@ const RECEIVED: Received = Received { at: NOW, sent_at: None };
 /// Medians, in ns an iteration, in the order of measuring.
 type Medians = RefCell<Vec<(&'static str, &'static str, f64)>>;
 
-/// Measures `work` with criterion, and keeps the median of its samples.
+/// MetricSet `work` with criterion, and keeps the median of its samples.
 fn measure(
     criterion: &mut Criterion,
     medians: &Medians,
@@ -85,7 +85,7 @@ fn body(events: &[ShopEvent]) -> Vec<u8> {
 }
 
 fn decode(body: &[u8], rows: &mut Vec<u8>) {
-    let mut split = split(body, Format::Json, BATCH).expect("the shop sends requests");
+    let mut split = split(body, BodyFormat::Json, BATCH).expect("the shop sends requests");
     for raw in split.events() {
         let event = read(raw).expect("the shop sends events");
         event.encode(RECEIVED, LIMITS, &MEASURES, rows).expect("the shop sends good events");
@@ -99,7 +99,7 @@ fn encoded(count: usize) -> Vec<u8> {
 }
 
 /// The shipped rules.
-static MEASURES: LazyLock<Arc<Measures>> = LazyLock::new(|| Config::default().rules.measures);
+static MEASURES: LazyLock<Arc<MetricSet>> = LazyLock::new(|| Config::default().rules.metric_set);
 
 fn aggregator() -> Aggregator {
     Aggregator::new(MEASURES.clone(), 200)

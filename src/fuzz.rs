@@ -15,14 +15,14 @@ use crate::{
     domain::{
         delta::Delta,
         event::{EventLimits, Received, millis},
-        metric::Measures,
+        metric::MetricSet,
         row::rows,
         time::{EARLIEST, LATEST},
     },
     http::{
         collect::payload,
         dialect::native::{
-            body::{Format, split},
+            body::{BodyFormat, split},
             event::read,
         },
     },
@@ -32,26 +32,26 @@ use crate::{
 
 /// A body in Floodmark's own JSON.
 pub fn native(body: &[u8]) {
-    intake(body, Format::Json);
+    intake(body, BodyFormat::Json);
 }
 
 /// A body of NDJSON.
 pub fn ndjson(body: &[u8]) {
-    intake(body, Format::NdJson);
+    intake(body, BodyFormat::NdJson);
 }
 
 /// The law of intake: every event becomes a row that can be read back, or is refused and leaves
 /// nothing in the output.
-fn intake(body: &[u8], format: Format) {
+fn intake(body: &[u8], format: BodyFormat) {
     let Ok(mut split) = split(body, format, 5000) else { return };
     let Ok(sent_at) = millis(split.sent_at()) else { return };
     let received = Received { at: 1_795_766_400_000, sent_at };
     let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
-    let measures = measures();
+    let metric_set = metric_set();
     let (mut out, mut events) = (Vec::new(), 0);
     for raw in split.events() {
         let before = out.len();
-        match read(raw).and_then(|event| event.encode(received, limits, &measures, &mut out)) {
+        match read(raw).and_then(|event| event.encode(received, limits, &metric_set, &mut out)) {
             Ok(_) => events += 1,
             Err(reason) => {
                 assert_eq!(out.len(), before, "a refused event leaves nothing");
@@ -73,8 +73,9 @@ fn intake(body: &[u8], format: Format) {
 }
 
 /// The metrics of the built-in configuration.
-fn measures() -> Arc<Measures> {
-    static MEASURES: LazyLock<Arc<Measures>> = LazyLock::new(|| Config::default().rules.measures);
+fn metric_set() -> Arc<MetricSet> {
+    static MEASURES: LazyLock<Arc<MetricSet>> =
+        LazyLock::new(|| Config::default().rules.metric_set);
     MEASURES.clone()
 }
 

@@ -39,7 +39,7 @@ const STORE_REST: Duration = Duration::from_secs(5);
 const MAX_UNRECORDED: usize = 10_000;
 
 /// What the alert actor works with.
-pub struct Parts {
+pub struct AlertSetup {
     /// What is watched.
     pub rules: Arc<AlertRules>,
     /// The numbers of all nodes, and what is shown of the alerts.
@@ -63,7 +63,7 @@ pub struct Parts {
 ///   finds it.
 /// - Bounded by: one look at a time, within a few seconds.
 pub struct AlertActor {
-    watch: Arc<Mutex<Watch>>,
+    watch: Arc<Mutex<AlertWatch>>,
 }
 
 /// Let another node lead.
@@ -71,8 +71,8 @@ pub struct AlertActor {
 #[rtype(result = "()")]
 pub struct Resign;
 
-struct Watch {
-    parts: Parts,
+struct AlertWatch {
+    parts: AlertSetup,
     /// Where each alert stands, by its name.
     watched: HashMap<String, Watched>,
     leads: bool,
@@ -94,8 +94,8 @@ struct Unrecorded {
 
 impl AlertActor {
     /// Begins when it is started.
-    pub fn new(parts: Parts) -> AlertActor {
-        let watch = Watch {
+    pub fn new(parts: AlertSetup) -> AlertActor {
+        let watch = AlertWatch {
             parts,
             watched: HashMap::new(),
             leads: false,
@@ -147,7 +147,7 @@ impl Handler<Resign> for AlertActor {
     }
 }
 
-impl Watch {
+impl AlertWatch {
     async fn look(&mut self) {
         self.lead().await;
         self.record().await;
@@ -210,15 +210,15 @@ impl Watch {
 
     /// Looks at every alert once.
     fn evaluate(&mut self) {
-        let Parts { rules, mirror, baselines, currency, .. } = &self.parts;
-        let (measures, now) = (mirror.measures(), mirror.now());
+        let AlertSetup { rules, mirror, baselines, currency, .. } = &self.parts;
+        let (metric_set, now) = (mirror.metric_set(), mirror.now());
         let mut changes = Vec::new();
         {
             // The broadcaster waits meanwhile, so what has changed is noted afterwards.
             let counters = mirror.counters();
-            let numbers = Spans::live(measures, &counters, baselines, now);
+            let numbers = Spans::live(metric_set, &counters, baselines, now);
             let (until, zone) = (now - LAG, mirror.zone());
-            let moment = Moment { measures, numbers: &numbers, until, now, zone, currency };
+            let moment = Moment { metric_set, numbers: &numbers, until, now, zone, currency };
             for alert in &rules.alerts {
                 let watched = self.watched.entry(alert.name.clone()).or_default();
                 let new_id = || Uuid::now_v7().to_string();

@@ -5,7 +5,7 @@ use crate::{
     alert::watched::{Moment, Watched},
     domain::{
         alert::{Against, Alert, AlertRules, Firing},
-        metric::Measures,
+        metric::MetricSet,
         time::{BusinessZone, HOUR, MINUTE, Millis, bucket},
     },
     numbers::{Minutes, Shift, Spans},
@@ -22,7 +22,7 @@ pub struct Backtest<'a> {
     /// What is watched.
     pub rules: &'a AlertRules,
     /// What is counted.
-    pub measures: &'a Measures,
+    pub metric_set: &'a MetricSet,
     /// The business time zone.
     pub zone: &'a BusinessZone,
     /// What money is in.
@@ -49,7 +49,7 @@ impl Backtest<'_> {
 
     /// Every change in its order: that an alert fired, and with `cleared_at` that it was over.
     pub fn replay(&self, minutes: &Minutes) -> Vec<Firing> {
-        let numbers = Spans::past(self.measures, minutes);
+        let numbers = Spans::past(self.metric_set, minutes);
         // A look sees a whole minute, so that much of `for` and `clear_for` has passed by then.
         let seen = |ms: Millis| (ms - MINUTE).max(0);
         let alerts = self.rules.alerts.iter().cloned();
@@ -61,7 +61,7 @@ impl Backtest<'_> {
         let first = bucket(self.from, MINUTE) + MINUTE;
         for now in (first..=self.to).step_by(MINUTE as usize) {
             let moment = Moment {
-                measures: self.measures,
+                metric_set: self.metric_set,
                 numbers: &numbers,
                 until: now,
                 now,
@@ -105,7 +105,7 @@ mod tests {
         }
         let backtest = Backtest {
             rules: &config.rules.alerts,
-            measures: &config.rules.measures,
+            metric_set: &config.rules.metric_set,
             zone: &zone,
             currency: &config.currency,
             from: start,

@@ -24,7 +24,7 @@ mod notifier;
 mod payload;
 mod watched;
 
-pub use actor::{AlertActor, Parts, Resign};
+pub use actor::{AlertActor, AlertSetup, Resign};
 pub use backtest::Backtest;
 pub use lease::{Leading, LeaseHolder};
 pub use notifier::{Direct, Notifier};

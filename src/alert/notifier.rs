@@ -24,7 +24,7 @@ use crate::{
     },
     panics,
     retry::Backoff,
-    store::alerts::{AlertLog, Notice, Outcome},
+    store::alerts::{AlertLog, Notice, NoticeOutcome},
 };
 
 /// A request that the webhook says is wrong is tried so often, within some 15 s: time for a
@@ -62,7 +62,7 @@ pub struct Notifier {
     in_flight: HashMap<String, Notice>,
     direct: Vec<Notice>,
     /// Outcomes of direct notices: the store is told when it comes to know them.
-    settled: HashMap<String, (Outcome, Instant)>,
+    settled: HashMap<String, (NoticeOutcome, Instant)>,
 }
 
 /// A notice that could not be recorded yet.
@@ -238,7 +238,7 @@ impl Notifier {
 }
 
 enum Next {
-    Settled(Outcome),
+    Settled(NoticeOutcome),
     Again(Millis),
 }
 
@@ -250,8 +250,8 @@ fn judge(notice: &Notice, sent: Option<Sent>, give_up_at: Millis, pause: Millis)
     let about = (notice.webhook.as_str(), notice.change.as_str(), notice.alert.as_str());
     let (Refusal { why, after, is_final }, tries) = match sent {
         Some(Sent::Taken) => {
-            count(Outcome::Delivered.name());
-            return Next::Settled(Outcome::Delivered);
+            count(NoticeOutcome::Delivered.name());
+            return Next::Settled(NoticeOutcome::Delivered);
         }
         Some(Sent::Refused(refusal)) => (refusal, MAX_REFUSALS),
         None => {
@@ -262,8 +262,8 @@ fn judge(notice: &Notice, sent: Option<Sent>, give_up_at: Millis, pause: Millis)
     let due_at = after.unwrap_or(now_ms() + pause);
     if is_final && notice.attempts + 1 >= tries || due_at >= give_up_at {
         tracing::error!(webhook = about.0, change = about.1, alert = about.2, why, "given up");
-        count(Outcome::GivenUp.name());
-        return Next::Settled(Outcome::GivenUp);
+        count(NoticeOutcome::GivenUp.name());
+        return Next::Settled(NoticeOutcome::GivenUp);
     }
     if is_final {
         // Said once, where it is given up.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::domain::{
-    alert::{Firing, Format, Severity, Span},
+    alert::{Firing, Severity, Span, WebhookFormat},
     time::{MINUTE, Millis, SECOND, bucket},
 };
 
@@ -33,9 +33,9 @@ impl Payload {
 }
 
 /// The body as a webhook wants it, from [`Payload::json`].
-pub(super) fn body(json: &str, format: Format) -> String {
+pub(super) fn body(json: &str, format: WebhookFormat) -> String {
     match (format, serde_json::from_str::<Payload>(json)) {
-        (Format::Slack, Ok(payload)) => slack(&payload),
+        (WebhookFormat::Slack, Ok(payload)) => slack(&payload),
         _ => json.to_owned(),
     }
 }
@@ -113,12 +113,13 @@ mod tests {
     #[test]
     fn a_body_is_what_the_format_says() {
         let json = Payload::new(&firing()).json();
-        assert_eq!(body(&json, Format::Json), json);
+        assert_eq!(body(&json, WebhookFormat::Json), json);
         assert!(json.starts_with(r#"{"change":"fired","id":"1","name":"checkout_errors""#));
-        let slack: serde_json::Value = serde_json::from_str(&body(&json, Format::Slack)).unwrap();
+        let slack: serde_json::Value =
+            serde_json::from_str(&body(&json, WebhookFormat::Slack)).unwrap();
         assert_eq!(slack["text"], ":rotating_light: *[critical] Checkout &lt;errors&gt;*\n20 %.");
         let over = Firing { cleared_at: Some(1_000_000 + 725 * SECOND), ..firing() };
-        let slack = body(&Payload::new(&over).json(), Format::Slack);
+        let slack = body(&Payload::new(&over).json(), WebhookFormat::Slack);
         assert!(slack.contains("Over after 12 min."), "{slack}");
     }
 }

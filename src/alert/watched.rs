@@ -2,8 +2,8 @@
 //! once a minute of the past in a test of the rules. Both are the same look.
 
 use crate::domain::{
-    alert::{Alert, Change, Firing, Machine, Numbers, evaluate},
-    metric::Measures,
+    alert::{Alert, Change, Firing, Machine, MetricReader, evaluate},
+    metric::MetricSet,
     time::{BusinessZone, Millis},
 };
 
@@ -17,7 +17,7 @@ pub struct Watched {
 /// What all alerts are looked at with, at one moment.
 pub struct Moment<'a, N> {
     /// What is counted.
-    pub measures: &'a Measures,
+    pub metric_set: &'a MetricSet,
     /// The numbers.
     pub numbers: &'a N,
     /// Up to here (Unix ms) the numbers are whole.
@@ -43,14 +43,14 @@ impl Watched {
 
     /// Looks at the alert. Returns what has changed: that it fires, with an id of `new_id`, or
     /// with `cleared_at` that it is over.
-    pub fn look<N: Numbers>(
+    pub fn look<N: MetricReader>(
         &mut self,
         alert: &Alert,
         moment: &Moment<'_, N>,
         new_id: impl FnOnce() -> String,
     ) -> Option<Firing> {
-        let Moment { measures, numbers, until, now, zone, currency } = *moment;
-        let seen = evaluate(alert, measures, numbers, until, self.machine.stand(now));
+        let Moment { metric_set, numbers, until, now, zone, currency } = *moment;
+        let seen = evaluate(alert, metric_set, numbers, until, self.machine.stand(now));
         let silent = alert.silence.is_some_and(|silence| silence.covers(zone.time_of_day(now)));
         match self.machine.step(alert, &seen, now, silent)? {
             Change::Fired(reading) => {

@@ -71,7 +71,7 @@ async fn test(config: &Config, from: Millis, to: Millis) -> Result<(), String> {
     let rules = &config.rules.alerts;
     let backtest = Backtest {
         rules,
-        measures: &config.rules.measures,
+        metric_set: &config.rules.metric_set,
         zone: &zone,
         currency: &config.currency,
         from,

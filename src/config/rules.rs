@@ -14,7 +14,7 @@ use super::{Place, Problem, webhook_url::place_of};
 use crate::domain::{
     alert::{AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
-    metric::{BreakdownSpec, Measures, MetricSpec},
+    metric::{BreakdownSpec, MetricSet, MetricSpec},
     rule::{Fault, List},
 };
 
@@ -22,7 +22,7 @@ use crate::domain::{
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Metrics, breakdowns and rates, compiled.
-    pub measures: Arc<Measures>,
+    pub metric_set: Arc<MetricSet>,
     /// Alerts and webhooks, compiled.
     pub alerts: Arc<AlertRules>,
 }
@@ -180,9 +180,9 @@ impl RuleLayers {
         let (breakdown_places, breakdowns) = self.breakdowns.in_force();
         let (alert_places, alerts) = self.alerts.in_force();
         let (webhook_places, webhooks) = self.webhooks.in_force();
-        let compiled = Measures::compile(&metrics, &breakdowns, rates).and_then(|measures| {
-            let alerts = AlertRules::compile(&alerts, &webhooks, &measures, place_of)?;
-            Ok(Rules { measures: Arc::new(measures), alerts: Arc::new(alerts) })
+        let compiled = MetricSet::compile(&metrics, &breakdowns, rates).and_then(|metric_set| {
+            let alerts = AlertRules::compile(&alerts, &webhooks, &metric_set, place_of)?;
+            Ok(Rules { metric_set: Arc::new(metric_set), alerts: Arc::new(alerts) })
         });
         compiled.unwrap_or_else(|faults| {
             problems.extend(faults.into_iter().map(|Fault { list, index, message }| {

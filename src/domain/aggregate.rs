@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::{
     delta::{DeltaSum, Visitor},
-    metric::{Measures, Noted, Tally},
+    metric::{DistinctNoted, MetricSet, Tally},
     row::Row,
     time::{DAY, Millis},
 };
@@ -26,27 +26,27 @@ pub fn visitor_of(id: &str) -> Visitor {
 /// metrics have seen; both are bounded.
 #[derive(Debug)]
 pub struct Aggregator {
-    measures: Arc<Measures>,
+    metric_set: Arc<MetricSet>,
     types: Types,
-    noted: Noted,
+    noted: DistinctNoted,
 }
 
 impl Aggregator {
     /// Begins with the rules in force. `max_types` (`live.max_event_types`) event types may have
     /// counters of their own, beside those that rules name.
-    pub fn new(measures: Arc<Measures>, max_types: usize) -> Aggregator {
+    pub fn new(metric_set: Arc<MetricSet>, max_types: usize) -> Aggregator {
         let types = Types { seen: HashMap::new(), max: max_types };
-        Aggregator { measures, types, noted: Noted::default() }
+        Aggregator { metric_set, types, noted: DistinctNoted::default() }
     }
 
     /// Adds one row to a sum.
     pub fn add(&mut self, sum: &mut DeltaSum, row: &Row<'_>) {
-        let Aggregator { measures, types, noted } = self;
-        let plan = measures.own_plan(row.kind);
+        let Aggregator { metric_set, types, noted } = self;
+        let plan = metric_set.own_plan(row.kind);
         let known = plan.is_some() || types.admit(row.kind, row.received_at);
         sum.count(if known { row.kind } else { OTHER }, row.time);
-        let mut tally = Tally { sum, rates: measures.rates(), noted };
-        plan.unwrap_or(measures.plan_of_others()).follow(row, &mut tally);
+        let mut tally = Tally { sum, rates: metric_set.rates(), noted };
+        plan.unwrap_or(metric_set.plan_of_others()).follow(row, &mut tally);
         if let Some(visitor) = row.visitor() {
             sum.seen(visitor_of(visitor), row.time);
         }

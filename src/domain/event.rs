@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     json::{self, JsonFault},
-    metric::{AmountFault, Measures},
+    metric::{AmountFault, MetricSet},
     row::Row,
     time::{self, EARLIEST, LATEST, Millis},
 };
@@ -137,7 +137,7 @@ pub struct Received {
 }
 
 impl Incoming<'_> {
-    /// Checks the event, also against the money metrics of `measures`, and appends its row to
+    /// Checks the event, also against the money metrics of `metric_set`, and appends its row to
     /// `out`. Returns the id where the client set one: such an event is idempotent.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Incoming<'_> {
         &self,
         received: Received,
         limits: EventLimits,
-        measures: &Measures,
+        metric_set: &MetricSet,
         out: &mut Vec<u8>,
     ) -> Result<Option<String>, Rejection> {
         let kind = match &self.kind {
@@ -177,7 +177,7 @@ impl Incoming<'_> {
         if !self.plain || depth == 0 {
             json::check(properties, depth).map_err(Rejection::InvalidProperties)?;
         }
-        measures.plan(kind).check(kind, properties).map_err(Rejection::InvalidAmount)?;
+        metric_set.plan(kind).check(kind, properties).map_err(Rejection::InvalidAmount)?;
 
         let mut made = Uuid::encode_buffer();
         let id = match &client_id {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::domain::{delta::Series, metric::Source, money::Amount};
+use crate::domain::{delta::Series, metric::SeriesSums, money::Amount};
 
 /// The sums of one bucket, by series. Thousands of buckets have the same series, so the names
 /// are shared between them.
@@ -93,7 +93,7 @@ impl Totals {
     }
 }
 
-impl Source for Totals {
+impl SeriesSums for Totals {
     fn series(&self, series: &Series) -> i64 {
         self.0.get(series).copied().unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! Keys: who may send, and who may see. A key is compared in constant time.
+//! SecretList: who may send, and who may see. A key is compared in constant time.
 //!
 //! [`WriteKeys`] let senders in, [`ViewerTokens`] those who read the numbers. Handlers don't ask
 //! them: the scope in which a route hangs does ([`crate::http::scope`]).
@@ -15,7 +15,7 @@ use crate::{config, http::error::ApiError};
 /// `auth.write_keys`. An empty list lets everybody in; the server refuses to start so on an
 /// address that others reach.
 #[derive(Clone, Debug)]
-pub struct WriteKeys(Keys);
+pub struct WriteKeys(SecretList);
 
 /// What the head of a request says about its write key.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl WriteAccess {
 impl WriteKeys {
     /// From `[auth]`.
     pub fn new(config: &config::AuthConfig) -> WriteKeys {
-        WriteKeys(Keys { allowed: config.write_keys.clone(), kind: &WRITE })
+        WriteKeys(SecretList { allowed: config.write_keys.clone(), kind: &WRITE })
     }
 
     /// Looks at the head of a request. `None` means that its body decides ([`WriteKeys::in_body`]).
@@ -77,12 +77,12 @@ pub fn usual_write_keys(request: &HttpRequest) -> Vec<String> {
 
 /// `auth.viewer_tokens`. An empty list lets everybody see, as with [`WriteKeys`].
 #[derive(Clone, Debug)]
-pub struct ViewerTokens(Keys);
+pub struct ViewerTokens(SecretList);
 
 impl ViewerTokens {
     /// From `[auth]`.
     pub fn new(config: &config::AuthConfig) -> ViewerTokens {
-        ViewerTokens(Keys { allowed: config.viewer_tokens.clone(), kind: &VIEW })
+        ViewerTokens(SecretList { allowed: config.viewer_tokens.clone(), kind: &VIEW })
     }
 
     /// Whether the request may see the numbers. The token: `Authorization: Bearer TOKEN`, or
@@ -114,12 +114,12 @@ static VIEW: Kind = Kind { name: "viewer token", header: "x-viewer-token", param
 
 /// The secrets of one kind.
 #[derive(Clone, Debug)]
-struct Keys {
+struct SecretList {
     allowed: Vec<String>,
     kind: &'static Kind,
 }
 
-impl Keys {
+impl SecretList {
     /// The place of the secret that is among these; `None` where there are no secrets.
     fn find(&self, given: &[String]) -> Result<Option<u32>, ApiError> {
         if self.allowed.is_empty() {

@@ -38,7 +38,7 @@ async fn breakdown(
     mirror: web::Data<Mirror>,
     parameters: web::Query<Parameters>,
 ) -> Result<HttpResponse, ApiError> {
-    let known = mirror.measures().breakdowns();
+    let known = mirror.metric_set().breakdowns();
     let (Some(kind), Some(property)) = (&parameters.kind, &parameters.property) else {
         return Err(invalid("type", "which values? type=error&property=code"));
     };

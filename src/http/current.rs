@@ -17,16 +17,16 @@ async fn current(mirror: web::Data<Mirror>) -> HttpResponse {
 
 /// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`
 async fn metrics(mirror: web::Data<Mirror>) -> HttpResponse {
-    let measures = mirror.measures();
-    let metrics: Vec<Value> = measures
+    let metric_set = mirror.metric_set();
+    let metrics: Vec<Value> = metric_set
         .metrics()
         .iter()
         .map(|metric| {
-            let by_day_only = measures.is_by_day_only(metric);
+            let by_day_only = metric_set.is_by_day_only(metric);
             json!({"name": metric.name, "unit": metric.unit, "byDayOnly": by_day_only})
         })
         .collect();
-    let breakdowns: Vec<Value> = measures
+    let breakdowns: Vec<Value> = metric_set
         .breakdowns()
         .iter()
         .map(|breakdown| json!({"type": breakdown.event, "property": breakdown.property}))

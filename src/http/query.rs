@@ -10,7 +10,7 @@ use actix_web::web;
 use crate::{
     domain::{
         event::{MAX_TYPE, is_type},
-        metric::{Measures, Metric},
+        metric::{Metric, MetricSet},
         time::{BusinessZone, HOUR, LATEST, MAX_FUTURE, Millis, parse_rfc3339},
     },
     http::error::ApiError,
@@ -28,7 +28,7 @@ pub fn parse(
     text: &str,
     now: Millis,
     zone: &BusinessZone,
-    measures: &Measures,
+    metric_set: &MetricSet,
 ) -> Result<SeriesQuery, ApiError> {
     let given = Given::parse(text)?;
     let interval = match given.interval.as_deref() {
@@ -52,7 +52,7 @@ pub fn parse(
         let rule = format!("makes more than {MAX_POINTS} points of this span; ask for wider ones");
         return Err(wrong("interval", given.interval.as_deref().unwrap_or("1m"), &rule));
     }
-    Ok(SeriesQuery { what: given.what(measures)?, interval, from, to, baseline })
+    Ok(SeriesQuery { what: given.what(metric_set)?, interval, from, to, baseline })
 }
 
 /// The parameters as they came.
@@ -92,7 +92,7 @@ impl Given {
         Ok(given)
     }
 
-    fn what(&self, measures: &Measures) -> Result<What, ApiError> {
+    fn what(&self, metric_set: &MetricSet) -> Result<What, ApiError> {
         match (self.kind.as_deref(), self.metric.as_deref()) {
             (Some(_), Some(metric)) => {
                 Err(wrong("metric", metric, "can't be given together with type"))
@@ -108,12 +108,12 @@ impl Given {
             (None, Some(name)) => {
                 let names = |metric: &Metric| metric.name.clone();
                 // `/current` spells `pageViews` what the configuration calls `page_views`.
-                let Some(metric) = measures.metric(name).or(measures.metric(&snake_case(name)))
+                let Some(metric) = metric_set.metric(name).or(metric_set.metric(&snake_case(name)))
                 else {
-                    let known: Vec<String> = measures.metrics().iter().map(names).collect();
+                    let known: Vec<String> = metric_set.metrics().iter().map(names).collect();
                     return Err(wrong("metric", name, &format!("is one of {}", known.join(", "))));
                 };
-                if measures.is_by_day_only(metric) {
+                if metric_set.is_by_day_only(metric) {
                     let rule = "is known for today as a whole only; see /api/analytics/current";
                     return Err(wrong("metric", name, rule));
                 }

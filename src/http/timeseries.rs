@@ -19,6 +19,6 @@ async fn timeseries(
     series: web::Data<TimeSeries>,
 ) -> Result<HttpResponse, ApiError> {
     let now = mirror.now();
-    let query = query::parse(request.query_string(), now, mirror.zone(), mirror.measures())?;
+    let query = query::parse(request.query_string(), now, mirror.zone(), mirror.metric_set())?;
     Ok(no_store().json(series.points(&query, now).await?))
 }

@@ -41,21 +41,21 @@ pub struct HandOver(Rc<Worker>);
 struct Worker {
     ingest: Recipient<Append>,
     limit: QueueLimit,
-    next: RefCell<Message>,
+    next: RefCell<NextMessage>,
     /// `next` will be sent once this round of polling is over.
     called: Cell<bool>,
 }
 
 /// A message in the making, and who waits for its answers.
-struct Message {
+struct NextMessage {
     requests: Vec<Request>,
     permits: QueuePermits,
     waiting: Vec<oneshot::Sender<Answer>>,
 }
 
-impl Message {
-    fn new(limit: &QueueLimit) -> Message {
-        Message { requests: Vec::new(), permits: limit.none(), waiting: Vec::new() }
+impl NextMessage {
+    fn new(limit: &QueueLimit) -> NextMessage {
+        NextMessage { requests: Vec::new(), permits: limit.none(), waiting: Vec::new() }
     }
 }
 
@@ -64,7 +64,7 @@ impl HandOver {
     pub fn new(ingest: Recipient<Append>, limit: QueueLimit) -> HandOver {
         HandOver(Rc::new(Worker {
             ingest,
-            next: RefCell::new(Message::new(&limit)),
+            next: RefCell::new(NextMessage::new(&limit)),
             limit,
             called: Cell::new(false),
         }))
@@ -98,8 +98,8 @@ impl HandOver {
         tokio::task::yield_now().await;
         let worker = &self.0;
         worker.called.set(false);
-        let Message { requests, permits, waiting } =
-            worker.next.replace(Message::new(&worker.limit));
+        let NextMessage { requests, permits, waiting } =
+            worker.next.replace(NextMessage::new(&worker.limit));
         let (reply, answers) = oneshot::channel();
         // Past the mailbox's limit, but there are never more messages than permits.
         worker.ingest.do_send(Append { requests, permits, reply });

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     Applied, Feed, FeedSender, LiveStore, Population, counters::Counters, distinct::DistinctDays,
-    judge, ledger_since, sessions::Sessions,
+    judge, ledger_since, sessions::ActiveSessions,
 };
 use crate::{
     config,
@@ -35,28 +35,28 @@ use crate::{
 /// The in-process live store.
 pub struct InProcess {
     /// Empty until the ledger has been summed up.
-    counted: Arc<OnceLock<Counted>>,
+    counted: Arc<OnceLock<InProcessCounters>>,
     feed: FeedSender,
     /// Waits for the ledger, where it was away at the start.
     waiting: Option<JoinHandle<()>>,
 }
 
-struct Counted {
+struct InProcessCounters {
     /// By lane: the last batch of each node that was counted. The lock is held until the
     /// batch is in the feed, so that guard and feed agree on the order.
     lanes: [tokio::sync::Mutex<HashMap<NodeId, u64>>; LANES as usize],
-    noted: Mutex<Noted>,
+    noted: Mutex<NotedVisitors>,
     zone: BusinessZone,
 }
 
 /// Who and what was seen.
 #[derive(Default)]
-struct Noted {
-    sessions: Sessions,
+struct NotedVisitors {
+    sessions: ActiveSessions,
     distinct: DistinctDays,
 }
 
-impl Noted {
+impl NotedVisitors {
     fn touch(&mut self, zone: &BusinessZone, delta: &Delta) {
         for &(visitor, at) in delta.visitors() {
             self.sessions.touch(visitor, at);
@@ -99,7 +99,7 @@ impl InProcess {
                     let now = now_ms();
                     let since = ledger_since(&zone, now);
                     if let Ok(sum) = ledger.sum(since, now - active_window).await {
-                        let _ = counted.set(Counted::from(sum, zone, &feed, now).await);
+                        let _ = counted.set(InProcessCounters::from(sum, zone, &feed, now).await);
                         return;
                     }
                 }
@@ -114,11 +114,11 @@ impl InProcess {
         feed: FeedSender,
         now: Millis,
     ) -> InProcess {
-        let counted = Counted::from(sum, zone, &feed, now).await;
+        let counted = InProcessCounters::from(sum, zone, &feed, now).await;
         InProcess { counted: Arc::new(OnceLock::from(counted)), feed, waiting: None }
     }
 
-    fn counted(&self) -> Result<&Counted, SinkError> {
+    fn counted(&self) -> Result<&InProcessCounters, SinkError> {
         self.counted.get().ok_or_else(|| SinkError {
             kind: SinkErrorKind::Rebuilding,
             message: "the counters start from the ledger, which can't be read yet".to_owned(),
@@ -132,17 +132,22 @@ impl Drop for InProcess {
     }
 }
 
-impl Counted {
+impl InProcessCounters {
     /// What the ledger says; the feed gets it as its [`Feed::Reset`].
-    async fn from(sum: LedgerSum, zone: BusinessZone, feed: &FeedSender, now: Millis) -> Counted {
+    async fn from(
+        sum: LedgerSum,
+        zone: BusinessZone,
+        feed: &FeedSender,
+        now: Millis,
+    ) -> InProcessCounters {
         let mut counters = Counters::new(zone.clone());
-        let mut noted = Noted::default();
+        let mut noted = NotedVisitors::default();
         for (number, lane) in (0..).zip(&sum.lanes) {
             counters.apply(number, &lane.delta, now);
             noted.touch(&zone, &lane.delta);
         }
         let _ = feed.send(Feed::Reset(Box::new(counters))).await;
-        Counted {
+        InProcessCounters {
             lanes: sum.lanes.map(|lane| tokio::sync::Mutex::new(lane.last)),
             noted: Mutex::new(noted),
             zone,

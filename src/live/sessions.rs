@@ -17,7 +17,7 @@ use crate::domain::{
 
 /// An exact active-visitor set.
 #[derive(Debug, Default)]
-pub struct Sessions {
+pub struct ActiveSessions {
     /// When each visitor was last seen, Unix ms.
     last: HashMap<Visitor, Millis>,
     /// Every visitor of `last`, in the bucket of the time it was seen at when it was put
@@ -27,7 +27,7 @@ pub struct Sessions {
     floor: Millis,
 }
 
-impl Sessions {
+impl ActiveSessions {
     /// Notes that `visitor` was seen at `at` (Unix ms), unless it was seen later already
     /// or `at` is forgotten by now.
     pub fn touch(&mut self, visitor: Visitor, at: Millis) {
@@ -100,7 +100,7 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_a_plain_map(steps in steps()) {
-            let (mut sessions, mut model) = (Sessions::default(), BTreeMap::new());
+            let (mut sessions, mut model) = (ActiveSessions::default(), BTreeMap::new());
             let mut floor = 0;
             for step in steps {
                 match step {
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn memory_follows_the_window() {
-        let mut sessions = Sessions::default();
+        let mut sessions = ActiveSessions::default();
         for second in 0..600i64 {
             for visitor in 0..100 {
                 sessions.touch(visitor, second * SECOND);

@@ -63,9 +63,9 @@ impl Shift {
 /// The baselines of the hours around now. A clone is the same one; reading never waits for the
 /// store.
 #[derive(Clone)]
-pub struct Baselines(Arc<Shared>);
+pub struct Baselines(Arc<HeldDays>);
 
-struct Shared {
+struct HeldDays {
     zone: BusinessZone,
     /// By [`Shift`].
     days: [RwLock<Option<Arc<OtherDay>>>; 2],
@@ -121,7 +121,7 @@ impl Baselines {
     /// Nothing known yet, at `now` (Unix ms).
     pub fn new(zone: BusinessZone, now: Millis) -> Baselines {
         let trouble = Some("baselines have not been read yet".to_owned());
-        Baselines(Arc::new(Shared {
+        Baselines(Arc::new(HeldDays {
             zone,
             days: Default::default(),
             last_read: RwLock::new(LastRead { worked_at: now, trouble }),

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     domain::{
         delta::Series,
-        metric::{Source, Value},
+        metric::{SeriesSums, Value},
         money::Amount,
         time::{BusinessDay, MINUTE, Millis, SECOND, bucket},
         totals::Totals,
@@ -95,7 +95,7 @@ impl Current {
             active_users_window_seconds: mirror.active_window_s(),
             day: day.date.to_string(),
             timezone: mirror.zone().name().to_owned(),
-            currency: mirror.measures().rates().base().to_owned(),
+            currency: mirror.metric_set().rates().base().to_owned(),
             timestamp: now,
             behind_ms: mirror.freshness().behind_ms(now),
         }
@@ -138,9 +138,9 @@ fn last<'a, I: Iterator<Item = (Millis, &'a Totals)>>(
 fn metrics_of(mirror: &Mirror, totals: &Totals, day: Date) -> Vec<(String, Value)> {
     let distinct = mirror.distinct();
     let source = Day { totals, distinct: (distinct.0 == day).then_some(&distinct.1) };
-    let measures = mirror.measures();
-    let value = |metric| measures.value(metric, &source);
-    measures.metrics().iter().map(|metric| (metric.name.clone(), value(metric))).collect()
+    let metric_set = mirror.metric_set();
+    let value = |metric| metric_set.value(metric, &source);
+    metric_set.metrics().iter().map(|metric| (metric.name.clone(), value(metric))).collect()
 }
 
 /// One business day: its sums, and its distinct values where these are known.
@@ -149,7 +149,7 @@ struct Day<'a> {
     distinct: Option<&'a BTreeMap<String, u64>>,
 }
 
-impl Source for Day<'_> {
+impl SeriesSums for Day<'_> {
     fn series(&self, series: &Series) -> i64 {
         self.totals.series(series)
     }

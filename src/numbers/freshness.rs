@@ -21,7 +21,7 @@ pub struct Freshness {
     filled: AtomicBool,
     /// Set while the numbers stand still.
     interruption: RwLock<Option<Interruption>>,
-    lag: OnceLock<Lag>,
+    lag: OnceLock<CountingLag>,
 }
 
 /// Since when and why the numbers stand still.
@@ -32,7 +32,7 @@ struct Interruption {
 }
 
 /// How far counting lags behind intake.
-struct Lag {
+struct CountingLag {
     /// Less than this is no lag, in ms.
     least: Millis,
     /// When the oldest batch of this node that is not counted yet was sealed, Unix ms.
@@ -90,7 +90,8 @@ impl Freshness {
         least: Millis,
         oldest: impl Fn() -> Option<Millis> + Send + Sync + 'static,
     ) {
-        let _ = self.lag.set(Lag { least, oldest: Box::new(oldest), late: Mutex::default() });
+        let _ =
+            self.lag.set(CountingLag { least, oldest: Box::new(oldest), late: Mutex::default() });
     }
 
     /// A batch sealed at `sealed_at` (0: not known) is counted at `now`.

@@ -15,7 +15,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::{
     domain::{
         delta::Delta,
-        metric::Measures,
+        metric::MetricSet,
         time::{BusinessZone, Millis, now_ms},
     },
     live::{Population, counters::Counters},
@@ -33,13 +33,13 @@ pub fn real_clock() -> Clock {
 /// Read access to the mirror. A clone is the same mirror. A reader waits for nothing but the
 /// broadcaster, which adds one delta at a time.
 #[derive(Clone)]
-pub struct Mirror(Arc<Shared>);
+pub struct Mirror(Arc<MirrorState>);
 
 /// Write access to the mirror. There is one for each mirror, and it can't be cloned: the
 /// broadcaster has it. It reads as any [`Mirror`] does.
 pub struct MirrorWriter(Mirror);
 
-struct Shared {
+struct MirrorState {
     counters: RwLock<Counters>,
     /// Distinct visitors of the active window.
     active: AtomicU64,
@@ -48,7 +48,7 @@ struct Shared {
     freshness: Freshness,
     alerts: Alerts,
     zone: BusinessZone,
-    measures: Arc<Measures>,
+    metric_set: Arc<MetricSet>,
     active_window_s: u64,
     clock: Clock,
 }
@@ -57,18 +57,18 @@ impl Mirror {
     /// An empty mirror, which is marked as not read yet, and the one way to write it.
     pub fn new(
         zone: BusinessZone,
-        measures: Arc<Measures>,
+        metric_set: Arc<MetricSet>,
         active_window_s: u64,
         clock: Clock,
     ) -> (Mirror, MirrorWriter) {
-        let mirror = Mirror(Arc::new(Shared {
+        let mirror = Mirror(Arc::new(MirrorState {
             counters: RwLock::new(Counters::new(zone.clone())),
             active: AtomicU64::new(0),
             distinct: RwLock::default(),
             freshness: Freshness::unread(clock()),
             alerts: Alerts::default(),
             zone,
-            measures,
+            metric_set,
             active_window_s,
             clock,
         }));
@@ -81,8 +81,8 @@ impl Mirror {
     }
 
     /// The metrics, and how they are read.
-    pub fn measures(&self) -> &Measures {
-        &self.0.measures
+    pub fn metric_set(&self) -> &MetricSet {
+        &self.0.metric_set
     }
 
     /// The business time zone.

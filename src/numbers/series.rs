@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     domain::{
         delta::Series,
-        metric::{Measures, Parts, Source, Value},
+        metric::{MetricSeries, MetricSet, SeriesSums, Value},
         time::{BusinessZone, DAY, MINUTE, Millis, bucket},
     },
     live::counters::{Counters, MINUTES_KEPT},
@@ -96,7 +96,7 @@ impl TimeSeries {
         starts: &[Millis],
         now: Millis,
     ) -> Result<Vec<Value>, Unavailable> {
-        let measures = self.mirror.measures();
+        let metric_set = self.mirror.metric_set();
         let mut older = vec![RollupSums::default(); starts.len() - 1];
         // Up to here the rollups answer. The mirror has only a part of its oldest minute.
         let mirrored = match query.interval {
@@ -104,7 +104,7 @@ impl TimeSeries {
             _ => bucket(now - MINUTES_KEPT, MINUTE) + MINUTE,
         };
         if query.interval != Interval::Second {
-            for part in summed(&query.what.parts(measures)) {
+            for part in summed(&query.what.parts(metric_set)) {
                 let found = self.before(mirrored, &part, starts).await?;
                 older.iter_mut().zip(found).for_each(|(sums, n)| sums.add(&part, n));
             }
@@ -113,7 +113,7 @@ impl TimeSeries {
         let buckets = older.iter().zip(starts.windows(2));
         let value = |(older, pair): (&RollupSums, &[Millis])| {
             let newer = Sums::new(&*counters, pair[0].max(mirrored), pair[1]);
-            query.what.value(measures, &Both { older, newer })
+            query.what.value(metric_set, &Both { older, newer })
         };
         Ok(buckets.map(value).collect())
     }
@@ -143,9 +143,9 @@ impl TimeSeries {
         shift: Shift,
         starts: &[Millis],
     ) -> Result<Vec<Value>, Unavailable> {
-        let measures = self.mirror.measures();
+        let metric_set = self.mirror.metric_set();
         let mut buckets = vec![Some(RollupSums::default()); starts.len() - 1];
-        for part in summed(&what.parts(measures)) {
+        for part in summed(&what.parts(metric_set)) {
             let found = self.baseline(shift, &part, starts).await?;
             for (bucket, found) in buckets.iter_mut().zip(found) {
                 match (bucket.as_mut(), found) {
@@ -155,7 +155,7 @@ impl TimeSeries {
             }
         }
         let value = |sums: &Option<RollupSums>| match sums {
-            Some(sums) => what.value(measures, sums),
+            Some(sums) => what.value(metric_set, sums),
             None => Value::Unknown,
         };
         Ok(buckets.iter().map(value).collect())
@@ -206,7 +206,7 @@ fn then(zone: &BusinessZone, shift: Shift, pair: &[Millis]) -> (Millis, Millis) 
 }
 
 /// What the rollups are asked for.
-fn summed(parts: &Parts) -> Vec<Summed> {
+fn summed(parts: &MetricSeries) -> Vec<Summed> {
     let mut summed: Vec<Summed> = parts.series.iter().cloned().map(Summed::One).collect();
     summed.extend(parts.all_events.then_some(Summed::AllCounts));
     summed
@@ -214,22 +214,22 @@ fn summed(parts: &Parts) -> Vec<Summed> {
 
 impl What {
     /// The sums that it is made of.
-    fn parts(&self, measures: &Measures) -> Parts {
+    fn parts(&self, metric_set: &MetricSet) -> MetricSeries {
         match self {
             What::Type(kind) => {
-                Parts { series: vec![Series::Count(kind.clone())], all_events: false }
+                MetricSeries { series: vec![Series::Count(kind.clone())], all_events: false }
             }
-            What::Metric(name) => measures.parts(name),
+            What::Metric(name) => metric_set.parts(name),
         }
     }
 
     /// Its value over the span of time that `sums` adds up.
-    fn value(&self, measures: &Measures, sums: &impl Source) -> Value {
+    fn value(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Value {
         match self {
             What::Type(kind) => Value::Count(sums.series(&Series::Count(kind.clone()))),
-            What::Metric(name) => {
-                measures.metric(name).map_or(Value::Unknown, |metric| measures.value(metric, sums))
-            }
+            What::Metric(name) => metric_set
+                .metric(name)
+                .map_or(Value::Unknown, |metric| metric_set.value(metric, sums)),
         }
     }
 }
@@ -251,7 +251,7 @@ impl RollupSums {
     }
 }
 
-impl Source for RollupSums {
+impl SeriesSums for RollupSums {
     fn series(&self, series: &Series) -> i64 {
         self.series.get(series).copied().unwrap_or(0)
     }
@@ -271,7 +271,7 @@ struct Both<'a> {
     newer: Sums<'a, Counters>,
 }
 
-impl Source for Both<'_> {
+impl SeriesSums for Both<'_> {
     fn series(&self, series: &Series) -> i64 {
         self.older.series(series).saturating_add(self.newer.series(series))
     }

@@ -12,9 +12,9 @@
 
 use crate::{
     domain::{
-        alert::{Against, Numbers, Parts},
+        alert::{Against, MetricReader, Operands},
         delta::Series,
-        metric::{Measures, Metric, Source},
+        metric::{Metric, MetricSet, SeriesSums},
         time::{MINUTE, Millis, SECOND, bucket},
         top::Top,
         totals::Totals,
@@ -97,13 +97,13 @@ impl<'a, B: Buckets> Sums<'a, B> {
     }
 }
 
-impl<B: Buckets> Source for Sums<'_, B> {
+impl<B: Buckets> SeriesSums for Sums<'_, B> {
     fn series(&self, series: &Series) -> i64 {
         self.add_up(|totals| totals.series(series))
     }
 
     fn all_events(&self) -> i64 {
-        self.add_up(Source::all_events)
+        self.add_up(SeriesSums::all_events)
     }
 
     /// Distinct values are known by business day only.
@@ -115,7 +115,7 @@ impl<B: Buckets> Source for Sums<'_, B> {
 /// The sums of every span up to a moment, as alerts ask for them: now, from the mirror and the
 /// baselines, or at a moment of the past, from minutes.
 pub struct Spans<'a, B, E> {
-    measures: &'a Measures,
+    metric_set: &'a MetricSet,
     buckets: &'a B,
     earlier: &'a E,
     /// From here on (Unix ms) a span may begin and end at any second, before at a minute.
@@ -125,39 +125,45 @@ pub struct Spans<'a, B, E> {
 impl<'a> Spans<'a, Counters, Baselines> {
     /// At `now` (Unix ms).
     pub fn live(
-        measures: &'a Measures,
+        metric_set: &'a MetricSet,
         counters: &'a Counters,
         baselines: &'a Baselines,
         now: Millis,
     ) -> Self {
         let by_second_since = now - SECONDS_KEPT + SLACK;
-        Spans { measures, buckets: counters, earlier: baselines, by_second_since }
+        Spans { metric_set, buckets: counters, earlier: baselines, by_second_since }
     }
 }
 
 impl<'a> Spans<'a, Minutes, Minutes> {
     /// At any moment of these minutes.
-    pub fn past(measures: &'a Measures, minutes: &'a Minutes) -> Self {
-        Spans { measures, buckets: minutes, earlier: minutes, by_second_since: Millis::MAX }
+    pub fn past(metric_set: &'a MetricSet, minutes: &'a Minutes) -> Self {
+        Spans { metric_set, buckets: minutes, earlier: minutes, by_second_since: Millis::MAX }
     }
 }
 
-impl<B: Buckets, E: Earlier> Numbers for Spans<'_, B, E> {
+impl<B: Buckets, E: Earlier> MetricReader for Spans<'_, B, E> {
     fn floor(&self, at: Millis) -> Millis {
         bucket(at, if at >= self.by_second_since { SECOND } else { MINUTE })
     }
 
-    fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Parts> {
-        Parts::read(self.measures, metric, &Sums::new(self.buckets, from, to))
+    fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Operands> {
+        Operands::read(self.metric_set, metric, &Sums::new(self.buckets, from, to))
     }
 
     fn covered(&self, from: Millis, to: Millis) -> Millis {
         Sums::new(self.buckets, from, to).covered()
     }
 
-    fn past(&self, metric: &Metric, against: Against, from: Millis, to: Millis) -> Option<Parts> {
+    fn past(
+        &self,
+        metric: &Metric,
+        against: Against,
+        from: Millis,
+        to: Millis,
+    ) -> Option<Operands> {
         let totals = self.earlier.earlier(Shift::of(against)?, from, to)?;
-        Parts::read(self.measures, metric, &totals)
+        Operands::read(self.metric_set, metric, &totals)
     }
 
     fn values(&self, breakdown: &str, from: Millis, to: Millis) -> Top {

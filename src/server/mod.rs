@@ -89,7 +89,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let server = service::start(
         &config,
         listener,
-        service::Parts {
+        service::RouteState {
             pipeline: &pipeline,
             storage: &storage,
             viewers: &viewers,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What the routes work with.
-pub struct Parts<'a> {
+pub struct RouteState<'a> {
     /// Where events go.
     pub pipeline: &'a Pipeline,
     /// Whose state `/readyz` tells.
@@ -34,7 +34,11 @@ pub struct Parts<'a> {
 }
 
 /// Starts the server on a listener that is bound already.
-pub fn start(config: &Config, listener: TcpListener, parts: Parts<'_>) -> std::io::Result<Server> {
+pub fn start(
+    config: &Config,
+    listener: TcpListener,
+    parts: RouteState<'_>,
+) -> std::io::Result<Server> {
     let intake = Intake::new(
         config,
         parts.pipeline.ingest.clone().recipient(),

@@ -58,9 +58,9 @@ impl Storage {
         let spool = opened.spool.clone();
 
         let (feed, follow) = mpsc::channel(FEED_CAPACITY);
-        let measures = config.rules.measures.clone();
+        let metric_set = config.rules.metric_set.clone();
         let active_window_s = config.live.active_window_s;
-        let (mirror, writer) = Mirror::new(zone.clone(), measures, active_window_s, real_clock());
+        let (mirror, writer) = Mirror::new(zone.clone(), metric_set, active_window_s, real_clock());
         let viewers = broadcast::start(&config.stream, writer, follow, alarm);
         let counted = spool.clone();
         let least_lag = config.stream.behind_after_ms as i64;

@@ -45,7 +45,7 @@ fn alerts(config: &Config, storage: &Storage, baselines: Baselines) -> Addr<Aler
     let notifier = Notifier::start_in_arbiter(&thread.handle(), move |_| {
         Notifier::new(log, watched, leading, notify)
     });
-    let actor = AlertActor::new(alert::Parts {
+    let actor = AlertActor::new(alert::AlertSetup {
         rules,
         mirror: storage.mirror.clone(),
         baselines,

@@ -49,24 +49,24 @@ pub struct Notice {
     /// How often it was tried.
     pub attempts: u32,
     /// How it ended.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<NoticeOutcome>,
 }
 
 /// How a notice ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum NoticeOutcome {
     /// The webhook took it.
     Delivered,
     /// It was tried for too long, or its webhook is gone.
     GivenUp,
 }
 
-impl Outcome {
+impl NoticeOutcome {
     /// As the store and the metric `floodmark_webhooks_total{result}` say it.
     pub fn name(self) -> &'static str {
         match self {
-            Outcome::Delivered => "delivered",
-            Outcome::GivenUp => "given_up",
+            NoticeOutcome::Delivered => "delivered",
+            NoticeOutcome::GivenUp => "given_up",
         }
     }
 }
@@ -97,8 +97,12 @@ pub trait AlertLog: Send + Sync + 'static {
     async fn postpone_notice(&self, id: &str, due_at: Millis) -> Result<(), SinkError>;
 
     /// Says how a notice ended at `now` (Unix ms).
-    async fn settle_notice(&self, id: &str, outcome: Outcome, now: Millis)
-    -> Result<(), SinkError>;
+    async fn settle_notice(
+        &self,
+        id: &str,
+        outcome: NoticeOutcome,
+        now: Millis,
+    ) -> Result<(), SinkError>;
 }
 
 /// SQL for both stores: notices that are due at the parameter.

@@ -127,7 +127,7 @@ pub(crate) const KNOWN: &str = "SELECT (SELECT min(since) FROM fold_heads),
      WHERE h.seq > coalesce(f.seq, 0))";
 
 /// A lane that is behind.
-pub(crate) struct Lane {
+pub(crate) struct FoldLane {
     pub node: NodeId,
     pub lane: i64,
     /// The last batch that is folded; 0 for none.
@@ -137,7 +137,7 @@ pub(crate) struct Lane {
 }
 
 /// What a fold needs of a ledger row.
-pub(crate) struct Row {
+pub(crate) struct LedgerRow {
     pub seq: i64,
     pub sealed_at: Millis,
     pub events: i64,
@@ -196,7 +196,7 @@ impl Fold {
 
     /// Adds a lane's next rows, ascending, at most as many as there was room for. No row
     /// means that there is none up to the lane's last batch, whoever removed them.
-    pub fn add(&mut self, lane: &Lane, rows: &[Row]) {
+    pub fn add(&mut self, lane: &FoldLane, rows: &[LedgerRow]) {
         let mut head = Head {
             node: lane.node,
             lane: lane.lane,
@@ -300,15 +300,15 @@ mod tests {
     use super::*;
     use crate::domain::delta::DeltaSum;
 
-    fn row(seq: i64, minutes: std::ops::Range<i64>) -> Row {
+    fn row(seq: i64, minutes: std::ops::Range<i64>) -> LedgerRow {
         let mut sum = DeltaSum::default();
         minutes.for_each(|minute| sum.count("page_view", minute * MINUTE + 59_000));
         let delta = sum.finish().encode_cells();
-        Row { seq, sealed_at: seq * 10, events: 1, delta }
+        LedgerRow { seq, sealed_at: seq * 10, events: 1, delta }
     }
 
-    fn lane(folded: i64, stored: i64) -> Lane {
-        Lane { node: NodeId::nil(), lane: 1, folded, stored }
+    fn lane(folded: i64, stored: i64) -> FoldLane {
+        FoldLane { node: NodeId::nil(), lane: 1, folded, stored }
     }
 
     #[test]
@@ -355,7 +355,7 @@ mod tests {
         let mut foreign = row(5, 0..1);
         foreign.delta[0] = 99;
         fold.add(&lane(0, 9), &[row(1, 0..1), foreign, row(9, 0..1)]);
-        fold.add(&Lane { lane: 2, ..lane(0, 6) }, &[row(2, 0..1), row(6, 0..1)]);
+        fold.add(&FoldLane { lane: 2, ..lane(0, 6) }, &[row(2, 0..1), row(6, 0..1)]);
         let outcome = fold.outcome();
         assert_eq!((outcome.rows, outcome.done), (3, true), "no reason to try at once again");
         assert!(outcome.unreadable.unwrap().contains("batch 5 of node"));

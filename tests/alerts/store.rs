@@ -7,7 +7,7 @@ use floodmark::{
     domain::alert::Firing,
     store::{
         self, Stores,
-        alerts::{Notice, Outcome, Recorded},
+        alerts::{Notice, NoticeOutcome, Recorded},
     },
 };
 
@@ -69,7 +69,7 @@ async fn contract(store: Stores) {
     store.alerts.postpone_notice("n1", 12_000).await.unwrap();
     let due = store.alerts.due_notices(12_000, 10).await.unwrap();
     assert_eq!((due.len(), due[0].attempts), (1, 1));
-    store.alerts.settle_notice("n1", Outcome::Delivered, 12_500).await.unwrap();
+    store.alerts.settle_notice("n1", NoticeOutcome::Delivered, 12_500).await.unwrap();
     assert_eq!(store.alerts.due_notices(13_000, 10).await.unwrap(), [cleared]);
 }
 

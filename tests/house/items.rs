@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::source::{Source, rust};
+use super::source::{SeriesSums, rust};
 
 /// Type names that stand twice in the tree, each with its reason.
 const TWICE: &[(&str, &str)] = &[];

@@ -1,6 +1,6 @@
 //! Files and functions that can be read at once.
 
-use super::source::{Source, files};
+use super::source::{SeriesSums, files};
 
 /// Lines of a file, at most.
 const FILE: usize = 400;

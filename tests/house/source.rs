@@ -13,7 +13,7 @@ pub struct Source {
     pub text: String,
 }
 
-impl Source {
+impl SeriesSums {
     /// What ships: without comments, and without the unit tests, which stand last in a file.
     pub fn code(&self) -> String {
         let tests = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());

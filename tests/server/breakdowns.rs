@@ -27,7 +27,7 @@ const SPAN: Millis = 10 * MINUTE;
 
 #[test]
 fn a_million_events_are_off_by_no_more_than_is_said() {
-    let mut aggregator = Aggregator::new(Config::default().rules.measures, 200);
+    let mut aggregator = Aggregator::new(Config::default().rules.metric_set, 200);
     let mut counters = Counters::new(BusinessZone::named("UTC").expect("it is built in"));
     let mut random = SmallRng::seed_from_u64(7);
     let mut exact: HashMap<String, u64> = HashMap::new();

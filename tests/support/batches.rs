@@ -8,7 +8,7 @@ use floodmark::{
         aggregate::Aggregator,
         batch::{Batch, BatchId, DeadLetter, NodeId},
         delta::DeltaSum,
-        metric::Measures,
+        metric::MetricSet,
         row::Row,
         time::Millis,
     },
@@ -75,7 +75,8 @@ pub fn event(n: u64) -> Event {
 
 /// Adds a row to a sum by the shipped rules.
 pub fn add_row(sum: &mut DeltaSum, row: &Row<'_>) {
-    static MEASURES: LazyLock<Arc<Measures>> = LazyLock::new(|| Config::default().rules.measures);
+    static MEASURES: LazyLock<Arc<MetricSet>> =
+        LazyLock::new(|| Config::default().rules.metric_set);
     Aggregator::new(MEASURES.clone(), 200).add(sum, row);
 }
 

@@ -30,8 +30,8 @@ fn utc() -> BusinessZone {
 
 fn alone() -> Alone {
     let stream = config::StreamConfig { tick_ms: 5, ..Config::default().stream };
-    let measures = Config::default().rules.measures;
-    let (mirror, writer) = Mirror::new(utc(), measures, 300, real_clock());
+    let metric_set = Config::default().rules.metric_set;
+    let (mirror, writer) = Mirror::new(utc(), metric_set, 300, real_clock());
     let (feed, events) = mpsc::channel(4);
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();

@@ -38,7 +38,7 @@ impl Stage {
         let read = clock.clone();
         let (_, mut mirror) = Mirror::new(
             BusinessZone::named("Europe/Berlin").unwrap(),
-            Config::default().rules.measures,
+            Config::default().rules.metric_set,
             300,
             Arc::new(move || read.load(Ordering::Relaxed)),
         );

@@ -367,12 +367,12 @@ top = 3",
         &Overrides::default(),
     )
     .unwrap();
-    let measures = config.rules.measures;
-    let names: Vec<&str> = measures.metrics().iter().map(|m| m.name.as_str()).collect();
+    let metric_set = config.rules.metric_set;
+    let names: Vec<&str> = metric_set.metrics().iter().map(|m| m.name.as_str()).collect();
     assert!(!names.contains(&"refunds") && !names.contains(&"net_revenue"), "{names:?}");
     assert!(names.contains(&"revenue"), "{names:?}");
-    assert!(measures.own_plan("registered").is_some());
-    let codes = measures.breakdowns().iter().find(|b| b.name == "error/code");
+    assert!(metric_set.own_plan("registered").is_some());
+    let codes = metric_set.breakdowns().iter().find(|b| b.name == "error/code");
     assert_eq!(codes.unwrap().top, 3);
     // Somebody else needs what was taken away.
     let told =

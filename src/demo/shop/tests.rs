@@ -70,11 +70,11 @@ fn events_come_in_order_with_unique_ids() {
 fn the_mix_is_that_of_a_shop() {
     let mut mix: HashMap<&str, f64> = HashMap::new();
     let count = 100_000;
-    let measures = Config::default().rules.measures;
+    let metric_set = Config::default().rules.metric_set;
     for event in Shop::new(11, START, 40.0, "USD").take(count) {
         *mix.entry(event.kind).or_default() += 100.0 / count as f64;
         let line = serde_json::to_string(&event.properties).unwrap();
-        assert_eq!(measures.plan(event.kind).check(event.kind, &line), Ok(()), "{line}");
+        assert_eq!(metric_set.plan(event.kind).check(event.kind, &line), Ok(()), "{line}");
     }
     let within = |kind: &str, low: f64, high: f64| {
         assert!((low..high).contains(&mix[kind]), "{kind} of {mix:?}");

@@ -3,8 +3,8 @@
 use super::*;
 use crate::{config::Config, domain::delta::Delta};
 
-fn shipped() -> Arc<Measures> {
-    Config::default().rules.measures
+fn shipped() -> Arc<MetricSet> {
+    Config::default().rules.metric_set
 }
 
 fn row<'a>(kind: &'a str, properties: &'a str) -> Row<'a> {

@@ -10,7 +10,7 @@ use crate::domain::{
         spec::{AlertSpec, WebhookSpec},
         webhook::{PlaceOf, Webhook},
     },
-    metric::{Breakdown, Measures, Metric},
+    metric::{Breakdown, Metric, MetricSet},
     rule::{Fault, List, MAX_RULES, check_name},
     time::{DAY, HOUR, Millis, SECOND},
 };
@@ -28,7 +28,7 @@ impl AlertRules {
     pub fn compile(
         alerts: &[AlertSpec],
         webhooks: &[WebhookSpec],
-        measures: &Measures,
+        metric_set: &MetricSet,
         place_of: PlaceOf,
     ) -> Result<AlertRules, Vec<Fault>> {
         let mut faults = Vec::new();
@@ -36,7 +36,8 @@ impl AlertRules {
         let mut fault = |list, index, message| faults.push(Fault { list, index, message });
         for (index, spec) in alerts.iter().enumerate() {
             let known = rules.alerts.iter().any(|known| known.name == spec.name);
-            match named(&spec.name, known, index, List::Alerts).and_then(|()| alert(spec, measures))
+            match named(&spec.name, known, index, List::Alerts)
+                .and_then(|()| alert(spec, metric_set))
             {
                 Ok(alert) => rules.alerts.push(alert),
                 Err(message) => fault(List::Alerts, index, message),
@@ -67,11 +68,11 @@ fn named(name: &str, known: bool, index: usize, list: List) -> Result<(), String
     }
 }
 
-fn alert(spec: &AlertSpec, measures: &Measures) -> Result<Alert, String> {
-    let metric = watched(measures, &spec.metric, "metric")?;
-    let is_ratio = measures.is_ratio(&metric);
+fn alert(spec: &AlertSpec, metric_set: &MetricSet) -> Result<Alert, String> {
+    let metric = watched(metric_set, &spec.metric, "metric")?;
+    let is_ratio = metric_set.is_ratio(&metric);
     let conditions = Conditions::read(spec)?;
-    let guard = Guard::read(spec, |name| watched(measures, name, "while"))?;
+    let guard = Guard::read(spec, |name| watched(metric_set, name, "while"))?;
     within("clear", Some(spec.clear), 0.01, 1.0)?;
     within("min_volume", Some(spec.min_volume), 0.0, 1e15)?;
     let windows = windows(spec)?;
@@ -80,7 +81,7 @@ fn alert(spec: &AlertSpec, measures: &Measures) -> Result<Alert, String> {
             return Err(format!("{key}: must be at most 24h"));
         }
     }
-    if conditions.asks_for_significance() && !measures.is_counted(&metric) {
+    if conditions.asks_for_significance() && !metric_set.is_counted(&metric) {
         return Err(format!(
             "sigma: {:?} is no count of events, so its standard error is not known",
             spec.metric
@@ -105,17 +106,17 @@ fn alert(spec: &AlertSpec, measures: &Measures) -> Result<Alert, String> {
         lasting: spec.lasting.0,
         clear: spec.clear,
         clear_for: spec.clear_for.0,
-        explain: explaining(spec, measures)?,
+        explain: explaining(spec, metric_set)?,
         silence: silence(spec)?,
     })
 }
 
 /// A metric that can be read for any span of time. `key` is what names it in the rule.
-fn watched(measures: &Measures, name: &str, key: &str) -> Result<Metric, String> {
-    let Some(metric) = measures.metric(name) else {
+fn watched(metric_set: &MetricSet, name: &str, key: &str) -> Result<Metric, String> {
+    let Some(metric) = metric_set.metric(name) else {
         return Err(format!("{key}: there is no metric {name:?}"));
     };
-    match measures.is_by_day_only(metric) {
+    match metric_set.is_by_day_only(metric) {
         true => Err(format!("{key}: {name:?} counts different values, known by day only")),
         false => Ok(metric.clone()),
     }
@@ -139,9 +140,9 @@ fn windows(spec: &AlertSpec) -> Result<Vec<Millis>, String> {
 }
 
 /// The breakdowns that `explain` names.
-fn explaining(spec: &AlertSpec, measures: &Measures) -> Result<Vec<Breakdown>, String> {
+fn explaining(spec: &AlertSpec, metric_set: &MetricSet) -> Result<Vec<Breakdown>, String> {
     let find = |name: &String| {
-        let found = measures.breakdowns().iter().find(|known| known.name == *name);
+        let found = metric_set.breakdowns().iter().find(|known| known.name == *name);
         found
             .cloned()
             .ok_or_else(|| format!("explain: there is no [[breakdown]] {name:?} (EVENT/PROPERTY)"))

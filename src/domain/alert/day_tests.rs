@@ -6,8 +6,10 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use crate::{
     config::Config,
     domain::{
-        alert::{Against, AlertRules, Change, Firing, Machine, Numbers, Parts, Reading, evaluate},
-        metric::{Measures, Metric},
+        alert::{
+            Against, AlertRules, Change, Firing, Machine, MetricReader, Operands, Reading, evaluate,
+        },
+        metric::{Metric, MetricSet},
         time::{HOUR, MINUTE, Millis, SECOND, bucket},
         top::Top,
     },
@@ -121,19 +123,19 @@ fn between(sums: &[i64], from: Millis, to: Millis) -> i64 {
     at(to) - at(from)
 }
 
-impl Numbers for Day {
+impl MetricReader for Day {
     fn floor(&self, at: Millis) -> Millis {
         bucket(at, SECOND)
     }
 
-    fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Parts> {
+    fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Operands> {
         let orders = between(&self.orders, from, to) as f64;
         let errors: i64 = self.errors.iter().map(|sums| between(sums, from, to)).sum();
         let errors = errors as f64;
         Some(match metric.name.as_str() {
-            "page_views" => Parts { of: between(&self.views, from, to) as f64, per: None },
-            "purchases" => Parts { of: orders, per: None },
-            "checkout_error_rate" => Parts { of: errors, per: Some(errors + orders) },
+            "page_views" => Operands { of: between(&self.views, from, to) as f64, per: None },
+            "purchases" => Operands { of: orders, per: None },
+            "checkout_error_rate" => Operands { of: errors, per: Some(errors + orders) },
             other => panic!("a shipped alert watches {other}"),
         })
     }
@@ -144,7 +146,7 @@ impl Numbers for Day {
         (at(to) - at(from)) * MINUTE
     }
 
-    fn past(&self, _: &Metric, _: Against, _: Millis, _: Millis) -> Option<Parts> {
+    fn past(&self, _: &Metric, _: Against, _: Millis, _: Millis) -> Option<Operands> {
         None
     }
 
@@ -170,13 +172,13 @@ impl Numbers for Day {
 /// What happened: (alert, second, what fired or `None` where it cleared).
 fn watch(day: &Day, seconds: std::ops::Range<usize>) -> Vec<(String, usize, Option<Firing>)> {
     let rules = Config::default().rules;
-    let (measures, alerts): (&Measures, &AlertRules) = (&rules.measures, &rules.alerts);
+    let (metric_set, alerts): (&MetricSet, &AlertRules) = (&rules.metric_set, &rules.alerts);
     let mut machines = vec![Machine::default(); alerts.alerts.len()];
     let mut out = Vec::new();
     for second in seconds.step_by(EVERY_S) {
         let now = second as Millis * SECOND;
         for (alert, machine) in alerts.alerts.iter().zip(&mut machines) {
-            let seen = evaluate(alert, measures, day, now, machine.stand(now));
+            let seen = evaluate(alert, metric_set, day, now, machine.stand(now));
             match machine.step(alert, &seen, now, false) {
                 Some(Change::Fired(reading)) => {
                     let firing = told(alert, day, &reading, now);

@@ -8,11 +8,11 @@ use crate::domain::{
     alert::{
         Alert, Guard,
         condition::{Direction, Judgement, Usual},
-        numbers::{Numbers, Parts},
+        numbers::{MetricReader, Operands},
         significance::{Sample, of_rates, of_shares},
         spec::Against,
     },
-    metric::{Measures, Metric},
+    metric::{Metric, MetricSet},
     time::{HOUR, MINUTE, Millis, bucket},
 };
 
@@ -89,7 +89,7 @@ pub struct Stand {
 
 /// A metric over some time that is usual.
 struct Baseline {
-    parts: Parts,
+    parts: Operands,
     /// How long that time was, ms.
     time: Millis,
 }
@@ -99,12 +99,12 @@ struct Baseline {
 /// one meets all conditions.
 pub fn evaluate(
     alert: &Alert,
-    measures: &Measures,
-    numbers: &impl Numbers,
+    metric_set: &MetricSet,
+    numbers: &impl MetricReader,
     now: Millis,
     stand: Stand,
 ) -> Observation {
-    let look = Look { alert, numbers, counted: measures.is_counted(&alert.metric) };
+    let look = Look { alert, numbers, counted: metric_set.is_counted(&alert.metric) };
     let to = numbers.floor(now);
     if let Some(held) = &stand.held {
         return look.whether_over(held, to);
@@ -146,7 +146,7 @@ struct Look<'a, N> {
     counted: bool,
 }
 
-impl<N: Numbers> Look<'_, N> {
+impl<N: MetricReader> Look<'_, N> {
     /// Judges one window; `None` where there is too little to judge by.
     fn judge(&self, window: Millis, to: Millis) -> Option<Judged> {
         let alert = self.alert;
@@ -241,7 +241,7 @@ impl<N: Numbers> Look<'_, N> {
 
     /// What the watched metric usually is, where `now` is what it is in `[from, to)`; `None`
     /// where too little is known.
-    fn usual(&self, now: Parts, against: Against, from: Millis, to: Millis) -> Option<Usual> {
+    fn usual(&self, now: Operands, against: Against, from: Millis, to: Millis) -> Option<Usual> {
         let base = self.baseline(&self.alert.metric, against, from, to)?;
         if base.parts.volume() < self.alert.min_volume {
             return None;
@@ -285,7 +285,7 @@ impl Baseline {
     }
 
     /// By how many standard errors `now`, taken over a window of so many ms, is above this.
-    fn standard_errors(&self, now: Parts, window: Millis) -> f64 {
+    fn standard_errors(&self, now: Operands, window: Millis) -> f64 {
         match (now.per, self.parts.per) {
             (Some(per), Some(base_per)) => of_shares(
                 Sample { hits: now.of, of: per },

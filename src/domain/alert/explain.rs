@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    alert::{Alert, Direction, Numbers, Reading},
+    alert::{Alert, Direction, MetricReader, Reading},
     time::{HOUR, MINUTE, Millis, bucket},
 };
 
@@ -28,7 +28,7 @@ pub struct Explains {
 
 /// Compares the window's minutes with the hour before, value by value. The largest share
 /// first.
-pub fn explain(alert: &Alert, numbers: &impl Numbers, reading: &Reading) -> Vec<Explains> {
+pub fn explain(alert: &Alert, numbers: &impl MetricReader, reading: &Reading) -> Vec<Explains> {
     // Breakdowns are kept by minute, so all minutes are taken that the window touches.
     let (from, to) = (bucket(reading.from, MINUTE), reading.to);
     let before = from - HOUR;
@@ -74,7 +74,13 @@ pub fn explain(alert: &Alert, numbers: &impl Numbers, reading: &Reading) -> Vec<
 /// Where the alert watches a ratio, events are expected to follow what it divides by: with three
 /// times the orders, three times as many declined cards are nothing new. Otherwise they follow
 /// the length of time.
-fn scale(alert: &Alert, numbers: &impl Numbers, before: Millis, from: Millis, to: Millis) -> f64 {
+fn scale(
+    alert: &Alert,
+    numbers: &impl MetricReader,
+    before: Millis,
+    from: Millis,
+    to: Millis,
+) -> f64 {
     let volume = |from, to| numbers.parts(&alert.metric, from, to).and_then(|parts| parts.per);
     if let (Some(now), Some(base)) = (volume(from, to), volume(before, from))
         && base > 0.0
@@ -103,7 +109,7 @@ mod tests {
     use crate::{
         config::Config,
         domain::{
-            alert::{Against, Parts},
+            alert::{Against, Operands},
             metric::Metric,
             top::Top,
         },
@@ -125,22 +131,22 @@ mod tests {
         }
     }
 
-    impl Numbers for Rush {
+    impl MetricReader for Rush {
         fn floor(&self, at: Millis) -> Millis {
             at
         }
 
-        fn parts(&self, _: &Metric, from: Millis, _: Millis) -> Option<Parts> {
+        fn parts(&self, _: &Metric, from: Millis, _: Millis) -> Option<Operands> {
             let payments = Rush::payments(from);
             let errors = payments * 3 / 100 + Rush::failed(from);
-            Some(Parts { of: errors as f64, per: Some(payments as f64) })
+            Some(Operands { of: errors as f64, per: Some(payments as f64) })
         }
 
         fn covered(&self, from: Millis, to: Millis) -> Millis {
             to - from
         }
 
-        fn past(&self, _: &Metric, _: Against, _: Millis, _: Millis) -> Option<Parts> {
+        fn past(&self, _: &Metric, _: Against, _: Millis, _: Millis) -> Option<Operands> {
             None
         }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     alert::{
-        Against, Alert, Direction, Explains, Held, Numbers, Reading, Severity, Span,
+        Against, Alert, Direction, Explains, Held, MetricReader, Reading, Severity, Span,
         explain::{explain, in_words},
     },
     metric::Unit,
@@ -55,7 +55,7 @@ impl Firing {
     /// is the base currency's code.
     pub fn new(
         alert: &Alert,
-        numbers: &impl Numbers,
+        numbers: &impl MetricReader,
         reading: &Reading,
         id: String,
         now: Millis,

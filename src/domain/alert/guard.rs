@@ -96,8 +96,8 @@ mod tests {
     fn read(keys: &str) -> Result<Option<Guard>, String> {
         let text = format!("name = 'a'\nmetric = 'errors'\nabove = 1\n{keys}");
         let spec: AlertSpec = toml::from_str(&text).expect("the keys are known");
-        let measures = Config::default().rules.measures;
-        let metric = |name: &str| Ok(measures.metric(name).expect("it is shipped").clone());
+        let metric_set = Config::default().rules.metric_set;
+        let metric = |name: &str| Ok(metric_set.metric(name).expect("it is shipped").clone());
         Guard::read(&spec, metric)
     }
 

@@ -29,9 +29,9 @@ pub use self::{
     firing::Firing,
     guard::Guard,
     machine::{Change, Machine, Phase},
-    numbers::{Numbers, Parts},
+    numbers::{MetricReader, Operands},
     rules::{Alert, AlertRules},
     silence::Silence,
-    spec::{Against, AlertSpec, Format, Secret, Severity, Span, WebhookSpec},
+    spec::{Against, AlertSpec, Secret, Severity, Span, WebhookFormat, WebhookSpec},
     webhook::{PlaceOf, Webhook},
 };

@@ -2,29 +2,33 @@
 
 use crate::domain::{
     alert::spec::Against,
-    metric::{Measures, Metric, Source},
+    metric::{Metric, MetricSet, SeriesSums},
     time::Millis,
     top::Top,
 };
 
 /// What a metric is made of in some span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Parts {
+pub struct Operands {
     /// Of a ratio what is divided; of another metric its value.
     pub of: f64,
     /// Of a ratio what it is divided by; of another metric `None`.
     pub per: Option<f64>,
 }
 
-impl Parts {
+impl Operands {
     /// Reads them from the sums of a span; `None` where not known.
-    pub fn read(measures: &Measures, metric: &Metric, source: &impl Source) -> Option<Parts> {
-        let volume = measures.volume(metric, source)?;
-        if !measures.is_ratio(metric) {
-            return Some(Parts { of: volume, per: None });
+    pub fn read(
+        metric_set: &MetricSet,
+        metric: &Metric,
+        source: &impl SeriesSums,
+    ) -> Option<Operands> {
+        let volume = metric_set.volume(metric, source)?;
+        if !metric_set.is_ratio(metric) {
+            return Some(Operands { of: volume, per: None });
         }
-        let value = measures.value(metric, source).as_f64().unwrap_or(0.0);
-        Some(Parts { of: value * volume, per: Some(volume) })
+        let value = metric_set.value(metric, source).as_f64().unwrap_or(0.0);
+        Some(Operands { of: value * volume, per: Some(volume) })
     }
 
     /// The metric's value; `None` for a quotient of nothing.
@@ -43,17 +47,18 @@ impl Parts {
 
 /// Who knows the numbers. A running server asks its mirror of the counters, the test of rules
 /// over the past (`floodmark alerts test`) asks the rollups.
-pub trait Numbers {
+pub trait MetricReader {
     /// The latest moment up to `at` (Unix ms) that a span may begin or end at: a full second of
     /// the mirror, a full minute of the rollups.
     fn floor(&self, at: Millis) -> Millis;
     /// A metric in `[from, to)`; `None` where not known.
-    fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Parts>;
+    fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Operands>;
     /// How much of `[from, to)` lies in minutes with any event, ms. Other minutes don't count as
     /// quiet ones: that nothing is there may mean that nothing is known.
     fn covered(&self, from: Millis, to: Millis) -> Millis;
     /// A metric in the minutes around `[from, to)` a day or a week before.
-    fn past(&self, metric: &Metric, against: Against, from: Millis, to: Millis) -> Option<Parts>;
+    fn past(&self, metric: &Metric, against: Against, from: Millis, to: Millis)
+    -> Option<Operands>;
     /// The most frequent values of a breakdown in the minutes of `[from, to)`.
     fn values(&self, breakdown: &str, from: Millis, to: Millis) -> Top;
     /// Events of one type in `[from, to)`.

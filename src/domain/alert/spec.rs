@@ -92,7 +92,7 @@ pub struct WebhookSpec {
     pub url: Secret,
     /// What the body is.
     #[serde(default)]
-    pub format: Format,
+    pub format: WebhookFormat,
     /// What the body is signed with; empty: it is not signed.
     #[serde(default)]
     pub secret: Secret,
@@ -154,7 +154,7 @@ impl fmt::Display for Against {
 /// What a webhook's body is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub enum WebhookFormat {
     /// Floodmark's own JSON.
     #[default]
     Json,

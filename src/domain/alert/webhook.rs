@@ -1,6 +1,6 @@
 //! A webhook: where alerts are posted to.
 
-use crate::domain::alert::spec::{Format, Secret, Severity, WebhookSpec};
+use crate::domain::alert::spec::{Secret, Severity, WebhookFormat, WebhookSpec};
 
 /// Reads the scheme and host of an `http://` or `https://` URL, as `https://example.com`;
 /// `None` for any other text. What reads URLs for sending is the one to judge them, so it is
@@ -15,7 +15,7 @@ pub struct Webhook {
     /// Where alerts are posted to. It may hold a token, so it is never printed whole.
     pub url: Secret,
     /// What the body is.
-    pub format: Format,
+    pub format: WebhookFormat,
     /// What the body is signed with; empty: it is not signed.
     pub secret: Secret,
     /// Only alerts so bad or worse are posted.

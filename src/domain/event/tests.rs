@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::{config::Config, domain::row::rows};
 
-fn shipped() -> Arc<Measures> {
-    Config::default().rules.measures
+fn shipped() -> Arc<MetricSet> {
+    Config::default().rules.metric_set
 }
 
 const LIMITS: EventLimits = EventLimits { max_bytes: 1000, max_depth: 4 };

@@ -7,7 +7,7 @@ use super::{
     breakdown::Breakdown,
     filter::Filter,
     kind::{Definition, fields},
-    measures::{Measures, Metric},
+    metric_set::{Metric, MetricSet},
     plan::Plan,
     spec::{BreakdownSpec, MetricSpec, Names},
 };
@@ -20,7 +20,7 @@ use crate::domain::{
 /// Stands for any event type.
 pub(super) const ANY: &str = "*";
 
-impl Measures {
+impl MetricSet {
     /// Compiles the rules.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Measures {
         metrics: &[MetricSpec],
         breakdowns: &[BreakdownSpec],
         rates: Rates,
-    ) -> Result<Measures, Vec<Fault>> {
+    ) -> Result<MetricSet, Vec<Fault>> {
         let mut faults = Vec::new();
         let compiled = compile_list(List::Metrics, metrics, metric, &mut faults);
         let shown = compile_list(List::Breakdowns, breakdowns, Breakdown::compile, &mut faults);
@@ -47,7 +47,7 @@ impl Measures {
         let plans: HashMap<String, Plan> =
             named.into_iter().map(|kind| (kind.to_owned(), plan(kind))).collect();
         let any = plan(ANY);
-        Ok(Measures { metrics: compiled, breakdowns: shown, plans, any, rates })
+        Ok(MetricSet { metrics: compiled, breakdowns: shown, plans, any, rates })
     }
 }
 

@@ -3,18 +3,18 @@
 //!
 //! A metric is *written* as series ([`crate::domain::delta::Series`]) when a batch is sealed:
 //! the steps of an event type's [`Plan`] say what an event of that type adds. It is *read*
-//! from the sums of any span of time ([`Source`]). Ratios and differences are only read.
+//! from the sums of any span of time ([`SeriesSums`]). Ratios and differences are only read.
 //!
 //! What is special about a kind of metric stands in its own file under [`kind`], which also
 //! has the recipe for a new one. The rest is common to all of them: which events a metric
 //! takes ([`filter`]), what its values are ([`value`]), the list of metrics in force
-//! ([`measures`]). Breakdowns ([`breakdown`]) are counted by the same plans.
+//! ([`metric_set`]). Breakdowns ([`breakdown`]) are counted by the same plans.
 
 mod breakdown;
 mod compile;
 mod filter;
 mod kind;
-mod measures;
+mod metric_set;
 mod plan;
 mod spec;
 mod value;
@@ -22,8 +22,8 @@ mod value;
 pub use self::{
     breakdown::Breakdown,
     filter::{Comparison, Test},
-    kind::{AmountFault, Kind, Noted},
-    measures::{Measures, Metric, Parts, Source},
+    kind::{AmountFault, DistinctNoted, Kind},
+    metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
     plan::{Plan, Tally},
     spec::{BreakdownSpec, MetricSpec, Names},
     value::{Unit, Value},

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::{
     breakdown::Breakdown,
     filter::{Filter, all},
-    kind::{AmountFault, Noted, Step},
-    measures::Metric,
+    kind::{AmountFault, DistinctNoted, Step},
+    metric_set::Metric,
     spec::MetricSpec,
 };
 use crate::domain::{currency::Rates, delta::DeltaSum, properties::pick, row::Row};
@@ -49,7 +49,7 @@ pub struct Tally<'a> {
     /// What money in other currencies is worth.
     pub rates: &'a Rates,
     /// What distinct metrics have seen already.
-    pub noted: &'a mut Noted,
+    pub noted: &'a mut DistinctNoted,
 }
 
 /// An event as a step sees it.

@@ -1,4 +1,4 @@
-//! Metrics and breakdowns as the configuration writes them; [`super::Measures`] is what
+//! Metrics and breakdowns as the configuration writes them; [`super::MetricSet`] is what
 //! they are compiled into.
 
 use std::collections::BTreeMap;

@@ -10,8 +10,8 @@ use crate::{
     },
 };
 
-fn shipped() -> std::sync::Arc<Measures> {
-    Config::default().rules.measures
+fn shipped() -> std::sync::Arc<MetricSet> {
+    Config::default().rules.metric_set
 }
 
 fn totals(counts: &[(&str, i64)]) -> Totals {
@@ -23,8 +23,8 @@ fn totals(counts: &[(&str, i64)]) -> Totals {
 }
 
 fn value(name: &str, totals: &Totals) -> Value {
-    let measures = shipped();
-    measures.value(measures.metric(name).unwrap(), totals)
+    let metric_set = shipped();
+    metric_set.value(metric_set.metric(name).unwrap(), totals)
 }
 
 #[test]
@@ -48,17 +48,17 @@ fn the_shipped_metrics_read_what_events_wrote() {
     assert_eq!(value("sessions", &totals), Value::Unknown);
     assert_eq!(value("conversion", &totals), Value::Unknown);
     assert_eq!(value("error_rate", &Totals::default()), Value::Unknown);
-    let measures = shipped();
-    assert!(measures.is_by_day_only(measures.metric("conversion").unwrap()));
-    assert!(!measures.is_by_day_only(measures.metric("net_revenue").unwrap()));
-    assert_eq!(measures.metric("average_order_value").unwrap().unit, Unit::Money);
+    let metric_set = shipped();
+    assert!(metric_set.is_by_day_only(metric_set.metric("conversion").unwrap()));
+    assert!(!metric_set.is_by_day_only(metric_set.metric("net_revenue").unwrap()));
+    assert_eq!(metric_set.metric("average_order_value").unwrap().unit, Unit::Money);
 }
 
 #[test]
 fn an_amount_that_money_needs_is_asked_for_at_the_door() {
-    let measures = shipped();
+    let metric_set = shipped();
     let fault = |kind: &str, properties| {
-        measures.plan(kind).check(kind, properties).unwrap_err().to_string()
+        metric_set.plan(kind).check(kind, properties).unwrap_err().to_string()
     };
     assert_eq!(fault("purchase", "{}"), "a purchase needs properties.amount");
     assert_eq!(fault("refund", r#"{"amount":null}"#), "a refund needs properties.amount");
@@ -66,14 +66,14 @@ fn an_amount_that_money_needs_is_asked_for_at_the_door() {
     assert!(fault("purchase", r#"{"amount":[]}"#).contains("is not a decimal number"));
     assert!(fault("purchase", r#"{"amount":"12 €"}"#).contains("is not a decimal number"));
     assert!(fault("purchase", r#"{"amount":1e12}"#).contains("is beyond"));
-    assert_eq!(measures.plan("purchase").check("purchase", r#"{"amount":"19.99"}"#), Ok(()));
-    assert_eq!(measures.plan("page_view").check("page_view", "{}"), Ok(()));
+    assert_eq!(metric_set.plan("purchase").check("purchase", r#"{"amount":"19.99"}"#), Ok(()));
+    assert_eq!(metric_set.plan("page_view").check("page_view", "{}"), Ok(()));
 }
 
 #[test]
 fn a_difference_of_sums_is_the_sum_of_differences() {
     // Every additive metric of two spans together is the sum of the two.
-    let measures = shipped();
+    let metric_set = shipped();
     let (mut a, mut b) = (DeltaSum::default(), DeltaSum::default());
     a.sum(&Series::revenue(), 0, 70_000);
     b.sum(&Series::Sum("refunds".into()), 0, 30_000);
@@ -85,8 +85,8 @@ fn a_difference_of_sums_is_the_sum_of_differences() {
     let (a, b) = (as_totals(&mut a), as_totals(&mut b));
     let mut both = a.clone();
     both.merge(&b);
-    let net = measures.metric("net_revenue").unwrap();
-    assert_eq!(measures.value(net, &a), Value::Amount(Amount(70_000)));
-    assert_eq!(measures.value(net, &b), Value::Amount(Amount(-30_000)));
-    assert_eq!(measures.value(net, &both), Value::Amount(Amount(40_000)));
+    let net = metric_set.metric("net_revenue").unwrap();
+    assert_eq!(metric_set.value(net, &a), Value::Amount(Amount(70_000)));
+    assert_eq!(metric_set.value(net, &b), Value::Amount(Amount(-30_000)));
+    assert_eq!(metric_set.value(net, &both), Value::Amount(Amount(40_000)));
 }

@@ -50,7 +50,7 @@ pub fn check<D: Dialect>(
     let mut rejected = Vec::new();
     for (index, event) in events.iter_mut().enumerate() {
         let encoded = D::read(event).and_then(|incoming| {
-            incoming.encode(received, intake.event, &intake.measures, &mut request.rows)
+            incoming.encode(received, intake.event, &intake.metric_set, &mut request.rows)
         });
         match encoded {
             Ok(client_id) => {

@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     config::Config,
-    domain::{event::EventLimits, metric::Measures},
+    domain::{event::EventLimits, metric::MetricSet},
     http::{
         auth::WriteKeys,
         dialect::{Dialect, Outcome},
@@ -59,7 +59,7 @@ pub struct Intake {
     /// Limits of one event.
     event: EventLimits,
     /// The rules that amounts are checked against.
-    measures: Arc<Measures>,
+    metric_set: Arc<MetricSet>,
     /// `dead_letters.max_bytes`.
     dead_letter_bytes: usize,
     /// `floodmark_events_accepted_total`, looked up once: the registry's lock and hash cost a
@@ -82,7 +82,7 @@ impl Intake {
                 max_bytes: config.event.max_bytes,
                 max_depth: config.event.max_depth,
             },
-            measures: config.rules.measures.clone(),
+            metric_set: config.rules.metric_set.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
             accepted: metrics::counter!("floodmark_events_accepted_total", "source" => "http"),
         }

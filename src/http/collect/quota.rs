@@ -52,9 +52,9 @@ type Limiter =
 
 /// The rates of all clients; a clone is the same one.
 #[derive(Clone)]
-pub struct Quota(Option<Arc<Rates>>);
+pub struct Quota(Option<Arc<ClientRates>>);
 
-struct Rates {
+struct ClientRates {
     /// `http.client_events_per_s`.
     a_second: u32,
     /// The most events that one client may send at once.
@@ -80,7 +80,7 @@ impl Quota {
             let most = a_second.saturating_mul(BURST_S.try_into().expect("not 0"));
             let most = most.max(a_second.saturating_add(largest - 1));
             let quota = governor::Quota::per_second(a_second).allow_burst(most);
-            Arc::new(Rates {
+            Arc::new(ClientRates {
                 a_second: a_second.get(),
                 most: most.get(),
                 limiter: RateLimiter::dashmap(quota),
@@ -111,7 +111,7 @@ impl Quota {
 }
 
 /// A sender may have one request read. How many events it holds shows only then.
-pub struct RatePermit<'a>(Option<(&'a Rates, Client)>);
+pub struct RatePermit<'a>(Option<(&'a ClientRates, Client)>);
 
 /// The proof that a request passed the guard and the quota: its sender has a key, and may send
 /// that many events now. Without it nothing is handed over to the ingest actor.
@@ -132,7 +132,7 @@ impl RatePermit<'_> {
     }
 }
 
-impl Rates {
+impl ClientRates {
     fn take(&self, client: Client, events: u32) -> Result<(), ApiError> {
         let Some(events) = NonZeroU32::new(events.min(self.most)) else { return Ok(()) };
         let Ok(taken) = self.limiter.check_key_n(&client, events) else {

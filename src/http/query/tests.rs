@@ -24,8 +24,8 @@ fn parse(text: &str) -> Result<SeriesQuery, ApiError> {
 fn parse_in(zone_name: &str, now: &str, text: &str) -> Result<SeriesQuery, ApiError> {
     let names_events = text.contains("type=") || text.contains("metric=");
     let metric = if names_events { "" } else { "metric=events&" };
-    let measures = Config::default().rules.measures;
-    super::parse(&format!("{metric}{text}"), at(now), &zone(zone_name), &measures)
+    let metric_set = Config::default().rules.metric_set;
+    super::parse(&format!("{metric}{text}"), at(now), &zone(zone_name), &metric_set)
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn as_many_buckets_as_are_asked_for() {
 
 #[test]
 fn which_events_has_to_be_said() {
-    let error = super::parse("hours=1", at(NOW), &zone("UTC"), &Measures::default()).unwrap_err();
+    let error = super::parse("hours=1", at(NOW), &zone("UTC"), &MetricSet::default()).unwrap_err();
     assert_eq!((error.status.as_u16(), error.code), (400, "invalid_parameter"));
 }
 

@@ -143,7 +143,7 @@ impl IngestActor {
         let clock = Steady::begin(now_ms());
         dedupe.recover(setup.recovery.ids, clock.now());
         let mut aggregator =
-            Aggregator::new(config.rules.measures.clone(), config.live.max_event_types);
+            Aggregator::new(config.rules.metric_set.clone(), config.live.max_event_types);
         let recovered = setup.recovery.open;
         let durable = Durable {
             next_seq: setup.recovery.next_seq,

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::{
     connection::Connection,
-    keys::{ACTIVE_SHARDS, Keys, active_shard},
+    keys::{ACTIVE_SHARDS, RedisKeys, active_shard},
     servers::Servers,
 };
 use crate::{
@@ -87,7 +87,7 @@ impl RecentVisitors {
 /// Notes visitors; `ttl` (ms) is how long an untouched set stays.
 pub(super) async fn touch(
     servers: &Servers,
-    keys: &Keys,
+    keys: &RedisKeys,
     recent: &RecentVisitors,
     visitors: &[(Visitor, Millis)],
     ttl: Millis,
@@ -133,7 +133,11 @@ pub(super) async fn touch(
 }
 
 /// Forgets who was last seen before `since`, counts the others.
-pub(super) async fn count(servers: &Servers, keys: &Keys, since: Millis) -> Result<u64, SinkError> {
+pub(super) async fn count(
+    servers: &Servers,
+    keys: &RedisKeys,
+    since: Millis,
+) -> Result<u64, SinkError> {
     let read = async |connection: Connection| {
         try_join_all((0..ACTIVE_SHARDS).map(|shard| {
             let (key, mut connection) = (keys.active(shard), connection.clone());

@@ -35,7 +35,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     connection::Connection,
-    keys::{ID_SHARDS, Keys},
+    keys::{ID_SHARDS, RedisKeys},
     script,
     servers::Servers,
 };
@@ -64,7 +64,7 @@ const DEDUPE: &str = "dedupe";
 /// Claims of one node.
 pub struct Claims {
     servers: Servers,
-    keys: Keys,
+    keys: RedisKeys,
     node: NodeId,
     /// Names this run of the node.
     run: String,
@@ -107,7 +107,7 @@ pub enum ClaimError {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum ClaimEnd {
     Keep,
     Release,
 }
@@ -123,7 +123,7 @@ impl Claims {
     pub fn new(config: &Config, node: NodeId, health: Health) -> Result<Claims, String> {
         Ok(Claims {
             servers: Servers::new(&config.redis)?,
-            keys: Keys::new(&config.redis.prefix)?,
+            keys: RedisKeys::new(&config.redis.prefix)?,
             node,
             run: format!("{:016x}", rand::random::<u64>()),
             requests: AtomicU64::new(0),
@@ -236,18 +236,18 @@ impl Claims {
     /// The request's events are on the disk. Where Redis can't be told now, it is in the
     /// background, until the window is over.
     pub async fn keep(self: &Arc<Self>, claim: Claim) {
-        if let Err(e) = self.end(&claim, End::Keep).await {
+        if let Err(e) = self.end(&claim, ClaimEnd::Keep).await {
             self.trouble(&e);
-            tokio::spawn(self.clone().settle(claim, End::Keep));
+            tokio::spawn(self.clone().settle(claim, ClaimEnd::Keep));
         }
     }
 
     /// Nothing of the request is on the disk. Told in the background.
     pub fn release(self: &Arc<Self>, claim: Claim) {
-        tokio::spawn(self.clone().settle(claim, End::Release));
+        tokio::spawn(self.clone().settle(claim, ClaimEnd::Release));
     }
 
-    async fn settle(self: Arc<Self>, claim: Claim, end: End) {
+    async fn settle(self: Arc<Self>, claim: Claim, end: ClaimEnd) {
         let mut backoff = Backoff::new(&self.retry);
         let begin = Instant::now();
         while let Err(e) = self.end(&claim, end).await {
@@ -259,13 +259,13 @@ impl Claims {
         }
     }
 
-    async fn end(&self, claim: &Claim, end: End) -> Result<(), SinkError> {
+    async fn end(&self, claim: &Claim, end: ClaimEnd) -> Result<(), SinkError> {
         match end {
-            End::Keep => {
+            ClaimEnd::Keep => {
                 let ids: Vec<_> = claim.ids.iter().map(|id| (self.window, id.clone())).collect();
                 self.tell(&ids).await
             }
-            End::Release => self.try_release(claim).await,
+            ClaimEnd::Release => self.try_release(claim).await,
         }
     }
 

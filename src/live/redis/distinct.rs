@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use super::{
     connection::Connection,
-    keys::{ACTIVE_SHARDS, Keys},
+    keys::{ACTIVE_SHARDS, RedisKeys},
     script,
     servers::Servers,
 };
@@ -28,7 +28,7 @@ const TTL: i64 = 3 * DAY / SECOND;
 /// Notes what a delta saw.
 pub(super) async fn note(
     servers: &Servers,
-    keys: &Keys,
+    keys: &RedisKeys,
     zone: &BusinessZone,
     delta: &Delta,
 ) -> Result<(), SinkError> {
@@ -60,7 +60,7 @@ pub(super) async fn note(
 /// Counts the values of each metric on a day.
 pub(super) async fn counts(
     servers: &Servers,
-    keys: &Keys,
+    keys: &RedisKeys,
     metrics: &[String],
     day: Date,
 ) -> Result<BTreeMap<String, u64>, SinkError> {

@@ -50,7 +50,7 @@ const DAYS_TTL: i64 = 3 * DAY / SECOND;
 
 /// Names keys under one prefix.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub(super) struct RedisKeys {
     prefix: String,
 }
 
@@ -76,14 +76,14 @@ pub(super) enum Bucket {
 /// What one bucket hash holds, or gets: (field, value).
 pub(super) type Fields = Vec<(String, String)>;
 
-impl Keys {
+impl RedisKeys {
     /// A prefix must not bring a hash tag of its own.
-    pub(super) fn new(prefix: &str) -> Result<Keys, String> {
+    pub(super) fn new(prefix: &str) -> Result<RedisKeys, String> {
         if prefix.is_empty() || prefix.contains(['{', '}']) {
             return Err(format!("redis.prefix {prefix:?} must not be empty or contain braces"));
         }
         let prefix = prefix.to_owned();
-        Ok(Keys { prefix })
+        Ok(RedisKeys { prefix })
     }
 
     pub(super) fn lane(&self, lane: u64) -> LaneKeys {
@@ -294,12 +294,12 @@ mod tests {
 
     #[test]
     fn keys_of_a_lane_share_their_tag() {
-        let keys = Keys::new("shop").unwrap();
+        let keys = RedisKeys::new("shop").unwrap();
         let lane = keys.lane(2);
         for key in [lane.meta(), lane.channel(), lane.bucket(Bucket::Minutes(7))] {
             assert!(key.starts_with("{shop:lane2}:"), "{key}");
             assert!(staged(&key, "g").starts_with("{shop:lane2}:"));
         }
-        assert!(Keys::new("a{b}").is_err());
+        assert!(RedisKeys::new("a{b}").is_err());
     }
 }

@@ -18,7 +18,7 @@ use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use tokio::sync::mpsc;
 
 use super::{
-    Shared,
+    RedisShared,
     error::{live_error, rebuilding, unavailable},
     keys::Bucket,
     script,
@@ -63,7 +63,7 @@ struct Subscription {
 }
 
 /// Why a subscription ended.
-enum End {
+enum FollowEnd {
     /// Start over, for this reason.
     Lost(String),
     /// The broadcaster has stopped.
@@ -71,7 +71,7 @@ enum End {
 }
 
 /// Feeds the mirror for as long as the broadcaster listens.
-pub(super) async fn run(shared: Arc<Shared>, feed: FeedSender) {
+pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
     let mut backoff = Backoff::new(&shared.retry);
     let mut reason = String::new();
     let mut interrupted = false;
@@ -102,8 +102,8 @@ pub(super) async fn run(shared: Arc<Shared>, feed: FeedSender) {
                 interrupted = false;
                 let since = tokio::time::Instant::now();
                 match subscription.follow(&shared, &feed).await {
-                    End::NobodyListens => return,
-                    End::Lost(why) => reason = why,
+                    FollowEnd::NobodyListens => return,
+                    FollowEnd::Lost(why) => reason = why,
                 }
                 tracing::debug!(reason, "starting over from Redis' counters");
                 if since.elapsed() < SHORT_LIVED {
@@ -136,7 +136,7 @@ async fn interrupt(feed: &FeedSender, reason: &str) -> Result<(), ()> {
 }
 
 impl Subscription {
-    async fn start(shared: &Shared) -> Result<(Subscription, Counters), SinkError> {
+    async fn start(shared: &RedisShared) -> Result<(Subscription, Counters), SinkError> {
         let (sender, pushes) = mpsc::channel(MAX_WAITING);
         let lanes: Vec<_> = shared.keys.lanes().collect();
         let channels: Vec<String> = lanes.iter().map(|lane| lane.channel()).collect();
@@ -171,7 +171,7 @@ impl Subscription {
         Ok((subscription, counters))
     }
 
-    async fn follow(&mut self, shared: &Shared, feed: &FeedSender) -> End {
+    async fn follow(&mut self, shared: &RedisShared, feed: &FeedSender) -> FollowEnd {
         loop {
             let before = self.positions.clone();
             let probe = probe(self.lines.clone(), shared);
@@ -186,12 +186,12 @@ impl Subscription {
                         }
                     }
                     found = &mut probe => break found,
-                    () = feed.closed() => return End::NobodyListens,
+                    () = feed.closed() => return FollowEnd::NobodyListens,
                 }
             };
             let found = match found {
                 Ok(found) => found,
-                Err(error) => return End::Lost(error.to_string()),
+                Err(error) => return FollowEnd::Lost(error.to_string()),
             };
             while let Ok(push) = self.pushes.try_recv() {
                 if let Err(end) = self.take(Some(push), feed).await {
@@ -202,7 +202,7 @@ impl Subscription {
                 let (before, now) = (&before[lane], &self.positions[lane]);
                 let is_ours = found.generation == now.generation;
                 if !is_ours || !(before.version..=now.version).contains(&found.version) {
-                    return End::Lost(format!(
+                    return FollowEnd::Lost(format!(
                         "lane {lane} stands at {} of generation {}, the mirror at {} of {}",
                         found.version, found.generation, now.version, now.generation
                     ));
@@ -212,8 +212,8 @@ impl Subscription {
     }
 
     /// Passes on one message.
-    async fn take(&mut self, push: Option<PushInfo>, feed: &FeedSender) -> Result<(), End> {
-        let lost = |why: &str| Err(End::Lost(why.to_owned()));
+    async fn take(&mut self, push: Option<PushInfo>, feed: &FeedSender) -> Result<(), FollowEnd> {
+        let lost = |why: &str| Err(FollowEnd::Lost(why.to_owned()));
         let Some(PushInfo { kind, data }) = push else {
             return lost("the connection to Redis was lost");
         };
@@ -228,7 +228,7 @@ impl Subscription {
             return lost("Redis sent a message of another shape");
         };
         let lane = self.channels.iter().position(|known| known.as_bytes() == channel);
-        let (Some(lane), Some(message)) = (lane, Message::parse(payload)) else {
+        let (Some(lane), Some(message)) = (lane, PushMessage::parse(payload)) else {
             return lost("somebody else publishes on our channels");
         };
         let position = &mut self.positions[lane];
@@ -244,18 +244,18 @@ impl Subscription {
         position.version = message.version;
         let (delta, sealed_at) = match message.delta() {
             Ok(read) => read,
-            Err(why) => return Err(End::Lost(why)),
+            Err(why) => return Err(FollowEnd::Lost(why)),
         };
         let delta = Arc::new(delta);
         let sent = feed.send(Feed::Delta { delta, lane: lane as u64, sealed_at }).await;
-        sent.map_err(|_| End::NobodyListens)
+        sent.map_err(|_| FollowEnd::NobodyListens)
     }
 }
 
 /// After a while, asks every lane where it stands.
 async fn probe(
     lines: Vec<MultiplexedConnection>,
-    shared: &Shared,
+    shared: &RedisShared,
 ) -> Result<Vec<Position>, SinkError> {
     tokio::time::sleep(PROBE_INTERVAL).await;
     let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
@@ -273,7 +273,7 @@ async fn probe(
 
 /// A delta as it is published: `GENERATION:VERSION:`, put before it by the script, then
 /// sealed_at and the encoded cells. No visitors: those are counted in Redis.
-struct Message<'a> {
+struct PushMessage<'a> {
     generation: &'a str,
     version: u64,
     body: &'a [u8],
@@ -286,12 +286,12 @@ pub(super) fn message_body(sealed_at: Millis, delta: &Delta) -> Vec<u8> {
     body
 }
 
-impl<'a> Message<'a> {
-    fn parse(payload: &'a [u8]) -> Option<Message<'a>> {
+impl<'a> PushMessage<'a> {
+    fn parse(payload: &'a [u8]) -> Option<PushMessage<'a>> {
         let mut parts = payload.splitn(3, |byte| *byte == b':');
         let generation = std::str::from_utf8(parts.next()?).ok()?;
         let version = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
-        Some(Message { generation, version, body: parts.next()? })
+        Some(PushMessage { generation, version, body: parts.next()? })
     }
 
     fn delta(&self) -> Result<(Delta, Millis), String> {

@@ -30,7 +30,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use self::{
     connection::Connection,
     error::rebuilding,
-    keys::{Keys, buckets_of},
+    keys::{RedisKeys, buckets_of},
     servers::Servers,
 };
 use super::{Applied, FeedSender, LiveStore, Population, counters::Counters};
@@ -47,9 +47,9 @@ use crate::{
 };
 
 /// What the parts of the Redis live store have in common.
-struct Shared {
+struct RedisShared {
     servers: Servers,
-    keys: Keys,
+    keys: RedisKeys,
     zone: BusinessZone,
     ledger: Arc<dyn Ledger>,
     /// The distinct metrics.
@@ -63,14 +63,18 @@ struct Shared {
     rebuild_wanted: Notify,
 }
 
-impl Shared {
-    fn new(config: &Config, ledger: Arc<dyn Ledger>, zone: BusinessZone) -> Result<Shared, String> {
-        Ok(Shared {
+impl RedisShared {
+    fn new(
+        config: &Config,
+        ledger: Arc<dyn Ledger>,
+        zone: BusinessZone,
+    ) -> Result<RedisShared, String> {
+        Ok(RedisShared {
             servers: Servers::new(&config.redis)?,
-            keys: Keys::new(&config.redis.prefix)?,
+            keys: RedisKeys::new(&config.redis.prefix)?,
             zone,
             ledger,
-            distinct: config.rules.measures.distinct().map(str::to_owned).collect(),
+            distinct: config.rules.metric_set.distinct().map(str::to_owned).collect(),
             active_window: config.live.active_window_s as Millis * SECOND,
             retry: config.retry.clone(),
             recent: active::RecentVisitors::default(),
@@ -93,7 +97,7 @@ impl Shared {
 
 /// The Redis live store. Its tasks end when it is dropped.
 pub struct Redis {
-    shared: Arc<Shared>,
+    shared: Arc<RedisShared>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -112,7 +116,7 @@ impl Redis {
         zone: BusinessZone,
         feed: FeedSender,
     ) -> Result<Redis, String> {
-        let shared = Arc::new(Shared::new(config, ledger, zone)?);
+        let shared = Arc::new(RedisShared::new(config, ledger, zone)?);
         let tasks = vec![
             tokio::spawn(mirror::run(shared.clone(), feed)),
             tokio::spawn(rebuild::run(shared.clone())),
@@ -133,7 +137,7 @@ pub(super) async fn rebuild(
     ledger: Arc<dyn Ledger>,
     zone: BusinessZone,
 ) -> Result<(), SinkError> {
-    let shared = Shared::new(config, ledger, zone)
+    let shared = RedisShared::new(config, ledger, zone)
         .map_err(|message| SinkError { kind: SinkErrorKind::Other, message })?;
     rebuild::rebuild_all(&shared).await
 }
@@ -202,7 +206,7 @@ impl LiveStore for Redis {
     }
 
     async fn population(&self, since: Millis, day: Date) -> Result<Population, SinkError> {
-        let Shared { servers, keys, distinct, .. } = &*self.shared;
+        let RedisShared { servers, keys, distinct, .. } = &*self.shared;
         Ok(Population {
             active: active::count(servers, keys, since).await?,
             distinct: distinct::counts(servers, keys, distinct, day).await?,

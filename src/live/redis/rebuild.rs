@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Shared,
+    RedisShared,
     connection::Connection,
     error::unavailable,
     keys::{Bucket, Fields, LaneKeys, buckets_of, staged},
@@ -38,7 +38,7 @@ const STAGED_TTL: u64 = 600;
 const CHUNK: usize = 1000;
 
 /// Rebuilds whenever somebody noticed that a lane has no generation.
-pub(super) async fn run(shared: Arc<Shared>) {
+pub(super) async fn run(shared: Arc<RedisShared>) {
     loop {
         shared.rebuild_wanted.notified().await;
         let mut backoff = Backoff::new(&shared.retry);
@@ -54,7 +54,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 /// Rebuilds the lanes that have no generation, or waits until another node has.
-async fn rebuild_missing(shared: &Shared) -> Result<(), SinkError> {
+async fn rebuild_missing(shared: &RedisShared) -> Result<(), SinkError> {
     loop {
         let missing = missing(shared).await?;
         if missing.is_empty() {
@@ -71,7 +71,7 @@ async fn rebuild_missing(shared: &Shared) -> Result<(), SinkError> {
 }
 
 /// Rebuilds all lanes, whatever they have.
-pub(super) async fn rebuild_all(shared: &Shared) -> Result<(), SinkError> {
+pub(super) async fn rebuild_all(shared: &RedisShared) -> Result<(), SinkError> {
     let wait = async {
         loop {
             if let Some(lock) = Lock::take(shared).await? {
@@ -92,7 +92,7 @@ pub(super) async fn rebuild_all(shared: &Shared) -> Result<(), SinkError> {
     rebuilt
 }
 
-async fn missing(shared: &Shared) -> Result<Vec<u64>, SinkError> {
+async fn missing(shared: &RedisShared) -> Result<Vec<u64>, SinkError> {
     let look = async |mut connection: Connection| {
         let mut missing = Vec::new();
         for lane in 0..LANES {
@@ -107,7 +107,7 @@ async fn missing(shared: &Shared) -> Result<Vec<u64>, SinkError> {
     shared.servers.run("look for the counters", look).await
 }
 
-async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), SinkError> {
+async fn rebuild(shared: &RedisShared, lanes: &[u64], force: bool) -> Result<(), SinkError> {
     let now = now_ms();
     let sum = shared
         .ledger
@@ -128,7 +128,12 @@ async fn rebuild(shared: &Shared, lanes: &[u64], force: bool) -> Result<(), Sink
 }
 
 /// Stages what a lane must be, then puts it in place.
-async fn install(shared: &Shared, lane: u64, sum: &LaneSum, force: bool) -> Result<(), SinkError> {
+async fn install(
+    shared: &RedisShared,
+    lane: u64,
+    sum: &LaneSum,
+    force: bool,
+) -> Result<(), SinkError> {
     let now = now_ms();
     let mut counters = Counters::new(shared.zone.clone());
     counters.apply(lane, &sum.delta, now);
@@ -192,7 +197,7 @@ async fn put_in_place(
 struct Lock(String);
 
 impl Lock {
-    async fn take(shared: &Shared) -> Result<Option<Lock>, SinkError> {
+    async fn take(shared: &RedisShared) -> Result<Option<Lock>, SinkError> {
         let token = Uuid::new_v4().to_string();
         let take = async |mut connection: Connection| {
             let mut set = redis::cmd("SET");
@@ -205,7 +210,7 @@ impl Lock {
     }
 
     /// Lets go. Failing that, the lock lets go of itself.
-    async fn release(self, shared: &Shared) {
+    async fn release(self, shared: &RedisShared) {
         let keys = [shared.keys.rebuild_lock()];
         let unlock = async |mut connection: Connection| {
             let token = [self.0.into_bytes()];

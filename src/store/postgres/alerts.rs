@@ -15,7 +15,7 @@ use crate::{
     sink::{Lease, SinkError},
     store::alerts::{
         self, AlertHistory, AlertLog, CLAIM, CLEAR, DUE, FIRING, HISTORY, INSERT, INSERT_NOTICE,
-        Notice, OTHER, OVER, Outcome, POSTPONE, Recorded, SETTLE,
+        Notice, NoticeOutcome, OTHER, OVER, POSTPONE, Recorded, SETTLE,
     },
 };
 
@@ -89,7 +89,7 @@ impl PostgresStore {
             }
         }
         for notice in notices {
-            let outcome = notice.outcome.map(Outcome::name);
+            let outcome = notice.outcome.map(NoticeOutcome::name);
             let parameters: [Parameter<'_>; 10] = [
                 (&notice.id, Type::TEXT),
                 (&notice.alert, Type::TEXT),
@@ -175,7 +175,7 @@ impl AlertLog for PostgresStore {
     async fn settle_notice(
         &self,
         id: &str,
-        outcome: Outcome,
+        outcome: NoticeOutcome,
         now: Millis,
     ) -> Result<(), SinkError> {
         let outcome = outcome.name();

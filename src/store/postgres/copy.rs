@@ -42,7 +42,7 @@ pub(super) async fn prepare(session: &Session) -> Result<Statement, Failure> {
 pub(super) async fn copy<'a>(
     session: &Session,
     statement: &Statement,
-    rows: impl Iterator<Item = Chunk<'a>>,
+    rows: impl Iterator<Item = CopyChunk<'a>>,
 ) -> Result<u64, Failure> {
     let sink: CopyInSink<Bytes> = session.answer(session.client().copy_in(statement)).await?;
     let mut sink = pin!(sink);
@@ -57,7 +57,7 @@ pub(super) async fn copy<'a>(
 }
 
 /// Encoded rows: shared, or borrowed from a larger run.
-pub(super) enum Chunk<'a> {
+pub(super) enum CopyChunk<'a> {
     Shared(Bytes),
     Borrowed(&'a [u8]),
 }
@@ -70,7 +70,7 @@ struct Messages<I> {
     ended: bool,
 }
 
-impl<'a, I: Iterator<Item = Chunk<'a>>> Messages<I> {
+impl<'a, I: Iterator<Item = CopyChunk<'a>>> Messages<I> {
     fn new(chunks: I) -> Self {
         Messages { chunks, gathered: BytesMut::from(HEADER), ready: VecDeque::new(), ended: false }
     }
@@ -78,15 +78,15 @@ impl<'a, I: Iterator<Item = Chunk<'a>>> Messages<I> {
     fn next(&mut self) -> Option<Bytes> {
         while self.ready.is_empty() && !self.ended {
             match self.chunks.next() {
-                Some(Chunk::Shared(mut chunk)) if chunk.len() >= MIN_MESSAGE => {
+                Some(CopyChunk::Shared(mut chunk)) if chunk.len() >= MIN_MESSAGE => {
                     self.flush();
                     while chunk.len() > MAX_MESSAGE {
                         self.ready.push_back(chunk.split_to(MAX_MESSAGE));
                     }
                     self.ready.push_back(chunk);
                 }
-                Some(Chunk::Shared(chunk)) => self.gather(&chunk),
-                Some(Chunk::Borrowed(chunk)) => self.gather(chunk),
+                Some(CopyChunk::Shared(chunk)) => self.gather(&chunk),
+                Some(CopyChunk::Borrowed(chunk)) => self.gather(chunk),
                 None => {
                     self.gathered.extend_from_slice(TRAILER);
                     self.flush();
@@ -130,7 +130,7 @@ pub(super) async fn copy_apart(
             continue;
         }
         session.run("SAVEPOINT part").await?;
-        let chunks = part.iter().map(|(bytes, _)| Chunk::Borrowed(bytes));
+        let chunks = part.iter().map(|(bytes, _)| CopyChunk::Borrowed(bytes));
         match copy(session, statement, chunks).await {
             Ok(count) if count == part.len() as u64 => {
                 stored += count;
@@ -194,7 +194,7 @@ mod tests {
         let sizes = [1, 100, 70_000, 30_000, 40_000, 600_000, 5, 0];
         let chunks: Vec<Bytes> =
             sizes.iter().enumerate().map(|(n, &size)| Bytes::from(vec![n as u8; size])).collect();
-        let mut messages = Messages::new(chunks.iter().cloned().map(Chunk::Shared));
+        let mut messages = Messages::new(chunks.iter().cloned().map(CopyChunk::Shared));
         let mut sent = Vec::new();
         while let Some(message) = messages.next() {
             assert!(message.len() <= MAX_MESSAGE + MIN_MESSAGE);

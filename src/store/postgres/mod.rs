@@ -47,7 +47,7 @@ use crate::{
             errors::Failure,
             partitions::Partitions,
             rollups::RollupSessions,
-            session::{Session, Sessions},
+            session::{PostgresSessions, Session},
         },
         rollup::{FoldLimits, Folded, Known, Summed},
     },
@@ -60,10 +60,10 @@ const READERS: usize = 3;
 pub struct PostgresStore {
     /// For messages: host, port, database.
     place: String,
-    writers: Sessions,
-    readers: Sessions,
+    writers: PostgresSessions,
+    readers: PostgresSessions,
     rollups: RollupSessions,
-    alerts: Sessions,
+    alerts: PostgresSessions,
     partitions: Partitions,
     /// Whether the schema is known to be up to date; held while it is brought there.
     migrated: tokio::sync::Mutex<bool>,
@@ -79,10 +79,10 @@ impl PostgresStore {
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(alerts::TIMEOUT_MS);
         Ok(PostgresStore {
             place: address.name.clone(),
-            writers: Sessions::new(config, &address, LANES as usize)?,
-            readers: Sessions::new(config, &address, READERS)?,
+            writers: PostgresSessions::new(config, &address, LANES as usize)?,
+            readers: PostgresSessions::new(config, &address, READERS)?,
             rollups: RollupSessions::new(config, &address)?,
-            alerts: Sessions::new(&impatient, &address, alerts::CONNECTIONS)?,
+            alerts: PostgresSessions::new(&impatient, &address, alerts::CONNECTIONS)?,
             partitions: Partitions::default(),
             migrated: tokio::sync::Mutex::new(false),
         })

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     PostgresStore,
     errors::Failure,
-    session::{Session, Sessions},
+    session::{PostgresSessions, Session},
 };
 use crate::{
     config,
@@ -16,8 +16,8 @@ use crate::{
     store::{
         postgres::address::Address,
         rollup::{
-            ADD_UP, BEHIND, Fold, FoldLimits, Folded, Head, KNOWN, Known, Lane, ROLLUP_ROWS, Row,
-            Summed, too_many_minutes,
+            ADD_UP, BEHIND, Fold, FoldLane, FoldLimits, Folded, Head, KNOWN, Known, LedgerRow,
+            ROLLUP_ROWS, Summed, too_many_minutes,
         },
     },
 };
@@ -34,8 +34,8 @@ const CHART_TIMEOUT_MS: u64 = 5_000;
 
 /// The connections for rollups.
 pub(super) struct RollupSessions {
-    folder: Sessions,
-    charts: Sessions,
+    folder: PostgresSessions,
+    charts: PostgresSessions,
 }
 
 impl RollupSessions {
@@ -46,8 +46,8 @@ impl RollupSessions {
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(CHART_TIMEOUT_MS);
         Ok(RollupSessions {
-            folder: Sessions::new(config, address, 1)?,
-            charts: Sessions::new(&impatient, address, CHARTS)?,
+            folder: PostgresSessions::new(config, address, 1)?,
+            charts: PostgresSessions::new(&impatient, address, CHARTS)?,
         })
     }
 }
@@ -85,7 +85,7 @@ impl PostgresStore {
         };
         let mut fold = Fold::new(limits);
         for row in session.query(BEHIND, &[]).await? {
-            let lane = Lane {
+            let lane = FoldLane {
                 node: row.try_get(0)?,
                 lane: row.try_get::<_, i16>(1)?.into(),
                 folded: row.try_get(2)?,
@@ -218,9 +218,9 @@ impl PostgresStore {
 /// A lane's next ledger rows, within the room.
 async fn next_rows(
     session: &Session,
-    lane: &Lane,
+    lane: &FoldLane,
     (max_rows, max_bytes): (u64, u64),
-) -> Result<Vec<Row>, Failure> {
+) -> Result<Vec<LedgerRow>, Failure> {
     // The length of a delta is known without reading it, so the sum is cheap.
     let rows = session
         .query(
@@ -243,7 +243,7 @@ async fn next_rows(
         )
         .await?;
     let row = |row: &tokio_postgres::Row| {
-        Ok(Row {
+        Ok(LedgerRow {
             seq: row.try_get(0)?,
             sealed_at: row.try_get(1)?,
             events: row.try_get(2)?,

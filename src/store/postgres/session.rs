@@ -25,19 +25,19 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A pool of connections to one address.
-pub(super) struct Sessions {
+pub(super) struct PostgresSessions {
     pool: Pool,
     connect_timeout: Duration,
     statement_timeout: Duration,
 }
 
-impl Sessions {
+impl PostgresSessions {
     /// A pool of at most `size`. Connects to nothing yet.
     pub fn new(
         config: &PostgresConfig,
         address: &Address,
         size: usize,
-    ) -> Result<Sessions, SinkError> {
+    ) -> Result<PostgresSessions, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let statement_timeout = Duration::from_millis(config.statement_timeout_ms);
         let hosts = address.config.get_hosts().len().max(1) as u32;
@@ -60,7 +60,7 @@ impl Sessions {
                 kind: SinkErrorKind::Other,
                 message: format!("Postgres: {e}"),
             })?;
-        Ok(Sessions { pool, connect_timeout, statement_timeout })
+        Ok(PostgresSessions { pool, connect_timeout, statement_timeout })
     }
 
     /// Borrows a connection.

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::{
     PostgresStore,
-    copy::{self, Chunk},
+    copy::{self, CopyChunk},
     errors::Failure,
     session::Session,
 };
@@ -78,7 +78,7 @@ impl PostgresStore {
         } else if apart {
             copy::copy_apart(&session, &statement, batch, &mut letters).await?
         } else {
-            let chunks = batch.rows.iter().cloned().map(Chunk::Shared);
+            let chunks = batch.rows.iter().cloned().map(CopyChunk::Shared);
             copy::copy(&session, &statement, chunks).await?
         };
         drop(statement);

@@ -11,7 +11,7 @@ use crate::{
     sink::{Lease, SinkError},
     store::alerts::{
         self, AlertHistory, AlertLog, CLAIM, CLEAR, DUE, FIRING, HISTORY, INSERT, INSERT_NOTICE,
-        Notice, OTHER, OVER, Outcome, POSTPONE, Recorded, SETTLE,
+        Notice, NoticeOutcome, OTHER, OVER, POSTPONE, Recorded, SETTLE,
     },
 };
 
@@ -88,7 +88,7 @@ impl AlertLog for SqliteStore {
     async fn settle_notice(
         &self,
         id: &str,
-        outcome: Outcome,
+        outcome: NoticeOutcome,
         now: Millis,
     ) -> Result<(), SinkError> {
         let id = id.to_owned();
@@ -132,7 +132,7 @@ fn record(
         }
     }
     for notice in notices {
-        let outcome = notice.outcome.map(Outcome::name);
+        let outcome = notice.outcome.map(NoticeOutcome::name);
         tx.prepare_cached(&numbered(INSERT_NOTICE))?.execute(params![
             notice.id,
             notice.alert,

@@ -9,8 +9,8 @@ use crate::{
     domain::{delta::Series, time::Millis},
     sink::{SinkError, SinkErrorKind},
     store::rollup::{
-        ADD_UP, BEHIND, Fold, FoldLimits, Folded, KNOWN, Known, Lane, ROLLUP_ROWS, Row, Run,
-        Summed, merged, too_many_minutes,
+        ADD_UP, BEHIND, Fold, FoldLane, FoldLimits, Folded, KNOWN, Known, LedgerRow, ROLLUP_ROWS,
+        Run, Summed, merged, too_many_minutes,
     },
 };
 
@@ -31,7 +31,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
     )?;
     let mut lanes = behind.query([])?;
     while let Some(row) = lanes.next()? {
-        let lane = Lane {
+        let lane = FoldLane {
             node: Uuid::from_bytes(row.get(0)?),
             lane: row.get(1)?,
             folded: row.get(2)?,
@@ -48,7 +48,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
         while bytes < max_bytes
             && let Some(row) = found.next()?
         {
-            let row = Row {
+            let row = LedgerRow {
                 seq: row.get(0)?,
                 sealed_at: row.get(1)?,
                 events: row.get(2)?,
@@ -151,7 +151,7 @@ pub(super) fn minutes(
     to: Millis,
     series: Option<&[Series]>,
 ) -> Result<Vec<(Millis, Series, i64)>, SinkError> {
-    let mut watch = Watch::new();
+    let mut watch = RowBudget::new();
     let mut found = Vec::new();
     let mut take = |row: &SqlRow<'_>| {
         watch.look()?;
@@ -198,7 +198,7 @@ pub(super) fn sums(
     };
     let sql = format!("SELECT value FROM rollups WHERE minute >= ?1 AND minute < ?2 AND {which}");
     let mut select = conn.prepare_cached(&sql)?;
-    let (key, mut watch) = (summed.key(), Watch::new());
+    let (key, mut watch) = (summed.key(), RowBudget::new());
     let mut sums = Vec::with_capacity(stretches.len());
     for (from, to) in stretches {
         let mut sum: Option<i64> = None;
@@ -214,14 +214,14 @@ pub(super) fn sums(
 }
 
 /// Ends a read that takes too long.
-struct Watch {
+struct RowBudget {
     started: Instant,
     rows: usize,
 }
 
-impl Watch {
-    fn new() -> Watch {
-        Watch { started: Instant::now(), rows: 0 }
+impl RowBudget {
+    fn new() -> RowBudget {
+        RowBudget { started: Instant::now(), rows: 0 }
     }
 
     fn look(&mut self) -> Result<(), SinkError> {

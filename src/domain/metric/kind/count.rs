@@ -5,7 +5,7 @@ use crate::domain::{
     delta::Series,
     metric::{
         compile::ANY,
-        measures::{Measures, Metric, Parts, Source},
+        metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
         plan::{Seen, Tally, Wanted},
         spec::MetricSpec,
         value::Unit,
@@ -50,7 +50,7 @@ impl MetricKind for Count {
         }
     }
 
-    fn units(&self, _: &Measures, source: &impl Source) -> Option<i128> {
+    fn units(&self, _: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
         Some(whole(match self {
             Count::Types(types) => types.iter().map(|series| source.series(series)).sum(),
             Count::All => source.all_events(),
@@ -58,15 +58,15 @@ impl MetricKind for Count {
         }))
     }
 
-    fn is_counted(&self, _: &Measures) -> bool {
+    fn is_counted(&self, _: &MetricSet) -> bool {
         true
     }
 
-    fn is_by_day_only(&self, _: &Measures) -> bool {
+    fn is_by_day_only(&self, _: &MetricSet) -> bool {
         false
     }
 
-    fn add_parts(&self, _: &Measures, parts: &mut Parts) {
+    fn add_parts(&self, _: &MetricSet, parts: &mut MetricSeries) {
         match self {
             Count::Types(types) => parts.series.extend(types.iter().cloned()),
             Count::All => parts.all_events = true,

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use super::{MetricKind, common_unit, places};
 use crate::domain::metric::{
-    measures::{Measures, Metric, Parts, Source},
+    metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
     plan::Wanted,
     spec::MetricSpec,
     value::Unit,
@@ -38,22 +38,22 @@ impl MetricKind for Difference {
         None
     }
 
-    fn units(&self, measures: &Measures, source: &impl Source) -> Option<i128> {
-        Some(measures.sum(&self.of, source)? - measures.sum(&self.minus, source)?)
+    fn units(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
+        Some(metric_set.sum(&self.of, source)? - metric_set.sum(&self.minus, source)?)
     }
 
     /// A difference of two counts may be small while both are large, so its own size says
     /// nothing of how far chance moves it.
-    fn is_counted(&self, _: &Measures) -> bool {
+    fn is_counted(&self, _: &MetricSet) -> bool {
         false
     }
 
-    fn is_by_day_only(&self, measures: &Measures) -> bool {
-        measures.any_by_day_only(&self.of) || measures.any_by_day_only(&self.minus)
+    fn is_by_day_only(&self, metric_set: &MetricSet) -> bool {
+        metric_set.any_by_day_only(&self.of) || metric_set.any_by_day_only(&self.minus)
     }
 
-    fn add_parts(&self, measures: &Measures, parts: &mut Parts) {
-        measures.add_parts(&self.of, parts);
-        measures.add_parts(&self.minus, parts);
+    fn add_parts(&self, metric_set: &MetricSet, parts: &mut MetricSeries) {
+        metric_set.add_parts(&self.of, parts);
+        metric_set.add_parts(&self.minus, parts);
     }
 }

@@ -9,7 +9,7 @@ use super::{MetricKind, StepOf, whole};
 use crate::domain::{
     delta::QUARTER_HOUR,
     metric::{
-        measures::{Measures, Metric, Parts, Source},
+        metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
         plan::{Seen, Tally, Wanted},
         spec::MetricSpec,
         value::Unit,
@@ -47,9 +47,9 @@ enum Who {
 /// What distinct metrics have seen, so that a value is noted once a quarter of an hour and not
 /// once a batch: the quarter's start, and a hash of metric and value.
 #[derive(Debug, Default)]
-pub struct Noted(HashSet<(Millis, u64)>);
+pub struct DistinctNoted(HashSet<(Millis, u64)>);
 
-impl Noted {
+impl DistinctNoted {
     /// Forgets all: what was noted is noted again.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -81,21 +81,21 @@ impl MetricKind for Distinct {
         Some(Note { metric: self.0.clone(), who })
     }
 
-    fn units(&self, _: &Measures, source: &impl Source) -> Option<i128> {
+    fn units(&self, _: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
         source.distinct(&self.0).map(whole)
     }
 
     /// Different values are no independent events: chance moves their number by another law.
-    fn is_counted(&self, _: &Measures) -> bool {
+    fn is_counted(&self, _: &MetricSet) -> bool {
         false
     }
 
-    fn is_by_day_only(&self, _: &Measures) -> bool {
+    fn is_by_day_only(&self, _: &MetricSet) -> bool {
         true
     }
 
     /// It is made of sets, and not of sums.
-    fn add_parts(&self, _: &Measures, _: &mut Parts) {}
+    fn add_parts(&self, _: &MetricSet, _: &mut MetricSeries) {}
 }
 
 impl StepOf for Note {

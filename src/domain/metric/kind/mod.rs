@@ -20,9 +20,9 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{distinct::Noted, sum::AmountFault};
+pub use self::{distinct::DistinctNoted, sum::AmountFault};
 use super::{
-    measures::{Measures, Metric, Parts, Source},
+    metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
     plan::{Offered, Seen, Tally, Wanted},
     spec::{MetricSpec, Names},
     value::{Unit, Value},
@@ -48,26 +48,26 @@ pub(super) trait MetricKind: Sized {
 
     /// Its sum in 1/10,000, whatever its unit, so that metrics can be added up; `None` where it
     /// is not known, and for a quotient.
-    fn units(&self, measures: &Measures, source: &impl Source) -> Option<i128>;
+    fn units(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128>;
 
     /// Its value.
-    fn value(&self, unit: Unit, measures: &Measures, source: &impl Source) -> Value {
-        Value::from_units(self.units(measures, source), unit)
+    fn value(&self, unit: Unit, metric_set: &MetricSet, source: &impl SeriesSums) -> Value {
+        Value::from_units(self.units(metric_set, source), unit)
     }
 
-    /// How much it is judged by, in 1/10,000: see [`Measures::volume`].
-    fn volume(&self, measures: &Measures, source: &impl Source) -> Option<i128> {
-        self.units(measures, source)
+    /// How much it is judged by, in 1/10,000: see [`MetricSet::volume`].
+    fn volume(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
+        self.units(metric_set, source)
     }
 
-    /// See [`Measures::is_counted`].
-    fn is_counted(&self, measures: &Measures) -> bool;
+    /// See [`MetricSet::is_counted`].
+    fn is_counted(&self, metric_set: &MetricSet) -> bool;
 
-    /// See [`Measures::is_by_day_only`].
-    fn is_by_day_only(&self, measures: &Measures) -> bool;
+    /// See [`MetricSet::is_by_day_only`].
+    fn is_by_day_only(&self, metric_set: &MetricSet) -> bool;
 
     /// Adds the sums that it is made of.
-    fn add_parts(&self, measures: &Measures, parts: &mut Parts);
+    fn add_parts(&self, metric_set: &MetricSet, parts: &mut MetricSeries);
 }
 
 /// What a kind does for an event.
@@ -135,18 +135,18 @@ macro_rules! kinds {
             }
 
             /// See [`MetricKind::units`].
-            pub fn units(&self, measures: &Measures, source: &impl Source) -> Option<i128> {
-                match self { $(Definition::$kind(it) => it.units(measures, source)),+ }
+            pub fn units(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
+                match self { $(Definition::$kind(it) => it.units(metric_set, source)),+ }
             }
 
             /// See [`MetricKind::value`].
-            pub fn value(&self, unit: Unit, measures: &Measures, source: &impl Source) -> Value {
-                match self { $(Definition::$kind(it) => it.value(unit, measures, source)),+ }
+            pub fn value(&self, unit: Unit, metric_set: &MetricSet, source: &impl SeriesSums) -> Value {
+                match self { $(Definition::$kind(it) => it.value(unit, metric_set, source)),+ }
             }
 
             /// See [`MetricKind::volume`].
-            pub fn volume(&self, measures: &Measures, source: &impl Source) -> Option<i128> {
-                match self { $(Definition::$kind(it) => it.volume(measures, source)),+ }
+            pub fn volume(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
+                match self { $(Definition::$kind(it) => it.volume(metric_set, source)),+ }
             }
 
             /// See [`MetricKind::DIVIDES`].
@@ -154,19 +154,19 @@ macro_rules! kinds {
                 match self { $(Definition::$kind(_) => <$definition as MetricKind>::DIVIDES),+ }
             }
 
-            /// See [`Measures::is_counted`].
-            pub fn is_counted(&self, measures: &Measures) -> bool {
-                match self { $(Definition::$kind(it) => it.is_counted(measures)),+ }
+            /// See [`MetricSet::is_counted`].
+            pub fn is_counted(&self, metric_set: &MetricSet) -> bool {
+                match self { $(Definition::$kind(it) => it.is_counted(metric_set)),+ }
             }
 
-            /// See [`Measures::is_by_day_only`].
-            pub fn is_by_day_only(&self, measures: &Measures) -> bool {
-                match self { $(Definition::$kind(it) => it.is_by_day_only(measures)),+ }
+            /// See [`MetricSet::is_by_day_only`].
+            pub fn is_by_day_only(&self, metric_set: &MetricSet) -> bool {
+                match self { $(Definition::$kind(it) => it.is_by_day_only(metric_set)),+ }
             }
 
             /// See [`MetricKind::add_parts`].
-            pub fn add_parts(&self, measures: &Measures, parts: &mut Parts) {
-                match self { $(Definition::$kind(it) => it.add_parts(measures, parts)),+ }
+            pub fn add_parts(&self, metric_set: &MetricSet, parts: &mut MetricSeries) {
+                match self { $(Definition::$kind(it) => it.add_parts(metric_set, parts)),+ }
             }
         }
 

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use super::{MetricKind, common_unit, places};
 use crate::domain::{
     metric::{
-        measures::{Measures, Metric, Parts, Source},
+        metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
         plan::Wanted,
         spec::MetricSpec,
         value::{Unit, Value},
@@ -45,13 +45,13 @@ impl MetricKind for Ratio {
         None
     }
 
-    fn units(&self, _: &Measures, _: &impl Source) -> Option<i128> {
+    fn units(&self, _: &MetricSet, _: &impl SeriesSums) -> Option<i128> {
         None
     }
 
-    fn value(&self, unit: Unit, measures: &Measures, source: &impl Source) -> Value {
+    fn value(&self, unit: Unit, metric_set: &MetricSet, source: &impl SeriesSums) -> Value {
         let (Some(of), Some(per)) =
-            (measures.sum(&self.of, source), measures.sum(&self.per, source))
+            (metric_set.sum(&self.of, source), metric_set.sum(&self.per, source))
         else {
             return Value::Unknown;
         };
@@ -67,20 +67,20 @@ impl MetricKind for Ratio {
         }
     }
 
-    fn volume(&self, measures: &Measures, source: &impl Source) -> Option<i128> {
-        measures.sum(&self.per, source)
+    fn volume(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
+        metric_set.sum(&self.per, source)
     }
 
-    fn is_counted(&self, measures: &Measures) -> bool {
-        measures.all_counted(&self.of) && measures.all_counted(&self.per)
+    fn is_counted(&self, metric_set: &MetricSet) -> bool {
+        metric_set.all_counted(&self.of) && metric_set.all_counted(&self.per)
     }
 
-    fn is_by_day_only(&self, measures: &Measures) -> bool {
-        measures.any_by_day_only(&self.of) || measures.any_by_day_only(&self.per)
+    fn is_by_day_only(&self, metric_set: &MetricSet) -> bool {
+        metric_set.any_by_day_only(&self.of) || metric_set.any_by_day_only(&self.per)
     }
 
-    fn add_parts(&self, measures: &Measures, parts: &mut Parts) {
-        measures.add_parts(&self.of, parts);
-        measures.add_parts(&self.per, parts);
+    fn add_parts(&self, metric_set: &MetricSet, parts: &mut MetricSeries) {
+        metric_set.add_parts(&self.of, parts);
+        metric_set.add_parts(&self.per, parts);
     }
 }

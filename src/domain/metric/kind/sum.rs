@@ -6,7 +6,7 @@ use super::{MetricKind, StepOf};
 use crate::domain::{
     delta::Series,
     metric::{
-        measures::{Measures, Metric, Parts, Source},
+        metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
         plan::{Offered, Seen, Tally, Wanted},
         spec::MetricSpec,
         value::Unit,
@@ -76,19 +76,19 @@ impl MetricKind for Sum {
         })
     }
 
-    fn units(&self, _: &Measures, source: &impl Source) -> Option<i128> {
+    fn units(&self, _: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
         Some(i128::from(source.series(&self.0)))
     }
 
-    fn is_counted(&self, _: &Measures) -> bool {
+    fn is_counted(&self, _: &MetricSet) -> bool {
         false
     }
 
-    fn is_by_day_only(&self, _: &Measures) -> bool {
+    fn is_by_day_only(&self, _: &MetricSet) -> bool {
         false
     }
 
-    fn add_parts(&self, _: &Measures, parts: &mut Parts) {
+    fn add_parts(&self, _: &MetricSet, parts: &mut MetricSeries) {
         parts.series.push(self.0.clone());
     }
 }

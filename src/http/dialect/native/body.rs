@@ -13,7 +13,7 @@ use crate::{
 
 /// How the body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum BodyFormat {
     /// One JSON document.
     Json,
     /// One JSON document a line.
@@ -58,7 +58,7 @@ pub enum BodyError {
 /// The body as a whole is no request. What is wrong with a single event shows when it is read.
 pub fn split(
     body: &[u8],
-    format: Format,
+    format: BodyFormat,
     max_events: usize,
 ) -> Result<Split<'_, RawEvent<'_>>, BodyError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
@@ -66,8 +66,8 @@ pub fn split(
         return Err(BodyError::Empty);
     }
     let (events, sent_at) = match format {
-        Format::Json => json(body, max_events)?,
-        Format::NdJson => {
+        BodyFormat::Json => json(body, max_events)?,
+        BodyFormat::NdJson => {
             let lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
             (lines.map(RawEvent::unread).collect(), Field::Absent)
         }
@@ -126,9 +126,9 @@ fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
             }
             let envelope: Envelope = serde_json::from_str(text).map_err(|e| malformed(&e))?;
             let events = match envelope.batch {
-                Batch::Absent => vec![RawEvent::unread(body)],
-                Batch::List(list) => texts(list),
-                Batch::Other => return Err(BodyError::NotEvents),
+                BatchField::Absent => vec![RawEvent::unread(body)],
+                BatchField::List(list) => texts(list),
+                BatchField::Other => return Err(BodyError::NotEvents),
             };
             Ok((events, envelope.sent_at))
         }
@@ -144,23 +144,23 @@ fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {
     #[serde(borrow, default)]
-    batch: Batch<'a>,
+    batch: BatchField<'a>,
     #[serde(borrow, default)]
     sent_at: Field<'a>,
 }
 
 /// The member `batch` of an object.
 #[derive(Default)]
-enum Batch<'a> {
+enum BatchField<'a> {
     #[default]
     Absent,
     List(Vec<&'a RawValue>),
     Other,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for BatchField<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(serde_json::from_str(raw.get()).map_or(Batch::Other, Batch::List))
+        Ok(serde_json::from_str(raw.get()).map_or(BatchField::Other, BatchField::List))
     }
 }

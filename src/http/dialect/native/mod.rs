@@ -18,7 +18,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use self::body::{BodyError, Format, RawEvent};
+use self::body::{BodyError, BodyFormat, RawEvent};
 use super::{Dialect, Endpoint, Outcome, Split};
 use crate::{
     domain::event::{Incoming, Rejection},
@@ -28,7 +28,7 @@ use crate::{
 /// One request in Floodmark's own dialect.
 #[derive(Debug)]
 pub struct Native {
-    format: Format,
+    format: BodyFormat,
 }
 
 impl Dialect for Native {
@@ -104,20 +104,22 @@ impl From<&Outcome> for Answer {
     }
 }
 
-fn format(request: &HttpRequest) -> Result<Format, ApiError> {
+fn format(request: &HttpRequest) -> Result<BodyFormat, ApiError> {
     let value = request.headers().get(header::CONTENT_TYPE);
     let essence = value.and_then(|value| value.to_str().ok()).unwrap_or("application/json");
     if essence == "application/json" {
         // Nearly all clients send exactly this, so it is recognised without a copy.
-        return Ok(Format::Json);
+        return Ok(BodyFormat::Json);
     }
     let essence = essence.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
         // sendBeacon says text/plain, curl -d says form-urlencoded when it is told nothing.
         "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => {
-            Ok(Format::Json)
+            Ok(BodyFormat::Json)
         }
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::NdJson),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+            Ok(BodyFormat::NdJson)
+        }
         other => Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_type",

@@ -16,7 +16,7 @@ use crate::{
 type Decoded<'a> = Result<Split<'a, RawEvent<'a>>, BodyError>;
 
 fn split_json(body: &str) -> Decoded<'_> {
-    split(body.as_bytes(), Format::Json, 3)
+    split(body.as_bytes(), BodyFormat::Json, 3)
 }
 
 fn texts<'a>(mut split: Split<'a, RawEvent<'a>>) -> Vec<&'a str> {
@@ -33,7 +33,7 @@ fn every_shape_gives_its_events() {
     assert_eq!(*found.sent_at(), Field::Integer(17));
     assert_eq!(texts(found), [one]);
     let lines = format!("{one}\r\n\n{one}\n");
-    assert_eq!(split(lines.as_bytes(), Format::NdJson, 3).unwrap().events().len(), 2);
+    assert_eq!(split(lines.as_bytes(), BodyFormat::NdJson, 3).unwrap().events().len(), 2);
     assert_eq!(texts(split_json("[]").unwrap()), [""; 0]);
 }
 
@@ -41,7 +41,7 @@ fn every_shape_gives_its_events() {
 fn a_body_that_is_no_request_is_refused() {
     assert!(matches!(split_json(r#"[{"type":"a"}"#), Err(BodyError::Malformed(_))));
     assert!(matches!(split_json(r#"{"type":"a"} x"#), Err(BodyError::Malformed(_))));
-    assert!(matches!(split(b"[\"\xff\"]", Format::Json, 3), Err(BodyError::Malformed(_))));
+    assert!(matches!(split(b"[\"\xff\"]", BodyFormat::Json, 3), Err(BodyError::Malformed(_))));
     assert_eq!(split_json(" ").unwrap_err(), BodyError::Empty);
     assert_eq!(split_json("17").unwrap_err(), BodyError::NotEvents);
     assert_eq!(split_json(r#"{"batch":{}}"#).unwrap_err(), BodyError::NotEvents);

@@ -12,7 +12,7 @@ use crate::domain::{currency::Rates, delta::Series, money::UNITS_PER_WHOLE};
 
 /// All metrics and breakdowns, ready for use.
 #[derive(Clone, Debug, Default)]
-pub struct Measures {
+pub struct MetricSet {
     pub(super) metrics: Vec<Metric>,
     pub(super) breakdowns: Vec<Breakdown>,
     /// Of event types that a rule names.
@@ -33,7 +33,7 @@ pub struct Metric {
 }
 
 /// The sums of some span of time.
-pub trait Source {
+pub trait SeriesSums {
     /// The sum of one series.
     fn series(&self, series: &Series) -> i64;
     /// Events of all types.
@@ -45,14 +45,14 @@ pub trait Source {
 
 /// The sums that a metric is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parts {
+pub struct MetricSeries {
     /// Each once.
     pub series: Vec<Series>,
     /// Whether the number of all events is one of them.
     pub all_events: bool,
 }
 
-impl Measures {
+impl MetricSet {
     /// Every metric, in the order of the configuration.
     pub fn metrics(&self) -> &[Metric] {
         &self.metrics
@@ -95,12 +95,12 @@ impl Measures {
     }
 
     /// The value of a metric over the span of time that `source` sums.
-    pub fn value(&self, metric: &Metric, source: &impl Source) -> Value {
+    pub fn value(&self, metric: &Metric, source: &impl SeriesSums) -> Value {
         metric.definition.value(metric.unit, self, source)
     }
 
     /// What a ratio divides by, as a float: its volume. Of another metric, the value itself.
-    pub fn volume(&self, metric: &Metric, source: &impl Source) -> Option<f64> {
+    pub fn volume(&self, metric: &Metric, source: &impl SeriesSums) -> Option<f64> {
         let units = metric.definition.volume(self, source)?;
         Some(units as f64 / UNITS_PER_WHOLE as f64)
     }
@@ -122,8 +122,8 @@ impl Measures {
     }
 
     /// The sums that the metric of this name is made of; none where there is no such metric.
-    pub fn parts(&self, name: &str) -> Parts {
-        let mut parts = Parts::default();
+    pub fn parts(&self, name: &str) -> MetricSeries {
+        let mut parts = MetricSeries::default();
         if let Some(metric) = self.metric(name) {
             metric.definition.add_parts(self, &mut parts);
         }
@@ -134,7 +134,7 @@ impl Measures {
 
     /// The sum of some metrics, in 1/10,000; `None` where one of them is not known. Metrics mean
     /// others by their place in the list, and only earlier ones, so no circle is possible.
-    pub(super) fn sum(&self, metrics: &[usize], source: &impl Source) -> Option<i128> {
+    pub(super) fn sum(&self, metrics: &[usize], source: &impl SeriesSums) -> Option<i128> {
         metrics.iter().map(|index| self.metrics[*index].definition.units(self, source)).sum()
     }
 
@@ -149,7 +149,7 @@ impl Measures {
     }
 
     /// Adds the sums that some metrics are made of.
-    pub(super) fn add_parts(&self, metrics: &[usize], parts: &mut Parts) {
+    pub(super) fn add_parts(&self, metrics: &[usize], parts: &mut MetricSeries) {
         for index in metrics {
             self.metrics[*index].definition.add_parts(self, parts);
         }
