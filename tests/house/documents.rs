@@ -25,7 +25,7 @@ fn every_key_that_is_named_exists() {
     let mut texts = files(&["docs", "src", ".github"], &[".md", ".rs"]);
     for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
         let text = fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        texts.push(super::source::Source { path: name.to_owned(), text });
+        texts.push(super::source::SourceFile { path: name.to_owned(), text });
     }
     let mut named = 0;
     for file in &texts {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::source::{SeriesSums, rust};
+use super::source::{SourceFile, rust};
 
 /// Type names that stand twice in the tree, each with its reason.
 const TWICE: &[(&str, &str)] = &[];
@@ -45,7 +45,7 @@ fn every_public_item_says_what_it_is() {
 }
 
 /// Public items of a file that no doc comment stands before: `LINE: the line`.
-fn undocumented(file: &Source) -> Vec<String> {
+fn undocumented(file: &SourceFile) -> Vec<String> {
     let tests = file.text.find("#[cfg(test)]\nmod tests {").unwrap_or(file.text.len());
     let lines: Vec<&str> = file.text[..tests].lines().collect();
     let is_item = |line: &str| {

@@ -1,6 +1,6 @@
 //! Files and functions that can be read at once.
 
-use super::source::{SeriesSums, files};
+use super::source::{SourceFile, files};
 
 /// Lines of a file, at most.
 const FILE: usize = 400;
@@ -9,7 +9,7 @@ const FUNCTION: usize = 80;
 /// Files that may be longer, each with its reason.
 const LONGER: &[(&str, &str)] = &[];
 
-fn sources() -> Vec<Source> {
+fn sources() -> Vec<SourceFile> {
     files(
         &["src", "tests", "benches", "examples", "dashboard/src"],
         &[".rs", ".ts", ".tsx", ".css"],

@@ -6,14 +6,14 @@ use std::{
 };
 
 /// One Rust file.
-pub struct Source {
+pub struct SourceFile {
     /// Relative to the project's root, with slashes: `src/spool/mod.rs`.
     pub path: String,
     /// All of it.
     pub text: String,
 }
 
-impl SeriesSums {
+impl SourceFile {
     /// What ships: without comments, and without the unit tests, which stand last in a file.
     pub fn code(&self) -> String {
         let tests = self.text.find("#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
@@ -42,7 +42,7 @@ pub fn root() -> PathBuf {
 }
 
 /// All files below these folders whose names end in one of `ends`, in the order of their paths.
-pub fn files(folders: &[&str], ends: &[&str]) -> Vec<Source> {
+pub fn files(folders: &[&str], ends: &[&str]) -> Vec<SourceFile> {
     let mut found = Vec::new();
     folders.iter().for_each(|folder| collect(&root().join(folder), ends, &mut found));
     assert!(!found.is_empty(), "nothing in {folders:?}");
@@ -50,7 +50,7 @@ pub fn files(folders: &[&str], ends: &[&str]) -> Vec<Source> {
     found
 }
 
-fn collect(folder: &Path, ends: &[&str], found: &mut Vec<Source>) {
+fn collect(folder: &Path, ends: &[&str], found: &mut Vec<SourceFile>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
         let path = entry.expect("a folder of the project can be listed").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -62,12 +62,12 @@ fn collect(folder: &Path, ends: &[&str], found: &mut Vec<Source>) {
         } else if ends.iter().any(|end| name.ends_with(end)) {
             let text = fs::read_to_string(&path).expect("a source file is UTF-8");
             let relative = path.strip_prefix(root()).expect("below the root");
-            found.push(Source { path: relative.to_string_lossy().replace('\\', "/"), text });
+            found.push(SourceFile { path: relative.to_string_lossy().replace('\\', "/"), text });
         }
     }
 }
 
 /// Every Rust file of the library and the program.
-pub fn rust() -> Vec<Source> {
+pub fn rust() -> Vec<SourceFile> {
     files(&["src"], &[".rs"])
 }
