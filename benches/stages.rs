@@ -123,76 +123,12 @@ fn main() {
         .configure_from_args();
     let c = &mut criterion;
     let medians = Medians::default();
+    let (batch, deltas) = (encoded(BATCH), batch_deltas());
 
-    // From a request's text to rows.
-    let text = body(&events(REQUEST));
-    let mut rows = Vec::with_capacity(text.len() * 2);
-    let per_request = Throughput::Elements(REQUEST as u64);
-    measure(
-        c,
-        &medians,
-        ("decode 100 events", "floor: split as RawValue"),
-        per_request.clone(),
-        || {
-            let split: Vec<&RawValue> = serde_json::from_slice(black_box(&text)).expect("JSON");
-            black_box(split);
-        },
-    );
-    measure(c, &medians, ("decode 100 events", "to rows"), per_request, || {
-        rows.clear();
-        decode(black_box(&text), &mut rows);
-        black_box(&rows);
-    });
-
-    // Rows to bytes of COPY: what the door does last.
-    let batch = encoded(BATCH);
-    let mut copy = Vec::with_capacity(batch.len());
-    let per_batch = Throughput::Elements(BATCH as u64);
-    let parsed: Vec<Row<'_>> = decoded(&batch).collect();
-    measure(c, &medians, ("encode 5,000 rows", "floor: copy the bytes"), per_batch.clone(), || {
-        copy.clear();
-        copy.extend_from_slice(black_box(&batch));
-        black_box(&copy);
-    });
-    measure(c, &medians, ("encode 5,000 rows", "row by row"), per_batch.clone(), || {
-        copy.clear();
-        black_box(&parsed).iter().for_each(|row| row.encode(&mut copy));
-        black_box(&copy);
-    });
-
-    // Rows to a delta.
-    measure(
-        c,
-        &medians,
-        ("aggregate 5,000 rows", "floor: walk the rows"),
-        per_batch.clone(),
-        || {
-            black_box(decoded(black_box(&batch)).count());
-        },
-    );
-    measure(c, &medians, ("aggregate 5,000 rows", "to a delta"), per_batch.clone(), || {
-        black_box(delta(black_box(&batch)));
-    });
-
-    // Deltas to one: what a tick of the broadcaster and a rebuild from the ledger do.
-    let deltas: Vec<Delta> = batch_deltas();
-    let all = Throughput::Elements(deltas.len() as u64);
-    let visitors: usize = deltas.iter().map(|delta| delta.visitors().len()).sum();
-    measure(c, &medians, ("merge 50 deltas", "floor: fill a table"), all.clone(), || {
-        // One hash table of the right size, the visitors put in: the least that a union costs.
-        let mut seen = hashbrown::HashMap::with_capacity(visitors);
-        for delta in black_box(&deltas) {
-            seen.extend(delta.visitors().iter().copied());
-            black_box(delta.cells().map(|cell| cell.2).sum::<i64>());
-        }
-        black_box(seen);
-    });
-    measure(c, &medians, ("merge 50 deltas", "to one"), all, || {
-        let mut sum = DeltaSum::default();
-        black_box(&deltas).iter().for_each(|delta| sum.merge(delta));
-        black_box(sum.finish());
-    });
-
+    decode_request(c, &medians);
+    encode_rows(c, &medians, &batch);
+    aggregate(c, &medians, &batch);
+    merge(c, &medians, &deltas);
     remember(c, &medians);
     append(c, &medians, &batch);
     answer(c, &medians, &deltas);
@@ -205,6 +141,82 @@ fn main() {
             println!("{stage:<22} {:>9.1} us {:>12.1} us {ratio:>14.2}", floor / 1e3, ours / 1e3);
         }
     }
+}
+
+/// From a request's text to rows.
+fn decode_request(c: &mut Criterion, medians: &Medians) {
+    let text = body(&events(REQUEST));
+    let mut rows = Vec::with_capacity(text.len() * 2);
+    let per_request = Throughput::Elements(REQUEST as u64);
+    measure(
+        c,
+        medians,
+        ("decode 100 events", "floor: split as RawValue"),
+        per_request.clone(),
+        || {
+            let split: Vec<&RawValue> = serde_json::from_slice(black_box(&text)).expect("JSON");
+            black_box(split);
+        },
+    );
+    measure(c, medians, ("decode 100 events", "to rows"), per_request, || {
+        rows.clear();
+        decode(black_box(&text), &mut rows);
+        black_box(&rows);
+    });
+}
+
+/// Rows to the bytes of COPY, which the door does last.
+fn encode_rows(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
+    let mut copy = Vec::with_capacity(batch.len());
+    let per_batch = Throughput::Elements(BATCH as u64);
+    let parsed: Vec<Row<'_>> = decoded(batch).collect();
+    measure(c, medians, ("encode 5,000 rows", "floor: copy the bytes"), per_batch.clone(), || {
+        copy.clear();
+        copy.extend_from_slice(black_box(batch));
+        black_box(&copy);
+    });
+    measure(c, medians, ("encode 5,000 rows", "row by row"), per_batch.clone(), || {
+        copy.clear();
+        black_box(&parsed).iter().for_each(|row| row.encode(&mut copy));
+        black_box(&copy);
+    });
+}
+
+/// Rows to a delta.
+fn aggregate(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
+    let per_batch = Throughput::Elements(BATCH as u64);
+    measure(
+        c,
+        medians,
+        ("aggregate 5,000 rows", "floor: walk the rows"),
+        per_batch.clone(),
+        || {
+            black_box(decoded(black_box(batch)).count());
+        },
+    );
+    measure(c, medians, ("aggregate 5,000 rows", "to a delta"), per_batch.clone(), || {
+        black_box(delta(black_box(batch)));
+    });
+}
+
+/// Deltas to one: what a tick of the broadcaster and a rebuild from the ledger do.
+fn merge(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
+    let all = Throughput::Elements(deltas.len() as u64);
+    let visitors: usize = deltas.iter().map(|delta| delta.visitors().len()).sum();
+    measure(c, medians, ("merge 50 deltas", "floor: fill a table"), all.clone(), || {
+        // One hash table of the right size, the visitors put in: the least that a union costs.
+        let mut seen = hashbrown::HashMap::with_capacity(visitors);
+        for delta in black_box(deltas) {
+            seen.extend(delta.visitors().iter().copied());
+            black_box(delta.cells().map(|cell| cell.2).sum::<i64>());
+        }
+        black_box(seen);
+    });
+    measure(c, medians, ("merge 50 deltas", "to one"), all, || {
+        let mut sum = DeltaSum::default();
+        black_box(deltas).iter().for_each(|delta| sum.merge(delta));
+        black_box(sum.finish());
+    });
 }
 
 fn batch_deltas() -> Vec<Delta> {

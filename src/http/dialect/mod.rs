@@ -92,6 +92,9 @@ pub trait Dialect: Sized + 'static {
     /// where the dialect has to build it. The value stays in `event`: moving it costs more
     /// than looking at it.
     ///
+    /// An implementation writes the parameter as `Self::Event<'a>`, as it stands here: with the
+    /// type's own name the compiler takes it for another signature.
+    ///
     /// # Errors
     /// Why this one event is refused.
     fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection>;
