@@ -1,6 +1,6 @@
 //! Breakdowns: events of one type, counted by the values of one of their properties.
 
-use super::{compile::property_name, spec::BreakdownSpec};
+use super::spec::{BreakdownSpec, property_name};
 use crate::domain::{event::is_type, top};
 
 /// One breakdown, checked.

@@ -9,16 +9,13 @@ use super::{
     kind::{Definition, fields},
     metric_set::{Metric, MetricSet},
     plan::Plan,
-    spec::{BreakdownSpec, MetricSpec, Names},
+    spec::{ANY, BreakdownSpec, MetricSpec, Names, property_name},
 };
 use crate::domain::{
     currency::Rates,
     event::is_type,
-    rule::{Fault, List, MAX_NAME, MAX_RULES, check_name},
+    rule::{Fault, List, MAX_RULES, check_name},
 };
-
-/// Stands for any event type.
-pub(super) const ANY: &str = "*";
 
 impl MetricSet {
     /// Compiles the rules.
@@ -122,15 +119,6 @@ fn check_types(names: &Names) -> Result<(), String> {
             Err("\"*\" is every type; name it alone".to_owned())
         }
         None => Ok(()),
-    }
-}
-
-/// Refuses what can't be the name of a property. A slash would make the names of breakdowns
-/// ambiguous, and no event has a NUL.
-pub(super) fn property_name(name: &str) -> Result<(), String> {
-    match name.is_empty() || name.len() > MAX_NAME || name.contains(['/', '\0']) {
-        true => Err(format!("property {name:?}: 1 to {MAX_NAME} bytes without a slash")),
-        false => Ok(()),
     }
 }
 

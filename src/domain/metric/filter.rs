@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{compile::property_name, spec::MetricSpec};
+use super::spec::{MetricSpec, property_name};
 
 /// One test of a value.
 #[derive(Clone, Debug, PartialEq)]

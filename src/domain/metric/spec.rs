@@ -6,6 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::kind::Kind;
+use crate::domain::rule::MAX_NAME;
+
+/// Stands for any event type.
+pub(super) const ANY: &str = "*";
 
 /// `[[metric]]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,5 +84,14 @@ impl<'de> Deserialize<'de> for Names {
             OneOrMany::One(name) => vec![name],
             OneOrMany::Many(names) => names,
         }))
+    }
+}
+
+/// Refuses what can't be the name of a property. A slash would make the names of breakdowns
+/// ambiguous, and no event has a NUL.
+pub(super) fn property_name(name: &str) -> Result<(), String> {
+    match name.is_empty() || name.len() > MAX_NAME || name.contains(['/', '\0']) {
+        true => Err(format!("property {name:?}: 1 to {MAX_NAME} bytes without a slash")),
+        false => Ok(()),
     }
 }

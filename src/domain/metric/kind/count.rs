@@ -4,10 +4,9 @@ use super::{MetricKind, StepOf, whole};
 use crate::domain::{
     delta::Series,
     metric::{
-        compile::ANY,
         metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
         plan::{Seen, Tally, Wanted},
-        spec::MetricSpec,
+        spec::{ANY, MetricSpec},
         value::Unit,
     },
 };
