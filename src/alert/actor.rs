@@ -1,4 +1,5 @@
-//! The alert actor.
+//! The alert actor: evaluates the alerts while this node leads, records what changes, and shows
+//! what fires.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,78 +26,94 @@ use crate::{
     store::alerts::{AlertHistory, AlertLog, HISTORY, Notice, Recorded},
 };
 
-/// How often the rules are looked at.
+/// How often the rules are evaluated.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The second in progress, and the time that an event takes to be counted, ms.
+/// How far before now the rules look, in ms. The second in progress is not whole yet, and an event
+/// takes a moment to be counted.
 const LAG: Millis = SECOND;
 /// How often the store is read.
 const READ_EVERY: Duration = Duration::from_secs(2);
 /// How long to wait for the store.
 const STORE_WITHIN: Duration = Duration::from_secs(3);
-/// How long a store that failed is left alone.
+/// How long a store that failed is not asked again.
 const STORE_REST: Duration = Duration::from_secs(5);
-/// Changes that may wait for the store.
+/// How many changes may wait for the store.
 const MAX_UNRECORDED: usize = 10_000;
 
 /// What the alert actor works with.
 pub struct AlertSetup {
-    /// What is watched.
+    /// The alerts and webhooks of the configuration.
     pub rules: Arc<AlertRules>,
-    /// The numbers of all nodes, and what is shown of the alerts.
+    /// The numbers of all nodes; also holds what is shown of the alerts.
     pub mirror: Mirror,
-    /// Yesterday and last week.
+    /// What was counted yesterday and last week.
     pub baselines: Baselines,
-    /// Where alerts are kept.
+    /// The part of the store that keeps alerts and notices.
     pub log: Arc<dyn AlertLog>,
-    /// Who leads.
+    /// The lease by which one node of all leads.
     pub lease: LeaseHolder,
-    /// Who tells the webhooks.
+    /// The actor that tells the webhooks.
     pub notifier: Addr<Notifier>,
-    /// What money is in.
+    /// The currency of money, such as `EUR`.
     pub currency: String,
 }
 
 /// Evaluates the alerts once a second while this node leads, and shows what fires.
 ///
-/// - Gets [`Resign`] at the end; sends [`Direct`] to the notifier while the store is down.
-/// - Owns where each alert stands while it leads. What fires is in the store, where the next leader
-///   finds it.
-/// - Bounded by: one look at a time, within a few seconds.
+/// - Gets [`Resign`] when the server stops. Sends [`Direct`] to the notifier while the store is
+///   down.
+/// - Owns the state of each alert while it leads. What fires is also in the store, where the next
+///   leader finds it.
+/// - Bounded by: one look at a time, which every question to the store or the lease ends within a
+///   few seconds; [`MAX_UNRECORDED`] changes that wait for the store.
+/// - A panic in a look ends the look. The actor then forgets what it held and begins again from
+///   the store.
 pub struct AlertActor {
     watch: Arc<Mutex<AlertWatch>>,
 }
 
-/// Let another node lead.
+/// Asks the alert actor to let another node lead. It leads no more after that.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Resign;
 
+/// What the actor holds. A look takes seconds where the store is slow, so it is a task of its own,
+/// and this is behind a lock.
 struct AlertWatch {
-    parts: AlertSetup,
-    /// Where each alert stands, by its name.
+    setup: AlertSetup,
+    /// The state of each alert, by its name. Empty while another node leads.
     watched: HashMap<String, Watched>,
+    /// Whether this node led at the last look.
     leads: bool,
-    /// Changes that the store has not taken yet, in their order.
+    /// Changes that the store has not taken yet, in the order in which they happened.
     unrecorded: VecDeque<Unrecorded>,
+    /// The alerts that the store had when it was last read.
     known: AlertHistory,
+    /// When the store was last read; `None` asks for a read at the next look.
     read_at: Option<Instant>,
-    /// The store failed: it is left alone until then, so that looks stay a second apart.
+    /// Set after the store failed: it is not asked again before then. Otherwise each look would
+    /// wait for it, and looks would be more than a second apart.
     store_rests_until: Option<Instant>,
+    /// The trouble that was logged last and is not over.
     trouble: Option<String>,
+    /// Whether the server stops. Then this node does not take the lease again.
     has_resigned: bool,
 }
 
+/// A change that the store has not taken yet.
 struct Unrecorded {
     firing: Firing,
+    /// What the webhooks are to be told of it.
     notices: Vec<Notice>,
+    /// Whether the notices were given to the notifier directly.
     told: bool,
 }
 
 impl AlertActor {
-    /// Begins when it is started.
-    pub fn new(parts: AlertSetup) -> AlertActor {
+    /// An actor that takes its first look when it is started.
+    pub fn new(setup: AlertSetup) -> AlertActor {
         let watch = AlertWatch {
-            parts,
+            setup,
             watched: HashMap::new(),
             leads: false,
             unrecorded: VecDeque::new(),
@@ -114,7 +131,8 @@ impl AlertActor {
         let look = async move {
             let mut watch = watch.lock().await;
             if panics::caught(watch.look()).await.is_none() {
-                // What it held can't be trusted: it begins again from the store.
+                // A look that panicked may have left the states half changed. Without them the
+                // next look takes over from the store, as a new leader does.
                 watch.leads = false;
                 watch.watched.clear();
             }
@@ -142,18 +160,22 @@ impl Handler<Resign> for AlertActor {
             let mut watch = watch.lock().await;
             watch.has_resigned = true;
             watch.leads = false;
-            watch.parts.lease.resign().await;
+            watch.setup.lease.resign().await;
         })
     }
 }
 
 impl AlertWatch {
+    /// One look: renews the lease, records what waits for the store, evaluates the alerts if this
+    /// node leads, reads the store, and shows what fires.
     async fn look(&mut self) {
         self.lead().await;
         self.record().await;
-        let freshness = self.parts.mirror.freshness();
+        let freshness = self.setup.mirror.freshness();
+        // Numbers that stand still would look like a shop in which nothing happens.
         let numbers_move = freshness.is_filled() && freshness.interrupted().is_none();
-        if self.leads && self.parts.lease.leading().now() && numbers_move {
+        // The lease is asked again, since recording may have taken longer than it lasts.
+        if self.leads && self.setup.lease.leading().now() && numbers_move {
             let before = self.unrecorded.len();
             self.evaluate();
             if self.unrecorded.len() > before {
@@ -164,15 +186,16 @@ impl AlertWatch {
         self.show();
     }
 
+    /// Takes or renews the lease, and takes over where this node did not lead before.
     async fn lead(&mut self) {
         if self.has_resigned {
             return;
         }
-        let leads = match self.parts.lease.renew().await {
+        let leads = match self.setup.lease.renew().await {
             Ok(leads) => leads,
             Err(e) => {
                 self.trouble("the lease of alerts can't be renewed", &e);
-                self.parts.lease.leading().now()
+                self.setup.lease.leading().now()
             }
         };
         if leads && !self.leads {
@@ -185,8 +208,8 @@ impl AlertWatch {
         self.leads = leads;
     }
 
-    /// Goes on where the last leader stood: from the store, or failing that from what this
-    /// node has last heard.
+    /// Takes over the states of the alerts from the last leader: from the store, or, where the
+    /// store does not answer, from what this node has last read of it.
     async fn take_over(&mut self) {
         self.read_at = None;
         self.read().await;
@@ -194,31 +217,32 @@ impl AlertWatch {
         self.watched.clear();
         let shown = self.shown();
         for over in &shown.over {
-            // The last one first.
+            // `over` begins with the one that ended last, which is the one that counts here.
             let over_at = over.cleared_at.unwrap_or(over.since);
             self.watched.entry(over.name.clone()).or_insert_with(|| Watched::over(over_at));
         }
         for firing in shown.firing {
-            if self.parts.rules.alert(&firing.name).is_some() {
+            if self.setup.rules.alert(&firing.name).is_some() {
                 self.watched.insert(firing.name.clone(), Watched::fires(firing));
             } else {
-                // Its rule has gone from the configuration.
+                // The configuration has no such rule any more, so nothing else would end it.
                 self.changed(Firing { cleared_at: Some(now), ..firing });
             }
         }
     }
 
-    /// Looks at every alert once.
+    /// Evaluates every alert once.
     fn evaluate(&mut self) {
-        let AlertSetup { rules, mirror, baselines, currency, .. } = &self.parts;
+        let AlertSetup { rules, mirror, baselines, currency, .. } = &self.setup;
         let (metric_set, now) = (mirror.metric_set(), mirror.now());
         let mut changes = Vec::new();
         {
-            // The broadcaster waits meanwhile, so what has changed is noted afterwards.
+            // While the counters are locked the broadcaster waits. So the changes are only
+            // collected here, and noted after the lock is given up.
             let counters = mirror.counters();
-            let numbers = Spans::live(metric_set, &counters, baselines, now);
+            let spans = Spans::live(metric_set, &counters, baselines, now);
             let (until, zone) = (now - LAG, mirror.zone());
-            let moment = Moment { metric_set, numbers: &numbers, until, now, zone, currency };
+            let moment = Moment { metric_set, reader: &spans, until, now, zone, currency };
             for alert in &rules.alerts {
                 let watched = self.watched.entry(alert.name.clone()).or_default();
                 let new_id = || Uuid::now_v7().to_string();
@@ -230,7 +254,8 @@ impl AlertWatch {
         }
     }
 
-    /// Notes a change, with what webhooks are to be told of it.
+    /// Notes that an alert fires or, with `cleared_at`, that it is over, and what the webhooks are
+    /// to be told of it.
     fn changed(&mut self, firing: Firing) {
         panic_point!("alert-changed");
         let payload = Payload::new(&firing);
@@ -241,7 +266,7 @@ impl AlertWatch {
             "alert"
         );
         let now = firing.cleared_at.unwrap_or(firing.since);
-        let webhooks = self.parts.rules.webhooks.iter();
+        let webhooks = self.setup.rules.webhooks.iter();
         let notices =
             webhooks.filter(|webhook| webhook.severity <= firing.severity).map(|webhook| Notice {
                 id: Uuid::now_v7().to_string(),
@@ -262,17 +287,19 @@ impl AlertWatch {
         }
     }
 
-    /// Records what is not recorded yet; tells it from memory where that can't be done.
+    /// Records the changes that are not recorded yet. Where the store does not take them, the
+    /// webhooks are told from memory.
     async fn record(&mut self) {
         while let Some(Unrecorded { firing, notices, .. }) = self.unrecorded.front() {
             if self.store_rests() {
                 return self.tell_from_memory();
             }
-            let record = self.parts.log.record_alert(firing, notices);
+            let record = self.setup.log.record_alert(firing, notices);
             match tokio::time::timeout(STORE_WITHIN, record).await {
                 Ok(Ok(Recorded::Done)) => {}
                 Ok(Ok(Recorded::Known(known))) => {
-                    // Another leader was quicker: it is the same incident.
+                    // Another leader has recorded that this alert fires. It is the same incident,
+                    // so this node goes on with that one.
                     self.watched.insert(known.name.clone(), Watched::fires(*known));
                 }
                 failed => {
@@ -286,29 +313,32 @@ impl AlertWatch {
                 }
             }
             self.unrecorded.pop_front();
-            // What was just written is read at once.
+            // This look then reads the store again, so that the change is shown at once.
             self.read_at = None;
         }
     }
 
+    /// Gives the notices of unrecorded changes to the notifier, each once.
     fn tell_from_memory(&mut self) {
         for waiting in self.unrecorded.iter_mut().filter(|it| !it.told) {
             waiting.told = true;
             for notice in &waiting.notices {
-                self.parts.notifier.do_send(Direct(notice.clone()));
+                self.setup.notifier.do_send(Direct(notice.clone()));
             }
         }
     }
 
+    /// Whether the store has failed lately and is not asked now.
     fn store_rests(&self) -> bool {
         self.store_rests_until.is_some_and(|until| Instant::now() < until)
     }
 
+    /// Reads the alerts from the store, if the last read is old enough.
     async fn read(&mut self) {
         if self.store_rests() || self.read_at.is_some_and(|at| at.elapsed() < READ_EVERY) {
             return;
         }
-        match tokio::time::timeout(STORE_WITHIN, self.parts.log.alert_history()).await {
+        match tokio::time::timeout(STORE_WITHIN, self.setup.log.alert_history()).await {
             Ok(Ok(known)) => {
                 self.known = known;
                 self.read_at = Some(Instant::now());
@@ -327,7 +357,7 @@ impl AlertWatch {
         }
     }
 
-    /// What the store knows, and what it does not know yet.
+    /// The alerts that the store knows, with the changes that it has not taken yet.
     fn shown(&self) -> AlertHistory {
         let mut shown = self.known.clone();
         for Unrecorded { firing, .. } in &self.unrecorded {
@@ -341,17 +371,18 @@ impl AlertWatch {
         shown
     }
 
+    /// Shows the alerts to this node's readers, and sets the gauges.
     fn show(&self) {
         let shown = self.shown();
-        for alert in &self.parts.rules.alerts {
+        for alert in &self.setup.rules.alerts {
             let fires = shown.firing.iter().any(|firing| firing.name == alert.name);
             metrics::gauge!("floodmark_alerts_firing", "name" => alert.name.clone())
                 .set(if fires { 1.0 } else { 0.0 });
         }
-        self.parts.mirror.alerts().show(shown.firing, shown.over);
+        self.setup.mirror.alerts().show(shown.firing, shown.over);
     }
 
-    /// Logs a trouble once, until it is over.
+    /// Logs a trouble, unless it was the last one that was logged and is not over.
     fn trouble(&mut self, what: &str, why: &str) {
         if self.trouble.as_deref() != Some(what) {
             tracing::warn!(why, "{what}");

@@ -1,5 +1,5 @@
-//! The alerts held against the past: when each would have fired and cleared, by the minutes that
-//! the rollups have. `floodmark alerts test` prints it.
+//! Tests the alerts on the past: when each would have fired and cleared, by the minutes that the
+//! rollups have. `floodmark alerts test` prints the result.
 
 use crate::{
     alert::watched::{Moment, Watched},
@@ -13,31 +13,31 @@ use crate::{
     store::Rollups,
 };
 
-/// What the rules look back on before the first minute: the longest window, the hour before
-/// it, and the minutes around a baseline of another day.
+/// How far before the first minute the rules look, in ms: the longest window, the hour before it,
+/// and some minutes around a baseline of another day.
 const LOOK_BACK: Millis = 2 * HOUR + 30 * MINUTE;
 
-/// The alerts of a configuration, and the past that they are held against.
+/// The alerts of a configuration, and the stretch of the past that they are tested on.
 pub struct Backtest<'a> {
-    /// What is watched.
+    /// The alerts.
     pub rules: &'a AlertRules,
-    /// What is counted.
+    /// The metrics that they watch.
     pub metric_set: &'a MetricSet,
     /// The business time zone.
     pub zone: &'a BusinessZone,
-    /// What money is in.
+    /// The currency of money, such as `EUR`.
     pub currency: &'a str,
-    /// First moment, Unix ms.
+    /// The first moment of the stretch, Unix ms.
     pub from: Millis,
-    /// Last moment, Unix ms.
+    /// The last moment of the stretch, Unix ms.
     pub to: Millis,
 }
 
 impl Backtest<'_> {
-    /// Reads the minutes that the rules ask for.
+    /// Reads the minutes that the rules look at.
     ///
     /// # Errors
-    /// The store's.
+    /// The store can't be read.
     pub async fn read(&self, rollups: &dyn Rollups) -> Result<Minutes, SinkError> {
         let alerts = &self.rules.alerts;
         let is_asked = |wanted: &Against| alerts.iter().any(|it| it.against() == Some(*wanted));
@@ -47,10 +47,12 @@ impl Backtest<'_> {
         Minutes::read(rollups, self.zone.clone(), &shifts, from, to).await
     }
 
-    /// Every change in its order: that an alert fired, and with `cleared_at` that it was over.
+    /// Every change, in the order in which it happened: an alert that fired, or, with
+    /// `cleared_at`, one that was over.
     pub fn replay(&self, minutes: &Minutes) -> Vec<Firing> {
-        let numbers = Spans::past(self.metric_set, minutes);
-        // A look sees a whole minute, so that much of `for` and `clear_for` has passed by then.
+        let spans = Spans::past(self.metric_set, minutes);
+        // When a look first sees a condition, the condition has held for the whole minute that the
+        // look is about. So `for` and `clear_for` are shorter by that minute here.
         let seen = |ms: Millis| (ms - MINUTE).max(0);
         let alerts = self.rules.alerts.iter().cloned();
         let alerts: Vec<Alert> = alerts
@@ -62,7 +64,7 @@ impl Backtest<'_> {
         for now in (first..=self.to).step_by(MINUTE as usize) {
             let moment = Moment {
                 metric_set: self.metric_set,
-                numbers: &numbers,
+                reader: &spans,
                 until: now,
                 now,
                 zone: self.zone,

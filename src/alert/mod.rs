@@ -1,5 +1,6 @@
-//! Alerts at work: one node of all evaluates the rules once a second and tells the webhooks;
-//! every node shows what the store knows of it.
+//! The actors behind alerts. One node of all evaluates the rules once a second and tells the
+//! webhooks; every node shows the alerts that are in the store. The rules themselves are in
+//! [`crate::domain::alert`].
 //!
 //! ```text
 //!  Mirror, Baselines ────> AlertActor ──record──> store: alerts, notifications
@@ -10,12 +11,14 @@
 //!  store ──every 2 s──> Alerts (beside the numbers: read by HTTP and the stream)
 //! ```
 //!
-//! - A change is recorded with its notices in one transaction before anybody is told, so a
-//!   webhook hears of it once; the notifier takes a notice by compare-and-set before it sends.
-//! - Where the store can't be written, a change is told from memory and recorded later. A
-//!   node that dies before that has told what nobody knows: it may be told again.
-//! - How one alert is looked at ([`watched`]) does not depend on when: the actor looks at the
-//!   numbers of now, [`backtest`] at those of the past.
+//! - A change (an alert fires, or is over) is recorded together with its notices in one
+//!   transaction before any webhook is told, and the notifier claims a notice by compare-and-set
+//!   before it sends. So a webhook hears of a change once.
+//! - Where the store can't be written, webhooks are told from memory and the change is recorded
+//!   later. If the node dies before that, the change is in no store, and the next leader may tell
+//!   the webhooks again.
+//! - One alert is evaluated in the same way ([`watched`]) whether the actor looks at the numbers
+//!   of now or [`backtest`] at those of the past.
 
 mod actor;
 mod backtest;

@@ -1,4 +1,4 @@
-//! The notifier actor.
+//! The notifier actor: sends notices of alerts to webhooks.
 
 use std::{
     collections::HashMap,
@@ -27,45 +27,54 @@ use crate::{
     store::alerts::{AlertLog, Notice, NoticeOutcome},
 };
 
-/// A request that the webhook says is wrong is tried so often, within some 15 s: time for a
-/// receiver that is just being deployed, and no day of knocking at one that is gone.
+/// How often a request is tried that the webhook answers with "wrong" (4xx), which takes about
+/// 15 s. That is enough for a receiver that is just being deployed, and one that is gone is not
+/// asked for a whole day.
 const MAX_REFUSALS: u32 = 5;
-/// How often it looks for notices.
+/// How often the notifier looks for notices.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Requests under way at most.
+/// How many requests may be under way at once.
 const MAX_IN_FLIGHT: usize = 16;
-/// Notices of memory at most: each change makes one a webhook, and the store is down.
+/// How many notices may be in memory while the store is down. Each change makes one for each
+/// webhook.
 const MAX_DIRECT: usize = 10_000;
-/// The first pause after a failure, ms.
+/// The first pause after a failure, in ms.
 const FIRST_PAUSE_MS: u64 = 1_000;
-/// The longest pause that a Retry-After is given, ms.
+/// The longest pause that a webhook can ask for with `Retry-After`, in ms.
 const MAX_RETRY_AFTER: Millis = HOUR;
 /// How long to wait for the store.
 const STORE_WITHIN: Duration = Duration::from_secs(3);
-/// A claim outlives its request by this, ms: time to say how it ended.
+/// How much longer than its request a claim lasts, in ms. In that time the store is told how the
+/// request ended.
 const CLAIM_SLACK: Millis = 10_000;
-/// How long an outcome that the store has not heard of is remembered.
+/// How long the outcome of a notice is remembered that the store does not know yet.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// Sends notices to webhooks, each until it is taken or given up.
+/// Sends notices to webhooks, and tries each again until it is delivered or given up.
 ///
-/// - Looks into the store for due notices while this node leads; gets [`Direct`] from the
-///   alert actor while the store is down. Sends nothing to other actors: the store is told.
-/// - Owns no notice that the store has: a restart goes on where it stood.
-/// - Bounded by: 16 requests under way, each within `notify.timeout_ms`.
+/// - Looks for due notices in the store while this node leads. Gets [`Direct`] from the alert
+///   actor while the store is down. Sends no messages; how a notice ended is written to the store.
+/// - Owns the notices that the store does not have yet. All others are only claimed for one try,
+///   so after a restart the notifier goes on where it stood.
+/// - Bounded by: [`MAX_IN_FLIGHT`] requests under way, each within `notify.timeout_ms`;
+///   [`MAX_DIRECT`] notices in memory.
+/// - A panic in a try ends that try; the notice is tried again when its claim has run out.
 pub struct Notifier {
     log: Arc<dyn AlertLog>,
     rules: Arc<AlertRules>,
     leading: Leading,
     notify: config::NotifyConfig,
+    /// The HTTP client, made when the actor starts, since it belongs to the actor's thread.
     client: Option<Client>,
+    /// The notices whose request is under way, by their id.
     in_flight: HashMap<String, Notice>,
+    /// Notices that came from the alert actor directly, and wait for their next try.
     direct: Vec<Notice>,
-    /// Outcomes of direct notices: the store is told when it comes to know them.
+    /// How direct notices ended, by their id. The store is told once it has the notice itself.
     settled: HashMap<String, (NoticeOutcome, Instant)>,
 }
 
-/// A notice that could not be recorded yet.
+/// The alert actor sends a notice that it could not record.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Direct(pub Notice);
@@ -76,18 +85,19 @@ enum Sent {
     Refused(Refusal),
 }
 
-/// Why a try was in vain.
+/// Why a try failed.
 struct Refusal {
-    /// In words.
+    /// The reason in words, for logs.
     why: String,
-    /// When to try again at the earliest, Unix ms.
+    /// When to try again at the earliest, Unix ms, if the webhook said so.
     after: Option<Millis>,
-    /// The request is at fault, or its address: the next will fare no better.
+    /// Whether the request or its address is at fault, so that another try is likely to fail too.
     is_final: bool,
 }
 
 impl Notifier {
-    /// Sends what `rules` say while `leading`.
+    /// A notifier for the webhooks of `rules`. It takes notices from the store only while
+    /// `leading` says that this node leads.
     pub fn new(
         log: Arc<dyn AlertLog>,
         rules: Arc<AlertRules>,
@@ -106,12 +116,14 @@ impl Notifier {
         }
     }
 
+    /// Sends direct notices, and then those that the store has and that are due.
     fn look(&mut self, ctx: &mut Context<Self>) {
         self.send_direct(ctx);
         self.settled.retain(|_, (_, at)| at.elapsed() < REMEMBERED);
         let room = MAX_IN_FLIGHT.saturating_sub(self.in_flight.len());
         let (log, leads) = (self.log.clone(), self.leading.now() && room > 0);
-        // Those under way are due no more, but direct ones may be among the found.
+        // A claimed notice is not due, but the store may find direct notices that are under way.
+        // So it is asked for that many more.
         let limit = MAX_IN_FLIGHT + self.in_flight.len();
         let look = async move {
             if !leads {
@@ -119,7 +131,7 @@ impl Notifier {
             }
             match tokio::time::timeout(STORE_WITHIN, log.due_notices(now_ms(), limit)).await {
                 Ok(Ok(notices)) => notices,
-                // The alert actor says that the store is down.
+                // This is not logged: the alert actor logs that the store is down.
                 _ => Vec::new(),
             }
         };
@@ -131,7 +143,8 @@ impl Notifier {
         }));
     }
 
-    /// A notice that the store says is due.
+    /// Takes a notice that the store says is due: claims it, sends it, and writes down how that
+    /// ended.
     fn take(&mut self, notice: Notice, ctx: &mut Context<Self>) {
         if let Some((outcome, _)) = self.settled.remove(&notice.id) {
             let log = self.log.clone();
@@ -144,7 +157,7 @@ impl Notifier {
         if self.in_flight.len() >= MAX_IN_FLIGHT || self.in_flight.contains_key(&notice.id) {
             return;
         }
-        // The store has it now.
+        // The store has the notice now, so it is no longer a direct one.
         self.direct.retain(|direct| direct.id != notice.id);
         self.in_flight.insert(notice.id.clone(), notice.clone());
         let (log, leading) = (self.log.clone(), self.leading.clone());
@@ -161,8 +174,9 @@ impl Notifier {
             }
             let sent = request.await;
             let next = judge(&notice, sent, give_up_at, pause);
-            // Until the store has it, the claim holds others off; after that the notice goes
-            // out again, and the receiver knows it by its key.
+            // Until the store knows how it ended, the claim keeps others from sending the notice.
+            // If the claim runs out first, the notice is sent again, and the receiver recognises
+            // it by its `Idempotency-Key`.
             let told = async {
                 match next {
                     Next::Settled(outcome) => {
@@ -175,17 +189,18 @@ impl Notifier {
                 tracing::warn!(error = %e, id = notice.id, "can't note how a notice ended");
             }
         };
-        // After a panic the claim runs out, and it is tried again.
+        // After a panic the claim runs out, and the notice is tried again.
         ctx.spawn(panics::caught(work).into_actor(self).map(move |_, notifier, _| {
             notifier.in_flight.remove(&id);
         }));
     }
 
-    /// Sends what the store could not take.
+    /// Sends the direct notices that are due.
     fn send_direct(&mut self, ctx: &mut Context<Self>) {
         let now = now_ms();
         let mut waiting = std::mem::take(&mut self.direct);
-        // The begin before the end.
+        // A webhook has to hear that an alert fires before it hears that the alert is over. So the
+        // older notice goes first, and a later one of the same alert waits while it is unsettled.
         waiting.sort_by_key(|notice| notice.created_at);
         for notice in waiting {
             let earlier = |other: &Notice| {
@@ -217,11 +232,13 @@ impl Notifier {
         }
     }
 
+    /// When the notice is given up, Unix ms.
     fn give_up_at(&self, notice: &Notice) -> Millis {
         notice.created_at + self.notify.give_up_hours as Millis * HOUR
     }
 
-    /// The pause after so many tries: as long after a restart as before.
+    /// The pause after so many tries, in ms. It is computed from the number of tries alone, so it
+    /// is the same after a restart.
     fn pause(&self, attempts: u32) -> Millis {
         let (initial_ms, max_ms) = (FIRST_PAUSE_MS, self.notify.max_retry_ms.max(FIRST_PAUSE_MS));
         let mut backoff = Backoff::new(&config::RetryConfig { initial_ms, max_ms });
@@ -229,6 +246,8 @@ impl Notifier {
         (0..=steps).map(|_| backoff.pause()).last().unwrap_or_default().as_millis() as Millis
     }
 
+    /// A request that tells the webhook. Its result is `None` where the configuration has no such
+    /// webhook any more.
     fn request(&self, notice: &Notice) -> impl Future<Output = Option<Sent>> + 'static {
         let webhook = self.rules.webhooks.iter().find(|it| it.name == notice.webhook).cloned();
         let client = self.client.clone().expect("made when the actor started");
@@ -237,12 +256,16 @@ impl Notifier {
     }
 }
 
+/// What happens to a notice after a try.
 enum Next {
+    /// It is delivered or given up.
     Settled(NoticeOutcome),
+    /// It is tried again at this moment, Unix ms.
     Again(Millis),
 }
 
-/// What to do after a try. `None`: its webhook is gone.
+/// Decides what happens after a try. `sent` is `None` where the webhook is gone from the
+/// configuration.
 fn judge(notice: &Notice, sent: Option<Sent>, give_up_at: Millis, pause: Millis) -> Next {
     let count = |result: &'static str| {
         metrics::counter!("floodmark_webhooks_total", "result" => result).increment(1);
@@ -266,7 +289,7 @@ fn judge(notice: &Notice, sent: Option<Sent>, give_up_at: Millis, pause: Millis)
         return Next::Settled(NoticeOutcome::GivenUp);
     }
     if is_final {
-        // Said once, where it is given up.
+        // The operator hears of a final refusal once, when the notice is given up.
         tracing::debug!(webhook = about.0, change = about.1, alert = about.2, why, "trying again");
     } else {
         tracing::warn!(webhook = about.0, change = about.1, alert = about.2, why, "trying again");
@@ -275,6 +298,7 @@ fn judge(notice: &Notice, sent: Option<Sent>, give_up_at: Millis, pause: Millis)
     Next::Again(due_at)
 }
 
+/// Sends one request to a webhook.
 async fn post(client: &Client, webhook: &Webhook, notice: &Notice) -> Sent {
     let body = body(&notice.body, webhook.format);
     let now = now_ms();
@@ -287,7 +311,7 @@ async fn post(client: &Client, webhook: &Webhook, notice: &Notice) -> Sent {
         let signature = signature(&webhook.secret.0, now, &body);
         request = request.insert_header(("X-Floodmark-Signature", signature));
     }
-    // The errors of the client don't show the URL.
+    // The texts of the client's errors don't contain the URL, which may hold a secret.
     match request.send_body(body).await {
         Ok(answer) if answer.status().is_success() => Sent::Taken,
         Ok(answer) => {
@@ -304,13 +328,14 @@ async fn post(client: &Client, webhook: &Webhook, notice: &Notice) -> Sent {
     }
 }
 
-/// Whether the answer says that this request will never be taken (RFC 9110, 15.5). Those that
-/// ask for another try are timeout, too early and too many.
+/// Whether the status says that this request will never be taken (4xx, RFC 9110, 15.5). Timeout,
+/// too early and too many requests are the 4xx that ask for another try.
 fn is_final(status: StatusCode) -> bool {
     status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-/// What Retry-After says: seconds, or a date (RFC 9110, 10.2.3).
+/// The moment that `Retry-After` gives (Unix ms), as seconds or as a date (RFC 9110, 10.2.3), and
+/// at most [`MAX_RETRY_AFTER`] from `now`.
 fn retry_at(text: &str, now: Millis) -> Option<Millis> {
     let at = match text.trim().parse::<Millis>() {
         Ok(seconds) => now.saturating_add(seconds.max(0).saturating_mul(1000)),
@@ -326,7 +351,8 @@ impl Actor for Notifier {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        // https needs a process-wide provider; if there is one already, it stays.
+        // TLS needs a provider of cryptography that is set for the whole process. This fails if
+        // one is set already, which then stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let timeout = Duration::from_millis(self.notify.timeout_ms);
         let client = Client::builder()

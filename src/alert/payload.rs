@@ -9,30 +9,30 @@ use crate::domain::{
     time::{MINUTE, Millis, SECOND, bucket},
 };
 
-/// Floodmark's own JSON.
+/// What a webhook is told, in Floodmark's own format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Payload {
     /// `fired` or `cleared`.
     pub change: String,
-    /// What fires or fired; its fields stand beside `change`.
+    /// The alert that fires or fired. In JSON its fields stand beside `change`.
     #[serde(flatten)]
     pub firing: Firing,
 }
 
 impl Payload {
-    /// Of a firing, or with `cleared_at` of its end.
+    /// The payload that says that an alert fires or, with `cleared_at`, that it is over.
     pub fn new(firing: &Firing) -> Payload {
         let change = if firing.cleared_at.is_some() { "cleared" } else { "fired" };
         Payload { change: change.to_owned(), firing: firing.clone() }
     }
 
-    /// As JSON.
+    /// The payload as JSON.
     pub fn json(&self) -> String {
         serde_json::to_string(self).expect("plain data always encodes")
     }
 }
 
-/// The body as a webhook wants it, from [`Payload::json`].
+/// The body in the format of a webhook, made from [`Payload::json`].
 pub(super) fn body(json: &str, format: WebhookFormat) -> String {
     match (format, serde_json::from_str::<Payload>(json)) {
         (WebhookFormat::Slack, Ok(payload)) => slack(&payload),
@@ -40,6 +40,7 @@ pub(super) fn body(json: &str, format: WebhookFormat) -> String {
     }
 }
 
+/// The body for an incoming webhook of Slack: one text.
 fn slack(payload: &Payload) -> String {
     let Payload { firing, .. } = payload;
     let text = match firing.cleared_at {
@@ -59,13 +60,14 @@ fn slack(payload: &Payload) -> String {
     serde_json::json!({ "text": format!("{mark} {text}") }).to_string()
 }
 
+/// How long an alert fired, rounded down to whole minutes, or to seconds below two minutes.
 fn lasted(ms: Millis) -> Span {
     let unit = if ms >= 2 * MINUTE { MINUTE } else { SECOND };
     Span(bucket(ms, unit))
 }
 
-/// `sha256=HEX` of the HMAC over `TIMESTAMP.BODY`: with the timestamp signed along, an old
-/// request can't be sent again by somebody else.
+/// `sha256=HEX` of the HMAC over `TIMESTAMP.BODY`. The timestamp is signed too, so that a receiver
+/// can refuse an old request that somebody else sends again.
 pub fn signature(secret: &str, timestamp: Millis, body: &str) -> String {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length will do");

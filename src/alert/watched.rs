@@ -1,5 +1,5 @@
-//! One alert and where it stands, looked at again and again: once a second while the server runs,
-//! once a minute of the past in a test of the rules. Both are the same look.
+//! One alert and its state, which is evaluated again and again: once a second while the server
+//! runs, and once for each minute of the past in a test of the rules. Both use the same code.
 
 use crate::domain::{
     alert::{Alert, Change, Firing, Machine, MetricReader, evaluate},
@@ -7,54 +7,56 @@ use crate::domain::{
     time::{BusinessZone, Millis},
 };
 
-/// Where one alert stands, with what fires.
+/// The state of one alert.
 #[derive(Clone, Default)]
 pub struct Watched {
+    /// When it fires and when it is over.
     machine: Machine,
+    /// What was said when it fired; `None` while it does not fire.
     firing: Option<Firing>,
 }
 
-/// What all alerts are looked at with, at one moment.
-pub struct Moment<'a, N> {
-    /// What is counted.
+/// What all alerts are evaluated with at one moment.
+pub struct Moment<'a, R> {
+    /// The metrics.
     pub metric_set: &'a MetricSet,
-    /// The numbers.
-    pub numbers: &'a N,
-    /// Up to here (Unix ms) the numbers are whole.
+    /// Reads the numbers.
+    pub reader: &'a R,
+    /// Up to this moment (Unix ms) the numbers are complete.
     pub until: Millis,
-    /// The moment, Unix ms.
+    /// The moment itself, Unix ms.
     pub now: Millis,
-    /// By its clock an alert may be silent.
+    /// The zone by whose clock an alert is silent at some times of the day.
     pub zone: &'a BusinessZone,
-    /// What money is in.
+    /// The currency of money, such as `EUR`.
     pub currency: &'a str,
 }
 
 impl Watched {
-    /// An alert that fires.
+    /// The state of an alert that fires.
     pub fn fires(firing: Firing) -> Watched {
         Watched { machine: Machine::firing(firing.since, firing.held()), firing: Some(firing) }
     }
 
-    /// An alert that was over at this moment (Unix ms).
+    /// The state of an alert that fired and was over at this moment (Unix ms).
     pub fn over(at: Millis) -> Watched {
         Watched { machine: Machine::over(at), firing: None }
     }
 
-    /// Looks at the alert. Returns what has changed: that it fires, with an id of `new_id`, or
-    /// with `cleared_at` that it is over.
-    pub fn look<N: MetricReader>(
+    /// Evaluates the alert. Returns what has changed: that it fires, with an id of `new_id`, or,
+    /// with `cleared_at`, that it is over. `None` where nothing has changed.
+    pub fn look<R: MetricReader>(
         &mut self,
         alert: &Alert,
-        moment: &Moment<'_, N>,
+        moment: &Moment<'_, R>,
         new_id: impl FnOnce() -> String,
     ) -> Option<Firing> {
-        let Moment { metric_set, numbers, until, now, zone, currency } = *moment;
-        let seen = evaluate(alert, metric_set, numbers, until, self.machine.stand(now));
+        let Moment { metric_set, reader, until, now, zone, currency } = *moment;
+        let seen = evaluate(alert, metric_set, reader, until, self.machine.stand(now));
         let silent = alert.silence.is_some_and(|silence| silence.covers(zone.time_of_day(now)));
         match self.machine.step(alert, &seen, now, silent)? {
             Change::Fired(reading) => {
-                let firing = Firing::new(alert, numbers, &reading, new_id(), now, currency);
+                let firing = Firing::new(alert, reader, &reading, new_id(), now, currency);
                 self.firing = Some(firing.clone());
                 Some(firing)
             }

@@ -29,23 +29,26 @@ use crate::{
 
 /// Sends what was counted to all viewers of this node. It runs on a thread of its own.
 ///
-/// - Gets the live side's [`Feed`] (through a bounded channel that makes it wait),
-///   [`Counted`] from the counter actor, [`Join`] and [`Leave`] from the sessions,
-///   [`Shutdown`]; sends each session [`Deliver`], never waiting.
-/// - Owns the mirror (everyone else reads it as [`crate::numbers::Mirror`]), the timeline of frames and
-///   the hub.
+/// - Gets the live side's [`Feed`] (through a bounded channel, so that a feed that is too fast
+///   waits), [`Counted`] from the counter actor, [`Join`] and [`Leave`] from the sessions, and
+///   [`Shutdown`]. Sends each session [`Deliver`] and never waits for it.
+/// - Owns the mirror (everyone else reads it as [`crate::numbers::Mirror`]), the timeline of
+///   frames and the hub.
 /// - Bounded by: the feed's capacity, one frame a tick, `stream.resume_frames` and
-///   `stream.resume_bytes` kept frames, one `Join` and one `Leave` for each of
-///   `stream.max_viewers` seats.
+///   `stream.resume_bytes` kept frames, one `Join` and one `Leave` for each of the
+///   `stream.max_viewers` permits.
 /// - A panic in it ends the process: the mirror may hold half of a delta, and what is counted
 ///   but not yet in the ledger is nowhere else. The next start counts it again.
 pub struct Broadcaster {
+    /// The time between two frames (`stream.tick_ms`).
     tick: Duration,
     close_timeout_ms: u64,
     mirror: MirrorWriter,
+    /// Taken when the actor starts.
     feed: Option<mpsc::Receiver<Feed>>,
     timeline: Timeline,
     hub: Hub<SessionOutlet>,
+    /// `Some` once the server shuts down.
     closing: Option<Closing>,
     metrics: Metrics,
     _watch: panics::Watch,
@@ -61,8 +64,8 @@ struct Closing {
     answers: Vec<oneshot::Sender<usize>>,
 }
 
-/// Close all viewers with 1001; answered when all have gone or `within` has passed, with the
-/// number of those that had to be cut.
+/// Asks the broadcaster to close all viewers with 1001. It answers when all have gone or
+/// `within` has passed, with the number of those that had to be cut.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "usize")]
 pub struct Shutdown {
@@ -145,6 +148,8 @@ impl Broadcaster {
     fn tick(&mut self) {
         let (now, monotonic) = (self.mirror.now(), monotonic_ms());
         let (frame, snapshot) = {
+            // The counters are locked for reading while frames are written, and not while they
+            // are sent. Frame and snapshot come from the same state.
             let counters = self.mirror.counters();
             let frame = self.timeline.tick(&self.mirror, &counters, now, monotonic);
             let snapshot = self
@@ -317,8 +322,8 @@ impl Metrics {
     }
 
     fn sent(&self, frame: &Frame, now: i64) {
-        // 0 marks deltas that were counted again after a loss; when they were sealed is not
-        // known any more.
+        // 0 marks deltas that were counted again after a loss: when their batches were sealed is
+        // not known any more.
         if let Some(sealed_at) = frame.oldest_sealed_at.filter(|at| *at > 0) {
             self.ingest_to_viewer.record((now - sealed_at).max(0) as f64 / 1000.0);
         }

@@ -72,12 +72,14 @@ pub fn deflate(message: &[u8]) -> Vec<u8> {
     payload
 }
 
+/// The message of a deflated payload, as a client reads it.
 #[cfg(test)]
 pub fn inflate(payload: &[u8]) -> Vec<u8> {
     use std::io::Read;
     let whole = [payload, &TAIL].concat();
     let mut message = Vec::new();
-    // A stream that goes on after the flush: it is all there, and not ended.
+    // The stream is flushed and not ended. So the decoder gives all bytes, and then an error,
+    // since it waits for more.
     let mut inflate = flate2::read::DeflateDecoder::new(&whole[..]);
     let mut some = [0; 4096];
     while let Ok(n @ 1..) = inflate.read(&mut some) {

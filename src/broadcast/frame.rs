@@ -1,4 +1,5 @@
-//! The frames, as JSON text. Pure: what is given is written.
+//! The frames of the stream as JSON. This file only says what they look like; `timeline.rs`
+//! decides what is in them and when they are sent.
 
 use serde::Serialize;
 

@@ -28,9 +28,9 @@ const CONTROL: u8 = 8;
 pub struct Inbound<S = web::Payload> {
     bytes: S,
     codec: Codec,
-    /// Bytes that came and are no whole frame yet.
+    /// Bytes that have come and do not make up a whole frame yet.
     buffer: BytesMut,
-    /// The viewer may send deflated messages.
+    /// Whether the viewer may send deflated messages.
     may_deflate: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  live::Feed ──> Broadcaster ──> Mirror (read by everybody)
-//!  Counted ─>  │ timeline: merges a tick's deltas into one frame, serialised once
+//!  Counted ─────>  │ timeline: merges a tick's deltas into one frame, serialised once
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
 //!                       │ Deliver (bounded, never waits)
@@ -11,10 +11,10 @@
 //!
 //! The invariants, and where they are tested:
 //! - The broadcaster alone writes the mirror: it has the one [`crate::numbers::MirrorWriter`].
-//! - A snapshot of frame `n` plus the frames after `n` is the state: nothing lost, nothing
-//!   twice (`timeline`, by proptest).
-//! - A change of the alerts is in the next frame, and so in what a resumed viewer missed; a
-//!   snapshot has all that fire (`timeline`, `tests/alerts`).
+//! - A snapshot of frame `n` plus the frames after `n` gives the current state; nothing is lost
+//!   and nothing counted twice (`timeline`, by proptest).
+//! - A change of the alerts is in the next frame, so a resumed viewer gets it with the frames
+//!   that it missed; a snapshot has all alerts that fire (`timeline`, `tests/alerts`).
 //! - A resumed viewer sees each frame once (`history`, by proptest; `tests/server/stream/`).
 //! - A viewer that does not read holds at most `stream.mailbox_frames` frames, one write
 //!   buffer and the kernel's send buffer; it is told 1013 after `stream.slow_timeout_ms` (or

@@ -90,7 +90,7 @@ pub struct ViewerPermit {
 impl Drop for ViewerPermit {
     fn drop(&mut self) {
         self.permits.0.taken.fetch_sub(1, Ordering::Relaxed);
-        // do_send gets past the mailbox's limit, which is fine: at most one for each permit.
+        // `do_send` ignores the mailbox's limit. That is safe, since each permit sends one `Leave`.
         self.permits.0.leave.do_send(Leave(self.id));
     }
 }

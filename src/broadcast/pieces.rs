@@ -4,8 +4,8 @@
 //! `h1_write_buffer_size`. The buffer keeps the size that it has grown to, up to 128 KiB, for as
 //! long as the connection lasts. So a snapshot in one piece would cost each viewer its size for
 //! ever. In pieces, the buffer never grows beyond the 8 KiB that it starts with, and only its
-//! first page is ever touched, because it holds less than the limit plus one piece. A frame in
-//! ordinary traffic is one piece. (With pieces of 2 KiB, a viewer took 1 kB more.)
+//! first page is ever touched, because it holds less than the limit plus one piece. In ordinary
+//! traffic a frame is one piece. (With pieces of 2 KiB, each viewer took 1 kB more.)
 
 use std::{
     pin::Pin,
@@ -19,7 +19,7 @@ use futures_util::Stream;
 /// this many bytes, it is flushed before anything is added.
 pub const WRITE_BUFFER_BYTES: usize = 1024;
 
-/// Bytes of one piece.
+/// The size of one piece.
 const PIECE_BYTES: usize = 1024;
 
 /// A stream of bytes, cut into pieces.

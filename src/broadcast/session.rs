@@ -39,8 +39,8 @@ use crate::broadcast::{
 ///   its start and, when its permit is dropped, that it left. What the peer sends is only a sign
 ///   of life.
 /// - Owns nothing but its socket's state; frames are shared with all other sessions.
-/// - Bounded by its mailbox (`stream.mailbox_frames` and a Close), by the hub, which counts
-///   what is outstanding, and by inbound frames of at most
+/// - Bounded by: its mailbox (`stream.mailbox_frames` and a Close); the hub, which counts what the
+///   session has not taken yet; inbound frames of at most
 ///   [`MAX_INBOUND_BYTES`](super::inbound::MAX_INBOUND_BYTES). It has no deadline of its own: it
 ///   is not polled while the peer does not read.
 /// - Its context is one of plain bytes: frames come ready for the wire, where a context of
@@ -78,7 +78,8 @@ impl Actor for ViewerSession {
         }
         ctx.run_interval(self.ping_interval, |_, ctx| control(ctx, Message::Ping(Bytes::new())));
         if let Some(connection) = self.connection.take() {
-            // do_send gets past the mailbox's limit, which is fine: at most one for each permit.
+            // `do_send` ignores the mailbox's limit. That is safe, since each permit sends one
+            // `Join`.
             self.broadcaster.do_send(Join {
                 id: self.permit.id,
                 // No clone is kept: each could put one message beyond the limit into the mailbox.

@@ -49,7 +49,7 @@ const MAX_AHEAD: Millis = HOUR;
 pub struct Frame {
     /// The JSON text.
     pub text: WireFrame,
-    /// It is a snapshot, which also helps viewers that missed frames.
+    /// Whether it is a snapshot, which viewers that missed frames can use, too.
     pub is_snapshot: bool,
     /// When the oldest batch in it was sealed, Unix ms.
     pub oldest_sealed_at: Option<Millis>,
@@ -108,7 +108,7 @@ pub struct Timeline {
     /// The business day that `PendingTick::today` belongs to.
     day: BusinessDay,
     pending: PendingTick,
-    /// The next frame is a snapshot for all viewers.
+    /// Whether the next frame is a snapshot for all viewers.
     start_over: bool,
     /// The newest frames, for viewers that come back.
     history: FrameHistory,
@@ -125,7 +125,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Starts at frame 0, which is the empty state of `now`.
+    /// Starts at frame 0, which is the empty state.
     pub fn new(
         epoch: String,
         pace: FramePace,
@@ -166,7 +166,8 @@ impl Timeline {
         *oldest = sealed_at.min(*oldest);
     }
 
-    /// The state was replaced: the next frame is a snapshot to all.
+    /// Notes that the state was replaced. The next frame is a snapshot for all viewers, and only
+    /// what the new state dates ahead stays pending.
     pub fn start_over(&mut self, counters: &Counters, now: Millis) {
         let next = bucket(now, SECOND) + SECOND;
         let ahead = counters.seconds_in(next, next + MAX_AHEAD);
@@ -198,7 +199,7 @@ impl Timeline {
         self.sent_at = monotonic;
         self.sent_active = mirror.active_users();
         self.sent_behind = mirror.freshness().behind_ms(now).is_some();
-        // Read once: the alert actor may show others meanwhile.
+        // Read once, since the alert actor may publish another version at any moment.
         let alerts = mirror.alerts().snapshot();
         let are_new = alerts.version != self.sent_alerts;
         self.sent_alerts = alerts.version;
@@ -245,8 +246,10 @@ impl Timeline {
         self.history.after(seq)
     }
 
+    /// Whether a frame is due: something is new, or the heartbeat's time has come.
     fn is_time(&self, mirror: &Mirror, now: Millis, monotonic: u64) -> bool {
-        // A tick late is a heartbeat missed, so the last tick before it sends.
+        // If this tick waited for the next one, the heartbeat would be late by up to a tick. So
+        // the last tick before the heartbeat's time sends the frame.
         let heartbeat = monotonic + self.pace.tick_ms > self.sent_at + self.pace.heartbeat_ms;
         heartbeat
             || self.pending.has_due(now)
@@ -297,8 +300,8 @@ impl Timeline {
         monotonic: u64,
     ) -> WireFrame {
         let buckets = |totals: Vec<_>| totals.into_iter().map(TimeBucket::from).collect();
-        // What is dated ahead is still to come as a second; the minute in progress must not
-        // have it already.
+        // Events that are dated ahead will be sent as increments of their second. The minute in
+        // progress must not hold them already, or they would be charted twice.
         let mut minutes = current::last_minutes(counters, now, SHOWN);
         if let Some((start, totals)) = minutes.last_mut() {
             let come = counters.seconds_in(*start, bucket(now, SECOND) + SECOND);

@@ -24,7 +24,7 @@ use crate::{
     panics::Alarm,
 };
 
-/// The running fan-out; a clone is the same one.
+/// The running fan-out. A clone is a handle on the same one.
 #[derive(Clone)]
 pub struct Viewers {
     broadcaster: Addr<Broadcaster>,
@@ -32,7 +32,7 @@ pub struct Viewers {
     stream: config::StreamConfig,
 }
 
-/// Starts the broadcaster on a thread of its own: it writes the mirror by what `feed` says, and
+/// Starts the broadcaster on a thread of its own, where it follows `feed`, writes the mirror, and
 /// sends frames as `stream` says. A panic in it raises the alarm.
 pub fn start(
     stream: &config::StreamConfig,
@@ -51,18 +51,18 @@ pub fn start(
 }
 
 impl Viewers {
-    /// The places of the viewers.
+    /// The permits to watch.
     pub fn permits(&self) -> &ViewerPermits {
         &self.permits
     }
 
-    /// Where the counter actor sends the numbers of visitors and distinct values.
+    /// The recipient of the counter actor's numbers of visitors and distinct values.
     pub fn population(&self) -> Recipient<Counted> {
         self.broadcaster.clone().recipient()
     }
 
-    /// Upgrades a request to a WebSocket and starts the session in its seat. `resume` is the
-    /// epoch and seq of the last frame that the viewer saw.
+    /// Upgrades a request to a WebSocket and starts its session, which holds `permit`. `resume`
+    /// is the epoch and seq of the last frame that the viewer saw.
     ///
     /// # Errors
     /// The request is no valid WebSocket handshake.
@@ -76,7 +76,8 @@ impl Viewers {
     ) -> Result<HttpResponse, actix_web::Error> {
         let mut response = ws::handshake(request)?;
         let silence = Duration::from_millis(self.stream.silence_timeout_ms);
-        // A viewer with the kernel's defaults works, too; it only may cost more memory.
+        // This is no reason to refuse the viewer: with the kernel's defaults it works, too, and
+        // may only cost more memory.
         if let Err(e) = connection.tune(self.stream.send_buffer_bytes, silence) {
             tracing::debug!(error = %e, "a viewer's socket could not be tuned");
         }
@@ -107,6 +108,7 @@ impl Viewers {
     }
 }
 
+/// Whether the client offers compressed messages that can be accepted.
 fn offers_deflate(request: &HttpRequest) -> bool {
     let mut offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS);
     offers.any(|offer| offer.to_str().is_ok_and(deflate::is_offered))

@@ -30,7 +30,7 @@ impl WireFrame {
     /// The frame of a text.
     pub fn new(text: &str) -> WireFrame {
         let plain = message(text.as_bytes(), 0);
-        // A slice of the frame's bytes, so that the text is not held twice.
+        // The text is a slice of the frame's bytes, so that it is not held twice.
         let payload = plain.slice(plain.len() - text.len()..);
         let text = ByteString::try_from(payload).expect("what was text is text");
         WireFrame(Arc::new(Forms { text, plain, deflated: OnceLock::new() }))

@@ -16,8 +16,8 @@ const MAY_BE_ZERO: [&str; 2] = ["http.workers", "http.client_events_per_s"];
 
 /// The shortest `http.header_timeout_ms`.
 const MIN_HEADER_TIMEOUT_MS: u64 = 1000;
-/// Live counters are rebuilt from the ledger: a business day of up to 25 hours, and a day
-/// of margin.
+/// The smallest `ledger.keep_hours`. Live counters are rebuilt from the ledger, which takes a
+/// business day of up to 25 hours, and a day of margin.
 const MIN_KEEP_HOURS: u64 = 49;
 
 impl Config {
@@ -56,6 +56,7 @@ impl Config {
         Err(ConfigError::Invalid(found.into_iter().map(Problem::Check).collect()))
     }
 
+    /// An address that other machines reach needs write keys and viewer tokens.
     fn check_listen(&self, found: &mut Vec<String>) {
         let addresses = match self.listen_addresses() {
             Ok(addresses) => addresses,
@@ -83,6 +84,7 @@ impl Config {
         }
     }
 
+    /// Names and texts that must be known or have a form.
     fn check_words(&self, found: &mut Vec<String>) {
         if self.data_dir.as_os_str().is_empty() {
             found.push("data_dir: is empty; name a folder".to_owned());
@@ -121,7 +123,7 @@ impl Config {
         }
     }
 
-    /// The messages leave the URLs out: they hold passwords.
+    /// URLs that must be readable. The messages leave them out, since they may hold passwords.
     fn check_urls(&self, found: &mut Vec<String>) {
         if !self.postgres.url.is_empty()
             && let Err(e) = tokio_postgres::Config::from_str(&self.postgres.url)
@@ -147,6 +149,7 @@ impl Config {
         }
     }
 
+    /// Numbers that must not be 0.
     fn check_limits(&self, found: &mut Vec<String>) {
         let table = toml::Table::try_from(self).expect("the configuration came from TOML");
         for (section, values) in &table {
@@ -162,8 +165,8 @@ impl Config {
         }
     }
 
-    /// actix-http counts this timeout from a clock that it reads every 500 ms, so it ends up
-    /// to that much early.
+    /// A header timeout that is too short to be kept. actix-http counts it from a clock that it
+    /// reads every 500 ms, so it may end that much early.
     fn check_header_timeout(&self, found: &mut Vec<String>) {
         let given = self.http.header_timeout_ms;
         if (1..MIN_HEADER_TIMEOUT_MS).contains(&given) {
@@ -174,6 +177,7 @@ impl Config {
         }
     }
 
+    /// The ledger must be kept for long enough to rebuild the live counters.
     fn check_ledger(&self, found: &mut Vec<String>) {
         if self.ledger.keep_hours < MIN_KEEP_HOURS {
             found.push(format!(

@@ -54,7 +54,7 @@ impl Config {
             layers.file(path, &text)?;
         }
         let mut variables: Vec<_> = variables.collect();
-        // Sorted, so that mistakes are always reported in the same order.
+        // They are sorted, so that mistakes are always reported in the same order.
         variables.sort();
         for (name, text) in &variables {
             layers.variable(name, text);
@@ -226,8 +226,8 @@ impl Layers {
                 }
             }
         }
-        // This only fails where the types of the built-in values say too little: a number that
-        // is too large for its field.
+        // Types were checked already, so this fails only for a number that is too large for its
+        // field: the types of TOML can't tell that.
         let config: Config = whole.try_into().map_err(|e: toml::de::Error| {
             ConfigError::Invalid(vec![Problem::Check(e.to_string())])
         })?;
@@ -256,7 +256,8 @@ impl Layers {
     }
 
     fn unknown_key(&mut self, place: Place, key: String, is_section: bool) {
-        // A key in the wrong section is a likelier mistake than any misspelling.
+        // A key in the wrong section is a likelier mistake than a misspelling, so a key of the
+        // same name in another section is suggested first.
         let leaf = key.rsplit('.').next().unwrap_or(&key);
         let same_leaf = self.values.keys().find(|known| {
             let known = known.rsplit('.').next().unwrap_or(known);
@@ -272,16 +273,19 @@ impl Layers {
     }
 }
 
+/// The line of a file at a byte offset of its text.
 fn line_of(path: &Path, text: &str, offset: usize) -> Place {
     let line = 1 + text[..offset.min(text.len())].matches('\n').count();
     Place::File(path.to_owned(), line)
 }
 
+/// Whether messages must not show the value of a key.
 fn is_secret(key: &str) -> bool {
-    // URLs may hold a password.
+    // A URL may hold a password.
     key.starts_with("auth.") && key != "auth.insecure" || key.contains(".url")
 }
 
+/// The known name with the fewest letters different.
 fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
     known
         .min_by_key(|known| strsim::damerau_levenshtein(name, known))
@@ -294,6 +298,7 @@ fn list(text: &str) -> Value {
     Value::Array(items.map(Value::from).collect())
 }
 
+/// A value of TOML as one of the type of `known`; `None` where it has another type.
 fn converted(known: &Value, value: &DeValue<'_>) -> Option<Value> {
     match (known, value) {
         (Value::String(_), DeValue::String(text)) => Some(Value::String(text.to_string())),
@@ -313,6 +318,7 @@ fn converted(known: &Value, value: &DeValue<'_>) -> Option<Value> {
     }
 }
 
+/// The type of a value, for messages.
 fn type_of(known: &Value) -> &'static str {
     match known {
         Value::String(_) => "a string",
@@ -323,6 +329,7 @@ fn type_of(known: &Value) -> &'static str {
     }
 }
 
+/// A value that was given, for messages.
 fn in_words(value: &DeValue<'_>, secret: bool) -> String {
     match value {
         DeValue::String(text) => shown(text, secret),
@@ -335,6 +342,7 @@ fn in_words(value: &DeValue<'_>, secret: bool) -> String {
     }
 }
 
+/// A text that was given, for messages.
 fn shown(text: &str, secret: bool) -> String {
     if secret { "a string".to_owned() } else { format!("the string {text:?}") }
 }

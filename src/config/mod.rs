@@ -1,5 +1,8 @@
-//! The configuration: one struct a section, each key explained in `config/default.toml`,
-//! which is also the list of all keys and the first layer.
+//! The configuration: one struct for the whole and one for each section.
+//!
+//! `config/default.toml` explains every key to users; it is also the list of all keys and the
+//! first layer. A new key therefore needs an entry there and a field in [`sections`] (or here,
+//! for a key outside any section), and nothing else unless [`Config::check`] has to judge it.
 //!
 //! [`Config::load`] lays the layers over each other ([`layers`]), [`rules`] does the same with
 //! metrics, alerts and the like, and [`Config::check`] looks at the result as a whole.

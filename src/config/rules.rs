@@ -99,7 +99,7 @@ pub(super) struct RuleLayers {
 const NAMES: [&str; 5] = ["metric", "breakdown", "rates", "alert", "webhook"];
 
 impl RuleLayers {
-    /// Whether a top-level name is one of rules.
+    /// Whether a name at the top level of a file is that of rules.
     pub fn has(name: &str) -> bool {
         NAMES.contains(&name)
     }
@@ -200,6 +200,7 @@ impl RuleLayers {
 }
 
 impl<R: Rule> Entries<R> {
+    /// Lays the list of one file over the rules so far.
     fn add(
         &mut self,
         list: &str,
@@ -233,6 +234,7 @@ impl<R: Rule> Entries<R> {
         }
     }
 
+    /// The rules that are not switched off, and their places in the same order.
     fn in_force(self) -> (Vec<Place>, Vec<R>) {
         self.0.into_iter().filter(|(_, rule)| !rule.is_off()).unzip()
     }

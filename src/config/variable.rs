@@ -17,13 +17,13 @@ pub(super) fn key_of(name: &str) -> Option<String> {
 /// Names that begin with `FLOODMARK_` and set no key, so that they are no mistake either: the
 /// binary that browser and load tests start, and what Kubernetes puts into every container beside
 /// a Service called `floodmark` or `floodmark-…` (`FLOODMARK_SERVICE_HOST`,
-/// `FLOODMARK_PORT_8080_TCP_ADDR`, …). Source: kubernetes.io/docs/tutorials/services/connect-applications-service, "Environment
-/// Variables".
+/// `FLOODMARK_PORT_8080_TCP_ADDR`, …). Source:
+/// kubernetes.io/docs/tutorials/services/connect-applications-service, "Environment Variables".
 fn is_reserved(rest: &str) -> bool {
     if rest == "BIN" {
         return true;
     }
-    // With a leading underscore, so that a Service of the bare name matches too.
+    // The leading underscore lets the endings below match a Service of the bare name, too.
     let rest = format!("_{rest}");
     if rest.ends_with("_SERVICE_HOST") || rest.ends_with("_PORT") {
         return true;

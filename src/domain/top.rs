@@ -175,10 +175,12 @@ mod as_map {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
+    /// Writes the counts as a map.
     pub fn serialize<S: Serializer>(counts: &[(Arc<str>, u64)], to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(counts.iter().map(|(value, count)| (value, count)))
     }
 
+    /// Reads the counts from a map.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Vec<(Arc<str>, u64)>, D::Error> {

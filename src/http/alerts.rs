@@ -1,4 +1,4 @@
-//! `GET /api/analytics/alerts`: what fires, and what did.
+//! `GET /api/analytics/alerts`: the alerts that fire now, and those that fired lately.
 
 use actix_web::{HttpResponse, web};
 
@@ -9,6 +9,7 @@ pub fn routes(view: &mut View) {
     view.read("/api/analytics/alerts", alerts);
 }
 
+/// The JSON of [`crate::numbers::AlertsShown`].
 async fn alerts(mirror: web::Data<Mirror>) -> HttpResponse {
     HttpResponse::Ok().json(&*mirror.alerts().snapshot())
 }

@@ -1,19 +1,20 @@
-//! The dashboard: bundled when the crate is built (`build.rs`), and part of the program.
+//! Serves the dashboard. Its files are bundled when the crate is built (`build.rs`) and are part
+//! of the program.
 
 use actix_web::{HttpRequest, HttpResponse, http::header};
 use sha2::{Digest, Sha256};
 
 use crate::http::scope::Open;
 
-/// The files of the page and their contents. They are in the program in debug builds too, so that
-/// it serves the page wherever it was copied to.
+/// The files of the page and their contents. Debug builds contain them too, so that the program
+/// serves the page wherever it is copied to.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
 
 /// The file that is served at `/`.
 const INDEX: &str = "index.html";
 
-/// The page loads nothing from elsewhere, and can't be framed by another site. uPlot sets
-/// styles on its elements.
+/// The page loads nothing from elsewhere, and can't be framed by another site. Inline styles are
+/// allowed because uPlot, which draws the charts, sets styles on its elements.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
@@ -38,6 +39,7 @@ fn tag_of(contents: &[u8]) -> header::EntityTag {
     header::EntityTag::new_weak(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The file, or 304 where the browser has these very contents (`If-None-Match`).
 fn answer(
     request: &HttpRequest,
     name: &str,
@@ -47,6 +49,7 @@ fn answer(
     let mut response = HttpResponse::Ok();
     response
         .insert_header(header::ETag(tag.clone()))
+        // A browser asks each time, so that a new version of the program shows its page at once.
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

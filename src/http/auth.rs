@@ -1,7 +1,7 @@
-//! SecretList: who may send, and who may see. A key is compared in constant time.
+//! Secrets: write keys ([`WriteKeys`]) say who may send events, viewer tokens ([`ViewerTokens`])
+//! say who may read the numbers. Both are compared in constant time.
 //!
-//! [`WriteKeys`] let senders in, [`ViewerTokens`] those who read the numbers. Handlers don't ask
-//! them: the scope in which a route hangs does ([`crate::http::scope`]).
+//! Handlers don't check them. The scope in which a route hangs does ([`crate::http::scope`]).
 
 use actix_web::{
     HttpRequest,
@@ -12,45 +12,49 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::{config, http::error::ApiError};
 
-/// `auth.write_keys`. An empty list lets everybody in; the server refuses to start so on an
-/// address that others reach.
+/// The write keys of the configuration (`auth.write_keys`). An empty list lets everybody send;
+/// with one the server does not start on an address that other machines reach, unless it is told
+/// to (`--insecure`).
 #[derive(Clone, Debug)]
 pub struct WriteKeys(SecretList);
 
 /// What the head of a request says about its write key.
 #[derive(Debug)]
 pub enum Offer {
-    /// These may be the key; one of them has to be. Nothing in it is a request without a key.
+    /// The texts in the head that may be a key. One of them has to be a known key; an empty list
+    /// is a request without a key.
     Head(Vec<String>),
-    /// The key stands in the body, which has to be read first.
+    /// The key stands in the body, which has to be read before the key can be checked.
     Body,
 }
 
-/// The proof that a sender may send. Only [`WriteKeys`] makes one, and no event gets past the
-/// door without it.
+/// The proof that a sender may send. Only [`WriteKeys`] makes one, and the step after it
+/// ([`crate::http::collect::quota`]) can't be called without it.
 #[derive(Debug)]
 pub struct WriteAccess {
     key: Option<u32>,
 }
 
 impl WriteAccess {
-    /// The place of the sender's key in the configuration; `None` where there are no keys.
+    /// The place of the sender's key in the list of the configuration, from 0; `None` where the
+    /// configuration has no keys.
     pub fn key(&self) -> Option<u32> {
         self.key
     }
 }
 
 impl WriteKeys {
-    /// From `[auth]`.
+    /// The keys of `[auth]`.
     pub fn new(config: &config::AuthConfig) -> WriteKeys {
         WriteKeys(SecretList { allowed: config.write_keys.clone(), kind: &WRITE })
     }
 
-    /// Looks at the head of a request. `None` means that its body decides ([`WriteKeys::in_body`]).
+    /// Checks the head of a request. `None` means that its body decides ([`WriteKeys::in_body`]).
     ///
     /// # Errors
-    /// 401.
+    /// 401 where the head offers no known key.
     pub fn in_head(&self, offer: impl FnOnce() -> Offer) -> Result<Option<WriteAccess>, ApiError> {
+        // Without keys in the configuration `offer` is not called: there is nothing to look for.
         if self.0.allowed.is_empty() {
             return self.in_body(&[]).map(Some);
         }
@@ -60,36 +64,38 @@ impl WriteKeys {
         }
     }
 
-    /// Looks at the keys that were found in a body.
+    /// Checks the keys that were found in a body.
     ///
     /// # Errors
-    /// 401.
+    /// 401 where none of them is known.
     pub fn in_body(&self, keys: &[String]) -> Result<WriteAccess, ApiError> {
         Ok(WriteAccess { key: self.0.find(keys)? })
     }
 }
 
-/// The places where write keys usually are: `Authorization: Bearer KEY`, Basic auth with the
-/// key as user name, `X-Write-Key`, or `?key=` (for sendBeacon, which sets no headers).
+/// The texts at the places where write keys usually stand: `Authorization: Bearer KEY`, Basic auth
+/// with the key as user name, `X-Write-Key`, or `?key=` (for sendBeacon, which sets no headers).
 pub fn usual_write_keys(request: &HttpRequest) -> Vec<String> {
     offered(request, &WRITE)
 }
 
-/// `auth.viewer_tokens`. An empty list lets everybody see, as with [`WriteKeys`].
+/// The viewer tokens of the configuration (`auth.viewer_tokens`). An empty list lets everybody
+/// read, as with [`WriteKeys`].
 #[derive(Clone, Debug)]
 pub struct ViewerTokens(SecretList);
 
 impl ViewerTokens {
-    /// From `[auth]`.
+    /// The tokens of `[auth]`.
     pub fn new(config: &config::AuthConfig) -> ViewerTokens {
         ViewerTokens(SecretList { allowed: config.viewer_tokens.clone(), kind: &VIEW })
     }
 
-    /// Whether the request may see the numbers. The token: `Authorization: Bearer TOKEN`, or
-    /// `?token=` (for WebSocket, which sets no headers in a browser).
+    /// Checks that the request may read the numbers. Its token stands in
+    /// `Authorization: Bearer TOKEN`, in `X-Viewer-Token`, or in `?token=` (for WebSockets, for
+    /// which a browser can't set headers).
     ///
     /// # Errors
-    /// 401.
+    /// 401 where it has no known token.
     pub fn check(&self, request: &HttpRequest) -> Result<(), ApiError> {
         if self.0.allowed.is_empty() {
             return Ok(());
@@ -101,11 +107,11 @@ impl ViewerTokens {
 /// A kind of secret, and where a request has it.
 #[derive(Debug)]
 struct Kind {
-    /// Its name, for people.
+    /// What messages call it.
     name: &'static str,
-    /// The header of its own.
+    /// The header that holds nothing but this secret, in lower case.
     header: &'static str,
-    /// The parameter in the query.
+    /// The parameter of the query string that may hold it.
     parameter: &'static str,
 }
 
@@ -120,12 +126,14 @@ struct SecretList {
 }
 
 impl SecretList {
-    /// The place of the secret that is among these; `None` where there are no secrets.
+    /// The place of the allowed secret that is among `given`; `None` where no secrets are set.
+    /// An error where none of `given` is allowed.
     fn find(&self, given: &[String]) -> Result<Option<u32>, ApiError> {
         if self.allowed.is_empty() {
             return Ok(None);
         }
-        // Each allowed key is compared, whichever matches, so that time tells nothing.
+        // Every allowed secret is compared with every offer, also after a match. The time that
+        // this takes then says nothing about which one matched, or how nearly.
         let (mut known, mut which) = (Choice::from(0), 0);
         for (at, key) in (0..).zip(&self.allowed) {
             for offer in given {
@@ -146,6 +154,7 @@ impl SecretList {
     }
 }
 
+/// All texts of a request that may be a secret of this kind.
 fn offered(request: &HttpRequest, kind: &Kind) -> Vec<String> {
     let mut offers = Vec::new();
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());

@@ -1,17 +1,18 @@
 //! `GET /api/analytics/breakdown`: the most frequent values of a property, from the mirror.
 
-use actix_web::{HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
 
 use crate::{
     domain::top,
-    http::{error::ApiError, scope::View},
+    http::{error::ApiError, query, scope::View},
     numbers::{self, Mirror},
 };
 
-/// Minutes that breakdowns are kept for.
+/// For how many minutes breakdowns are kept.
 const MAX_MINUTES: i64 = 24 * 60;
-/// By how much each count of an answer may be too low; 0 where they are exact.
+/// The header that says by how much each count of an answer may be too low; 0 where all counts
+/// are exact.
 const MAX_ERROR: &str = "x-floodmark-max-error";
 
 /// Adds the route.
@@ -19,25 +20,40 @@ pub fn routes(view: &mut View) {
     view.read("/api/analytics/breakdown", breakdown);
 }
 
-#[derive(Deserialize)]
+/// The parameters as they came.
+#[derive(Default)]
 struct Parameters {
-    #[serde(rename = "type")]
     kind: Option<String>,
     property: Option<String>,
     minutes: Option<String>,
     limit: Option<String>,
 }
 
+impl Parameters {
+    fn parse(text: &str) -> Result<Parameters, ApiError> {
+        let mut parameters = Parameters::default();
+        let Parameters { kind, property, minutes, limit } = &mut parameters;
+        let slots =
+            [("type", kind), ("property", property), ("minutes", minutes), ("limit", limit)];
+        query::read(text, slots)?;
+        Ok(parameters)
+    }
+}
+
+/// One entry of the answer.
 #[derive(Serialize)]
 struct Count<'a> {
     value: &'a str,
     count: u64,
 }
 
+/// `[{"value","count"}]`, the largest count first.
 async fn breakdown(
+    request: HttpRequest,
     mirror: web::Data<Mirror>,
-    parameters: web::Query<Parameters>,
 ) -> Result<HttpResponse, ApiError> {
+    // Not `web::Query`, whose refusals are plain text.
+    let parameters = Parameters::parse(request.query_string())?;
     let known = mirror.metric_set().breakdowns();
     let (Some(kind), Some(property)) = (&parameters.kind, &parameters.property) else {
         return Err(invalid("type", "which values? type=error&property=code"));
@@ -57,6 +73,7 @@ async fn breakdown(
     Ok(HttpResponse::Ok().insert_header((MAX_ERROR, top.error().to_string())).json(counts))
 }
 
+/// A parameter that is a whole number from 1 to `max`; `None` where it is not given.
 fn within(text: &Option<String>, parameter: &str, max: i64) -> Result<Option<i64>, ApiError> {
     match text.as_deref().map(str::parse::<i64>) {
         None => Ok(None),

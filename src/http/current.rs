@@ -11,11 +11,13 @@ pub fn routes(view: &mut View) {
     view.read("/api/analytics/current", current).read("/api/analytics/metrics", metrics);
 }
 
+/// The JSON of [`crate::numbers::Current`].
 async fn current(mirror: web::Data<Mirror>) -> HttpResponse {
     no_store().json(mirror.current())
 }
 
-/// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`
+/// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`: what the
+/// dashboard offers to choose from.
 async fn metrics(mirror: web::Data<Mirror>) -> HttpResponse {
     let metric_set = mirror.metric_set();
     let metrics: Vec<Value> = metric_set
@@ -34,7 +36,7 @@ async fn metrics(mirror: web::Data<Mirror>) -> HttpResponse {
     no_store().json(json!({"metrics": metrics, "breakdowns": breakdowns}))
 }
 
-/// 200, of a moment that no cache shall show again.
+/// A response with status 200 that no cache may keep, since its numbers are those of one moment.
 pub(super) fn no_store() -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     response.insert_header(("Cache-Control", "no-store"));

@@ -1,4 +1,4 @@
-//! The one way in which HTTP says no: `{"error":{"code","message"}}`.
+//! The form of every refusal over HTTP: `{"error":{"code","message"}}` with a fitting status.
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -8,35 +8,35 @@ use serde_json::json;
 
 use crate::numbers::Unavailable;
 
-/// When a number that the store did not tell may be asked for again, in seconds.
+/// `Retry-After` in seconds, where the store did not answer.
 const ASK_AGAIN: u32 = 5;
 
-/// A request refused as a whole.
+/// The refusal of a request as a whole.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// Stable, for programs.
+    /// A word for programs, which stays the same between releases. `docs/API.md` lists all codes.
     pub code: &'static str,
     /// What is wrong and what to do, for people.
     pub message: String,
-    /// Seconds after which another try makes sense.
+    /// The seconds after which another try makes sense (`Retry-After`).
     pub retry_after: Option<u32>,
 }
 
 impl ApiError {
-    /// Without `Retry-After`.
+    /// A refusal that leaves `Retry-After` to its status: 1 second for 429 and 503, else none.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError { status, code, message: message.into(), retry_after: None }
     }
 
-    /// 400, naming what is wrong with the request.
+    /// 400: the request itself is wrong.
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// 503, with the seconds after which to try again.
+    /// 503: the server can't do it now. `retry_after` is in seconds.
     pub fn unavailable(
         code: &'static str,
         message: impl Into<String>,
@@ -50,7 +50,8 @@ impl ApiError {
 }
 
 impl From<Unavailable> for ApiError {
-    /// 503 `history_unavailable`. What the store said is for the log, not for the client.
+    /// 503 `history_unavailable`. What the store said stands in the log and is not shown to the
+    /// client.
     fn from(_: Unavailable) -> ApiError {
         ApiError::unavailable(
             "history_unavailable",
@@ -67,7 +68,7 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        // Whoever is told to come back is told when.
+        // Every 429 and 503 says when to come back, also where the code that made it did not.
         let again = matches!(self.status.as_u16(), 429 | 503);
         if let Some(seconds) = self.retry_after.or(again.then_some(1)) {
             response.insert_header((header::RETRY_AFTER, seconds));

@@ -1,5 +1,5 @@
-//! Which methods a path takes. Any other is refused (405), and so is a path that leads nowhere
-//! (404), in the one way in which HTTP says no.
+//! Which methods a path takes. Another method is answered 405, and a path that leads nowhere 404,
+//! both in the form that all refusals have ([`ApiError`]).
 
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, Route,
@@ -10,10 +10,11 @@ use actix_web::{
 
 use crate::http::error::ApiError;
 
-/// What is read is read with GET, or with HEAD by who wants to know only whether it is there.
+/// The methods of a route that is read. HEAD is for a client that wants to know only whether
+/// there is an answer.
 pub const READ: &[Method] = &[Method::GET, Method::HEAD];
 
-/// Answers these methods with a handler.
+/// A route that answers these methods with `handler`.
 pub fn route<F, Args>(methods: &'static [Method], handler: F) -> Route
 where
     F: Handler<Args>,
@@ -35,6 +36,7 @@ pub fn resource(path: &str, methods: &'static [Method], route: Route) -> Resourc
     web::resource(path).route(route).default_service(web::to(refuse))
 }
 
+/// Answers 405, with the header `Allow` that such an answer must have (RFC 9110).
 fn refuse(request: HttpRequest, allowed: &str) -> HttpResponse {
     let message = format!("{} takes {allowed}, not {}", request.path(), request.method());
     let mut response = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
@@ -45,7 +47,7 @@ fn refuse(request: HttpRequest, allowed: &str) -> HttpResponse {
     response
 }
 
-/// For every other path.
+/// Answers 404, for every path that has no route.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let message = format!("there is nothing at {}", request.path());
     ApiError::new(StatusCode::NOT_FOUND, "not_found", message).error_response()

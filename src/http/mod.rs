@@ -1,11 +1,12 @@
-//! HTTP: what comes in and what is asked.
+//! HTTP: events come in, and numbers are asked for.
 //!
-//! - Events come in by [`collect`], which is the same for all [`dialect`]s.
-//! - Numbers are read by [`current`], [`timeseries`], [`breakdown`], [`alerts`] and [`stream`].
-//! - [`ops`] is for operators, [`assets`] the dashboard.
+//! - Events come in through [`collect`], which is the same for all [`dialect`]s.
+//! - Numbers are read through [`current`], [`timeseries`], [`breakdown`], [`alerts`] and
+//!   [`stream`]. Each of these handlers parses the request, asks [`crate::numbers`], and renders.
+//! - [`ops`] has the routes for operators, [`assets`] serves the dashboard.
 //!
 //! Who may call a route is decided by the scope in which it hangs ([`scope`]), which asks
-//! [`auth`] and [`origin`].
+//! [`auth`] and [`origin`]. Every refusal has the form of [`error`].
 
 pub mod alerts;
 pub mod assets;

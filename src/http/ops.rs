@@ -1,5 +1,5 @@
-//! For operators: `/healthz` (the process lives), `/readyz` (it would take events, and every
-//! part is well, or which is not), `/metrics`.
+//! The routes for operators: `/healthz` (the process lives), `/readyz` (it takes events and all
+//! its parts are well; if not, which part is not), and `/metrics` for Prometheus.
 
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -14,18 +14,19 @@ use crate::{
     telemetry::health::Health,
 };
 
-/// What the handlers share.
+/// What the handlers of these routes share.
 #[derive(Clone)]
 pub struct Ops {
-    /// Troubles of the sinks.
+    /// The troubles that the parts of the program report.
     pub health: Health,
-    /// Its lag and its size.
+    /// The spool, for its size and for how far each sink lags behind it.
     pub spool: Spool,
-    /// Whether the live numbers move.
+    /// The mirror, for whether the live numbers move.
     pub mirror: Mirror,
-    /// Renders the metrics.
+    /// Renders the metrics as Prometheus reads them.
     pub metrics: PrometheusHandle,
-    /// A sink whose oldest batch has waited for longer makes the node unready.
+    /// A sink whose oldest batch has waited for longer (ms) makes the node unready:
+    /// `spool.unready_lag_s`.
     pub unready_lag_ms: Millis,
 }
 
@@ -40,7 +41,8 @@ async fn healthz() -> HttpResponse {
 }
 
 /// 200 where events are taken in, all parts are well and no sink is further behind than
-/// `spool.unready_lag_s`; else 503 with the reasons.
+/// `spool.unready_lag_s`; else 503 with the reasons. The body is
+/// `{"status","reasons":[…],"lag":{sink:{"events","batches","oldest","seconds"}}}`.
 async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     let mut reasons: Vec<String> =
         ops.health.troubles().into_iter().map(|(part, why)| format!("{part}: {why}")).collect();

@@ -10,11 +10,12 @@ use actix_web::{
 
 use crate::http::error::ApiError;
 
-/// A browser says which page opens the socket. Another site's page must not: its visitor may
-/// be on the same machine or network as the server, and no CORS rule protects a WebSocket.
+/// Checks which page opens the socket, as the browser says in `Origin`. A page of another site
+/// must not: its visitor may be on the same machine or network as the server, and CORS does not
+/// protect WebSockets. A client that is no browser sends no `Origin`, and passes.
 ///
 /// # Errors
-/// 403 for the page of another site. What is no browser names no page, and passes.
+/// 403 for the page of another site.
 pub fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), ApiError> {
     let mut origins = request.headers().get_all(ORIGIN);
     let Some(origin) = origins.next() else { return Ok(()) };
@@ -34,9 +35,10 @@ fn is_allowed(origin: &str, host: &str, allowed: &[String]) -> bool {
     if allowed.iter().any(|known| known.eq_ignore_ascii_case(origin)) {
         return true;
     }
-    // `null` has no host, nor has a request without the header: these must not match.
+    // A sandboxed page has the origin `null`, and a request may lack `Host`: neither names a host,
+    // and two missing names must not count as equal.
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    // A port that goes without saying may stand on either side.
+    // The default port of the scheme may be written out in either of the two, or left out.
     let default_port = match scheme.to_ascii_lowercase().as_str() {
         "http" => ":80",
         "https" => ":443",

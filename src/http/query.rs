@@ -1,9 +1,10 @@
-//! What a time series query asks for, checked.
+//! Reads query strings: [`read`] for the parameters of any route, [`parse`] for what
+//! `GET /api/analytics/timeseries` asks for.
 //!
-//! A time series is made of whole buckets, oldest first, empty ones included: `from` is taken
-//! down to the start of its bucket, or up to the first one of which everything is kept. Without
-//! `from` and `to` it ends with the bucket in progress, so `hours=1` is 60 minutes. Hours and
-//! days are the business zone's.
+//! A time series is made of whole buckets, oldest first, empty ones included. `from` is moved back
+//! to the start of its bucket, or forward to the first bucket of which everything is kept. Without
+//! `from` and `to` the series ends with the bucket in progress, so `hours=1` is 60 minutes. Hours
+//! and days are those of the business time zone.
 
 use actix_web::web;
 
@@ -17,13 +18,13 @@ use crate::{
     numbers::{Interval, SeriesQuery, Shift, What},
 };
 
-/// Buckets of one answer.
+/// The most buckets that one answer may have.
 const MAX_POINTS: Millis = 5000;
 
-/// Reads a query string.
+/// Reads the query string of a time series.
 ///
 /// # Errors
-/// 400 that names the parameter and its rule.
+/// 400 that names the parameter and the rule that it breaks.
 pub fn parse(
     text: &str,
     now: Millis,
@@ -55,7 +56,32 @@ pub fn parse(
     Ok(SeriesQuery { what: given.what(metric_set)?, interval, from, to, baseline })
 }
 
-/// The parameters as they came.
+/// Puts each parameter of a query string into the slot of its name. A name without a slot is not
+/// the route's own (`token`, above all), and is passed over.
+///
+/// Routes read their parameters here rather than by an extractor of actix, which would refuse them
+/// in plain text.
+///
+/// # Errors
+/// 400 where a parameter is given twice: `invalid_parameter`.
+pub(super) fn read<const N: usize>(
+    text: &str,
+    mut slots: [(&str, &mut Option<String>); N],
+) -> Result<(), ApiError> {
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
+        .map_err(|error| ApiError::bad_request("invalid_query", error.to_string()))?;
+    for (name, value) in pairs.into_inner() {
+        if let Some((_, slot)) = slots.iter_mut().find(|(known, _)| *known == name)
+            && slot.replace(value).is_some()
+        {
+            let message = format!("{name} is given twice");
+            return Err(ApiError::bad_request("invalid_parameter", message));
+        }
+    }
+    Ok(())
+}
+
+/// The parameters of a time series as they came.
 #[derive(Default)]
 struct Given {
     kind: Option<String>,
@@ -69,26 +95,17 @@ struct Given {
 
 impl Given {
     fn parse(text: &str) -> Result<Given, ApiError> {
-        let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
-            .map_err(|error| ApiError::bad_request("invalid_query", error.to_string()))?;
         let mut given = Given::default();
-        for (name, value) in pairs.into_inner() {
-            let slot = match name.as_str() {
-                "type" => &mut given.kind,
-                "metric" => &mut given.metric,
-                "hours" => &mut given.hours,
-                "from" => &mut given.from,
-                "to" => &mut given.to,
-                "interval" => &mut given.interval,
-                "baseline" => &mut given.baseline,
-                // Somebody else's, `token` above all.
-                _ => continue,
-            };
-            if slot.replace(value).is_some() {
-                let message = format!("{name} is given twice");
-                return Err(ApiError::bad_request("invalid_parameter", message));
-            }
-        }
+        let slots = [
+            ("type", &mut given.kind),
+            ("metric", &mut given.metric),
+            ("hours", &mut given.hours),
+            ("from", &mut given.from),
+            ("to", &mut given.to),
+            ("interval", &mut given.interval),
+            ("baseline", &mut given.baseline),
+        ];
+        read(text, slots)?;
         Ok(given)
     }
 
@@ -107,7 +124,8 @@ impl Given {
             )),
             (None, Some(name)) => {
                 let names = |metric: &Metric| metric.name.clone();
-                // `/current` spells `pageViews` what the configuration calls `page_views`.
+                // `/current` has the field `pageViews` for the metric `page_views`, so either
+                // spelling is understood.
                 let Some(metric) = metric_set.metric(name).or(metric_set.metric(&snake_case(name)))
                 else {
                     let known: Vec<String> = metric_set.metrics().iter().map(names).collect();
@@ -122,7 +140,7 @@ impl Given {
         }
     }
 
-    /// First bucket's start, last bucket's end.
+    /// The start of the first bucket and the end of the last, Unix ms.
     fn range(
         &self,
         interval: Interval,
@@ -144,7 +162,7 @@ impl Given {
             (Some(from), None, Some(span)) => from + span,
             _ => in_progress,
         };
-        // Whole buckets only: the one that `end` cuts is shown whole.
+        // An answer has whole buckets only, so `end` moves to the end of the bucket it lies in.
         let end = interval.around(end.min(in_progress) - 1, zone).1;
         let oldest = interval.oldest(now).unwrap_or(0);
         let Some(from) = from else {
@@ -156,7 +174,8 @@ impl Given {
             }
             return Ok((start, end));
         };
-        // A client's clock may run a little behind ours.
+        // A client that asks for the oldest moment by a clock that is a little behind ours gets
+        // what there is, rather than a refusal.
         if from < oldest - MAX_FUTURE - interval.nominal() {
             let message = "is too long ago: seconds are kept for 1 hour";
             return Err(wrong("from", self.from.as_deref().unwrap_or_default(), message));
@@ -170,6 +189,7 @@ impl Given {
     }
 }
 
+/// The parameter `hours` in ms. How many hours may be asked for depends on the interval.
 fn span(text: &str, interval: Interval) -> Result<Millis, ApiError> {
     let hours = text.parse::<f64>().unwrap_or(f64::NAN);
     let longest = (MAX_POINTS * interval.nominal()) as f64 / HOUR as f64;
@@ -181,7 +201,7 @@ fn span(text: &str, interval: Interval) -> Result<Millis, ApiError> {
     Ok(((hours * HOUR as f64) as Millis).max(1))
 }
 
-/// `pageViews` is `page_views`.
+/// A name in camel case, in snake case: `pageViews` becomes `page_views`.
 fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 2);
     for character in name.chars() {
@@ -193,7 +213,8 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
-/// Unix ms or RFC 3339, whose `+` a query string turns into a space.
+/// A moment in Unix ms or as RFC 3339. The `+` of a time zone's offset arrives as a space where
+/// the client has not escaped it, since that is what `+` means in a query string.
 fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
     let at = match text.parse::<u64>() {
         Ok(ms) => Millis::try_from(ms).ok(),
@@ -203,8 +224,9 @@ fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
         .ok_or_else(|| wrong(name, text, "is Unix milliseconds or RFC 3339"))
 }
 
+/// 400 for a parameter whose value breaks a rule.
 fn wrong(name: &str, value: &str, rule: &str) -> ApiError {
-    // What is echoed has a limit, too.
+    // The message repeats the value, which may be as long as a URL: so it is cut.
     let value: String = value.chars().take(MAX_TYPE).collect();
     ApiError::bad_request("invalid_parameter", format!("{name}={value:?}: {name} {rule}"))
 }

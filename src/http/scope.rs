@@ -7,14 +7,14 @@
 //! | [`Open`] | everybody: health, the dashboard's files | answers are compressed |
 //!
 //! A handler does not check keys, so none can forget to. [`app`] makes the app with the routes
-//! of these scopes, and the last of them takes every path that is left: a resource that is
-//! added to the app beside them is never reached.
+//! of these scopes. The last scope takes every path that is left, so a resource that is added to
+//! the app beside the scopes is never reached.
 //!
-//! A guard stands behind the choice of the method: a method that a path does not take is
-//! answered 405, a path that leads nowhere 404, with or without a key.
+//! The guard of a route runs after its method is known: a method that a path does not take is
+//! answered 405, and a path that leads nowhere 404, with or without a key.
 //!
-//! A scope `admin` (keys, users, links) will be a fourth type here, with a guard of its own as
-//! [`View`] has one, and a field of [`Scopes`].
+//! To add a scope (for administrators, say), write a fourth type here with a guard of its own, as
+//! [`View`] has one, and make it a field of [`Scopes`].
 
 #[cfg(test)]
 mod tests;
@@ -43,8 +43,8 @@ use crate::{
     },
 };
 
-/// What the guards of routes know. (The guard of [`Collect`] is the first step of
-/// [`collect::receive`], since the key of some dialects stands in the body.)
+/// What the guards of [`View`] check against. The guard of [`Collect`] is not among them: it is
+/// the first step of [`collect::receive`], since in some dialects the key stands in the body.
 #[derive(Clone, Debug)]
 pub struct Guards {
     tokens: ViewerTokens,
@@ -52,7 +52,7 @@ pub struct Guards {
 }
 
 impl Guards {
-    /// From `[auth]` and `stream.allowed_origins`.
+    /// The tokens of `[auth]` and the origins of `stream.allowed_origins`.
     pub fn new(config: &Config) -> Guards {
         Guards {
             tokens: ViewerTokens::new(&config.auth),
@@ -63,15 +63,15 @@ impl Guards {
 
 /// All scopes, to hang routes in.
 pub struct Scopes<'a> {
-    /// For who sends events.
+    /// Routes of those who send events.
     pub collect: Collect<'a>,
-    /// For who reads numbers.
+    /// Routes of those who read numbers.
     pub view: View,
-    /// For everybody.
+    /// Routes that are open to everybody.
     pub open: Open,
 }
 
-/// An app with the routes that `hang` hangs in the scopes, and none beside.
+/// An app with the routes that `hang` hangs in the scopes, and no others.
 pub fn app(
     guards: Guards,
     hang: impl FnOnce(&mut Scopes<'_>),
@@ -96,13 +96,13 @@ pub fn app(
     })
 }
 
-/// Hangs what was collected. Paths are tried in this order, so the last scope, whose prefix is
-/// empty, hides whatever comes behind it.
+/// Adds the routes that the scopes have collected to the app. Paths are tried in the order in
+/// which they are added, so the last scope, whose prefix is empty, hides whatever comes after it.
 fn close(app: &mut web::ServiceConfig, view: View, open: Open) {
-    // A page that sends to a wrong path below /v1 gets to see the 404.
+    // A page that sends to a wrong path below /v1 can read the 404, since CORS allows it to.
     app.service(web::scope("/v1").wrap(any_page()).wrap(from_fn(never_a_viewer)));
     for socket in view.sockets {
-        // Not compressed: frames of a WebSocket are no body.
+        // Sockets stay outside the scope that compresses: the frames of a WebSocket are no body.
         app.service(socket);
     }
     let reads = view.reads.into_iter().chain(open.reads);
@@ -111,8 +111,9 @@ fn close(app: &mut web::ServiceConfig, view: View, open: Open) {
     app.default_service(web::to(methods::not_found));
 }
 
-/// The scope of senders. A route is hung in it by its dialect, never by a handler of its own:
-/// [`collect::receive`] hands nothing over without the proof that its sender has a write key.
+/// The scope of senders. Its routes are the endpoints of the dialects, and all have the handler
+/// [`collect::receive`], which hands nothing over without the proof that the sender has a write
+/// key.
 pub struct Collect<'a> {
     app: &'a mut web::ServiceConfig,
 }
@@ -127,13 +128,15 @@ impl ForEach for Collect<'_> {
     }
 }
 
-/// Any page may send events; none may read the answer's cookies (there are none).
+/// Lets the pages of any site send events. Credentials are not allowed, and not needed: answers
+/// have no cookies.
 fn any_page() -> Cors {
     Cors::default().allow_any_origin().allow_any_header().allow_any_method()
 }
 
-/// A layer for the routes of senders: their connections give back what they hold for a viewer,
-/// which they will never be.
+/// A layer for the routes of senders: their connections give back the handle that is kept in case
+/// a connection becomes a viewer's. A handle is a file descriptor, and senders have many
+/// connections.
 async fn never_a_viewer<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -144,7 +147,7 @@ async fn never_a_viewer<B: MessageBody>(
     next.call(request).await
 }
 
-/// The scope of viewers.
+/// The scope of viewers. Each of its routes is guarded by the viewer tokens.
 pub struct View {
     guards: Guards,
     reads: Vec<Resource>,
@@ -169,7 +172,7 @@ impl View {
         self
     }
 
-    /// Hangs a path at which viewers open a WebSocket. Which page opens it is looked at first,
+    /// Hangs a path at which viewers open a WebSocket. The guard checks the page that opens it,
     /// then the token.
     pub fn socket<F, Args>(&mut self, path: &str, handler: F) -> &mut View
     where
@@ -190,8 +193,8 @@ impl View {
     }
 }
 
-/// Calls the handler where the guard lets the request in. A refusal is an answer, not an error of
-/// the service: the outer layers put their headers on answers alone.
+/// Calls the handler where the guard lets the request in. A refusal is returned as an answer and
+/// not as an error of the service, because the outer layers put their headers on answers only.
 async fn let_in(
     checked: Result<(), ApiError>,
     request: ServiceRequest,
@@ -203,7 +206,7 @@ async fn let_in(
     }
 }
 
-/// The scope of what everybody may see.
+/// The scope of what everybody may see. It has no guard.
 pub struct Open {
     reads: Vec<Resource>,
 }

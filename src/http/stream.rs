@@ -1,4 +1,4 @@
-//! `GET /api/analytics/stream`: from a request to a viewer.
+//! `GET /api/analytics/stream`: turns a request into a viewer of the live numbers, or refuses it.
 #![allow(deprecated)] // actix-web-actors, see broadcast/session.rs
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError, http::ConnectionType, web};
@@ -9,9 +9,9 @@ use crate::{
     http::{error::ApiError, scope::View},
 };
 
-/// `Retry-After` where `stream.max_viewers` watch already, in seconds.
+/// `Retry-After` in seconds, where `stream.max_viewers` viewers watch already.
 const RETRY_AFTER_FULL: u32 = 10;
-/// `Retry-After` where a new connection is needed, or the server goes away, in seconds.
+/// `Retry-After` in seconds, where a new connection is needed or the server shuts down.
 const RETRY_AFTER_SHUTDOWN: u32 = 1;
 
 /// Adds the route.
@@ -19,6 +19,8 @@ pub fn routes(view: &mut View) {
     view.socket("/api/analytics/stream", stream);
 }
 
+/// Checks the handshake, takes one of the permits to watch, and hands the connection to the
+/// fan-out.
 async fn stream(
     request: HttpRequest,
     payload: web::Payload,
@@ -43,8 +45,9 @@ async fn stream(
     viewers.admit(permit, &request, payload, connection, resume(request.query_string()))
 }
 
-/// A viewer can be admitted only together with a handle on its socket: one that does not read is
-/// ended by closing the socket. This connection's handle is gone, so a new one has to be opened.
+/// The refusal of a connection of which the server no longer has the handle on its socket. A
+/// viewer is admitted only together with that handle, because one that stops reading can be ended
+/// only by closing its socket. The client has to open a new connection.
 fn needs_new_connection() -> HttpResponse {
     let message = "this connection has sent events, or the server is short of file descriptors; \
                    open a new one for the stream";
@@ -55,7 +58,8 @@ fn needs_new_connection() -> HttpResponse {
     response
 }
 
-/// `resume=EPOCH:SEQ`. Anything else is answered with a snapshot, like an unknown epoch.
+/// Epoch and number of the last frame that the viewer has seen, from `resume=EPOCH:SEQ`. Anything
+/// else gives `None`, and the viewer gets a snapshot, as it does for an unknown epoch.
 fn resume(query: &str) -> Option<(String, u64)> {
     let query = web::Query::<Vec<(String, String)>>::from_query(query).ok()?;
     let (_, value) = query.iter().find(|(name, _)| name == "resume")?;

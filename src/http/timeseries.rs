@@ -1,4 +1,5 @@
-//! `GET /api/analytics/timeseries`: a number for each bucket of a span of time.
+//! `GET /api/analytics/timeseries`: a number for each bucket of a span of time. What may be asked
+//! for is in [`query`].
 
 use actix_web::{HttpRequest, HttpResponse, web};
 

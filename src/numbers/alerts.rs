@@ -1,4 +1,4 @@
-//! What every node shows of the alerts, beside the numbers: the alert actor writes it; frames and
+//! What every node shows of the alerts, beside the numbers. The alert actor writes it; frames and
 //! `GET /api/analytics/alerts` read it.
 
 use std::sync::Arc;
@@ -14,28 +14,29 @@ pub struct AlertsShown {
     /// Goes up by one with every change on this node. By it the stream knows whether the next
     /// frame has to say what fires.
     pub version: u64,
-    /// Those that fire, the oldest first.
+    /// The alerts that fire, the oldest first.
     pub firing: Vec<Firing>,
-    /// Those that are over, the last first.
+    /// The alerts that are over, the one that ended last first.
     pub history: Vec<Firing>,
 }
 
-/// What is shown now; a clone is the same one. Reading it waits for nobody.
+/// Holds what is shown now. A clone holds the same. A reader never waits for the store.
 #[derive(Clone, Default)]
 pub struct Alerts(Arc<RwLock<Arc<AlertsShown>>>);
 
 impl Alerts {
-    /// As it is now.
+    /// What is shown at this moment.
     pub fn snapshot(&self) -> Arc<AlertsShown> {
         self.0.read().clone()
     }
 
-    /// How often it has changed.
+    /// How often what is shown has changed on this node.
     pub fn version(&self) -> u64 {
         self.0.read().version
     }
 
-    /// Shows this, where it is another than before.
+    /// Shows these alerts. The version goes up only if they differ from those shown before, since
+    /// every new version is sent to all viewers.
     pub(crate) fn show(&self, firing: Vec<Firing>, history: Vec<Firing>) {
         let mut shown = self.0.write();
         if shown.firing != firing || shown.history != history {

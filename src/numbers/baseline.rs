@@ -21,15 +21,17 @@ use crate::{
     store::{Rollups, rollup::Known},
 };
 
-/// How far before now a minute may lie whose baseline is held, in ms.
+/// How far before now a minute may lie for its baseline to be held, in ms.
 pub const BASELINE_BEFORE: Millis = 2 * HOUR;
-/// How far after now, in ms: a chart shows what is to come, and a store may be down for a while.
+/// How far after now a minute may lie for its baseline to be held, in ms. The hour ahead is held
+/// because charts show it, and because the store may be down when it has come.
 pub const BASELINE_AFTER: Millis = HOUR;
 
-/// So much more is read on both sides: by so much the clock may be set between then and now.
+/// How much more is read on both sides, in ms. The clock of the zone may have been set by an hour
+/// between that day and today.
 const TURN: Millis = HOUR;
 
-/// Which other day.
+/// The other day that today is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shift {
     /// One day back.
@@ -42,7 +44,8 @@ impl Shift {
     /// Both of them.
     pub const ALL: [Shift; 2] = [Shift::Yesterday, Shift::LastWeek];
 
-    /// The day that a baseline of an alert is read from; none for the hour before.
+    /// The day that a baseline of an alert is read from; `None` where it is the hour before, which
+    /// is today.
     pub fn of(against: Against) -> Option<Shift> {
         match against {
             Against::LastHour => None,
@@ -51,7 +54,7 @@ impl Shift {
         }
     }
 
-    /// Days back.
+    /// How many days back it lies.
     pub fn days(self) -> u16 {
         match self {
             Shift::Yesterday => 1,
@@ -60,31 +63,32 @@ impl Shift {
     }
 }
 
-/// The baselines of the hours around now. A clone is the same one; reading never waits for the
-/// store.
+/// The baselines of the hours around now. A clone holds the same ones, and a reader never waits
+/// for the store.
 #[derive(Clone)]
 pub struct Baselines(Arc<HeldDays>);
 
 struct HeldDays {
     zone: BusinessZone,
-    /// By [`Shift`].
+    /// One entry for each [`Shift`], at the index `shift as usize`; `None` before the first read.
     days: [RwLock<Option<Arc<OtherDay>>>; 2],
     last_read: RwLock<LastRead>,
 }
 
 /// How the last read went.
 struct LastRead {
-    /// The last time it worked, Unix ms; before that, the start.
+    /// When a read last worked, Unix ms; before that, when the process started.
     worked_at: Millis,
+    /// Why the last read failed; `None` where it worked.
     trouble: Option<String>,
 }
 
 /// Since when the baselines could not be read again, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stale {
-    /// The last time it worked, Unix ms; the start of the process where it never did.
+    /// When a read last worked, Unix ms; the start of the process where none has worked yet.
     pub since: Millis,
-    /// In words.
+    /// Why reading fails, in words.
     pub reason: String,
 }
 
@@ -97,9 +101,9 @@ struct OtherDay {
 }
 
 impl OtherDay {
-    /// Whether a minute without any event had none, so that it counts as zero. An import may
-    /// bring hours from before the first batch: such an hour is taken to be whole where most of
-    /// its minutes have events.
+    /// Whether a minute that has no row here really had no event, so that it counts as zero. An
+    /// import may bring hours from before the first batch. Such an hour is taken to be complete
+    /// where more than half of its minutes have events.
     fn knows(&self, minute: Millis) -> bool {
         if minute < self.from || minute >= self.to {
             return false;
@@ -149,6 +153,8 @@ impl Baselines {
         })
     }
 
+    /// Sums `value` of each minute, of which it gets all series. `None` where a minute is not
+    /// known.
     fn sum_where(
         &self,
         shift: Shift,
@@ -156,7 +162,8 @@ impl Baselines {
         to: Millis,
         mut value: impl FnMut(&BTreeMap<Series, i64>) -> i64,
     ) -> Option<i64> {
-        // What can't be held is not looked for, minute by minute.
+        // A span that is longer than all that is held can't be known, so its minutes are not
+        // looked up one by one.
         if to - from > BASELINE_BEFORE + BASELINE_AFTER + 2 * TURN {
             return None;
         }
@@ -208,7 +215,8 @@ impl Baselines {
         let then = |at| bucket(self.0.zone.same_moment(at, shift.days()), HOUR);
         let from = then(now - BASELINE_BEFORE) - TURN;
         let to = then(now + BASELINE_AFTER) + HOUR + TURN;
-        // Known first: what is folded in between is more than it says.
+        // `known` is read before the minutes. What is folded between the two reads is then missing
+        // from `known` only, which is safe: it claims less than the minutes have.
         let known = rollups.known().await?;
         let mut minutes: HashMap<Millis, BTreeMap<Series, i64>> = HashMap::new();
         for (minute, series, value) in rollups.minutes(from, to, None).await? {

@@ -6,23 +6,25 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use crate::{config, domain::time::now_ms, numbers::Baselines, retry::Backoff, store::Rollups};
 
-/// How long it rests after it has read.
+/// How long the reader rests after a read that worked.
 const READ_EVERY: Duration = Duration::from_secs(60);
 
-/// Reads the baselines again, every minute.
+/// Reads the baselines from the store once a minute.
 ///
-/// - Gets no messages and sends none; whoever holds the [`Baselines`] sees what it read.
-/// - Owns nothing else. Bounded by: one read at a time, of some hours of each of two days.
+/// - Gets no messages and sends none. Everybody who holds a clone of the [`Baselines`] sees what
+///   was read.
+/// - Owns nothing else.
+/// - Bounded by: one read at a time, of a few hours of each of two days.
 pub struct BaselineReader {
-    /// What it fills.
+    /// The baselines that it fills.
     pub baselines: Baselines,
-    /// Where the rollups are.
+    /// The rollups that it reads.
     pub rollups: Arc<dyn Rollups>,
     backoff: Backoff,
 }
 
 impl BaselineReader {
-    /// Tries again as `[retry]` says.
+    /// A reader that fills these baselines. After a failure it tries again as `[retry]` says.
     pub fn new(
         baselines: Baselines,
         rollups: Arc<dyn Rollups>,
@@ -40,8 +42,8 @@ impl BaselineReader {
                     reader.backoff.reset();
                     READ_EVERY
                 }
-                // The rollups's own actors report its outage; what is old says so itself, in
-                // `Baselines::stale`.
+                // This is no warning: the writers of the store report its outage already, and
+                // `Baselines::stale` tells readers that the baselines are old.
                 Err(e) => {
                     tracing::debug!(error = %e, "can't read the baselines");
                     reader.backoff.pause()

@@ -19,7 +19,8 @@ pub fn top_of(counters: &Counters, name: &str, from: Millis, to: Millis) -> Top 
     sum
 }
 
-/// The same of the last `minutes` minutes, of which the one in progress is one.
+/// The most frequent values of the breakdown `name` in the last `minutes` minutes, the one in
+/// progress included.
 pub fn top_of_last(mirror: &Mirror, name: &str, minutes: i64) -> Top {
     let to = bucket(mirror.now(), MINUTE) + MINUTE;
     top_of(&mirror.counters(), name, to - minutes * MINUTE, to)

@@ -63,9 +63,9 @@ pub struct Current {
     pub day: String,
     /// IANA name of the business time zone.
     pub timezone: String,
-    /// What `revenue` is in.
+    /// The currency of `revenue`, such as `EUR`.
     pub currency: String,
-    /// Unix ms.
+    /// The moment of these numbers, Unix ms.
     pub timestamp: Millis,
     /// How old the numbers are, in ms; left out while they are fresh.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,8 @@ pub struct Current {
 }
 
 impl Current {
-    /// Of the business day that `now` (Unix ms) falls on, by these counters of the mirror.
+    /// The totals of the business day that `now` (Unix ms) falls on. `counters` are the mirror's;
+    /// the caller passes them because it may have locked them already.
     pub fn of(mirror: &Mirror, counters: &Counters, now: Millis) -> Current {
         let (day, totals) = today(counters, now);
         let metrics = metrics_of(mirror, &totals, day.date);
@@ -108,16 +109,19 @@ pub fn today(counters: &Counters, now: Millis) -> (BusinessDay, Totals) {
     (day, counters.day(day.date).cloned().unwrap_or_default())
 }
 
-/// `n` seconds, oldest first, empty ones included; the last is the one in progress at `now`.
+/// The totals of the last `n` seconds, oldest first, empty ones included; the last second is the
+/// one in progress at `now`.
 pub fn last_seconds(counters: &Counters, now: Millis, n: usize) -> Vec<(Millis, Totals)> {
     last(now, SECOND, n, |from, to| counters.seconds_in(from, to))
 }
 
-/// `n` minutes, oldest first, empty ones included; the last is the one in progress at `now`.
+/// The totals of the last `n` minutes, oldest first, empty ones included; the last minute is the
+/// one in progress at `now`.
 pub fn last_minutes(counters: &Counters, now: Millis, n: usize) -> Vec<(Millis, Totals)> {
     last(now, MINUTE, n, |from, to| counters.minutes_in(from, to))
 }
 
+/// `n` buckets of a width, of which `held` gives those that are not empty.
 fn last<'a, I: Iterator<Item = (Millis, &'a Totals)>>(
     now: Millis,
     width: Millis,
@@ -137,19 +141,20 @@ fn last<'a, I: Iterator<Item = (Millis, &'a Totals)>>(
 /// Every metric of the configuration, of one business day.
 fn metrics_of(mirror: &Mirror, totals: &Totals, day: Date) -> Vec<(String, Value)> {
     let distinct = mirror.distinct();
-    let source = Day { totals, distinct: (distinct.0 == day).then_some(&distinct.1) };
+    // Just after midnight the distinct values are still yesterday's, and are left out.
+    let sums = DaySums { totals, distinct: (distinct.0 == day).then_some(&distinct.1) };
     let metric_set = mirror.metric_set();
-    let value = |metric| metric_set.value(metric, &source);
+    let value = |metric| metric_set.value(metric, &sums);
     metric_set.metrics().iter().map(|metric| (metric.name.clone(), value(metric))).collect()
 }
 
-/// One business day: its sums, and its distinct values where these are known.
-struct Day<'a> {
+/// The sums of one business day, and its distinct values where these are known.
+struct DaySums<'a> {
     totals: &'a Totals,
     distinct: Option<&'a BTreeMap<String, u64>>,
 }
 
-impl SeriesSums for Day<'_> {
+impl SeriesSums for DaySums<'_> {
     fn series(&self, series: &Series) -> i64 {
         self.totals.series(series)
     }

@@ -1,9 +1,10 @@
-//! Why a number can't be told.
+//! The error of a question that only the store can answer.
 
-/// The store does not answer, and what was asked for is only there. Whoever asked may ask again.
+/// The store does not answer, and no memory has what was asked for. The same question may be
+/// answered later.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the rollups can't be read: {why}")]
 pub struct Unavailable {
-    /// What the store said, or how long it said nothing, in words.
+    /// The store's error, or how long it did not answer, in words.
     pub why: String,
 }

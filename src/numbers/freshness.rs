@@ -10,17 +10,18 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::domain::time::{Millis, SECOND};
 
-/// How long one batch that was counted late says that its node is behind, in ms. A node that is
-/// behind counts the next one within less.
+/// For how long a batch that was counted late means that its node is behind, in ms. A node that
+/// is still behind counts its next late batch sooner than that.
 const LATE_FOR: Millis = 2 * SECOND;
 
-/// How fresh the counters of the mirror are. Everybody may ask; the mirror's writer tells it what
-/// happens.
+/// How fresh the counters of the mirror are. Everybody may ask; the writer of the mirror notes
+/// what happens to them.
 pub struct Freshness {
-    /// The counters were read at least once since the start.
+    /// Whether the counters were read at least once since the start.
     filled: AtomicBool,
-    /// Set while the numbers stand still.
+    /// `Some` while the numbers stand still.
     interruption: RwLock<Option<Interruption>>,
+    /// Set by [`Freshness::watch_lag`]; without it lag is not looked at.
     lag: OnceLock<CountingLag>,
 }
 
@@ -33,17 +34,18 @@ struct Interruption {
 
 /// How far counting lags behind intake.
 struct CountingLag {
-    /// Less than this is no lag, in ms.
+    /// A lag shorter than this is not reported, in ms.
     least: Millis,
     /// When the oldest batch of this node that is not counted yet was sealed, Unix ms.
     oldest: Box<dyn Fn() -> Option<Millis> + Send + Sync>,
-    /// The last batch, of any node, that was counted late: when it was sealed, and when it was
-    /// counted, Unix ms.
+    /// The last batch of any node that was counted late: when it was sealed, and when it was
+    /// counted, both in Unix ms.
     late: Mutex<Option<(Millis, Millis)>>,
 }
 
 impl Freshness {
-    /// Of counters that nobody has read yet, at `now` (Unix ms).
+    /// The freshness of counters that have not been read yet: they stand still since `now` (Unix
+    /// ms).
     pub(super) fn unread(now: Millis) -> Freshness {
         Freshness {
             filled: AtomicBool::new(false),
@@ -82,9 +84,9 @@ impl Freshness {
         still.max(waits)
     }
 
-    /// Lets [`Freshness::behind_ms`] know of batches that wait to be counted: `oldest` says when
-    /// the oldest of them was sealed (Unix ms). Less than `least` ms is no lag. Only the first
-    /// call has an effect.
+    /// Lets [`Freshness::behind_ms`] take batches into account that wait to be counted: `oldest`
+    /// says when the oldest of them was sealed (Unix ms). A lag shorter than `least` ms is not
+    /// reported. Only the first call has an effect.
     pub fn watch_lag(
         &self,
         least: Millis,
@@ -94,7 +96,8 @@ impl Freshness {
             self.lag.set(CountingLag { least, oldest: Box::new(oldest), late: Mutex::default() });
     }
 
-    /// A batch sealed at `sealed_at` (0: not known) is counted at `now`.
+    /// Notes that a batch which was sealed at `sealed_at` (0 where that is not known) is counted
+    /// at `now`.
     pub(super) fn counted(&self, sealed_at: Millis, now: Millis) {
         if let Some(lag) = self.lag.get()
             && sealed_at > 0
@@ -104,23 +107,24 @@ impl Freshness {
         }
     }
 
-    /// The numbers stand still from `now` on, or have done so before.
+    /// Notes that the numbers stand still from `now` on, unless they do so already.
     pub(super) fn interrupt(&self, reason: String, now: Millis) {
         let mut interruption = self.interruption.write();
-        // A second reason does not make the numbers younger.
+        // A second reason replaces the first, but the numbers have stood still since the first.
         let since = interruption.as_ref().map_or(now, |it| it.since);
         *interruption = Some(Interruption { reason, since });
     }
 
-    /// The numbers move again.
+    /// Notes that the numbers move again.
     pub(super) fn restored(&self) {
-        // Zeros that were never filled stay marked as such.
+        // Counters that were never read are zeros. They are not fresh just because the connection
+        // is back, so they stay marked as standing still.
         if self.is_filled() {
             *self.interruption.write() = None;
         }
     }
 
-    /// The counters were read.
+    /// Notes that the counters were read. They move from now on.
     pub(super) fn filled(&self) {
         self.filled.store(true, Ordering::Relaxed);
         self.restored();

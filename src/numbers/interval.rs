@@ -9,13 +9,13 @@ use crate::{
 /// The width of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interval {
-    /// From the mirror's last hour.
+    /// A second. Only the last hour is kept by the second, in the mirror.
     Second,
-    /// The unit of the mirror and of the rollups.
+    /// A minute, which is the unit of the mirror and of the rollups.
     Minute,
-    /// Of the business zone: counted from the start of its day.
+    /// An hour of the business zone, counted from the start of its day.
     Hour,
-    /// Of the business zone.
+    /// A day of the business zone.
     Day,
 }
 
@@ -38,7 +38,8 @@ impl Interval {
         }
     }
 
-    /// Its length in ms, where no clock is set.
+    /// Its usual length in ms. On a day on which the clock is set, a day or its last hour is
+    /// longer or shorter.
     pub fn nominal(self) -> Millis {
         match self {
             Interval::Second => SECOND,
@@ -55,8 +56,8 @@ impl Interval {
         (self == Interval::Second).then(|| kept + (SECOND - 1) - (kept + SECOND - 1) % SECOND)
     }
 
-    /// Where the buckets of `[from, to)` start, and at last where the last one ends. `from` is the
-    /// start of a bucket.
+    /// Where the buckets of `[from, to)` start, followed by where the last one ends. `from` has to
+    /// be the start of a bucket.
     pub fn starts(self, from: Millis, to: Millis, zone: &BusinessZone) -> Vec<Millis> {
         let mut starts = vec![from];
         let mut start = from;
@@ -70,8 +71,8 @@ impl Interval {
         starts
     }
 
-    /// The start of the first of as many buckets as make up `span` ms, the last of which ends at
-    /// `end`.
+    /// Where a row of buckets starts that ends at `end` and is `span` ms long, rounded up to whole
+    /// buckets.
     pub fn steps_back(self, end: Millis, span: Millis, zone: &BusinessZone) -> Millis {
         let buckets = (span + self.nominal() - 1) / self.nominal();
         match self {

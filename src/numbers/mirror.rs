@@ -22,26 +22,27 @@ use crate::{
     numbers::{Alerts, Current, freshness::Freshness},
 };
 
-/// Says what time it is, in Unix ms. A value, so that a test can move it over midnight.
+/// Says what time it is, in Unix ms. It is a value, so that a test can pass midnight when it wants
+/// to.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
 
-/// The one real clock.
+/// The clock of the operating system.
 pub fn real_clock() -> Clock {
     Arc::new(now_ms)
 }
 
-/// Read access to the mirror. A clone is the same mirror. A reader waits for nothing but the
-/// broadcaster, which adds one delta at a time.
+/// Read access to the mirror. A clone reads the same mirror. A reader waits at most for the
+/// broadcaster, which holds the lock for one delta at a time.
 #[derive(Clone)]
 pub struct Mirror(Arc<MirrorState>);
 
-/// Write access to the mirror. There is one for each mirror, and it can't be cloned: the
-/// broadcaster has it. It reads as any [`Mirror`] does.
+/// Write access to the mirror. Each mirror has one, which can't be cloned, and which the
+/// broadcaster holds. It can read, too, as it derefs to [`Mirror`].
 pub struct MirrorWriter(Mirror);
 
 struct MirrorState {
     counters: RwLock<Counters>,
-    /// Distinct visitors of the active window.
+    /// How many distinct visitors the active window has.
     active: AtomicU64,
     /// Distinct values of a business day, by metric.
     distinct: RwLock<(Date, BTreeMap<String, u64>)>,
@@ -54,7 +55,7 @@ struct MirrorState {
 }
 
 impl Mirror {
-    /// An empty mirror, which is marked as not read yet, and the one way to write it.
+    /// An empty mirror, which is marked as not read yet, and its one writer.
     pub fn new(
         zone: BusinessZone,
         metric_set: Arc<MetricSet>,
@@ -75,12 +76,12 @@ impl Mirror {
         (mirror.clone(), MirrorWriter(mirror))
     }
 
-    /// The moment now, Unix ms, by the clock that frames carry.
+    /// The time now, Unix ms, by the clock whose time frames and answers carry.
     pub fn now(&self) -> Millis {
         (self.0.clock)()
     }
 
-    /// The metrics, and how they are read.
+    /// The metrics of the configuration, and how they are computed from the counters.
     pub fn metric_set(&self) -> &MetricSet {
         &self.0.metric_set
     }
@@ -105,7 +106,7 @@ impl Mirror {
         self.0.counters.read()
     }
 
-    /// Distinct visitors of the active window.
+    /// How many distinct visitors the active window has.
     pub fn active_users(&self) -> u64 {
         self.0.active.load(Ordering::Relaxed)
     }
@@ -143,35 +144,35 @@ impl MirrorWriter {
         self.freshness().counted(sealed_at, now);
     }
 
-    /// The counters are exactly these; from now on they move.
+    /// Replaces all counters. From now on the numbers move.
     pub fn replace(&mut self, counters: Counters) {
         *self.write() = counters;
         self.freshness().filled();
     }
 
-    /// Forgets what is older at `now` than it is kept.
+    /// Forgets the buckets that are older at `now` than they are kept for.
     pub fn prune(&mut self, now: Millis) {
         self.write().prune(now);
     }
 
-    /// So many visitors are active, and so many distinct values were seen on `day`.
+    /// Sets how many visitors are active, and how many distinct values were seen on `day`.
     pub fn set_population(&mut self, population: Population, day: Date) {
         let Mirror(shared) = &self.0;
         shared.active.store(population.active, Ordering::Relaxed);
         *shared.distinct.write() = (day, population.distinct);
     }
 
-    /// The numbers stand still from now on; says why, for logs and `/readyz`.
+    /// Notes that the numbers stand still from now on. `reason` is shown by `/readyz`.
     pub fn interrupt(&mut self, reason: String) {
         self.freshness().interrupt(reason, self.now());
     }
 
-    /// The numbers move again, and nothing was missed.
+    /// Notes that the numbers move again and that nothing was missed meanwhile.
     pub fn restored(&mut self) {
         self.freshness().restored();
     }
 
-    /// The counters, to be changed. Readers wait meanwhile.
+    /// The counters, to be changed. Readers wait for as long as the guard is held.
     pub(crate) fn write(&mut self) -> RwLockWriteGuard<'_, Counters> {
         let Mirror(shared) = &self.0;
         shared.counters.write()

@@ -1,4 +1,4 @@
-//! Numbers: what was counted in a span of time, and the one place that says so.
+//! Numbers: the one place that answers what was counted in a span of time.
 //!
 //! A number is the sum of a series over `[from, to)`: over the seconds and minutes that start in
 //! it, or over a whole business day. A metric is made of such sums ([`crate::domain::metric`]).
@@ -17,8 +17,8 @@
 //! | [`past`] | what the rollups of the store say of any time |
 //! | [`alerts`] | what is shown of the alerts beside the numbers |
 //!
-//! Nothing here knows who asks: numbers are handed out as values, and HTTP, frames and words are
-//! made of them elsewhere.
+//! Nothing here knows who asks. Numbers are returned as values; answers over HTTP, frames of the
+//! stream and the texts of alerts are made of them elsewhere.
 
 pub mod alerts;
 pub mod baseline;

@@ -1,4 +1,4 @@
-//! The past: what the rollups of the rollups say of minutes that the mirror does not have.
+//! The past: what the rollups of the store say of minutes that the mirror does not have.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,26 +22,27 @@ use crate::{
 /// How long a reader waits for the rollups.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Hours of one read of minutes, in ms: a read has a limit of rows.
+/// How much time one read of minutes spans, in ms. It is limited because a read may return only
+/// so many rows.
 const READ: Millis = 6 * HOUR;
 
-/// The rollups, asked with a limit of time. A clone asks the same rollups, which answers on
-/// connections that only readers use.
+/// Asks the rollups, and waits no longer than [`ANSWER_WITHIN`]. A clone asks the same rollups.
+/// They answer on connections that only readers use, so a question never delays a writer.
 #[derive(Clone)]
 pub struct Past {
     rollups: Arc<dyn Rollups>,
 }
 
 impl Past {
-    /// Asks this rollups.
+    /// Asks these rollups.
     pub fn new(rollups: Arc<dyn Rollups>) -> Past {
         Past { rollups }
     }
 
-    /// Which stretch of time the rollups tell the whole truth about.
+    /// The stretch of time for which the rollups are complete.
     ///
     /// # Errors
-    /// The rollups does not answer in time.
+    /// The rollups do not answer in time.
     pub async fn known(&self) -> Result<Known, Unavailable> {
         answer(self.rollups.known()).await
     }
@@ -50,13 +51,14 @@ impl Past {
     /// minute has anything.
     ///
     /// # Errors
-    /// The rollups does not answer in time.
+    /// The rollups do not answer in time.
     pub async fn sums(
         &self,
         spans: &[(Millis, Millis)],
         summed: &Summed,
     ) -> Result<Vec<Option<i64>>, Unavailable> {
-        // No series has such a name, and Postgres takes none.
+        // A name with the character NUL is refused at intake, so nothing was counted under it. It
+        // is not asked for, since Postgres takes no text with NUL and would answer with an error.
         if summed.key().contains('\0') {
             return Ok(vec![None; spans.len()]);
         }
@@ -64,6 +66,7 @@ impl Past {
     }
 }
 
+/// The answer, if it comes in time.
 async fn answer<T>(answer: impl Future<Output = Result<T, SinkError>>) -> Result<T, Unavailable> {
     let why = match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(Ok(answer)) => return Ok(answer),
@@ -74,23 +77,24 @@ async fn answer<T>(answer: impl Future<Output = Result<T, SinkError>>) -> Result
     Err(Unavailable { why })
 }
 
-/// Minutes of the rollups, read into memory: a stretch of time, and the same stretch of the days
-/// that it is held against.
+/// Minutes of the rollups, read into memory: those of a stretch of time, and those of the same
+/// stretch on the days that it is compared with.
 pub struct Minutes {
     zone: BusinessZone,
     held: BTreeMap<Millis, Totals>,
 }
 
 impl Minutes {
-    /// These minutes, by their start in Unix ms.
+    /// Holds these minutes, by their start in Unix ms.
     pub fn new(zone: BusinessZone, minutes: BTreeMap<Millis, Totals>) -> Minutes {
         Minutes { zone, held: minutes }
     }
 
-    /// Reads what starts in `[from, to)` (Unix ms), and what it is held against by each shift.
+    /// Reads the minutes that start in `[from, to)` (Unix ms), and those that they are compared
+    /// with by each of `shifts`.
     ///
     /// # Errors
-    /// The rollups's.
+    /// The rollups can't be read.
     pub async fn read(
         rollups: &dyn Rollups,
         zone: BusinessZone,
@@ -100,7 +104,7 @@ impl Minutes {
     ) -> Result<Minutes, SinkError> {
         let shifted = |shift: &Shift| {
             let then = |at| zone.same_moment(at, shift.days());
-            // The clock may be set by an hour between then and now.
+            // The clock of the zone may have been set by an hour between that day and this one.
             (then(from) - HOUR, then(to) + HOUR)
         };
         let mut spans: Vec<_> = shifts.iter().map(shifted).collect();
@@ -113,7 +117,8 @@ impl Minutes {
                 for (minute, series, value) in rollups.minutes(at, until, None).await? {
                     found.entry(minute).or_default().add(&series, value);
                 }
-                // Spans may overlap: a minute is read whole, so the last read will do.
+                // Spans may overlap. Each read has all series of a minute, so a minute that is
+                // read twice replaces itself.
                 held.extend(found);
                 at = until;
             }
@@ -136,7 +141,7 @@ impl Buckets for Minutes {
         self.held.range(from..to.max(from)).map(|(start, totals)| (*start, totals))
     }
 
-    /// Breakdowns are kept for a day, and not in the rollups.
+    /// Nothing, since the rollups have no breakdowns.
     fn top(&self, _: &str, _: Millis, _: Millis) -> Top {
         Top::default()
     }
@@ -149,7 +154,8 @@ impl Earlier for Minutes {
             let then = self.zone.same_moment(minute, shift.days());
             self.minutes_in(then, then + MINUTE).for_each(|(_, totals)| sum.merge(totals));
         }
-        // Without a single event there was no such day.
+        // A span without a single event is taken as one on which the shop did not run yet, rather
+        // than as a baseline of zero.
         (sum.events() > 0).then_some(sum)
     }
 }

@@ -1,6 +1,6 @@
 //! Time series: a number for each bucket of a span of time. Seconds of the last hour and minutes
-//! of the last 24 hours come from the mirror, what is older from the rollups, and a baseline from
-//! the memory of the hours around now or from the rollups.
+//! of the last 24 hours come from the mirror, and older minutes from the rollups. A baseline comes
+//! from [`Baselines`] where it lies in the hours around now, else from the rollups.
 
 use std::collections::BTreeMap;
 
@@ -37,12 +37,12 @@ pub struct SeriesQuery {
     pub from: Millis,
     /// End of the last, Unix ms.
     pub to: Millis,
-    /// The same of another day, put at the moments of this one.
+    /// `Some` for a baseline: what was counted on another day, at the timestamps of this one.
     pub baseline: Option<Shift>,
 }
 
 impl SeriesQuery {
-    /// Where the buckets start, and at last where the last one ends.
+    /// Where the buckets start, followed by where the last one ends.
     pub fn starts(&self, zone: &BusinessZone) -> Vec<Millis> {
         self.interval.starts(self.from, self.to, zone)
     }
@@ -58,7 +58,7 @@ pub struct Point {
     pub count: Value,
 }
 
-/// Answers time series.
+/// Answers queries for time series.
 pub struct TimeSeries {
     mirror: Mirror,
     past: Past,
@@ -66,7 +66,7 @@ pub struct TimeSeries {
 }
 
 impl TimeSeries {
-    /// From these places.
+    /// Answers from these three places.
     pub fn new(mirror: Mirror, past: Past, baselines: Baselines) -> TimeSeries {
         TimeSeries { mirror, past, baselines }
     }
@@ -74,7 +74,7 @@ impl TimeSeries {
     /// The buckets of `query` at `now` (Unix ms), oldest first, empty ones included.
     ///
     /// # Errors
-    /// The store does not answer in time. It is only asked for what no memory has.
+    /// The store does not answer in time. It is asked only for what is not in memory.
     pub async fn points(
         &self,
         query: &SeriesQuery,
@@ -89,7 +89,8 @@ impl TimeSeries {
         Ok(points.map(|(start, count)| Point { timestamp: *start, count }).collect())
     }
 
-    /// Each bucket from the rollups and from the mirror.
+    /// The value of each bucket. Its older part comes from the rollups, its newer part from the
+    /// mirror.
     async fn counted(
         &self,
         query: &SeriesQuery,
@@ -98,7 +99,8 @@ impl TimeSeries {
     ) -> Result<Vec<Value>, Unavailable> {
         let metric_set = self.mirror.metric_set();
         let mut older = vec![RollupSums::default(); starts.len() - 1];
-        // Up to here the rollups answer. The mirror has only a part of its oldest minute.
+        // From here on the mirror answers, and before it the rollups. The mirror's oldest minute
+        // is left to the rollups, since the mirror may have only a part of it.
         let mirrored = match query.interval {
             Interval::Second => query.from,
             _ => bucket(now - MINUTES_KEPT, MINUTE) + MINUTE,
@@ -178,7 +180,8 @@ impl TimeSeries {
         }
         let zone = self.mirror.zone();
         let spans: Vec<_> = starts.windows(2).map(|pair| then(zone, shift, pair)).collect();
-        // Known first: what is folded in between is more than it says.
+        // `known` is read before the sums. What is folded between the two reads is then missing
+        // from `known` only, which is safe: it claims less than the sums have.
         let known = self.past.known().await?;
         let sums = self.past.sums(&spans, summed).await?;
         let told = |(&(from, to), sum): (&(Millis, Millis), Option<i64>)| {
@@ -186,7 +189,7 @@ impl TimeSeries {
             let folded = known.until.is_none_or(|until| to <= until);
             match sum {
                 _ if began_within || !folded => None,
-                // What was imported from before the first batch is shown as it is.
+                // Events that were imported from before the first batch count as they are.
                 Some(sum) => Some(sum),
                 None => known.covers(from, to).then_some(0),
             }
@@ -195,17 +198,18 @@ impl TimeSeries {
     }
 }
 
-/// Where the bucket between two starts lay on another day.
+/// Where the bucket between two starts lies on another day.
 fn then(zone: &BusinessZone, shift: Shift, pair: &[Millis]) -> (Millis, Millis) {
     let from = zone.same_moment(pair[0], shift.days());
-    // A day is a day, however long; an hour stays an hour where the clock is set.
+    // A bucket of a day is compared with the whole other day, of 23, 24 or 25 hours. A shorter
+    // bucket is compared with one of the same length, also where the clock is set in it.
     match pair[1] - pair[0] {
         width if width < DAY / 2 => (from, from + width),
         _ => (from, zone.same_moment(pair[1], shift.days())),
     }
 }
 
-/// What the rollups are asked for.
+/// The sums that the rollups are asked for, to compute a number from these parts.
 fn summed(parts: &MetricSeries) -> Vec<Summed> {
     let mut summed: Vec<Summed> = parts.series.iter().cloned().map(Summed::One).collect();
     summed.extend(parts.all_events.then_some(Summed::AllCounts));
@@ -213,7 +217,7 @@ fn summed(parts: &MetricSeries) -> Vec<Summed> {
 }
 
 impl What {
-    /// The sums that it is made of.
+    /// The series whose sums it is computed from.
     fn parts(&self, metric_set: &MetricSet) -> MetricSeries {
         match self {
             What::Type(kind) => {
@@ -234,7 +238,7 @@ impl What {
     }
 }
 
-/// What the rollups, or a baseline, say of one bucket.
+/// The sums of one bucket, from the rollups or from a baseline.
 #[derive(Clone, Debug, Default)]
 struct RollupSums {
     events: i64,

@@ -23,8 +23,8 @@ use crate::{
     numbers::{Baselines, Minutes, Shift, breakdown},
 };
 
-/// Seconds that are this much (ms) younger than the mirror keeps them are read; older ones are
-/// read by the minute, since a second may be forgotten while a span is added up.
+/// How much (ms) before the mirror forgets a second it is no longer read. From then on the span is
+/// read by the minute, since a second may be forgotten while the span is added up.
 const SLACK: Millis = MINUTE;
 
 /// Where buckets come from.
@@ -70,13 +70,13 @@ pub struct Sums<'a, B> {
 }
 
 impl<'a, B: Buckets> Sums<'a, B> {
-    /// Of `[from, to)` (Unix ms), which begins and ends at a second, or at a minute where the
-    /// buckets have no seconds.
+    /// The sums of `[from, to)` (Unix ms). The span has to begin and end at a second, or at a
+    /// minute where the buckets have no seconds.
     pub fn new(buckets: &'a B, from: Millis, to: Millis) -> Sums<'a, B> {
         Sums { buckets, from, to }
     }
 
-    /// How much of the span lies in minutes with any event, ms.
+    /// How much of the span lies in minutes that have an event, in ms.
     pub fn covered(&self) -> Millis {
         let Sums { from, to, .. } = *self;
         let minutes = self.buckets.minutes_in(bucket(from, MINUTE), to);
@@ -84,6 +84,7 @@ impl<'a, B: Buckets> Sums<'a, B> {
         lively.map(|(start, _)| (start + MINUTE).min(to) - start.max(from)).sum()
     }
 
+    /// The sum of `value` over the seconds and minutes of the drawing at the top of the file.
     fn add_up(&self, value: impl Fn(&Totals) -> i64) -> i64 {
         let Sums { buckets, from, to } = *self;
         let first = bucket(from + MINUTE - 1, MINUTE).min(to);
@@ -92,7 +93,8 @@ impl<'a, B: Buckets> Sums<'a, B> {
         let minutes = buckets.minutes_in(first, last);
         let tail = buckets.seconds_in(last, to);
         let all = head.chain(minutes).chain(tail);
-        // A sum stops at the ends of its type, as those in the buckets do.
+        // A sum that is too large for its type stays at the limit of the type, as the sums in the
+        // buckets do.
         all.fold(0, |sum, (_, totals)| i64::saturating_add(sum, value(totals)))
     }
 }
@@ -112,18 +114,20 @@ impl<B: Buckets> SeriesSums for Sums<'_, B> {
     }
 }
 
-/// The sums of every span up to a moment, as alerts ask for them: now, from the mirror and the
-/// baselines, or at a moment of the past, from minutes.
+/// Answers what alerts ask: the sums of any span up to a moment. That moment is now, where the
+/// answers come from the mirror and the baselines ([`Spans::live`]), or it lies in the past, where
+/// they come from minutes of the rollups ([`Spans::past`]).
 pub struct Spans<'a, B, E> {
     metric_set: &'a MetricSet,
     buckets: &'a B,
     earlier: &'a E,
-    /// From here on (Unix ms) a span may begin and end at any second, before at a minute.
+    /// From this moment on (Unix ms) a span may begin and end at any second, before it only at a
+    /// minute.
     by_second_since: Millis,
 }
 
 impl<'a> Spans<'a, Counters, Baselines> {
-    /// At `now` (Unix ms).
+    /// Spans up to `now` (Unix ms).
     pub fn live(
         metric_set: &'a MetricSet,
         counters: &'a Counters,
@@ -136,7 +140,7 @@ impl<'a> Spans<'a, Counters, Baselines> {
 }
 
 impl<'a> Spans<'a, Minutes, Minutes> {
-    /// At any moment of these minutes.
+    /// Spans up to any moment within these minutes.
     pub fn past(metric_set: &'a MetricSet, minutes: &'a Minutes) -> Self {
         Spans { metric_set, buckets: minutes, earlier: minutes, by_second_since: Millis::MAX }
     }

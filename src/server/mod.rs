@@ -1,13 +1,13 @@
 //! A whole server, from the configuration to a process that listens.
 //!
-//! [`start`] puts the parts together in the order in which an event meets them, each in a
-//! function that can be read at once:
+//! [`start`] puts the parts together in the order in which an event meets them. Each part is
+//! started by a short function in a file of its own:
 //!
 //! | file | what it starts |
 //! | --- | --- |
 //! | [`storage`] | what is on disk or on another server: the data dir, the spool, the store, the live side |
-//! | [`pipeline`] | the actors that bring events from the spool's door to both sinks |
-//! | [`watching`] | who reads the numbers: baselines, rollups, alerts |
+//! | [`pipeline`] | the actors that bring events from HTTP to the spool and to both sinks |
+//! | [`watching`] | the readers of numbers: rollups, baselines, alerts |
 //! | [`service`] | the HTTP server |
 //!
 //! [`Running::stop`] takes them apart in the reverse order.
@@ -35,9 +35,10 @@ use crate::{
 
 use storage::Storage;
 
-/// A server that runs. Stop it with [`Running::stop`].
+/// A running server. Stop it with [`Running::stop`].
 pub struct Running {
-    /// Where it listens (with the port that was chosen for port 0).
+    /// The address that it listens on. Where port 0 was asked for, this has the port that was
+    /// chosen.
     pub addr: SocketAddr,
     ingest: Addr<IngestActor>,
     viewers: Viewers,
@@ -50,7 +51,7 @@ pub struct Running {
     _data_dir: DataDir,
 }
 
-/// Why the server could not start: what failed, and on what.
+/// Why the server could not start, or why it had to stop, in words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(String);
@@ -62,12 +63,12 @@ impl StartError {
     }
 }
 
-/// Puts the name of what failed before an error.
+/// Makes an error of the name of what failed and the reason.
 fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_ {
     move |e| StartError(format!("{what}: {e}"))
 }
 
-/// Starts everything. Call it on an actix system.
+/// Starts a server. It has to be called on an actix system.
 ///
 /// # Errors
 /// The data dir is in use or can't be written, the address is taken, or the store can't be

@@ -1,5 +1,5 @@
-//! The way of an event behind the door: intake, the spool's writer, and the writers of both
-//! sinks.
+//! Starts the actors that an event passes after HTTP has accepted it: intake, the writer of the
+//! spool, and the writers of both sinks.
 //!
 //! ```text
 //!  http ──Append──> IngestActor ──Work──> committer thread
@@ -9,8 +9,8 @@
 //!        LaneWriter x 4 of the store, x 4 of the live side ──Touch──> CounterActor
 //! ```
 //!
-//! The two channels that lead back to the ingest actor are made first. So each part is made
-//! whole, with all that it needs, before the next.
+//! Two channels lead back to the ingest actor (`Committed`, `Settled`). They are made first, so
+//! that each part gets all that it needs when it is made.
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,9 +36,9 @@ use crate::{
 
 /// The running pipeline.
 pub struct Pipeline {
-    /// Where requests are handed over.
+    /// The actor that requests are handed over to.
     pub ingest: Addr<IngestActor>,
-    /// Ids shared with other nodes, where `dedupe.shared` asks for it.
+    /// The event ids that are shared with other nodes; `None` without `dedupe.shared`.
     pub claims: Option<Arc<Claims>>,
 }
 
@@ -54,7 +54,7 @@ pub fn start(
     let (settled, settlements) = mpsc::unbounded_channel();
     let (committed, commits) = mpsc::unbounded_channel();
     let reader = storage.reader(config);
-    // A thread for each sink: one that is busy must not hold the other up.
+    // Each sink has a thread of its own, so that a busy one does not hold the other up.
     let (store_thread, live_thread) = (Arbiter::new(), Arbiter::new());
     let store = Arc::new(StoreTarget::new(storage.stores.batches.clone()));
     let live = live_target(config, storage, viewers, &reader, &live_thread);
@@ -126,7 +126,7 @@ fn live_target(
     })
 }
 
-/// The index of ids that all nodes share in Redis, where `dedupe.shared` asks for it.
+/// The index of event ids that all nodes share in Redis; `None` without `dedupe.shared`.
 fn shared_ids(
     config: &Config,
     storage: &Storage,
@@ -138,7 +138,7 @@ fn shared_ids(
     let claims =
         Claims::new(config, storage.node, storage.health.clone()).map_err(failed("redis"))?;
     let claims = Arc::new(claims);
-    // In the background: Redis may be away, and a claim waits until it is registered.
+    // This runs in the background, since Redis may be down. A claim waits until it is done.
     tokio::spawn(claims.clone().register(ingest.clone()));
     Ok(Some(claims))
 }

@@ -1,4 +1,4 @@
-//! The HTTP server: which routes there are, and the limits of their connections.
+//! The HTTP server: its routes, and the limits of its connections.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -19,15 +19,15 @@ use crate::{
     numbers::TimeSeries,
 };
 
-/// What the routes work with.
+/// The parts of the server that the routes work with.
 pub struct RouteState<'a> {
-    /// Where events go.
+    /// Takes events.
     pub pipeline: &'a Pipeline,
-    /// Whose state `/readyz` tells.
+    /// Has the mirror, and the state that `/readyz` reports.
     pub storage: &'a Storage,
-    /// Who watches.
+    /// The fan-out to viewers.
     pub viewers: &'a Viewers,
-    /// Answers charts.
+    /// Answers queries for time series.
     pub series: TimeSeries,
     /// Renders `/metrics`.
     pub exporter: PrometheusHandle,
@@ -37,30 +37,31 @@ pub struct RouteState<'a> {
 pub fn start(
     config: &Config,
     listener: TcpListener,
-    parts: RouteState<'_>,
+    state: RouteState<'_>,
 ) -> std::io::Result<Server> {
     let intake = Intake::new(
         config,
-        parts.pipeline.ingest.clone().recipient(),
-        parts.pipeline.claims.clone(),
+        state.pipeline.ingest.clone().recipient(),
+        state.pipeline.claims.clone(),
     );
     let for_workers = intake.clone();
     let intake = web::Data::new(intake);
     let guards = Guards::new(config);
     let ops = web::Data::new(ops::Ops {
-        health: parts.storage.health.clone(),
-        spool: parts.storage.spool.clone(),
-        mirror: parts.storage.mirror.clone(),
-        metrics: parts.exporter,
+        health: state.storage.health.clone(),
+        spool: state.storage.spool.clone(),
+        mirror: state.storage.mirror.clone(),
+        metrics: state.exporter,
         unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
     });
-    let mirror = web::Data::new(parts.storage.mirror.clone());
-    let viewers = web::Data::new(parts.viewers.clone());
-    let series = web::Data::new(parts.series);
+    let mirror = web::Data::new(state.storage.mirror.clone());
+    let viewers = web::Data::new(state.viewers.clone());
+    let series = web::Data::new(state.series);
     let app = move || {
         scope::app(guards.clone(), routes)
             .app_data(intake.clone())
-            // A worker hands requests over by itself: it shares nothing with the others.
+            // This is made anew for each worker: workers share nothing when they hand requests
+            // over, so that they never wait for each other.
             .app_data(web::Data::new(for_workers.hand_over()))
             .app_data(ops.clone())
             .app_data(mirror.clone())

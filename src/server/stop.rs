@@ -1,4 +1,4 @@
-//! How a server that runs ends: on its own accord, or because a part of it has panicked.
+//! How a running server ends: because it is told to stop, or because a part of it has panicked.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::{
     ingest::messages::{Close, Drain},
 };
 
-/// The share of `http.shutdown_timeout_ms` after which viewers that are still there are cut,
-/// so that requests under way have the rest.
+/// The share of `http.shutdown_timeout_ms` after which the connections of the remaining viewers
+/// are cut. The rest of the time is for requests under way.
 const VIEWERS_SHARE: f64 = 0.7;
 
-/// How long connections are still accepted once it is time to stop: those that clients opened
-/// before that wait in the kernel's queue.
+/// For how long connections are still accepted once the server is told to stop. Connections that
+/// clients opened before that may wait in the kernel's queue.
 const ACCEPTS_FOR: Duration = Duration::from_millis(100);
 
 impl Running {
-    /// Waits until a part has panicked that the process can't do without; says which. It is
-    /// time to [`Running::stop`] then.
+    /// Waits until a part has panicked that the process can't do without. The result says which
+    /// part it was, and the caller should [`Running::stop`] the server.
     pub async fn broken(&self) -> StartError {
         let part = self.alarm.raised().await;
         StartError(format!(
@@ -29,16 +29,20 @@ impl Running {
         ))
     }
 
-    /// Stops in the order in which nothing is lost: no new connection and no new viewer is
-    /// accepted, viewers are told (1001) and let go, requests that were begun get their
-    /// answer, what is open is sealed, and both sinks get what they can take before the
-    /// deadline. What they could not take stays in the spool for the next start. Viewers and
-    /// requests have `http.shutdown_timeout_ms` together, the sinks as much again.
+    /// Stops the parts in an order in which nothing is lost:
+    ///
+    /// 1. No new connection is accepted, and another node may lead.
+    /// 2. No new viewer is accepted. Viewers get a Close with 1001, and are given time to go.
+    /// 3. Requests that were begun get their answer.
+    /// 4. The open batch is sealed, and both sinks get as many batches as they can take before the
+    ///    deadline. The others stay in the spool for the next start.
+    ///
+    /// Viewers and requests have `http.shutdown_timeout_ms` together, the sinks as much again.
     pub async fn stop(self) {
         tracing::info!("stopping");
         let timeout = self.shutdown_timeout;
         let serving_until = tokio::time::Instant::now() + timeout;
-        // A connection that the kernel has taken but actix has not would be reset.
+        // A connection that the kernel has accepted and actix has not would be reset by `pause`.
         tokio::time::sleep(ACCEPTS_FOR).await;
         self.server.pause().await;
         // Another node may lead from now on.
@@ -47,13 +51,13 @@ impl Running {
         if cut > 0 {
             tracing::warn!(viewers = cut, "cut: they did not take their Close in time");
         }
-        // What viewers that have ended still have to read is written out meanwhile.
+        // While requests get their answers, the last bytes for viewers are written out, too.
         if tokio::time::timeout_at(serving_until, self.server.stop(true)).await.is_err() {
             tracing::warn!("connections that stayed were cut");
         }
         let _ = tokio::time::timeout_at(serving_until, self.serving).await;
         let (done, drained) = oneshot::channel();
-        // After a panic there may be nobody left to answer, or to take anything.
+        // After a panic the ingest actor or the writers may be gone, so that nobody would answer.
         if self.alarm.raised_by().is_none() {
             self.ingest.do_send(Drain(done));
             if tokio::time::timeout(timeout, drained).await.is_err() {

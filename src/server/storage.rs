@@ -1,4 +1,5 @@
-//! What holds events and numbers: the data dir with the spool, the store, and the live side.
+//! Opens the places that hold events and numbers: the data dir with the spool, the store, and the
+//! live side.
 
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ use crate::{
     telemetry::health::Health,
 };
 
-/// Messages of the live side's feed that may wait for the broadcaster. A full feed makes the
-/// live side wait, so a slow broadcaster never costs memory.
+/// How many messages of the live side's feed may wait for the broadcaster. A full feed makes the
+/// live side wait, so a slow broadcaster costs no memory.
 const FEED_CAPACITY: usize = 256;
 
 /// The places that hold events and numbers, open.
@@ -31,23 +32,25 @@ pub struct Storage {
     pub data_dir: DataDir,
     /// The identity of this node.
     pub node: NodeId,
-    /// The log in the middle, for readers.
+    /// The log on disk between intake and the two sinks, for reading.
     pub spool: Spool,
-    /// Where each event is kept for good, by what callers need of it.
+    /// The store, which keeps each event for good: one handle for each thing that callers need of
+    /// it.
     pub stores: Stores,
-    /// Where events are counted.
+    /// The live side, which counts events.
     pub live: Arc<dyn LiveStore>,
-    /// This node's copy of the counters, for readers.
+    /// This node's copy of the counters, for reading.
     pub mirror: Mirror,
-    /// Where a part says that it is in trouble.
+    /// The list of parts that are in trouble.
     pub health: Health,
     /// The business time zone.
     pub zone: BusinessZone,
 }
 
 impl Storage {
-    /// Opens all of them. Also returns the spool as it was found, with its one writer and what
-    /// a crash left unsealed, and the fan-out: the live side feeds it from its first moment.
+    /// Opens all of them. Also returns the spool as it was found, with its one writer and what a
+    /// crash left unsealed, and the running fan-out, which has to be there before the live side
+    /// sends its first message.
     pub async fn open(
         config: &Config,
         alarm: &Alarm,
@@ -87,7 +90,7 @@ impl Storage {
         }
     }
 
-    /// Reads batches back from the spool, for whoever writes them to a sink.
+    /// Reads batches back from the spool, for the writers of the sinks.
     pub fn reader(&self, config: &Config) -> BatchReader {
         BatchReader {
             spool: self.spool.clone(),

@@ -1,5 +1,5 @@
-//! Who reads the numbers beside the viewers: the rollups of the past, the baselines, and the
-//! alerts.
+//! Starts the readers of the numbers other than viewers: the actor that folds the rollups, the one
+//! that reads baselines, and the alerts.
 
 use actix::{Actor, Addr, Arbiter};
 
@@ -12,11 +12,11 @@ use crate::{
     store::rollup_actor::RollupActor,
 };
 
-/// What has been started.
+/// The readers that other parts of the server talk to.
 pub struct Watching {
-    /// Answers charts.
+    /// Answers queries for time series.
     pub series: TimeSeries,
-    /// Evaluates the alerts.
+    /// The actor that evaluates the alerts.
     pub alerts: Addr<AlertActor>,
 }
 
@@ -41,7 +41,7 @@ fn alerts(config: &Config, storage: &Storage, baselines: Baselines) -> Addr<Aler
     let lease = LeaseHolder::new(storage.lease(config));
     let (log, leading) = (storage.stores.alerts.clone(), lease.leading().clone());
     let (watched, notify) = (rules.clone(), config.notify.clone());
-    // Made on its own thread: its HTTP client can't move to another.
+    // The notifier is made on its own thread, since its HTTP client can't move to another.
     let notifier = Notifier::start_in_arbiter(&thread.handle(), move |_| {
         Notifier::new(log, watched, leading, notify)
     });

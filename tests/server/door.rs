@@ -180,6 +180,29 @@ fn a_method_or_a_path_that_is_not_there_is_named() {
     }
 }
 
+/// Every refusal of a query string has the form that all refusals have.
+#[test]
+fn a_parameter_that_is_wrong_or_given_twice_is_named() {
+    let server = Server::start();
+    let breakdown = "/api/analytics/breakdown?type=error&property=code";
+    for (path, parameter) in [
+        (format!("{breakdown}&property=code"), "property"),
+        (format!("{breakdown}&minutes=1&minutes=2"), "minutes"),
+        (format!("{breakdown}&limit=0"), "limit"),
+        ("/api/analytics/breakdown".to_owned(), "type"),
+        ("/api/analytics/timeseries?type=error&type=error".to_owned(), "type"),
+        ("/api/analytics/timeseries?type=error&hours=-1".to_owned(), "hours"),
+    ] {
+        let answer = ask(&server, "GET", &path, &[], "");
+        let error = &answer.json()["error"];
+        assert_eq!((answer.status, &error["code"]), (400, &json!("invalid_parameter")), "{path}");
+        assert!(error["message"].as_str().unwrap().contains(parameter), "{path}: {answer:?}");
+    }
+    // Parameters that are not the route's own are passed over, however often they come.
+    let path = format!("{breakdown}&token=a&token=b");
+    assert_eq!(ask(&server, "GET", &path, &[], "").status, 200);
+}
+
 #[test]
 fn what_is_read_is_compressed_for_who_accepts_that() {
     let server = Server::start();

@@ -1,4 +1,5 @@
-//! The actor alone: its mirror, its metrics, its shutdown, its end.
+//! The broadcaster alone, without a server: its mirror, its metrics, its shutdown, and what a
+//! panic in it does.
 
 use actix::{Actor, Addr};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -146,6 +147,6 @@ async fn a_panic_raises_the_alarm() {
     let alone = alone();
     alone.actor.do_send(Poison);
     assert_eq!(alone.alarm.raised().await, "the broadcaster");
-    // Who reads the numbers is not held up by it.
+    // Readers of the numbers are not held up by it.
     assert_eq!(alone.mirror.current().events, 0);
 }

@@ -100,7 +100,7 @@ fn a_viewer_that_stays_slow_is_told_and_then_cut() {
     assert_eq!(hub.judge(6_100), 0);
     assert!(!*stuck.cut.borrow());
     assert!(stuck.pulse.is_closing());
-    // Even when its session ended at once: its connection may hang on.
+    // It is cut even if its session has ended at once, since its connection may go on.
     hub.leave(1);
     assert_eq!(hub.judge(6_101), 0);
     assert!(*stuck.cut.borrow());

@@ -217,7 +217,7 @@ proptest! {
                 }
             }
         }
-        // The last to join has the state and nothing else.
+        // The viewer that joins last has the state from its snapshot alone.
         let last = screens.last().cloned();
         let current = stage.mirror.current();
         for screen in &screens {
@@ -302,7 +302,7 @@ fn midnight_is_a_snapshot_to_all() {
     assert_eq!(snapshot["counts"], serde_json::json!({"a": 1, "b": 1}));
     assert_eq!(snapshot["currency"], "USD");
     assert_eq!(snapshot["timezone"], "Europe/Berlin");
-    // What was before midnight does not lead here any more.
+    // The frames before midnight do not lead to this state any more, so nobody can resume there.
     assert_eq!(stage.timeline.resume("e", 1), None);
     assert_eq!(stage.timeline.resume("e", 2), Some(vec![]));
 }
@@ -312,10 +312,10 @@ fn one_snapshot_serves_all_who_join_between_two_frames() {
     let mut stage = Stage::new("2026-11-27T12:00:00Z");
     let first = stage.snapshot().unwrap();
     stage.events("a", &[0]);
-    // Something is still to be sent: what was made for this frame is served on …
+    // While something is still to be sent, the snapshot that was made for this frame is served on.
     let again = stage.snapshot().unwrap();
     assert_eq!(first.as_ptr(), again.as_ptr());
-    // … and where nothing was made, the next tick has it.
+    // Where no snapshot was made, there is none before the next tick.
     stage.pass(200);
     stage.tick().unwrap();
     stage.events("a", &[0]);
@@ -374,7 +374,7 @@ fn a_change_of_the_alerts_is_in_the_next_frame_and_in_no_other() {
     stage.events("page_view", &[0]);
     assert_eq!(names(&read(&stage.tick().unwrap().text)), None);
 
-    // Nothing else has happened: the alert alone is worth a frame.
+    // Nothing else has happened, so the frame is sent for the alert alone.
     stage.pass(200);
     assert!(stage.tick().is_none());
     stage.mirror.alerts().show(vec![firing("checkout_errors")], vec![]);
@@ -385,7 +385,8 @@ fn a_change_of_the_alerts_is_in_the_next_frame_and_in_no_other() {
     let after = stage.tick().unwrap();
     assert_eq!(names(&read(&after.text)), None, "once is enough");
 
-    // Who comes now has it from the snapshot, who comes back from what was missed.
+    // A new viewer has the alert from the snapshot, and one that comes back from the frames that it
+    // missed.
     stage.pass(200);
     let snapshot = read(&stage.snapshot().unwrap());
     assert_eq!(snapshot["alerts"], fired["alerts"]);

@@ -265,7 +265,7 @@ fn a_webhooks_secrets_come_from_variables() {
         assert!(said.contains("FILE:2: [[webhook]]") && said.contains(why), "{said}");
         assert!(!said.contains("TOKEN") && !said.contains("HU"), "{said}");
     }
-    // One that is taken away needs nothing.
+    // A webhook that is switched off needs no variable.
     let off = "[[webhook]]\nname = 'w'\nurl = '${NOT_SET}'\noff = true";
     assert!(load(off, &[], &Overrides::default()).unwrap().rules.alerts.webhooks.is_empty());
 }
@@ -374,7 +374,7 @@ top = 3",
     assert!(metric_set.own_plan("registered").is_some());
     let codes = metric_set.breakdowns().iter().find(|b| b.name == "error/code");
     assert_eq!(codes.unwrap().top, 3);
-    // Somebody else needs what was taken away.
+    // Another metric is made of the one that is switched off.
     let told =
         refused("[[metric]]\nname = 'refunds'\nkind = 'count'\nevent = 'x'\noff = true", &[]);
     assert!(told.contains("no metric \"refunds\" stands before \"net_revenue\""), "{told}");

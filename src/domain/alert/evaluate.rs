@@ -8,7 +8,7 @@ use crate::domain::{
     alert::{
         Alert, Guard,
         condition::{Direction, Judgement, Usual},
-        numbers::{MetricReader, Operands},
+        reader::{MetricReader, Operands},
         significance::{Sample, of_rates, of_shares},
         spec::Against,
     },
@@ -100,12 +100,12 @@ struct Baseline {
 pub fn evaluate(
     alert: &Alert,
     metric_set: &MetricSet,
-    numbers: &impl MetricReader,
+    reader: &impl MetricReader,
     now: Millis,
     stand: Stand,
 ) -> Observation {
-    let look = Look { alert, numbers, counted: metric_set.is_counted(&alert.metric) };
-    let to = numbers.floor(now);
+    let look = Look { alert, reader, counted: metric_set.is_counted(&alert.metric) };
+    let to = reader.floor(now);
     if let Some(held) = &stand.held {
         return look.whether_over(held, to);
     }
@@ -139,19 +139,19 @@ struct Judged {
 }
 
 /// What every step of one look needs.
-struct Look<'a, N> {
+struct Look<'a, R> {
     alert: &'a Alert,
-    numbers: &'a N,
+    reader: &'a R,
     /// The metric is a number of events, so the standard error of a difference is known.
     counted: bool,
 }
 
-impl<N: MetricReader> Look<'_, N> {
+impl<R: MetricReader> Look<'_, R> {
     /// Judges one window; `None` where there is too little to judge by.
     fn judge(&self, window: Millis, to: Millis) -> Option<Judged> {
         let alert = self.alert;
-        let from = self.numbers.floor(to - window);
-        let parts = self.numbers.parts(&alert.metric, from, to)?;
+        let from = self.reader.floor(to - window);
+        let parts = self.reader.parts(&alert.metric, from, to)?;
         let (value, volume) = (parts.value()?, parts.volume());
         if let Some(guard) = &alert.guard
             && !self.guarded(guard, from, to)?
@@ -193,8 +193,8 @@ impl<N: MetricReader> Look<'_, N> {
     /// The same; `None` where there is too little to judge by.
     fn held_against(&self, held: &Held, to: Millis) -> Option<Observation> {
         let (alert, direction) = (self.alert, self.alert.direction());
-        let from = self.numbers.floor(to - held.window);
-        let parts = self.numbers.parts(&alert.metric, from, to)?;
+        let from = self.reader.floor(to - held.window);
+        let parts = self.reader.parts(&alert.metric, from, to)?;
         let (value, volume) = (parts.value()?, parts.volume());
         if alert.is_ratio && volume < alert.min_volume {
             return None;
@@ -228,7 +228,7 @@ impl<N: MetricReader> Look<'_, N> {
 
     /// Whether `while` holds; `None` where that is not known.
     fn guarded(&self, guard: &Guard, from: Millis, to: Millis) -> Option<bool> {
-        let value = self.numbers.parts(&guard.metric, from, to)?.value()?;
+        let value = self.reader.parts(&guard.metric, from, to)?.value()?;
         let usual = match guard.against() {
             Some(against) => {
                 let base = self.baseline(&guard.metric, against, from, to)?;
@@ -258,18 +258,18 @@ impl<N: MetricReader> Look<'_, N> {
         to: Millis,
     ) -> Option<Baseline> {
         if against == Against::LastHour {
-            let begin = self.numbers.floor(from - HOUR);
-            let time = self.numbers.covered(begin, from);
+            let begin = self.reader.floor(from - HOUR);
+            let time = self.reader.covered(begin, from);
             // A baseline shorter than the window would be the less certain of the two.
             if time < MIN_BASELINE.max(to - from) {
                 return None;
             }
-            return Some(Baseline { parts: self.numbers.parts(metric, begin, from)?, time });
+            return Some(Baseline { parts: self.reader.parts(metric, begin, from)?, time });
         }
         let more = (WIDE - (to - from)).max(0) / 2;
         // The past is kept by whole minutes.
         let (begin, end) = (bucket(from - more, MINUTE), bucket(to + more + MINUTE - 1, MINUTE));
-        let parts = self.numbers.past(metric, against, begin, end)?;
+        let parts = self.reader.past(metric, against, begin, end)?;
         Some(Baseline { parts, time: end - begin })
     }
 }

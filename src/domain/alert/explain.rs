@@ -28,17 +28,17 @@ pub struct Explains {
 
 /// Compares the window's minutes with the hour before, value by value. The largest share
 /// first.
-pub fn explain(alert: &Alert, numbers: &impl MetricReader, reading: &Reading) -> Vec<Explains> {
+pub fn explain(alert: &Alert, reader: &impl MetricReader, reading: &Reading) -> Vec<Explains> {
     // Breakdowns are kept by minute, so all minutes are taken that the window touches.
     let (from, to) = (bucket(reading.from, MINUTE), reading.to);
     let before = from - HOUR;
-    let scale = scale(alert, numbers, before, from, to);
+    let scale = scale(alert, reader, before, from, to);
     // Additional events matter where large values are bad, missing ones where small values are.
     let off = |now: f64, base: f64| alert.direction().signed(now - base * scale).max(0.0);
     let mut found = Vec::new();
     for breakdown in &alert.explain {
-        let now = numbers.values(&breakdown.name, from, to);
-        let base = numbers.values(&breakdown.name, before, from);
+        let now = reader.values(&breakdown.name, from, to);
+        let base = reader.values(&breakdown.name, before, from);
         let names = now.iter().chain(base.iter()).map(|(value, _)| value);
         let mut names: Vec<&str> = names.collect();
         names.sort_unstable();
@@ -47,7 +47,7 @@ pub fn explain(alert: &Alert, numbers: &impl MetricReader, reading: &Reading) ->
             .into_iter()
             .map(|name| (name, off(now.count(name) as f64, base.count(name) as f64)))
             .collect();
-        let events = |from: Millis, to| numbers.events(&breakdown.event, from, to) as f64;
+        let events = |from: Millis, to| reader.events(&breakdown.event, from, to) as f64;
         // Events without the property count too. Otherwise a property that few events have
         // would explain "100 %" of the little that it is there.
         let all = off(events(from, to), events(before, from));
@@ -76,18 +76,18 @@ pub fn explain(alert: &Alert, numbers: &impl MetricReader, reading: &Reading) ->
 /// the length of time.
 fn scale(
     alert: &Alert,
-    numbers: &impl MetricReader,
+    reader: &impl MetricReader,
     before: Millis,
     from: Millis,
     to: Millis,
 ) -> f64 {
-    let volume = |from, to| numbers.parts(&alert.metric, from, to).and_then(|parts| parts.per);
+    let volume = |from, to| reader.parts(&alert.metric, from, to).and_then(|parts| parts.per);
     if let (Some(now), Some(base)) = (volume(from, to), volume(before, from))
         && base > 0.0
     {
         return now / base;
     }
-    let base_time = numbers.covered(before, from).max(MINUTE);
+    let base_time = reader.covered(before, from).max(MINUTE);
     (to - from) as f64 / base_time as f64
 }
 

@@ -55,13 +55,13 @@ impl Firing {
     /// is the base currency's code.
     pub fn new(
         alert: &Alert,
-        numbers: &impl MetricReader,
+        reader: &impl MetricReader,
         reading: &Reading,
         id: String,
         now: Millis,
         currency: &str,
     ) -> Firing {
-        let explains = explain(alert, numbers, reading);
+        let explains = explain(alert, reader, reading);
         let mut firing = Firing {
             id,
             name: alert.name.clone(),

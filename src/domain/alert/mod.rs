@@ -1,6 +1,6 @@
 //! Alerts. The configuration declares them ([`spec`]); at start they are checked and compiled
 //! ([`compile`]) into what is used ([`rules`], [`condition`], [`guard`], [`silence`],
-//! [`webhook`]). Each second an alert is held against the numbers ([`numbers`], [`evaluate`],
+//! [`webhook`]). Each second an alert is compared with the numbers ([`reader`], [`evaluate`],
 //! [`significance`]), and a machine turns these looks into firing and clearing ([`machine`]).
 //! What fires is explained ([`explain`]), and [`firing`] is what is kept and told of it.
 //!
@@ -15,7 +15,7 @@ mod explain;
 mod firing;
 mod guard;
 mod machine;
-mod numbers;
+mod reader;
 mod rules;
 mod significance;
 mod silence;
@@ -29,7 +29,7 @@ pub use self::{
     firing::Firing,
     guard::Guard,
     machine::{Change, Machine, Phase},
-    numbers::{MetricReader, Operands},
+    reader::{MetricReader, Operands},
     rules::{Alert, AlertRules},
     silence::Silence,
     spec::{Against, AlertSpec, Secret, Severity, Span, WebhookFormat, WebhookSpec},

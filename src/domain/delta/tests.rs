@@ -1,3 +1,6 @@
+//! The laws of deltas: they may be merged in any order, what is encoded is decoded again, and
+//! bytes that are no delta never panic.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -94,14 +94,14 @@ impl MetricSet {
         &self.any
     }
 
-    /// The value of a metric over the span of time that `source` sums.
-    pub fn value(&self, metric: &Metric, source: &impl SeriesSums) -> Value {
-        metric.definition.value(metric.unit, self, source)
+    /// The value of a metric over the span of time that `sums` adds up.
+    pub fn value(&self, metric: &Metric, sums: &impl SeriesSums) -> Value {
+        metric.definition.value(metric.unit, self, sums)
     }
 
     /// What a ratio divides by, as a float: its volume. Of another metric, the value itself.
-    pub fn volume(&self, metric: &Metric, source: &impl SeriesSums) -> Option<f64> {
-        let units = metric.definition.volume(self, source)?;
+    pub fn volume(&self, metric: &Metric, sums: &impl SeriesSums) -> Option<f64> {
+        let units = metric.definition.volume(self, sums)?;
         Some(units as f64 / UNITS_PER_WHOLE as f64)
     }
 
@@ -134,8 +134,8 @@ impl MetricSet {
 
     /// The sum of some metrics, in 1/10,000; `None` where one of them is not known. Metrics mean
     /// others by their place in the list, and only earlier ones, so no circle is possible.
-    pub(super) fn sum(&self, metrics: &[usize], source: &impl SeriesSums) -> Option<i128> {
-        metrics.iter().map(|index| self.metrics[*index].definition.units(self, source)).sum()
+    pub(super) fn sum(&self, metrics: &[usize], sums: &impl SeriesSums) -> Option<i128> {
+        metrics.iter().map(|index| self.metrics[*index].definition.units(self, sums)).sum()
     }
 
     /// Whether each of some metrics is a number of events.

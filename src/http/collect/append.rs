@@ -1,7 +1,8 @@
 //! Hands a request to the ingest actor, and waits until it is on disk.
 //!
-//! Where nodes share their ids (`dedupe.shared`), those of the request are claimed first: claim
-//! in Redis, write to disk, keep the claim or give it back.
+//! Where the nodes share event ids (`dedupe.shared`), the ids of the request are claimed first.
+//! The order is: claim the ids in Redis, write the events to disk, then keep the claim, or give it
+//! back if the events were not written.
 
 use std::sync::Arc;
 
@@ -16,11 +17,12 @@ use crate::{
     live::redis::claims::Claims,
 };
 
-/// Appends the events and dead letters of a request that was admitted.
+/// Appends the events and dead letters of a request. The [`Admission`] proves that the request
+/// has passed the guard and the quota.
 ///
 /// # Errors
-/// 503 where the actor is behind, the spool is full, its disk failed, or nobody can say
-/// whether an id is new.
+/// 503 where the actor is behind or stopping, the spool is full, its disk failed, or Redis can't
+/// say whether an id is new.
 pub async fn append(
     intake: &Intake,
     hand_over: &HandOver,
@@ -32,8 +34,8 @@ pub async fn append(
     }
     match intake.claims.clone() {
         Some(claims) if !request.client_ids.is_empty() => {
-            // In a task of its own, which ends though the client may go: its claim has to be
-            // kept or released.
+            // This runs in a task of its own, so that it goes on to its end if the client
+            // disconnects: a claim has to be kept or released.
             let claimed = append_claimed(hand_over.clone(), claims, request);
             let appended = actix_web::rt::spawn(claimed).await;
             appended.unwrap_or_else(|_| Err(NotAppended::Stopping.into()))
@@ -42,6 +44,7 @@ pub async fn append(
     }
 }
 
+/// Claims the ids of the request, appends it, and settles the claim.
 async fn append_claimed(
     hand_over: HandOver,
     claims: Arc<Claims>,
@@ -61,7 +64,8 @@ async fn append_claimed(
         Err(NotAppended::NotTaken(NotTaken::Full) | NotAppended::Overloaded) => {
             claims.release(claim)
         }
-        // It may be on the disk: the next start finds out.
+        // The events may be on disk or not. The claim is neither kept nor released, and the next
+        // start of the server finds out what was written.
         Err(NotAppended::NotTaken(NotTaken::Failed(_)) | NotAppended::Stopping) => drop(claim),
     }
     Ok(appended?)

@@ -1,4 +1,4 @@
-//! From the events of a request to encoded rows and dead letters.
+//! Turns the events of a request into encoded rows, and those that are refused into dead letters.
 
 use super::Intake;
 use crate::{
@@ -14,24 +14,24 @@ use crate::{
     ingest::Request,
 };
 
-/// Bytes that a row has at most beside what its event had in the body, mostly: the buffer of the
-/// rows then never grows.
+/// By how many bytes a row is usually longer than its event in the body, at most. A buffer of
+/// that size seldom has to grow while rows are encoded.
 const ROW_OVERHEAD: usize = 96;
 
 /// The events of a request, each either a row or a dead letter.
 #[derive(Debug)]
 pub struct Checked {
-    /// For the ingest actor.
+    /// What goes to the ingest actor.
     pub request: Request,
-    /// For the answer: one for each dead letter.
+    /// What the answer says of refused events: one entry for each dead letter.
     pub rejected: Vec<Rejected>,
 }
 
-/// Reads, checks and encodes each event. `body_bytes` is the length of what they were split
-/// from.
+/// Reads, checks and encodes each event. `body_bytes` is the length of the contents that the
+/// events were split from.
 ///
 /// # Errors
-/// 400 where the time of sending can't be understood.
+/// 400 where the time of sending (`sentAt`) can't be understood.
 pub fn check<D: Dialect>(
     mut split: Split<'_, D::Event<'_>>,
     body_bytes: usize,
@@ -73,6 +73,7 @@ pub fn check<D: Dialect>(
     Ok(Checked { request, rejected })
 }
 
+/// What is kept of an event that was refused: at most `max_bytes` of its text.
 fn dead_letter(
     as_sent: &[u8],
     reason: &Rejection,
@@ -84,7 +85,7 @@ fn dead_letter(
         received_at: received.at,
         code: reason.code().to_owned(),
         message: reason.to_string(),
-        // PostgreSQL's text holds no NUL.
+        // A column of type `text` in PostgreSQL can't hold the character NUL.
         raw: String::from_utf8_lossy(kept).replace('\0', "\u{fffd}"),
     }
 }

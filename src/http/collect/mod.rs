@@ -6,8 +6,8 @@
 //!                              dead letters)           wait for the disk)
 //! ```
 //!
-//! [`receive`] is the one handler of the scope `collect`, for each dialect. What a dialect has
-//! its own way with is asked of [`Dialect`]; all else is the same for all of them.
+//! [`receive`] is the one handler of the scope `collect`. What differs between dialects is asked
+//! of [`Dialect`]; everything else is the same for all of them.
 
 pub mod append;
 pub mod check;
@@ -39,36 +39,36 @@ use crate::{
     live::redis::claims::Claims,
 };
 
-/// What the requests of all workers share. A clone is the same intake.
+/// What the requests of all workers share. A clone is a handle on the same intake.
 #[derive(Clone)]
 pub struct Intake {
     /// The ingest actor.
     ingest: Recipient<Append>,
-    /// How many requests may wait for it.
+    /// How many requests may wait for the actor.
     limit: QueueLimit,
-    /// Ids shared with the other nodes (`dedupe.shared`).
+    /// Event ids that are shared with the other nodes; `None` without `dedupe.shared`.
     claims: Option<Arc<Claims>>,
-    /// Who may send …
+    /// Who may send.
     keys: WriteKeys,
-    /// … and how much.
+    /// How many events each sender may send in a second.
     quota: Quota,
-    /// Memory that bodies take.
+    /// How much memory the bodies of all requests take.
     bytes_in_flight: BytesInFlight,
-    /// Limits of a request.
+    /// The limits of a request.
     http: crate::config::HttpConfig,
-    /// Limits of one event.
+    /// The limits of one event.
     event: EventLimits,
-    /// The rules that amounts are checked against.
+    /// The metrics, since an event is refused if a metric can't use its amount.
     metric_set: Arc<MetricSet>,
-    /// `dead_letters.max_bytes`.
+    /// How much of a refused event a dead letter keeps, in bytes (`dead_letters.max_bytes`).
     dead_letter_bytes: usize,
-    /// `floodmark_events_accepted_total`, looked up once: the registry's lock and hash cost a
-    /// request of one event more than its JSON.
+    /// `floodmark_events_accepted_total`. The counter is looked up once, since the lock and the
+    /// hash of the registry cost a request of one event more than its JSON does.
     accepted: metrics::Counter,
 }
 
 impl Intake {
-    /// With the limits of a configuration.
+    /// An intake with the keys and limits of a configuration.
     pub fn new(config: &Config, ingest: Recipient<Append>, claims: Option<Arc<Claims>>) -> Intake {
         Intake {
             ingest,
@@ -110,8 +110,9 @@ pub async fn receive<D: Dialect>(
     }
 }
 
-/// The steps of a request, in the order in which each costs more than the one before: who may
-/// not send is not read, and what can't be taken is not written.
+/// The steps of a request. Each costs more than the one before, so a request is refused as early
+/// as possible: the body of a sender without a key is not read, and events that are over the
+/// quota are not written.
 async fn take_in<D: Dialect>(
     request: &HttpRequest,
     payload: web::Payload,
@@ -121,7 +122,7 @@ async fn take_in<D: Dialect>(
     let enter = |access| intake.quota.enter(access, request.peer_addr());
     let in_head = intake.keys.in_head(|| D::offer(request))?.map(enter).transpose()?;
     let mut dialect = D::open(request)?;
-    // Held to the end: the body's events are in memory until they are on disk.
+    // The permit is held to the end, since the events stay in memory until they are on disk.
     let mut bytes = intake.bytes_in_flight.permit();
     let body = payload::read(request, payload, &intake.http, &mut bytes).await?;
     let contents = dialect.contents(body)?;
@@ -139,8 +140,8 @@ async fn take_in<D: Dialect>(
     Ok(dialect.answer(&outcome))
 }
 
-/// Adds to the metrics. A request that was refused as a whole is not counted, nor are its bad
-/// events: it comes again.
+/// Adds the events of a request to the metrics. A request that was refused as a whole is not
+/// counted, nor are its bad events, since its sender sends it again.
 fn count(intake: &Intake, outcome: &Outcome) {
     intake.accepted.increment(outcome.accepted.into());
     for rejected in &outcome.rejected {

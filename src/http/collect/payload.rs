@@ -1,4 +1,5 @@
-//! Reads a request's body: bounded in bytes, in time and in what it unpacks to.
+//! Reads the body of a request. Its size, the time that it takes to arrive, and its size once it
+//! is unpacked are all limited.
 
 use std::{
     io::{self, Read},
@@ -20,15 +21,15 @@ use futures_util::StreamExt;
 
 use crate::{config, http::error::ApiError};
 
-/// Bytes of bodies that are in memory, over all requests: `http.max_inflight_bytes`. A clone is
-/// the same count.
+/// How many bytes of bodies are in memory, over all requests, and how many may be
+/// (`http.max_inflight_bytes`). A clone shares the count.
 #[derive(Clone, Debug)]
 pub struct BytesInFlight {
     used: Arc<AtomicUsize>,
     max: usize,
 }
 
-/// The bytes of [`BytesInFlight`] that one request takes; given back when dropped.
+/// The bytes of [`BytesInFlight`] that one request takes. They are given back when it is dropped.
 #[derive(Debug)]
 pub struct BytesPermit {
     of: BytesInFlight,
@@ -36,12 +37,12 @@ pub struct BytesPermit {
 }
 
 impl BytesInFlight {
-    /// Nothing in flight yet.
+    /// A count of 0 bytes, of which `max` may be in flight.
     pub fn new(max: usize) -> BytesInFlight {
         BytesInFlight { used: Arc::default(), max }
     }
 
-    /// A permit for no bytes yet, which grows.
+    /// A permit for one request. It holds no bytes yet.
     pub fn permit(&self) -> BytesPermit {
         BytesPermit { of: self.clone(), bytes: 0 }
     }
@@ -53,6 +54,7 @@ impl BytesPermit {
     /// # Errors
     /// 503 where all requests together would hold more than the limit.
     pub fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        // Also where this fails the bytes are counted, since dropping the permit subtracts them.
         let before = self.of.used.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
         if before + bytes > self.of.max {
@@ -125,7 +127,7 @@ pub async fn read(
     unpacked(encoding, packed, limits.max_decoded_bytes, permit)
 }
 
-/// For fuzzing: a body by the name of its encoding; `None` where it is refused.
+/// Unpacks a body by the name of its encoding, for fuzzing; `None` where it is refused.
 pub(crate) fn unpack_bytes(encoding: &str, packed: &[u8], max: usize) -> Option<Bytes> {
     let mut permit = BytesInFlight::new(usize::MAX).permit();
     unpacked(named(encoding).ok()?, Bytes::copy_from_slice(packed), max, &mut permit).ok()
@@ -141,7 +143,8 @@ fn unpacked(
         Encoding::Identity => Ok(packed),
         Encoding::Gzip => unpack(flate2::read::MultiGzDecoder::new(&*packed), max, permit),
         Encoding::Deflate => {
-            // RFC 9110 means zlib; many clients send a bare deflate stream.
+            // RFC 9110 calls the zlib format "deflate", but many clients send a bare deflate
+            // stream. So the second is tried where the first fails.
             match unpack(flate2::read::ZlibDecoder::new(&*packed), max, permit) {
                 Err(e) if e.code == "malformed_encoding" => {
                     unpack(flate2::read::DeflateDecoder::new(&*packed), max, permit)
@@ -152,8 +155,8 @@ fn unpacked(
         Encoding::Brotli => unpack(brotli::Decompressor::new(&*packed, 4096), max, permit),
         Encoding::Zstd => match zstd::stream::read::Decoder::new(&*packed) {
             Ok(mut decoder) => {
-                // A frame may ask for a window of up to 2 GiB; ours never needs more than
-                // the limit of 8 MiB (2^23).
+                // A frame may ask for a window of up to 2 GiB of memory. RFC 8878 recommends
+                // decoders to allow 8 MiB (2^23), and encoders not to ask for more.
                 let _ = decoder.window_log_max(23);
                 unpack(decoder, max, permit)
             }
@@ -167,7 +170,7 @@ async fn collect(
     max: usize,
     permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
-    // A small body is one chunk, which is taken as it is; only a second one makes a copy.
+    // A small body is one chunk, which is taken without a copy; a second chunk makes one necessary.
     let mut only = Bytes::new();
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {

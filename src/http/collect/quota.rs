@@ -1,4 +1,4 @@
-//! How many events one client may send: `http.client_events_per_s`.
+//! How many events a second one client may send: `http.client_events_per_s`.
 
 use std::{
     collections::HashMap,
@@ -22,17 +22,18 @@ use crate::{
     http::{auth::WriteAccess, error::ApiError},
 };
 
-/// Seconds of its rate that a client may send at once.
+/// How many seconds of its rate a client may send at once.
 const BURST_S: u32 = 10;
-/// How often clients that are within their rate are forgotten.
+/// How often the clients that are within their rate are forgotten, to give back their memory.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 
-/// Whom a rate is for: all requests of one client share it.
+/// Whom a rate is for. All requests of one client share one rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Client {
-    /// The write key of this number.
+    /// The senders with this write key, by its place in the configuration.
     Key(u32),
-    /// Where no keys are set: an address, of IPv6 the first half, which is one customer's.
+    /// An address, where no keys are set. Of an IPv6 address only the first half counts, since a
+    /// provider gives a whole /64 network to one customer.
     Address(IpAddr),
 }
 
@@ -50,7 +51,7 @@ impl Client {
 type Limiter =
     RateLimiter<Client, DashMapStateStore<Client>, DefaultClock, NoOpMiddleware<QuantaInstant>>;
 
-/// The rates of all clients; a clone is the same one.
+/// The rates of all clients; `None` where nobody is limited. A clone shares them.
 #[derive(Clone)]
 pub struct Quota(Option<Arc<ClientRates>>);
 
@@ -72,10 +73,11 @@ struct TurnedAway {
 }
 
 impl Quota {
-    /// Of `http.client_events_per_s`; 0 limits nobody.
+    /// With the rate of `http.client_events_per_s`; 0 limits nobody.
     pub fn new(config: &config::HttpConfig) -> Quota {
         Quota(NonZeroU32::new(config.client_events_per_s).map(|a_second| {
-            // The largest request that may come has to fit.
+            // A burst has to hold the largest request that is allowed, or such a request could
+            // never pass.
             let largest = u32::try_from(config.max_request_events).unwrap_or(u32::MAX);
             let most = a_second.saturating_mul(BURST_S.try_into().expect("not 0"));
             let most = most.max(a_second.saturating_add(largest - 1));
@@ -92,10 +94,10 @@ impl Quota {
         }))
     }
 
-    /// A sender comes with a request.
+    /// Lets a sender in that has a request to read.
     ///
     /// # Errors
-    /// 429 until the moment that the sender was told to wait for.
+    /// 429 for a sender that was told to wait and has not waited long enough.
     pub fn enter(
         &self,
         access: WriteAccess,
@@ -110,7 +112,8 @@ impl Quota {
     }
 }
 
-/// A sender may have one request read. How many events it holds shows only then.
+/// Permission to have one request read. Only reading shows how many events it holds, which is why
+/// the quota is asked a second time ([`RatePermit::take`]).
 pub struct RatePermit<'a>(Option<(&'a ClientRates, Client)>);
 
 /// The proof that a request passed the guard and the quota: its sender has a key, and may send
@@ -119,10 +122,10 @@ pub struct RatePermit<'a>(Option<(&'a ClientRates, Client)>);
 pub struct Admission(());
 
 impl RatePermit<'_> {
-    /// The request holds so many events.
+    /// Counts the events that the request holds.
     ///
     /// # Errors
-    /// 429 where that is more than its sender may send now; then none of them counts.
+    /// 429 where that is more than the sender may send now. Then none of them is counted.
     pub fn take(self, events: usize) -> Result<Admission, ApiError> {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         if let Some((rates, client)) = self.0 {
@@ -154,12 +157,12 @@ impl ClientRates {
         }
     }
 
-    /// How long a client still has to wait.
+    /// How long a client still has to wait; `None` where it may send now.
     fn waits(&self, client: Client) -> Option<Duration> {
         let now = Instant::now();
         let mut turned_away = self.turned_away.lock();
         if now - turned_away.cleaned >= FORGET_EVERY {
-            // Whoever has not sent for a while costs nothing.
+            // A client that has not sent for a while then takes no memory.
             turned_away.cleaned = now;
             turned_away.until.retain(|_, until| *until > now);
             self.limiter.retain_recent();

@@ -1,6 +1,6 @@
-//! A made-up dialect shows that the door takes more than the native one: its key stands in the
-//! body, a body may stand in the query, its events own their text, and it answers in words of
-//! its own.
+//! A made-up dialect shows that the steps of a request serve other dialects than the native one:
+//! its key stands in the body, its events may stand in the query, they own their text, and it has
+//! answers of its own.
 
 use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
@@ -28,9 +28,9 @@ use crate::{
 struct Notes {
     /// The last part of the path: the type of the events.
     kind: String,
-    /// Of a GET.
+    /// The query of a GET.
     query: Option<String>,
-    /// Found in the body.
+    /// The key that was found in the body.
     token: Option<String>,
 }
 
@@ -171,7 +171,7 @@ async fn a_key_in_the_body_is_checked_before_anything_is_handed_over() {
     let sorry = "401 sorry: unauthorized";
     assert_eq!(answers, [sorry, sorry, sorry, "200 ok 2 []"]);
     assert_eq!(taken.iter().map(|request| request.events).collect::<Vec<_>>(), [2]);
-    // Where there are no keys, none is needed.
+    // A server that has no keys asks for none.
     assert_eq!(ask(&Config::default(), &requests[..1]).await.1, ["200 ok 1 []"]);
 }
 

@@ -37,14 +37,14 @@ pub trait Dialect: Sized + 'static {
     /// The name of the dialect, in log lines.
     const NAME: &'static str;
 
-    /// Where its clients send to.
+    /// The paths that its clients send to.
     const ENDPOINTS: &'static [Endpoint];
 
     /// One event of a body, read or not yet read. It borrows from the body where it can.
     type Event<'a>;
 
-    /// The keys that a request offers in its head, or that its key stands in its body. Called
-    /// first, and only where the configuration has write keys.
+    /// The keys that a request offers in its head, or [`Offer::Body`] where its key stands in its
+    /// body. Called first, and only where the configuration has write keys.
     ///
     /// By default the keys are looked for where the native dialect has them: in
     /// `Authorization` (Bearer, or the user name of Basic), in `X-Write-Key` and in `?key=`.
@@ -59,19 +59,19 @@ pub trait Dialect: Sized + 'static {
     /// The head shows that the body can't be understood: 400, or 415 for its type.
     fn open(request: &HttpRequest) -> Result<Self, ApiError>;
 
-    /// What stands for the body. Gets the body without its `Content-Encoding`. A dialect that
-    /// has its events in the query of a GET, or as base64 in a form, gives these; by default
-    /// it is the body itself. It must not be longer than what it was made from, since only
-    /// that is counted as memory in use.
+    /// The text that holds the events. `body` is the body after its `Content-Encoding` was undone,
+    /// and by default it is given back as it is. A dialect whose events stand in the query of a
+    /// GET, or as base64 in a form, gives that text. The text must not be longer than the body or
+    /// query that it was made from, since only the body's bytes are counted as memory in use.
     ///
     /// # Errors
-    /// 400.
+    /// 400 where the text can't be found or decoded.
     fn contents(&mut self, body: Bytes) -> Result<Bytes, ApiError> {
         Ok(body)
     }
 
-    /// Splits the contents into events, in their order. What is wrong with one event must not
-    /// show here, but in [`Dialect::read`], so that a bad event never fails its neighbours.
+    /// Splits the contents into events, in their order. A mistake in one event must not be an
+    /// error here, but in [`Dialect::read`], so that a bad event never harms its neighbours.
     /// Items that are no events (a Sentry session, a request for settings) are left out.
     ///
     /// # Errors
@@ -102,12 +102,13 @@ pub trait Dialect: Sized + 'static {
     /// The event as its sender wrote it: what a dead letter keeps. Called for refused events.
     fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]>;
 
-    /// The answer to a request whose accepted events are on disk, in the dialect's words and
-    /// with its status. Some or all events may have been rejected ([`Outcome::all_rejected`]).
+    /// The answer to a request whose accepted events are on disk, with the body and the status
+    /// that clients of the dialect expect. Some or all events may have been rejected
+    /// ([`Outcome::all_rejected`]).
     fn answer(self, outcome: &Outcome) -> HttpResponse;
 
     /// The answer to a request that was refused as a whole, of which nothing is stored. By
-    /// default it has the words of Floodmark's own API.
+    /// default it is the answer of Floodmark's own API ([`ApiError`]).
     fn refuse(_request: &HttpRequest, error: &ApiError) -> HttpResponse {
         error.error_response()
     }
@@ -117,9 +118,9 @@ pub trait Dialect: Sized + 'static {
 /// by the scope.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// From the root, as actix writes it: `/api/{project}/envelope/`.
+    /// The whole path, with variables as actix writes them: `/api/{project}/envelope/`.
     pub path: &'static str,
-    /// At least one.
+    /// The methods of the path, at least one.
     pub methods: &'static [Method],
 }
 
@@ -130,7 +131,7 @@ pub struct Split<'a, Event> {
     sent_at: Field<'a>,
 }
 
-/// A request has more events than `http.max_request_events`.
+/// The refusal of a request with more events than `http.max_request_events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{events} events in one request, more than {max}")]
 pub struct TooManyEvents {
@@ -162,7 +163,7 @@ impl<'a, Event> Split<'a, Event> {
         &mut self.events
     }
 
-    /// When the client says that it sent the request, as it says so.
+    /// When the client says that it sent the request, in the client's own notation.
     pub fn sent_at(&self) -> &Field<'a> {
         &self.sent_at
     }
@@ -195,7 +196,7 @@ pub struct Rejected {
 }
 
 impl Outcome {
-    /// There were events, and none of them was good.
+    /// Whether there were events and each of them was rejected.
     pub fn all_rejected(&self) -> bool {
         !self.rejected.is_empty() && self.accepted == 0 && self.duplicates == 0
     }

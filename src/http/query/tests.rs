@@ -20,7 +20,8 @@ fn parse(text: &str) -> Result<SeriesQuery, ApiError> {
     parse_in("UTC", NOW, text)
 }
 
-/// What matters to a test is when; it asks for all events unless it says otherwise.
+/// Parses a query. Most tests are about its span of time, so it asks for all events unless the
+/// test says otherwise.
 fn parse_in(zone_name: &str, now: &str, text: &str) -> Result<SeriesQuery, ApiError> {
     let names_events = text.contains("type=") || text.contains("metric=");
     let metric = if names_events { "" } else { "metric=events&" };
@@ -56,12 +57,12 @@ fn hours_and_days_are_the_business_zones() {
 
 #[test]
 fn the_first_bucket_is_whole() {
-    // Down to the start of the hour or day, also of those that only the rollups have ...
+    // `from` moves back to the start of its hour or day, also where only the rollups have it.
     let query = parse("interval=1h&from=2026-11-27T10:40:00Z").unwrap();
     assert_eq!(query.from, at("2026-11-27T10:00:00Z"));
     let query = parse("interval=1d&from=2026-11-02T10:40:00Z").unwrap();
     assert_eq!(query.from, at("2026-11-02T00:00:00Z"));
-    // ... and up to the first second that the mirror has whole.
+    // By the second it moves forward to the first second that the mirror has as a whole.
     let query = parse("interval=1s&from=2026-11-27T13:00:29.5Z").unwrap();
     assert_eq!(query.from, at("2026-11-27T13:00:30Z"));
 }

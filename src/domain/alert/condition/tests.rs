@@ -1,3 +1,5 @@
+//! Conditions of an alert: how they are read and printed, which are refused, and when they hold.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -49,11 +49,11 @@ impl MetricKind for Count {
         }
     }
 
-    fn units(&self, _: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
+    fn units(&self, _: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
         Some(whole(match self {
-            Count::Types(types) => types.iter().map(|series| source.series(series)).sum(),
-            Count::All => source.all_events(),
-            Count::Matching(series) => source.series(series),
+            Count::Types(types) => types.iter().map(|series| sums.series(series)).sum(),
+            Count::All => sums.all_events(),
+            Count::Matching(series) => sums.series(series),
         }))
     }
 

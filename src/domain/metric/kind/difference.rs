@@ -38,8 +38,8 @@ impl MetricKind for Difference {
         None
     }
 
-    fn units(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
-        Some(metric_set.sum(&self.of, source)? - metric_set.sum(&self.minus, source)?)
+    fn units(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+        Some(metric_set.sum(&self.of, sums)? - metric_set.sum(&self.minus, sums)?)
     }
 
     /// A difference of two counts may be small while both are large, so its own size says

@@ -81,8 +81,8 @@ impl MetricKind for Distinct {
         Some(Note { metric: self.0.clone(), who })
     }
 
-    fn units(&self, _: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
-        source.distinct(&self.0).map(whole)
+    fn units(&self, _: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+        sums.distinct(&self.0).map(whole)
     }
 
     /// Different values are no independent events: chance moves their number by another law.

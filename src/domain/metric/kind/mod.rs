@@ -48,16 +48,16 @@ pub(super) trait MetricKind: Sized {
 
     /// Its sum in 1/10,000, whatever its unit, so that metrics can be added up; `None` where it
     /// is not known, and for a quotient.
-    fn units(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128>;
+    fn units(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128>;
 
     /// Its value.
-    fn value(&self, unit: Unit, metric_set: &MetricSet, source: &impl SeriesSums) -> Value {
-        Value::from_units(self.units(metric_set, source), unit)
+    fn value(&self, unit: Unit, metric_set: &MetricSet, sums: &impl SeriesSums) -> Value {
+        Value::from_units(self.units(metric_set, sums), unit)
     }
 
     /// How much it is judged by, in 1/10,000: see [`MetricSet::volume`].
-    fn volume(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
-        self.units(metric_set, source)
+    fn volume(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+        self.units(metric_set, sums)
     }
 
     /// See [`MetricSet::is_counted`].
@@ -135,18 +135,18 @@ macro_rules! kinds {
             }
 
             /// See [`MetricKind::units`].
-            pub fn units(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
-                match self { $(Definition::$kind(it) => it.units(metric_set, source)),+ }
+            pub fn units(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+                match self { $(Definition::$kind(it) => it.units(metric_set, sums)),+ }
             }
 
             /// See [`MetricKind::value`].
-            pub fn value(&self, unit: Unit, metric_set: &MetricSet, source: &impl SeriesSums) -> Value {
-                match self { $(Definition::$kind(it) => it.value(unit, metric_set, source)),+ }
+            pub fn value(&self, unit: Unit, metric_set: &MetricSet, sums: &impl SeriesSums) -> Value {
+                match self { $(Definition::$kind(it) => it.value(unit, metric_set, sums)),+ }
             }
 
             /// See [`MetricKind::volume`].
-            pub fn volume(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
-                match self { $(Definition::$kind(it) => it.volume(metric_set, source)),+ }
+            pub fn volume(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+                match self { $(Definition::$kind(it) => it.volume(metric_set, sums)),+ }
             }
 
             /// See [`MetricKind::DIVIDES`].

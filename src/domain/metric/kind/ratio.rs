@@ -49,9 +49,9 @@ impl MetricKind for Ratio {
         None
     }
 
-    fn value(&self, unit: Unit, metric_set: &MetricSet, source: &impl SeriesSums) -> Value {
+    fn value(&self, unit: Unit, metric_set: &MetricSet, sums: &impl SeriesSums) -> Value {
         let (Some(of), Some(per)) =
-            (metric_set.sum(&self.of, source), metric_set.sum(&self.per, source))
+            (metric_set.sum(&self.of, sums), metric_set.sum(&self.per, sums))
         else {
             return Value::Unknown;
         };
@@ -67,8 +67,8 @@ impl MetricKind for Ratio {
         }
     }
 
-    fn volume(&self, metric_set: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
-        metric_set.sum(&self.per, source)
+    fn volume(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+        metric_set.sum(&self.per, sums)
     }
 
     fn is_counted(&self, metric_set: &MetricSet) -> bool {

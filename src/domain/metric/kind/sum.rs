@@ -76,8 +76,8 @@ impl MetricKind for Sum {
         })
     }
 
-    fn units(&self, _: &MetricSet, source: &impl SeriesSums) -> Option<i128> {
-        Some(i128::from(source.series(&self.0)))
+    fn units(&self, _: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+        Some(i128::from(sums.series(&self.0)))
     }
 
     fn is_counted(&self, _: &MetricSet) -> bool {

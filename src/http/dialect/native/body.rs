@@ -23,7 +23,7 @@ pub enum BodyFormat {
 /// One event as the client sent it.
 #[derive(Debug)]
 pub struct RawEvent<'a> {
-    /// JSON, but for a line of NDJSON, which may be anything.
+    /// Its text. It is valid JSON, unless it is a line of NDJSON, which may be anything.
     pub text: &'a [u8],
     /// Its fields, where splitting the body has read them already.
     pub(super) read: Option<Incoming<'a>>,
@@ -35,13 +35,13 @@ impl<'a> RawEvent<'a> {
     }
 }
 
-/// The body as a whole is no request.
+/// Why the body as a whole is no request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// Not JSON, or not UTF-8.
     #[error("the body is not valid JSON: {0}")]
     Malformed(String),
-    /// Nothing in it.
+    /// There is nothing in it but white space.
     #[error("the body is empty")]
     Empty,
     /// JSON of a shape that holds no events.
@@ -80,8 +80,8 @@ pub(super) fn texts(list: Vec<&RawValue>) -> Vec<RawEvent<'_>> {
     list.into_iter().map(|raw| RawEvent::unread(raw.get().as_bytes())).collect()
 }
 
-/// Bytes that most events have at least. It tells how many events there may be in a body, so
-/// that their list seldom has to grow.
+/// How many bytes most events have at least. From it follows how many events a body may hold, so
+/// that the list of its events seldom has to grow.
 const USUAL_BYTES: usize = 100;
 
 /// Splits and reads an array of events in one pass over its text. Gives `None` where anything
@@ -139,7 +139,7 @@ fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
     }
 }
 
-/// An object as a body: an event has no `batch`.
+/// A body that is an object. It is a batch where it has the member `batch`, which no event has.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {

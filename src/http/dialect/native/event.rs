@@ -1,7 +1,8 @@
 //! Reads one event of a body.
 //!
 //! Most events are plain (no escapes, nothing nested in their properties), and a cursor reads
-//! those in one pass ([`crate::domain::plain`]). serde reads all others. Both give the same.
+//! those in one pass ([`crate::domain::plain`]). serde reads all others. Where both can read an
+//! event they give the same, which a property test holds (`tests.rs`).
 
 use std::{borrow::Cow, fmt};
 
@@ -17,8 +18,8 @@ use crate::domain::{
     plain::{Scalar, Scan},
 };
 
-/// Reads an event where splitting the body has not done so. It stays in `raw`: to move it costs
-/// more than to look at it.
+/// Reads an event, unless splitting the body has done so already. What is read stays in `raw`,
+/// since moving it costs more than looking at it.
 ///
 /// # Errors
 /// It is not JSON, or no object.
@@ -30,6 +31,7 @@ pub fn read<'r, 'a>(raw: &'r mut RawEvent<'a>) -> Result<&'r Incoming<'a>, Rejec
     }
 }
 
+/// Reads one event from its whole text.
 pub(super) fn read_event(raw: &[u8]) -> Result<Incoming<'_>, Rejection> {
     let malformed = |e: &dyn fmt::Display| Rejection::Malformed(e.to_string());
     let text = std::str::from_utf8(raw).map_err(|e| malformed(&e))?.trim_ascii();
@@ -86,7 +88,7 @@ pub(super) fn read_plain(text: &str) -> Option<Incoming<'_>> {
         seen |= bit;
         *field = match scan.scalar()? {
             Scalar::Text(text) => Field::Text(Cow::Borrowed(text)),
-            // Minus zero is a float to serde_json.
+            // serde_json reads minus zero as a float, so this is left to it.
             Scalar::Number("-0") => return None,
             Scalar::Number(number) => Field::Integer(number.parse().ok()?),
             Scalar::Bool(_) => Field::Other,

@@ -82,6 +82,7 @@ struct Answer {
     rejected: Vec<RejectedEvent>,
 }
 
+/// What the answer says of one rejected event.
 #[derive(Debug, Serialize)]
 struct RejectedEvent {
     index: usize,
@@ -104,6 +105,7 @@ impl From<&Outcome> for Answer {
     }
 }
 
+/// The format of the body by its `Content-Type`.
 fn format(request: &HttpRequest) -> Result<BodyFormat, ApiError> {
     let value = request.headers().get(header::CONTENT_TYPE);
     let essence = value.and_then(|value| value.to_str().ok()).unwrap_or("application/json");
@@ -113,7 +115,8 @@ fn format(request: &HttpRequest) -> Result<BodyFormat, ApiError> {
     }
     let essence = essence.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
-        // sendBeacon says text/plain, curl -d says form-urlencoded when it is told nothing.
+        // navigator.sendBeacon sends a text as text/plain, and `curl -d` without a header sends
+        // application/x-www-form-urlencoded. Both usually carry JSON.
         "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => {
             Ok(BodyFormat::Json)
         }

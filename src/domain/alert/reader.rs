@@ -1,4 +1,4 @@
-//! The numbers that alerts are held against, and where they come from.
+//! How alerts read the numbers that they are compared with.
 
 use crate::domain::{
     alert::spec::Against,
@@ -10,24 +10,24 @@ use crate::domain::{
 /// What a metric is made of in some span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Operands {
-    /// Of a ratio what is divided; of another metric its value.
+    /// The dividend of a ratio; the value of any other metric.
     pub of: f64,
-    /// Of a ratio what it is divided by; of another metric `None`.
+    /// The divisor of a ratio; `None` for any other metric.
     pub per: Option<f64>,
 }
 
 impl Operands {
-    /// Reads them from the sums of a span; `None` where not known.
+    /// Reads them from the sums of a span; `None` where they are not known.
     pub fn read(
         metric_set: &MetricSet,
         metric: &Metric,
-        source: &impl SeriesSums,
+        sums: &impl SeriesSums,
     ) -> Option<Operands> {
-        let volume = metric_set.volume(metric, source)?;
+        let volume = metric_set.volume(metric, sums)?;
         if !metric_set.is_ratio(metric) {
             return Some(Operands { of: volume, per: None });
         }
-        let value = metric_set.value(metric, source).as_f64().unwrap_or(0.0);
+        let value = metric_set.value(metric, sums).as_f64().unwrap_or(0.0);
         Some(Operands { of: value * volume, per: Some(volume) })
     }
 
@@ -45,18 +45,19 @@ impl Operands {
     }
 }
 
-/// Who knows the numbers. A running server asks its mirror of the counters, the test of rules
-/// over the past (`floodmark alerts test`) asks the rollups.
+/// Reads the numbers that alerts ask for. A running server reads its mirror of the counters, and
+/// the test of rules on the past (`floodmark alerts test`) reads the rollups.
 pub trait MetricReader {
     /// The latest moment up to `at` (Unix ms) that a span may begin or end at: a full second of
     /// the mirror, a full minute of the rollups.
     fn floor(&self, at: Millis) -> Millis;
-    /// A metric in `[from, to)`; `None` where not known.
+    /// A metric in `[from, to)` (Unix ms); `None` where it is not known.
     fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Operands>;
-    /// How much of `[from, to)` lies in minutes with any event, ms. Other minutes don't count as
-    /// quiet ones: that nothing is there may mean that nothing is known.
+    /// How much of `[from, to)` lies in minutes with any event, in ms. Minutes without events are
+    /// not taken as quiet ones, since they may be minutes of which nothing is known.
     fn covered(&self, from: Millis, to: Millis) -> Millis;
-    /// A metric in the minutes around `[from, to)` a day or a week before.
+    /// A metric in the minutes of `[from, to)` a day or a week before; `None` where it is not
+    /// known.
     fn past(&self, metric: &Metric, against: Against, from: Millis, to: Millis)
     -> Option<Operands>;
     /// The most frequent values of a breakdown in the minutes of `[from, to)`.
