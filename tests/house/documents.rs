@@ -71,7 +71,10 @@ fn every_path_that_is_named_exists() {
             if is_code && !line.trim_start().starts_with("//") {
                 continue;
             }
-            for path in line.split('`').skip(1).step_by(2).filter_map(|word| as_path(word, &tree)) {
+            let in_code = line.split('`').skip(1).step_by(2);
+            // A comment may name a path without backticks: (tests/support/mod.rs).
+            let bare = line.split([' ', '`', '(', ')']).filter(|_| is_code);
+            for path in in_code.chain(bare).filter_map(|word| as_path(word, &tree)) {
                 named += 1;
                 if !path_exists(path, &file.path, &tree) {
                     missing.push(format!("{}:{}: `{path}`", file.path, number + 1));
@@ -136,11 +139,11 @@ fn tree() -> BTreeSet<String> {
 }
 
 /// The path that stands between two backticks, if it is one of this tree: it begins with a folder of
-/// the root, or it has a folder in it and ends as our source files do (`http/token.rs`). `serve` and
+/// the root, or it has a folder in it and ends as our source files do (`http/mod.rs`). `serve` and
 /// `text/plain` are no paths, and what a build makes (`target/…`) is not in the tree.
 fn as_path<'a>(word: &'a str, tree: &BTreeSet<String>) -> Option<&'a str> {
     // `load-tests/run black-friday` is a command, `src/fuzz.rs::native` names an item of a file.
-    let path = word.split([' ', ':']).next()?.trim_end_matches('/');
+    let path = word.split([' ', ':']).next()?.trim_end_matches(['/', '.', ',', ';']);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-*{},".contains(c);
     let (first, _) = word.split_once('/')?;
     if !path.chars().all(is_plain) {
@@ -162,7 +165,7 @@ fn path_exists(path: &str, named_in: &str, tree: &BTreeSet<String>) -> bool {
     })
 }
 
-/// `a/{b,c}.rs` is `a/b.rs` and `a/c.rs`.
+/// A path with alternatives in braces, written out: a{b,c}d is abd and acd.
 fn alternatives(path: &str) -> Vec<String> {
     let Some((before, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
     let Some((inner, after)) = rest.split_once('}') else { return vec![path.to_owned()] };

@@ -1,6 +1,6 @@
 //! What the dashboard reads, against `tests/golden/*.json`: one file for each route and frame, in
-//! which every key is as the real server writes it. The dashboard's `test/golden.test.ts` reads the
-//! same files with the page's parsers, so neither side can change a shape alone.
+//! which every key is as the real server writes it. `dashboard/test/golden.test.ts` reads the same
+//! files with the page's parsers, so neither side can change a shape alone.
 //!
 //! A shape is the set of JSON types at each path, `firing[].since: number` for example. The values
 //! are free: the server's differ in every run. After a change of a shape, edit the file by hand.
