@@ -83,7 +83,7 @@ impl Receiver {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// The number of requests that were not answered with 200.
+    /// The requests that were not answered with 200.
     pub fn refused(&self) -> Vec<Request> {
         self.shared.refused.lock().unwrap().clone()
     }

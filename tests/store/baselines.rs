@@ -37,7 +37,7 @@ async fn write(store: &Stores, seq: u64, sealed_at: Millis, events: &[Event]) {
     while !store.rollups.fold(FoldLimits::default()).await.unwrap().done {}
 }
 
-/// A store in which every minute from `from` to `to` has a revenue equal to the number of that
+/// A batch in which every minute from `from` to `to` has a revenue equal to the number of that
 /// minute since 1970.
 fn numbered(seq: u64, from: Millis, to: Millis) -> Batch {
     let mut sum = DeltaSum::default();

@@ -125,7 +125,8 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     let postgres = Postgres::start();
     let store = open(postgres.url()).await;
     store.batches.write(&batch(node(1), 1, 10)).await.unwrap();
-    // A table is dropped while the store is in use. The store notices that, and makes it again.
+    // All tables are dropped while the store is in use. The store notices that, and makes them
+    // again.
     postgres
         .sql(
             "DROP TABLE events, ledger, ledger_heads, dead_letters, rollups, fold_heads,

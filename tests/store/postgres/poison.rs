@@ -63,8 +63,8 @@ async fn poisoned_rows_go_to_the_dead_letters_and_block_nothing() {
 async fn a_batch_of_nothing_but_poison_passes() {
     let postgres = Postgres::start();
     let store = open(postgres.url()).await;
-    // A constraint that an operator has added refuses one row; another row consists of invalid
-    // bytes.
+    // A constraint that an operator has added refuses all page views, and one row consists of
+    // invalid bytes.
     let events: Vec<Event> = (0..20).map(|n| Event::at(now_ms(), format!("{n}"))).collect();
     store.batches.write(&batch(node(1), 1, 5)).await.unwrap();
     postgres
