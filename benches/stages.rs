@@ -88,7 +88,7 @@ fn decode(body: &[u8], rows: &mut Vec<u8>) {
     let mut split = split(body, BodyFormat::Json, BATCH).expect("the shop sends requests");
     for raw in split.events() {
         let event = read(raw).expect("the shop sends events");
-        event.encode(RECEIVED, LIMITS, &MEASURES, rows).expect("the shop sends good events");
+        event.encode(RECEIVED, LIMITS, &METRIC_SET, rows).expect("the shop sends good events");
     }
 }
 
@@ -99,10 +99,10 @@ fn encoded(count: usize) -> Vec<u8> {
 }
 
 /// The metrics and breakdowns that are shipped.
-static MEASURES: LazyLock<Arc<MetricSet>> = LazyLock::new(|| Config::default().rules.metric_set);
+static METRIC_SET: LazyLock<Arc<MetricSet>> = LazyLock::new(|| Config::default().rules.metric_set);
 
 fn aggregator() -> Aggregator {
-    Aggregator::new(MEASURES.clone(), 200)
+    Aggregator::new(METRIC_SET.clone(), 200)
 }
 
 fn decoded(rows: &[u8]) -> impl Iterator<Item = Row<'_>> {
@@ -307,10 +307,10 @@ fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
         signups: counts.count("signup"),
         events: counts.events(),
         error_rate: 0.012,
-        metrics: MEASURES
+        metrics: METRIC_SET
             .metrics()
             .iter()
-            .map(|metric| (metric.name.clone(), MEASURES.value(metric, &counts)))
+            .map(|metric| (metric.name.clone(), METRIC_SET.value(metric, &counts)))
             .collect(),
         currencies: counts.currencies(),
         counts,

@@ -77,9 +77,9 @@ pub fn event(n: u64) -> Event {
 
 /// Adds one row to a delta, by the metrics and breakdowns that are shipped.
 pub fn add_row(sum: &mut DeltaSum, row: &Row<'_>) {
-    static MEASURES: LazyLock<Arc<MetricSet>> =
+    static METRIC_SET: LazyLock<Arc<MetricSet>> =
         LazyLock::new(|| Config::default().rules.metric_set);
-    Aggregator::new(MEASURES.clone(), 200).add(sum, row);
+    Aggregator::new(METRIC_SET.clone(), 200).add(sum, row);
 }
 
 /// Seals events as batch `seq` of `node`. The rows come in chunks of a few, as the spool hands them

@@ -50,7 +50,7 @@ impl Request {
         self
     }
 
-    /// Sends it on a connection of its own and reads the answer to its end.
+    /// Sends the request on a new connection, and reads the answer to its end.
     ///
     /// # Errors
     /// The server did not answer, or not in full.
@@ -69,7 +69,7 @@ impl Request {
         Ok(answer)
     }
 
-    /// Sends it on a connection that stays open and reads the answer to its end.
+    /// Sends the request on a connection that stays open, and reads the answer to its end.
     ///
     /// # Errors
     /// The server did not answer, or not in full. It may have taken the request all the same.
