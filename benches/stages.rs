@@ -1,6 +1,6 @@
-//! What each station of an event's way costs, beside a floor that does the least that could
-//! be done with the same bytes, in the same run: `cargo bench --bench stages`. The table at
-//! the end has the ratios, which mean something on any machine; the times do not.
+//! Measures what each station on the way of an event costs: `cargo bench --bench stages`. Beside
+//! each it measures a floor, which is the least that could be done with the same bytes, in the same
+//! run. The table at the end has the ratios. They mean something on any machine; the times do not.
 
 use std::{
     cell::RefCell,
@@ -35,7 +35,7 @@ use floodmark::{
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-/// Events of one request, and of one batch.
+/// The number of events in a request, and in a batch.
 const REQUEST: usize = 100;
 const BATCH: usize = 5_000;
 
@@ -43,10 +43,10 @@ const NOW: i64 = 1_795_420_800_000;
 const LIMITS: EventLimits = EventLimits { max_bytes: 65_536, max_depth: 32 };
 const RECEIVED: Received = Received { at: NOW, sent_at: None };
 
-/// Medians, in ns an iteration, in the order of measuring.
+/// The median of each measurement in ns for an iteration, in the order of measuring.
 type Medians = RefCell<Vec<(&'static str, &'static str, f64)>>;
 
-/// MetricSet `work` with criterion, and keeps the median of its samples.
+/// Measures `work` with criterion, and keeps the median of its samples.
 fn measure(
     criterion: &mut Criterion,
     medians: &Medians,
@@ -69,7 +69,7 @@ fn measure(
         });
     });
     group.finish();
-    // Empty where the command line filtered it out.
+    // There are no samples if the command line has left this one out.
     samples.sort_by(f64::total_cmp);
     if let Some(median) = samples.get(samples.len() / 2) {
         medians.borrow_mut().push((stage, what, *median));
@@ -88,7 +88,7 @@ fn decode(body: &[u8], rows: &mut Vec<u8>) {
     let mut split = split(body, BodyFormat::Json, BATCH).expect("the shop sends requests");
     for raw in split.events() {
         let event = read(raw).expect("the shop sends events");
-        event.encode(RECEIVED, LIMITS, &MEASURES, rows).expect("the shop sends good events");
+        event.encode(RECEIVED, LIMITS, &METRIC_SET, rows).expect("the shop sends good events");
     }
 }
 
@@ -98,11 +98,11 @@ fn encoded(count: usize) -> Vec<u8> {
     rows
 }
 
-/// The shipped rules.
-static MEASURES: LazyLock<Arc<MetricSet>> = LazyLock::new(|| Config::default().rules.metric_set);
+/// The metrics and breakdowns that are shipped.
+static METRIC_SET: LazyLock<Arc<MetricSet>> = LazyLock::new(|| Config::default().rules.metric_set);
 
 fn aggregator() -> Aggregator {
-    Aggregator::new(MEASURES.clone(), 200)
+    Aggregator::new(METRIC_SET.clone(), 200)
 }
 
 fn decoded(rows: &[u8]) -> impl Iterator<Item = Row<'_>> {
@@ -143,7 +143,7 @@ fn main() {
     }
 }
 
-/// From a request's text to rows.
+/// Decodes the text of a request to rows.
 fn decode_request(c: &mut Criterion, medians: &Medians) {
     let text = body(&events(REQUEST));
     let mut rows = Vec::with_capacity(text.len() * 2);
@@ -165,7 +165,7 @@ fn decode_request(c: &mut Criterion, medians: &Medians) {
     });
 }
 
-/// Rows to the bytes of COPY, which the door does last.
+/// Encodes rows as the bytes of COPY, which is the last step before they are handed over.
 fn encode_rows(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
     let mut copy = Vec::with_capacity(batch.len());
     let per_batch = Throughput::Elements(BATCH as u64);
@@ -182,7 +182,7 @@ fn encode_rows(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
     });
 }
 
-/// Rows to a delta.
+/// Aggregates rows to a delta.
 fn aggregate(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
     let per_batch = Throughput::Elements(BATCH as u64);
     measure(
@@ -199,12 +199,13 @@ fn aggregate(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
     });
 }
 
-/// Deltas to one: what a tick of the broadcaster and a rebuild from the ledger do.
+/// Merges deltas to one, as a tick of the broadcaster and a rebuild from the ledger do.
 fn merge(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
     let all = Throughput::Elements(deltas.len() as u64);
     let visitors: usize = deltas.iter().map(|delta| delta.visitors().len()).sum();
     measure(c, medians, ("merge 50 deltas", "floor: fill a table"), all.clone(), || {
-        // One hash table of the right size, the visitors put in: the least that a union costs.
+        // The floor puts the visitors into one hash table of the right size, which is the least
+        // that a union costs.
         let mut seen = hashbrown::HashMap::with_capacity(visitors);
         for delta in black_box(deltas) {
             seen.extend(delta.visitors().iter().copied());
@@ -232,10 +233,10 @@ fn batch_deltas() -> Vec<Delta> {
     deltas
 }
 
-/// Ids of a request to a full index: each new one pushes the oldest out.
+/// Adds the ids of a request to a full index, where each new id pushes out the oldest.
 fn remember(c: &mut Criterion, medians: &Medians) {
     const MOST: usize = 500_000;
-    // Spread as random ones are, and never the same twice.
+    // The ids are spread like random ones, and never repeat.
     let id = |n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let ids = Throughput::Elements(REQUEST as u64);
 
@@ -261,14 +262,15 @@ fn remember(c: &mut Criterion, medians: &Medians) {
     });
 }
 
-/// A batch to the disk, in a file system that is a real one: the build folder's.
+/// Writes a batch to disk. The files lie in the build folder, since the temporary folder may be in
+/// memory.
 fn append(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let bytes = Throughput::Bytes(batch.len() as u64);
 
     let mut file = File::create(dir.path().join("raw")).expect("a file");
     measure(c, medians, ("append 5,000 rows", "floor: write, fdatasync"), bytes.clone(), || {
-        // A log that is emptied now and then, as the spool drops its segments.
+        // The floor's file is emptied now and then, as the spool deletes its segments.
         if file.stream_position().expect("a position") > 64 << 20 {
             file.set_len(0).expect("emptied");
             file.seek(SeekFrom::Start(0)).expect("at the start");
@@ -295,14 +297,14 @@ fn append(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
         writer.commit(&mut group).expect("on the disk");
         group.clear();
         Sink::ALL.iter().for_each(|sink| spool.settle(*sink, seq));
-        // Once a second in the server; here once in about 64 MiB.
+        // The server does this once a second; here it is done about every 64 MiB.
         if seq % 50 == 0 {
             writer.retire().expect("segments go");
         }
     });
 }
 
-/// Today's totals to the text that `/current`, and a snapshot's core, is.
+/// Writes today's totals as JSON, as `/current` and a snapshot contain them.
 fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
     let mut counts = Totals::default();
     for (_, series, value) in deltas.iter().flat_map(Delta::cells) {
@@ -316,10 +318,10 @@ fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
         signups: counts.count("signup"),
         events: counts.events(),
         error_rate: 0.012,
-        metrics: MEASURES
+        metrics: METRIC_SET
             .metrics()
             .iter()
-            .map(|metric| (metric.name.clone(), MEASURES.value(metric, &counts)))
+            .map(|metric| (metric.name.clone(), METRIC_SET.value(metric, &counts)))
             .collect(),
         currencies: counts.currencies(),
         counts,

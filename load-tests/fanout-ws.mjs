@@ -1,6 +1,6 @@
-// The plainest good broadcaster with Node's `ws`: every 200 ms one frame, which is serialised once
-// and sent to all. Frames look like Floodmark's. Run by fanout.sh, which installs `ws`. With DEFLATE=1 it
-// takes the viewers' offer to compress, and compresses as small frames as Floodmark does.
+// The simplest good broadcaster with Node's `ws`: every 200 ms it serialises one frame and sends it to
+// all viewers. The frames look like Floodmark's. fanout.sh runs it, and installs `ws`. With DEFLATE=1 it
+// accepts the viewers' offer to compress, and compresses even small frames, as Floodmark does.
 import { createRequire } from 'node:module';
 const { WebSocketServer } = createRequire(process.env.WS_FROM + '/')('ws');
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A short load run against the built program alone. Starts it on a free port with an empty data
-# dir, runs smoke.js with k6, and compares what was sent with what was counted.
+# A short load test of the program without Postgres and Redis. It starts the program on a free port
+# with an empty data folder, runs smoke.js with k6, and compares what was sent with what was counted.
 #
 # FLOODMARK_BIN   the program (target/debug/floodmark)
 # RATE BATCH DURATION   see smoke.js

@@ -1,5 +1,5 @@
-// A constant rate for a while: the soak test, and the load under the outage and the latency
-// probe. `load-tests/run soak`, `load-tests/run outage`, `load-tests/bench`.
+// Sends at a constant rate for a while. `load-tests/run soak` and `load-tests/run outage` run it, and
+// `load-tests/bench` does while it measures latency.
 //
 // BASE      the server
 // RATE      events a second (50,000)

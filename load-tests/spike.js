@@ -1,5 +1,5 @@
-// A quiet shop to which everybody comes from one second to the next: the rate jumps from
-// RATE/20 to RATE, stays, and falls back. `load-tests/run spike`.
+// A quiet shop that everybody visits from one second to the next: the rate jumps from RATE/20 to RATE,
+// stays there, and falls back. `load-tests/run spike` runs this.
 //
 // BASE      the server
 // RATE      events a second at the top (60,000)

@@ -1,6 +1,6 @@
-// Dashboards: VIEWERS open the stream and watch it while a small load runs beside them. Each
-// checks that no frame is missing and how old a frame is when it arrives, and one in four
-// hangs up after a while and resumes where it was. `load-tests/run viewers`.
+// VIEWERS viewers, like open dashboards, watch the stream while a small load runs beside them. Each
+// checks that no frame is missing, and how old each frame is when it arrives. One viewer in four hangs
+// up after a while and resumes where it was. `load-tests/run viewers` runs this.
 //
 // BASE      the server
 // VIEWERS   how many (200)

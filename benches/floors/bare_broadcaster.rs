@@ -1,5 +1,5 @@
-//! The floor under any broadcaster: one `write` for each viewer and frame, and nothing else.
-//! What this costs is the kernel's; `load-tests/fanout.sh` compares with it.
+//! The floor for any broadcaster: one `write` for each viewer and frame, and nothing else. Its cost
+//! is that of the kernel. `load-tests/fanout.sh` compares Floodmark with it.
 
 use std::{
     io::{Read, Write},
@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-/// As Floodmark's `stream.tick_ms`.
+/// The time between two frames, as Floodmark's `stream.tick_ms`.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Accepts any handshake; the answer to its key is not looked at by `watchers`.
+/// Accepts any handshake. The answer has a wrong key, which `watchers` does not check.
 fn accept(mut viewer: TcpStream) -> std::io::Result<TcpStream> {
     let mut request = Vec::new();
     let mut some = [0; 1024];

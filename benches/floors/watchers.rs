@@ -1,5 +1,6 @@
-//! Many viewers at once, and what they cost the server: memory for each, CPU for each frame
-//! delivered, and how far apart one frame reaches the first of them and the last.
+//! Connects many viewers at once and measures what they cost the server: memory for each viewer,
+//! CPU for each frame delivered, and the time between the first and the last viewer that gets a
+//! frame.
 //!
 //! `watchers URL PID VIEWERS SECONDS [POST_URL]`: connects to the WebSocket URL of the server
 //! with this process id (any server whose text frames have `"seq":N`), and posts events to
@@ -24,9 +25,9 @@ use tokio::{
     time::sleep,
 };
 
-/// Connections being opened at once.
+/// The number of connections that are being opened at the same time.
 const CONNECTING: usize = 100;
-/// From the last connection to the first look at the memory.
+/// The pause between the last connection and the first reading of the memory.
 const SETTLE: Duration = Duration::from_secs(3);
 /// The types of one posted batch; a burst has many more, and so much larger frames.
 const TYPES: usize = 5;

@@ -8,7 +8,7 @@ setLocale('en-US');
 
 const SINCE = Date.UTC(2026, 10, 27, 14, 2, 10);
 
-/** As the server sends it. */
+/** An alert as the server sends it. */
 const checkout = {
   id: 'a1',
   name: 'checkout_errors',

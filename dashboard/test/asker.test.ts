@@ -1,4 +1,4 @@
-// When questions are asked, with time and the network in the test's hands.
+// Tests when the page asks its questions. The test controls time and the network.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ interface Request {
   answer(answer: Answer): Promise<void>;
 }
 
-/** A network that answers when the test says so, or at once while `reply` is set. */
+/** A network that answers when the test tells it to, or at once while `reply` is set. */
 class FakeWorld extends FakeTime {
   requests: Request[] = [];
   reply: ((path: string) => Answer) | null = () => ok([]);

@@ -1,4 +1,4 @@
-// The state machine of the connection, with time, chance and the network in the test's hands.
+// Tests the state machine of the connection. The test controls time, chance and the network.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
-// The page against the real server: numbers follow what is posted, and a server that is killed and
-// comes back needs nobody to reload anything.
+// Tests the page against the real server: the numbers follow the events that are posted, and after the
+// server was killed and started again, nobody has to reload the page.
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
@@ -62,7 +62,7 @@ test('cards follow the events, and recover by themselves after the server was ki
   const { listen } = server;
   await server.kill();
   await connectionIs(page, 'reconnecting');
-  // What was known stays on screen, only no longer as live.
+  // The last numbers stay on screen, but are no longer shown as live.
   await cardIs(page, 'revenue', '59.97');
 
   server = await startServer({ dataDir, listen });
@@ -117,7 +117,7 @@ test('an alert is told on top of the page and in its title, and goes when it is 
   );
   const shop = await startServer({ dataDir: join(dir, 'data'), config });
   const page = await browser.newPage();
-  // The page has asked once when it opened, and asks again a minute later: the rest is the stream's.
+  // The page asks once when it opens and again a minute later; in between, it has the stream.
   let asked = 0;
   await page.route('**/api/analytics/alerts?*', (route) => {
     asked += 1;

@@ -1,9 +1,10 @@
-// What the page reads from every route and frame, from the files in tests/golden/ of the repository.
-// A test of the server (tests/server/golden.rs) holds it to the same files, so neither side can change a
-// shape alone.
+// Tests what the page reads from every route and frame, with the files in tests/golden/ of the
+// repository. A test of the server (tests/server/golden.rs) compares the server's answers with the same
+// files, so neither side can change a shape alone.
 //
-// The values in the files are other ones than the page falls back to, and the totals of the snapshot are
-// not those of its counts: a key that the page no longer finds changes what comes out.
+// The values in the files differ from those that the page uses if a key is missing, and the totals of
+// the snapshot differ from the sums of its counts. So a key that the page no longer finds changes the
+// result.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

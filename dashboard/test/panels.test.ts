@@ -1,4 +1,4 @@
-// The list of panels: what holds for every one of them, and what follows from their declarations.
+// Tests the list of panels: what must hold for every panel, and what follows from their declarations.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,6 @@
-// What the page asks beside the stream, against the real server: breakdowns, cards, metrics of the
-// configuration, the other day's hour. The server wants a viewer token, so every question has to carry it.
+// Tests the requests that the page makes beside the stream, against the real server: breakdowns, cards,
+// metrics of the configuration, and the same hour of another day. The server has a viewer token, so
+// every request must carry it.
 
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';

@@ -14,7 +14,7 @@ import { applyFrame } from '../src/stream/state';
 setLocale('en-US');
 
 const NOON = Date.UTC(2026, 10, 27, 12, 0, 0);
-/** The last moment of a minute: all of the 15 minutes has passed, but for a millisecond. */
+/** The last millisecond of a minute, at which nearly all of the 15 minutes have passed. */
 const FULL = NOON - 1;
 const byGateway = { type: 'error', property: 'gateway' };
 const counts = (values: Record<string, number>) => Object.entries(values).map(([value, count]) => ({ value, count }));

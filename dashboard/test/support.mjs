@@ -1,4 +1,4 @@
-// What the end-to-end tests share: the real server as a child process, and a real Chromium.
+// The end-to-end tests share this: the real server as a child process, and a real Chromium.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
-/** Longest wait for any condition. Generous: a test fails on what is wrong, never on a slow machine. */
+/** The longest wait for any condition. It is so long that no test fails because a machine is slow. */
 export const WAIT_MS = 30_000;
 
 function required(path, what, hint) {
@@ -52,7 +52,7 @@ export async function startServer({ dataDir, listen = '127.0.0.1:0', config }) {
     const timer = setTimeout(() => fail(`did not listen within ${WAIT_MS} ms`), WAIT_MS);
     child.once('error', (error) => fail(`could not be started: ${error.message}`));
     child.once('exit', (code) => fail(`ended with ${code} before it listened`));
-    // Both are read to the end of its life, or a full pipe would stop the server.
+    // Both pipes are read until the server ends, since a full pipe would block it.
     child.stderr.on('data', (chunk) => (output += chunk));
     child.stdout.on('data', (chunk) => {
       output += chunk;

@@ -1,6 +1,6 @@
-// Time in the hands of a test: timers run when the test lets time pass.
+// A clock that a test controls: timers run when the test lets time pass.
 
-/** Lets promises that are resolved already call whoever waits for them. */
+/** Lets the callbacks of promises run that are resolved already. */
 export const settle = () => new Promise<void>((done) => setImmediate(done));
 
 export class FakeTime {

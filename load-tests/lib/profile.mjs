@@ -1,5 +1,5 @@
-// node profile.mjs > profile.json: how the day's curve is made. A base of 1 at night, ten
-// times that when the offers open at midnight and again at noon; a long evening between.
+// node profile.mjs > profile.json: makes the curve of the day. It is 1 at night, ten times that when the
+// offers open at midnight and again at noon, and has a long evening.
 
 // Events a second at the highest minute, at scale 1. The stages of a replay cut the tip off; over a
 // whole second of it, the rate still stays above 50,000.

@@ -1,7 +1,7 @@
-// node --experimental-websocket watch.mjs OUT BASE NAME=FILE...: looks at everything once a
-// second and writes a line of JSON each time: what /metrics counts, CPU and memory of each
-// process with its children (from /proc; FILE holds the pid, anew after a restart), the alerts, and the age of the frames that one
-// viewer got. Also counts gaps in the viewer's sequence. Ends on SIGINT or SIGTERM.
+// node --experimental-websocket watch.mjs OUT BASE NAME=FILE...: writes a line of JSON every second. It
+// has what /metrics counts, CPU and memory of each process with its children (from /proc; FILE holds
+// the pid, also a new one after a restart), the alerts, and the age of the frames that one viewer got. It
+// also counts gaps in the viewer's sequence of frames. It ends on SIGINT or SIGTERM.
 
 import { createWriteStream, readFileSync, readdirSync } from 'node:fs';
 
@@ -24,7 +24,7 @@ function pidIn(file) {
 function stat(pid) {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // pid (name) state ppid …; the name may hold anything.
+    // The line is `pid (name) state ppid …`; the name may hold spaces and brackets.
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     return {
       parent: fields[1],

@@ -1,5 +1,6 @@
-//! A whole Black Friday of the load tests' profile, from midnight until 14:00, which is now:
-//! a payment gateway is misconfigured. A second shop has the same day without it.
+//! A whole Black Friday with the profile of the load tests, from midnight until 14:00, which is the
+//! present moment. Then a payment gateway is misconfigured. A second shop has the same day without
+//! that.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -21,16 +22,17 @@ use crate::{
     support::{program::floodmark_output, server::Server},
 };
 
-/// Events a second at 14:00: about 1,500 orders a minute, 200 of them by the gateway. With
-/// 400 events a second it takes 28 seconds to be sure, which leaves no room for chance.
+/// Events a second at 14:00, with about 1,500 orders a minute, of which 200 are paid by the
+/// gateway. With 400 events a second the alert fires after 28 seconds, which is too near the limit
+/// of the test.
 const RATE_AT_TWO: f64 = 600.0;
 const TWO: usize = 14 * 60;
-/// How long sending the day until now may take; the rest of it goes by in real time.
+/// How long it may take to send the day until now. The rest of the day passes in real time.
 const LEAD: Millis = 10 * MINUTE;
-/// How long people take to mend it once they are told.
+/// How long after the alert the gateway is mended.
 const MENDING: Duration = Duration::from_secs(120);
 
-/// The day by minute, as times the traffic at 14:00.
+/// The traffic of each minute of the day, as a multiple of that at 14:00.
 fn profile() -> Vec<f64> {
     let text = include_str!("../../load-tests/profile.json");
     let profile: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -40,7 +42,7 @@ fn profile() -> Vec<f64> {
     rates.iter().map(|rate| rate / rates[TWO]).collect()
 }
 
-/// Says that the day is over, however its holder ends.
+/// Marks the day as over when it is dropped, also after a panic.
 struct Closing<'a>(&'a AtomicBool);
 
 impl Drop for Closing<'_> {
@@ -49,7 +51,7 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// `floodmark alerts test` over the day.
+/// Runs `floodmark alerts test` over the day.
 fn tested(server: &Server, midnight: Millis) -> String {
     let moment = |at: Millis| jiff::Timestamp::from_millisecond(at).unwrap().to_string();
     let (data, from, to) = (server.data().join("data"), moment(midnight), moment(now_ms()));
@@ -60,7 +62,7 @@ fn tested(server: &Server, midnight: Millis) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether the rollups have this minute.
+/// Whether this minute is in the rollups.
 fn is_folded(server: &Server, minute: Millis) -> bool {
     let sql = "SELECT coalesce(max(minute), 0) FROM rollups";
     let database = rusqlite::Connection::open(server.data().join("data/floodmark.db")).unwrap();
@@ -68,7 +70,8 @@ fn is_folded(server: &Server, minute: Millis) -> bool {
     last >= minute
 }
 
-/// `floodmark alerts test` finds the incident of the first server, once, and none on the second.
+/// Checks that `floodmark alerts test` finds the incident once on the first server, and none on the
+/// second.
 fn the_rules_over_what_was_kept_say_the_same(servers: &[Server; 2], midnight: Millis) {
     let told = tested(&servers[0], midnight);
     println!("{told}");
@@ -80,7 +83,7 @@ fn the_rules_over_what_was_kept_say_the_same(servers: &[Server; 2], midnight: Mi
     assert_eq!(quiet.matches(": fired 0 times").count(), 3, "{quiet}");
 }
 
-/// The alert says that payments through this gateway are the cause.
+/// Checks that the alert names payments through this gateway as the cause.
 fn names_the_gateway(fired: &Request) {
     let named = (fired.text("change"), fired.text("name"));
     assert_eq!(named, ("fired".to_owned(), "checkout_errors".to_owned()));
@@ -102,7 +105,7 @@ fn a_gateway_misconfigured_at_two_on_black_friday_is_told_within_30_seconds_and_
         Shop::new(14, midnight, RATE_AT_TWO, "USD").with_rhythm(rhythm).with_incidents(incidents)
     };
     let misconfigured = |until| {
-        // Its key is wrong, so all of its payments fail.
+        // The gateway's key is wrong, so all of its payments fail.
         Incidents::Gateway { gateway: "adyen", failing: 1.0, from: two, until }
     };
     let is_over = AtomicBool::new(false);
@@ -144,8 +147,8 @@ fn a_gateway_misconfigured_at_two_on_black_friday_is_told_within_30_seconds_and_
         assert_eq!(cleared.text("change"), "cleared");
         assert_eq!(cleared.json()["id"], fired.json()["id"]);
 
-        // What was kept is judged by whole minutes, so the one in which the alert cleared must be
-        // over and folded.
+        // `alerts test` reads whole minutes, so the minute in which the alert cleared must be over
+        // and folded.
         let last = bucket(now_ms(), MINUTE) + MINUTE;
         for server in &servers {
             shop.until("the rollups have it", || is_folded(server, last).then_some(()));

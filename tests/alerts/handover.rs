@@ -1,4 +1,5 @@
-//! Who leads when a node is stopped, in a Redis Cluster too; and what a panic leads to.
+//! Which node leads the alerts after the leader is stopped, also on a Redis Cluster; and what
+//! happens after a panic.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +16,16 @@ use crate::{
     },
 };
 
-/// A lease is held for 9 seconds from its last renewal, which is 2 seconds ago at most, and an
-/// alert takes 2 seconds to be told: sooner than this it was handed over.
+/// A lease lasts for 9 seconds from its last renewal, which is 2 seconds ago at most, and an alert
+/// takes 2 seconds to reach the webhook. If the alert comes sooner than this, the lease was handed
+/// over and did not run out.
 const HANDED_OVER: Duration = Duration::from_secs(7);
 
 fn changed(change: &str, alert: &str) -> (String, String) {
     (change.to_owned(), alert.to_owned())
 }
 
-/// Two nodes on these stores: the one that leads is stopped, and the other leads at once.
+/// Runs two nodes on these stores and stops the one that leads: the other leads at once.
 fn is_handed_over(stores: &str) {
     let receiver = Receiver::start();
     let config = format!("{stores}\n{}", rules(&receiver));
@@ -35,7 +37,7 @@ fn is_handed_over(stores: &str) {
         });
         node
     };
-    // Alone, it leads.
+    // The node is alone, so it leads.
     let mut leader = node();
     ten(&leader, "error");
     wait_until("the webhook is told", || match receiver.changes() {
@@ -66,7 +68,8 @@ fn is_handed_over(stores: &str) {
     println!("the next leader told the next alert {:.1} s after SIGTERM", after.as_secs_f64());
     assert!(after < HANDED_OVER, "{after:?}");
     assert!(leader.wait().success());
-    // What the one began, the other ends: each change is told once.
+    // The alert fired at the first node and clears at the second; the webhook hears of each change
+    // once.
     wait_until("both are over", || match receiver.changes() {
         told if told.len() == 4 => Ok(()),
         told => Err(told),
@@ -97,8 +100,8 @@ fn in_a_redis_cluster_one_node_leads_and_hands_over() {
     is_handed_over(&stores(&Postgres::start(), &cluster.urls()));
 }
 
-/// The first panic is just after it fired, the second just after it cleared, both before
-/// anybody knows.
+/// The first panic comes just after the alert fired, and the second just after it cleared; both
+/// come before the change is written or sent.
 #[test]
 fn a_panic_of_the_alert_actor_loses_no_change_and_tells_none_twice() {
     let receiver = Receiver::start();

@@ -1,5 +1,5 @@
-//! A payment gateway is misconfigured in a shop that has been open for a while: the alert is
-//! out within 30 seconds, names the gateway, and clears after the fix.
+//! A payment gateway is misconfigured in a shop that has been open for a while. The alert reaches
+//! the webhook within 30 seconds, names the gateway, and clears after the fix.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,14 @@ use crate::{
     support::{program::floodmark_output, server::Server},
 };
 
-/// Events a second: about 600 orders a minute, so that nothing here is left to chance.
+/// Events a second. They have about 600 orders a minute, so that the result does not depend on
+/// chance.
 const RATE: f64 = 240.0;
-/// How long the shop has been open: long enough for a baseline, and sent in some seconds.
+/// How long the shop has been open. That is long enough for a baseline, and can be sent within
+/// seconds.
 const HISTORY: Millis = 20 * MINUTE;
 
-/// The shipped rule, but that its `clear_for` is not waited for in full.
+/// The shipped rule with a shorter `clear_for`, so that the test takes less time.
 fn rule() -> String {
     let shipped = include_str!("../../config/default.toml");
     let from = shipped.find("[[alert]]\nname = \"checkout_errors\"").expect("it is shipped");
@@ -35,13 +37,13 @@ fn a_misconfigured_gateway_is_told_within_30_seconds_by_name_and_cleared_after_t
     let opened = now_ms() - HISTORY;
     let shop = Shop::new(14, opened, RATE, "USD").with_incidents(Incidents::None);
     let mut live = OpenShop::new(shop, &server);
-    // What was before, sent at once; then in real time, and nothing fires.
+    // The events of the past are sent at once and the following ones in real time; nothing fires.
     live.catch_up();
     let quiet_until = Instant::now() + Duration::from_secs(3);
     live.until("some quiet seconds", || (Instant::now() > quiet_until).then_some(()));
     assert_eq!(receiver.changes(), []);
 
-    // "14:00"
+    // The incident begins here; on the simulated day it is 14:00.
     let (from, began) = (now_ms(), Instant::now());
     live.change(Incidents::Gateway { gateway: "stripe", failing: 0.75, from, until: Millis::MAX });
     let fired = live.until("it fires", || receiver.requests().into_iter().next());
@@ -75,7 +77,8 @@ fn a_misconfigured_gateway_is_told_within_30_seconds_by_name_and_cleared_after_t
     assert_eq!(shown["history"][0]["name"], "checkout_errors");
 }
 
-/// The rules over history: an hour and a half of a smaller shop whose gateway failed for ten minutes.
+/// Tries the rules against the past: an hour and a half of a smaller shop whose gateway failed for
+/// ten minutes.
 #[test]
 fn the_rollups_tell_when_a_rule_would_have_fired() {
     let server = Server::start();
@@ -101,7 +104,7 @@ fn the_rollups_tell_when_a_rule_would_have_fired() {
         told.contains("checkout_errors cleared").then_some(told)
     });
     assert!(told.contains("checkout_errors: fired 1 times"), "{told}");
-    // A minute is seen once it is over.
+    // `alerts test` reads whole minutes, so it sees an incident when its minute is over.
     let fired = from_ms(&told);
     assert!((from..=from + 4 * MINUTE).contains(&fired), "{told}");
 }
@@ -112,6 +115,6 @@ fn from_ms(told: &str) -> Millis {
     let mut words = line.split(' ');
     let (day, time) = (words.next().unwrap(), words.next().unwrap());
     let at: jiff::civil::DateTime = format!("{day}T{time}").parse().unwrap();
-    // The command was run without the server's variables, so in UTC.
+    // The command ran without the server's variables, so it prints UTC.
     at.to_zoned_datetime(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_millisecond()
 }

@@ -1,5 +1,5 @@
-//! Alerts from an event to a webhook: the real program, and a small HTTP server that takes
-//! what it is told.
+//! Alerts from an event to a webhook: the real program, and a small HTTP server that receives the
+//! notifications.
 
 mod black_friday;
 mod handover;

@@ -1,5 +1,5 @@
-//! Several nodes are one: one webhook a change, whoever leads; and a store that is down
-//! keeps nobody from being told.
+//! Several nodes act as one: the webhook hears of each change once, whichever node leads. It also
+//! does if the store is down.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub fn rules(receiver: &Receiver) -> String {
     format!("{RULES}{}", receiver.webhook())
 }
 
-/// Ten events of this type, now.
+/// Sends ten events of this type that happen now.
 pub fn ten(server: &Server, kind: &str) {
     let events: Vec<_> = (0..10).map(|_| serde_json::json!({"type": kind})).collect();
     let body = serde_json::to_vec(&events).unwrap();
@@ -115,7 +115,7 @@ fn two_nodes_send_one_webhook_a_change_and_show_the_same() {
 #[test]
 fn when_the_leader_is_killed_the_next_takes_over_within_15_seconds_and_tells_nothing_twice() {
     let shop = Shop::open();
-    // Alone, it leads.
+    // The node is alone, so it leads.
     let mut leader = shop.node();
     ten(&leader, "error");
     shop.told(&[changed("fired", "many_errors")]);
@@ -126,7 +126,7 @@ fn when_the_leader_is_killed_the_next_takes_over_within_15_seconds_and_tells_not
     });
     leader.kill();
     let killed = Instant::now();
-    // What fires goes on, and something else begins.
+    // One alert goes on firing, and another begins.
     let told = loop {
         ten(&next, "error");
         ten(&next, "signup");
@@ -140,7 +140,7 @@ fn when_the_leader_is_killed_the_next_takes_over_within_15_seconds_and_tells_not
     let after = told.at - killed;
     println!("the next leader told the next alert {:.1} s after the kill", after.as_secs_f64());
     assert!(after < Duration::from_secs(15), "{after:?}");
-    // What the dead leader began, the next one ends.
+    // The alert that fired at the dead leader clears at the next one.
     wait_until("both are over", || match shop.receiver.changes() {
         told if told.len() == 4 => Ok(()),
         told => Err(told),
@@ -160,7 +160,7 @@ fn when_the_leader_is_killed_the_next_takes_over_within_15_seconds_and_tells_not
 fn an_alert_is_told_while_the_store_is_down_and_recorded_afterwards() {
     let mut shop = Shop::open();
     let node = shop.node();
-    // The first look, so that the schema is there and this node leads.
+    // After the first evaluation the tables exist and this node leads.
     wait_until("it leads", || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let rows = runtime.block_on(shop.postgres.sql("SELECT to_regclass('alerts')"));

@@ -1,4 +1,4 @@
-//! A simulated shop that sends what happens in it to a server.
+//! A simulated shop that sends its events to a server in real time.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use floodmark::{
 
 use crate::support::server::Server;
 
-/// Events of one request.
+/// The number of events in a request.
 const REQUEST: usize = 2_000;
-/// How long anything that is waited for may take.
+/// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A shop whose events are sent as their time comes.
+/// A shop that sends each event when its time has come.
 pub struct OpenShop<'a> {
     /// `None` only while it changes.
     shop: Option<Shop>,
-    /// What happens next, and has not happened yet.
+    /// The next event, whose time has not come yet.
     next: Option<ShopEvent>,
     server: &'a Server,
-    /// Events that were sent.
+    /// The number of events that were sent.
     pub sent: usize,
 }
 
@@ -30,12 +30,12 @@ impl<'a> OpenShop<'a> {
         OpenShop { shop: Some(shop), next: None, server, sent: 0 }
     }
 
-    /// From now on it has these incidents.
+    /// Gives the shop these incidents from now on.
     pub fn change(&mut self, incidents: Incidents) {
         self.shop = self.shop.take().map(|shop| shop.with_incidents(incidents));
     }
 
-    /// Sends all that has happened by now.
+    /// Sends all events whose time has come.
     pub fn catch_up(&mut self) {
         let mut lines = Vec::new();
         let mut events = 0;
@@ -59,7 +59,7 @@ impl<'a> OpenShop<'a> {
     fn send(&mut self, lines: &mut Vec<u8>) {
         let request = self.server.request("POST", "/v1/events");
         let request = request.header("Content-Type", "application/x-ndjson").body(&lines[..]);
-        // A server that is full says so, and wants to be asked again.
+        // A server that can take no more answers 503, and the request is sent again.
         let answer = loop {
             let answer = request.send().unwrap();
             match answer.status {
@@ -72,7 +72,7 @@ impl<'a> OpenShop<'a> {
         lines.clear();
     }
 
-    /// Goes on until this is so.
+    /// Goes on sending until the condition holds.
     pub fn until<T>(&mut self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
@@ -85,7 +85,7 @@ impl<'a> OpenShop<'a> {
         }
     }
 
-    /// Goes on until this moment.
+    /// Goes on sending until this moment.
     pub fn go_on_until(&mut self, moment: Instant) {
         while Instant::now() < moment {
             self.catch_up();

@@ -1,4 +1,5 @@
-//! What could not be sent is sent later: once, in its order, over restarts.
+//! A notification that could not be delivered is delivered later: once, in order, also after
+//! restarts.
 
 use crate::{
     nodes::{rules, ten},
@@ -6,7 +7,7 @@ use crate::{
     support::{program::wait_until, server::Server},
 };
 
-/// Tries that ended so.
+/// The number of tries with this result, from the metric.
 fn ended(server: &Server, result: &str) -> u64 {
     let name = format!("floodmark_webhooks_total{{result=\"{result}\"}}");
     let metrics = server.get_text("/metrics");
@@ -42,7 +43,7 @@ fn a_webhook_that_is_down_over_a_restart_is_told_once_in_order_when_it_is_back()
     assert!(requests.iter().all(|it| it.is_signed() && it.path == "/hook"));
     let keys: Vec<_> = requests.iter().map(|it| it.header("Idempotency-Key")).collect();
     assert!(!keys[0].is_empty() && keys[0] != keys[1], "{keys:?}");
-    // Delivered is delivered: nothing is left to send, after another restart either.
+    // After delivery nothing is left to send, also after another restart.
     server.restart();
     let undone =
         "SELECT count(*) FROM notifications WHERE done_at IS NULL OR outcome <> 'delivered'";
@@ -62,7 +63,7 @@ fn a_webhook_that_says_the_request_is_wrong_is_given_up_after_five_tries() {
     let first = refused[0].header("Idempotency-Key");
     let tries = refused.iter().filter(|it| it.header("Idempotency-Key") == first);
     assert_eq!(tries.count(), 5);
-    // What comes after it is not held up by it.
+    // The notifications after it do not wait for it.
     receiver.answer(Answer::Ok);
     server.until("its end is told", |_| receiver.requests().len() == 1);
     assert_eq!(receiver.changes(), [("cleared".to_owned(), "many_errors".to_owned())]);
@@ -79,7 +80,7 @@ fn a_webhook_that_asks_for_patience_is_given_it() {
         receiver.answer(Answer::Ok);
         server.until("it is told", |_| !receiver.requests().is_empty());
         let waited = receiver.requests()[0].at - receiver.refused()[0].at;
-        // The first pause would be a second at most.
+        // Without `Retry-After` the first pause would be a second at most.
         assert!(waited.as_secs_f64() >= 3.9, "{status}: again after {waited:?}");
         assert_eq!(receiver.refused().len(), 1, "{status}");
     }

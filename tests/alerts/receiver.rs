@@ -1,4 +1,4 @@
-//! Where webhooks are posted to in tests: keeps every request, and can be down.
+//! A small HTTP server that receives webhooks. It keeps every request, and can refuse them.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 pub const SECRET: &str = "only between us";
 
-/// One request.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub at: Instant,
@@ -22,18 +22,18 @@ pub struct Request {
     pub body: String,
 }
 
-/// What it answers.
+/// How the server answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
-    /// 200
+    /// With 200.
     Ok,
-    /// Closes the connection without a word.
+    /// It closes the connection without an answer.
     Nothing,
-    /// This status, with Retry-After in seconds.
+    /// With this status and a `Retry-After` of so many seconds.
     Later(u16, u32),
-    /// This status and no more.
+    /// With this status alone.
     Status(u16),
-    /// 307 to another path of its own.
+    /// With 307, a redirect to another path of this server.
     Elsewhere,
 }
 
@@ -71,7 +71,7 @@ impl Receiver {
         *self.shared.answer.lock().unwrap() = answer;
     }
 
-    /// The configuration of a webhook to here.
+    /// The `[[webhook]]` entry that makes Floodmark post to this server.
     pub fn webhook(&self) -> String {
         format!(
             "[[webhook]]\nname = \"test\"\nurl = \"http://{}/hook\"\nsecret = \"{SECRET}\"\n",
@@ -83,12 +83,12 @@ impl Receiver {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// Requests that were answered with anything but 200.
+    /// The requests that were not answered with 200.
     pub fn refused(&self) -> Vec<Request> {
         self.shared.refused.lock().unwrap().clone()
     }
 
-    /// (change, alert) of every request that was taken.
+    /// The change and the name of the alert, of every request that was answered with 200.
     pub fn changes(&self) -> Vec<(String, String)> {
         self.requests()
             .iter()

@@ -1,4 +1,5 @@
-//! Alerts in the stores: one firing at a time, an outbox that is taken from once, a lease.
+//! What a store keeps of alerts: a rule fires once at a time, a notification is taken from the
+//! outbox once, and one node has the lease.
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ async fn contract(store: Stores) {
             store.alerts.record_alert(&first, std::slice::from_ref(&fired)).await.unwrap();
         assert_eq!(recorded, Recorded::Done, "again is harmless");
     }
-    // Another leader that is a little late.
+    // Another leader writes the same a little later.
     let late = firing("2", "a", 1_001);
     let recorded =
         store.alerts.record_alert(&late, &[notice("n2", "2", "fired", 1_001)]).await.unwrap();
@@ -54,12 +55,12 @@ async fn contract(store: Stores) {
     store.alerts.record_alert(&over, &[again]).await.unwrap();
     let history = store.alerts.alert_history().await.unwrap();
     assert_eq!((history.firing, history.over), (vec![], vec![over]));
-    // One that came and went while the store was down.
+    // This alert fired and cleared while the store was down.
     let missed = Firing { cleared_at: Some(9_500), ..firing("3", "b", 9_400) };
     store.alerts.record_alert(&missed, &[]).await.unwrap();
     assert_eq!(store.alerts.alert_history().await.unwrap().over[0], missed);
 
-    // The begin before the end, each once.
+    // The notification of the beginning comes before that of the end, each once.
     let due = store.alerts.due_notices(10_000, 10).await.unwrap();
     assert_eq!(due, std::slice::from_ref(&fired));
     assert!(store.alerts.due_notices(999, 10).await.unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! Who watches sees an alert in the next frame, without asking.
+//! A viewer of the stream gets an alert with the next frame, without asking for it.
 
 use std::time::Instant;
 
@@ -15,13 +15,13 @@ use crate::{
     },
 };
 
-/// The names of those that fire, where a frame has them.
+/// The names of the alerts that fire; `None` if the frame has no alerts.
 fn names(frame: &Value) -> Option<Vec<&str>> {
     let firing = frame["alerts"]["firing"].as_array()?.iter();
     Some(firing.map(|it| it["name"].as_str().unwrap()).collect())
 }
 
-/// Reads on to the next frame that has alerts.
+/// Reads frames up to the next one that has alerts.
 fn next_alerts(socket: &mut WebSocket) -> Value {
     let begin = Instant::now();
     loop {
@@ -48,14 +48,14 @@ fn a_viewer_sees_an_alert_in_the_frames_and_one_that_comes_back_sees_it_too() {
     let shown = server.get("/api/analytics/alerts");
     assert_eq!(fired["alerts"]["firing"], shown["firing"], "the same as over HTTP");
 
-    // One that lost the connection before it fired, and one that comes now.
+    // One viewer lost its connection before the alert fired, and another one connects only now.
     let mut back = watch(&server, &from);
     let missed = next_alerts(&mut back);
     assert_eq!((&missed["seq"], &missed["alerts"]), (&fired["seq"], &fired["alerts"]));
     let newcomer = frame(&mut watch(&server, ""));
     assert_eq!((newcomer["type"].as_str(), names(&newcomer)), (Some("snapshot"), names(&fired)));
 
-    // The next frame to have them is the one that says it is over.
+    // The next frame with alerts says that the alert is over.
     let cleared = next_alerts(&mut viewer);
     assert_eq!(cleared["alerts"]["firing"], json!([]));
     assert!(cleared["alerts"]["version"].as_u64() > fired["alerts"]["version"].as_u64());

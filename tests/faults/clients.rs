@@ -1,4 +1,4 @@
-//! Clients that misbehave.
+//! Faults of clients: requests that are sent twice, and connections that send a byte now and then.
 
 use std::{
     io::{Read, Write},

@@ -24,7 +24,7 @@ fn library() -> &'static str {
     found.expect("libfaketime is not installed: apt-get install libfaketime")
 }
 
-/// A node whose clock a file moves.
+/// A node whose system clock is moved by writing to a file, which libfaketime reads.
 struct Moved {
     shop: Shop,
     clock: PathBuf,
@@ -49,7 +49,7 @@ impl Moved {
         Moved { shop: Shop { node, servers: None }, clock }
     }
 
-    /// Moves the clock so far from the real one.
+    /// Moves the node's clock away from the real one, by this much.
     fn jump(&self, to: &str) {
         let next = self.clock.with_extension("next");
         std::fs::write(&next, format!("{to}\n")).expect("a clock");
@@ -101,7 +101,8 @@ fn clock_jumps_forward_a_day() {
         move |n: u64| format!(r#"{{"type":"page_view","id":"{n}","properties":{{"n":{n}}}}}"#);
     let send =
         move |n: u64| Request::post(addr, "/v1/events", known(n)).send().expect("an answer").json();
-    // These two are sent again after each jump. No load gets as far as their numbers.
+    // These two events are sent again after each jump. Their numbers are so high that no load
+    // reaches them.
     let (first, second) = (1 << 60, (1 << 60) + 1);
     assert_eq!(send(first)["accepted"], 1);
     node.settled();
@@ -126,7 +127,8 @@ fn clock_jumps_forward_a_day() {
     let (stored, found) = moved.shop.compared(&account, 0);
     assert_eq!((found.lost, found.doubled, found.alien), (0, 0, 0), "{found:?}");
     assert_eq!(stored.ledger, found.stored, "the ledger agrees with the rows");
-    // Each event belongs to the day that the clock showed: the sum of both days is all of it.
+    // Each event is counted on the day that the clock showed, so both days together have all
+    // events.
     let today = |node: &Node| node.current()["events"].as_u64().expect("a number");
     let here = today(&moved.shop.node);
     moved.jump("+1d");

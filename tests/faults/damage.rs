@@ -1,5 +1,5 @@
-//! Spool files that are cut, flipped or gone. What only they held can't come back; everything
-//! else does, and what is lost is reported.
+//! Spool files that are cut, damaged or deleted. Events that stood only in them can't come back;
+//! the node reports these, and everything else is stored and counted.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::{
     verdict::Row,
 };
 
-/// Fills the spool while both sinks are away, kills the node, damages the spool, starts again.
-/// `damage` says how many batches it may cost.
+/// Fills the spool while both sinks are down, kills the node, damages the spool and starts the node
+/// again. `damage` returns how many batches that may cost.
 fn damaged(row: Row, damage: impl FnOnce(&[std::path::PathBuf]) -> u64) {
     let (mut shop, account) = with_a_spool_of_its_own();
     let most = damage(&shop.node.segments());
@@ -28,7 +28,7 @@ fn damaged(row: Row, damage: impl FnOnce(&[std::path::PathBuf]) -> u64) {
     row.close_after_damage(&mut shop, &account, None, batches as u64 * 500);
 }
 
-/// Several segments that no sink has seen.
+/// The paths of several segments that no sink has read yet.
 fn with_a_spool_of_its_own() -> (Shop, Account) {
     let mut shop = Shop::on_servers(&[]);
     shop.is_ready();

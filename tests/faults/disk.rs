@@ -1,4 +1,4 @@
-//! A disk that is full, a spool that has reached its limit.
+//! The disk of the spool is full, or the spool has reached its limit.
 
 use std::{path::Path, process::Command, thread, time::Duration};
 
@@ -33,7 +33,7 @@ impl SmallDisk {
         SmallDisk { path: path.to_owned() }
     }
 
-    /// Takes all the room that is left.
+    /// Fills the disk with a file that takes all the room that is left.
     fn fill(&self) {
         let full = std::fs::write(self.ballast(), vec![0; 64 << 20]);
         assert!(full.is_err(), "the disk is not small");
@@ -54,7 +54,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A shop whose data dir is a disk of its own.
+/// A shop whose data folder is a small disk of its own.
 fn on_small_disk(bytes: u64) -> (Shop, SmallDisk) {
     let servers = Servers::start();
     let places = servers.settings();
@@ -85,8 +85,8 @@ fn disk_full_under_the_spool_then_freed() {
     shop.node.until("it says so", |node| {
         node.reasons().iter().any(|reason| reason.starts_with("intake: full"))
     });
-    // What was answered before goes on to the sinks, and the segments that they have passed
-    // make room, though there is not a byte for a new cursor file.
+    // Events that were answered before still go on to the sinks. The segments that both sinks have
+    // read are deleted and make room, although there is not a byte for a new cursor file.
     shop.node
         .until("the sinks have it all", |node| node.get("/readyz")["lag"]["store"]["batches"] == 0);
     disk.free();
@@ -120,7 +120,7 @@ fn disk_filled_by_the_spool_itself() {
     load.goes_on(1000);
     shop.postgres().stop_immediate();
     load.wait("requests are refused", |load| load.refused() > 1000);
-    // There is no room even for the smallest file.
+    // Not even the smallest file fits on the disk now.
     disk.fill();
     shop.postgres().start_again();
     load.goes_on(1000);
@@ -145,7 +145,7 @@ fn spool_at_its_limit() {
     load.wait("requests are refused", |load| load.refused() > 2000);
     let reasons = shop.node.reasons();
     assert!(reasons.iter().any(|reason| reason.starts_with("spool: full")), "{reasons:?}");
-    // The spool may pass its limit by one group of requests and no more.
+    // The spool may exceed its limit by one group of requests at most.
     thread::sleep(Duration::from_secs(1));
     let bytes = shop.node.metric("floodmark_spool_bytes");
     assert!(bytes < 4_000_000.0, "{bytes} bytes in the spool");

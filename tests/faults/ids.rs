@@ -1,4 +1,5 @@
-//! Duplicate ids, wherever the first one was.
+//! An id counts once, wherever the first event with it is: in the same request, in another batch,
+//! before a restart, or in a segment that has been deleted.
 
 use serde_json::{Value, json};
 
@@ -37,7 +38,7 @@ fn duplicate_ids_anywhere() {
     shop.node.restart();
     assert_eq!(send(&shop.node, &all)["duplicates"], 400, "after kill -9");
 
-    // Other events push the segment with these ids out of the spool.
+    // So many other events follow that the segment with these ids is deleted from the spool.
     let oldest = shop.node.segments()[0].clone();
     let mut n = 400;
     while oldest.exists() {

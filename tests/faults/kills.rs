@@ -1,4 +1,4 @@
-//! kill -9, at random and at the worst moments; SIGTERM.
+//! Tests that end the node: with kill -9 at random moments and at the worst ones, and with SIGTERM.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::{
     viewer::Viewer,
 };
 
-/// Kills the node under load so many times, each time at another point of its work.
+/// Kills the node under load this many times, at random moments.
 fn killed_at_random(row: Row, kills: u64, plan: Plan) {
     let mut shop = Shop::on_servers(&[]);
     shop.is_ready();
@@ -58,7 +58,7 @@ fn kill_9_while_clients_repeat_what_was_not_answered() {
     killed_at_random(row, 3, Plan { ids: true, twice: true, ..Plan::PLAIN });
 }
 
-/// Kills the node the `nth` time that it passes a point.
+/// Lets the node kill itself the `nth` time that it passes this kill point.
 fn killed_at(row: Row, point: &str, nth: u32) {
     let when = format!("{point}={}*off->return", nth - 1);
     let mut shop = Shop::armed(&[], &[("FAILPOINTS", &when)]);

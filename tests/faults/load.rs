@@ -14,18 +14,18 @@ use std::{
 
 use crate::support::client::{Answer, Connection, Request};
 
-/// How events are sent.
+/// How a load sends its events.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Connections, one request at a time on each.
+    /// The number of connections; each has one request under way at a time.
     pub senders: u64,
-    /// Events of one request.
+    /// The number of events in a request.
     pub events: u64,
-    /// Events a second, of all senders together; `None` for as fast as answers come.
+    /// Events a second of all connections together; `None` sends as fast as the answers come.
     pub rate: Option<u64>,
-    /// Each event carries an id.
+    /// Whether each event has an id.
     pub ids: bool,
-    /// Each request is sent twice, and until both have their 202.
+    /// Whether each request is sent twice, each time until it is answered with 202.
     pub twice: bool,
 }
 
@@ -40,22 +40,22 @@ impl Plan {
     pub const PLAIN: Plan = Plan { senders: 4, events: 20, rate: None, ids: false, twice: false };
 }
 
-/// What became of a request.
+/// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// 202.
+    /// The answer was 202.
     Answered,
-    /// 503: nothing of it may be there.
+    /// The answer was 503, so none of its events may be stored.
     Refused,
-    /// No answer came: it may be there or not.
+    /// No answer came, so its events may be stored or not.
     Silent,
 }
 
-/// All that was sent: requests by their number, which their events carry.
+/// Everything that was sent: the requests by their number, which stands in each of their events.
 #[derive(Debug, Default)]
 pub struct Account {
     requests: HashMap<u64, Sent>,
-    /// Refusals that carried a `Retry-After`.
+    /// The number of refusals that had a `Retry-After` header.
     pub told_when: u64,
 }
 
@@ -66,7 +66,7 @@ struct Sent {
     begun: Instant,
 }
 
-/// An event's number is its request's number times this, plus its place.
+/// The number of an event is that of its request times this, plus its place in the request.
 const PLACES: u64 = 1 << 13;
 
 impl Account {
@@ -74,7 +74,7 @@ impl Account {
         self.requests.insert(number, Sent { events, outcome, begun });
     }
 
-    /// Notes one event that a test has sent by itself and that was answered 202.
+    /// Adds one event that the test has sent itself, and that was answered with 202.
     pub fn answered(&mut self, event: u64) {
         let (number, place) = (event / PLACES, event % PLACES);
         let begun = Instant::now();
@@ -84,7 +84,7 @@ impl Account {
         sent.events += 1;
     }
 
-    /// Adds what another load has sent.
+    /// Adds everything that another load has sent.
     pub fn add(&mut self, other: Account) {
         let both = self.requests.len() + other.requests.len();
         self.requests.extend(other.requests);
@@ -92,32 +92,32 @@ impl Account {
         self.told_when += other.told_when;
     }
 
-    /// What became of the request of an event; `None` for an event that was never sent.
+    /// How the request of an event ended; `None` if the event was never sent.
     pub fn outcome(&self, event: u64) -> Option<Outcome> {
         let sent = self.requests.get(&(event / PLACES))?;
         (event % PLACES < sent.events).then_some(sent.outcome)
     }
 
-    /// Every event of every request with this outcome.
+    /// The numbers of all events whose request ended like this.
     pub fn events(&self, outcome: Outcome) -> impl Iterator<Item = u64> {
         let of = self.requests.iter().filter(move |(_, sent)| sent.outcome == outcome);
         of.flat_map(|(number, sent)| (0..sent.events).map(move |place| number * PLACES + place))
     }
 
-    /// Events of the requests with this outcome.
+    /// How many events were in requests that ended like this.
     pub fn count(&self, outcome: Outcome) -> u64 {
         let of = self.requests.values().filter(|sent| sent.outcome == outcome);
         of.map(|sent| sent.events).sum()
     }
 
-    /// Requests begun before that moment that got no 202.
+    /// Requests that were begun before this moment and did not get 202.
     pub fn failed_before(&self, moment: Instant) -> usize {
         let failed = |sent: &&Sent| sent.begun < moment && sent.outcome != Outcome::Answered;
         self.requests.values().filter(failed).count()
     }
 }
 
-/// What sends.
+/// A load that is running: its senders, each on a thread.
 pub struct Load {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Account>>,
@@ -131,12 +131,12 @@ struct Shared {
 }
 
 impl Load {
-    /// Begins to send. `run` tells the events of several loads of a test apart.
+    /// Begins to send. `run` makes the events of several loads of one test different.
     pub fn start(addr: SocketAddr, run: u64, plan: Plan) -> Load {
         Load::over(&[addr], run, plan)
     }
 
-    /// The same, each try at the next of these nodes.
+    /// Begins to send to several nodes: each try of a request goes to the next of them.
     pub fn over(nodes: &[SocketAddr], run: u64, plan: Plan) -> Load {
         let shared = Arc::new(Shared::default());
         let threads = (0..plan.senders)
@@ -151,23 +151,23 @@ impl Load {
         Load { shared, threads }
     }
 
-    /// Events answered 202 so far.
+    /// The number of events that were answered with 202 so far.
     pub fn answered(&self) -> u64 {
         self.shared.answered.load(Ordering::Relaxed)
     }
 
-    /// Events refused so far.
+    /// The number of events that were refused so far.
     pub fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more events were answered.
+    /// Waits until this many more events were answered with 202.
     pub fn goes_on(&self, events: u64) {
         let enough = self.answered() + events;
         self.wait("events are answered", |load| load.answered() >= enough);
     }
 
-    /// Waits until it is so.
+    /// Waits until the condition holds.
     pub fn wait(&self, what: &str, condition: impl Fn(&Load) -> bool) {
         let begin = Instant::now();
         while !condition(self) {
@@ -178,7 +178,7 @@ impl Load {
         }
     }
 
-    /// Ends it: requests under way still get their answer.
+    /// Ends the load. Requests that are under way still get their answer.
     pub fn stop(self) -> Account {
         self.shared.stop.store(true, Ordering::Relaxed);
         let mut account = Account::default();
@@ -188,7 +188,7 @@ impl Load {
         account
     }
 
-    /// Says that it shall end, and goes on at once.
+    /// Tells the senders to end, without waiting for them.
     pub fn last_call(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
     }
@@ -217,7 +217,7 @@ pub fn body(number: u64, plan: Plan) -> String {
     body
 }
 
-/// The code of a refusal.
+/// The error code in the body of a refusal.
 fn told(answer: &Answer) -> String {
     answer.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
 }
@@ -225,9 +225,9 @@ fn told(answer: &Answer) -> String {
 /// One sender, from its first request on.
 #[derive(Default)]
 struct Sender {
-    /// Each with its connection.
+    /// The nodes, each with the connection to it.
     nodes: Vec<(SocketAddr, Option<Connection>)>,
-    /// Tries so far.
+    /// The number of tries so far.
     tries: usize,
     plan: Plan,
     shared: Arc<Shared>,
@@ -262,7 +262,7 @@ impl Sender {
         self.shared.stop.load(Ordering::Relaxed)
     }
 
-    /// One try; `None` where nobody listened until the end.
+    /// Sends a request once; `None` if no node listened until the load was ended.
     fn once(&mut self, body: &str) -> Option<(Outcome, Option<Answer>)> {
         let (node, mut connection) = loop {
             let node = self.tries % self.nodes.len();
@@ -285,7 +285,7 @@ impl Sender {
                 self.shared.answered.fetch_add(events, Ordering::Relaxed);
                 Some((Outcome::Answered, Some(answer)))
             }
-            // What the disk has kept is not known before a restart.
+            // After this code, only a restart shows whether the events are on disk.
             503 if ["spool_failed", "stopping"].contains(&told(&answer).as_str()) => {
                 self.shared.refused.fetch_add(events, Ordering::Relaxed);
                 thread::sleep(Duration::from_millis(20));
@@ -294,7 +294,8 @@ impl Sender {
             503 => {
                 self.shared.refused.fetch_add(events, Ordering::Relaxed);
                 self.account.told_when += u64::from(answer.header("retry-after").is_some());
-                // Sooner than it was told to: a test has no five seconds.
+                // The sender does not wait as long as `Retry-After` says, so that the test is
+                // quicker.
                 thread::sleep(Duration::from_millis(20));
                 Some((Outcome::Refused, Some(answer)))
             }
@@ -302,7 +303,7 @@ impl Sender {
         }
     }
 
-    /// The same request until it has its 202, and once more.
+    /// Sends the same request until it is answered with 202, and then once more.
     fn twice(&mut self, body: &str) -> Option<Outcome> {
         let mut answers = 0;
         let mut outcome = Outcome::Silent;

@@ -1,5 +1,5 @@
-//! The fault matrix: the real program, under load, on real servers of its own, while something
-//! breaks. Whatever breaks, what was answered 202 is stored once and counted once.
+//! The fault matrix: each test runs the real program under load, on servers of its own, and breaks
+//! something. Whatever breaks, events that were answered with 202 are stored once and counted once.
 //!
 //! One test is one row of the table in `docs/RELIABILITY.md`: it runs a [`shop`], sends to it
 //! with [`load`], watches it with a [`viewer`], breaks something, and leaves the comparison and

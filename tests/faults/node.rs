@@ -1,4 +1,4 @@
-//! The program under test: started, killed, started again on the same port and data dir.
+//! The program under test. It can be killed, and started again on the same port and data folder.
 
 use std::{
     fs::File,
@@ -21,19 +21,19 @@ use crate::support::{client::Request, program::noon_zone};
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A `floodmark serve`; killed when dropped.
+/// A running `floodmark serve`, which is killed when this is dropped.
 pub struct Node {
     child: Option<Child>,
     addr: SocketAddr,
     settings: Vec<(String, String)>,
     scratch: tempfile::TempDir,
     data: PathBuf,
-    /// The most that any run of it has held in memory, in KiB.
+    /// The most memory that any run of the program has held, in KiB.
     peak: u64,
 }
 
 impl Node {
-    /// Starts it with these settings on a data dir of its own.
+    /// Starts a node with these settings, on a data folder of its own.
     pub fn start(settings: &[(&str, &str)]) -> Node {
         let scratch = tempfile::tempdir().expect("a temporary folder");
         let data = scratch.path().join("data");
@@ -41,7 +41,7 @@ impl Node {
         Node::on(scratch, data, settings, &[])
     }
 
-    /// The same, with variables for the first run only.
+    /// Starts a node with further variables, which hold for its first run only.
     pub fn armed(settings: &[(&str, &str)], once: &[(&str, &str)]) -> Node {
         let scratch = tempfile::tempdir().expect("a temporary folder");
         let data = scratch.path().join("data");
@@ -49,7 +49,7 @@ impl Node {
         Node::on(scratch, data, settings, once)
     }
 
-    /// On a data dir that something else has prepared inside `scratch`.
+    /// Starts a node on a data folder that the test has prepared inside `scratch`.
     pub fn on(
         scratch: tempfile::TempDir,
         data: PathBuf,
@@ -71,7 +71,7 @@ impl Node {
             .arg(self.addr.to_string())
             .arg("--data-dir")
             .arg(&self.data)
-            // In this zone it is about noon, so that "today" does not turn while a test runs.
+            // In this zone it is about noon, so that "today" does not begin anew while a test runs.
             .env("FLOODMARK_TIMEZONE", noon_zone())
             .envs(self.settings.iter().map(|(k, v)| (k, v)))
             .envs(once.iter().copied())
@@ -102,7 +102,7 @@ impl Node {
         &self.data
     }
 
-    /// Its segments, oldest first.
+    /// The segments of the node's spool, oldest first.
     pub fn segments(&self) -> Vec<PathBuf> {
         let folder = std::fs::read_dir(self.data.join("spool")).expect("a spool").flatten();
         let mut segments: Vec<PathBuf> = folder.map(|entry| entry.path()).collect();
@@ -115,23 +115,23 @@ impl Node {
         self.scratch.path().join("log")
     }
 
-    /// All that it has logged.
+    /// Everything that the node has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Kills it and starts it again on the same port and data dir.
+    /// Kills the node and starts it again on the same port and data folder.
     pub fn restart(&mut self) {
         self.restart_armed(&[]);
     }
 
-    /// The same, with variables for this run only.
+    /// Kills the node and starts it again, with variables that hold for this run only.
     pub fn restart_armed(&mut self, once: &[(&str, &str)]) {
         self.kill();
         self.run(once);
     }
 
-    /// Ends it as kill -9 does.
+    /// Ends the node with SIGKILL (kill -9).
     pub fn kill(&mut self) {
         self.note_peak();
         if let Some(mut child) = self.child.take() {
@@ -148,14 +148,14 @@ impl Node {
         Pid::from_raw(self.child.as_ref().expect("it runs").id() as i32)
     }
 
-    /// SIGTERM, and waits for its end.
+    /// Sends SIGTERM and waits for the node's end.
     pub fn terminate(&mut self) -> ExitStatus {
         self.note_peak();
         self.signal(Signal::SIGTERM);
         self.ended("SIGTERM")
     }
 
-    /// Waits until it has ended by itself, as by a kill point.
+    /// Waits until the node has ended by itself, for example at a kill point.
     pub fn ended(&mut self, why: &str) -> ExitStatus {
         let begin = Instant::now();
         loop {
@@ -180,13 +180,13 @@ impl Node {
         self.peak = self.peak.max(self.status_kib("VmHWM:").unwrap_or(0));
     }
 
-    /// The most that it has held in memory so far, in MiB.
+    /// The most memory that the node has held so far, over all runs, in MiB.
     pub fn peak_mib(&mut self) -> u64 {
         self.note_peak();
         self.peak / 1024
     }
 
-    /// What it holds in memory now, in MiB.
+    /// The memory that the node holds now, in MiB.
     pub fn memory_mib(&self) -> u64 {
         self.status_kib("VmRSS:").expect("it runs") / 1024
     }
@@ -203,25 +203,25 @@ impl Node {
         self.get("/api/analytics/current")
     }
 
-    /// The reasons for which it is not ready; none where it is.
+    /// The reasons why the node is not ready; empty if it is ready.
     pub fn reasons(&self) -> Vec<String> {
         let reasons = self.get("/readyz")["reasons"].clone();
         serde_json::from_value(reasons).expect("a list of reasons")
     }
 
-    /// A metric by its name, with labels where it has any; 0 where it is not there.
+    /// The value of a metric, by its name with its labels; 0 if there is no such metric.
     pub fn metric(&self, name: &str) -> f64 {
         let answer = Request::get(self.addr, "/metrics").send().expect("metrics");
         let line = answer.text().lines().find(|line| line.split(' ').next() == Some(name));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
     }
 
-    /// Waits until it is so.
+    /// Waits until the condition holds.
     pub fn until(&self, what: &str, condition: impl FnMut(&Node) -> bool) {
         self.within(PATIENCE, what, condition);
     }
 
-    /// Waits until it is so, for that long.
+    /// Waits until the condition holds, for this long at most.
     pub fn within(&self, patience: Duration, what: &str, mut condition: impl FnMut(&Node) -> bool) {
         let begin = Instant::now();
         while !condition(self) {
@@ -236,7 +236,7 @@ impl Node {
         }
     }
 
-    /// Waits until both sinks have everything.
+    /// Waits until both sinks have stored and counted everything.
     pub fn settled(&self) {
         self.within(4 * PATIENCE, "both sinks have everything", |node| {
             let lag = &node.get("/readyz")["lag"];

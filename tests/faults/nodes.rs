@@ -1,5 +1,5 @@
-//! Two nodes that share ids (`dedupe.shared`): whichever gets an event, and however often, it
-//! counts once.
+//! Two nodes that share ids (`dedupe.shared`): an event counts once, whichever node gets it and
+//! however often.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::{
     verdict::Row,
 };
 
-/// A shop with a second node beside its own.
+/// A shop with a second node on the same servers.
 struct Pair {
     shop: Shop,
     other: Node,
@@ -49,7 +49,7 @@ fn node_on(servers: &[(String, String)], shared: bool) -> Node {
     Node::start(&settings)
 }
 
-/// Each request goes to one node until it is answered, and then to the other.
+/// Sends each request to one node until it is answered with 202, and then to the other.
 const TO_BOTH: Plan = Plan { senders: 4, events: 20, rate: None, ids: true, twice: true };
 
 #[test]
@@ -74,8 +74,8 @@ fn ids_over_two_nodes() {
     pair.close(row, &account);
 }
 
-/// Kills one node at a point; its clients go on to the other, and are told to come back until
-/// the first is up again.
+/// Kills one node at a kill point. Its clients try the other node, which answers 503 until the
+/// first node is up again.
 fn killed_at(row: Row, point: &str) {
     let when = format!("{point}=60*off->return");
     let mut pair = Pair::start(&[("FAILPOINTS", &when)]);
@@ -120,7 +120,7 @@ fn redis_gone_while_ids_are_shared() {
     load.goes_on(1000);
     pair.shop.redis().pause();
     load.wait("requests with ids are refused", |load| load.refused() > 0);
-    // The load does not get as far as these numbers.
+    // The numbers of these events are so high that no load reaches them.
     let (plain, known) = (1u64 << 61, (1u64 << 60)..(1 << 60) + 50);
     let event = |n: u64| json!({"type": "a", "properties": {"n": n}});
     let body = serde_json::to_vec(&event(plain)).expect("JSON");
@@ -177,8 +177,8 @@ fn ids_over_a_cluster() {
     pair.close(row, &account);
 }
 
-/// What ids cost: bytes in the index and in Redis, and the rate of intake with and without
-/// sharing them, in turns. A measurement, written for the report.
+/// Measures what ids cost: bytes in the index and in Redis, and the rate of intake with and without
+/// `dedupe.shared`, in turns. `report.mjs` writes the figures into docs/RELIABILITY.md.
 #[test]
 #[ignore = "long: ./test --soak"]
 fn cost_of_ids() {
@@ -195,7 +195,7 @@ fn cost_of_ids() {
     let (mut before, mut with_ids) = (0, 0);
     for round in 0..6 {
         let shared = round % 2;
-        // The first round has made the counters. What grows from now on is ids.
+        // The counters exist since the first round, so from now on Redis grows only by ids.
         if round == 3 {
             before = redis("used_memory:");
         }
@@ -222,7 +222,7 @@ fn cost_of_ids() {
     std::fs::write(folder.join("cost.json"), format!("{line}\n")).expect("it can be written");
 }
 
-/// Bytes that an id takes in the index, at two million of them.
+/// The bytes that an id takes in the node's index, when there are two million of them.
 fn index_bytes(id: impl Fn(u128) -> String) -> u64 {
     let resident = || {
         let statm = std::fs::read_to_string("/proc/self/statm").expect("a /proc");

@@ -1,4 +1,4 @@
-//! Postgres and Redis stopped, halted, emptied, full or read-only.
+//! Outages: Postgres and Redis are stopped, halted, emptied, full or read-only.
 
 use std::{thread, time::Duration};
 
@@ -9,18 +9,19 @@ use crate::{
     viewer::Viewer,
 };
 
-/// How soon a server that stops answering is noticed, for tests that can't wait a minute.
+/// Settings by which the node soon notices a server that stops answering, so that the test takes no
+/// minute.
 const IMPATIENT: [(&str, &str); 3] = [
     ("FLOODMARK_POSTGRES__STATEMENT_TIMEOUT_MS", "1000"),
     ("FLOODMARK_REDIS__RESPONSE_TIMEOUT_MS", "1000"),
     ("FLOODMARK_REDIS__CONNECT_TIMEOUT_MS", "1000"),
 ];
 
-/// A load that a test machine bears beside everything else.
+/// A rate of events that a slow machine can bear beside everything else that a test runs.
 const STEADY: Plan = Plan { senders: 4, events: 100, rate: Some(4000), ids: false, twice: false };
 const FLOOD: Plan = Plan { senders: 8, events: 500, rate: Some(20_000), ids: false, twice: false };
 
-/// Runs load through `fault`, which gets the shop and the load.
+/// Sends load before, during and after `fault`, which gets the shop and the load.
 fn under_load(
     row: Row,
     settings: &[(&str, &str)],
@@ -114,7 +115,8 @@ fn redis_halted_by_sigstop_for_30_s() {
     redis_halted(row, &[], Duration::from_secs(30));
 }
 
-/// The sizes of `config/default.toml`, for a flood as large as those are made for.
+/// The sizes of `config/default.toml` instead of the small ones of tests, for a load as large as
+/// those are made for.
 const DEFAULT_SIZES: [(&str, &str); 5] = [
     ("FLOODMARK_SPOOL__SEGMENT_BYTES", "67108864"),
     ("FLOODMARK_BATCH__MAX_BYTES", "8388608"),
@@ -123,11 +125,12 @@ const DEFAULT_SIZES: [(&str, &str); 5] = [
     ("FLOODMARK_SPOOL__CURSOR_INTERVAL_MS", "1000"),
 ];
 
-/// Postgres is gone for a while: the spool grows, memory does not, the live view goes on.
+/// Stops Postgres for a while: the spool grows, the memory does not, and the live view goes on.
 fn postgres_gone(row: Row, settings: &[(&str, &str)], plan: Plan, time: Duration, growth_mib: u64) {
     under_load(row, settings, plan, |shop, load, viewer| {
         shop.postgres().stop_immediate();
-        // The memory is measured once the node has noticed the outage and filled its few buffers.
+        // The comparison of the memory begins once the node has noticed the outage and filled its
+        // few buffers.
         shop.node.until("it says so", |node| !node.reasons().is_empty());
         load.goes_on(plan.rate.unwrap_or(1000));
         let before = shop.node.memory_mib();

@@ -1,4 +1,4 @@
-//! A node on its servers.
+//! A node together with the servers that it uses.
 
 use futures_util::TryStreamExt;
 
@@ -10,7 +10,8 @@ use crate::{
     },
 };
 
-/// A node, with a Postgres and a Redis of its own or with neither.
+/// A node with a Postgres and a Redis of its own, or with neither (SQLite and counters in the
+/// process).
 pub struct Shop {
     // The first field is dropped first: the node must end before its servers do.
     pub node: Node,
@@ -22,16 +23,16 @@ pub struct Servers {
     pub redis: RedisServer,
 }
 
-/// What the store holds.
+/// Everything that the store holds, for a comparison with what was sent.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// The numbers of the events, sorted.
+    /// The numbers of the stored events, sorted.
     pub events: Vec<u64>,
-    /// Events of the ledger's batches.
+    /// The number of events in the batches of the ledger.
     pub ledger: u64,
-    /// Rows by type.
+    /// The number of rows of each event type.
     pub counts: std::collections::BTreeMap<String, u64>,
-    /// The purchases' amounts, in 1/10,000.
+    /// The sum of the purchases' amounts, in 1/10,000.
     pub revenue: i64,
 }
 
@@ -50,7 +51,7 @@ impl Servers {
         Servers { postgres: Postgres::start(), redis: RedisServer::start() }
     }
 
-    /// The settings that lead to them.
+    /// The settings by which a node finds these servers.
     pub fn settings(&self) -> [(String, String); 2] {
         [
             ("FLOODMARK_POSTGRES__URL".to_owned(), self.postgres.url()),
@@ -58,12 +59,12 @@ impl Servers {
         ]
     }
 
-    /// Runs SQL, past everything that is tested.
+    /// Runs SQL directly, without Floodmark.
     pub fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         runtime().block_on(self.postgres.sql(sql))
     }
 
-    /// What Postgres holds.
+    /// Reads everything that Postgres holds.
     pub fn stored(&self) -> Stored {
         let mut stored = Stored::default();
         runtime().block_on(async {
@@ -96,8 +97,8 @@ impl Servers {
     }
 }
 
-/// A decimal number with at most four decimals, in 1/10,000. A sum may be larger than any one
-/// amount is allowed to be.
+/// Reads a decimal number with at most four decimals, as 1/10,000. `Money` can't be used for it: a
+/// sum may be larger than any single amount is allowed to be.
 pub fn ten_thousandths(text: &str) -> i64 {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     assert!(decimals.len() <= 4, "{text} has more than four decimals");
@@ -114,12 +115,13 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 impl Shop {
-    /// A node on Postgres and Redis, brisk but for `settings`.
+    /// Starts a node on Postgres and Redis, with the settings of short tests, which `settings` may
+    /// override.
     pub fn on_servers(settings: &[(&str, &str)]) -> Shop {
         Shop::armed(settings, &[])
     }
 
-    /// The same, with variables for the node's first run only.
+    /// Starts the same with variables that hold for the node's first run only.
     pub fn armed(settings: &[(&str, &str)], once: &[(&str, &str)]) -> Shop {
         let servers = Servers::start();
         let places = servers.settings();
@@ -130,7 +132,7 @@ impl Shop {
         Shop { node, servers: Some(servers) }
     }
 
-    /// A node alone: SQLite and counters in the process.
+    /// Starts a node without servers: SQLite, and counters in the process.
     pub fn embedded(settings: &[(&str, &str)]) -> Shop {
         let all: Vec<(&str, &str)> = BRISK.iter().chain(settings).copied().collect();
         Shop { node: Node::start(&all), servers: None }
@@ -148,12 +150,12 @@ impl Shop {
         self.servers.as_ref().expect("it has servers").sql(sql)
     }
 
-    /// Waits until it is ready.
+    /// Waits until the node is ready.
     pub fn is_ready(&self) {
         self.node.until("it is ready", |node| node.reasons().is_empty());
     }
 
-    /// What the store holds.
+    /// Reads everything that the store holds.
     pub fn stored(&self) -> Stored {
         match &self.servers {
             Some(servers) => servers.stored(),

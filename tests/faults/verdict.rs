@@ -14,31 +14,31 @@ use crate::{
     viewer::Viewer,
 };
 
-/// A row of the matrix.
+/// The texts of one row of the table in docs/RELIABILITY.md.
 pub struct Row {
     /// The test's name.
     pub test: &'static str,
-    /// What breaks.
+    /// What the test breaks.
     pub fault: &'static str,
-    /// What holds all the same, beyond "nothing lost, nothing twice".
+    /// What holds although it breaks, beyond "nothing is lost and nothing counts twice".
     pub promise: &'static str,
     begun: Instant,
 }
 
-/// What was found.
+/// The result of comparing the events that were sent with those that are stored.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Answered 202 and not stored.
+    /// Events that were answered with 202 and are not stored.
     pub lost: u64,
-    /// Stored more than once.
+    /// Events that are stored more than once.
     pub doubled: u64,
-    /// Stored though never sent, or refused.
+    /// Events that are stored although they were refused or never sent.
     pub alien: u64,
     pub stored: u64,
 }
 
 impl Found {
-    /// Compares what was sent with what is stored.
+    /// Compares the events that were sent with those that are stored.
     pub fn between(account: &Account, stored: &Stored) -> Found {
         let mut found = Found { stored: stored.events.len() as u64, ..Found::default() };
         found.doubled = stored.events.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64;
@@ -59,13 +59,13 @@ impl Row {
         Row { test, fault, promise, begun: Instant::now() }
     }
 
-    /// Waits until all is quiet, compares everything with everything, and writes the line.
-    /// Nothing may be lost or doubled.
+    /// Waits until both sinks have everything, compares everything with everything, and writes the
+    /// row of the table. Panics if an event is lost or doubled.
     pub fn close(self, shop: &mut Shop, account: &Account, viewer: Option<&Viewer>) {
         self.close_after_damage(shop, account, viewer, 0);
     }
 
-    /// The same, where the fault itself has destroyed at most so many events.
+    /// Does the same for a fault that itself has destroyed at most this many events.
     pub fn close_after_damage(
         self,
         shop: &mut Shop,
@@ -89,7 +89,7 @@ impl Row {
         self.write(shop.node.peak_mib(), account, &Found { lost: 0, ..found }, destroyed);
     }
 
-    /// The line of the table, where a test compares by itself.
+    /// Writes the row of the table, for a test that compares by itself.
     pub fn write(self, peak_mib: u64, account: &Account, found: &Found, destroyed: u64) {
         let all = [Outcome::Answered, Outcome::Refused, Outcome::Silent];
         let sent: u64 = all.iter().map(|outcome| account.count(*outcome)).sum();
@@ -116,8 +116,8 @@ impl Row {
 }
 
 impl Shop {
-    /// What is stored once all is quiet, compared. A batch that is open still is no lag, so
-    /// what is missing is given time to come.
+    /// Compares what is stored once both sinks have everything. A batch that is still open does not
+    /// count as waiting, so events that are missing get time to arrive.
     pub fn compared(&self, account: &Account, destroyed: u64) -> (Stored, Found) {
         let begin = Instant::now();
         loop {
@@ -133,7 +133,7 @@ impl Shop {
     }
 }
 
-/// `/current` shows what the store holds.
+/// Checks that `/current` shows the sums of what the store holds.
 fn agrees(current: &Value, stored: &Stored) {
     let counts: BTreeMap<String, u64> =
         serde_json::from_value(current["counts"].clone()).expect("counts");
@@ -143,7 +143,8 @@ fn agrees(current: &Value, stored: &Stored) {
 }
 
 impl crate::node::Node {
-    /// `/current`, once it shows as many events as are stored or has had its time.
+    /// Reads `/current` once it shows as many events as are stored, or at the end of the time it
+    /// has for that.
     fn current_soon(&self, stored: &Stored) -> Value {
         let begin = Instant::now();
         loop {

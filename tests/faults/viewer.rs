@@ -1,5 +1,5 @@
-//! A viewer that adds up what it is sent, as the plainest client does, and comes back when it
-//! is cut off.
+//! A viewer that adds up the frames it gets, as the plainest client does, and connects again when
+//! it is cut off.
 
 use std::{
     collections::BTreeMap,
@@ -23,17 +23,17 @@ use crate::{
     },
 };
 
-/// What a viewer has on its screen.
+/// The sums that a viewer shows, and what it has noted about its frames.
 #[derive(Clone, Debug, Default)]
 pub struct Screen {
-    /// Events by type.
+    /// The events counted by type.
     pub counts: BTreeMap<String, u64>,
-    /// In 1/10,000.
+    /// The revenue, in 1/10,000 of the base currency.
     pub revenue: i64,
     pub frames: u64,
-    /// Connections that it has made.
+    /// The number of connections that the viewer has made.
     pub connections: u64,
-    /// The largest `behindMs` that it was told, and the one of the last frame.
+    /// The largest `behindMs` of all frames, and the one of the last frame.
     pub behind_most: i64,
     pub behind_now: i64,
     /// Epoch and seq of the last frame.
@@ -47,7 +47,7 @@ impl Screen {
         self.counts.values().sum()
     }
 
-    /// Takes a frame in. A delta must follow the frame before.
+    /// Adds a frame. Panics if a delta does not follow the frame before it.
     pub fn show(&mut self, frame: &Value) {
         let seq = frame["seq"].as_u64().expect("seq");
         if frame["type"] == "snapshot" {
@@ -76,7 +76,7 @@ impl Screen {
     }
 }
 
-/// A viewer on a thread of its own.
+/// A viewer that runs on a thread of its own.
 pub struct Viewer {
     screen: Arc<Mutex<Screen>>,
     stop: Arc<AtomicBool>,
@@ -95,12 +95,12 @@ impl Viewer {
         Viewer { screen, stop, thread: Some(thread) }
     }
 
-    /// What it shows now.
+    /// The sums that the viewer shows now.
     pub fn screen(&self) -> Screen {
         self.screen.lock().clone()
     }
 
-    /// Waits until it shows that.
+    /// Waits until the viewer shows these sums.
     pub fn until(&self, what: &str, condition: impl Fn(&Screen) -> bool) {
         let begin = Instant::now();
         while !condition(&self.screen.lock()) {
@@ -152,7 +152,7 @@ fn follow(
                     screen.pause = screen.pause.max(last.elapsed());
                     last = Instant::now();
                 }
-                // A server that is stopped for a while is no reason to leave.
+                // The server may be stopped for a while, so the viewer tries again.
                 None => {}
                 Some(Received::Closed(..)) => break,
             }

@@ -1,4 +1,4 @@
-//! Many viewers, some of which never read; one that keeps coming back.
+//! Many viewers of which some never read, and viewers that keep hanging up and coming back.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use crate::{
     viewer::{Screen, Viewer},
 };
 
-/// `total` viewers of which a tenth never read, under load.
+/// Runs `total` viewers under load; a tenth of them never read.
 fn crowd(row: Row, settings: &[(&str, &str)], total: u64, plan: Plan, time: Duration) {
     let mut shop = Shop::embedded(settings);
     let addr = shop.node.addr();
@@ -67,14 +67,14 @@ fn crowd(row: Row, settings: &[(&str, &str)], total: u64, plan: Plan, time: Dura
     row.close(&mut shop, &account, Some(&viewer));
 }
 
-/// Reads to the end. A machine that is too slow for all of them may cut one off: it comes back,
-/// as a browser does.
+/// Reads frames until `stop`. On a machine that is too slow for all viewers, one may be cut off; it
+/// connects again, as a browser does.
 async fn reads(addr: std::net::SocketAddr, stop: &AtomicBool, watching: &AtomicU64) -> Screen {
     let mut screen = Screen::default();
     while !stop.load(Ordering::Relaxed) {
         let mut socket = watch_among_many(addr, "").await;
         screen.connections += 1;
-        // This looks at `stop` often enough, since a frame comes at least once a second.
+        // A frame comes at least once a second, so the loop sees `stop` soon enough.
         while !stop.load(Ordering::Relaxed)
             && let Some(Ok(message)) = socket.next().await
         {

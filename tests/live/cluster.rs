@@ -1,4 +1,4 @@
-//! What only a Redis Cluster does.
+//! Faults that only a Redis Cluster has: failovers, lost masters, slots that move.
 
 use floodmark::{
     domain::time::{SECOND, now_ms},
@@ -11,8 +11,8 @@ use crate::{
     support::redis::{RedisCluster, RedisServer},
 };
 
-/// A master dies under load and its replica takes over, with or without the last writes:
-/// nothing is lost, nothing is counted twice.
+/// A master dies under load, and its replica takes over with or without the last writes. No event
+/// is lost or counted twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_under_load_is_exact() {
     let mut cluster = RedisCluster::with_replicas();
@@ -28,15 +28,15 @@ async fn a_failover_under_load_is_exact() {
     eventually("sessions are noted again", async || a.live.touch(&seen).await.is_ok()).await;
     assert_eq!(b.active(now_ms() - 60 * SECOND).await, 1);
 
-    // The old master comes back, as a replica without data of its own.
+    // The old master comes back as a replica, without data of its own.
     cluster.servers[owner].restart();
     a.seal(20);
     a.drain().await;
     b.shows(&[&a, &b]).await;
 }
 
-/// The replica that takes over had lost its master long before: the guards go back with
-/// the counters, and the writers send what is missing.
+/// The replica that takes over had lost its master long before. Guards and counters are equally old
+/// there, so the writers send the batches that are missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_that_lost_writes_is_exact() {
     let mut cluster = RedisCluster::with_replicas();
@@ -45,7 +45,8 @@ async fn a_failover_that_lost_writes_is_exact() {
     let owner = cluster.owner("{floodmark:lane1}");
     under_load(&a, &b, async {
         let server = &cluster.servers[owner];
-        // A password that the replica does not know: it can't come back.
+        // The master gets a password that the replica does not know, so the replica can't follow it
+        // any more.
         server.run::<()>(&["CONFIG", "SET", "requirepass", "unknown"]);
         server.run_as::<()>("unknown", &["CLIENT", "KILL", "TYPE", "replica"]);
         eventually("the replica is cut off", async || {
@@ -59,7 +60,7 @@ async fn a_failover_that_lost_writes_is_exact() {
     .await;
 }
 
-/// Without a replica the lanes of the lost master wait, and say why.
+/// If a lost master has no replica, its lanes wait and say why.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_master_is_reported_and_waited_for() {
     let mut cluster = RedisCluster::start();

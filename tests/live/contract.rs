@@ -1,4 +1,4 @@
-//! What every live store does.
+//! Tests of the behaviour that every live store must have, run against each of them.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -76,7 +76,7 @@ async fn the_mirror_is_the_sum_of_the_deltas(backend: Backend) {
     tokio::join!(a.drain(), b.drain());
     a.shows(&[&a, &b]).await;
     b.shows(&[&a, &b]).await;
-    // A node that comes later reads the same from the counters.
+    // A node that starts later reads the same numbers from the counters.
     site.node().await.shows(&[&a, &b]).await;
 }
 
@@ -91,7 +91,7 @@ async fn active_visitors_are_exact(backend: Backend) {
     };
     a.shows(&[]).await;
     a.live.touch(&seen(0..300, now - 100 * SECOND)).await.unwrap();
-    // An older sighting that comes late changes nothing.
+    // An older sighting of a visitor that arrives late changes nothing.
     a.live.touch(&seen(0..100, now - 200 * SECOND)).await.unwrap();
     if !matches!(backend, Backend::InProcess) {
         let b = site.node().await;
@@ -136,8 +136,8 @@ async fn distinct_values_are_exact_up_to_a_limit_and_near_beyond(backend: Backen
     }
 }
 
-/// More values than a breakdown keeps: every mirror shows the same, off by no more than it
-/// says.
+/// Events have more values than a breakdown keeps: every mirror shows the same counts, and they are
+/// off by no more than the mirror says.
 async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
     let site = Site::new(backend.urls()).await;
     let a = site.node().await;
@@ -176,7 +176,8 @@ async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
     })
     .await;
     if !matches!(backend, Backend::InProcess) {
-        // What a later node reads from the counters is what the first one followed.
+        // A node that starts later reads the same from the counters as the first node has got from
+        // the feed.
         let b = site.node().await;
         eventually("both are the same", async || {
             let (of_a, of_b) = (all_of_it(&a).await, all_of_it(&b).await);
@@ -197,7 +198,7 @@ async fn a_restart_continues_from_the_ledger(backend: Backend) {
     let mut node = site.node().await;
     node.seal(30);
     node.drain().await;
-    // The ledger is behind: it has two thirds of them.
+    // The ledger lags behind: it has two thirds of the batches.
     node.store_up_to(20).await;
     let again = site.node().await;
     node.live = again.live.clone();
@@ -220,8 +221,8 @@ mod emptied {
         emptied_under_load(Backend::cluster()).await;
     }
 
-    /// The ledger is ahead of the live side, behind it, and moves while the live side is
-    /// rebuilt.
+    /// Empties Redis several times under load. The ledger then has all batches of one node and only
+    /// half of the other's, and gets new ones while the counters are rebuilt.
     async fn emptied_under_load(backend: Backend) {
         let site = Site::new(backend.urls()).await;
         let (a, b) = (site.node().await, site.node().await);
@@ -231,7 +232,7 @@ mod emptied {
                 let a_stored = a.spool.lock().len() as u64 / 2;
                 tokio::join!(b.store_up_to(sealed), a.store_up_to(a_stored));
                 let counted = a.counts_more(1, 5);
-                // The ledger moves on while the live side is rebuilt from it.
+                // The ledger gets new batches while the live counters are rebuilt from it.
                 tokio::join!(a.store_up_to(a_stored + 4), async {
                     backend.flushall();
                     counted.await;

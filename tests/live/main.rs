@@ -1,4 +1,4 @@
-//! The live stores: in-process, against a real Redis, and against a real Redis Cluster.
+//! Tests of the live stores: counters in the process, in a real Redis, and in a real Redis Cluster.
 
 mod cluster;
 mod contract;

@@ -1,4 +1,5 @@
-//! A node as the live side sees it: a spool, writers that send it, and the mirror.
+//! A node as a live store sees it: a spool of batches, the writers that send them, and the mirror
+//! that follows the feed.
 
 use std::{
     collections::BTreeMap,
@@ -28,10 +29,10 @@ use crate::support::{
     redis::{RedisCluster, RedisServer},
 };
 
-/// Longer than anything here takes, even on a busy machine.
+/// No step of these tests takes longer than this, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the nodes of a test have in common: the store, and where the live side is.
+/// What the nodes of a test share: the store, and the address of the live counters.
 pub struct Site {
     pub config: Config,
     pub store: Stores,
@@ -39,7 +40,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Several URLs mean a cluster, none in-process.
+    /// The URLs of Redis: several mean a cluster, and none means counters in the process.
     pub async fn new(urls: Vec<String>) -> Site {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
@@ -56,7 +57,7 @@ impl Site {
     }
 }
 
-/// The live sides that there are.
+/// The kinds of live stores.
 pub enum Backend {
     InProcess,
     Redis(RedisServer),
@@ -93,7 +94,7 @@ pub fn zone() -> BusinessZone {
     BusinessZone::named("Europe/Berlin").unwrap()
 }
 
-/// The mirror that the feed leads to, and what the feed said besides.
+/// The mirror that the feed fills, and the interruptions and resets that the feed reported.
 #[derive(Default)]
 pub struct Mirror {
     pub state: Mutex<Option<Counters>>,
@@ -151,8 +152,8 @@ impl Node {
         }
     }
 
-    /// Sends the whole spool as the writers of four lanes do, through whatever goes
-    /// wrong, until the live side has all of it.
+    /// Sends the whole spool as the writers of four lanes do, and tries again after every failure,
+    /// until the live store has counted all of it.
     pub async fn drain(&self) {
         let lanes = (0..LANES).map(|lane| self.drain_lane(lane));
         futures_util::future::join_all(lanes).await;
@@ -184,7 +185,7 @@ impl Node {
         let mut next = if lane == 0 { LANES } else { lane };
         while Instant::now() < give_up {
             if next > end {
-                // Nothing to send: ask where it stands.
+                // There is nothing to send, so the writer asks how far the lane has counted.
                 let last = (1..=end).rev().find(|seq| seq % LANES == lane).unwrap_or(0);
                 match self.live.heads(self.id).await {
                     Ok(heads) if heads[lane as usize] == last => return,
@@ -221,7 +222,7 @@ impl Node {
         .await;
     }
 
-    /// Active visitors since a moment.
+    /// The number of visitors that were active since this moment.
     pub async fn active(&self, since: Millis) -> u64 {
         let day = zone().day_of(now_ms()).date;
         self.live.population(since, day).await.unwrap().active
@@ -251,7 +252,7 @@ impl Node {
         }
     }
 
-    /// Where the mirror differs from what it should show.
+    /// The places at which the mirror differs from what it should show.
     fn off(&self, expected: &Shown) -> String {
         let mirror = &self.mirror;
         let found = mirror.state.lock().as_ref().map(shown).unwrap_or_default();
@@ -342,7 +343,7 @@ impl Mirror {
 
 type Shown = BTreeMap<(u8, Millis), Vec<(String, i64)>>;
 
-/// All that a state shows of the last few minutes, and the days.
+/// Everything that the mirror shows of the last few minutes and of the days.
 fn shown(state: &Counters) -> Shown {
     let oldest = bucket(now_ms() - 20 * MINUTE, MINUTE);
     let mut all = Shown::new();
@@ -363,7 +364,7 @@ fn shown(state: &Counters) -> Shown {
         let values = top.iter().map(|(value, n)| (format!("{name} {lane} {value}"), n as i64));
         all.entry((3, at)).or_default().extend(values);
     }
-    // A state that was read from Redis has met its breakdowns in another order.
+    // A mirror that was read from Redis has got its breakdowns in another order.
     all.values_mut().for_each(|sums| sums.sort());
     all
 }
@@ -378,13 +379,13 @@ pub async fn under_load(a: &Node, b: &Node, happens: impl Future<Output = ()>) {
         done.store(true, Ordering::SeqCst);
     };
     tokio::join!(a.load(&done), b.load(&done), happens);
-    // Nothing is sent any more; what got lost after it was sent shows only now.
+    // Nothing is sent any more. A batch that got lost after it was sent would only show now.
     tokio::join!(a.drain(), b.drain());
     a.shows(&[a, b]).await;
     b.shows(&[a, b]).await;
 }
 
-/// Waits for a condition, never for a time.
+/// Waits until the condition holds.
 pub async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let give_up = Instant::now() + LIMIT;
     while !done().await {

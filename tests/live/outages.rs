@@ -1,4 +1,5 @@
-//! Redis out of memory, read-only, gone, frozen, locked, or back with old numbers.
+//! Outages of Redis: it is out of memory, read-only, gone, halted, asks for a password, or comes
+//! back with old numbers.
 
 use std::sync::atomic::Ordering;
 
@@ -32,7 +33,7 @@ async fn out_of_memory_is_told_apart_and_recovers() {
     seen.seen(1, now_ms());
     let touch = node.live.touch(&seen.finish()).await.unwrap_err();
     assert_eq!(touch.kind, SinkErrorKind::Full, "{touch}");
-    // What was counted before can still be read.
+    // The numbers that were counted before can still be read.
     assert_eq!(node.active(now_ms() - SECOND).await, 0);
     server.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     node.drain().await;
@@ -106,7 +107,7 @@ async fn a_server_that_lost_its_last_writes_gets_them_again() {
     node.drain().await;
     node.shows(&[&node]).await;
     server.restart();
-    // Guards and counters are those of the snapshot; nothing of this is in the ledger.
+    // Guards and counters are now those of the snapshot, and the ledger has none of these batches.
     node.drain().await;
     node.shows(&[&node]).await;
     assert_eq!(node.live.heads(node.id).await.unwrap(), [80, 77, 78, 79]);
@@ -123,7 +124,7 @@ async fn a_refused_password_is_told_apart() {
         node.fails_with(1, SinkErrorKind::Denied).await;
         node.mirror.is_interrupted().await;
     }
-    // With the right password, and a database of its own.
+    // These nodes have the right password, and use a database of their own.
     site.config.redis.urls = vec![format!("redis://:s3cr%3At@127.0.0.1:{}/3", server.port())];
     let node = site.node().await;
     node.seal(9);
@@ -161,7 +162,7 @@ async fn a_forced_rebuild_puts_wrong_counters_right() {
     live::rebuild(&site.config, site.store.ledger.clone(), zone()).await.unwrap();
     node.drain().await;
     node.shows(&[&node]).await;
-    // A node that reads the counters afresh sees the same, and nothing is left over.
+    // A node that reads all counters anew sees the same, and no staged keys are left over.
     site.node().await.shows(&[&node]).await;
     let staged: Vec<String> = server.run(&["KEYS", "*:new:*"]);
     assert_eq!(staged, Vec::<String>::new());
@@ -174,7 +175,7 @@ async fn a_lost_message_is_noticed_while_nothing_else_comes() {
     node.drain().await;
     node.shows(&[&node]).await;
     let resets = node.mirror.resets();
-    // As if a batch had been counted whose message never came.
+    // The version goes up as if a batch had been counted whose message never came.
     server.run::<()>(&["HINCRBY", "{floodmark:lane1}:meta", "version", "1"]);
     node.mirror.is_reset(resets).await;
     node.shows(&[&node]).await;

@@ -1,4 +1,5 @@
-//! TLS to Redis: with the CA that `redis.tls_ca` names, and with no other.
+//! TLS to Redis: a connection is made only if the certificate is of the authority that
+//! `redis.tls_ca` names.
 
 use std::{
     path::{Path, PathBuf},
@@ -52,7 +53,7 @@ impl Authority {
         Authority { ca, certificate, key }
     }
 
-    /// A server with this certificate; its plain port serves the test's own questions.
+    /// Starts a server with this certificate. Its port without TLS is for the test's own commands.
     fn server(&self) -> (RedisServer, String) {
         let port = Port::free();
         let number = port.number().to_string();
@@ -69,7 +70,7 @@ impl Authority {
             "--tls-auth-clients",
             "no",
         ]);
-        // Held until the process ends.
+        // The port is reserved until the process ends.
         std::mem::forget(port);
         (server, format!("127.0.0.1:{number}"))
     }
@@ -112,7 +113,7 @@ async fn a_server_of_another_ca_is_refused_with_what_to_do() {
             assert!(error.message.contains(part), "{part} in {error}");
         }
     }
-    // The certificate is for the address, not for the name.
+    // The certificate is made for the address, not for the name of the host.
     site.config.redis.tls_ca = text(&ours.ca);
     site.config.redis.urls =
         vec![format!("rediss://{}", address.replace("127.0.0.1", "localhost"))];

@@ -16,18 +16,18 @@ use crate::{
 };
 
 const NODES: usize = 8;
-/// Full batches that each node seals.
+/// The number of full batches that each node makes.
 const BATCHES: usize = 6;
 /// `batch.max_events`: a request of as many is one batch.
 const EVENTS: usize = 5_000;
-/// `ledger.fold_interval_ms`, and the transactions of one fold at most: one that folds, one
-/// that finds nothing more, one that drops.
+/// `ledger.fold_interval_ms`, and the most transactions that one fold takes: one folds, one finds
+/// nothing more to fold, one drops old rows.
 const FOLD_SECONDS: u64 = 5;
 const COMMITS_A_FOLD: u64 = 3;
-/// Shards of the active visitors.
+/// The number of shards over which the active visitors are spread.
 const SHARDS: u64 = 16;
 
-/// Calls of each command since Redis was last asked to forget them.
+/// How often each command was called since the last `CONFIG RESETSTAT`.
 fn commands(redis: &RedisServer) -> BTreeMap<String, u64> {
     let stats: String = redis.run(&["INFO", "commandstats"]);
     let calls = stats.lines().filter_map(|line| {
@@ -57,7 +57,8 @@ fn send_batches(shop: &Shop) -> Sums {
     sums
 }
 
-/// Five statements and one transaction a batch, and nothing by the second.
+/// Checks that Postgres runs five statements and one transaction for each batch, and nothing by the
+/// second.
 fn postgres_did_what_the_model_says(shop: &Shop, batches: u64, begin: Instant) {
     let statements = |pattern: &str| {
         shop.number(&format!(
@@ -68,8 +69,8 @@ fn postgres_did_what_the_model_says(shop: &Shop, batches: u64, begin: Instant) {
     assert_eq!(statements("COPY events %"), batches);
     assert_eq!(statements("INSERT INTO ledger_heads %"), batches);
     assert_eq!(statements("INSERT INTO ledger (%"), batches);
-    // Beside the batches only the folding of the ledger commits, on a timer; a round goes on
-    // for as long as each of its transactions finds a batch that was just stored.
+    // Beside the batches, only the folding of the ledger commits. It runs on a timer, and a round
+    // goes on as long as each of its transactions finds a batch that was just stored.
     let commits = statements("COMMIT%");
     let folds = begin.elapsed().as_secs() / FOLD_SECONDS + 1;
     let folded = NODES as u64 * folds * COMMITS_A_FOLD;
@@ -77,26 +78,27 @@ fn postgres_did_what_the_model_says(shop: &Shop, batches: u64, begin: Instant) {
     assert!((batches..=most).contains(&commits), "{commits} of {batches}, at most {most}");
 }
 
-/// One script a batch, visitors by shard, and a bounded number of questions a second.
+/// Checks that Redis runs one script for each batch, a bounded number of commands for visitors, and
+/// a bounded number of requests a second.
 fn redis_did_what_the_model_says(calls: &BTreeMap<String, u64>, batches: u64, seconds: f64) {
-    // Redis, by batch: one script, whose message goes out once.
+    // For each batch there is one script, which publishes one message.
     let of = |command: &str| calls.get(command).copied().unwrap_or(0);
     assert_eq!(of("spublish"), batches, "{calls:?}");
-    // Each script writes two fields, the guard and the version.
+    // Each script writes two fields: the guard and the version.
     assert_eq!(of("hset"), batches, "{calls:?}");
-    // A batch spans a second or two. It has four series (two types, revenue, its currency) in three
-    // kinds of buckets; the version is one more.
+    // A batch spans one second or two. It has four series (two types, revenue, and the revenue's
+    // currency), each in three kinds of buckets. The version is one more increment.
     let increments = of("hincrby");
     assert!((10 * batches..=25 * batches).contains(&increments), "{calls:?}");
     // Visitors take at most one command for each shard.
     assert!(of("zadd") <= SHARDS * batches, "{calls:?}");
 
-    // Redis, by the second, for each node; a loop that waits before it asks again can't ask
-    // more often than this.
+    // These requests are made by the second, by each node. A loop that pauses between two requests
+    // can't make more than this.
     let at_most = |a_second: u64| (NODES as f64 * a_second as f64 * (seconds + 1.0)) as u64;
     assert!(of("zcard") <= at_most(SHARDS), "{calls:?}");
     assert!(of("hmget") <= at_most(LANES), "{calls:?}");
-    // Resting lanes look every two seconds; a distinct value is noted once, at most one
+    // Idle lanes check every two seconds. A distinct value is written once, with at most one
     // command for each shard.
     let scripts = batches + SHARDS * batches + at_most(LANES * LANES / 2);
     assert!(of("evalsha") <= scripts, "{calls:?}");
@@ -112,7 +114,7 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
     let Live::Single(redis) = &shop.live else { unreachable!() };
     let batches = (NODES * BATCHES) as u64;
 
-    // One small batch for each node, so that its lanes, partitions and connections exist.
+    // Each node gets one small batch first, so that its lanes, partitions and connections exist.
     for node in &shop.nodes {
         node.post(br#"{"type":"error"}"#);
     }
@@ -131,7 +133,7 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
     postgres_did_what_the_model_says(&shop, batches, begin);
     redis_did_what_the_model_says(&redis_calls, batches, seconds);
 
-    // Eight viewers, one on each node, add up to the same.
+    // Eight viewers, one on each node, add up to the same sums.
     for node in &shop.nodes {
         let seen = follow(node.addr(), |seen| *seen == sums);
         assert_eq!(seen.0, sums);

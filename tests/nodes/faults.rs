@@ -1,4 +1,4 @@
-//! What dies under load, and is exact afterwards.
+//! Nodes and Redis die under load, and afterwards all numbers are exact.
 
 use std::{
     thread,
@@ -10,10 +10,11 @@ use crate::{
     support::sums::{self, Sums},
 };
 
-/// Within this the numbers are exact again after Redis was emptied.
+/// The numbers must be exact again within this time after Redis was emptied.
 const EXACT_WITHIN: Duration = Duration::from_secs(10);
 
-/// A viewer of a node, in a thread of its own, until it has added up to these sums.
+/// Starts a viewer of a node on a thread of its own, which ends once its frames add up to these
+/// sums.
 fn viewer(shop: &Shop, node: usize, wanted: &Sums) -> thread::JoinHandle<(Sums, usize)> {
     let (addr, wanted) = (shop.nodes[node].addr(), wanted.clone());
     thread::spawn(move || sums::follow(addr, |sums| *sums == wanted))
@@ -43,7 +44,8 @@ fn an_emptied_redis_is_exact_again_within_ten_seconds() {
     redis.flushall();
     let flushed = Instant::now();
     load.wait();
-    // The exact numbers change as long as events arrive, so the time runs from the last of them.
+    // The exact numbers change as long as events arrive, so the time is measured from the last
+    // event.
     let last = Instant::now();
     shop.shows(&load.sums);
     let after = last.max(flushed).elapsed();

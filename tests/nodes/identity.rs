@@ -1,4 +1,5 @@
-//! Who a node is: its data dir says so, and one process has it.
+//! The identity of a node lies in its data folder, and only one process may use that folder at a
+//! time.
 
 use std::process::{Command, Stdio};
 
@@ -18,7 +19,7 @@ fn a_node_that_dies_comes_back_as_itself_with_its_spool() {
     load.wait();
     shop.agrees(&load.sums);
 
-    // While Postgres is away, what the dying node answers reaches nobody.
+    // Postgres is down, so the events that the dying node answers stay in its spool.
     shop.postgres.stop_immediate();
     let more = shop.load(5_000, 0);
     let (mut more, mut sums) = (more, load.sums.clone());
@@ -30,7 +31,7 @@ fn a_node_that_dies_comes_back_as_itself_with_its_spool() {
     let before = node_id(&shop.nodes[0]);
     shop.nodes[0].kill();
     shop.postgres.start_again();
-    // Meanwhile the other node goes on.
+    // The other node goes on meanwhile.
     drained(&shop.nodes[1]);
     shop.nodes[0].restart();
     ready(&shop.nodes[0]);
@@ -58,7 +59,7 @@ fn two_nodes_cant_share_a_data_dir() {
     for part in [node.data().to_str().unwrap(), "is in use", "pid ", "--data-dir"] {
         assert!(said.contains(part), "{part} in {said}");
     }
-    // The first node has not noticed anything.
+    // The first node is not disturbed.
     ready(&node);
     assert_eq!(node.current()["events"], 0);
 }

@@ -1,5 +1,5 @@
-//! The law that everything else rests on: by minute and type, the rows, the ledger's deltas
-//! and the counters in Redis are the same sums, and a chart shows them.
+//! The rows, the ledger's deltas and the counters in Redis add up to the same sums by minute and
+//! type, and a chart shows these sums. Everything else relies on this.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,9 @@ use crate::{
 /// (start of the bucket in Unix ms, series) -> sum.
 type Buckets = BTreeMap<(Millis, String), i64>;
 
-/// How long ago the events of this test happened: now, late, of other days, dated ahead; none
-/// near the edge of what the live side keeps (an hour of seconds, a day of minutes).
+/// How long ago the events of this test happened: some now, some earlier today or on other days,
+/// some in the future. None is near the edge of what the live counters keep (an hour of seconds, a
+/// day of minutes).
 const AGES: [Millis; 12] = [
     0,
     3 * SECOND,
@@ -46,13 +47,13 @@ fn event(n: usize, now: Millis) -> Value {
         "purchase" => json!({"amount": format!("{}.{:04}", n % 90, n * 37 % 10_000)}),
         _ => json!({"path": format!("/{n}")}),
     };
-    // Spread over a few seconds around each age.
+    // The events are spread over a few seconds around each age.
     let at = now - AGES[n % AGES.len()] - (n % 5) as Millis * 700;
     json!({"type": kind, "timestamp": at, "sessionId": format!("s{}", n % 300),
            "properties": properties})
 }
 
-/// Sends a few thousand events to each node, some of them without their own time.
+/// Sends a few thousand events to each node, some of them without a timestamp.
 fn sent(shop: &Shop) -> Sums {
     let (now, mut sums) = (now_ms(), Sums::default());
     let mut n = 0;
@@ -71,7 +72,7 @@ fn sent(shop: &Shop) -> Sums {
     sums
 }
 
-/// What the rows add up to, in buckets of `width`.
+/// The sums of the rows, in buckets of `width`.
 fn rows(shop: &Shop, width: Millis) -> Buckets {
     let start = format!("(floor(extract(epoch FROM time) * 1000 / {width}) * {width})::bigint");
     let mut all = Buckets::new();
@@ -89,7 +90,7 @@ fn rows(shop: &Shop, width: Millis) -> Buckets {
     all
 }
 
-/// What the ledger's deltas add up to, in minutes.
+/// The sums of the ledger's deltas, in minutes.
 fn ledger(shop: &Shop) -> Buckets {
     let mut config = Config::default();
     config.postgres.url = shop.postgres.url();
@@ -106,11 +107,12 @@ fn ledger(shop: &Shop) -> Buckets {
     all
 }
 
-/// What the hashes of one kind (`s`, `m`) in Redis add up to over the lanes.
+/// The sums of the hashes of one kind in Redis (`s` for seconds, `m` for minutes) over all lanes.
 fn counters(redis: &RedisServer, kind: &str, width: Millis) -> Buckets {
     let mut all = Buckets::new();
     let keys: Vec<String> = redis.run(&["KEYS", &format!("{{floodmark:lane*}}:{kind}:*")]);
-    // What a node staged when another was quicker stays for a while, under a name of its own.
+    // A rebuild that lost the race against another node leaves its staged keys for a while. They
+    // have names of their own, and are not counted.
     for key in keys.iter().filter(|key| !key.contains(":new:")) {
         let hour: Millis = key.rsplit(':').next().unwrap().parse().unwrap();
         let fields: Vec<(String, i64)> = redis.run(&["HGETALL", key]);
@@ -174,7 +176,7 @@ fn rows_ledger_redis_and_charts_are_the_same_sums_by_minute_and_type() {
                 let name = format!("c:{kind}");
                 buckets.iter().filter(|(k, _)| k.1 == name).map(|(k, v)| (k.clone(), *v)).collect()
             };
-            // What is dated ahead has no place in a chart that ends now.
+            // Events that are dated in the future are not in a chart that ends now.
             let mut shown = of_kind(&since(&rows_by_minute, now - 24 * HOUR));
             shown.retain(|key, _| key.0 <= bucket(now, MINUTE));
             assert_eq!(shown, chart(&shop, node, kind), "the chart of {kind}");

@@ -1,4 +1,5 @@
-//! Some nodes on one Postgres and one Redis, what is sent to them, and the comparison.
+//! Several nodes on one Postgres and one Redis, the files of events that are sent to them, and the
+//! comparison.
 
 use std::{
     cell::Cell,
@@ -13,7 +14,8 @@ use crate::support::{
     sums::Sums,
 };
 
-/// The live side: one server, or three masters with a replica each.
+/// The Redis that holds the live counters: one server, or a cluster of three masters with a replica
+/// each.
 pub enum Live {
     Single(RedisServer),
     Cluster(RedisCluster),
@@ -32,18 +34,18 @@ pub struct Shop {
     pub postgres: Postgres,
     pub live: Live,
     pub nodes: Vec<Server>,
-    /// Of the next file; the ids of its events follow from it.
+    /// The seed of the next file of events; the ids of the events follow from it.
     seed: Cell<u64>,
 }
 
-/// Senders under way, and what they will have sent.
+/// Senders that are running, and the sums of what they will have sent.
 pub struct Load {
     senders: Vec<Child>,
     pub sums: Sums,
 }
 
 impl Load {
-    /// Waits until every event has got its 202.
+    /// Waits until every event was answered with 202.
     pub fn wait(&mut self) {
         for sender in &mut self.senders {
             assert!(sender.wait().unwrap().success(), "every event was accepted");
@@ -80,8 +82,8 @@ impl Shop {
         shop
     }
 
-    /// Replays a file of its own to each node, this many events a second, 0: as fast as
-    /// the node takes them.
+    /// Replays a file of events of its own to each node, at this many events a second; 0 sends as
+    /// fast as the node takes them.
     pub fn load(&self, events: u64, rate: u64) -> Load {
         let mut sums = Sums::default();
         let senders = self.nodes.iter().map(|node| {
@@ -108,7 +110,7 @@ impl Shop {
         Load { senders: senders.into_iter().map(start).collect(), sums }
     }
 
-    /// Waits until the first node has counted this many.
+    /// Waits until the first node has counted this many events.
     pub fn counts(&self, events: u64) {
         wait_until("some are counted", || match self.nodes[0].current()["events"].as_u64() {
             Some(seen) if seen >= events => Ok(()),
@@ -126,8 +128,8 @@ impl Shop {
         }
     }
 
-    /// Waits until everything is everywhere, and compares: nodes, rows and ledger with what
-    /// was sent.
+    /// Waits until every event is stored and counted, and compares the nodes, the rows and the
+    /// ledger with what was sent.
     pub fn agrees(&self, sums: &Sums) {
         self.shows(sums);
         let total = sums.events();
@@ -150,7 +152,7 @@ impl Shop {
         assert_eq!(rolled_up, sums.revenue, "the rollups");
     }
 
-    /// Waits until this many rows are there.
+    /// Waits until the store has this many rows.
     pub fn stores(&self, events: u64) {
         wait_until("all rows are there", || match self.number("SELECT count(*) FROM events") {
             rows if rows == events as i64 => Ok(()),
@@ -158,7 +160,7 @@ impl Shop {
         });
     }
 
-    /// Runs SQL, past the nodes; the rows as text.
+    /// Runs SQL directly, without Floodmark, and returns the rows as text.
     pub fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(self.postgres.sql(sql))
@@ -177,7 +179,7 @@ pub fn ready(node: &Server) {
     });
 }
 
-/// Waits until both sinks of a node have all that it has sealed.
+/// Waits until both sinks have taken every batch of a node.
 pub fn drained(node: &Server) {
     wait_until("both sinks have everything", || {
         let answer = node.request("GET", "/readyz").send().map_err(|e| e.to_string())?;

@@ -1,4 +1,4 @@
-//! Two nodes, nothing goes wrong: the same totals everywhere.
+//! Two nodes without any fault show the same totals everywhere.
 
 use crate::shop::Shop;
 

@@ -1,4 +1,4 @@
-//! A breakdown of a million events is compared with exact counts: how far off is it?
+//! Compares a breakdown of a million events with exact counts, to measure how far off it is.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ const BATCH: u64 = 5_000;
 /// Pages of the shop; a few are read by many, most by hardly anyone.
 const PAGES: f64 = 20_000.0;
 const START: Millis = 1_795_766_400_000;
-/// How long the events are spread over, in ms.
+/// The span of time over which the events are spread, in ms.
 const SPAN: Millis = 10 * MINUTE;
 
 #[test]

@@ -1,5 +1,5 @@
-//! kill -9 in the middle of load: every event that was answered 202 is stored once and
-//! counted once, and nothing is there that was not sent.
+//! The server is killed (kill -9) under load. Every event that was answered with 202 is stored once
+//! and counted once, and nothing is stored that was not sent.
 
 use std::{
     collections::HashSet,
@@ -15,7 +15,7 @@ use crate::support::{client::Request, server::Server};
 const EVENTS: usize = 20;
 const SENDERS: usize = 4;
 
-/// What the clients know.
+/// What the clients know of the events that they have sent.
 #[derive(Default)]
 struct Known {
     sent: HashSet<String>,
@@ -68,7 +68,7 @@ fn kill_9_under_load_loses_and_doubles_nothing() {
     assert_eq!(rolled_up(&server), stored.len());
 }
 
-/// Events in the rollups.
+/// The number of events in the rollups.
 fn rolled_up(server: &Server) -> usize {
     let sum = "SELECT coalesce(sum(value), 0) FROM rollups WHERE series LIKE 'c:%'";
     server.database().query_row(sum, [], |row| row.get::<_, i64>(0)).unwrap() as usize

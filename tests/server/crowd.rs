@@ -1,5 +1,5 @@
-//! Many viewers of one server: most of them good, some that never read, some that come and
-//! go; and all of them back at once after a crash.
+//! Many viewers of one server: most of them read, some never do, and some come and go. After a
+//! crash all of them come back at once.
 
 use crate::support::{
     program::PATIENCE,
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
-/// A viewer that adds up what it sees, and fails at a gap.
+/// A viewer that adds up its frames, and panics if a frame is missing.
 struct Viewer {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     epoch: String,
@@ -96,7 +96,7 @@ async fn a_viewer_that_comes_and_goes_misses_nothing_and_leaves_nothing_behind()
     }
     assert_eq!(restless.snapshots, 1, "each time it was only caught up");
     server.until("one viewer is there", |server| server.has_metric("floodmark_viewers 1"));
-    // A request that this test has just made may still be open.
+    // The connection of this test's last request may still be open.
     server.until("files are closed", |_| open_files() <= before + 2);
 }
 
@@ -111,7 +111,7 @@ async fn all_come_back_at_once_after_a_crash_and_agree() {
     assert_eq!(server.post(br#"{"type":"page_view"}"#).status, 202);
     join_all(viewers.iter_mut().map(|viewer| async {
         let old = viewer.epoch.clone();
-        // To another run of the server, the place where the viewer was means nothing.
+        // The viewer's last frame is of another run of the server, so it gets a snapshot.
         viewer.frame().await;
         assert_ne!(viewer.epoch, old);
         viewer.until_events(2).await;

@@ -10,7 +10,7 @@ use crate::support::{
     server::Server,
 };
 
-/// Posts a body with these headers; the status, and the JSON of the answer.
+/// Posts a body with these headers; returns the status and the JSON of the answer.
 fn post(server: &Server, headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
     let answer = ask(server, "POST", "/v1/events", headers, body);
     (answer.status, answer.json())
@@ -259,7 +259,7 @@ fn keys_let_in_only_who_has_one() {
     assert_eq!(status(get("/healthz")), 200);
 }
 
-/// The answer to a request with these headers, and a body where there is one.
+/// The answer to a request with these headers, and perhaps a body.
 fn ask(
     server: &Server,
     method: &str,
@@ -283,7 +283,8 @@ fn who_may_call_a_route_is_decided_by_its_scope() {
     let roles = ["", "w1", "v1", "wrong"].map(|key| format!("Bearer {key}"));
     let breakdown = "/api/analytics/breakdown?type=error&property=code";
     let refused = 401;
-    // By scope: what each role is answered (nobody, a sender, a viewer, a wrong key).
+    // For each scope of routes, the status for each client: without a key, with a write key, with a
+    // viewer token, with a wrong key.
     let collect = [refused, 202, refused, refused];
     let view = [refused, refused, 200, refused];
     let open = [200; 4];
@@ -296,13 +297,13 @@ fn who_may_call_a_route_is_decided_by_its_scope() {
         ("GET", breakdown, view),
         ("GET", "/api/analytics/alerts", view),
         ("GET", "/metrics", view),
-        // Who may watch and does not speak WebSocket is told so.
+        // A client with a viewer token that does not ask for a WebSocket gets 400.
         ("GET", "/api/analytics/stream", [refused, refused, 400, refused]),
         ("GET", "/healthz", open),
         ("GET", "/readyz", open),
         ("GET", "/", open),
         ("GET", "/app.js", open),
-        // A method or a path that is not there is no secret.
+        // Whether a method or a path exists is told without a key.
         ("GET", "/v1/events", [405; 4]),
         ("POST", "/api/analytics/current", [405; 4]),
         ("PUT", "/api/analytics/stream", [405; 4]),

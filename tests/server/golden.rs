@@ -1,6 +1,6 @@
 //! What the dashboard reads, against `tests/golden/*.json`: one file for each route and frame, in
-//! which every key is as the real server writes it. The dashboard's `test/golden.test.ts` reads the
-//! same files with the page's parsers, so neither side can change a shape alone.
+//! which every key is as the real server writes it. `dashboard/test/golden.test.ts` reads the same
+//! files with the page's parsers, so neither side can change a shape alone.
 //!
 //! A shape is the set of JSON types at each path, `firing[].since: number` for example. The values
 //! are free: the server's differ in every run. After a change of a shape, edit the file by hand.
@@ -19,7 +19,7 @@ use crate::support::{
 };
 use serde_json::{Value, json};
 
-/// Two alerts, of which one is over soon after it fired.
+/// The rules of two alerts, of which one clears soon after it fired.
 const RULES: &str = "
     [[alert]]
     name = 'many_errors'
@@ -60,14 +60,15 @@ const OPTIONAL: [(&str, &str, &str); 14] = [
     // A ratio is null while it divides by nothing, which depends on what else has come in.
     ("current", "metrics.*", "null"),
     ("snapshot", "snapshot.metrics.*", "null"),
-    // A rule that compares has the baseline and its name; these rules have a limit alone.
+    // Only a rule that compares has a baseline and its name; the rules of this test have a fixed
+    // limit.
     ("alerts", "firing[].baseline", "number"),
     ("alerts", "firing[].against", "string"),
     ("delta", "alerts.firing[].baseline", "number"),
     ("delta", "alerts.firing[].against", "string"),
 ];
 
-/// The types at each path; `absent` where a key is in some of the objects there only.
+/// The types at each path. A key that only some of the objects have also has the type `absent`.
 type Shape = BTreeMap<String, BTreeSet<&'static str>>;
 
 /// Adds the shapes of these values, which all stand at `path`.
@@ -98,7 +99,7 @@ fn add(shape: &mut Shape, path: &str, values: &[&Value]) {
     }
 }
 
-/// What differs between the golden file of this name and what the server said.
+/// The differences between the golden file of this name and the server's answer.
 fn differences(file: &str, said: &[Value]) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{file}.json"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
@@ -121,7 +122,7 @@ fn differences(file: &str, said: &[Value]) -> Vec<String> {
     missing.chain(new).collect()
 }
 
-/// One of each kind of event, and errors enough for an alert.
+/// Sends one event of each kind, and enough errors for an alert.
 fn post_events(server: &Server) -> usize {
     let error = json!({"type": "error", "sessionId": "s1",
         "properties": {"code": "E42", "gateway": "adyen", "path": "/checkout/pay"}});
@@ -143,7 +144,7 @@ fn post_events(server: &Server) -> usize {
     events.len()
 }
 
-/// Deltas, up to the one in which an alert fires.
+/// Reads deltas up to the one in which an alert fires.
 fn deltas_to_alert(viewer: &mut WebSocket) -> Vec<Value> {
     let (begin, mut deltas) = (Instant::now(), Vec::new());
     loop {

@@ -19,7 +19,7 @@ use floodmark::{
 };
 use serde_json::{Value, json};
 
-/// One event every four minutes for nine days, up to `now`: page views, and some purchases.
+/// The events of nine days up to `now`, one every four minutes: page views, and some purchases.
 fn nine_days(now: Millis) -> Vec<Event> {
     let mut at = now - 9 * DAY;
     let mut events = Vec::new();
@@ -36,7 +36,7 @@ fn nine_days(now: Millis) -> Vec<Event> {
     events
 }
 
-/// Fills a data dir as a server leaves it that ran for nine days.
+/// Fills a data folder as a server would that ran for nine days.
 async fn fill(dir: &Path, events: &[Event]) {
     let store = SqliteStore::open(dir).unwrap();
     for (n, events) in events.chunks(40).enumerate() {

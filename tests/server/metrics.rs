@@ -10,7 +10,7 @@ fn post(server: &Server, events: &Value) -> Value {
     answer.json()
 }
 
-/// A small shop: two visitors, two orders, a refund, two errors.
+/// The events of a small shop: two visitors, two orders, a refund, two errors.
 fn post_a_small_shop(server: &Server) {
     post(
         server,
@@ -27,7 +27,7 @@ fn post_a_small_shop(server: &Server) {
     );
 }
 
-/// Breakdowns of the small shop, and the answers to those that can't be asked for.
+/// Breakdowns of the small shop, and the answers to requests for breakdowns that don't exist.
 fn breakdowns_are_right(server: &Server) {
     let breakdown = |query: &str| server.get(&format!("/api/analytics/breakdown?{query}"));
     assert_eq!(

@@ -1,5 +1,5 @@
-//! `floodmark replay` and `floodmark demo` against the real server: what the file holds
-//! is what the server counts, to the last 1/10,000.
+//! Runs `floodmark replay` and `floodmark demo` against the real server. The server must count
+//! exactly what the file holds, to the last 1/10,000.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 const EVENTS: u64 = 20_000;
 
-/// Sums of a file, and what the server must say.
+/// The sums of a file of events, which the server must show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sums {
     page_views: u64,
@@ -54,7 +54,7 @@ fn current(server: &Server) -> Sums {
         page_views: u64,
         purchases: u64,
         errors: u64,
-        // The digits as the server wrote them; a float would round them.
+        // The number is read as text, since a float would round it.
         #[serde(borrow)]
         revenue: &'a RawValue,
     }
@@ -90,7 +90,7 @@ fn wait_for(server: &Server, sums: Sums) {
     });
 }
 
-/// Replays the file; gives the accepted and the duplicate events that it reports.
+/// Replays the file; returns how many accepted and duplicate events the command reports.
 fn replay(file: &Path, server: &Server, flags: &[&str]) -> (String, String) {
     let url = server.url();
     let mut args = vec!["replay", file.to_str().unwrap(), "--to", &url];

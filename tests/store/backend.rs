@@ -1,4 +1,4 @@
-//! A database of a test's own, and a look into it past the store.
+//! A database of a test's own, and reads of it that do not go through the store.
 
 use floodmark::{
     config::Config,
@@ -34,12 +34,12 @@ impl Backend {
         config
     }
 
-    /// Opens the store, as a fresh start of the server does.
+    /// Opens the store as a server does when it starts.
     pub async fn open(&self) -> Stores {
         store::open(&self.config()).await.expect("the store opens")
     }
 
-    /// All rows of `events`, by time and id.
+    /// All rows of `events`, ordered by time and id.
     pub async fn events(&self) -> Vec<Event> {
         match self {
             Backend::Sqlite(dir) => {
@@ -82,7 +82,7 @@ impl Backend {
         }
     }
 
-    /// All dead letters, as (seq, code, raw), by seq and raw.
+    /// All dead letters as (seq, code, raw), ordered by seq and raw.
     pub async fn dead_letters(&self) -> Vec<(u64, String, String)> {
         match self {
             Backend::Sqlite(dir) => {
@@ -103,7 +103,7 @@ impl Backend {
     }
 }
 
-/// What rows read back add to the counters.
+/// The sums that the rows of the store add up to.
 pub fn delta_of(events: &[Event]) -> Delta {
     let mut sum = DeltaSum::default();
     for event in events {
@@ -113,7 +113,7 @@ pub fn delta_of(events: &[Event]) -> Delta {
     sum.finish()
 }
 
-/// The ledger summed over all lanes, from the beginning of time.
+/// The sum of the whole ledger, over all lanes.
 pub async fn ledger_total(store: &Stores) -> Delta {
     let ledger = store.ledger.sum(0, 0).await.expect("the ledger is read");
     let mut sum = DeltaSum::default();

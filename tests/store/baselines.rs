@@ -1,4 +1,4 @@
-//! Baselines, read from real stores.
+//! Baselines (the same span of time an hour, a day or a week before), read from real stores.
 
 use floodmark::{
     domain::{
@@ -37,7 +37,8 @@ async fn write(store: &Stores, seq: u64, sealed_at: Millis, events: &[Event]) {
     while !store.rollups.fold(FoldLimits::default()).await.unwrap().done {}
 }
 
-/// Revenue of every minute from `from` to `to`: the number of the minute since 1970.
+/// A batch in which every minute from `from` to `to` has a revenue equal to the number of that
+/// minute since 1970.
 fn numbered(seq: u64, from: Millis, to: Millis) -> Batch {
     let mut sum = DeltaSum::default();
     for minute in (from..to).step_by(MINUTE as usize) {
@@ -67,7 +68,8 @@ async fn the_same_moment_is_found_where_the_clock_turns(backend: Backend) {
     let revenue = Series::revenue();
     let mut hours = [0; 4];
     for turn in turns {
-        // Every three hours around the turn, and a day and a week after it.
+        // The moments are three hours apart, around the change of the clocks, and a day and a week
+        // after it.
         for now in (turn - 6 * HOUR..turn + 8 * DAY).step_by(3 * HOUR as usize) {
             let now = now + 17 * MINUTE + 3;
             let baselines = Baselines::new(zone.clone(), now);
@@ -81,7 +83,7 @@ async fn the_same_moment_is_found_where_the_clock_turns(backend: Backend) {
                     let found = baselines.minute(&revenue, shift, minute + 59_999);
                     assert_eq!(found, Some(then / MINUTE), "{shift:?} of {minute}");
                     sum += then / MINUTE;
-                    // How far back it lies: 23, 24 or 25 hours of one day.
+                    // How far back the baseline lies: the day before may have 23, 24 or 25 hours.
                     hours[((minute - then) / HOUR % 24 + 1) as usize % 4] += 1;
                 }
                 assert_eq!(baselines.sum(&revenue, shift, from, to), Some(sum));
@@ -99,7 +101,7 @@ async fn a_shop_on_its_first_day_has_no_baseline(backend: Backend) {
     baselines.refresh(&*store.rollups, START).await.unwrap();
     assert_eq!(views_at(Shift::Yesterday, START), None, "nothing was taken in");
 
-    // It opens; a phone that was offline sends what it saw yesterday and a week ago.
+    // The shop opens, and a phone that was offline sends events of yesterday and of a week ago.
     let late = [START - 7 * DAY, START - DAY, START].map(|at| Event::at(at, format!("{at}")));
     write(&store, 1, START, &late).await;
     baselines.refresh(&*store.rollups, START).await.unwrap();
@@ -108,7 +110,7 @@ async fn a_shop_on_its_first_day_has_no_baseline(backend: Backend) {
         assert_eq!(baselines.sum(&views(), shift, START - HOUR, START + HOUR), None);
     }
 
-    // A day later the first day is known from its opening on, the quiet minutes too.
+    // A day later the first day is known from the opening on, also its minutes without events.
     let now = START + DAY + HOUR;
     baselines.refresh(&*store.rollups, now).await.unwrap();
     assert_eq!(views_at(Shift::Yesterday, START + DAY), Some(1));
@@ -118,11 +120,12 @@ async fn a_shop_on_its_first_day_has_no_baseline(backend: Backend) {
     assert_eq!(baselines.events(Shift::Yesterday, START + DAY - MINUTE, now), None);
     assert_eq!(baselines.minute(&Series::revenue(), Shift::Yesterday, now), Some(0));
     assert_eq!(views_at(Shift::LastWeek, START + DAY), None);
-    // Too far from now to be held.
+    // This span is too far from now to be kept in memory.
     assert_eq!(views_at(Shift::Yesterday, now + DAY), None);
     assert_eq!(baselines.sum(&views(), Shift::Yesterday, 0, Millis::MAX), None);
 
-    // A batch that waits to be folded may hold anything from when it was sealed on.
+    // A batch that is not folded yet may hold events from its closing on, so nothing after that is
+    // known.
     let mut waits = seal(node(2), 1, &[Event::at(START + HOUR, "waits")]);
     waits.sealed_at = START + HOUR + MINUTE;
     store.batches.write(&waits).await.unwrap();
@@ -137,7 +140,8 @@ async fn a_shop_on_its_first_day_has_no_baseline(backend: Backend) {
 
 async fn what_was_imported_whole_is_a_baseline(backend: Backend) {
     let store = backend.open().await;
-    // On its first day the shop sends yesterday's log: a view every minute from 06:00 to 09:00.
+    // On its first day the shop sends the log of the day before: a page view every minute from
+    // 06:00 to 09:00.
     let yesterday = START - DAY;
     let log: Vec<Event> = (-120..60)
         .map(|minute| Event::at(yesterday + minute * MINUTE, format!("{minute}")))

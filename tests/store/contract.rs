@@ -1,4 +1,4 @@
-//! What every store keeps to.
+//! Tests of the behaviour that every store must have, run against each of them.
 
 use floodmark::{
     domain::{
@@ -84,7 +84,8 @@ async fn a_replay_changes_nothing(backend: Backend) {
         batch.dead_letters = first.dead_letters.clone();
         assert_eq!(store.batches.write(&batch).await.unwrap(), stored(50));
     }
-    // The last of its lane, and one before it; another lane and another node don't mind.
+    // These are the last batch of the lane and one before it. Batches of another lane and another
+    // node are not affected.
     for seq in [5, 1] {
         let again = store.batches.write(&batch(node(1), seq, 50)).await.unwrap();
         assert_eq!(again, Written::AlreadyStored);
@@ -98,7 +99,7 @@ async fn a_replay_changes_nothing(backend: Backend) {
 
 async fn a_replay_on_many_lanes_at_once_changes_nothing(backend: Backend) {
     let store = backend.open().await;
-    // Every batch is written by three writers at once, as after a lost answer.
+    // Three writers write every batch at the same time, as happens after a lost answer.
     let mut written = 0;
     for round in 0..4u64 {
         let writes = (1..=4).flat_map(|lane| [round * 4 + lane; 3]).map(|seq| {
@@ -158,13 +159,13 @@ async fn the_ledger_is_summed_since_a_moment(backend: Backend) {
     assert_eq!(ledger.lanes[3].delta.visitors(), batches[6].delta.visitors());
     assert!(ledger.lanes[1].delta.visitors().is_empty());
 
-    // A millisecond later batch 3 is out; the last of every lane stays.
+    // A millisecond later batch 3 is too old; the last batch of every lane stays.
     let ledger = store.ledger.sum(since + SECOND, START * 2).await.unwrap();
     let events: u64 = ledger.lanes.iter().map(|lane| lane.delta.events).sum();
     assert_eq!(events, 500);
     assert_eq!(ledger.lanes[3].last[&node(1)], 7);
 
-    // Visitors of batches whose cells are not asked for come without cells.
+    // If only the visitors of a batch are asked for, its cells are not returned.
     let ledger = store.ledger.sum(START * 2, 0).await.unwrap();
     assert_eq!(ledger.lanes[0].delta.cells().count(), 0);
     assert_eq!(ledger.lanes[0].delta.events, 0);
@@ -175,7 +176,7 @@ async fn dead_letters_are_kept_with_their_batch(backend: Backend) {
     let store = backend.open().await;
     let mut first = batch(node(1), 1, 10);
     first.dead_letters = (0..3).map(dead_letter).collect();
-    // A batch of refused events only.
+    // This batch has refused events only.
     let mut second = Batch::void(first.id);
     second.id.seq = 2;
     second.dead_letters = vec![dead_letter(9)];
@@ -193,7 +194,8 @@ async fn a_refused_event_with_an_id_that_is_sent_again_is_one_dead_letter(backen
     let letter = |raw: &str, n: u64| DeadLetter { raw: raw.to_owned(), ..dead_letter(n) };
     let identified = r#"{"id":"a","type":7}"#;
     let others = [r#"{"id":"a","type":8}"#, r#"{"id":7,"type":7}"#, r#"{"type":7}"#, "{"];
-    // Once more in the same batch, in a later one of another lane, and by another node.
+    // The same event comes again: in the same batch, in a later batch of another lane, and from
+    // another node.
     for (node, seq) in [(node(1), 1), (node(1), 2), (node(2), 1)] {
         let mut batch = batch(node, seq, 10);
         batch.dead_letters = vec![letter(identified, seq), letter(identified, 9)];
@@ -203,7 +205,8 @@ async fn a_refused_event_with_an_id_that_is_sent_again_is_one_dead_letter(backen
     let letters = backend.dead_letters().await;
     let count = |raw: &str| letters.iter().filter(|letter| letter.2 == raw).count();
     assert_eq!(count(identified), 2, "one a node");
-    // The same id with other bytes is another event; without one, nobody can say.
+    // The same id with other bytes is another event. Events without an id can't be compared, so
+    // each is kept.
     assert_eq!(others.map(count), [2, 3, 3, 3]);
 }
 
@@ -268,7 +271,7 @@ async fn a_reader_does_not_wait_for_writers(backend: Backend) {
             }
         })
     };
-    // Every read is of one moment: heads and sums tell the same story.
+    // A read sees the ledger at a single moment, so its heads and sums agree.
     while !writer.is_finished() {
         let ledger = store.ledger.sum(0, 0).await.unwrap();
         for (lane, sum) in ledger.lanes.iter().enumerate() {

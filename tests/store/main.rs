@@ -1,4 +1,4 @@
-//! The stores, each against a real database of its own.
+//! Tests of the stores, Postgres and SQLite, each against a real database of its own.
 
 mod backend;
 mod baselines;

@@ -1,4 +1,5 @@
-//! Sealed batches, made as the ingest actor makes them.
+//! Batches of events for tests of the stores and the counters, made and sealed as the ingest actor
+//! does it.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,7 +18,7 @@ use floodmark::{
 /// 2026-11-27T08:00:00Z, a Black Friday.
 pub const START: Millis = 1_795_766_400_000;
 
-/// An event that owns its parts, so that it can be changed before it is sealed.
+/// An event that owns its parts, so that a test can change it before the batch is sealed.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub time: Millis,
@@ -53,7 +54,8 @@ impl Event {
     }
 }
 
-/// The `n`th event of a shop: page views, errors, a purchase in eight; ten a second.
+/// The `n`th event of a shop that has ten events a second: page views and errors, and every eighth
+/// event is a purchase.
 pub fn event(n: u64) -> Event {
     let mut event = Event::at(START + n as Millis * 97, format!("event-{n}"));
     event.user = n.is_multiple_of(3).then(|| format!("user-{}", n % 40));
@@ -73,14 +75,15 @@ pub fn event(n: u64) -> Event {
     event
 }
 
-/// Adds a row to a sum by the shipped rules.
+/// Adds one row to a delta, by the metrics and breakdowns that are shipped.
 pub fn add_row(sum: &mut DeltaSum, row: &Row<'_>) {
-    static MEASURES: LazyLock<Arc<MetricSet>> =
+    static METRIC_SET: LazyLock<Arc<MetricSet>> =
         LazyLock::new(|| Config::default().rules.metric_set);
-    Aggregator::new(MEASURES.clone(), 200).add(sum, row);
+    Aggregator::new(METRIC_SET.clone(), 200).add(sum, row);
 }
 
-/// Seals events as batch `seq` of `node`, in chunks of a few rows as the spool hands over.
+/// Seals events as batch `seq` of `node`. The rows come in chunks of a few, as the spool hands them
+/// over.
 pub fn seal(node: NodeId, seq: u64, events: &[Event]) -> Batch {
     let mut sum = DeltaSum::default();
     let mut rows = Vec::new();
@@ -108,7 +111,7 @@ pub fn batch(node: NodeId, seq: u64, size: u64) -> Batch {
     seal(node, seq, &events)
 }
 
-/// An event refused at the door, with bytes that a database would rather not have.
+/// An event that was refused when it came in, with bytes in its text that databases refuse.
 pub fn dead_letter(n: u64) -> DeadLetter {
     DeadLetter {
         received_at: START + n as Millis,

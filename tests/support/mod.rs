@@ -2,7 +2,7 @@
 //!
 //! Each folder of `tests/` is one program and compiles this as its module `support`.
 
-// Every program compiles all of it and uses a part; the others use the rest.
+// Each test program compiles this whole module and uses only a part of it.
 #![allow(dead_code)]
 
 pub mod batches;

@@ -19,7 +19,7 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts it with this many connections to the server.
+    /// Starts a PgBouncer that holds this many connections to the server.
     pub fn start(postgres: &Postgres, pool_size: u32) -> PgBouncer {
         let folder = folder("pgb");
         let program = find("pgbouncer", &["/usr/sbin"], "apt-get install pgbouncer");

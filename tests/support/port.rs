@@ -2,9 +2,9 @@
 
 use std::net::{TcpListener, UdpSocket};
 
-/// A port that nobody listens on, outside the range that the system hands out by itself. No
-/// other fixture, of any process, takes the same one before this is dropped: each holds the
-/// UDP port of that number, which nobody else wants.
+/// A port on which nothing listens, outside the range that the system hands out by itself. No other
+/// fixture of any test process takes the same port before this is dropped: each fixture holds the
+/// UDP port of the same number as a mark.
 pub struct Port {
     number: u16,
     _held: UdpSocket,

@@ -47,7 +47,8 @@ impl Postgres {
         let folder = folder("pg");
         run(command("cp").args(["-a", "--reflink=auto"]).arg(template()).arg(folder.join("data")));
         let mut postgres = Postgres { port: Port::free(), server: None, folder };
-        // Without fsync a commit outlives the process, and not a power cut, which no test makes.
+        // Without fsync a commit survives the death of the process, though not a power cut. No test
+        // of this fixture cuts the power.
         postgres.configure(&format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
              fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\nmax_connections = 60\n\
@@ -60,7 +61,7 @@ impl Postgres {
         postgres
     }
 
-    /// Adds lines to its postgresql.conf, for the next start.
+    /// Adds lines to postgresql.conf, which take effect at the next start.
     pub fn configure(&self, settings: &str) {
         use std::io::Write;
         let path = self.data().join("postgresql.conf");
@@ -68,7 +69,7 @@ impl Postgres {
         writeln!(file, "\n{settings}").unwrap();
     }
 
-    /// Where its files are; a test may put some of its own there before a restart.
+    /// The server's data folder. A test may put files of its own there before a restart.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -81,7 +82,7 @@ impl Postgres {
         self.port.number()
     }
 
-    /// Its URL, with the password.
+    /// The URL to connect to, with user and password.
     pub fn url(&self) -> String {
         self.url_with(USER, PASSWORD, self.port())
     }
@@ -92,7 +93,7 @@ impl Postgres {
         format!("postgres://{user}:{password}@127.0.0.1:{port}/postgres")
     }
 
-    /// Runs SQL, past the store; the rows as text.
+    /// Runs SQL directly, without Floodmark, and returns the rows as text.
     pub async fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.unwrap();
         let connection = tokio::spawn(connection);
@@ -109,7 +110,7 @@ impl Postgres {
         rows.collect()
     }
 
-    /// `pg_ctl stop -m immediate`: as a crash of the server.
+    /// Stops the server as a crash would: `pg_ctl stop -m immediate`.
     pub fn stop_immediate(&mut self) {
         self.stop(Signal::SIGQUIT);
     }
@@ -122,7 +123,7 @@ impl Postgres {
         let _ = server.wait();
     }
 
-    /// Starts it on the same data and port.
+    /// Starts the server again on the same data and port.
     pub fn start_again(&mut self) {
         assert!(self.server.is_none(), "it runs");
         let log = std::fs::File::options()
@@ -152,12 +153,13 @@ impl Postgres {
         self.server = Some(server);
     }
 
-    /// SIGSTOP to all of it: it keeps its connections and answers nothing.
+    /// Halts all processes of the server (SIGSTOP): its connections stay open and nothing is
+    /// answered.
     pub fn pause(&self) {
         self.signal_all(Signal::SIGSTOP);
     }
 
-    /// SIGCONT: it goes on where it was.
+    /// Lets the halted processes go on (SIGCONT).
     pub fn resume(&self) {
         self.signal_all(Signal::SIGCONT);
     }

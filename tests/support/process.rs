@@ -1,4 +1,4 @@
-//! Servers that a test starts: as an ordinary user, and gone with the test.
+//! Starts programs for tests: as an ordinary user, and killed when the test ends.
 
 use std::{
     path::PathBuf,
@@ -21,8 +21,8 @@ pub fn user() -> (Uid, Gid) {
     (user.uid, user.gid)
 }
 
-/// A command run as [`user`], killed by the kernel when the thread that started it ends:
-/// also when the test process is killed. Start servers from the test's own thread.
+/// A command that runs as [`user`]. The kernel kills it when the thread that started it ends, also
+/// if the test process is killed. So start servers from the test's own thread.
 pub fn command(program: impl Into<std::ffi::OsString>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
@@ -33,14 +33,15 @@ pub fn command(program: impl Into<std::ffi::OsString>) -> Command {
     }
     command.arg("--").arg(program.into());
     command.stdin(Stdio::null());
-    // A server that a test starts must not be led to one of this machine.
+    // Variables such as PGHOST must not lead a server or client of a test to a server of this
+    // machine.
     for variable in ["PGPASSWORD", "PGPASSFILE", "PGHOST", "PGPORT", "PGDATA", "PGUSER"] {
         command.env_remove(variable);
     }
     command
 }
 
-/// Runs a command to its end; panics with what it said when it fails.
+/// Runs a command to its end. Panics with the command's output if it fails.
 pub fn run(command: &mut Command) -> String {
     let output = match command.output() {
         Ok(output) => output,
@@ -51,7 +52,8 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Where a program is: one of `folders`, else on the PATH. Panics with the hint.
+/// Finds a program in one of `folders` or on the PATH. Panics with the hint if it is in none of
+/// them.
 pub fn find(program: &str, folders: &[&str], hint: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = folders.iter().map(PathBuf::from);
@@ -71,8 +73,8 @@ pub fn temp() -> PathBuf {
     if free > 4 * 1024 * 1024 * 1024 { memory } else { std::env::temp_dir() }
 }
 
-/// A fresh folder that [`user`] owns. Short, since a Unix socket's path is. Those that
-/// killed tests have left behind are removed on the way.
+/// A new folder that [`user`] owns. Its path is short, since that of a Unix socket must be. Also
+/// removes the folders that killed tests have left behind.
 pub fn folder(of: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let temp = temp();

@@ -1,4 +1,4 @@
-//! The real program, run to its end; what it serves is in `server`.
+//! Runs the real program to its end, for commands that stop by themselves. Servers are in `server`.
 
 use std::{
     path::PathBuf,
@@ -29,14 +29,15 @@ pub fn floodmark_output(args: &[&str]) -> Output {
     floodmark().args(args).stdin(Stdio::null()).output().expect("the program was built")
 }
 
-/// The program, killed when the thread that started it ends, however it does.
+/// The program under test. The kernel kills it when the thread that started it ends, in whatever
+/// way.
 pub fn setpriv() -> Command {
     let mut command = without_settings(Command::new("setpriv"));
     command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_floodmark")]);
     command
 }
 
-/// Waits until it is so; panics with the last thing seen when it never is.
+/// Waits until the condition holds. Panics with the last value seen if it never does.
 pub fn wait_until<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> Result<(), T>) {
     let begin = Instant::now();
     loop {
@@ -48,8 +49,8 @@ pub fn wait_until<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> Resu
     }
 }
 
-/// A business time zone in which it is about noon, so that "today" does not turn while a
-/// test runs.
+/// A time zone in which it is about noon now, for `timezone`: midnight, where "today" begins anew,
+/// then never comes while a test runs.
 pub fn noon_zone() -> String {
     let hour = floodmark::domain::time::now_ms() / floodmark::domain::time::HOUR % 24;
     // POSIX counts westwards: Etc/GMT-3 is three hours ahead of Greenwich.

@@ -1,4 +1,4 @@
-//! Private Redis servers and clusters, each on free ports of 127.0.0.1, gone with the test.
+//! Private Redis servers and clusters on free ports of 127.0.0.1. They end with the test.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -30,7 +30,7 @@ impl RedisServer {
         RedisServer::with(&[])
     }
 
-    /// With more arguments of redis-server.
+    /// Starts a server with further arguments of redis-server.
     pub fn with(args: &[&str]) -> RedisServer {
         RedisServer::on_free_ports(args, false)
     }
@@ -59,7 +59,7 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port())
     }
 
-    /// Kills it as a power cut does: what was not saved is lost.
+    /// Kills the server as a power cut does: what was not saved is lost.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -67,7 +67,7 @@ impl RedisServer {
         }
     }
 
-    /// Starts it again on its old port.
+    /// Starts the server again on the same port.
     pub fn restart(&mut self) {
         self.stop();
         assert!(self.try_restart(), "redis-server does not start again");
@@ -115,7 +115,7 @@ impl RedisServer {
         false
     }
 
-    /// Stops its process where it is: connections stay open and get no answer any more.
+    /// Halts the process (SIGSTOP): connections stay open and get no answer any more.
     pub fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
@@ -133,12 +133,12 @@ impl RedisServer {
         self.run::<()>(&["FLUSHALL"]);
     }
 
-    /// Runs one command, past everything that is tested.
+    /// Runs one command directly, without Floodmark.
     pub fn run<T: FromRedisValue>(&self, command: &[&str]) -> T {
         self.try_run(command).unwrap_or_else(|e| panic!("{command:?}: {e}"))
     }
 
-    /// Runs one command with a password.
+    /// Runs one command directly, after logging in with a password.
     pub fn run_as<T: FromRedisValue>(&self, password: &str, command: &[&str]) -> T {
         let url = format!("redis://:{password}@127.0.0.1:{}", self.port());
         self.send(&url, command).unwrap_or_else(|e| panic!("{command:?}: {e}"))

@@ -1,4 +1,4 @@
-//! A server of a test's own: the real program, on a free port of 127.0.0.1, gone with the test.
+//! A server of a test's own: the real program, on a free port of 127.0.0.1. It ends with the test.
 
 use std::{
     ffi::OsString,
@@ -28,23 +28,23 @@ pub struct Server {
     child: Child,
     addr: SocketAddr,
     command: ServerCommand,
-    /// Its data dir, unless the test has one of its own.
+    /// The data folder, unless the test brought its own.
     data: Option<TempDir>,
 }
 
-/// What it was started with.
+/// The command and the variables that the server was started with.
 struct ServerCommand {
     args: Vec<OsString>,
     variables: Vec<(String, String)>,
 }
 
 impl Server {
-    /// With the default configuration, but for port and data dir.
+    /// Starts a server with the default configuration, except for port and data folder.
     pub fn start() -> Server {
         Server::with(&[])
     }
 
-    /// With a configuration file of this content.
+    /// Starts a server with a configuration file of this content.
     pub fn with_config(toml: &str) -> Server {
         let data = TempDir::new().expect("a temporary folder");
         let (dir, file) = (data.path().join("data"), data.path().join("floodmark.toml"));
@@ -57,7 +57,7 @@ impl Server {
         server
     }
 
-    /// With variables such as `("FLOODMARK_AUTH__WRITE_KEYS", "k")`.
+    /// Starts a server with environment variables such as `("FLOODMARK_AUTH__WRITE_KEYS", "k")`.
     pub fn with(variables: &[(&str, &str)]) -> Server {
         let data = TempDir::new().expect("a temporary folder");
         let mut server = Server::on(data.path(), variables);
@@ -65,14 +65,14 @@ impl Server {
         server
     }
 
-    /// On a data dir that the test keeps.
+    /// Starts a server on a data folder that belongs to the test, and outlives the server.
     pub fn on(data_dir: &Path, variables: &[(&str, &str)]) -> Server {
         let data_dir = data_dir.to_str().expect("temporary folders have plain names");
         let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir];
         Server::spawn(&args, variables)
     }
 
-    /// Any command that prints its address, once it has.
+    /// Starts any command that serves, and waits until it has printed its address.
     pub fn spawn(args: &[&str], variables: &[(&str, &str)]) -> Server {
         let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
         let command = ServerCommand {
@@ -83,7 +83,7 @@ impl Server {
         Server { child, addr, command, data: None }
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -93,34 +93,34 @@ impl Server {
         format!("http://{}", self.addr)
     }
 
-    /// Its own data dir.
+    /// The server's data folder. Panics if the test brought its own.
     pub fn data(&self) -> PathBuf {
         self.data.as_ref().expect("the test has the data dir").path().to_owned()
     }
 
-    /// Its process.
+    /// The id of the server's process.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().expect("process ids are small"))
     }
 
-    /// Sends it a signal.
+    /// Sends the server a signal.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("it is our child");
     }
 
-    /// Ends it as kill -9 does.
+    /// Ends the server with SIGKILL (kill -9).
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// SIGTERM, and waits for its end.
+    /// Sends SIGTERM and waits for the server's end.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
         self.wait()
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the server has ended by itself.
     pub fn wait(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
@@ -132,7 +132,7 @@ impl Server {
         }
     }
 
-    /// Its `VmRSS`, in kB.
+    /// The memory that the server holds now (`VmRSS`), in kB.
     pub fn memory_kb(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("it runs, on Linux");
@@ -141,7 +141,7 @@ impl Server {
         digits.parse().expect("a number")
     }
 
-    /// Kills it and starts it again on the same port and data dir.
+    /// Kills the server and starts it again on the same port and data folder.
     pub fn restart(&mut self) {
         self.kill();
         let listen = self.command.args.iter().position(|arg| arg == "--listen");
@@ -154,7 +154,7 @@ impl Server {
         serde_json::from_str(&self.get_text(path)).expect("JSON")
     }
 
-    /// `GET path`, the body. Panics if it is not a 200.
+    /// The body of `GET path`. Panics if the status is not 200.
     pub fn get_text(&self, path: &str) -> String {
         let answer = self.request("GET", path).send().expect("the server answers");
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
@@ -171,7 +171,7 @@ impl Server {
         self.get("/api/analytics/current")
     }
 
-    /// A request to it, which is not sent yet.
+    /// Begins a request to this server; the caller sends it.
     pub fn request(&self, method: &str, path: &str) -> Request {
         Request::new(self.addr, method, path)
     }
@@ -181,14 +181,14 @@ impl Server {
         Request::post(self.addr, "/v1/events", events).send().expect("the server answers")
     }
 
-    /// A read-only look at the embedded store.
+    /// Opens the server's SQLite file for reading only.
     pub fn database(&self) -> rusqlite::Connection {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         rusqlite::Connection::open_with_flags(self.data().join("floodmark.db"), flags)
             .expect("the embedded store")
     }
 
-    /// Rows of a table of the embedded store.
+    /// The number of rows in a table of the server's SQLite file.
     pub fn count(&self, table: &str) -> u64 {
         self.database()
             .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0))
@@ -219,7 +219,7 @@ impl ServerCommand {
     fn run(&self) -> (Child, SocketAddr) {
         let mut child = setpriv()
             .args(&self.args)
-            // In this zone it is about noon, so that "today" does not turn while a test runs.
+            // In this zone it is about noon, so that "today" does not begin anew while a test runs.
             .env("FLOODMARK_TIMEZONE", noon_zone())
             .envs(self.variables.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
@@ -228,7 +228,7 @@ impl ServerCommand {
             .expect("setpriv (apt-get install util-linux) starts the server");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (found, address) = mpsc::channel();
-        // This reads to the end, since a full pipe would stop the server.
+        // This thread reads until the server ends, since a full pipe would block the server.
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 println!("{line}");
@@ -248,7 +248,7 @@ impl ServerCommand {
     }
 }
 
-/// The address in `... http://127.0.0.1:PORT ...`, where a line has it.
+/// The address in a line like `... http://127.0.0.1:PORT ...`, if the line has one.
 fn address_in(line: &str) -> Option<SocketAddr> {
     line.split("http://").nth(1)?.split_whitespace().next()?.parse().ok()
 }

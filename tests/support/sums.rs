@@ -1,4 +1,5 @@
-//! What a file of events, a server or a viewer adds up to; all three must be equal.
+//! Sums of events: of a file of events, of a server, or of a viewer. A test compares them; they
+//! must be equal.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use super::{
 /// How long a viewer is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Events by type, revenue in 1/10,000.
+/// The events counted by type, and the revenue in 1/10,000 of the base currency.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     pub counts: BTreeMap<String, u64>,
@@ -50,14 +51,14 @@ impl Sums {
         }
     }
 
-    /// What `/api/analytics/current` says.
+    /// The sums that `/api/analytics/current` shows.
     pub fn of_current(current: &Value) -> Sums {
         let mut sums = Sums::default();
         sums.add(&current["counts"], &current["revenue"]);
         sums
     }
 
-    /// Events of all types.
+    /// The number of events of all types together.
     pub fn events(&self) -> u64 {
         self.counts.values().sum()
     }

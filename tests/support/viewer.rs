@@ -1,5 +1,5 @@
-//! Viewers of the stream: over the WebSocket client, many at once on a runtime, and some that
-//! are no more than a socket, which read what the test reads.
+//! Viewers of the stream, of three kinds: over the WebSocket client; hundreds at once, on a
+//! runtime; and bare sockets, which read only when the test does.
 
 use std::{
     io::Write,
@@ -16,20 +16,20 @@ use super::{
     server::Server,
 };
 
-/// Where the stream is.
+/// The path of the stream.
 pub const STREAM: &str = "/api/analytics/stream";
 
-/// A viewer of the stream, with this query (`?resume=…`).
+/// Connects a viewer to the stream, with this query (`?resume=…`).
 pub fn watch(server: &Server, query: &str) -> WebSocket {
     let opened = WebSocket::open(server.addr(), &format!("{STREAM}{query}"), &[]);
     opened.unwrap_or_else(|answer| panic!("not admitted: {answer:?}"))
 }
 
-/// The next frame; pings are answered on the way.
+/// Waits for the next frame and answers pings on the way.
 pub fn frame(socket: &mut WebSocket) -> Value {
     match socket.receive() {
         Received::Frame(frame) => {
-            // The plainest client adds up these three, whatever else a frame has.
+            // Every frame has these three keys, and they are enough for the plainest client.
             assert!(frame["counts"].is_object() && frame["revenue"].is_number(), "{frame}");
             assert!(frame["timestamp"].is_i64(), "{frame}");
             frame
@@ -48,7 +48,7 @@ pub async fn watch_among_many(
     opened.expect("in time").expect("admitted").0
 }
 
-/// A handshake, as a request.
+/// The request that asks for the upgrade to a WebSocket.
 pub fn upgrade(addr: SocketAddr) -> Request {
     Request::get(addr, STREAM)
         .header("Upgrade", "websocket")
@@ -61,7 +61,7 @@ pub fn upgrade(addr: SocketAddr) -> Request {
 /// `receive_buffer` bytes for it.
 pub fn stalled(addr: SocketAddr, receive_buffer: usize) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    // Before it connects: the window is agreed on then.
+    // The buffer's size is set before connecting, since TCP agrees on the window then.
     socket.set_recv_buffer_size(receive_buffer).unwrap();
     socket.connect(&addr.into()).unwrap();
     let mut stream: TcpStream = socket.into();

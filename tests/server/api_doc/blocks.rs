@@ -1,6 +1,7 @@
-//! The document in its blocks: what is sent, and what is to come back.
+//! Splits docs/API.md into its fenced blocks: requests that the test sends, and answers that it
+//! expects.
 
-/// Where the document stands, from the root of the crate.
+/// The path of the document, from the root of the crate.
 pub const PATH: &str = "docs/API.md";
 
 /// A fenced block that the test executes, or compares with.
@@ -10,24 +11,24 @@ pub struct Block {
     pub line: usize,
     /// What it is.
     pub kind: Kind,
-    /// What stands in it.
+    /// The text between the fences.
     pub text: String,
 }
 
-/// What the word behind the fence says.
+/// The kind of a block, which the word after the fence says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A configuration: a fresh server is started with it, for all that follows.
+    /// A configuration: a new server is started with it, for all blocks that follow.
     Config,
-    /// A request; the next block is its answer.
+    /// A request; the next block is the answer to it.
     Request,
-    /// The handshake of a WebSocket, which stays open until the next one.
+    /// The handshake of a WebSocket, which stays open until the next handshake.
     WebSocket,
     /// A text message to the server.
     Send,
     /// An answer to a request, or to a handshake that is refused.
     Answer,
-    /// A frame that comes next, or after others.
+    /// A frame that the server sends, as the next one or after others.
     Frame,
     /// How the server closes the WebSocket: code and reason.
     Close,
@@ -51,13 +52,13 @@ impl Kind {
     }
 }
 
-/// The document as it is.
+/// The text of the document.
 pub fn document() -> String {
     let path = format!("{}/{PATH}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).expect("the document is there")
 }
 
-/// All blocks of a kind that is known, in their order.
+/// All blocks whose kind is known, in their order.
 pub fn blocks(document: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = document.lines().enumerate();
@@ -81,7 +82,7 @@ pub struct HttpText {
 }
 
 impl HttpText {
-    /// Reads it. Without an empty line there is no body.
+    /// Reads the text of a block. Without an empty line there is no body.
     pub fn parse(text: &str) -> HttpText {
         let (head, body) = match text.split_once("\n\n") {
             Some((head, body)) => (head, Some(body.to_owned())),

@@ -1,5 +1,6 @@
-//! `docs/API.md` is true: its requests are sent to a server in their order, and what comes back is
-//! what it says; and it names every route, code, header and metric that there is, and no other.
+//! Checks that `docs/API.md` is true. Its requests are sent to a server in their order, and the
+//! answers must be those of the document. It must name every route, code, header and metric that
+//! there is, and no other.
 
 mod blocks;
 mod named;

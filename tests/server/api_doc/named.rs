@@ -1,12 +1,12 @@
-//! What has a name (routes, codes, headers, metrics): the tables of the document against the server
-//! that runs and against its source.
+//! Compares the tables of the document (routes, codes, headers, metrics) with the running server
+//! and with its source.
 
 use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
 
 use super::blocks::{PATH, document};
 use crate::support::{client::Request, server::Server};
 
-/// Codes that no single request to a healthy server brings about, and why.
+/// Codes that no single request to a healthy server causes, each with the reason.
 const NOT_SHOWN: &[(&str, &str)] = &[
     ("dedupe", "Redis has to fail"),
     ("history_unavailable", "the store has to fail"),
@@ -22,7 +22,7 @@ const NOT_SHOWN: &[(&str, &str)] = &[
     ("stopping", "the server has to be on its way down"),
 ];
 
-/// Headers that every HTTP server sends; they mean here what they mean everywhere.
+/// Headers that every HTTP server sends, and that have no special meaning here.
 const EVERYWHERE: &[&str] = &["connection", "content-length", "date", "transfer-encoding"];
 
 /// The rows of the tables between this heading and the next: cells without backticks.
@@ -37,7 +37,7 @@ fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// Fails with what only the program has and what only the document has.
+/// Panics with the names that only the program has, and those that only the document has.
 fn assert_same<T: Ord + Clone + Debug>(what: &str, there: &BTreeSet<T>, named: &BTreeSet<T>) {
     let (missing, surplus) = (there - named, named - there);
     assert!(
@@ -53,7 +53,7 @@ fn first_cells(document: &str, heading: &str) -> BTreeSet<String> {
     names
 }
 
-/// Every header that was sent or came stands in the table.
+/// Checks that the table has every header that was sent or received.
 pub fn all_headers_are_named(document: &str, came: &BTreeSet<String>) {
     let named = first_cells(document, "Headers");
     let named: BTreeSet<String> = named.iter().map(|name| name.to_ascii_lowercase()).collect();
@@ -62,14 +62,14 @@ pub fn all_headers_are_named(document: &str, came: &BTreeSet<String>) {
     assert!(missing.is_empty(), "{PATH} does not name the headers {missing:?}");
 }
 
-/// Every code of the table has come in an answer, or can't.
+/// Checks that every code of the table has come in an answer, or is one of those that can't.
 pub fn all_codes_are_shown(document: &str, came: &BTreeSet<String>) {
     let excused: BTreeSet<String> = NOT_SHOWN.iter().map(|(code, _)| (*code).to_owned()).collect();
     let missing: BTreeSet<String> = &first_cells(document, "Errors") - came;
     assert_same("codes without an example", &missing, &excused);
 }
 
-/// Every route of the table has a request.
+/// Checks that the document has a request for every route of the table.
 pub fn all_routes_are_shown(document: &str, sent: &BTreeSet<(String, String)>) {
     for row in table(document, "Routes") {
         let (methods, path) = (&row[0], &row[1]);

@@ -1,5 +1,5 @@
-//! Answers as the document writes them, with placeholders for what differs from one time to the
-//! next, and how they are compared with what came.
+//! Compares answers with those of the document, which have placeholders for values that differ from
+//! run to run.
 //!
 //! `<number>`, `<string>`, `<bool>` and `<any>` stand for one value, in quotes for (a part of) a
 //! text. `<string:name>` also keeps what came; in a later request `<name>` is it. `…` in an object
@@ -11,15 +11,16 @@ use std::collections::BTreeMap;
 use floodmark::domain::time::now_ms;
 use serde_json::Value;
 
-/// What `<kind:name>` has kept, by name.
+/// The values that `<kind:name>` has kept, by name.
 pub type Kept = BTreeMap<String, String>;
 
-/// What stands before a placeholder that is no part of a text. JSON has no such character.
+/// A mark before a placeholder that stands outside of a JSON text. JSON itself never has this
+/// character.
 const BARE: char = '\u{1}';
-/// Further fields, further elements.
+/// Stands for further fields or further elements.
 const MORE: &str = "…";
 
-/// A request's text with what was kept, the time, and its letters.
+/// Fills the placeholders of a request: kept values, the time, and runs of letters.
 pub fn filled(text: &str, kept: &Kept) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -38,21 +39,21 @@ pub fn filled(text: &str, kept: &Kept) -> String {
     out + rest
 }
 
-/// Before, inside and behind the first `<…>`.
+/// Splits a text into the parts before, inside and after the first `<…>`.
 fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = text.split_once('<')?;
     let (inside, behind) = rest.split_once('>')?;
     Some((before, inside, behind))
 }
 
-/// Whether a text is as the pattern says.
+/// Whether a text fits the pattern.
 pub fn matches_text(pattern: &str, text: &str, kept: &mut Kept) -> bool {
     let Some((before, placeholder, behind)) = next_placeholder(pattern) else {
         return pattern == text;
     };
     let Some(rest) = text.strip_prefix(before) else { return false };
     let (kind, name) = placeholder.split_once(':').unwrap_or((placeholder, ""));
-    // The longest first, so that nothing is left over for the end.
+    // The longest match is tried first, so that nothing is left over at the end.
     let ends = (0..=rest.len()).rev().filter(|end| rest.is_char_boundary(*end));
     for end in ends {
         let (value, after) = rest.split_at(end);
@@ -72,7 +73,7 @@ pub fn matches_text(pattern: &str, text: &str, kept: &mut Kept) -> bool {
     false
 }
 
-/// What differs between a JSON text with placeholders and a value; empty where nothing does.
+/// The differences between a JSON text with placeholders and a value; empty if there are none.
 pub fn differences(pattern: &str, value: &Value, kept: &mut Kept) -> Vec<String> {
     let pattern = as_json(pattern);
     let pattern: Value =
@@ -82,7 +83,7 @@ pub fn differences(pattern: &str, value: &Value, kept: &mut Kept) -> Vec<String>
     found
 }
 
-/// Makes JSON of the pattern: placeholders outside of texts become texts that say so.
+/// Makes the pattern valid JSON: a placeholder outside of a text becomes a text with a mark.
 fn as_json(pattern: &str) -> String {
     let mut out = String::new();
     let (mut brackets, mut in_text) = (Vec::new(), false);
@@ -137,7 +138,7 @@ fn compare(pattern: &Value, value: &Value, at: &str, kept: &mut Kept, found: &mu
             stands_for(text.trim_start_matches(BARE), value, kept)
         }
         (Value::String(text), Value::String(value)) => matches_text(text, value, kept),
-        // 1 and 1.0 are one number.
+        // 1 and 1.0 are the same number.
         (Value::Number(number), Value::Number(value)) => number.as_f64() == value.as_f64(),
         (pattern, value) => pattern == value,
     };
@@ -181,7 +182,7 @@ fn compare_arrays(
     }
 }
 
-/// Whether a value is one that a placeholder stands for.
+/// Whether a placeholder stands for this value.
 fn stands_for(placeholder: &str, value: &Value, kept: &mut Kept) -> bool {
     let inside = placeholder.trim_matches(['<', '>']);
     let (kind, name) = inside.split_once(':').unwrap_or((inside, ""));

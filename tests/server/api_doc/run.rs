@@ -1,4 +1,4 @@
-//! Sends what the document says, in its order, and compares what comes back.
+//! Sends the requests of the document in their order, and compares the answers.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,8 @@ use crate::support::{
     server::Server,
 };
 
-/// How long a GET may answer otherwise: what was sent is counted and shown after a moment.
+/// How long a GET may give another answer than the document's, since events are counted and shown a
+/// moment after they were sent.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
@@ -39,22 +40,23 @@ fn every_request_of_the_document_is_answered_as_it_says() {
     named::all_routes_are_shown(&document, &run.paths);
 }
 
-/// The state between two blocks.
+/// What the test keeps from one block to the next.
 struct Run {
     server: Server,
     socket: Option<Opened>,
     kept: Kept,
-    /// Headers of all requests and answers, in lower case.
+    /// The names of the headers of all requests and answers, in lower case.
     headers: BTreeSet<String>,
-    /// Codes of all answers.
+    /// The codes of all answers.
     codes: BTreeSet<String>,
-    /// (method, path) of all requests.
+    /// Method and path of all requests.
     paths: BTreeSet<(String, String)>,
 }
 
 struct Opened {
     socket: WebSocket,
-    /// Its first frame is still to come: that one is what the document shows, none later.
+    /// Whether the first frame of the WebSocket is still to come. The document must show this
+    /// frame, and not a later one.
     is_new: bool,
 }
 
@@ -140,7 +142,8 @@ impl Run {
         self.socket.as_mut().expect("a WebSocket is open")
     }
 
-    /// The next frame is as the document says, or one that follows; the first one is never skipped.
+    /// Reads frames until one is as the document says. The first frame of a WebSocket is never
+    /// skipped.
     fn frame(&mut self, expected: &str) -> Vec<String> {
         let give_up = Instant::now() + SETTLES_WITHIN;
         loop {
@@ -214,7 +217,7 @@ impl Run {
     }
 }
 
-/// The body as it goes over the wire: the document shows what is gzipped as it was before.
+/// The body as it is sent. The document shows a gzipped body before its compression.
 fn packed(text: &HttpText) -> Vec<u8> {
     let body = text.body.clone().unwrap_or_default().into_bytes();
     let is_gzip = |(name, value): &(String, String)| name == "Content-Encoding" && value == "gzip";

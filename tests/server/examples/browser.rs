@@ -1,4 +1,4 @@
-//! The pages, in a real Chromium, which is told what to do over its DevTools protocol.
+//! Runs the pages in a real Chromium, which the test controls over the DevTools protocol.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -17,7 +17,7 @@ use crate::support::{
     server::Server,
 };
 
-/// What systems call it.
+/// The names under which Chromium is installed.
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Serves `examples/` as a shop serves its pages.
@@ -44,7 +44,7 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     let head = "Content-Type: text/html\r\nConnection: close";
     write!(stream, "HTTP/1.1 {status}\r\n{head}\r\nContent-Length: {}\r\n\r\n", page.len())?;
     stream.write_all(&page)?;
-    // What else the browser has said is read, or closing would cut the answer off.
+    // The rest of the browser's request is read, since closing before would cut the answer off.
     stream.shutdown(std::net::Shutdown::Write)?;
     request.read_to_end(&mut Vec::new())?;
     Ok(())
@@ -73,7 +73,7 @@ impl Page {
         let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
         let line = lines.find(|line| line.contains("DevTools listening on ws://"));
         let line = line.expect("Chromium starts and says where it listens");
-        // Reads to the end: a full pipe would stop the browser.
+        // This thread reads until the browser ends, since a full pipe would block it.
         thread::spawn(move || lines.for_each(drop));
         let addr = line.split("ws://").nth(1).and_then(|rest| rest.split('/').next());
         let addr: SocketAddr = addr.expect("an address").parse().expect("an address");
@@ -82,7 +82,7 @@ impl Page {
         Page { browser, devtools, calls: 0, _profile: profile }
     }
 
-    /// What an expression is in the page.
+    /// The value of a JavaScript expression in the page.
     fn evaluate(&mut self, expression: &str) -> Value {
         self.calls += 1;
         let parameters = json!({"expression": expression, "returnByValue": true});
@@ -107,7 +107,7 @@ impl Page {
     }
 }
 
-/// The path of the page's end of DevTools, once the page is there.
+/// The path of the page's DevTools WebSocket, once the page exists.
 fn target(addr: SocketAddr, url: &str) -> String {
     let mut path = String::new();
     wait_until("the page is open", || {
@@ -135,7 +135,8 @@ fn a_page_sends_also_while_it_closes() {
     let url = format!("http://{pages}/send.html?floodmark={}", server.url());
     let mut page = Page::open(&url);
     server.until("the page view is counted", |server| server.current()["pageViews"] == 1);
-    // An error that nobody catches, and an order just before the visitor leaves.
+    // The page throws an error that nothing catches, and sends an order just before the visitor
+    // leaves.
     page.evaluate("setTimeout(() => { throw new Error('broken') })");
     server.until("the error is counted", |server| server.current()["errors"] == 1);
     page.evaluate("document.querySelector('#buy').click(); location.href = 'about:blank'");

@@ -1,4 +1,4 @@
-//! The programs of `examples/` do what they say: each is run as a user runs it, with the real
+//! Checks that the programs of `examples/` work: each is run as a user runs it, with the real
 //! interpreter or browser, against a real server.
 
 mod browser;

@@ -1,4 +1,4 @@
-//! What runs in a shell, in Python and in Node.js: sending and watching.
+//! Runs the examples for the shell, Python and Node.js, which send and watch.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ fn node() -> Command {
     program(&["node"], "apt-get install nodejs, version 20 or later")
 }
 
-/// (orders, page views) of a server that asks for keys.
+/// The orders and page views that a server with keys has counted.
 fn counted(server: &Server) -> (u64, u64) {
     let current = server.get("/api/analytics/current?token=view-1");
     let count = |name: &str| current[name].as_u64().expect("a count");
@@ -100,14 +100,16 @@ fn python_watches() {
 fn node_watches_and_comes_back() {
     let mut server = Server::with_config(KEYS);
     let mut command = node();
-    // Node.js 20 hides its WebSocket behind this; later ones take the flag and need it no more.
+    // Node.js 20 has WebSockets only with this flag; later versions accept the flag and don't need
+    // it.
     command.arg("--experimental-websocket");
     let mut script = Script::start(&mut with(command, "watch.mjs", &server));
     script.line_with(r#""counts":{}"#);
     sell(&server);
     let line = script.line_with(r#""purchase":1"#);
     assert!(line.contains(r#""revenue":0.0001"#), "{line}");
-    // Once it has been seen by the script, it may not have been stored yet: 202 keeps it.
+    // The event that the script has shown may not be stored yet when the server is killed. It was
+    // answered with 202, so it is on disk and is not lost.
     server.restart();
     sell(&server);
     let line = script.line_with(r#""purchase":2"#);

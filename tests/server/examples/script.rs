@@ -1,4 +1,4 @@
-//! A script of `examples/`, running.
+//! Starts a script of `examples/` and reads its output.
 
 use std::{
     io::{BufRead, BufReader},
@@ -11,7 +11,7 @@ use std::{
 
 use crate::support::program::PATIENCE;
 
-/// Where a file of `examples/` is.
+/// The path of a file of `examples/`.
 pub fn example(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
@@ -32,7 +32,7 @@ pub fn program(names: &[&str], hint: &str) -> Command {
     command
 }
 
-/// A script with its output, line by line; killed when dropped.
+/// A running script and its output, line by line. It is killed when this is dropped.
 pub struct Script {
     child: Child,
     lines: Receiver<String>,
@@ -48,7 +48,7 @@ impl Script {
         Script { child, lines: lines(stdout), seen: Vec::new() }
     }
 
-    /// The next line that has this in it; panics where none comes.
+    /// Waits for the next line that has this text in it. Panics if none comes.
     pub fn line_with(&mut self, text: &str) -> String {
         let give_up = Instant::now() + PATIENCE;
         loop {
@@ -61,7 +61,7 @@ impl Script {
         }
     }
 
-    /// All lines, once it has ended well.
+    /// Waits until the script has ended with success, and returns all its lines.
     pub fn finish(mut self) -> Vec<String> {
         let lines: Vec<String> = self.lines.iter().collect();
         let status = self.child.wait().expect("it is our child");
@@ -79,7 +79,7 @@ impl Drop for Script {
 
 fn lines(stdout: ChildStdout) -> Receiver<String> {
     let (sender, receiver) = channel();
-    // Reads to the end: a full pipe would stop the script.
+    // This thread reads until the script ends, since a full pipe would block it.
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let _ = sender.send(line);

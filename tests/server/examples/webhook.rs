@@ -1,4 +1,5 @@
-//! The receiver of webhooks: told by a server whose alert fires, and deaf to everybody else.
+//! Runs the receiver of webhooks: it accepts the notification of a server whose alert fires, and
+//! refuses requests of others.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Who may watch, and how many.
+//! Which viewers are admitted, and how many.
 
 use crate::support::{
     client::{Connection, Request},

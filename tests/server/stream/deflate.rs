@@ -17,10 +17,10 @@ use crate::support::{
 
 /// The header of a handshake that offers extensions, and of the answer that takes one.
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
-/// What browsers offer.
+/// The extension that browsers offer.
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
 
-/// A viewer that is admitted, and the extension that the server took.
+/// Connects a viewer; returns it with the extension that the server took.
 fn watching(addr: SocketAddr, handshake: &Request) -> (Connection, Option<String>) {
     let mut connection = Connection::open(addr).unwrap();
     let answer = handshake.send_on(&mut connection).unwrap();
@@ -29,7 +29,7 @@ fn watching(addr: SocketAddr, handshake: &Request) -> (Connection, Option<String
     (connection, taken)
 }
 
-/// The payload of the next text message, and whether it says that it is deflated.
+/// The payload of the next text message, and whether its header says that it is deflated.
 fn text_message(connection: &mut Connection) -> (Vec<u8>, bool) {
     loop {
         let mut head = [0; 2];
@@ -52,7 +52,8 @@ fn text_message(connection: &mut Connection) -> (Vec<u8>, bool) {
     }
 }
 
-/// Without what was before, and with the end of the flush put back (RFC 7692).
+/// Inflates a message by itself, without those before it. The end of the flush, which is not sent,
+/// is put back first (RFC 7692).
 fn inflate(payload: &[u8]) -> Value {
     let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
     let mut stream = serde_json::Deserializer::from_reader(DeflateDecoder::new(&whole[..]));
@@ -67,7 +68,7 @@ fn frames_are_deflated_for_a_viewer_that_offers_it_and_for_no_other() {
     assert_eq!(taken.as_deref(), Some("permessage-deflate; server_no_context_takeover"));
     let (mut plain, taken) = watching(server.addr(), &upgrade(server.addr()));
     assert_eq!(taken, None);
-    // Each message stands alone: the second is read without the first.
+    // Each message can be read by itself: the second one is read without the first.
     for _ in 0..2 {
         let ((deflated, is_deflated), (text, is_other)) =
             (text_message(&mut small), text_message(&mut plain));
@@ -75,7 +76,7 @@ fn frames_are_deflated_for_a_viewer_that_offers_it_and_for_no_other() {
         let frames = [inflate(&deflated), serde_json::from_slice(&text).unwrap()];
         assert!(frames.iter().all(|frame| frame["seq"].is_u64()), "{frames:?}");
     }
-    // What a viewer says may be deflated as well, and is of no interest.
+    // A viewer may send deflated messages as well; the server ignores them.
     small.write_all(&[0xc1, 0x83, 0, 0, 0, 0, 0xca, 0x49, 0x05]).unwrap();
     small.write_all(&[0x89, 0x82, 0, 0, 0, 0, b'h', b'i']).unwrap();
     let mut answer = Vec::new();

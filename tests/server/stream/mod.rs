@@ -1,4 +1,5 @@
-//! Viewers, on real sockets: who may watch, who comes back, who is closed and told why.
+//! Viewers on real sockets: which are admitted, how they resume, and when the server closes them
+//! and why.
 
 mod admission;
 mod deflate;
@@ -31,7 +32,7 @@ fn closed(socket: &mut WebSocket) -> u16 {
     }
 }
 
-/// A viewer of which a test sees every byte: it has sent its handshake and read nothing.
+/// A viewer whose bytes the test sees one by one. It has sent its handshake and read nothing.
 fn handshake(server: &Server) -> TcpStream {
     let mut stream = TcpStream::connect(server.addr()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -39,7 +40,7 @@ fn handshake(server: &Server) -> TcpStream {
     stream
 }
 
-/// Reads to the end, a little at a time.
+/// Reads until the end of the connection, a little at a time.
 fn drain(mut stream: TcpStream, pause: Duration) -> Vec<u8> {
     let (mut all, mut some) = (Vec::new(), [0; 2048]);
     loop {

@@ -1,4 +1,4 @@
-//! Who comes back: each frame once, or a snapshot where that can't be.
+//! A viewer that comes back gets each frame once, or a snapshot if that is not possible.
 
 use serde_json::Value;
 
@@ -20,13 +20,13 @@ fn a_viewer_resumes_where_it_was() {
     while !seen.iter().any(|frame: &Value| frame["counts"]["page_view"] == 1) {
         seen.push(frame(&mut first));
     }
-    // Another viewer that says it saw the snapshot gets the very same frames.
+    // Another viewer that claims to have seen the snapshot gets the same frames.
     let seq = snapshot["seq"].as_u64().unwrap();
     let mut second = watch(&server, &format!("?resume={epoch}:{seq}"));
     for expected in seen {
         assert_eq!(frame(&mut second), expected);
     }
-    // One that comes from another run of the server gets a snapshot.
+    // A viewer that comes from another run of the server gets a snapshot.
     let mut third = watch(&server, "?resume=other:1");
     assert_eq!(frame(&mut third)["type"], "snapshot");
 }
@@ -41,13 +41,13 @@ fn a_resume_reaches_back_as_far_as_frames_are_kept() {
     let mut stayed = watch(&server, "");
     let snapshot = frame(&mut stayed);
     let (epoch, left_at) = (snapshot["epoch"].as_str().unwrap(), snapshot["seq"].as_u64().unwrap());
-    // Many times what a mailbox holds, and what one write takes.
+    // This is many times what a mailbox holds and what one write takes.
     let missed: Vec<Value> = (0..250).map(|_| frame(&mut stayed)).collect();
     let mut back = watch(&server, &format!("?resume={epoch}:{left_at}"));
     for expected in &missed {
         assert_eq!(&frame(&mut back), expected);
     }
-    // And on, without a gap, among those that stayed.
+    // From then on it follows the stream without a gap, like the viewer that stayed.
     let last = missed.last().unwrap()["seq"].as_u64().unwrap();
     for seq in last + 1..last + 50 {
         let frame = frame(&mut back);

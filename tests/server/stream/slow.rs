@@ -1,4 +1,5 @@
-//! Who does not keep up or does not answer: is told so or cut off, and slows nobody.
+//! A viewer that does not keep up, or does not answer, is told so or cut off. It does not slow down
+//! others.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use crate::support::{
     viewer::{frame, many_types, stalled, watch},
 };
 
-/// Posts large frames, which `good` reads without a gap, until the metric says so.
+/// Posts events that make large frames, until the metric has this line. The viewer `good` reads all
+/// frames meanwhile.
 fn post_until(server: &Server, good: &mut WebSocket, last: &mut u64, line: &str) {
     let batch = many_types();
     let mut rounds = 0;
@@ -42,7 +44,7 @@ fn a_viewer_that_never_reads_is_cut_off_and_slows_nobody() {
     let stalled = stalled(server.addr(), 4096);
     post_until(&server, &mut good, &mut last, "floodmark_viewer_evictions_total 1");
     post_until(&server, &mut good, &mut last, "floodmark_viewers 1");
-    // Its connection is closed: what was in the buffers, and then the end.
+    // The connection is closed: after what was in the buffers comes the end.
     let rest = drain(stalled, Duration::ZERO);
     assert!(rest.starts_with(b"HTTP/1.1 101"));
 }
@@ -52,7 +54,7 @@ fn a_viewer_that_reads_too_slowly_is_told_so() {
     let server = Server::with(&[
         ("FLOODMARK_STREAM__TICK_MS", "20"),
         ("FLOODMARK_STREAM__SLOW_TIMEOUT_MS", "300"),
-        // As long as it takes to read what is in the buffers, on a busy machine too.
+        // This is long enough to read what is in the buffers, also on a busy machine.
         ("FLOODMARK_STREAM__CLOSE_TIMEOUT_MS", "30000"),
         ("FLOODMARK_STREAM__SEND_BUFFER_BYTES", "16384"),
     ]);
@@ -71,9 +73,9 @@ fn a_viewer_that_answers_no_ping_is_closed() {
         ("FLOODMARK_STREAM__PING_INTERVAL_MS", "200"),
         ("FLOODMARK_STREAM__SILENCE_TIMEOUT_MS", "1000"),
     ]);
-    // It reads all and says nothing.
+    // This viewer reads everything and sends nothing.
     let mute = handshake(&server);
-    // Reading is what answers its pings.
+    // This client answers pings while it reads.
     let mut answering = watch(&server, "");
     let follow = std::thread::spawn(move || (0..4).map(|_| frame(&mut answering)).count());
     let everything = drain(mute, Duration::ZERO);

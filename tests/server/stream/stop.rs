@@ -1,4 +1,4 @@
-//! A server that stops says so to everyone who reads.
+//! A server that stops tells every viewer that reads.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::{
     viewer::{frame, many_types, stalled, upgrade, watch},
 };
 
-/// The close code of a server that goes away.
+/// The close code that says that the server goes away.
 const GOING_AWAY: u16 = 1001;
 
 #[test]
@@ -25,7 +25,7 @@ fn a_server_that_stops_says_so_to_everyone_who_reads() {
     sockets.iter_mut().for_each(|socket| {
         frame(socket);
     });
-    // One that is far behind when the server stops, and reads on only then.
+    // This viewer is far behind when the server stops, and reads on only then.
     let behind = stalled(server.addr(), 4096);
     let batch = many_types();
     for _ in 0..20 {
@@ -34,7 +34,7 @@ fn a_server_that_stops_says_so_to_everyone_who_reads() {
             while frame(socket)["counts"].as_object().unwrap().is_empty() {}
         }
     }
-    // A connection from before: no new one is accepted while the server stops.
+    // The connection was made before, since none is accepted while the server stops.
     let mut early = Connection::open(server.addr()).unwrap();
     Request::new(server.addr(), "HEAD", "/healthz").send_on(&mut early).expect("an answer");
 

@@ -1,4 +1,4 @@
-//! Viewers that say more than a viewer has to say.
+//! Viewers that send too much: large messages, floods of pings, broken frames.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use crate::support::{
     viewer::{frame, stalled, watch},
 };
 
-/// The close code of a message that is too big.
+/// The close code that says that a message is too big.
 const TOO_BIG: u16 = 1009;
 
 #[test]
@@ -53,7 +53,7 @@ fn a_flood_of_pings_is_answered_and_slows_nobody() {
     let mut last = frame(&mut good)["seq"].as_u64().unwrap();
     let before = server.memory_kb();
     let mut flood = handshake(&server);
-    // Masked, empty: 5,000 at a time.
+    // Sends 5,000 empty masked pings at a time.
     let pings = [0x89, 0x80, 1, 2, 3, 4].repeat(5000);
     let mut unread = flood.try_clone().unwrap();
     let reader = std::thread::spawn(move || {
@@ -75,7 +75,8 @@ fn a_flood_of_pings_is_answered_and_slows_nobody() {
     }
     let grown = server.memory_kb().saturating_sub(before);
     assert!(grown < 10 * 1024, "{grown} kB");
-    // One that floods and never reads what it asked for is stopped by its own full buffers.
+    // A viewer that floods the server and never reads the answers is stopped by its own full
+    // buffers.
     let mut deaf = stalled(server.addr(), 4096);
     deaf.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
     let sent = (0..4000).take_while(|_| deaf.write_all(&pings).is_ok()).count();
@@ -89,10 +90,10 @@ fn a_flood_of_pings_is_answered_and_slows_nobody() {
 fn a_viewer_that_sends_without_end_is_closed() {
     let server = Server::start();
     let mut stream = handshake(&server);
-    // A frame of a gigabyte, of which 64 kB come.
+    // The header announces a frame of a gigabyte, of which 64 kB are sent.
     let announced = [&[0x82, 0x80 | 127][..], &(1_u64 << 30).to_be_bytes(), &[0; 4]].concat();
     stream.write_all(&announced).unwrap();
-    // It may be cut before it has all of it.
+    // The server may hang up before all of it was sent.
     let _ = stream.write_all(&[0; 65536]);
     let all = drain(stream, Duration::ZERO);
     assert!(ends_with_close(&all, 1009), "{:?}", String::from_utf8_lossy(&all));

@@ -1,4 +1,4 @@
-//! How the server is reached: credentials, PgBouncer, TLS.
+//! Connections to Postgres: credentials, PgBouncer, TLS.
 
 use floodmark::store::{self, Written};
 
@@ -23,13 +23,13 @@ async fn credentials_are_refused_found_and_changed() {
     assert!(!error.to_string().contains("wrong"), "{error}");
     assert_eq!(kind(wrong.batches.write(&batch(node(1), 1, 1)).await), SinkErrorKind::Denied);
 
-    // A user that may connect and no more.
+    // This user may connect and do nothing else.
     postgres.sql("CREATE ROLE guest LOGIN PASSWORD 'guest'").await;
     let guest = open(postgres.url_with("guest", "guest", postgres.port())).await;
     guest.info.check().await.unwrap();
     assert_eq!(kind(guest.batches.write(&batch(node(1), 1, 1)).await), SinkErrorKind::Denied);
 
-    // The password from a file that changes with it.
+    // The password is read from a file, which changes together with the password.
     let passfile = postgres.folder().join("pass file");
     let write_password = |password: &str| {
         use std::os::unix::fs::PermissionsExt;
@@ -49,7 +49,7 @@ async fn credentials_are_refused_found_and_changed() {
         .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'floodmark'")
         .await;
     let error = loop {
-        // The first attempt may meet a connection that is not known to be gone yet.
+        // The first attempt may use a connection that is gone without the pool knowing it yet.
         let error = store.batches.write(&batch(node(1), 2, 10)).await.unwrap_err();
         if error.kind != SinkErrorKind::Unavailable {
             break error;
@@ -94,7 +94,7 @@ async fn pgbouncer_in_transaction_mode_may_sit_between() {
     for node in futures_util::future::join_all(nodes).await {
         node.unwrap();
     }
-    // Poison, through it too.
+    // A row that Postgres refuses is handled through PgBouncer as well.
     let store = open(url.clone()).await;
     let mut events: Vec<Event> = (0..20).map(event).collect();
     events[7].properties = r#"{"nul":"\u0000"}"#.to_owned();
@@ -163,7 +163,7 @@ async fn tls_is_as_strict_as_sslmode_says() {
         let error = check(host, query.clone()).await.expect_err(&query);
         assert_eq!(error.kind, SinkErrorKind::Other, "{query}: {error}");
     }
-    // It was TLS that carried it.
+    // The connection was encrypted.
     let store = open(format!("{}?sslmode=require", postgres.url())).await;
     store.batches.write(&batch(node(1), 1, 10)).await.unwrap();
     let encrypted = postgres

@@ -1,4 +1,4 @@
-//! What only Postgres has: partitions, rows that it refuses, outages, credentials, TLS and
+//! Tests of what only Postgres has: partitions, refused rows, outages, credentials, TLS and
 //! PgBouncer.
 
 mod connections;
@@ -25,7 +25,7 @@ async fn open(url: String) -> Stores {
     store::open(&config(url)).await.expect("the store opens")
 }
 
-/// Opens a store that notices silence soon.
+/// Opens a store with short timeouts, so that it soon notices a server that does not answer.
 async fn open_impatient(url: String) -> Stores {
     let mut config = config(url);
     config.postgres.connect_timeout_ms = 500;
@@ -33,7 +33,7 @@ async fn open_impatient(url: String) -> Stores {
     store::open(&config).await.expect("the store opens")
 }
 
-/// Writes as a sink's writer does: again and again, until it is stored.
+/// Writes a batch as the writer of a lane does: again and again, until it is stored.
 async fn write_until_stored(store: &Stores, batch: &Batch) -> Written {
     loop {
         match store.batches.write(batch).await {

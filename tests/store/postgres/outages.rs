@@ -1,4 +1,4 @@
-//! A server that crashes, stops answering, takes no writes or has lost its schema.
+//! Outages of Postgres: it crashes, stops answering, takes no writes, or has lost its tables.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ async fn a_crash_of_the_server_loses_and_doubles_nothing() {
         })
     });
     let lanes: Vec<_> = lanes.collect();
-    // Twice in the middle of it; at what moment does not matter, the sums must be exact.
+    // The server crashes twice while batches are written. The moment does not matter: the sums must
+    // be exact.
     for _ in 0..2 {
         let before = store_events(&postgres).await;
         loop {
@@ -102,7 +103,7 @@ async fn a_read_only_server_is_told_apart_and_left_behind() {
     assert_eq!(error.kind, SinkErrorKind::ReadOnly, "{error}");
     let error = store.info.check().await.unwrap_err();
     assert_eq!(error.kind, SinkErrorKind::ReadOnly, "{error}");
-    // It can be read, also by a server that starts now.
+    // The store can still be read, also by a server that starts now.
     let fresh = open(postgres.url()).await;
     assert_eq!(ledger_total(&fresh).await.events, 10);
     assert_eq!(kind(fresh.batches.write(&batch(node(1), 2, 10)).await), SinkErrorKind::ReadOnly);
@@ -124,7 +125,8 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     let postgres = Postgres::start();
     let store = open(postgres.url()).await;
     store.batches.write(&batch(node(1), 1, 10)).await.unwrap();
-    // Dropped under our feet: noticed, then made again.
+    // All tables are dropped while the store is in use. The store notices that, and makes them
+    // again.
     postgres
         .sql(
             "DROP TABLE events, ledger, ledger_heads, dead_letters, rollups, fold_heads,
@@ -133,7 +135,7 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
         .await;
     assert_eq!(kind(store.batches.write(&batch(node(1), 2, 10)).await), SinkErrorKind::Schema);
     store.batches.write(&batch(node(1), 2, 10)).await.unwrap();
-    // From a version to come.
+    // This migration is of a later version of Floodmark.
     postgres.sql("INSERT INTO refinery_schema_history VALUES (999, 'later', '', '1')").await;
     let old = open(postgres.url()).await;
     let error = old.batches.write(&batch(node(1), 3, 10)).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Partitions: one a day, made ahead and when an event needs one.
+//! Partitions of `events`: there is one for each day, made in advance or when an event needs it.
 
 use floodmark::domain::{
     batch::Batch,
@@ -26,8 +26,8 @@ fn partition(at: Millis) -> String {
     at.strftime("events_%Y%m%d").to_string()
 }
 
-/// One day's query reads one table, whatever the session's time zone, by its BRIN index where it
-/// pays.
+/// A query of one day reads one partition, whatever the time zone of the session, and uses the BRIN
+/// index if that pays.
 async fn reading_a_day_reads_one_table(postgres: &Postgres, now: Millis) {
     let day = now - now.rem_euclid(DAY);
     let (from, to) = (day / 1000, (day + DAY) / 1000);
@@ -75,14 +75,15 @@ async fn events_lie_in_daily_partitions() {
     expected.push(("events_default".to_owned(), 4));
     assert_eq!(partitions(&postgres).await, expected);
 
-    // Made ahead, though empty: tomorrow's is there, and the day after's.
+    // The partitions of tomorrow and of the day after are made in advance, and are empty.
     let ahead = partition(now + 2 * DAY);
     let found = postgres.sql(&format!("SELECT to_regclass('{ahead}') IS NOT NULL")).await;
     assert_eq!(found[0][0], "t");
 
     reading_a_day_reads_one_table(&postgres, now).await;
 
-    // As `\d+ events` lists it: one partition a day, from its midnight to the next (UTC).
+    // This is what `\d+ events` lists: one partition for each day, from midnight to midnight in
+    // UTC.
     let listed = postgres
         .sql(
             "SET timezone = 'UTC';
@@ -107,7 +108,7 @@ async fn events_lie_in_daily_partitions() {
 async fn nodes_make_the_same_partitions_at_once() {
     let postgres = Postgres::start();
     let now = now_ms();
-    // Each node with its own schema race, too: nothing is there yet.
+    // The nodes also race to make the tables, since nothing exists yet.
     let nodes = (1..=4).map(|n| {
         let url = postgres.url();
         tokio::spawn(async move {
@@ -142,7 +143,8 @@ async fn rows_in_the_default_partition_move_when_their_day_is_made() {
         )
     };
     postgres.sql(&insert(-9)).await;
-    // A day that was put aside stays aside: its late events go to the default partition.
+    // The partition of a day that an operator has detached is not made again: late events of that
+    // day go to the default partition.
     let aside = partition(now - 5 * DAY);
     postgres.sql(&format!("CREATE TABLE {aside} (LIKE events)")).await;
     let events = [-9, -5].map(|day| Event::at(now + day * DAY, format!("{day}")));

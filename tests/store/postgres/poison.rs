@@ -1,4 +1,4 @@
-//! Rows that Postgres refuses.
+//! Rows that Postgres refuses become dead letters, and the rest of their batch is stored.
 
 use floodmark::{
     domain::time::now_ms,
@@ -51,7 +51,7 @@ async fn poisoned_rows_go_to_the_dead_letters_and_block_nothing() {
     reason(3, "surrogate");
     reason(4, "json");
     assert!(reasons[2][1].contains(r#"{"nul":"a\u0000b"}"#), "{reasons:?}");
-    // The ledger is what was sealed: the live counters have counted these rows too.
+    // The ledger has the whole batch, since the live counters have counted the refused rows too.
     let mut delta = (*sealed.delta).clone();
     assert_eq!(store.ledger.delta(sealed.id).await.unwrap(), Some(delta.clone()));
     delta.events = 0;
@@ -63,7 +63,8 @@ async fn poisoned_rows_go_to_the_dead_letters_and_block_nothing() {
 async fn a_batch_of_nothing_but_poison_passes() {
     let postgres = Postgres::start();
     let store = open(postgres.url()).await;
-    // A constraint of the operator's own, and bytes that are no row.
+    // A constraint that an operator has added refuses all page views, and one row consists of
+    // invalid bytes.
     let events: Vec<Event> = (0..20).map(|n| Event::at(now_ms(), format!("{n}"))).collect();
     store.batches.write(&batch(node(1), 1, 5)).await.unwrap();
     postgres

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Waits until the store says so.
+/// Waits until the store's answer is this.
 async fn until<T: Future<Output = bool>>(mut is_so: impl FnMut() -> T) {
     while !is_so().await {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -17,7 +17,7 @@ async fn the_folder_folds_drops_and_outlives_an_outage() {
     config.ledger.fold_interval_ms = 10;
     config.retry.max_ms = 200;
     let store = floodmark::store::open(&config).await.unwrap();
-    // Old enough to be dropped, and young.
+    // One batch is old enough to be dropped, the other is not.
     let now = now_ms();
     let old = now - 80 * HOUR;
     store.batches.write(&seal(node(1), 1, &[Event::at(old, "old")])).await.unwrap();

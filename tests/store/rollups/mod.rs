@@ -1,5 +1,5 @@
-//! Rollups on both stores: every ledger row is folded once, whatever happens meanwhile, and
-//! is dropped only when nobody needs it any more.
+//! Rollups (sums by minute) on both stores: every ledger row is folded into them once, whatever
+//! happens meanwhile, and is deleted only when nothing needs it any more.
 
 mod actor;
 mod reading;
@@ -60,7 +60,7 @@ async fn rollups(store: &Stores) -> Minutes {
     minutes
 }
 
-/// What the rows themselves add up to.
+/// The sums that the rows of the store add up to.
 async fn raw(backend: &Backend) -> Minutes {
     let mut minutes = Minutes::new();
     for event in backend.events().await {
@@ -77,7 +77,7 @@ async fn raw(backend: &Backend) -> Minutes {
     minutes
 }
 
-/// Folds until all is folded, whoever else holds the lock meanwhile.
+/// Folds until every ledger row is folded, also if another node holds the lock meanwhile.
 async fn fold_all(store: &Stores, limits: FoldLimits) -> u64 {
     let mut rows = 0;
     loop {
@@ -88,12 +88,12 @@ async fn fold_all(store: &Stores, limits: FoldLimits) -> u64 {
     }
 }
 
-/// Batch `seq` of `size` events that follow each other every 23 s: 15,000 take four days.
+/// Batch `seq` of `size` events. The events are 23 s apart, so that 15,000 of them span four days.
 fn spread(seq: u64, size: u64, of: u128) -> Batch {
     let events: Vec<Event> = ((seq - 1) * size..seq * size)
         .map(|n| {
             let mut event = event(n);
-            // One in fifty arrives days late.
+            // One event in fifty arrives days late.
             let late = if n % 50 == 7 { 2 * DAY } else { 0 };
             event.time = START + n as Millis * 23_003 - late;
             event.id = format!("{of}-{n}");
@@ -109,7 +109,7 @@ async fn rollups_are_the_sums_of_the_rows(backend: Backend) {
         for of in 1..=2 {
             store.batches.write(&spread(seq, 500, of)).await.unwrap();
         }
-        // Folding goes on beside the writing, and stays behind.
+        // Folding goes on beside the writing, and lags behind it.
         let folded = store.rollups.fold(SMALL).await.unwrap();
         assert!((1..=3).contains(&folded.rows), "{folded:?}");
     }
@@ -120,7 +120,7 @@ async fn rollups_are_the_sums_of_the_rows(backend: Backend) {
     assert!(raw.len() > 10_000, "{}", raw.len());
     assert_eq!(rollups(&store).await, raw);
 
-    // Nothing is left, and nothing is added again, after a restart either.
+    // No row is left to fold, and none is added twice, also after a restart.
     let store = backend.open().await;
     assert_eq!(
         store.rollups.fold(SMALL).await.unwrap(),
@@ -166,7 +166,7 @@ async fn folders_that_race_fold_each_row_once(backend: Backend) {
     assert_eq!(rollups(&stores[0]).await, raw(&backend).await);
 }
 
-/// Polls a future so often, then drops it where it stands.
+/// Polls a future this many times and then drops it, as when a task is cancelled.
 async fn killed_after<T>(polls: usize, mut future: Pin<&mut impl Future<Output = T>>) -> bool {
     let mut left = polls;
     std::future::poll_fn(|context| {
@@ -222,7 +222,7 @@ async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
 
     let (rows, events) = (raw(&backend).await, store.info.totals().await.unwrap());
     assert_eq!(events.ledger_events, 8);
-    // In chunks: 1, 2, 6 and 7 may go.
+    // Rows are deleted in chunks; batches 1, 2, 6 and 7 may go.
     let mut dropped = Vec::new();
     for _ in 0..3 {
         dropped.push(store.rollups.drop_folded(before, 3).await.unwrap());
@@ -232,7 +232,7 @@ async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
         let delta = store.ledger.delta(BatchId { node: node(1), seq }).await.unwrap();
         assert_eq!(delta.is_some(), there, "batch {seq}");
     }
-    // Nothing that is told has changed, and the guards are still there.
+    // The sums are the same as before, and the guards are still there.
     assert_eq!(store.info.totals().await.unwrap(), events);
     for batch in &batches[4..] {
         assert_eq!(store.batches.write(batch).await.unwrap(), Written::AlreadyStored);

@@ -1,4 +1,4 @@
-//! What is read of rollups: sums over stretches of time, and how far back they are known.
+//! Reads of the rollups: sums over spans of time, and how far back these are known.
 
 use super::*;
 
@@ -35,7 +35,8 @@ async fn known_is_what_was_taken_in_and_folded(backend: Backend) {
     fold_all(&store, SMALL).await;
     assert_eq!(store.rollups.known().await.unwrap(), Known::default());
 
-    // The first batch of the first day holds a late event: the shop has no yesterday for that.
+    // The first batch of the first day holds a late event of the day before. That does not make the
+    // day before known.
     let first = seal(node(1), 2, &[Event::at(START - 9 * DAY, "a"), Event::at(START, "b")]);
     store.batches.write(&first).await.unwrap();
     let waiting = Known { since: None, until: Some(START) };
@@ -44,7 +45,7 @@ async fn known_is_what_was_taken_in_and_folded(backend: Backend) {
     let known = Known { since: Some(START), until: None };
     assert_eq!(store.rollups.known().await.unwrap(), known);
 
-    // Another node joins; the oldest batch that waits says how far the rollups reach.
+    // Another node joins. The rollups are known up to the oldest batch that is not folded yet.
     store.batches.write(&sealed_at(batch(node(2), 1, 5), START + HOUR)).await.unwrap();
     store.batches.write(&sealed_at(batch(node(1), 6, 5), START + 2 * HOUR)).await.unwrap();
     let waiting = Known { until: Some(START + HOUR), ..known };
@@ -52,14 +53,14 @@ async fn known_is_what_was_taken_in_and_folded(backend: Backend) {
     fold_all(&store, SMALL).await;
     assert_eq!(store.rollups.known().await.unwrap(), known);
 
-    // What was dropped was known all the same.
+    // Deleting ledger rows does not change which spans are known.
     assert_eq!(store.rollups.drop_folded(START + DAY, 100).await.unwrap(), 4);
     assert_eq!(store.rollups.known().await.unwrap(), known);
 }
 
 async fn stretches_are_half_open_and_in_order(backend: Backend) {
     let store = backend.open().await;
-    // Minutes 0 to 9, each with as many page views as its number, and an error.
+    // Each of the minutes 0 to 9 has as many page views as its number, and one error.
     let mut events = Vec::new();
     for minute in 0..10 {
         for n in 0..=minute {

@@ -37,20 +37,20 @@ impl Request {
         Request::new(addr, "POST", path).body(body)
     }
 
-    /// With one header more. A `Content-Length` takes the place of the true one, for bodies that
-    /// don't come as announced.
+    /// Adds a header. A `Content-Length` replaces the true one, so that a test can send a body of
+    /// another length than it announces.
     pub fn header(mut self, name: &str, value: &str) -> Request {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With this body.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Request {
         self.body = body.into();
         self
     }
 
-    /// Sends it on a connection of its own and reads the answer to its end.
+    /// Sends the request on a new connection, and reads the answer to its end.
     ///
     /// # Errors
     /// The server did not answer, or not in full.
@@ -59,7 +59,8 @@ impl Request {
         if self.has_header("connection") {
             return self.send_on(&mut connection);
         }
-        // A server that closes has sent all that it will: nothing of it goes unseen.
+        // With `Connection: close` the answer ends where the server closes, so anything that it
+        // sends too much is seen as well.
         let closing = self.clone().header("Connection", "close");
         let mut answer = closing.send_on(&mut connection)?;
         if closing.method == "HEAD" {
@@ -68,10 +69,10 @@ impl Request {
         Ok(answer)
     }
 
-    /// Sends it on a connection that stays open and reads the answer to its end.
+    /// Sends the request on a connection that stays open, and reads the answer to its end.
     ///
     /// # Errors
-    /// The server did not answer, or not in full, whatever it did with the request.
+    /// The server did not answer, or not in full. It may have taken the request all the same.
     pub fn send_on(&self, connection: &mut Connection) -> io::Result<Answer> {
         // The server may refuse before it has read everything, and close: its answer counts.
         let written = connection.write_all(&self.bytes());
@@ -98,8 +99,8 @@ impl Request {
     }
 }
 
-/// A connection that is kept. Whoever needs bytes after an answer, such as the frames that
-/// follow an upgrade, reads and writes it like a socket.
+/// A connection that stays open for several requests. It can also be read and written like a
+/// socket, for bytes that follow an answer, such as the frames after an upgrade.
 pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
@@ -143,7 +144,7 @@ impl Connection {
             loop {
                 let size = usize::from_str_radix(&self.line()?, 16).map_err(|_| broken())?;
                 let from = body.len();
-                // A line's end follows each chunk.
+                // Each chunk is followed by a line end.
                 body.resize(from + size + 2, 0);
                 self.0.read_exact(&mut body[from..])?;
                 body.truncate(from + size);
@@ -200,7 +201,7 @@ pub struct Answer {
     pub status: u16,
     /// In the order in which they came, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Without the framing of chunks, but packed as `content-encoding` says.
+    /// The body without the framing of chunks; still compressed as `content-encoding` says.
     pub body: Vec<u8>,
 }
 
@@ -226,7 +227,7 @@ impl Answer {
 }
 
 /// Sends bytes as they are, for requests that are broken on purpose, and reads until the server
-/// closes. What it said is empty where it closed without a word.
+/// closes. Returns an empty text if the server closed without an answer.
 pub fn raw(addr: SocketAddr, request: &[u8]) -> String {
     let mut stream = connect(addr).expect("the server takes connections");
     // The server may refuse before it has read everything, and close.

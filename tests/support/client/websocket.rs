@@ -1,4 +1,5 @@
-//! A WebSocket client that blocks. What comes over it is JSON, or its end.
+//! A WebSocket client that blocks. It gives each text message as JSON, and the end of the
+//! connection.
 
 use std::{
     io::ErrorKind,
@@ -22,8 +23,8 @@ use crate::support::program::PATIENCE;
 pub enum Received {
     /// A text message, which is JSON.
     Frame(Value),
-    /// The end: code and reason of the Close frame; 1005 where the frame has no code, 1006 where
-    /// the connection ended without one.
+    /// The end: code and reason of the Close frame. The code is 1005 if the frame has none, and
+    /// 1006 if the connection ended without a Close frame.
     Closed(u16, String),
 }
 
@@ -31,7 +32,7 @@ pub enum Received {
 pub struct WebSocket(tungstenite::WebSocket<TcpStream>);
 
 impl WebSocket {
-    /// Opens one at a server that is there; `path` may have a query.
+    /// Connects to a server that is running; `path` may have a query.
     ///
     /// # Errors
     /// What the server answered in place of the upgrade.
@@ -46,8 +47,8 @@ impl WebSocket {
         })
     }
 
-    /// The same at a server that may be away. Whatever comes later may take as long as `patience`,
-    /// and so may the handshake.
+    /// Connects to a server that may be down. The handshake and each later message may take as long
+    /// as `patience`.
     ///
     /// # Errors
     /// There is no connection, or an answer in place of the upgrade.
@@ -73,12 +74,12 @@ impl WebSocket {
         }
     }
 
-    /// What comes next; pings are answered on the way. Panics if nothing comes.
+    /// Waits for the next message and answers pings on the way. Panics if nothing comes.
     pub fn receive(&mut self) -> Received {
         self.try_receive().unwrap_or_else(|| panic!("nothing came over this WebSocket in time"))
     }
 
-    /// The same; `None` if nothing comes within the patience of this WebSocket.
+    /// Waits for the next message; `None` if nothing comes within the patience of this WebSocket.
     pub fn try_receive(&mut self) -> Option<Received> {
         loop {
             match self.0.read() {
@@ -103,7 +104,7 @@ impl WebSocket {
         assert!(self.try_send(message), "the server takes messages");
     }
 
-    /// The same, at a server that may hang up; says whether all of it was sent.
+    /// Sends a message to a server that may hang up meanwhile; returns whether all of it was sent.
     pub fn try_send(&mut self, message: impl Into<Message>) -> bool {
         self.0.send(message.into()).is_ok()
     }
