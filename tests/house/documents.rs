@@ -75,6 +75,10 @@ fn every_path_that_is_named_exists() {
             // A comment may name a path without backticks: (tests/support/mod.rs).
             let bare = line.split([' ', '`', '(', ')']).filter(|_| is_code);
             for path in in_code.chain(bare).filter_map(|word| as_path(word, &tree)) {
+                // The recipes of CONTRIBUTING.md call a file that is yet to be written NAME.
+                if path.contains("NAME") {
+                    continue;
+                }
                 named += 1;
                 if !path_exists(path, &file.path, &tree) {
                     missing.push(format!("{}:{}: `{path}`", file.path, number + 1));

@@ -135,6 +135,18 @@ fn the_domain_knows_no_server() {
     }
 }
 
+#[test]
+fn routes_hang_in_scopes_and_nowhere_else() {
+    for file in rust().iter().filter(|file| !file.is_test()) {
+        // The commands' unit tests have small servers of their own, which code() leaves out.
+        let code = file.code();
+        for word in ["App::new", "ServiceConfig", "web::scope("] {
+            let may = file.path == "src/http/scope/mod.rs";
+            assert!(may || !code.contains(word), "{} has {word}", file.path);
+        }
+    }
+}
+
 /// The names behind every `crate::` of some code, also of `crate::{a::b, c}`.
 fn imported(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

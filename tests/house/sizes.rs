@@ -1,4 +1,4 @@
-//! Files and functions that can be read at once.
+//! Files and functions that can be read at once, and lie where one looks for them.
 
 use super::source::{SourceFile, files};
 
@@ -85,4 +85,21 @@ fn functions_are_found_with_their_length() {
     let text = "impl A {\n    pub async fn one(\n        a: u8,\n    ) -> u8 {\n        a\n    }\n}\n\
                 fn two() {}\nfn three<T>() {\n    let f = || {\n    };\n}\n";
     assert_eq!(functions(text), [("one", 2, 5), ("three", 9, 4)]);
+}
+
+#[test]
+fn a_module_with_parts_is_a_folder_and_its_tests_are_called_tests() {
+    let rust = files(&["src"], &[".rs"]);
+    let paths: Vec<&str> = rust.iter().map(|file| file.path.as_str()).collect();
+    let mut wrong = Vec::new();
+    for path in &paths {
+        let folder = format!("{}/", path.trim_end_matches(".rs"));
+        if paths.iter().any(|other| other.starts_with(&folder)) {
+            wrong.push(format!("{path}: its parts lie in {folder}, so it is {folder}mod.rs"));
+        }
+        if path.ends_with("_tests.rs") {
+            wrong.push(format!("{path}: the tests of a module are tests.rs beside it"));
+        }
+    }
+    assert!(wrong.is_empty(), "another layout than elsewhere:\n{}", wrong.join("\n"));
 }

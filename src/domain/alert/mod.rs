@@ -8,8 +8,6 @@
 
 mod compile;
 mod condition;
-#[cfg(test)]
-mod day_tests;
 mod evaluate;
 mod explain;
 mod firing;
@@ -20,6 +18,8 @@ mod rules;
 mod significance;
 mod silence;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 pub use self::{

@@ -157,7 +157,7 @@ impl Machine {
 /// How long clearing takes: `clear_for`, or half the window that the alert fired by where that
 /// one had to be widened for want of events. With `clear_for` alone, a shop with one order a
 /// minute is told now and then that all is well two hours before it is. With the whole window,
-/// it may wait two hours for the all-clear. `day_tests.rs` simulates both.
+/// it may wait two hours for the all-clear. `tests.rs` simulates both.
 fn clear_for(alert: &Alert, held: &Held) -> Millis {
     let is_widened = alert.windows.first().is_some_and(|shortest| held.window > *shortest);
     if is_widened { alert.clear_for.max(held.window / 2) } else { alert.clear_for }
