@@ -132,8 +132,8 @@ fn kind_of_chain(e: &tokio_postgres::Error) -> SinkErrorKind {
     });
     let text = chain(e);
     if of_tls || text.contains("does not support TLS") {
-        // Not `Denied`: it is our side that refuses the server. Waiting does not make a
-        // certificate good, but the writer tries again, as the server may be replaced.
+        // Waiting does not make a certificate good. The writer tries again all the same, since
+        // the server may be replaced.
         SinkErrorKind::Other
     } else if text.contains("does not allow writes") {
         SinkErrorKind::ReadOnly

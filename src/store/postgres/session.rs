@@ -93,8 +93,8 @@ impl Connect for Connector {
             {
                 config.password(password);
             }
-            // A Unix socket has no host name to verify and no TLS, and the driver would fail
-            // where TLS is only preferred.
+            // A Unix socket has no host name to verify and no TLS, so TLS that is only preferred
+            // is not tried.
             let named = config
                 .get_hosts()
                 .iter()
