@@ -19,7 +19,8 @@ impl Slots {
     }
 
     /// Reads the answer to CLUSTER SLOTS. A range is its first and last slot, then its servers, the
-    /// master first. A server is host, port and more. Source: redis.io/docs/latest/commands/cluster-slots
+    /// master first. A server is host, port and more. Source:
+    /// redis.io/docs/latest/commands/cluster-slots
     fn read(told: Vec<Vec<Value>>, way_in: &ConnectionAddr) -> RedisResult<Slots> {
         let range = |mut range: Vec<Value>| {
             let servers = range.split_off(2.min(range.len()));
