@@ -125,8 +125,9 @@ mod tests {
 
     use super::*;
 
-    /// Stands for the ingest actor: answers with what was asked for, refuses 13 events, and
-    /// dies of 14. Keeps how many requests each message had.
+    /// Takes the place of the ingest actor. It accepts each request as it is, but refuses one of 13
+    /// events, and gives no answer to a message with one of 14. It remembers how many requests each
+    /// message had.
     #[derive(Default)]
     struct Desk(Rc<RefCell<Vec<usize>>>);
 

@@ -87,12 +87,14 @@ impl InProcess {
             Err(error) if error.kind == SinkErrorKind::Unavailable => error,
             Err(error) => return Err(error),
         };
-        let reason = format!("the ledger, which the counters start from: {error}");
-        tracing::warn!(reason, "the live numbers wait");
+        let reason = format!("can't read the ledger that the counters start from: {error}");
+        tracing::warn!(reason, "the live numbers start once the ledger can be read");
         // The error is ignored here and below: the receiver is gone only while the process stops.
         let _ = feed.send(Feed::Interrupted { reason }).await;
         let counted = Arc::new(OnceLock::new());
         let mut backoff = Backoff::new(retry);
+        // The same in the background. Until it succeeds, `counted` is empty and each batch gets an
+        // error, so that its writer tries again.
         let wait = {
             let (counted, feed) = (counted.clone(), feed.clone());
             async move {
@@ -277,7 +279,8 @@ mod tests {
         let live = InProcess::continue_from(LedgerSum::default(), zone, feed, NOW).await;
         let error = delta("error", 8);
         {
-            // The reset still fills the feed; one poll shows that apply waits.
+            // The feed has room for one message, and the reset is still in it. One poll shows that
+            // apply waits for room.
             let mut waiting = std::pin::pin!(live.apply(batch(1), NOW, &error));
             assert!(futures_util::poll!(&mut waiting).is_pending());
         }

@@ -48,7 +48,7 @@ impl Target for LiveTarget {
         if head < last.seq {
             let next = BatchId { seq: last.seq + LANES, ..last };
             if let Err(e) = self.catch_up(next, head).await {
-                tracing::debug!(error = %e, "catching up while resting");
+                tracing::debug!(error = %e, "could not count lost batches again while the lane rests");
             }
         }
     }
@@ -75,7 +75,10 @@ impl LiveTarget {
     /// Counts the batches of the lane between `last` and `id`, without these two.
     async fn catch_up(&self, id: BatchId, last: u64) -> Result<(), SinkError> {
         let first = if last == 0 { first_of_lane(id.lane()) } else { last + LANES };
-        tracing::info!(node = %id.node, first, before = id.seq, "the live side lacks batches: counting them again");
+        tracing::info!(
+            node = %id.node, first, before = id.seq,
+            "the live side lacks batches: counting them again"
+        );
         for seq in (first..id.seq).step_by(LANES as usize) {
             let (sealed_at, delta) = self.lost(BatchId { seq, ..id }).await?;
             self.touch(&delta).await?;
@@ -93,7 +96,7 @@ impl LiveTarget {
             return Ok((batch.sealed_at, batch.delta.clone()));
         }
         let delta = self.ledger.delta(id).await.map_err(|e| {
-            let message = format!("the ledger, needed to count batch {} again: {e}", id.seq);
+            let message = format!("can't read the ledger to count batch {} again: {e}", id.seq);
             // For the live side this is an outage, whatever the store has answered.
             SinkError::new(SinkErrorKind::Unavailable, message)
         })?;
@@ -104,7 +107,7 @@ impl LiveTarget {
     async fn touch(&self, delta: &Arc<Delta>) -> Result<(), SinkError> {
         let sent = self.visitors.send(Touch(delta.clone())).await;
         sent.unwrap_or_else(|e| {
-            let message = format!("the counter actor: {e}");
+            let message = format!("the counter actor did not answer: {e}");
             Err(SinkError::new(SinkErrorKind::Unavailable, message))
         })
     }

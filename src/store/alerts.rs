@@ -182,7 +182,7 @@ pub(crate) const SETTLE: &str = "UPDATE notifications SET done_at = $3, outcome 
 pub(crate) fn firing(detail: &str) -> Result<Firing, SinkError> {
     serde_json::from_str(detail).map_err(|e| SinkError {
         kind: SinkErrorKind::Other,
-        message: format!("alerts.detail: {e}"),
+        message: format!("the column detail of a firing can't be read: {e}"),
     })
 }
 

@@ -89,7 +89,10 @@ impl RollupActor {
     /// are there.
     fn tell(&mut self, unreadable: Option<String>) {
         if unreadable.is_some() && unreadable != self.unreadable {
-            tracing::warn!(row = unreadable, "a ledger row can't be read: its lane waits");
+            tracing::warn!(
+                row = unreadable,
+                "a ledger row can't be read: its lane is not folded any further"
+            );
             self.unreadable = unreadable;
         }
     }

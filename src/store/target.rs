@@ -60,7 +60,7 @@ mod tests {
         telemetry::health::Health,
     };
 
-    /// SQLite with a bug: the first write panics when all of it is done.
+    /// A SQLite store with a bug: its first write panics after the batch is committed.
     struct Clumsy {
         store: SqliteStore,
         has_panicked: AtomicBool,

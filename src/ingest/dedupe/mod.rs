@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn at_the_limit_the_tables_stay_as_they_are() {
-        // Just over half of what tables of 1,024 slots take: tombstones would double them. By
-        // chance no table comes near to being full.
+        // Just over half of what tables of 1,024 slots take, so that tombstones alone would double
+        // them. The hashes are spread so evenly that no table comes near to being full.
         let mut dedupe = Dedupe::new(1000, 4 * 470);
         let id = |n: u32| Uuid::from_u128(u128::from(n)).to_string();
         (0..5_000).for_each(|n| assert!(dedupe.insert(&id(n), 1)));
@@ -223,12 +223,12 @@ mod tests {
         ) {
             let window = 100;
             let mut dedupe = Dedupe::new(window, max);
-            // Positions pass the end of 32 bits on the way.
+            // On the way the positions pass the end of 32 bits.
             dedupe.ids = IdQueue::at(u64::from(u32::MAX) - 19);
             let mut model: Vec<(i64, String)> = Vec::new();
             let mut now = 0;
             for (id, pause, back) in steps {
-                // Most come at the same time as the one before.
+                // Most ids come at the same time as the one before.
                 now += pause.saturating_sub(15).max(0);
                 let id = if id % 3 != 0 {
                     Uuid::from_u128(u128::from(id)).to_string()
@@ -245,7 +245,7 @@ mod tests {
                 }
                 prop_assert_eq!(dedupe.insert(&id, now), new);
                 if back < 6 {
-                    // Over more than one chunk, and all there are.
+                    // These take back ids over more than one chunk of the queue, and all ids.
                     dedupe.take_back(back);
                     model.truncate(model.len().saturating_sub(back));
                 }

@@ -177,7 +177,8 @@ mod tests {
         assert_eq!(news.len(), 2);
         recent.noted(&news, losses);
         let of = |visitors: &[(Visitor, Millis)]| recent.news(visitors).0;
-        // Later in its second, and before it: the count of no window can change.
+        // A sighting later in the same second, or in an earlier second, changes the count of no
+        // window.
         assert_eq!(of(&[(1, 5_999), (2, 5_000), (2, 900), (3, 5_000)]), [(3, 5_000)]);
         assert_eq!(of(&[(1, 6_000)]), [(1, 6_000)]);
         recent.forget();
@@ -204,8 +205,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every window that begins at a full second counts the same, with the filter and
-        /// without it.
+        /// Every window that begins at a full second counts the same with the filter as without it.
         #[test]
         fn counts_are_those_without_it(
             seen in proptest::collection::vec((0..6u128, 0..9_000i64), 1..60),

@@ -1,13 +1,14 @@
 //! The feed of this node's mirror.
 //!
 //! ```text
-//!           ┌─────────────────────── start over, after a pause ─────────────────────────┐
-//!           v                                                                           │
-//!  for each lane:                  Feed::Reset          each message:                   │
-//!  SSUBSCRIBE ─> load (counters, ──────────────> version = ours + 1 ─> Feed::Delta      │
-//!                generation,                     version ≤ ours      ─> passed over     │
-//!                version)                        anything else       ─> lost ───────────┤
-//!                                       probe: not where we stand    ─> lost ───────────┘
+//!   subscribe         load                      follow
+//!   SSUBSCRIBE ─────> counters, generation, ──> each message of this generation:
+//!     ^               version                     the next version    ─> Feed::Delta
+//!     │               ─> Feed::Reset              an older version    ─> passed over
+//!     │                                           anything else       ─> lost
+//!     │                                         each second a probe:
+//!     │                                           not where we stand  ─> lost
+//!     └── Feed::Interrupted, if it takes long <───────────────────────────┘
 //! ```
 //!
 //! A subscription is one connection to each server that owns a lane. For each lane it first
@@ -59,7 +60,9 @@ const SHORT_LIVED: Duration = Duration::from_secs(1);
 /// How far the counters of a lane have come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Position {
+    /// Which time it was that the counters were put in place.
     generation: String,
+    /// How many batches they have counted since then.
     version: u64,
 }
 
@@ -227,7 +230,7 @@ impl Subscription {
                 let is_ours = found.generation == now.generation;
                 if !is_ours || !(before.version..=now.version).contains(&found.version) {
                     return FollowEnd::Lost(format!(
-                        "lane {lane} stands at {} of generation {}, the mirror at {} of {}",
+                        "lane {lane} is at version {} of generation {}, the mirror at version {} of {}",
                         found.version, found.generation, now.version, now.generation
                     ));
                 }
@@ -324,7 +327,8 @@ impl<'a> PushMessage<'a> {
     /// The delta, and when its batch was sealed (Unix ms).
     fn delta(&self) -> Result<(Delta, Millis), String> {
         let (sealed_at, cells) = self.body.split_first_chunk().ok_or("a message was cut short")?;
-        let delta = Delta::decode(cells, None).map_err(|e| format!("read a message: {e}"))?;
+        let delta =
+            Delta::decode(cells, None).map_err(|e| format!("a message can't be read: {e}"))?;
         Ok((delta, Millis::from_be_bytes(*sealed_at)))
     }
 }

@@ -249,7 +249,7 @@ impl Servers {
         if !matches!(&limit[..], "" | "0") && !matches!(&policy[..], "" | "noeviction") {
             tracing::warn!(
                 server = %info.addr(), limit, policy,
-                "Redis may evict counters, which makes the live numbers wrong without a word; \
+                "Redis may evict counters, which makes the live numbers wrong without any error; \
                  set maxmemory-policy noeviction"
             );
         }

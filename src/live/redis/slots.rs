@@ -19,8 +19,8 @@ impl Slots {
     }
 
     /// Reads the answer to CLUSTER SLOTS. A range is its first and last slot, then its servers, the
-    /// master first. A server is host, port and more. Source:
-    /// redis.io/docs/latest/commands/cluster-slots
+    /// master first. A server is host, port and more.
+    /// Source: redis.io/docs/latest/commands/cluster-slots
     fn read(told: Vec<Vec<Value>>, way_in: &ConnectionAddr) -> RedisResult<Slots> {
         let range = |mut range: Vec<Value>| {
             let servers = range.split_off(2.min(range.len()));
@@ -88,7 +88,7 @@ mod tests {
         let slots = Slots::read(told, &way_in).unwrap();
         assert_eq!(slots.owner(0), Some(&ConnectionAddr::Tcp("other".into(), 7_001)));
         assert_eq!(slots.owner(8_191), slots.owner(0));
-        // It does not know its name, so it is where the one that was asked is.
+        // This server does not know its own name, so it has the name by which it was asked.
         assert_eq!(slots.owner(8_192), Some(&ConnectionAddr::Tcp("seed".into(), 7_002)));
         assert_eq!(slots.owner(16_001), None);
         assert_eq!(slots.owners().count(), 2);

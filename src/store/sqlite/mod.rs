@@ -279,7 +279,7 @@ mod tests {
             searches("INDEX ledger_by_last_second")
                 && searches("INDEX event_runs_by_last_second")
                 && plan.iter().filter(|step| step.starts_with("SEARCH e USING")).count() == 2
-                // What the two halves of the view give is read as it comes.
+                // This one step only passes on the rows that the two halves of the view find.
                 && plan.iter().all(|step| !step.starts_with("SCAN") || step == "SCAN events_near"),
             "{plan:?}"
         );
