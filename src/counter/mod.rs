@@ -1,4 +1,4 @@
-//! The counter actor: who is active now, and how many different values there were.
+//! The counter actor, which counts who is active now and how many different values there were.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,21 +13,22 @@ use crate::{
     sink::{SinkError, SinkErrorKind},
 };
 
-/// Maintains the active-session sets, and what distinct metrics count.
+/// Notes visitors and distinct values in the live store, and counts them each second.
 ///
 /// - Gets [`Touch`] from the live target; tells the broadcaster [`Counted`] each second.
-/// - The sets themselves are the live store's, shared by all nodes.
-/// - Bounded by: one touch for each lane of the live side, one count under way.
-/// - A panic in a count leaves the last number for the next count, a second later; one in a
-///   touch is answered as a failure, which the lane writer tries again.
+/// - Owns nothing that outlives it: the sets are in the live store, and with Redis all nodes share
+///   them.
+/// - Bounded by: one touch for each lane of the live side, and one count under way.
+/// - After a panic in a count, the last number stands until the next count a second later. A panic
+///   in a touch is answered as a failure, and the lane writer tries again.
 pub struct CounterActor {
-    /// Where the sets are.
+    /// The live store, which has the sets.
     pub live: Arc<dyn LiveStore>,
-    /// The broadcaster.
+    /// The broadcaster, which shows the numbers to viewers.
     pub broadcaster: Recipient<Counted>,
     /// `live.active_window_s`, in ms.
     pub window: Millis,
-    /// Says which day is today.
+    /// The business time zone, which says which day is today.
     pub zone: BusinessZone,
 }
 
@@ -35,8 +36,8 @@ pub struct CounterActor {
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 impl CounterActor {
-    /// Counts, tells, and counts again a second after the answer, so that a slow live store
-    /// has one count to answer at a time.
+    /// Counts, tells the broadcaster, and counts again a second after the answer, so that a slow
+    /// live store never has more than one count to answer.
     fn count(&mut self, ctx: &mut Context<Self>) {
         let (live, now) = (self.live.clone(), now_ms());
         // The window begins at a full second, so a live store may keep times to the second.
@@ -44,7 +45,8 @@ impl CounterActor {
         let day = self.zone.day_of(now).date;
         let count = async move { live.population(since, day).await };
         ctx.spawn(panics::caught(count).into_actor(self).map(move |population, actor, ctx| {
-            // A failure is the lane writers' to report; the last number stays.
+            // A failure is not reported here, since the lane writers run into it too and report
+            // it. The last number stays.
             if let Some(Ok(population)) = population {
                 actor.broadcaster.do_send(Counted { population, day });
             }

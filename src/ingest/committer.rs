@@ -1,9 +1,14 @@
-//! The committer: a thread of its own, because writing and syncing block. While it brings
-//! one group to the disk, the ingest actor gathers the next.
+//! The committer, a thread that brings groups of records to the disk. It is a thread of its own,
+//! because writing and syncing block. While it writes one group, the ingest actor gathers the next.
 //!
-//! It owns the [`SpoolWriter`], answers each request of a group once the group is on disk,
-//! and between groups persists cursors and deletes segments. A panic in it ends the process:
-//! what the group in hand has on disk is for the next start to find out.
+//! ```text
+//!  ingest actor ──Work──> committer: write, fdatasync ──Committed──> ingest actor
+//!                                      └──answers──> the requests of the group
+//! ```
+//!
+//! It owns the [`SpoolWriter`], answers each request of a group once the group is on disk, and
+//! between groups persists cursors and deletes segments. A panic in it ends the process: nobody
+//! knows which part of the group has reached the disk, and the next start finds that out.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -19,26 +24,26 @@ use crate::{
     spool::{CommitError, Group, SpoolWriter},
 };
 
-/// One group on its way to the disk.
+/// From the ingest actor to the committer: write this group.
 #[derive(Debug, Default)]
 pub struct Work {
-    /// The records.
+    /// The records of the group.
     pub group: Group,
-    /// Who waits for it, with what each is told once it is on disk.
+    /// Who waits for the group, with what each is told once it is on disk.
     pub waiting: Vec<Waiting>,
 }
 
-/// The committer to the ingest actor: the group is on disk, or it is not. At most one is
-/// under way, since the actor sends the next group only after it.
+/// From the committer to the ingest actor: the group is on disk, or it is not. At most one such
+/// message is under way, since the actor sends the next group only after it.
 #[derive(Debug)]
 pub struct Committed {
-    /// What the requests were told.
+    /// What the requests of the group were told.
     pub result: Result<(), NotTaken>,
     /// The group, emptied, to be filled again.
     pub group: Group,
 }
 
-/// Handle of the thread. It ends when this is dropped.
+/// The handle of the thread. The thread ends when the handle is dropped.
 #[derive(Debug)]
 pub struct Committer {
     work: Option<Sender<Work>>,
@@ -46,8 +51,9 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. `ingest` is told of each group; cursors are persisted and segments
-    /// deleted every `cursor_interval`. The thread owns `watch`.
+    /// Starts the thread. It tells `ingest` what became of each group, and every `cursor_interval`
+    /// it persists cursors and deletes segments. It owns `watch`, which raises the alarm when it
+    /// panics.
     pub fn start(
         writer: SpoolWriter,
         ingest: UnboundedSender<Committed>,
@@ -65,8 +71,8 @@ impl Committer {
     /// Hands a group over.
     pub fn send(&self, work: Work) {
         if let Some(sender) = &self.work {
-            // Fails only when the thread has panicked; then the replies are dropped with
-            // the work, and each request is answered with an error.
+            // This fails only when the thread has panicked. The work is then dropped with the
+            // replies in it, and each request is answered with an error.
             let _ = sender.send(work);
         }
     }
@@ -75,14 +81,16 @@ impl Committer {
 impl Drop for Committer {
     /// Waits until what was handed over is on disk and the cursors are persisted.
     fn drop(&mut self) {
+        // Without a sender, the thread finds its inbox closed and ends.
         self.work.take();
         if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported by then.
             let _ = thread.join();
         }
     }
 }
 
-/// Tells the ingest actor when the thread ends by a panic: else every request from then on
+/// Tells the ingest actor when the thread ends by a panic. Otherwise every request from then on
 /// would wait for an answer that never comes.
 struct Obituary<'a>(&'a UnboundedSender<Committed>);
 
@@ -97,6 +105,7 @@ impl Drop for Obituary<'_> {
     }
 }
 
+/// Commits groups until the handle is dropped, and retires what is settled now and then.
 fn run(
     mut writer: SpoolWriter,
     inbox: &Receiver<Work>,
@@ -117,9 +126,11 @@ fn run(
             retired_at = Instant::now();
         }
     }
+    // A last time, so that the next start does not replay what both sinks have.
     retire(&mut writer);
 }
 
+/// Writes one group, and answers everybody who waits for it.
 fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &UnboundedSender<Committed>) {
     let result = writer.commit(&mut work.group).map_err(|e| match e {
         CommitError::Full(reason) => {
@@ -135,10 +146,11 @@ fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &UnboundedSender<Com
         waiting.answer(&result);
     }
     work.group.clear();
-    // An ingest actor that has ended needs no word of it.
+    // The error is ignored: an ingest actor that has ended needs no answer.
     let _ = ingest.send(Committed { result, group: work.group });
 }
 
+/// Persists the cursors, then deletes the segments that they have passed.
 fn retire(writer: &mut SpoolWriter) {
     if let Err(e) = writer.retire() {
         tracing::warn!(error = %e, "cursors not written or segments not deleted; trying again");

@@ -1,10 +1,10 @@
-//! How an HTTP worker hands requests to the ingest actor: many in one message, and their
-//! answers in one message back.
+//! How an HTTP worker hands requests to the ingest actor. Many requests go in one message, and
+//! their answers come back in one message.
 //!
-//! A message to another thread wakes it, at the cost of a system call on this side and a switch
-//! of threads on the other: with one event a request, as much as reading it. So all requests
-//! that one round of polling has brought go as one message. An idle server sends one request a
-//! message; a busy one sends many.
+//! A message to another thread wakes that thread, which costs a system call on this side and a
+//! switch of threads on the other. For a request of one event, that is as much as reading it. So
+//! all requests that one round of polling has brought go as one message. An idle server sends one
+//! request a message; a busy one sends many.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,13 +23,14 @@ use super::{
 /// Why a request is not on disk, or not known to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAppended {
-    /// `ingest.queue_requests` wait already. Nothing of the request is stored or counted.
+    /// As many requests as `ingest.queue_requests` allows wait already. Nothing of this one is
+    /// stored or counted.
     #[error("too many requests wait to be written")]
     Overloaded,
     /// The ingest actor has ended.
     #[error("the server is stopping")]
     Stopping,
-    /// The ingest actor says no.
+    /// The ingest actor has not taken the request in.
     #[error(transparent)]
     NotTaken(#[from] NotTaken),
 }
@@ -38,15 +39,17 @@ pub enum NotAppended {
 #[derive(Clone)]
 pub struct HandOver(Rc<Worker>);
 
+/// What the clones of one worker's [`HandOver`] share.
 struct Worker {
     ingest: Recipient<Append>,
     limit: QueueLimit,
+    /// The message that gathers requests now.
     next: RefCell<NextMessage>,
-    /// `next` will be sent once this round of polling is over.
+    /// Whether a task is under way that sends `next` once this round of polling is over.
     called: Cell<bool>,
 }
 
-/// A message in the making, and who waits for its answers.
+/// A message that gathers requests, and those who wait for its answers.
 struct NextMessage {
     requests: Vec<Request>,
     permits: QueuePermits,
@@ -54,13 +57,14 @@ struct NextMessage {
 }
 
 impl NextMessage {
+    /// A message without requests.
     fn new(limit: &QueueLimit) -> NextMessage {
         NextMessage { requests: Vec::new(), permits: limit.none(), waiting: Vec::new() }
     }
 }
 
 impl HandOver {
-    /// For one worker. All workers of a process share the limit.
+    /// Made for one worker. All workers of a process share the limit.
     pub fn new(ingest: Recipient<Append>, limit: QueueLimit) -> HandOver {
         HandOver(Rc::new(Worker {
             ingest,
@@ -74,7 +78,7 @@ impl HandOver {
     /// nothing back: the request goes on.
     ///
     /// # Errors
-    /// It is not on disk, or nobody can say.
+    /// The request is not on disk, or nobody can say whether it is.
     pub async fn request(&self, request: Request) -> Result<Accepted, NotAppended> {
         let answer = {
             let mut next = self.0.next.borrow_mut();
@@ -92,21 +96,23 @@ impl HandOver {
         Ok(answer.await.map_err(|_| NotAppended::Stopping)??)
     }
 
-    /// Sends what has gathered, and hands out the answers.
+    /// Sends what has gathered by the end of this round of polling, and hands out the answers.
     async fn carry(self) {
-        // Comes back after all that is ready in this round has been polled.
+        // This returns only after every task that is ready in this round was polled, so their
+        // requests go along.
         tokio::task::yield_now().await;
         let worker = &self.0;
         worker.called.set(false);
         let NextMessage { requests, permits, waiting } =
             worker.next.replace(NextMessage::new(&worker.limit));
         let (reply, answers) = oneshot::channel();
-        // Past the mailbox's limit, but there are never more messages than permits.
+        // `do_send` ignores the mailbox's limit, but there are never more messages than permits.
         worker.ingest.do_send(Append { requests, permits, reply });
-        // Without answers, those who wait see their channels closed.
+        // If the actor has ended there are no answers. The channels of those who wait are then
+        // dropped, and `request` says that the server is stopping.
         let answers = answers.await.unwrap_or_default();
         for (reply, answer) in waiting.into_iter().zip(answers) {
-            // A client that has gone doesn't read its answer.
+            // The error is ignored: a client that has gone does not read its answer.
             let _ = reply.send(answer);
         }
     }
@@ -119,8 +125,9 @@ mod tests {
 
     use super::*;
 
-    /// Stands for the ingest actor: answers with what was asked for, refuses 13 events, and
-    /// dies of 14. Keeps how many requests each message had.
+    /// Takes the place of the ingest actor. It accepts each request as it is, but refuses one of 13
+    /// events, and gives no answer to a message with one of 14. It remembers how many requests each
+    /// message had.
     #[derive(Default)]
     struct Desk(Rc<RefCell<Vec<usize>>>);
 

@@ -1,10 +1,17 @@
-//! From a decoded request to a sealed batch on disk.
+//! The way of a decoded request to a sealed batch on disk.
 //!
-//! HTTP workers hand requests over ([`hand_over`]), as many as may wait ([`permits`]).
-//! [`actor::IngestActor`] takes them in, drops duplicates ([`dedupe`]), adds their rows to the
-//! open batch ([`open_batch`]), and hands groups of them to the committer thread ([`committer`]):
-//! one write and one fdatasync for all requests that came meanwhile. What is sealed and on disk
-//! goes to the writers of both sinks, lane by lane ([`crate::sink`]).
+//! ```text
+//!  HTTP worker ──Append──> IngestActor ──Work──> committer thread ──> the spool
+//!   (hand_over)             (dedupe,              one write and one fdatasync
+//!                            open_batch)          for each group of requests
+//!                              └──WriteBatch──> the writers of both sinks
+//! ```
+//!
+//! HTTP workers hand requests over ([`hand_over`]), but only so many may wait ([`permits`]).
+//! [`actor::IngestActor`] takes them in, drops duplicates ([`dedupe`]), and adds their rows to the
+//! open batch ([`open_batch`]). All requests that come while the committer thread ([`committer`])
+//! is busy make one group, which is then written and synced at once. Batches that are sealed and on
+//! disk go to the writers of both sinks, lane by lane ([`crate::sink`]).
 
 pub mod actor;
 pub mod committer;
@@ -18,29 +25,29 @@ use tokio::sync::oneshot;
 
 use crate::domain::{batch::DeadLetter, time::Millis};
 
-/// The events of one request, checked and encoded.
+/// The events of one request, which the HTTP worker has checked and encoded.
 #[derive(Debug, Default)]
 pub struct Request {
     /// When it was received, Unix ms.
     pub received_at: Millis,
     /// Encoded rows, one after the other.
     pub rows: Vec<u8>,
-    /// How many rows.
+    /// How many rows there are.
     pub events: u32,
-    /// (index of the row, id) where the client gave an id; ascending.
+    /// The ids that the client gave, each with the index of its row; ascending.
     pub client_ids: Vec<(u32, String)>,
-    /// Rows whose id is on some node's disk already (`dedupe.shared`); ascending.
+    /// The indexes of rows whose id is on some node's disk already (`dedupe.shared`); ascending.
     pub known: Vec<u32>,
-    /// The refused ones.
+    /// The events of the request that were refused.
     pub dead_letters: Vec<DeadLetter>,
 }
 
-/// What became of a request: on disk.
+/// What became of a request that is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Events that are now on disk.
+    /// How many of its events are new, and now on disk.
     pub accepted: u32,
-    /// Events that had come before, by their id.
+    /// How many of its events had come before, by their id.
     pub duplicates: u32,
 }
 
@@ -51,33 +58,33 @@ pub enum NotTaken {
     /// stored or counted.
     #[error("the spool is full")]
     Full,
-    /// The spool's disk failed; intake has stopped until a restart. Only that shows whether the
-    /// request has reached the disk.
+    /// The spool's disk failed, and intake has stopped until a restart. Only the restart shows
+    /// whether the request has reached the disk.
     #[error("the spool's disk failed: {0}")]
     Failed(String),
 }
 
-/// What became of a request.
+/// What became of a request, either way.
 pub type Answer = Result<Accepted, NotTaken>;
 
 /// The requests of one message, while they wait for the disk.
 #[derive(Debug)]
 pub struct Waiting {
-    /// What each is told once the others are on disk, in their order; an error says that this
-    /// one was not taken in.
+    /// What each request is told once the group is on disk, in the order of the requests. An error
+    /// says that this request was not taken in, whatever becomes of the group.
     pub answers: Vec<Answer>,
     /// Where the answers go.
     pub reply: oneshot::Sender<Vec<Answer>>,
 }
 
 impl Waiting {
-    /// Those that were taken in are on disk, or not.
+    /// Answers all requests. `result` says whether those that were taken in are on disk.
     pub fn answer(mut self, result: &Result<(), NotTaken>) {
         if let Err(refused) = result {
             let taken = self.answers.iter_mut().filter(|answer| answer.is_ok());
             taken.for_each(|answer| *answer = Err(refused.clone()));
         }
-        // A worker that has ended doesn't read them.
+        // The error is ignored: a worker that has ended does not read the answers.
         let _ = self.reply.send(self.answers);
     }
 }

@@ -1,4 +1,4 @@
-//! The open batch: rows that wait to be sealed, and what they add up to.
+//! The open batch: the rows that wait to be sealed, and the sums of what they count.
 
 use bytes::Bytes;
 
@@ -10,31 +10,47 @@ use crate::domain::{
     time::Millis,
 };
 
-/// Rows in two parts: `chunks` are framed for the disk, `pending` are not yet.
+/// The batch that takes rows in until it is sealed. It has two parts, which move together:
+///
+/// ```text
+///           not framed yet                     framed
+///  push ──> pending          ──frame──> chunks                 ──seal──> Batch
+///  refuse ─> dead_letters[n..]          dead_letters[..n]      n = framed_dead_letters
+/// ```
+///
+/// What is framed has become a record of some group, and is on disk once that group is. The rest is
+/// only in memory.
 #[derive(Debug, Default)]
 pub struct OpenBatch {
+    /// Rows that are framed, a chunk for each time.
     chunks: Vec<Bytes>,
+    /// Rows that are not framed yet, one after the other.
     pending: Vec<u8>,
+    /// How many rows are in `pending`.
     pending_events: u32,
+    /// The ids that clients gave to rows in `pending`.
     pending_ids: Vec<String>,
     /// When the newest pending row was received, Unix ms.
     pending_received_at: Millis,
+    /// How many rows are in both parts.
     events: u64,
+    /// How many bytes rows and dead letters have.
     bytes: usize,
     dead_letters: Vec<DeadLetter>,
-    /// Dead letters that are framed; the rest are not yet.
+    /// How many of the dead letters are framed; they are the first ones.
     framed_dead_letters: usize,
+    /// What all rows add up to.
     sum: DeltaSum,
 }
 
-/// What can be framed now.
+/// What has come since the last time that the batch was framed.
 #[derive(Debug, Default)]
 pub struct Pending<'a> {
-    /// Rows.
+    /// How many rows.
     pub events: u32,
-    /// Their bytes.
+    /// The rows, encoded, one after the other.
     pub rows: Bytes,
-    /// When they were received, Unix ms.
+    /// When the newest of them was received, Unix ms.
     pub received_at: Millis,
     /// The ids that clients gave them.
     pub ids: Vec<String>,
@@ -43,7 +59,7 @@ pub struct Pending<'a> {
 }
 
 impl OpenBatch {
-    /// The batch as it is on disk, unsealed: what a crash or a failed write leaves.
+    /// The open batch as it is on disk, unsealed. A crash or a failed write leaves that much of it.
     pub fn recovered(
         aggregator: &mut Aggregator,
         chunks: Vec<Bytes>,
@@ -55,7 +71,8 @@ impl OpenBatch {
             ..OpenBatch::default()
         };
         for chunk in &chunks {
-            // Rows that passed a checksum are well-formed; the encoder is ours.
+            // Our own encoder wrote these rows, and their checksum was right, so none is
+            // malformed.
             for row in rows(chunk).flatten() {
                 aggregator.add(&mut open.sum, &row);
                 open.events += 1;
@@ -66,7 +83,7 @@ impl OpenBatch {
         open
     }
 
-    /// Adds a row: `encoded` is the same row in bytes, `client_id` its id where the client
+    /// Adds a row. `encoded` is the same row in bytes, and `client_id` is its id where the client
     /// gave one.
     pub fn push(
         &mut self,
@@ -86,26 +103,27 @@ impl OpenBatch {
 
     /// Adds refused events.
     pub fn refuse(&mut self, dead_letters: Vec<DeadLetter>) {
+        // 64 stands for what a letter has beside its text.
         self.bytes += dead_letters.iter().map(|letter| letter.raw.len() + 64).sum::<usize>();
         self.dead_letters.extend(dead_letters);
     }
 
-    /// Events in it.
+    /// How many events it has.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Bytes of its rows and dead letters.
+    /// How many bytes its rows and dead letters have.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Neither rows nor dead letters.
+    /// Whether it has neither rows nor dead letters.
     pub fn is_empty(&self) -> bool {
         self.events == 0 && self.dead_letters.is_empty()
     }
 
-    /// Takes what has not been framed.
+    /// Hands out what is not framed yet, to be made into records. It counts as framed from then on.
     pub fn frame(&mut self) -> Pending<'_> {
         let rows = Bytes::from(std::mem::take(&mut self.pending));
         if !rows.is_empty() {
@@ -121,12 +139,12 @@ impl OpenBatch {
         }
     }
 
-    /// A copy of what is framed: what will be on disk, unsealed, once the group is.
+    /// A copy of what is framed. That is what will be on disk, unsealed, once the group is there.
     pub fn framed(&self) -> (Vec<Bytes>, Vec<DeadLetter>) {
         (self.chunks.clone(), self.dead_letters[..self.framed_dead_letters].to_vec())
     }
 
-    /// Closes the batch (all of it framed) and leaves an empty one.
+    /// Closes the batch, all of which has to be framed, and leaves an empty one.
     pub fn seal(&mut self, id: BatchId, sealed_at: Millis) -> Batch {
         debug_assert!(self.pending.is_empty(), "framed before it is sealed");
         let mut open = std::mem::take(self);

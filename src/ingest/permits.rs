@@ -1,11 +1,12 @@
-//! How many requests may wait for the ingest actor: `ingest.queue_requests`.
+//! The limit on how many requests may wait for the ingest actor (`ingest.queue_requests`). A
+//! request that waits holds a permit.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// The limit for the requests of all workers. A clone is the same limit.
+/// The limit, which all workers share. A clone is the same limit.
 #[derive(Clone, Debug)]
 pub struct QueueLimit {
     waiting: Arc<AtomicUsize>,
@@ -13,12 +14,12 @@ pub struct QueueLimit {
 }
 
 impl QueueLimit {
-    /// Lets `max` requests wait; none waits yet.
+    /// A limit of `max` requests. None waits yet.
     pub fn new(max: usize) -> QueueLimit {
         QueueLimit { waiting: Arc::default(), max }
     }
 
-    /// No permit yet, for a message that is empty.
+    /// No permits yet, for a message that has no requests.
     pub(super) fn none(&self) -> QueuePermits {
         QueuePermits { limit: self.clone(), taken: 0 }
     }
@@ -30,7 +31,7 @@ impl QueueLimit {
     }
 }
 
-/// Permits of the requests in one message; given back when dropped.
+/// The permits of the requests in one message. They are given back when this is dropped.
 #[derive(Debug)]
 pub struct QueuePermits {
     limit: QueueLimit,
@@ -38,8 +39,10 @@ pub struct QueuePermits {
 }
 
 impl QueuePermits {
-    /// Takes one more; false where the limit is reached.
+    /// Takes one more permit; `false` where the limit is reached.
     pub(super) fn take(&mut self) -> bool {
+        // Added first and taken back where it was too much: of two workers that look at the same
+        // time, both can't find the last place free.
         let free = self.limit.waiting.fetch_add(1, Ordering::Relaxed) < self.limit.max;
         match free {
             true => self.taken += 1,

@@ -1,9 +1,9 @@
-//! The counters of everything that was counted: seconds of the last hour, minutes of the last
-//! 24 hours and the business days around now, summed by series, and the breakdowns of these
-//! minutes. Pure.
+//! The live counters in memory: the seconds of the last hour, the minutes of the last 24 hours and
+//! the business days around now, each summed by series, and the breakdowns of these minutes. There
+//! is no I/O in here.
 //!
-//! This is the side that writes: a delta is added, what is old is forgotten, and the buckets are
-//! handed out as they are. What a number over a span of time is, `numbers/` says.
+//! This is the side that writes. It adds deltas, forgets what is old, and hands the buckets out as
+//! they are. How a number over a span of time is made of them is said in `numbers/`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,21 +24,24 @@ pub const MINUTES_KEPT: Millis = DAY;
 /// How long a business day's total stays after its end, in ms.
 pub const DAYS_KEPT: Millis = DAY;
 
-/// The live counters, whole: what a live store starts a feed with, and what every node keeps.
+/// All live counters. A live store starts a feed with them, and every node keeps a copy.
 #[derive(Clone, Debug)]
 pub struct Counters {
     zone: BusinessZone,
+    /// By the start of the second, Unix ms.
     seconds: BTreeMap<Millis, Totals>,
+    /// By the start of the minute, Unix ms.
     minutes: BTreeMap<Millis, Totals>,
     days: BTreeMap<Date, Totals>,
-    /// Breakdowns seen so far; few, since only rules make them.
+    /// The names of the breakdowns seen so far. They are few, since only rules make them.
     names: Vec<String>,
     /// By minute, breakdown (its index in `names`) and lane. Each lane is summed by itself,
     /// batch by batch in its order, so that what a full summary drops is the same in every
     /// mirror.
     tops: BTreeMap<(Millis, usize, u64), Top>,
-    /// The pools hold each key once: a day of minutes names the same ones again and again.
+    /// Each series once: the minutes of a day name the same ones again and again.
     series: Pool<Series>,
+    /// Each value of a breakdown once, for the same reason.
     values: Pool<str>,
 }
 
@@ -62,9 +65,10 @@ impl Counters {
         &self.zone
     }
 
-    /// Adds the delta of a batch of `lane`, where `now` says which of its buckets are still
-    /// kept.
+    /// Adds the delta of a batch of `lane`. Buckets that are no longer kept at `now` (Unix ms) are
+    /// left out.
     pub fn apply(&mut self, lane: u64, delta: &Delta, now: Millis) {
+        // Most cells are of the same day, and to find a day by the zone costs more than a sum.
         let mut day: Option<BusinessDay> = None;
         for (second, series, value) in delta.cells() {
             if second >= now - SECONDS_KEPT {
@@ -160,7 +164,7 @@ impl Counters {
         self.days.iter().map(|(date, totals)| (*date, totals))
     }
 
-    /// Forgets what is older than it is kept.
+    /// Forgets what is no longer kept at `now` (Unix ms).
     pub fn prune(&mut self, now: Millis) {
         self.seconds = self.seconds.split_off(&(now - SECONDS_KEPT));
         self.minutes = self.minutes.split_off(&bucket(now - MINUTES_KEPT, MINUTE));
@@ -175,6 +179,7 @@ fn shared(pool: &mut Pool<Series>, series: &Series) -> Arc<Series> {
     pool.share(series, || Arc::new(series.clone()))
 }
 
+/// The buckets that start in `[from, to)`. `range` panics where `to` lies before `from`.
 fn within(
     buckets: &BTreeMap<Millis, Totals>,
     from: Millis,

@@ -1,6 +1,6 @@
-//! Distinct values by business day and metric, for the in-process live store: exact up to
-//! [`EXACT`] values, then by HyperLogLog (Redis keeps the same in sets and its own
-//! HyperLogLogs).
+//! Distinct values by business day and metric, for the in-process live store. Up to [`EXACT`]
+//! values they are counted exactly, and above that by a HyperLogLog. (With Redis, sets and its own
+//! HyperLogLogs do the same.)
 
 use std::{collections::BTreeMap, hash::BuildHasherDefault};
 
@@ -9,9 +9,10 @@ use hyperloglogplus::{HyperLogLog, HyperLogLogPlus};
 use jiff::civil::Date;
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// Values that are kept one by one.
+/// How many values of a day and metric are kept one by one.
 pub const EXACT: usize = 16_384;
-/// Registers are 2^this; the standard error is 1.04 / sqrt(2^this): 0.8 %.
+/// The binary logarithm of the number of registers. The standard error is
+/// 1.04 / sqrt(2^14) = 0.8 %.
 const PRECISION: u8 = 14;
 /// Days kept: today, the day before (clocks of nodes differ, events come late), and the
 /// next (events may be dated a little ahead).
@@ -22,8 +23,8 @@ const DAYS: usize = 3;
 pub struct DistinctDays(BTreeMap<Date, BTreeMap<String, Distinct>>);
 
 impl DistinctDays {
-    /// Notes that `metric` saw what hashes to `hash` on this day. What lies before the days
-    /// kept is passed over.
+    /// Notes that `metric` saw a value with this hash on this day. A day before those that are kept
+    /// is passed over.
     pub fn note(&mut self, day: Date, metric: &str, hash: u64) {
         if self.0.len() >= DAYS && self.0.keys().next().is_some_and(|oldest| day < *oldest) {
             return;
@@ -38,7 +39,7 @@ impl DistinctDays {
         }
     }
 
-    /// By metric: how many different values this day saw.
+    /// How many different values each metric saw on this day, by metric.
     pub fn counts(&mut self, day: Date) -> BTreeMap<String, u64> {
         let Some(metrics) = self.0.get_mut(&day) else { return BTreeMap::new() };
         metrics.iter_mut().map(|(metric, distinct)| (metric.clone(), distinct.count())).collect()
@@ -47,6 +48,7 @@ impl DistinctDays {
 
 type Sketch = HyperLogLogPlus<u64, BuildHasherDefault<Xxh3Default>>;
 
+/// The values of one day and metric.
 enum Distinct {
     Exact(HashSet<u64>),
     Sketch(Box<Sketch>),
@@ -63,6 +65,7 @@ impl Distinct {
         match self {
             Distinct::Exact(seen) => {
                 seen.insert(hash);
+                // Once only: from then on the sketch takes the values.
                 if seen.len() > EXACT {
                     let mut sketch = Sketch::new(PRECISION, BuildHasherDefault::default())
                         .expect("the precision is one that HyperLogLog++ has");

@@ -1,9 +1,10 @@
-//! The live store of a single node without Redis: guards and active sessions in memory,
-//! counters only in the mirror that the feed leads to. What a restart forgets is built
-//! up again from the ledger ([`InProcess::start`]); what the ledger has not got yet is
-//! still in the spool, and the strict guard makes the lane writers replay it from there.
-//! While the ledger's server is away at the start, nothing is counted yet: the writers try
-//! again, and the spool keeps what they would count.
+//! The live store of a single node without Redis. Guards and active sessions are in memory, and the
+//! counters are only in the mirror to which the feed leads.
+//!
+//! A restart forgets all of it. [`InProcess::start`] builds it up again from the ledger. Batches
+//! that the ledger has not got yet are still in the spool, and the strict guard makes the lane
+//! writers replay them from there. If the ledger's server is away at the start, nothing is counted
+//! until it is back: the lane writers try again and again, and the spool keeps their batches.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -37,19 +38,20 @@ pub struct InProcess {
     /// Empty until the ledger has been summed up.
     counted: Arc<OnceLock<InProcessCounters>>,
     feed: FeedSender,
-    /// Waits for the ledger, where it was away at the start.
+    /// The task that waits for the ledger, where it was away at the start.
     waiting: Option<JoinHandle<()>>,
 }
 
+/// What is counted in this process, beside the counters that the feed carries.
 struct InProcessCounters {
-    /// By lane: the last batch of each node that was counted. The lock is held until the
-    /// batch is in the feed, so that guard and feed agree on the order.
+    /// The guards, by lane: the last batch of each node that was counted. The lock is held until
+    /// the batch is in the feed, so that guard and feed agree on the order.
     lanes: [tokio::sync::Mutex<HashMap<NodeId, u64>>; LANES as usize],
     noted: Mutex<NotedVisitors>,
     zone: BusinessZone,
 }
 
-/// Who and what was seen.
+/// The visitors and the distinct values that were seen.
 #[derive(Default)]
 struct NotedVisitors {
     sessions: ActiveSessions,
@@ -85,12 +87,14 @@ impl InProcess {
             Err(error) if error.kind == SinkErrorKind::Unavailable => error,
             Err(error) => return Err(error),
         };
-        let reason = format!("the ledger, which the counters start from: {error}");
-        tracing::warn!(reason, "the live numbers wait");
-        // Nobody listens any more only while the process stops; the same below.
+        let reason = format!("can't read the ledger that the counters start from: {error}");
+        tracing::warn!(reason, "the live numbers start once the ledger can be read");
+        // The error is ignored here and below: the receiver is gone only while the process stops.
         let _ = feed.send(Feed::Interrupted { reason }).await;
         let counted = Arc::new(OnceLock::new());
         let mut backoff = Backoff::new(retry);
+        // The same in the background. Until it succeeds, `counted` is empty and each batch gets an
+        // error, so that its writer tries again.
         let wait = {
             let (counted, feed) = (counted.clone(), feed.clone());
             async move {
@@ -108,6 +112,7 @@ impl InProcess {
         Ok(InProcess { counted, feed, waiting: Some(tokio::spawn(wait)) })
     }
 
+    /// The store as it goes on from what the ledger says.
     async fn continue_from(
         sum: LedgerSum,
         zone: BusinessZone,
@@ -118,6 +123,7 @@ impl InProcess {
         InProcess { counted: Arc::new(OnceLock::from(counted)), feed, waiting: None }
     }
 
+    /// What is counted; an error while the ledger has not been read.
     fn counted(&self) -> Result<&InProcessCounters, SinkError> {
         self.counted.get().ok_or_else(|| SinkError {
             kind: SinkErrorKind::Rebuilding,
@@ -133,7 +139,7 @@ impl Drop for InProcess {
 }
 
 impl InProcessCounters {
-    /// What the ledger says; the feed gets it as its [`Feed::Reset`].
+    /// What the ledger says. The feed gets the counters as its [`Feed::Reset`].
     async fn from(
         sum: LedgerSum,
         zone: BusinessZone,
@@ -182,8 +188,9 @@ impl LiveStore for InProcess {
         let mut guard = self.counted()?.lanes[id.lane() as usize].lock().await;
         let verdict = judge(guard.get(&id.node).copied().unwrap_or(0), id.seq);
         if verdict == Applied::Counted {
-            // First the place in the feed, then guard and delta without an await between
-            // them: a caller that gives up while it waits has changed nothing.
+            // First a place in the feed is reserved, which may wait. Guard and delta then follow
+            // without an await between them, so that a caller that gives up while it waits has
+            // changed nothing.
             let place = self.feed.reserve().await.map_err(|_| SinkError {
                 kind: SinkErrorKind::Unavailable,
                 message: "the broadcaster has stopped and takes no deltas".to_owned(),
@@ -272,7 +279,8 @@ mod tests {
         let live = InProcess::continue_from(LedgerSum::default(), zone, feed, NOW).await;
         let error = delta("error", 8);
         {
-            // The reset still fills the feed; one poll shows that apply waits.
+            // The feed has room for one message, and the reset is still in it. One poll shows that
+            // apply waits for room.
             let mut waiting = std::pin::pin!(live.apply(batch(1), NOW, &error));
             assert!(futures_util::poll!(&mut waiting).is_pending());
         }

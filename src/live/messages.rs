@@ -1,4 +1,4 @@
-//! What actors tell each other of visitors and distinct values.
+//! The messages about visitors and distinct values.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,26 +7,26 @@ use jiff::civil::Date;
 
 use crate::{domain::delta::Delta, sink::SinkError};
 
-/// To the counter actor: the visitors of this delta were there, and these distinct values were
-/// seen. Answered once the live store has them.
+/// From the live target to the counter actor: note the visitors and distinct values of this delta.
+/// It is answered once the live store has them.
 #[derive(Message)]
 #[rtype(result = "Result<(), SinkError>")]
 pub struct Touch(pub Arc<Delta>);
 
-/// Numbers of different things seen, over all nodes.
+/// How many different visitors and values were seen, over all nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Population {
     /// Active visitors.
     pub active: u64,
-    /// By distinct metric: different values on the business day asked for.
+    /// By distinct metric, the number of different values on the business day asked for.
     pub distinct: BTreeMap<String, u64>,
 }
 
-/// From the counter actor to the broadcaster: so many there are.
+/// From the counter actor to the broadcaster: the newest count.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Counted {
-    /// Active visitors, and distinct values.
+    /// The numbers of active visitors and of distinct values.
     pub population: Population,
     /// The business day of the distinct values.
     pub day: Date,

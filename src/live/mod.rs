@@ -1,10 +1,15 @@
-//! The live side: counters of the running second, minute and day, and who is active.
-//! In-process ([`in_process`]) or Redis ([`redis`]), behind one interface.
+//! The live side keeps the counters of the last seconds, minutes and days, and knows who is active.
+//! It is in this process ([`in_process`]) or in Redis ([`redis`]), behind one interface,
+//! [`LiveStore`].
 //!
-//! Whichever it is, every node keeps a copy of the counters in memory (the mirror, in
-//! `numbers/`, which holds [`counters::Counters`]): it starts from a [`Feed::Reset`] and
-//! follows [`Feed::Delta`]s. All reads (HTTP, snapshots, frames) come from the mirror, so there is
-//! one definition of each number and no read ever waits for Redis.
+//! ```text
+//!  lane writer ──apply──> LiveStore ──Feed──> mirror of every node ──> HTTP, snapshots, frames
+//! ```
+//!
+//! Either way, every node keeps a copy of the counters in memory. This copy is the mirror in
+//! `numbers/`, which holds [`counters::Counters`]; it starts from a [`Feed::Reset`] and follows
+//! [`Feed::Delta`]s. All reads come from the mirror, so there is one definition of each number, and
+//! no read ever waits for Redis.
 
 pub mod counters;
 mod distinct;
@@ -32,18 +37,18 @@ use crate::{
 
 pub use messages::{Counted, Population, Touch};
 
-/// What became of a batch's delta.
+/// What became of a batch's delta that was to be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// Counted now.
     Counted,
-    /// Counted before: a replay, nothing changed.
+    /// Counted before: this was a replay, and nothing changed.
     AlreadyCounted,
-    /// The live side lacks earlier batches of this lane (it lost them in a failover, or
-    /// was rebuilt from a ledger that has not got them yet): nothing changed; continue
-    /// with the batch after `last`.
+    /// The live side lacks earlier batches of this lane: it lost them in a failover, or was rebuilt
+    /// from a ledger that has not got them yet. Nothing changed. The caller has to continue with
+    /// the batch after `last`.
     Gap {
-        /// The last batch of this node and lane that it has; 0 for none.
+        /// The last batch of this node and lane that the live side has; 0 for none.
         last: u64,
     },
 }
@@ -53,26 +58,26 @@ pub enum Applied {
 pub enum Feed {
     /// The counters are exactly these: start over from them.
     Reset(Box<counters::Counters>),
-    /// Add this.
+    /// Add this batch.
     Delta {
-        /// Increments (of any node).
+        /// Its increments. The batch may be of any node.
         delta: Arc<Delta>,
-        /// The lane of the batch.
+        /// Its lane.
         lane: u64,
-        /// When the batch was sealed, Unix ms.
+        /// When it was sealed, Unix ms.
         sealed_at: Millis,
     },
     /// The feed is interrupted: numbers are stale from now on, until the next `Reset` or
     /// `Restored`.
     Interrupted {
-        /// In words, for logs and `/readyz`.
+        /// Why, in words, for logs and `/readyz`.
         reason: String,
     },
-    /// The feed goes on where it stood; nothing was missed.
+    /// The feed goes on where it stood, and nothing was missed.
     Restored,
 }
 
-/// Where a live store sends its [`Feed`]. Bounded: a full feed makes `apply` wait.
+/// Where a live store sends its [`Feed`]. It is bounded, and a full feed makes `apply` wait.
 pub type FeedSender = tokio::sync::mpsc::Sender<Feed>;
 
 /// The live counters and active-session sets.
@@ -90,20 +95,20 @@ pub trait LiveStore: Lease + Send + Sync + 'static {
         delta: &Arc<Delta>,
     ) -> Result<Applied, SinkError>;
 
-    /// Notes visitors with the time they were last seen, and what distinct metrics saw.
-    /// Idempotent, order does not matter.
+    /// Notes the visitors of a delta, with the time they were last seen, and its distinct values.
+    /// To note them twice changes nothing, and the order does not matter.
     async fn touch(&self, delta: &Delta) -> Result<(), SinkError>;
 
-    /// Who was seen at `since` (Unix ms, a full second) or later, and what distinct metrics
-    /// saw on the business day `day`, over all nodes. Forgets older visitors.
+    /// Counts the visitors that were seen at `since` (Unix ms, a full second) or later, and the
+    /// distinct values of the business day `day`, over all nodes. Forgets older visitors.
     async fn population(&self, since: Millis, day: Date) -> Result<Population, SinkError>;
 
-    /// The last batch of `node` that a lane has counted, 0 for none. A writer that has nothing
-    /// to send asks now and then: a live side that lost its last batches says so only when it
-    /// is asked, and the writer then replays what follows.
+    /// The last batch of `node` that a lane has counted; 0 for none. A writer that has nothing to
+    /// send asks now and then: a live side that has lost its last batches says so only when it is
+    /// asked, and the writer then replays what follows.
     async fn head(&self, node: NodeId, lane: u64) -> Result<u64, SinkError>;
 
-    /// The same of every lane.
+    /// The head of every lane, by lane.
     async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], SinkError> {
         let mut heads = [0; LANES as usize];
         for (lane, head) in (0..).zip(&mut heads) {
@@ -127,10 +132,11 @@ pub enum OpenError {
     Ledger(#[from] SinkError),
 }
 
-/// Opens the live side that `redis.urls` asks for: none, in-process; one, Redis (or the
-/// Redis Cluster it is part of); several, a Redis Cluster. In-process sums the ledger as
-/// of `now` (Unix ms) first, unless its server is away; Redis is connected to in the
-/// background.
+/// Opens the live side that `redis.urls` asks for. Without a URL it is in this process; with one it
+/// is Redis (or the Redis Cluster that this server is part of); with several it is a Redis Cluster.
+///
+/// In this process, the ledger is summed up as of `now` (Unix ms) before the function returns,
+/// unless the ledger's server is away. Redis is connected to in the background.
 pub async fn open(
     config: &Config,
     ledger: Arc<dyn Ledger>,
@@ -148,9 +154,9 @@ pub async fn open(
     Ok(Arc::new(live))
 }
 
-/// Puts all live counters in Redis back to what the ledger says, in place of whatever is
-/// there; `floodmark rebuild`. What the ledger lacks is replayed by the nodes that have
-/// it. Without Redis there is nothing to do.
+/// Puts what the ledger says in the place of all live counters in Redis, for `floodmark rebuild`.
+/// Batches that the ledger lacks are replayed by the nodes that have them. Without Redis there is
+/// nothing to do.
 pub async fn rebuild(
     config: &Config,
     ledger: Arc<dyn Ledger>,
@@ -162,8 +168,9 @@ pub async fn rebuild(
     redis::rebuild(config, ledger, zone).await
 }
 
-/// What the guard of a (node, lane) that stands at `last` (0: nothing yet) says to batch
-/// `seq` of that lane. The script in `redis/scripts` says the same.
+/// The strict guard of a (node, lane): what becomes of batch `seq` when `last` was the last one
+/// counted (0: none yet). Only the very next batch of the lane is counted, so that a lost batch is
+/// never skipped. `redis/scripts/apply.lua` judges in the same way.
 fn judge(last: u64, seq: u64) -> Applied {
     if seq <= last {
         Applied::AlreadyCounted
@@ -174,7 +181,7 @@ fn judge(last: u64, seq: u64) -> Applied {
     }
 }
 
-/// How far back the ledger is summed so that all that a mirror shows is whole: the
+/// How far back the ledger is summed up, so that everything that a mirror shows is complete: the
 /// business day of `now`, and 24 hours of minutes.
 fn ledger_since(zone: &BusinessZone, now: Millis) -> Millis {
     zone.day_of(now).start.min(now - counters::MINUTES_KEPT)

@@ -1,10 +1,15 @@
-//! Who is active: an exact set of visitors with the time each was last seen, for the
-//! in-process live store (Redis keeps the same set in sorted sets).
+//! The active visitors, for the in-process live store: an exact set, with the time at which each
+//! visitor was last seen. (With Redis, sorted sets hold the same.)
 //!
-//! A visitor sits in the map once and in one bucket of a second once, however often it
-//! is seen, so memory is that of the visitors in the window. A touch only moves the time
-//! in the map; the bucket is put right when it falls out of the window. Each such move
-//! was paid for by a touch, so a touch costs O(1) amortised.
+//! ```text
+//!  last      A: 12.7 s   B: 10.2 s   C: 11.9 s      the newest sighting of each
+//!  buckets   10: [A, B]  11: [C]                    the second of an earlier or the same sighting
+//! ```
+//!
+//! A visitor is in the map once and in one bucket once, however often it is seen, so the memory is
+//! that of the visitors in the window. A touch only moves the time in the map. The bucket is put
+//! right when it falls out of the window: in the example, A then moves on to bucket 12. Each such
+//! move was paid for by a touch, so a touch costs O(1) amortised.
 
 use std::collections::BTreeMap;
 
@@ -20,22 +25,22 @@ use crate::domain::{
 pub struct ActiveSessions {
     /// When each visitor was last seen, Unix ms.
     last: HashMap<Visitor, Millis>,
-    /// Every visitor of `last`, in the bucket of the time it was seen at when it was put
-    /// there; it may have been seen since, never before.
+    /// Every visitor of `last`, in the bucket of the second in which it was seen when it was put
+    /// there. It may have been seen later since then, but never earlier.
     buckets: BTreeMap<Millis, Vec<Visitor>>,
-    /// What lies before this has been forgotten.
+    /// Sightings before this time (Unix ms) have been forgotten.
     floor: Millis,
 }
 
 impl ActiveSessions {
-    /// Notes that `visitor` was seen at `at` (Unix ms), unless it was seen later already
-    /// or `at` is forgotten by now.
+    /// Notes that `visitor` was seen at `at` (Unix ms), unless it was seen later already, or `at`
+    /// lies in the time that is forgotten.
     pub fn touch(&mut self, visitor: Visitor, at: Millis) {
         if at < self.floor {
             return;
         }
         match self.last.get_mut(&visitor) {
-            // A visitor's own bucket stays at or before its time.
+            // The visitor stays in its bucket, which lies at or before its new time.
             Some(last) => *last = at.max(*last),
             None => {
                 self.last.insert(visitor, at);
@@ -44,7 +49,7 @@ impl ActiveSessions {
         }
     }
 
-    /// Forgets who was last seen before `since`, and says how many are left.
+    /// Forgets visitors that were last seen before `since` (Unix ms), and says how many are left.
     pub fn active(&mut self, since: Millis) -> u64 {
         self.floor = self.floor.max(since);
         while let Some(oldest) = self.buckets.first_entry()
@@ -60,19 +65,21 @@ impl ActiveSessions {
                     None => {}
                 }
             }
-            // The bucket that `since` lies in keeps its later half, and is the last one
-            // to look at.
+            // In the second in which `since` lies, later visitors stay. It is the last bucket to
+            // look at.
             if !kept.is_empty() {
                 self.buckets.insert(start, kept);
                 break;
             }
         }
+        // After a rush the map gives its memory back.
         if self.last.capacity() > 1024 && self.last.len() < self.last.capacity() / 4 {
             self.last.shrink_to(self.last.len() * 2);
         }
         self.last.len() as u64
     }
 
+    /// Puts a visitor into the bucket of a second.
     fn enqueue(&mut self, visitor: Visitor, at: Millis) {
         let start = bucket(at, SECOND);
         self.buckets.entry(start).or_default().push(visitor);

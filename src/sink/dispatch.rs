@@ -1,6 +1,7 @@
-//! Which batch goes to which writer next. A sink has [`LANES`] writers; batch `seq` belongs
-//! to writer `seq % LANES`, and a writer has one batch at a time. So a lane is in order, and
-//! what is in flight is bounded. A sink that is behind reads from the spool.
+//! Decides which batch goes to which writer next. A sink has [`LANES`] writers, batch `seq` belongs
+//! to writer `seq % LANES`, and a writer has one batch at a time. So the batches of a lane are
+//! written in order, and the number of batches in flight is bounded. A sink that is behind reads
+//! its batches from the spool.
 
 use std::sync::Arc;
 
@@ -19,22 +20,22 @@ use crate::{
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct WriteBatch {
-    /// Which one.
+    /// The number of the batch.
     pub seq: u64,
-    /// The batch, where it is still in memory; else the writer reads it from the spool.
+    /// The batch, where it is still in memory. Where it is not, the writer reads it from the spool.
     pub batch: Option<Arc<Batch>>,
 }
 
 /// From a writer: the sink has the batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Settled {
-    /// Which sink.
+    /// The sink that has it.
     pub sink: Sink,
-    /// Which batch.
+    /// The number of the batch.
     pub seq: u64,
 }
 
-/// One sink's lanes.
+/// The lanes of one sink, each with its writer.
 #[derive(Debug)]
 pub struct Dispatch {
     sink: Sink,
@@ -44,14 +45,14 @@ pub struct Dispatch {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Lane {
-    /// The batch that the writer has.
+    /// The batch that the writer is writing; `None` while it is idle.
     in_flight: Option<u64>,
     /// The last batch that was handed out.
     last: u64,
 }
 
 impl Dispatch {
-    /// `writers` has one for each lane, in the order of the lanes.
+    /// `writers` has one writer for each lane, in the order of the lanes.
     pub fn new(sink: Sink, writers: Vec<Recipient<WriteBatch>>) -> Dispatch {
         assert_eq!(writers.len() as u64, LANES, "a writer for each lane");
         Dispatch { sink, writers, lanes: Default::default() }
@@ -64,7 +65,8 @@ impl Dispatch {
         }
     }
 
-    /// A writer is done with a batch; gives it the next one.
+    /// Notes that a writer is done with a batch, and gives it the next one. The spool may then
+    /// delete the batch, once the other sink has it too.
     pub fn settled(&mut self, seq: u64, spool: &Spool, recent: &RecentBatches) {
         spool.settle(self.sink, seq);
         let lane = seq % LANES;
@@ -72,6 +74,7 @@ impl Dispatch {
         self.pump_lane(lane, spool, recent);
     }
 
+    /// Gives one writer its next batch, if it is idle and there is one.
     fn pump_lane(&mut self, number: u64, spool: &Spool, recent: &RecentBatches) {
         let lane = &mut self.lanes[number as usize];
         if lane.in_flight.is_some() {
@@ -79,8 +82,8 @@ impl Dispatch {
         }
         let Some(seq) = spool.next(self.sink, number, lane.last) else { return };
         *lane = Lane { in_flight: Some(seq), last: seq };
-        // `do_send` goes past the mailbox's limit, but a writer never has more than this one
-        // message: the next is sent only after its answer.
+        // `do_send` ignores the mailbox's limit. A writer still never has more than this one
+        // message, since the next is sent only after its answer.
         self.writers[number as usize].do_send(WriteBatch { seq, batch: recent.get(seq) });
     }
 }

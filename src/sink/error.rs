@@ -1,6 +1,7 @@
-//! Why a sink could not do what it was asked.
+//! The errors of both sinks.
 
-/// An answer of a sink, or none. Whoever asked tries again: none of these is taken for good.
+/// Why a sink could not do what it was asked. Whoever asked tries again, since each of these may
+/// pass: no error makes a batch be given up.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{kind}: {message}")]
 pub struct SinkError {
@@ -11,7 +12,7 @@ pub struct SinkError {
 }
 
 impl SinkError {
-    /// An error of a class, in these words.
+    /// An error of this class, with this message.
     pub fn new(kind: SinkErrorKind, message: impl Into<String>) -> SinkError {
         SinkError { kind, message: message.into() }
     }
@@ -20,19 +21,19 @@ impl SinkError {
 /// The class of a [`SinkError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SinkErrorKind {
-    /// It is not reachable: it restarts, the connection is lost, a cluster is down.
+    /// The sink is not reachable: it restarts, the connection is lost, a cluster is down.
     Unavailable,
-    /// It takes no writes: a standby after a failover, a replica, a read-only file.
+    /// The sink takes no writes: it is a standby after a failover, a replica, a read-only file.
     ReadOnly,
-    /// It refused our credentials.
+    /// The sink refused our credentials.
     Denied,
-    /// Its disk or its memory is full.
+    /// The sink's disk or memory is full.
     Full,
-    /// Its schema is missing or of another version. Only a store says this.
+    /// The schema is missing or of another version. Only a store says this.
     Schema,
-    /// It was emptied and is being rebuilt from the ledger. Only the live side says this.
+    /// The counters are being rebuilt from the ledger. Only the live side says this.
     Rebuilding,
-    /// Anything else it answered.
+    /// Anything else that the sink answered.
     Other,
 }
 

@@ -1,4 +1,4 @@
-//! The lane writer actor.
+//! The lane writer actor, which writes the batches of one lane to one sink.
 
 use std::{
     sync::Arc,
@@ -15,33 +15,33 @@ use crate::{
     retry::Backoff,
 };
 
-/// Writes the batches of one lane to one sink, in order, each until it is there.
+/// Writes the batches of one lane to one sink, in order. It tries each batch until the sink has it.
 ///
 /// - Gets [`WriteBatch`] from the ingest actor, answers with [`Settled`].
-/// - Owns nothing that outlives it: the cursors of the spool say what is written, and the guard
-///   of the sink what a batch that is written again has to change.
+/// - Owns nothing that outlives it: the cursors of the spool say which batches are written, and the
+///   guard of the sink makes sure that a batch which is written again changes nothing.
 /// - Bounded by: one batch at a time, which the ingest actor sees to.
-/// - A panic while it writes a batch, or while it looks, begins that again: the guard keeps a
-///   batch from being written twice.
+/// - A panic while it writes a batch, or while it looks at the sink, makes it begin that again. The
+///   guard keeps a batch from being written twice.
 #[derive(Clone)]
 pub struct LaneWriter {
     /// Where the batches go.
     target: Arc<dyn Target>,
-    /// Where a batch comes from that is not in memory any more.
+    /// Reads batches that are not in memory any more.
     reader: BatchReader,
-    /// The ingest actor.
+    /// Leads to the ingest actor.
     settled: UnboundedSender<Settled>,
-    /// The last batch that was written; `None` while one is being written, and before the
-    /// first.
+    /// The last batch that was written; `None` while one is being written, and before the first.
     rests_at: Option<BatchId>,
 }
 
-/// How often a lane that rests looks whether its sink still has what it was given: a failover
-/// may have lost it, and no next batch may come for long.
+/// How often a lane that has nothing to write looks whether its sink still has what it was given. A
+/// failover may have lost it, and the next batch, which would show that, may not come for long.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl LaneWriter {
-    /// A writer of `target`. It tells trouble where `reader` does, and tries again as that does.
+    /// A writer of `target`. It reports trouble to the health of `reader`, and tries again as the
+    /// retry settings of `reader` say.
     pub fn new(
         target: Arc<dyn Target>,
         reader: BatchReader,
@@ -50,6 +50,7 @@ impl LaneWriter {
         LaneWriter { target, reader, settled, rests_at: None }
     }
 
+    /// Gets the batch and writes it. It takes a clone of the actor, since it runs beside it.
     async fn bring(self, write: WriteBatch) -> BatchId {
         let batch = match write.batch {
             Some(batch) => batch,
@@ -59,6 +60,7 @@ impl LaneWriter {
         batch.id
     }
 
+    /// Tries to write a batch until the sink has it.
     async fn write(&self, batch: &Arc<Batch>) {
         let (sink, health) = (self.target.sink().as_str(), &self.reader.health);
         let mut backoff = Backoff::new(&self.reader.retry);
@@ -75,7 +77,7 @@ impl LaneWriter {
             .record(started.elapsed().as_secs_f64());
     }
 
-    /// Looks, and looks again some time after the look is over.
+    /// Looks at the sink if the lane rests, and again some time after that look is over.
     fn look(&mut self, ctx: &mut Context<Self>) {
         let (target, rests_at) = (self.target.clone(), self.rests_at);
         let work = async move {
@@ -83,7 +85,7 @@ impl LaneWriter {
                 target.look(last).await;
             }
         };
-        // A panic must not end the looking: the next look begins anew.
+        // A panic must not end the looking, so the next look is planned after a panic too.
         ctx.spawn(panics::caught(work).into_actor(self).map(|_, _, ctx| {
             ctx.run_later(LOOK_EVERY, Self::look);
         }));
@@ -102,6 +104,7 @@ impl Handler<WriteBatch> for LaneWriter {
     type Result = ();
 
     fn handle(&mut self, write: WriteBatch, ctx: &mut Context<Self>) {
+        // No look while a batch is under way: that batch would show a loss itself.
         self.rests_at = None;
         let sink = self.target.sink();
         let writer = self.clone();
@@ -112,7 +115,7 @@ impl Handler<WriteBatch> for LaneWriter {
         };
         ctx.spawn(work.into_actor(self).map(move |id, actor, _| {
             actor.rests_at = Some(id);
-            // An ingest actor that has ended needs no word of it.
+            // The error is ignored: an ingest actor that has ended needs no answer.
             let _ = actor.settled.send(Settled { sink, seq: id.seq });
         }));
     }

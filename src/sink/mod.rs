@@ -1,14 +1,16 @@
-//! What both sinks have in common: how a sealed batch gets from the spool to a [`Target`].
+//! The way of a sealed batch from the spool to a sink. It is the same for both sinks, the store and
+//! the live side; each of them is a [`Target`].
 //!
 //! ```text
 //!  ingest ──WriteBatch──> LaneWriter ──write──> Target (the store, or the live side)
 //!    ^   by lane (seq % 4)    │ │
-//!    └────────Settled─────────┘ └─ BatchReader ── what is not in memory any more, from the spool
+//!    └────────Settled─────────┘ └─ BatchReader ── reads from the spool what has left the memory
 //! ```
 //!
-//! [`Dispatch`] gives each lane its next batch, [`LaneWriter`] writes it until it is there, and
-//! the target says what "there" means: `store/target.rs` and `live/target.rs`. This folder knows
-//! neither of them, so a third sink would be a third target.
+//! [`Dispatch`] gives each lane its next batch. [`LaneWriter`] tries to write it until the target
+//! has it. What writing means is up to the target: `store/target.rs` commits a batch, and
+//! `live/target.rs` counts it. This folder knows neither of them, so a third sink would be a third
+//! target.
 
 mod dispatch;
 mod error;

@@ -1,4 +1,4 @@
-//! The reading of a batch back from the spool.
+//! Reads batches back from the spool.
 
 use std::sync::Arc;
 
@@ -21,12 +21,13 @@ pub struct BatchReader {
 }
 
 impl BatchReader {
-    /// Reads batch `seq`, and tries again until it works: its lane can't go on without it, since
-    /// what comes after it must not be written before it.
+    /// Reads batch `seq`, and tries again until it works. Its lane can't go on without it, since no
+    /// later batch of the lane may be written before it.
     pub async fn read(&self, seq: u64) -> Arc<Batch> {
         let mut backoff = Backoff::new(&self.retry);
         loop {
-            // The caller is an actor that shares its thread with others, and a disk may be slow.
+            // The caller is an actor that shares its thread with others, and a slow disk would hold
+            // them all up.
             let spool = self.spool.clone();
             let read = tokio::task::spawn_blocking(move || spool.read(seq)).await;
             match read {
@@ -41,7 +42,7 @@ impl BatchReader {
         }
     }
 
-    /// Whether the spool may still have batch `seq`: it lies at or behind the oldest there.
+    /// Whether the spool may still have batch `seq`: it is not older than the oldest one there.
     pub fn may_have(&self, seq: u64) -> bool {
         self.spool.oldest().is_some_and(|oldest| oldest <= seq)
     }

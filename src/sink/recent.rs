@@ -1,17 +1,17 @@
-//! The batches that were sealed last, in memory.
+//! The batches that were sealed last, which are still in memory.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::domain::batch::Batch;
 
-/// The last sealed batches, so that a sink that keeps up never reads the disk.
+/// The last sealed batches. They are kept so that a sink that keeps up never reads the disk.
 #[derive(Debug, Default)]
 pub struct RecentBatches {
     batches: VecDeque<Arc<Batch>>,
     bytes: usize,
 }
 
-/// Bytes of rows that [`RecentBatches`] keeps at most (but always the newest batch).
+/// The most bytes of rows that [`RecentBatches`] keeps. The newest batch is kept whatever its size.
 const RECENT_BYTES: usize = 32 << 20;
 
 impl RecentBatches {
@@ -33,6 +33,7 @@ impl RecentBatches {
         }
     }
 
+    /// Drops the oldest batch.
     fn pop(&mut self) {
         if let Some(batch) = self.batches.pop_front() {
             self.bytes -= batch.bytes();
@@ -41,7 +42,7 @@ impl RecentBatches {
 
     /// Batch `seq`, where it is still here.
     pub(super) fn get(&self, seq: u64) -> Option<Arc<Batch>> {
-        // Sequence numbers have no gap, so the place of a batch follows from the first.
+        // The numbers in here have no gap, so the place of a batch follows from the first one.
         let first = self.batches.front()?.id.seq;
         self.batches.get(usize::try_from(seq.checked_sub(first)?).ok()?).cloned()
     }

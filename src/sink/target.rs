@@ -1,4 +1,4 @@
-//! What a sink is to its writers.
+//! The interface between the lane writers and a sink.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ pub trait Target: Send + Sync + 'static {
     /// the spool that its batches move.
     fn sink(&self) -> Sink;
 
-    /// Writes a batch exactly once, however often it is called for the same batch. Batches of
-    /// one lane come one after the other, in order.
+    /// Writes a batch. However often this is called for the same batch, it is written exactly once.
+    /// Batches of one lane come one after the other, in order.
     ///
     /// # Errors
     /// The batch is not known to be written; the writer calls again with the same batch.
     async fn write(&self, batch: &Arc<Batch>) -> Result<(), SinkError>;
 
-    /// Looks whether the sink still has what it was given, up to `last`, and brings it what it
-    /// has lost. Called now and then while a lane rests: no next batch would show the loss. What
-    /// fails here is tried again at the next look.
+    /// Looks whether the sink still has the batches of a lane up to `last`, and writes again what
+    /// the sink has lost. This is called now and then while the lane has nothing to write, since no
+    /// next batch would show the loss. What fails here is tried again at the next look.
     async fn look(&self, _last: BatchId) {}
 }

@@ -1,4 +1,4 @@
-//! A lane writer alone, with a spool, and a sink that fails as a test wants.
+//! Tests of a lane writer alone, with a real spool, and a sink that fails as a test wants.
 
 use std::{
     sync::{
@@ -27,11 +27,11 @@ struct Memory {
     written: Mutex<Vec<u64>>,
     /// Calls of `write`.
     tries: AtomicU32,
-    /// So many of these calls panic, when all is done …
+    /// How many of the first calls panic after they have written the batch.
     panics: u32,
-    /// … and so many after them are answered with an error.
+    /// How many of the calls after those are answered with an error.
     errors: u32,
-    /// The batches at which it was looked at.
+    /// The last batch at each look.
     looks: Mutex<Vec<u64>>,
 }
 

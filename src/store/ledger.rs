@@ -1,4 +1,4 @@
-//! What both stores keep of a batch beside its rows, and how they sum it up again.
+//! The ledger row that both stores keep of a batch, and how they sum up ledger rows.
 
 use crate::{
     domain::{
@@ -12,16 +12,24 @@ use crate::{
 
 /// A ledger row, encoded and ready to be written.
 pub(crate) struct Entry {
+    /// The batch.
     pub id: BatchId,
+    /// When the batch was sealed, Unix ms.
     pub sealed_at: Millis,
+    /// How many events the batch had when it was sealed, refused rows included.
     pub events: u64,
-    /// First and last second counted, Unix ms; `None` where nothing was.
+    /// The first and the last second that the batch counts in, Unix ms; `None` where it counts
+    /// nothing.
     pub span: Option<(Millis, Millis)>,
+    /// The increments of its delta, encoded.
     pub delta: Vec<u8>,
+    /// The visitors of its delta, encoded. They are apart, since they are needed only for as long
+    /// as a visitor counts as active.
     pub visitors: Vec<u8>,
 }
 
 impl Entry {
+    /// The ledger row of a batch.
     pub fn of(batch: &Batch) -> Entry {
         Entry {
             id: batch.id,
@@ -42,14 +50,16 @@ pub(crate) struct Summing {
 }
 
 impl Summing {
-    /// Notes the last batch of a lane of a node.
+    /// Notes the last batch of a lane of a node. A lane that this version does not have is an
+    /// error, here and below: its events would be missing from the sum without a word.
     pub fn head(&mut self, node: NodeId, lane: i64, seq: i64) -> Result<(), SinkError> {
         let lane = lane_index(lane)?;
         self.sum.lanes[lane].last.insert(node, seq as u64);
         Ok(())
     }
 
-    /// Adds one row: its cells where its span was asked for, its visitors where they were.
+    /// Adds one row. `cells` and `visitors` are `None` where the row lies before the time that was
+    /// asked for.
     pub fn add(
         &mut self,
         lane: i64,
@@ -69,6 +79,7 @@ impl Summing {
         Ok(())
     }
 
+    /// The sum of all rows that were added.
     pub fn finish(mut self) -> LedgerSum {
         for (sum, lane) in self.lanes.iter_mut().zip(&mut self.sum.lanes) {
             lane.delta = sum.finish();
@@ -77,6 +88,7 @@ impl Summing {
     }
 }
 
+/// A lane as an index.
 fn lane_index(lane: i64) -> Result<usize, SinkError> {
     let known = usize::try_from(lane).ok().filter(|&lane| lane < LANES as usize);
     known.ok_or_else(|| SinkError {

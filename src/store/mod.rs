@@ -1,9 +1,10 @@
-//! The store: where every event is kept for good, with the ledger beside it, the rollups of the
-//! past, and what alerts have to remember. All of it is in PostgreSQL ([`postgres`]) or, for a
-//! single node that was given none, in SQLite ([`sqlite`]).
+//! The store keeps every event for good. Beside the events it keeps the ledger (what each batch
+//! has added to the counters), the rollups (the ledger by minute) and what alerts have to remember.
+//! All of it is in PostgreSQL ([`postgres`]) or, for a single node that was given none, in SQLite
+//! ([`sqlite`]).
 //!
-//! Nobody needs all of it, so it is split by what callers need, and [`open`] gives each part by
-//! itself in [`Stores`]:
+//! No caller needs all of this, so the store is split into traits by what callers need, and
+//! [`open`] gives each part by itself in [`Stores`]:
 //!
 //! | trait | what it does | who calls it |
 //! | --- | --- | --- |
@@ -14,10 +15,10 @@
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
 //!
-//! A store of rows alone beside Postgres, ClickHouse say, would implement [`BatchStore`] (and
+//! A second store that takes only the rows, ClickHouse say, would implement [`BatchStore`] (and
 //! [`StoreInfo`], for `floodmark check` to count its rows). Its `write` sends the rows first, with
-//! the batch's id as the token by which that server drops a repetition, and then has the
-//! `BatchStore` of Postgres write the same batch without rows: that is the guard, the dead
+//! the batch's id as the token by which that server drops a repetition. Then it has the
+//! `BatchStore` of Postgres write the same batch without rows, which leaves the guard, the dead
 //! letters and the ledger row. The other traits stay with Postgres, and [`open`] puts both into
 //! one [`Stores`].
 
@@ -54,20 +55,20 @@ use crate::{
 pub struct Stores {
     /// Where batches are written.
     pub batches: Arc<dyn BatchStore>,
-    /// What the live counters have to be.
+    /// What each batch has counted.
     pub ledger: Arc<dyn Ledger>,
-    /// Minutes that stay.
+    /// The ledger by minute.
     pub rollups: Arc<dyn Rollups>,
-    /// Firings and notices.
+    /// The log of firings and the outbox of notices.
     pub alerts: Arc<dyn AlertLog>,
-    /// Who leads, where there is no Redis.
+    /// Lets one node lead, where there is no Redis.
     pub lease: Arc<dyn Lease>,
-    /// What it is, and how it is.
+    /// Says what the store is and how it is.
     pub info: Arc<dyn StoreInfo>,
 }
 
 impl Stores {
-    /// All parts in one place.
+    /// All parts, from one store that has them all.
     pub fn all_in<S>(store: Arc<S>) -> Stores
     where
         S: BatchStore + Ledger + Rollups + AlertLog + Lease + StoreInfo,
@@ -104,7 +105,7 @@ pub async fn open(config: &Config) -> Result<Stores, SinkError> {
     }
 }
 
-/// What became of a batch.
+/// What became of a batch that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// Its rows, its dead letters and its ledger row were committed together.
@@ -114,7 +115,7 @@ pub enum Written {
         /// Rows that the store refused and that went to the dead letters instead.
         poisoned: u64,
     },
-    /// The ledger had it already: a replay, nothing was written.
+    /// The ledger had it before: this was a replay, and nothing was written.
     AlreadyStored,
 }
 
@@ -128,7 +129,7 @@ pub struct LedgerSum {
 /// One lane of a [`LedgerSum`].
 #[derive(Clone, Debug, Default)]
 pub struct LaneSum {
-    /// Sum of the deltas of the batches that touch the asked time.
+    /// The sum of the deltas of the batches that touch the time asked for.
     pub delta: Delta,
     /// For each node the last batch of this lane that the ledger has, whatever its time.
     pub last: HashMap<NodeId, u64>,
@@ -141,47 +142,53 @@ pub struct StoreTotals {
     pub events: u64,
     /// Rows in `dead_letters`.
     pub dead_letters: u64,
-    /// Events of all batches that the ledger has or had, as sealed: `events`, and the rows
-    /// that the store refused. What was dropped with its ledger row is still counted.
+    /// Events of all batches that the ledger has or had, as they were sealed. That is `events`
+    /// and the rows that the store refused. Events whose ledger row was dropped still count.
     pub ledger_events: u64,
 }
 
-/// Where batches go.
+/// Writes batches.
 #[async_trait]
 pub trait BatchStore: Send + Sync + 'static {
-    /// Writes a batch exactly once: rows, dead letters and ledger row in one transaction,
-    /// or nothing. Batches of one lane come in order.
+    /// Writes a batch exactly once: its rows, dead letters and ledger row in one transaction, or
+    /// nothing. Batches of one lane come in order.
+    ///
+    /// # Errors
+    /// The batch is not known to be written. To call again with the same batch is safe.
     async fn write(&self, batch: &Batch) -> Result<Written, SinkError>;
 }
 
-/// What each batch has added to the counters: the truth that live counters are rebuilt from.
+/// The ledger: what each batch has added to the counters. Live counters are rebuilt from it.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Sums the ledger, in one consistent read: cells of batches whose span reaches
-    /// `since` or later, visitors of batches sealed at `visitors_since` or later (Unix ms).
+    /// Sums the ledger in one consistent read: the cells of batches whose span reaches `since` or
+    /// later, and the visitors of batches sealed at `visitors_since` or later (Unix ms).
     async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError>;
 
     /// The delta of one batch, with its visitors; `None` where the ledger has no such row.
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError>;
 }
 
-/// The ledger by minute, for good.
+/// The rollups: the ledger by minute, kept for good.
 #[async_trait]
 pub trait Rollups: Send + Sync + 'static {
     /// Folds some ledger rows that are not in the rollups yet, in one transaction, within
     /// `limits`. Any number of nodes may call it at once.
     async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError>;
 
-    /// Drops at most `limit` ledger rows that are folded, and were sealed and have their last
-    /// second before `before` (Unix ms). Returns how many: fewer than `limit` where no more
-    /// are there, or another node drops them.
+    /// Drops at most `limit` ledger rows that are folded, were sealed before `before` (Unix ms),
+    /// and count nothing at or after it. Returns how many: fewer than `limit` where there are no
+    /// more, or where another node is dropping them.
     async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, SinkError>;
 
-    /// Which stretch of time the rollups tell the whole truth about.
+    /// The stretch of time of which the rollups are complete.
     async fn known(&self) -> Result<Known, SinkError>;
 
-    /// Minutes that start in `[from, to)` (Unix ms) and have something of `series` (`None`:
-    /// of any), in the order of time. An error where it would be too much for one read.
+    /// The values of `series` (`None`: of every series) in the minutes that start in `[from, to)`
+    /// (Unix ms), in the order of time. Minutes without a value are left out.
+    ///
+    /// # Errors
+    /// They would be too many for one read, or the store can't be read.
     async fn minutes(
         &self,
         from: Millis,
@@ -198,13 +205,13 @@ pub trait Rollups: Send + Sync + 'static {
     ) -> Result<Vec<Option<i64>>, SinkError>;
 }
 
-/// What a store is, and how it is.
+/// Says what a store is and how it is.
 #[async_trait]
 pub trait StoreInfo: Send + Sync + 'static {
     /// `"postgres"` or `"sqlite"`.
     fn name(&self) -> &'static str;
 
-    /// Counts what it holds. Reads every row: not for a hot path.
+    /// Counts what it holds. This reads every row, so it is for commands and tests only.
     async fn totals(&self) -> Result<StoreTotals, SinkError>;
 
     /// Whether it answers and would take a write.

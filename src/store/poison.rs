@@ -1,5 +1,5 @@
-//! Poisoned rows: what a store refuses although it passed the door. They go to the dead
-//! letters, whole, as the event would be sent again.
+//! Poisoned rows: rows that a store refuses although the request was accepted. Each goes to the
+//! dead letters as the JSON of its event, so that it can be sent again as it is.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -11,9 +11,10 @@ pub const POISONED: &str = "refused_by_store";
 /// The dead letters' code of bytes that are no row: a damaged batch.
 pub const MALFORMED: &str = "malformed_row";
 
-/// How much of unreadable bytes is kept.
+/// How many bytes of an unreadable row are kept.
 const MALFORMED_BYTES: usize = 4096;
 
+/// An event as a client sends it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Event<'a> {
@@ -44,7 +45,8 @@ pub fn refused(row: &Row<'_>, reason: String) -> DeadLetter {
         received_at: row.received_at,
         code: POISONED.to_owned(),
         message: reason,
-        // Properties that are no JSON at all: the row as we hold it.
+        // Where the properties are no JSON, no event can be made of the row, so its fields are
+        // kept as they are.
         raw: event.unwrap_or_else(|_| format!("{row:?}")),
     }
 }

@@ -1,11 +1,21 @@
-//! Rollups: what was counted, by minute of event time, kept for good. A fold takes ledger
-//! rows that no fold has taken yet, adds up their cells and adds the sums to the rollups, in
-//! one transaction with the heads that say how far each lane is folded. So every ledger row
-//! is in the rollups once, whenever a fold is killed and however many nodes fold.
+//! Rollups: what was counted, by minute of event time, kept for good. A fold takes ledger rows
+//! that no fold has taken yet, adds up their cells, and adds the sums to the rollups. In the same
+//! transaction it moves the heads that say how far each lane is folded. So every ledger row is in
+//! the rollups once, at whatever point a fold is killed and however many nodes fold.
 //!
-//! Batches of a (node, lane) are stored in ascending order, each in a transaction that holds
-//! the lane's row of `ledger_heads`. So whoever sees one sees all before it, and a head is
-//! the whole truth about a lane.
+//! Each lane of each node has two heads, and the ledger rows between them are what a fold takes:
+//!
+//! ```text
+//!  batches of one lane    1    5    9   13   17   21
+//!                         └─dropped─┘    ^         ^
+//!                                        │         └─ ledger_heads.seq: the last that is stored
+//!                                        └─ fold_heads.seq: the last that is folded, so that
+//!                                           17 and 21 are next
+//! ```
+//!
+//! Batches of a lane are stored in ascending order, each in a transaction that holds the lane's
+//! row of `ledger_heads`. So whoever sees one batch sees all before it, and a single number says
+//! how far a lane has come. A row may be dropped only once it lies at or before the fold's head.
 
 use hashbrown::HashMap;
 
@@ -23,14 +33,14 @@ use crate::{
 pub struct FoldLimits {
     /// Ledger rows.
     pub rows: u64,
-    /// Bytes of encoded deltas.
+    /// Bytes of encoded deltas, which are held in memory.
     pub bytes: u64,
-    /// Sums to add to the rollups. Reached by events spread over many minutes.
+    /// Sums to add to the rollups. Events that are spread over many minutes reach this limit first.
     pub cells: usize,
 }
 
 impl Default for FoldLimits {
-    /// Some tens of milliseconds' work, and a few MiB of memory.
+    /// A fold of this size takes some tens of milliseconds and a few MiB of memory.
     fn default() -> FoldLimits {
         FoldLimits { rows: 1_000, bytes: 4 * 1024 * 1024, cells: 50_000 }
     }
@@ -41,32 +51,34 @@ impl Default for FoldLimits {
 pub struct Folded {
     /// Ledger rows that are now in the rollups and were not before.
     pub rows: u64,
-    /// Nothing is left for this node: all is folded, or another node is at it.
+    /// Whether nothing is left to do for this node: all is folded, or another node is folding.
     pub done: bool,
-    /// A ledger row that this version can't read, in words. Its lane waits there for a node
-    /// that can: during an upgrade, one of the new version.
+    /// Names a ledger row that this version can't read. Its lane waits there for a node that can:
+    /// during an upgrade, one of the new version.
     pub unreadable: Option<String>,
 }
 
 impl Folded {
+    /// The outcome of a fold that changed nothing.
     pub(crate) fn nothing(done: bool) -> Folded {
         Folded { rows: 0, done, unreadable: None }
     }
 }
 
-/// Which stretch of time the rollups tell the whole truth about.
+/// The stretch of time of which the rollups are complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// When the first batch with events was sealed, Unix ms; `None` before there was one.
-    /// Not the oldest minute: one phone with a wrong clock would make that 1970, and a shop
-    /// on its first day would have had no sales yesterday instead of no yesterday.
+    /// It is not the oldest minute, since one phone with a wrong clock would make that 1970. A
+    /// shop on its first day would then appear to have sold nothing yesterday, while in truth
+    /// nothing is known of yesterday.
     pub since: Option<Millis>,
-    /// When the first batch was sealed that is not folded yet; `None` where all are.
+    /// When the first batch was sealed that is not folded yet; `None` where all are folded.
     pub until: Option<Millis>,
 }
 
 impl Known {
-    /// Whether all of `[from, to)` is known, so that what is not there is zero.
+    /// Whether all of `[from, to)` is known, so that a minute without a value means zero.
     pub fn covers(&self, from: Millis, to: Millis) -> bool {
         self.since.is_some_and(|since| from >= since) && self.until.is_none_or(|until| to <= until)
     }
@@ -82,7 +94,7 @@ pub enum Summed {
 }
 
 impl Summed {
-    /// The key in the rollups, or how all the keys start.
+    /// The key in the rollups, or what all the keys begin with.
     pub(crate) fn key(&self) -> String {
         match self {
             Summed::One(series) => series.to_string(),
@@ -91,7 +103,7 @@ impl Summed {
     }
 }
 
-/// Minutes of one read at most, over all series: some tens of MiB.
+/// The most values that one read may return, over all series: some tens of MiB.
 pub(crate) const ROLLUP_ROWS: usize = 500_000;
 
 /// The error of a read that would give more than [`ROLLUP_ROWS`].
@@ -103,8 +115,8 @@ pub(crate) fn too_many_minutes() -> SinkError {
     SinkError::new(SinkErrorKind::Other, message)
 }
 
-/// SQL for both stores: a sum that stops at the ends of its type, as in the mirror, where
-/// overflow would fail the fold for ever.
+/// SQL for both stores: a sum that stops at the ends of its type, as it does in the mirror. An
+/// overflow would be an error, and the same fold would fail again and again.
 pub(crate) const ADD_UP: &str = "CASE
     WHEN excluded.value > 0 AND rollups.value > 9223372036854775807 - excluded.value
         THEN 9223372036854775807
@@ -126,9 +138,11 @@ pub(crate) const KNOWN: &str = "SELECT (SELECT min(since) FROM fold_heads),
      FROM ledger_heads h LEFT JOIN fold_heads f ON f.node = h.node AND f.lane = h.lane
      WHERE h.seq > coalesce(f.seq, 0))";
 
-/// A lane that is behind.
+/// A lane with batches that are stored but not folded.
 pub(crate) struct FoldLane {
+    /// The node that sealed the batches.
     pub node: NodeId,
+    /// The lane of that node.
     pub lane: i64,
     /// The last batch that is folded; 0 for none.
     pub folded: i64,
@@ -138,35 +152,52 @@ pub(crate) struct FoldLane {
 
 /// What a fold needs of a ledger row.
 pub(crate) struct LedgerRow {
+    /// The batch's number.
     pub seq: i64,
+    /// When the batch was sealed, Unix ms.
     pub sealed_at: Millis,
+    /// How many events it had then.
     pub events: i64,
+    /// Its increments, encoded.
     pub delta: Vec<u8>,
 }
 
-/// A head to move.
+/// How far a fold moves the head of one lane.
 pub(crate) struct Head {
+    /// The node that sealed the batches.
     pub node: NodeId,
+    /// The lane of that node.
     pub lane: i64,
+    /// The last batch that was folded before; 0 for none.
     pub from: i64,
+    /// The last batch that is folded now.
     pub to: i64,
-    /// When the first batch with events among these was sealed.
+    /// When the first batch with events among these was sealed, Unix ms; `None` where none has
+    /// any.
     pub since: Option<Millis>,
 }
 
 /// Adds up ledger rows, lane by lane.
 pub(crate) struct Fold {
     limits: FoldLimits,
+    /// By series and minute.
     sums: HashMap<Series, HashMap<Millis, i64>>,
+    /// Entries of `sums`.
     cells: usize,
+    /// Ledger rows that were added.
     rows: u64,
+    /// Bytes of these rows' deltas.
     bytes: u64,
+    /// Whether some lane has rows that this fold had no room for.
     behind: bool,
+    /// Names a row that can't be read.
     unreadable: Option<String>,
+    /// The heads to move, one for each lane from which rows were taken.
     pub heads: Vec<Head>,
 }
 
 impl Fold {
+    /// Nothing is added up yet.
     pub fn new(limits: FoldLimits) -> Fold {
         Fold {
             limits,
@@ -180,22 +211,24 @@ impl Fold {
         }
     }
 
-    /// Rows and bytes that may still be read; `None` where it is full.
+    /// How many rows and bytes may still be read; `None` where the fold is full.
     pub fn room(&self) -> Option<(u64, u64)> {
         let rows = self.limits.rows.saturating_sub(self.rows);
         let bytes = self.limits.bytes.saturating_sub(self.bytes);
         let cells = self.limits.cells.saturating_sub(self.cells);
+        // The first row is taken whatever its size, or a large one would never be folded.
         let first = self.rows == 0;
         (first || (rows > 0 && bytes > 0 && cells > 0)).then_some((rows.max(1), bytes.max(1)))
     }
 
-    /// A lane that has to wait for the next fold.
+    /// Notes that a lane has to wait for the next fold.
     pub fn leave(&mut self) {
         self.behind = true;
     }
 
-    /// Adds a lane's next rows, ascending, at most as many as there was room for. No row
-    /// means that there is none up to the lane's last batch, whoever removed them.
+    /// Adds the next rows of a lane, ascending, at most as many as there was room for. An empty
+    /// list means that the ledger has no row between the lane's two heads. Somebody has removed
+    /// them, so there is nothing to wait for, and the head moves on to the last stored batch.
     pub fn add(&mut self, lane: &FoldLane, rows: &[LedgerRow]) {
         let mut head = Head {
             node: lane.node,
@@ -224,12 +257,15 @@ impl Fold {
                 head.since = Some(row.sealed_at);
             }
         }
+        // A lane that is stuck at an unreadable row does not count as behind: the caller would
+        // fold again and again without getting on.
         self.behind |= head.to < lane.stored && !stuck;
         if head.to > head.from {
             self.heads.push(head);
         }
     }
 
+    /// Adds the increments of one row to the sums of their minutes.
     fn add_cells(&mut self, delta: &Delta) {
         for (second, series, value) in delta.cells() {
             let minutes = match self.sums.get_mut(series) {
@@ -244,7 +280,7 @@ impl Fold {
         }
     }
 
-    /// (series, minute, value) to add to the rollups, in the order of their key.
+    /// What to add to the rollups: (series, minute, value), in the order of the rollups' key.
     pub fn sums(&self) -> Vec<(String, Millis, i64)> {
         let mut sums: Vec<_> = self
             .sums
@@ -259,40 +295,10 @@ impl Fold {
         sums
     }
 
+    /// What this fold has done once its transaction is committed.
     pub fn outcome(&self) -> Folded {
         Folded { rows: self.rows, done: !self.behind, unreadable: self.unreadable.clone() }
     }
-}
-
-/// A run of rowids in SQLite's `events` with the seconds that it spans.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub rows: (i64, i64),
-    pub seconds: (Millis, Millis),
-}
-
-/// Rows and milliseconds of a merged run at most: what a read of one minute may read in vain.
-const RUN_ROWS: i64 = 20_000;
-const RUN_MS: Millis = 10 * MINUTE;
-
-/// Merges runs that follow each other.
-pub(crate) fn merged(mut runs: Vec<Run>) -> Vec<Run> {
-    runs.sort_unstable_by_key(|run| run.rows);
-    let mut out: Vec<Run> = Vec::new();
-    for run in runs {
-        if let Some(last) = out.last_mut() {
-            let seconds = (last.seconds.0.min(run.seconds.0), last.seconds.1.max(run.seconds.1));
-            if last.rows.1 + 1 == run.rows.0
-                && run.rows.1 - last.rows.0 < RUN_ROWS
-                && seconds.1 - seconds.0 < RUN_MS
-            {
-                *last = Run { rows: (last.rows.0, run.rows.1), seconds };
-                continue;
-            }
-        }
-        out.push(run);
-    }
-    out
 }
 
 #[cfg(test)]
@@ -377,16 +383,5 @@ mod tests {
         let start = Summed::AllCounts.key();
         assert!(Series::Count("a".into()).to_string().starts_with(&start));
         assert!(!Series::revenue().to_string().starts_with(&start));
-    }
-
-    #[test]
-    fn neighbouring_runs_are_merged_within_bounds() {
-        let run = |first, last, second| Run { rows: (first, last), seconds: (second, second + 5) };
-        let merged_runs = merged(vec![run(11, 20, 3), run(1, 10, 7), run(22, 30, 9)]);
-        assert_eq!(merged_runs, [Run { rows: (1, 20), seconds: (3, 12) }, run(22, 30, 9)]);
-        let far = vec![run(1, 10, 0), run(11, 20, RUN_MS)];
-        assert_eq!(merged(far.clone()), far);
-        let large = vec![run(1, RUN_ROWS, 0), run(RUN_ROWS + 1, RUN_ROWS + 2, 0)];
-        assert_eq!(merged(large.clone()), large);
     }
 }

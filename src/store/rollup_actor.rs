@@ -1,4 +1,4 @@
-//! The rollup actor: it folds ledger rows into the rollups, and drops those that are folded.
+//! The rollup actor, which folds ledger rows into the rollups and drops those that are folded.
 
 use std::{
     sync::Arc,
@@ -18,27 +18,31 @@ use crate::{
 
 /// Folds the ledger into the rollups, and drops the ledger rows that nobody needs any more.
 ///
-/// - Gets no messages and sends none: the ledger says what there is to do. All nodes run one;
-///   the store lets one at a time fold.
-/// - Owns nothing that outlives it: how far the ledger is folded is in the store.
+/// - Gets no messages and sends none: the ledger says what there is to do. Every node runs one
+///   rollup actor, and the store lets one of them fold at a time.
+/// - Owns nothing that outlives it: the store knows how far the ledger is folded.
 /// - Bounded by: one fold or drop at a time, each within its limits.
 pub struct RollupActor {
     rollups: Arc<dyn Rollups>,
     health: Health,
+    /// The pause between two rounds.
     interval: Duration,
+    /// How long a ledger row stays, in ms.
     keep: Millis,
+    /// The pause after a round that failed.
     backoff: Backoff,
+    /// When it last dropped rows.
     dropped_at: Option<Instant>,
-    /// The last row that could not be read; the log tells of each once.
+    /// The last row that could not be read, kept so that the log names each such row once.
     unreadable: Option<String>,
 }
 
 /// How often it looks for ledger rows to drop.
 const DROP_EVERY: Duration = Duration::from_secs(60);
-/// Ledger rows dropped in one transaction: their writers wait for it where the store has one
-/// writer only.
+/// Ledger rows that are dropped in one transaction. There are few, since SQLite writes with one
+/// connection and batches wait for that transaction.
 const DROP_ROWS: u64 = 200;
-/// Such transactions in a row, so that folding goes on meanwhile.
+/// How many such transactions follow each other before the next fold gets its turn.
 const DROPS_IN_A_ROW: usize = 250;
 
 impl RollupActor {
@@ -55,6 +59,7 @@ impl RollupActor {
         }
     }
 
+    /// Starts a round, and the next one some time after its end.
     fn work(&mut self, ctx: &mut Context<Self>) {
         let drops = self.dropped_at.is_none_or(|at| at.elapsed() >= DROP_EVERY);
         let before = drops.then(|| now_ms() - self.keep);
@@ -79,11 +84,15 @@ impl RollupActor {
         }));
     }
 
-    /// No trouble for `/readyz`: events are taken in all the same, and in an upgrade the old
-    /// nodes must not all go out of service before the new ones are there.
+    /// Logs a row that can't be read. It is no trouble for `/readyz`: events are taken in all the
+    /// same, and in an upgrade the old nodes must not all go out of service before the new ones
+    /// are there.
     fn tell(&mut self, unreadable: Option<String>) {
         if unreadable.is_some() && unreadable != self.unreadable {
-            tracing::warn!(row = unreadable, "a ledger row can't be read: its lane waits");
+            tracing::warn!(
+                row = unreadable,
+                "a ledger row can't be read: its lane is not folded any further"
+            );
             self.unreadable = unreadable;
         }
     }
@@ -97,8 +106,8 @@ impl Actor for RollupActor {
     }
 }
 
-/// Folds all that is there, then drops what was sealed and ends before `before`. Returns a
-/// row that could not be read.
+/// Folds all that is there. Then, where `before` (Unix ms) is given, drops ledger rows that were
+/// sealed before it and count nothing after it. Returns the name of a row that could not be read.
 async fn round(
     rollups: Arc<dyn Rollups>,
     before: Option<Millis>,

@@ -1,4 +1,4 @@
-//! The store as a sink.
+//! The store as a sink: what it means for the store that a batch is written.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     sink::{Sink, SinkError, Target},
 };
 
-/// Writes batches to a store, and counts the events that are new there.
+/// Writes batches to a store, and counts the events that were new to it.
 pub struct StoreTarget {
     batches: Arc<dyn BatchStore>,
 }
@@ -32,6 +32,7 @@ impl Target for StoreTarget {
     async fn write(&self, batch: &Arc<Batch>) -> Result<(), SinkError> {
         let written = self.batches.write(batch).await?;
         kill_point!("store-committed");
+        // A replay stores nothing, so it must not be counted as stored again.
         if let Written::Stored { events, .. } = written {
             metrics::counter!("floodmark_events_stored_total").increment(events);
         }
@@ -59,7 +60,7 @@ mod tests {
         telemetry::health::Health,
     };
 
-    /// SQLite with a bug: the first write panics when all of it is done.
+    /// A SQLite store with a bug: its first write panics after the batch is committed.
     struct Clumsy {
         store: SqliteStore,
         has_panicked: AtomicBool,

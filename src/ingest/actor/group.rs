@@ -1,5 +1,6 @@
-//! Groups of records on their way to the disk, and what is undone when one does not get there.
-//! The drawing at [`IngestActor`] shows the states that move here.
+//! How the ingest actor makes groups of records and hands them to the committer, and how it undoes
+//! what it has taken in when a group does not reach the disk. The drawing at [`IngestActor`] shows
+//! the parts that move here.
 
 use std::sync::Arc;
 
@@ -22,12 +23,12 @@ use crate::{
 /// What belongs to the records of one group.
 #[derive(Default)]
 pub(super) struct Gathering {
-    /// Requests that are answered once the group is on disk. They go to the committer with the
-    /// records, which answers them.
+    /// Requests that are answered once the group is on disk. They go with the records to the
+    /// committer, which answers them.
     pub waiting: Vec<Waiting>,
-    /// Batches that it seals.
+    /// Batches that the group seals. The sinks get them once it is on disk.
     pub sealed: Vec<Batch>,
-    /// Ids that it added to the index.
+    /// How many ids the requests of the group have added to the index.
     pub ids: usize,
     /// The open batch as the group leaves it.
     pub durable: Durable,
@@ -36,7 +37,7 @@ pub(super) struct Gathering {
 /// The open batch as it is on disk, unsealed.
 #[derive(Default)]
 pub(super) struct Durable {
-    /// The number that it will be sealed with.
+    /// The number that the open batch will be sealed with.
     pub next_seq: u64,
     /// Its rows.
     pub chunks: Vec<Bytes>,
@@ -45,7 +46,7 @@ pub(super) struct Durable {
 }
 
 impl IngestActor {
-    /// Closes the open batch: its last records and its seal go into the group.
+    /// Seals the open batch. Its last records and its seal go into the group.
     pub(super) fn seal(&mut self) {
         self.frame();
         let id = BatchId { node: self.node, seq: self.next_seq };
@@ -65,21 +66,23 @@ impl IngestActor {
         self.group.dead_letters(pending.dead_letters);
     }
 
-    /// Hands what has gathered to the committer, unless that is busy.
+    /// Hands what has gathered to the committer, unless the committer is busy. It is then handed
+    /// over when [`Committed`] comes.
     pub(super) fn commit(&mut self) {
         if self.committing.is_some() {
             return;
         }
         self.frame();
-        // A request whose events are all duplicates waits too: their firsts may still be on
-        // their way to the disk.
+        // A request whose events are all duplicates has no records, but it waits too: the events
+        // that came before may still be on their way to the disk.
         if self.group.is_empty() && self.gathering.waiting.is_empty() {
             return;
         }
         let mut gathering = std::mem::take(&mut self.gathering);
         let (chunks, dead_letters) = self.open.framed();
         gathering.durable = Durable { next_seq: self.next_seq, chunks, dead_letters };
-        // The committer answers the requests itself: their answers need no way through this actor.
+        // The committer answers the requests itself, so that their answers need not wait for this
+        // actor.
         let work = Work {
             group: std::mem::take(&mut self.group),
             waiting: std::mem::take(&mut gathering.waiting),
@@ -90,14 +93,16 @@ impl IngestActor {
         }
     }
 
-    /// A group did not reach the disk: everything since the last one that did is undone,
-    /// and its requests are refused.
+    /// Undoes everything since the last group that reached the disk, because `group` did not. The
+    /// committer has refused its requests; those that have gathered since are refused here, since
+    /// they were added on top of what is undone.
     fn undo(&mut self, group: Gathering, why: &NotTaken) {
         let gathering = std::mem::take(&mut self.gathering);
         for waiting in gathering.waiting {
             waiting.answer(&Err(why.clone()));
         }
-        // The newest ids are those of both groups: the client may send these events again.
+        // The newest ids in the index are those of both groups. They are taken back, or the events
+        // would be duplicates when the client sends them again.
         self.dedupe.take_back(gathering.ids + group.ids);
         self.group.clear();
         self.aggregator.undo();
@@ -108,14 +113,15 @@ impl IngestActor {
 }
 
 impl StreamHandler<Committed> for IngestActor {
-    /// The committer has ended; the actor goes on until it is closed.
+    /// The default would end the actor when the committer ends. It goes on until it is closed.
     fn finished(&mut self, _: &mut Context<Self>) {}
 
     fn handle(&mut self, committed: Committed, ctx: &mut Context<Self>) {
         let group = match (self.committing.take(), &committed.result) {
             (Some(group), _) => group,
-            // The committer has died between two groups.
+            // The committer has panicked between two groups.
             (None, Err(_)) => Gathering::default(),
+            // Nothing was under way, so nothing can have been written.
             (None, Ok(())) => return,
         };
         self.tell(&committed.result);
@@ -125,7 +131,8 @@ impl StreamHandler<Committed> for IngestActor {
                 for batch in group.sealed {
                     self.recent.push(Arc::new(batch));
                 }
-                // Its buffers are used again, unless the next group has begun in its own.
+                // The buffers of this group are used again, unless the next group has begun to fill
+                // its own.
                 if self.group.is_empty() {
                     self.group = committed.group;
                 }

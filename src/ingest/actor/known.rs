@@ -1,4 +1,4 @@
-//! What the ingest actor tells `dedupe.shared`: the ids that are on the disk.
+//! How the ingest actor tells which ids are on its disk, for `dedupe.shared`.
 
 use std::pin::Pin;
 
@@ -7,11 +7,13 @@ use actix::{Addr, Context, Handler, Message};
 use super::IngestActor;
 use crate::domain::ids::{KnownIds, Page};
 
-/// A page of them.
+/// Asks the ingest actor for a page of these ids.
 #[derive(Message)]
 #[rtype(result = "Option<Page>")]
 struct AskPage {
+    /// The position at which the page begins.
     from: u64,
+    /// The most ids of the page.
     limit: usize,
 }
 
@@ -19,7 +21,7 @@ impl Handler<AskPage> for IngestActor {
     type Result = Option<Page>;
 
     fn handle(&mut self, ask: AskPage, _: &mut Context<Self>) -> Option<Page> {
-        // The newest are not on the disk yet, and may never be.
+        // The newest ids are not on the disk yet, and may never be, so they are left out.
         let committing = self.committing.as_ref().map_or(0, |group| group.ids);
         let newest = self.gathering.ids + committing;
         self.dedupe.page(ask.from, ask.limit, newest, self.clock.now())
@@ -29,6 +31,7 @@ impl Handler<AskPage> for IngestActor {
 impl KnownIds for Addr<IngestActor> {
     fn page(&self, from: u64, limit: usize) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>> {
         let asked = self.send(AskPage { from, limit });
+        // An actor that has ended has no ids to tell.
         Box::pin(async move { asked.await.ok().flatten() })
     }
 }

@@ -1,4 +1,4 @@
-//! The ingest actor.
+//! The ingest actor, which makes batches of the requests that HTTP workers hand over.
 
 mod group;
 mod known;
@@ -32,7 +32,7 @@ use crate::{
     telemetry::health::Health,
 };
 
-/// Accumulates events into fixed-size batches and hands these to the writers.
+/// Accumulates events into fixed-size batches and hands these to the writers of both sinks.
 ///
 /// - Gets [`Append`] from the HTTP workers, [`Committed`] from the committer thread,
 ///   [`Settled`] from the writers of both sinks, [`Drain`] at shutdown.
@@ -42,8 +42,8 @@ use crate::{
 ///   requests in flight (`http.max_inflight_bytes`), one open batch
 ///   (`batch.max_events`, `batch.max_bytes`), one group at the committer, one batch at each
 ///   writer.
-/// - A panic in it ends the process: the open batch may have half a request. Nothing of that
-///   was answered, and the spool is the truth for the next start.
+/// - A panic in it ends the process, since the open batch may then have half a request. Nothing of
+///   that request was answered, and the next start goes by what is in the spool.
 ///
 /// While the committer writes one group of records, the actor gathers the next. So what it has
 /// taken in is in four places, which move together:
@@ -73,18 +73,22 @@ pub struct IngestActor {
     spool: Spool,
     /// `None` once the server stops.
     committer: Option<Committer>,
-    /// What the committer and the writers tell, until [`Actor::started`] follows it.
+    /// The channels from the committer and the writers, until [`Actor::started`] listens to them.
     told: Option<(UnboundedReceiver<Committed>, UnboundedReceiver<Settled>)>,
     dedupe: Dedupe,
     aggregator: Aggregator,
-    /// What the window of ids is measured by.
+    /// The clock by which the window of ids is measured. It never goes back, whatever the system's
+    /// clock does.
     clock: Steady,
+    /// Store and live, in the order of [`Sink`].
     sinks: [Dispatch; 2],
     recent: RecentBatches,
 
     open: OpenBatch,
+    /// The number that the open batch will be sealed with.
     next_seq: u64,
-    /// Seals the open batch after `batch.flush_interval_ms`.
+    /// The timer that seals the open batch after `batch.flush_interval_ms`; `None` while the batch
+    /// is empty.
     flush: Option<SpawnHandle>,
 
     /// The records of the group in the making.
@@ -98,14 +102,17 @@ pub struct IngestActor {
     /// Why nothing is taken in any more: the disk failed, or the server stops.
     failed: Option<String>,
     health: Health,
-    /// The last write found no room on the disk.
+    /// Whether the last write found no room on the disk.
     no_room: bool,
+    /// Those who wait until both sinks have everything.
     drains: Vec<oneshot::Sender<()>>,
-    /// `floodmark_events_duplicate_total`, looked up once.
+    /// `floodmark_events_duplicate_total`, looked up once and not at each request.
     duplicates: metrics::Counter,
+    /// Raises the alarm when it is dropped by a panic.
     _watch: panics::Watch,
 }
 
+/// The settings that bound the actor.
 struct Limits {
     queue_requests: usize,
     batch_events: u64,
@@ -115,28 +122,28 @@ struct Limits {
 
 /// What the ingest actor starts with.
 pub struct IngestSetup {
-    /// The node's identity.
+    /// The identity of the node, which is in the name of each batch.
     pub node: NodeId,
     /// The spool.
     pub spool: Spool,
-    /// What was found in it at start.
+    /// What the start has found in the spool.
     pub recovery: Recovery,
     /// Store and live, in this order.
     pub sinks: [Dispatch; 2],
     /// The thread that writes the spool.
     pub committer: Committer,
-    /// What the committer tells.
+    /// Says what became of each group.
     pub commits: UnboundedReceiver<Committed>,
-    /// What the writers of both sinks tell.
+    /// Says which batches the sinks have.
     pub settlements: UnboundedReceiver<Settled>,
     /// Raises the alarm when the actor panics.
     pub watch: panics::Watch,
-    /// Where trouble of the disk is told.
+    /// Is told of trouble with the spool's disk.
     pub health: Health,
 }
 
 impl IngestActor {
-    /// Takes up where the spool stands.
+    /// Continues from what the spool has: its ids, its unsealed batch, its next number.
     pub fn new(config: &Config, setup: IngestSetup) -> IngestActor {
         let window_ms = config.dedupe.window_s as Millis * 1000;
         let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
@@ -187,7 +194,8 @@ impl IngestActor {
         if let Some(reason) = &self.failed {
             return Err(NotTaken::Failed(reason.clone()));
         }
-        // Before anything is added: what is taken in half could not be answered.
+        // This is checked before anything is added, since there is no answer for a request that is
+        // taken in half.
         let incoming = request.rows.len() as u64;
         if self.spool.is_full(incoming) {
             self.spool.refuse(incoming);
@@ -196,7 +204,8 @@ impl IngestActor {
         Ok(self.append(request))
     }
 
-    /// Adds to the open batch what has not come before; seals it whenever it is full.
+    /// Adds the events of a request that have not come before to the open batch, and seals the
+    /// batch whenever it is full.
     fn append(&mut self, request: Request) -> Accepted {
         let mut accepted = Accepted::default();
         let now = self.clock.now();
@@ -205,7 +214,7 @@ impl IngestActor {
         let mut at = 0;
         let mut walk = rows(&request.rows);
         let mut index = 0;
-        // The encoder is ours: a row that doesn't decode can't be.
+        // Our own encoder made the rows, so each of them decodes.
         while let Some(Ok(row)) = walk.next() {
             let encoded = &request.rows[at..walk.position()];
             at = walk.position();
@@ -213,7 +222,7 @@ impl IngestActor {
             let elsewhere = known.next_if_eq(&&index).is_some();
             index += 1;
             if elsewhere {
-                // Another node has it on its disk, so this node's index needs no word of it.
+                // Some node has it on its disk, so this node's index need not know of it.
                 accepted.duplicates += 1;
                 continue;
             }
@@ -222,7 +231,7 @@ impl IngestActor {
                     accepted.duplicates += 1;
                     continue;
                 }
-                // So many are taken back if the group does not reach the disk.
+                // This is how many ids are taken back if the group does not reach the disk.
                 self.gathering.ids += 1;
             }
             self.open.push(&mut self.aggregator, &row, encoded, id);
@@ -240,14 +249,14 @@ impl IngestActor {
         accepted
     }
 
-    /// Gives the writers that are idle what has become durable.
+    /// Gives batches that have become durable to writers that are idle.
     fn pump(&mut self) {
         for sink in &mut self.sinks {
             sink.pump(&self.spool, &self.recent);
         }
     }
 
-    /// Sees to it that a batch which does not fill up is sealed after
+    /// Starts or stops the timer by which a batch that does not fill up is sealed after
     /// `batch.flush_interval_ms`, whether events still come or not.
     fn schedule_flush(&mut self, ctx: &mut Context<Self>) {
         if self.open.is_empty() {
@@ -266,12 +275,14 @@ impl IngestActor {
         }
     }
 
-    /// Answers those who wait for a stop, once nothing is left to do or nothing can be done.
+    /// Answers [`Drain`] once both sinks have everything, or once the disk has failed and nothing
+    /// can be done any more.
     fn answer_drains(&mut self) {
         let settled = || Sink::ALL.iter().all(|sink| self.spool.lag(*sink).batches == 0);
         let idle = self.open.is_empty() && self.committing.is_none() && self.group.is_empty();
         if !self.drains.is_empty() && (self.failed.is_some() || (idle && settled())) {
             for drain in self.drains.drain(..) {
+                // Whoever has stopped waiting needs no answer.
                 let _ = drain.send(());
             }
         }
@@ -288,7 +299,7 @@ impl Actor for IngestActor {
             ctx.add_stream(stream::poll_fn(move |cx| settlements.poll_recv(cx)));
         }
         ctx.run_interval(Duration::from_secs(1), |actor, _| actor.report());
-        // What a crash left unsealed becomes the next batch, before anything new.
+        // What a crash has left unsealed becomes the next batch, before anything new is taken in.
         if !self.open.is_empty() {
             self.seal();
         }
@@ -302,12 +313,12 @@ impl Handler<Append> for IngestActor {
     type Result = ();
 
     fn handle(&mut self, append: Append, ctx: &mut Context<Self>) {
-        // The requests do not wait any more: others may.
+        // These requests do not wait any more, so others may.
         drop(append.permits);
         let answers = append.requests.into_iter().map(|request| self.take_in(request));
         let answers: Vec<Answer> = answers.collect();
         let waiting = Waiting { answers, reply: append.reply };
-        // Where nothing was taken in, nobody has to wait for the disk.
+        // If nothing was taken in, there is nothing to wait for on the disk.
         if waiting.answers.iter().all(Result::is_err) {
             return waiting.answer(&Ok(()));
         }
@@ -318,13 +329,14 @@ impl Handler<Append> for IngestActor {
 }
 
 impl StreamHandler<Settled> for IngestActor {
-    /// The other end is dropped when the server stops; the actor goes on until it is closed.
+    /// The default would end the actor when the writers end, at a stop. It goes on until it is
+    /// closed.
     fn finished(&mut self, _: &mut Context<Self>) {}
 
     fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
         let sink = &mut self.sinks[settled.sink as usize];
         sink.settled(settled.seq, &self.spool, &self.recent);
-        // A batch stays in memory until the slower sink has it.
+        // A batch stays in memory until the slower sink has it too.
         let both = Sink::ALL.map(|sink| self.spool.settled(sink)).into_iter().min();
         self.recent.forget_before(both.unwrap_or(0) + 1);
         self.answer_drains();
@@ -349,7 +361,7 @@ impl Handler<Close> for IngestActor {
 
     fn handle(&mut self, close: Close, _: &mut Context<Self>) {
         self.failed.get_or_insert_with(|| "the server is stopping".to_owned());
-        // Waits for the thread, which writes what it has and the cursors.
+        // This waits for the thread, which first writes what it has, and then the cursors.
         drop(self.committer.take());
         let _ = close.0.send(());
     }

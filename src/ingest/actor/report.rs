@@ -1,13 +1,13 @@
-//! What the ingest actor tells operators: metrics, and the state of the spool's disk.
+//! What the ingest actor reports to operators: metrics, and the state of the spool's disk.
 
 use super::IngestActor;
 use crate::{domain::time::now_ms, ingest::NotTaken, sink::Sink};
 
-/// The part of the health that is told of the spool's disk.
+/// The part of the health that is told about the spool's disk.
 const INTAKE: &str = "intake";
 
 impl IngestActor {
-    /// Tells `/readyz` how the last write went.
+    /// Notes how the last write went, for `/readyz`.
     pub(super) fn tell(&mut self, result: &Result<(), NotTaken>) {
         self.no_room = matches!(result, Err(NotTaken::Full));
         match result {
@@ -20,8 +20,8 @@ impl IngestActor {
         }
     }
 
-    /// While it says that it is full nobody may send anything that would show that there is
-    /// room again.
+    /// Looks whether there is room again after a write that found none. It can't wait for the next
+    /// write: while `/readyz` says that the disk is full, a load balancer may send nothing more.
     fn look_for_room(&mut self) {
         if self.no_room && self.spool.room().is_ok_and(|room| room > self.limits.batch_bytes as u64)
         {
@@ -30,6 +30,7 @@ impl IngestActor {
         }
     }
 
+    /// Sets the gauges of spool and ids, once a second.
     pub(super) fn report(&mut self) {
         self.look_for_room();
         let now = now_ms();

@@ -1,10 +1,16 @@
-//! The index of event ids: exact, bounded in time (`dedupe.window_s`) and in number
-//! (`dedupe.max_ids`; at the limit the oldest go first).
+//! The index of event ids, by which a duplicate is known. It is exact, and bounded in time
+//! (`dedupe.window_s`) and in number (`dedupe.max_ids`): at the limit the oldest ids go first.
 //!
-//! Ids lie in a queue in the order in which they came ([`crate::domain::ids`]); hash tables hold their
-//! positions in it ([`positions`]). A UUID takes 16 bytes instead of its 36 characters, any
-//! other id its own bytes and 4. With its share of the tables, an id takes 28 bytes as a UUID
-//! and 41 as 24 letters, at four million of each.
+//! ```text
+//!  hash tables   position ─────────┐      by the hash of the id
+//!                                  v
+//!  queue         front  ··· │ id, time │ ···  back      in the order in which they came
+//! ```
+//!
+//! Ids lie in a queue in the order in which they came ([`crate::domain::ids`]), and hash tables
+//! have their positions in it ([`positions`]). A UUID takes 16 bytes instead of its 36 characters,
+//! and any other id its own bytes and 4 more. With its share of the tables, an id takes 28 bytes if
+//! it is a UUID and 41 if it is 24 letters, where there are four million of them.
 
 mod positions;
 
@@ -21,14 +27,14 @@ use crate::domain::{
 pub struct Dedupe {
     window_ms: Millis,
     max_ids: usize,
-    /// Keyed anew each start, so that nobody can prepare ids that collide.
+    /// It has a new random key at each start, so that nobody can prepare ids that collide.
     hasher: RandomState,
     ids: IdQueue,
     positions: Positions,
 }
 
 impl Dedupe {
-    /// An empty index; of 2^32 ids at most.
+    /// An empty index. It never has more than 2^32 ids, as many as [`positions`] can tell apart.
     pub fn new(window_ms: Millis, max_ids: usize) -> Dedupe {
         Dedupe {
             window_ms,
@@ -39,8 +45,8 @@ impl Dedupe {
         }
     }
 
-    /// Notes an id received at `at` (Unix ms). False where it was there already: then the
-    /// event is a duplicate, and the index is unchanged.
+    /// Notes an id that was received at `at` (Unix ms). `false` says that it was there already: the
+    /// event is then a duplicate, and the index is unchanged.
     pub fn insert(&mut self, id: &str, at: Millis) -> bool {
         self.insert_key(Key::new(id), at)
     }
@@ -48,13 +54,14 @@ impl Dedupe {
     /// Takes over the ids of a queue whose times are in order, at `now` (Unix ms).
     pub fn recover(&mut self, mut ids: IdQueue, now: Millis) {
         while let Some(at) = ids.oldest() {
-            // One that was received while the system's clock was ahead must not let those
+            // An id that was received while the system's clock was ahead must not make the ids
             // before it expire.
             self.insert_key(ids.key(ids.front()), at.min(now));
             ids.pop_front();
         }
     }
 
+    /// Adds an id unless it is there. Room is made first, so that the limit is never passed.
     fn insert_key(&mut self, key: Key<'_>, at: Millis) -> bool {
         self.expire(at);
         let hash = self.hasher.hash_one(key);
@@ -73,7 +80,7 @@ impl Dedupe {
         true
     }
 
-    /// Takes the `n` newest ids back: their group did not reach the disk.
+    /// Removes the `n` newest ids, whose group did not reach the disk.
     pub fn take_back(&mut self, n: usize) {
         for _ in 0..n.min(self.ids.len()) {
             self.unlist(self.ids.back() - 1);
@@ -81,9 +88,9 @@ impl Dedupe {
         }
     }
 
-    /// Up to `limit` ids from position `from` on, all but the `newest` last ones, each with how
-    /// much longer it is remembered at `now` (ms), and the position behind them; `None` where
-    /// there are none.
+    /// A page of up to `limit` ids from position `from` on, each with how much longer (ms) it is
+    /// remembered at `now`, and the position after them. The `newest` last ids are left out. `None`
+    /// where there are no such ids.
     pub fn page(
         &self,
         from: u64,
@@ -100,19 +107,19 @@ impl Dedupe {
         (!page.is_empty()).then_some((page, end))
     }
 
-    /// Forgets what has left the window at `now`.
+    /// Forgets ids that have left the window at `now` (Unix ms).
     pub fn expire(&mut self, now: Millis) {
         while self.ids.oldest().is_some_and(|at| at <= now - self.window_ms) {
             self.forget_oldest();
         }
     }
 
-    /// Ids in the index.
+    /// How many ids are in the index.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// No ids in it.
+    /// Whether there are no ids in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -126,6 +133,8 @@ impl Dedupe {
         }
     }
 
+    /// Forgets the oldest id. It leaves the tables first: to find it there, its hash is needed,
+    /// which is made of the id in the queue.
     fn forget_oldest(&mut self) {
         if !self.is_empty() {
             self.unlist(self.ids.front());
@@ -133,7 +142,7 @@ impl Dedupe {
         }
     }
 
-    /// Takes an id out of the tables, while it is in the queue.
+    /// Takes the id at a position out of the tables, while it is still in the queue.
     fn unlist(&mut self, position: u64) {
         let (ids, hasher) = (&self.ids, &self.hasher);
         let hash_of = |low| hasher.hash_one(ids.key(whole(ids, low)));
@@ -141,7 +150,8 @@ impl Dedupe {
     }
 }
 
-/// The position in the queue whose low half this is.
+/// The position in the queue of which `low` is the low half. There is only one, since the queue is
+/// shorter than 2^32.
 fn whole(ids: &IdQueue, low: u32) -> u64 {
     ids.front() + u64::from(low.wrapping_sub(ids.front() as u32))
 }
@@ -193,8 +203,8 @@ mod tests {
 
     #[test]
     fn at_the_limit_the_tables_stay_as_they_are() {
-        // Just over half of what tables of 1,024 slots take: tombstones would double them. By
-        // chance no table comes near to being full.
+        // Just over half of what tables of 1,024 slots take, so that tombstones alone would double
+        // them. The hashes are spread so evenly that no table comes near to being full.
         let mut dedupe = Dedupe::new(1000, 4 * 470);
         let id = |n: u32| Uuid::from_u128(u128::from(n)).to_string();
         (0..5_000).for_each(|n| assert!(dedupe.insert(&id(n), 1)));
@@ -213,12 +223,12 @@ mod tests {
         ) {
             let window = 100;
             let mut dedupe = Dedupe::new(window, max);
-            // Positions pass the end of 32 bits on the way.
+            // On the way the positions pass the end of 32 bits.
             dedupe.ids = IdQueue::at(u64::from(u32::MAX) - 19);
             let mut model: Vec<(i64, String)> = Vec::new();
             let mut now = 0;
             for (id, pause, back) in steps {
-                // Most come at the same time as the one before.
+                // Most ids come at the same time as the one before.
                 now += pause.saturating_sub(15).max(0);
                 let id = if id % 3 != 0 {
                     Uuid::from_u128(u128::from(id)).to_string()
@@ -235,7 +245,7 @@ mod tests {
                 }
                 prop_assert_eq!(dedupe.insert(&id, now), new);
                 if back < 6 {
-                    // Over more than one chunk, and all there are.
+                    // These take back ids over more than one chunk of the queue, and all ids.
                     dedupe.take_back(back);
                     model.truncate(model.len().saturating_sub(back));
                 }

@@ -1,17 +1,18 @@
-//! Where ids stand in the queue: hash tables of positions, split by bits of the hash.
+//! Finds the position of an id in the queue: hash tables of positions, one for each value of some
+//! bits of the hash.
 //!
-//! One large table doubles at once: it holds old and new together, and everybody waits for it.
-//! A removal may leave a tombstone, and hashbrown answers a table that is full of them by
-//! doubling it as well, unless half of it is free. So there are many small tables, and one
-//! that is held up by its tombstones is written anew at its size.
+//! One large table would double at once. While it does, it has the old and the new table in memory,
+//! and every request waits. Further, a removal may leave a tombstone, and hashbrown doubles a table
+//! that is full of tombstones too, unless half of it is free. So there are many small tables, and a
+//! table that is full only because of tombstones is written anew at its size.
 
 use hashbrown::HashTable;
 
-/// Tables; a power of two.
+/// How many tables there are; a power of two.
 const SHARDS: usize = if cfg!(test) { 4 } else { 256 };
 
-/// Of each position the low half, since fewer than 2^32 are there at once. A table that is full
-/// grows to twice its size, so every byte of a slot counts.
+/// The tables. They hold the low half of each position, which is enough since fewer than 2^32 ids
+/// are there at once. A full table grows to twice its size, so every byte of a slot counts.
 #[derive(Debug)]
 pub(super) struct Positions {
     shards: Vec<HashTable<u32>>,
@@ -22,20 +23,23 @@ impl Positions {
         Positions { shards: (0..SHARDS).map(|_| HashTable::new()).collect() }
     }
 
-    /// hashbrown takes the lowest bits for the slot and the topmost for its tag.
+    /// The table of a hash, by bits from its middle: hashbrown takes the lowest bits for the slot
+    /// and the topmost for its tag.
     fn shard(hash: u64) -> usize {
         (hash >> 40) as usize % SHARDS
     }
 
+    /// Whether a position is there that `same` recognises, among those with this hash.
     pub(super) fn contains(&self, hash: u64, same: impl Fn(u32) -> bool) -> bool {
         self.shards[Self::shard(hash)].find(hash, |position| same(*position)).is_some()
     }
 
-    /// Adds a position that is not there. `hash_of` gives the hash of one that is.
+    /// Adds a position that is not there yet. `hash_of` gives the hash of one that is there.
     pub(super) fn insert(&mut self, hash: u64, position: u32, hash_of: impl Fn(u32) -> u64) {
         let shard = &mut self.shards[Self::shard(hash)];
         let most = most(shard);
-        // Room neither in free slots, nor so many ids that it is time to grow: tombstones.
+        // There is no free slot, and yet there are too few ids for it to be time to grow. So
+        // tombstones fill the table.
         if shard.len() == shard.capacity() && shard.len() < most / 4 * 3 {
             resize(shard, most, &hash_of);
         }
@@ -66,11 +70,12 @@ impl Positions {
     }
 }
 
-/// Positions that a table takes without growing, had it no tombstones: hashbrown fills it to 7/8.
+/// How many positions a table without tombstones takes before it grows: hashbrown fills 7/8 of it.
 fn most(shard: &HashTable<u32>) -> usize {
     shard.num_buckets() / 8 * 7
 }
 
+/// Writes a table anew with room for `room` positions.
 fn resize(shard: &mut HashTable<u32>, room: usize, hash_of: &impl Fn(u32) -> u64) {
     let old = std::mem::replace(shard, HashTable::with_capacity(room));
     for position in old {

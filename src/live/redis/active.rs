@@ -1,10 +1,10 @@
-//! Active visitors over all nodes, exactly: sorted sets of 16-byte members scored by the
-//! time last seen, spread over [`ACTIVE_SHARDS`] hash tags so that a cluster shares the
-//! load.
+//! Active visitors over all nodes, counted exactly. They are members of sorted sets, 16 bytes
+//! each, and the score is the time at which a visitor was last seen. The sets are spread over
+//! [`ACTIVE_SHARDS`] hash tags, so that the servers of a cluster share the load.
 //!
-//! A visitor who does much is in every batch, so most of what batches note is known
-//! already. The window that is counted begins at a full second, so within one second a
-//! later sighting changes no count, and [`RecentVisitors`] keeps it from being sent.
+//! A visitor who does much is in every batch, so most of what batches note is known already. The
+//! window that is counted begins at a full second. Within one second a later sighting therefore
+//! changes no count, and [`RecentVisitors`] keeps it from being sent.
 
 use std::time::{Duration, Instant};
 
@@ -25,30 +25,36 @@ use crate::{
     sink::SinkError,
 };
 
-/// Visitors in one command.
+/// Visitors in one command. Redis does nothing else while it runs a command, so none is very large.
 const CHUNK: usize = 4096;
-/// Visitors in one generation of [`RecentVisitors`].
+/// Visitors in one generation of [`RecentVisitors`], which bounds its memory.
 const MAX_RECENT: usize = 100_000;
 /// How long a generation of [`RecentVisitors`] gathers.
 const RECENT_FOR: Duration = Duration::from_secs(2);
 
-/// The second at which each visitor was last noted by this node, as far as Redis is known to
-/// have it: two generations, so that forgetting the old costs nothing. Whatever hints at a
-/// Redis that has lost something empties it ([`RecentVisitors::forget`]).
+/// The second at which this node last noted each visitor, as far as Redis is known to have it.
+/// There are two generations: the newer takes visitors in, and after a while it becomes the older,
+/// whose visitors are dropped all at once. Whatever hints at a Redis that has lost something
+/// empties both ([`RecentVisitors::forget`]).
 #[derive(Debug, Default)]
 pub(super) struct RecentVisitors(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
+    /// The newer generation.
     now: HashMap<Visitor, Millis>,
+    /// The older generation.
     before: HashMap<Visitor, Millis>,
+    /// When the newer generation began.
     since: Option<Instant>,
-    /// One more with every [`RecentVisitors::forget`]: what was sent before it is not known after it.
+    /// How often [`RecentVisitors::forget`] was called. An answer to something that was sent
+    /// before such a call says nothing about Redis after it.
     losses: u64,
 }
 
 impl RecentVisitors {
-    /// The sightings that Redis does not have yet, and what to give back to [`RecentVisitors::noted`].
+    /// The sightings that Redis is not known to have, and the count of losses, which
+    /// [`RecentVisitors::noted`] wants back.
     fn news(&self, visitors: &[(Visitor, Millis)]) -> (Vec<(Visitor, Millis)>, u64) {
         let known = self.0.lock();
         let is_news = |&&(visitor, at): &&(Visitor, Millis)| {
@@ -58,7 +64,7 @@ impl RecentVisitors {
         (visitors.iter().filter(is_news).copied().collect(), known.losses)
     }
 
-    /// Redis has these now.
+    /// Notes that Redis has these now, unless it may have lost them since they were sent.
     fn noted(&self, visitors: &[(Visitor, Millis)], losses: u64) {
         let mut known = self.0.lock();
         if known.losses != losses {
@@ -76,7 +82,7 @@ impl RecentVisitors {
         }
     }
 
-    /// Redis may have lost any of it.
+    /// Forgets everything, since Redis may have lost any of it.
     pub(super) fn forget(&self) {
         let mut known = self.0.lock();
         let losses = known.losses + 1;
@@ -84,7 +90,7 @@ impl RecentVisitors {
     }
 }
 
-/// Notes visitors; `ttl` (ms) is how long an untouched set stays.
+/// Notes visitors in Redis. A set that nobody touches for `ttl` ms goes away.
 pub(super) async fn touch(
     servers: &Servers,
     keys: &RedisKeys,
@@ -107,7 +113,7 @@ pub(super) async fn touch(
             async move {
                 for chunk in seen.chunks(CHUNK) {
                     let mut note = redis::pipe();
-                    // GT: an older sighting that arrives late changes nothing.
+                    // With GT, an older sighting that arrives late changes nothing.
                     note.cmd("ZADD").arg(&key).arg("GT");
                     for (visitor, at) in chunk {
                         note.arg(at).arg(&visitor.to_be_bytes()[..]);
@@ -126,13 +132,14 @@ pub(super) async fn touch(
             Ok(())
         }
         Err(error) => {
+            // Nobody knows which part of it arrived.
             recent.forget();
             Err(error)
         }
     }
 }
 
-/// Forgets who was last seen before `since`, counts the others.
+/// Forgets visitors that were last seen before `since` (Unix ms), and counts the others.
 pub(super) async fn count(
     servers: &Servers,
     keys: &RedisKeys,
@@ -170,7 +177,8 @@ mod tests {
         assert_eq!(news.len(), 2);
         recent.noted(&news, losses);
         let of = |visitors: &[(Visitor, Millis)]| recent.news(visitors).0;
-        // Later in its second, and before it: the count of no window can change.
+        // A sighting later in the same second, or in an earlier second, changes the count of no
+        // window.
         assert_eq!(of(&[(1, 5_999), (2, 5_000), (2, 900), (3, 5_000)]), [(3, 5_000)]);
         assert_eq!(of(&[(1, 6_000)]), [(1, 6_000)]);
         recent.forget();
@@ -197,8 +205,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every window that begins at a full second counts the same, with the filter and
-        /// without it.
+        /// Every window that begins at a full second counts the same with the filter as without it.
         #[test]
         fn counts_are_those_without_it(
             seen in proptest::collection::vec((0..6u128, 0..9_000i64), 1..60),

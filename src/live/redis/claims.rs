@@ -1,25 +1,31 @@
-//! Ids over all nodes (`dedupe.shared`): an id that was sent to one node and again to another
-//! within the window is counted once.
+//! Ids that all nodes share (`dedupe.shared`): an event that was sent to one node, and within the
+//! window again to another, is counted once.
 //!
-//! A node's own index knows what is on its disk, and nobody else does. So an id in Redis is
-//! either *kept* (`1`: it is on some node's disk) or *claimed* by one request of one run of a
-//! node (`NODE:RUN:REQUEST`), which says afterwards what became of it:
+//! A node's own index knows which ids are on its disk, and no other node does. So Redis has a key
+//! for each id. Its value is `1` while the id is *kept* (it is on some node's disk), or
+//! `NODE:RUN:REQUEST` while it is *claimed* by one request of one run of a node. That request says
+//! afterwards what became of the id:
 //!
 //! ```text
-//! claim ──> append + fsync ──> keep
-//!                    └─ refused ─> release
+//!  free ──> claimed ─┬─ its events are on disk ─> keep ────> kept
+//!                    ├─ its request is refused ─> release ─> free
+//!                    └─ its run dies ─> the next run registers ─> kept, where the id is on the
+//!                                                                 disk, else free
 //! ```
 //!
-//! An id that another request has claimed is undecided: the client is told to come back (503),
-//! since neither "duplicate" nor "accepted" would be known to be true. A run that dies leaves
-//! its claims behind. The next run of the node first tells Redis every id that it finds on
-//! its disk, and only then registers; from that moment a claim of the run before is known to
-//! be of an event that never reached the disk, and anyone may take it over. So a client's
-//! retry after a crash is neither refused nor counted twice, to whichever node it goes.
+//! Whatever the state, Redis forgets the id when the window is over.
 //!
-//! Redis that can't be reached decides nothing: requests with ids get 503, those without go
-//! on. Redis that is emptied has forgotten what it knew; each node tells it again as soon as
-//! it notices, and until all have, an id may count once on each of two nodes.
+//! An id that another request has claimed is undecided. The client is told to come back (503),
+//! since neither "duplicate" nor "accepted" would be known to be true.
+//!
+//! A run that dies leaves its claims behind. The next run of the node first tells Redis every id
+//! that it finds on its disk, and only then registers. From that moment a claim of the run before
+//! is known to be of an event that never reached the disk, and any request may take it over. So a
+//! client's retry after a crash is neither refused nor counted twice, whichever node gets it.
+//!
+//! While Redis can't be reached, nothing can be decided: requests with ids get 503, and requests
+//! without ids go on. A Redis that was emptied has forgotten what it knew. Each node tells it again
+//! as soon as it notices, and until all of them have, an id may count once on each of two nodes.
 
 use std::{
     sync::{
@@ -51,14 +57,14 @@ use crate::{
     telemetry::health::Health,
 };
 
-/// Ids told to Redis at once while a node registers.
+/// How many ids are told to Redis at once while a node registers.
 const PAGE: usize = 2000;
 
-/// Ids of requests whose end Redis has not been told yet. Beyond it nothing more is claimed:
-/// what waits for Redis is in memory.
+/// The most ids of requests whose end Redis has not been told yet. They wait in memory, so beyond
+/// this number nothing more is claimed.
 const MAX_UNSETTLED_IDS: usize = 1 << 18;
 
-/// The part of the health that is told whether Redis decides.
+/// The part of the health that is told whether Redis can say which ids are new.
 const DEDUPE: &str = "dedupe";
 
 /// Claims of one node.
@@ -66,14 +72,17 @@ pub struct Claims {
     servers: Servers,
     keys: RedisKeys,
     node: NodeId,
-    /// Names this run of the node.
+    /// Names this run of the node, by a random number.
     run: String,
+    /// The number of the next request.
     requests: AtomicU64,
+    /// One permit for each id of [`MAX_UNSETTLED_IDS`].
     unsettled: Arc<Semaphore>,
+    /// How long an id is remembered, in ms.
     window: Millis,
     retry: config::RetryConfig,
     health: Health,
-    /// Somebody found this run unregistered.
+    /// Told when a request finds that this run is not registered in Redis.
     unregistered: Notify,
 }
 
@@ -83,12 +92,12 @@ pub struct Claims {
 pub struct Claim {
     request: u64,
     ids: Vec<String>,
-    /// Places in the request of ids that are on a disk already; ascending.
+    /// Which of the ids are on a disk already, as places in the request; ascending.
     pub known: Vec<usize>,
     _unsettled: OwnedSemaphorePermit,
 }
 
-/// Why ids could not be claimed; nothing is.
+/// Why the ids of a request could not be claimed. None of them is.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// Another request has one of them, and its end is not known yet.
@@ -112,11 +121,11 @@ enum ClaimEnd {
     Release,
 }
 
-/// Shards with the places of their ids in a list.
+/// Ids by shard: each shard with the places that its ids have in a list.
 type Sharded = Vec<(usize, Vec<usize>)>;
 
 impl Claims {
-    /// Connects to nothing yet; [`Claims::register`] has to run.
+    /// Connects to nothing yet. Nothing can be claimed before [`Claims::register`] runs.
     ///
     /// # Errors
     /// A key of `[redis]` makes no sense.
@@ -135,8 +144,8 @@ impl Claims {
         })
     }
 
-    /// Tells Redis every id on this node's disk, then that this run may claim; again whenever
-    /// Redis has forgotten. Runs as long as the node does.
+    /// Tells Redis every id on this node's disk, then that this run may claim, and does both again
+    /// whenever Redis has forgotten. It runs as long as the node does.
     pub async fn register(self: Arc<Self>, known: impl KnownIds) {
         let mut backoff = Backoff::new(&self.retry);
         loop {
@@ -155,6 +164,8 @@ impl Claims {
         }
     }
 
+    /// The ids first, the registration last: whoever sees the registration takes every claim of
+    /// an earlier run for lost, so no id on the disk may be missing by then.
     async fn try_register(&self, known: &impl KnownIds) -> Result<u64, SinkError> {
         let (mut from, mut told) = (0, 0);
         while let Some((ids, next)) = known.page(from, PAGE).await {
@@ -192,12 +203,13 @@ impl Claims {
             Ok(answers) => answers,
             Err(e) => {
                 self.trouble(&e);
-                // It may have got there all the same.
+                // The request may have reached Redis all the same, and then the ids are claimed.
                 self.release(claim);
                 return Err(e.into());
             }
         };
         self.health.well(DEDUPE);
+        // Each shard answers for itself, so one may have claimed while another refused.
         let mut refused = None;
         for ((_, places), states) in sharded.iter().zip(&answers) {
             if *states == [-1] {
@@ -219,6 +231,7 @@ impl Claims {
         }
     }
 
+    /// Asks each shard for its ids. The answers are those of `claim.lua`, a state for each id.
     async fn try_claim(&self, claim: &Claim, sharded: &Sharded) -> Result<Vec<Vec<i8>>, SinkError> {
         let args = &self.owner(claim.request);
         let ask = async |connection: Connection| {
@@ -233,8 +246,8 @@ impl Claims {
         self.servers.run("claim ids", ask).await
     }
 
-    /// The request's events are on the disk. Where Redis can't be told now, it is in the
-    /// background, until the window is over.
+    /// Says that the request's events are on the disk. Where Redis can't be told now, it is told in
+    /// the background, for as long as the window lasts.
     pub async fn keep(self: &Arc<Self>, claim: Claim) {
         if let Err(e) = self.end(&claim, ClaimEnd::Keep).await {
             self.trouble(&e);
@@ -242,11 +255,14 @@ impl Claims {
         }
     }
 
-    /// Nothing of the request is on the disk. Told in the background.
+    /// Says that nothing of the request is on the disk. Redis is told in the background, since the
+    /// client's answer does not depend on it.
     pub fn release(self: &Arc<Self>, claim: Claim) {
         tokio::spawn(self.clone().settle(claim, ClaimEnd::Release));
     }
 
+    /// Tells Redis what became of a claim, and tries again until it knows. After the window the
+    /// claim has expired by itself.
     async fn settle(self: Arc<Self>, claim: Claim, end: ClaimEnd) {
         let mut backoff = Backoff::new(&self.retry);
         let begin = Instant::now();
@@ -259,6 +275,7 @@ impl Claims {
         }
     }
 
+    /// Tells Redis once what became of a claim.
     async fn end(&self, claim: &Claim, end: ClaimEnd) -> Result<(), SinkError> {
         match end {
             ClaimEnd::Keep => {
@@ -269,6 +286,8 @@ impl Claims {
         }
     }
 
+    /// Gives the ids back. The mark that the request has given up comes first, for a claim of it
+    /// that is still on its way (see `release.lua`).
     async fn try_release(&self, claim: &Claim) -> Result<(), SinkError> {
         let args = &self.owner(claim.request);
         let sharded = sharded(claim.ids.iter().map(String::as_str));
@@ -284,7 +303,8 @@ impl Claims {
         self.servers.run("release ids", give).await.map(drop)
     }
 
-    /// Tells Redis that these ids are on a disk, each with its time.
+    /// Tells Redis that these ids are on a disk, each with the time (ms) for which it is still to
+    /// be remembered.
     async fn tell(&self, ids: &[(Millis, String)]) -> Result<(), SinkError> {
         let sharded = sharded(ids.iter().map(|(_, id)| id.as_str()));
         let tell = async |connection: Connection| {
@@ -302,21 +322,25 @@ impl Claims {
         self.servers.run("keep ids", tell).await.map(drop)
     }
 
-    /// Node, run, request, and how long what it leaves in Redis stays.
+    /// The arguments by which the scripts know a request: node, run, number, and how long (ms) what
+    /// it leaves in Redis stays.
     fn owner(&self, request: u64) -> Vec<Vec<u8>> {
         let (node, window) = (self.node.to_string(), self.window.to_string());
         [node, self.run.clone(), request.to_string(), window].map(String::into_bytes).into()
     }
 
+    /// The key of the mark that a request has given up.
     fn given_up(&self, shard: usize, claim: &Claim) -> String {
         self.keys.id_given_up(shard, &format!("{}:{}:{}", self.node, self.run, claim.request))
     }
 
+    /// Tells the health that Redis can't decide.
     fn trouble(&self, e: &SinkError) {
         self.health.trouble(DEDUPE, &e.kind.to_string(), &e.message);
     }
 }
 
+/// Spreads ids over the shards, by their hash: every node has to come to the same shard.
 fn sharded<'a>(ids: impl Iterator<Item = &'a str>) -> Sharded {
     let mut shards = vec![Vec::new(); ID_SHARDS];
     for (at, id) in ids.enumerate() {

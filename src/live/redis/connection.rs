@@ -1,4 +1,5 @@
-//! The connection for commands: to one server, or the client library's to a cluster.
+//! The connection for commands. It leads to one server, or to a cluster, where it is the client
+//! library's own.
 
 use std::time::Instant;
 
@@ -11,15 +12,20 @@ use redis::{
 /// The shared connection for commands.
 #[derive(Clone)]
 pub(super) struct Connection {
-    /// Told apart from the one that takes its place.
+    /// Tells it apart from the connection that takes its place.
     pub id: u64,
+    /// When it was made.
     pub since: Instant,
+    /// What commands go through.
     pub line: Line,
 }
 
+/// What commands go through.
 #[derive(Clone)]
 pub(super) enum Line {
+    /// One server.
     Single(MultiplexedConnection),
+    /// All servers of a cluster.
     Cluster(ClusterConnection),
 }
 

@@ -1,6 +1,6 @@
-//! What distinct metrics saw, over all nodes: for each day and metric a set, or once that is
-//! full a HyperLogLog, in each of the [`ACTIVE_SHARDS`] hash tags. A value is in one shard
-//! only, so the shards' counts add up.
+//! The values that distinct metrics saw, over all nodes. Each day and metric has a set in each of
+//! the [`ACTIVE_SHARDS`] hash tags. Once a set is full, a HyperLogLog takes its place. A value is
+//! always in the same shard, so the counts of the shards add up.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use crate::{
 /// How long a day's values stay after the last was noted, in seconds.
 const TTL: i64 = 3 * DAY / SECOND;
 
-/// Notes what a delta saw.
+/// Notes the values in a delta. To note them twice changes nothing.
 pub(super) async fn note(
     servers: &Servers,
     keys: &RedisKeys,
@@ -69,7 +69,7 @@ pub(super) async fn counts(
             let (set, hll) = keys.distinct(shard, day, metric);
             let mut connection = connection.clone();
             async move {
-                // One of the two is not there, and counts 0.
+                // A shard has the set or the HyperLogLog. The other is missing, and counts 0.
                 let exact: u64 = redis::cmd("SCARD").arg(set).query_async(&mut connection).await?;
                 let more: u64 = redis::cmd("PFCOUNT").arg(hll).query_async(&mut connection).await?;
                 Ok::<u64, redis::RedisError>(exact + more)

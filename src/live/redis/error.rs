@@ -1,11 +1,11 @@
-//! What Redis answers, sorted into the kinds that the live side's lane writers report.
+//! Sorts the errors of Redis into the kinds that the live side's lane writers report.
 
 use redis::{ErrorKind, RedisError};
 
 use crate::sink::{SinkError, SinkErrorKind};
 
-/// Codes that appear in an answer, also in the middle of one that the client library made
-/// out of several servers' answers.
+/// The codes of Redis' errors, each with its kind and what to do about it. A code begins an answer,
+/// or stands in the middle of one that the client library has made of several servers' answers.
 const CODES: &[(&str, SinkErrorKind, &str)] = &[
     ("OOM", SinkErrorKind::Full, "raise maxmemory or free memory"),
     ("READONLY", SinkErrorKind::ReadOnly, "this is a replica: point redis.urls at the primary"),
@@ -31,7 +31,7 @@ const CODES: &[(&str, SinkErrorKind, &str)] = &[
     ("TRYAGAIN", SinkErrorKind::Unavailable, "slots are moving"),
 ];
 
-/// Sorts an error; `doing` says at what, for the message.
+/// Sorts an error. `doing` says for the message what was being done.
 pub(super) fn live_error(doing: &str, error: &RedisError) -> SinkError {
     let text = error.to_string();
     let by_code = |code: &str| CODES.iter().find(|known| known.0 == code);
@@ -48,7 +48,7 @@ pub(super) fn live_error(doing: &str, error: &RedisError) -> SinkError {
     SinkError { kind, message: format!("{doing}: {text}{hint}") }
 }
 
-/// What to do about a certificate that is not trusted.
+/// What to do about a certificate that is refused.
 fn tls_hint(text: &str) -> Option<&'static str> {
     if text.contains("UnknownIssuer") {
         return Some("name the CA that signed the server's certificate in redis.tls_ca");
@@ -57,6 +57,7 @@ fn tls_hint(text: &str) -> Option<&'static str> {
     of_name.then_some("its certificate is for another name: use that name in redis.urls")
 }
 
+/// The kind of an error that has none of the codes.
 fn kind_of(error: &RedisError, text: &str) -> SinkErrorKind {
     match error.kind() {
         ErrorKind::AuthenticationFailed => SinkErrorKind::Denied,
@@ -67,12 +68,12 @@ fn kind_of(error: &RedisError, text: &str) -> SinkErrorKind {
     }
 }
 
-/// An error of our own making.
+/// An error of our own making, where Redis did not answer.
 pub(super) fn unavailable(message: impl Into<String>) -> SinkError {
     SinkError { kind: SinkErrorKind::Unavailable, message: message.into() }
 }
 
-/// The live side has no counters to add to, yet.
+/// The error while the live side has no counters to add to.
 pub(super) fn rebuilding() -> SinkError {
     SinkError {
         kind: SinkErrorKind::Rebuilding,

@@ -1,7 +1,7 @@
 //! The one place that names keys, fields and channels.
 //!
-//! Everything of a lane carries the hash tag `{PREFIX:laneN}`, so one script may touch it
-//! all, in a cluster too:
+//! Every key of a lane carries the hash tag `{PREFIX:laneN}`, so that one server of a cluster has
+//! them all and one script may touch them:
 //!
 //! | key | type | what | kept |
 //! | --- | --- | --- | --- |
@@ -13,11 +13,13 @@
 //! | `{…}:b:HOUR` | hash | `MINUTE:BREAKDOWN` -> its values, as JSON | as `m` |
 //! | `{…}:feed` | sharded channel | `GENERATION:VERSION:` sealed_at, cells | |
 //!
-//! HOUR is hours since 1970, SECOND and MINUTE count within it, SERIES is what
-//! [`Series`] displays. Active visitors are in sorted sets `{PREFIX:activeN}`; what a
-//! distinct metric saw on a day, under the same tags, in sets `{PREFIX:activeN}:u:DATE:METRIC`
-//! and, once one of these is full, in a HyperLogLog of that name with `:hll`. Ids that nodes
-//! share (`dedupe.shared`) are strings under the tags `{PREFIX:idsN}`, for the window.
+//! HOUR is the hour since 1970, SECOND and MINUTE count within it, and SERIES is what [`Series`]
+//! displays.
+//!
+//! Active visitors are in sorted sets `{PREFIX:activeN}`. Under the same tags, the values that a
+//! distinct metric saw on a day are in sets `{PREFIX:activeN}:u:DATE:METRIC`; once such a set is
+//! full, they are in a HyperLogLog of that name with `:hll`. Ids that nodes share (`dedupe.shared`)
+//! are strings under the tags `{PREFIX:idsN}`, kept for the window.
 
 use std::collections::BTreeMap;
 
@@ -39,13 +41,16 @@ pub(super) const ACTIVE_SHARDS: usize = 16;
 /// Hash tags that the ids which nodes share are spread over.
 pub(super) const ID_SHARDS: usize = 16;
 
-/// Room for clocks of nodes that disagree, when buckets are looked up by the hour.
+/// How far the clocks of two nodes may differ, in ms, when buckets are looked up by the hour.
 const CLOCK_SLACK: Millis = 10 * MINUTE;
 
-/// How long what hangs on a bucket's hash lives after the last write to it, in seconds.
-/// Counted from the write, not from the bucket, so that Redis' own clock does not matter.
+/// How long a hash of seconds lives after the last write to it, in seconds. This and the next two
+/// are counted from the write and not from the bucket's time, so that Redis' own clock does not
+/// matter. Each is longer than its buckets are shown, by the hour that a hash spans and some more.
 const SECONDS_TTL: i64 = (SECONDS_KEPT + 2 * HOUR) / SECOND;
+/// The same for a hash of minutes or of breakdowns.
 const MINUTES_TTL: i64 = (MINUTES_KEPT + 3 * HOUR) / SECOND;
+/// The same for the hash of a business day.
 const DAYS_TTL: i64 = 3 * DAY / SECOND;
 
 /// Names keys under one prefix.
@@ -60,24 +65,25 @@ pub(super) struct LaneKeys {
     tag: String,
 }
 
-/// What a bucket hash holds.
+/// Which buckets a hash holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bucket {
-    /// Seconds of the hour since 1970.
+    /// The seconds of an hour, which is counted since 1970.
     Seconds(i64),
-    /// Minutes of the hour since 1970.
+    /// The minutes of an hour.
     Minutes(i64),
-    /// Breakdowns by minute, of the hour since 1970.
+    /// The breakdowns of the minutes of an hour.
     Tops(i64),
-    /// The business day.
+    /// A business day.
     Day(Date),
 }
 
-/// What one bucket hash holds, or gets: (field, value).
+/// The fields of a bucket hash, each with its value.
 pub(super) type Fields = Vec<(String, String)>;
 
 impl RedisKeys {
-    /// A prefix must not bring a hash tag of its own.
+    /// Names keys under `prefix`, which must not bring a hash tag of its own: Redis takes the first
+    /// pair of braces for the tag.
     pub(super) fn new(prefix: &str) -> Result<RedisKeys, String> {
         if prefix.is_empty() || prefix.contains(['{', '}']) {
             return Err(format!("redis.prefix {prefix:?} must not be empty or contain braces"));
@@ -86,10 +92,12 @@ impl RedisKeys {
         Ok(RedisKeys { prefix })
     }
 
+    /// The keys of one lane.
     pub(super) fn lane(&self, lane: u64) -> LaneKeys {
         LaneKeys { tag: format!("{{{}:lane{lane}}}", self.prefix) }
     }
 
+    /// The keys of all lanes, in their order.
     pub(super) fn lanes(&self) -> impl Iterator<Item = LaneKeys> {
         (0..LANES).map(|lane| self.lane(lane))
     }
@@ -99,58 +107,62 @@ impl RedisKeys {
         format!("{{{}:active{shard}}}", self.prefix)
     }
 
-    /// Where one shard of a distinct metric's values of a day is: the set, and the
-    /// HyperLogLog that takes its place.
+    /// One shard of the values that a distinct metric saw on a day: the set, and the HyperLogLog
+    /// that takes its place.
     pub(super) fn distinct(&self, shard: usize, day: Date, metric: &str) -> (String, String) {
         let set = format!("{}:u:{day}:{metric}", self.active(shard));
         let hll = format!("{set}:hll");
         (set, hll)
     }
 
-    /// Held by the node that evaluates alerts.
+    /// The lease of the node that evaluates alerts.
     pub(super) fn alerts_lease(&self) -> String {
         format!("{{{}:alerts}}:lease", self.prefix)
     }
 
-    /// One id of a shard.
+    /// The state of one id, in its shard.
     pub(super) fn id(&self, shard: usize, id: &str) -> String {
         format!("{{{}:ids{shard}}}:i:{id}", self.prefix)
     }
 
-    /// Which run of each node may claim ids of a shard.
+    /// The hash that says which run of each node may claim ids of a shard.
     pub(super) fn id_nodes(&self, shard: usize) -> String {
         format!("{{{}:ids{shard}}}:nodes", self.prefix)
     }
 
-    /// Set where a request has given up what it claimed in a shard.
+    /// The mark that a request has given up what it claimed in a shard.
     pub(super) fn id_given_up(&self, shard: usize, request: &str) -> String {
         format!("{{{}:ids{shard}}}:r:{request}", self.prefix)
     }
 
-    /// Held by the node that rebuilds.
+    /// The lock of the node that rebuilds.
     pub(super) fn rebuild_lock(&self) -> String {
         format!("{{{}:rebuild}}:lock", self.prefix)
     }
 }
 
-/// The shard of a visitor. Hashes are uniform, so any bits will do.
+/// The shard of a visitor. A visitor is a uniform hash, so any of its bits will do.
 pub(super) fn active_shard(visitor: Visitor) -> usize {
     (visitor % ACTIVE_SHARDS as u128) as usize
 }
 
 impl LaneKeys {
+    /// Generation and version.
     pub(super) fn meta(&self) -> String {
         format!("{}:meta", self.tag)
     }
 
+    /// The last batch of each node that was counted.
     pub(super) fn guards(&self) -> String {
         format!("{}:guards", self.tag)
     }
 
+    /// The channel of the feed.
     pub(super) fn channel(&self) -> String {
         format!("{}:feed", self.tag)
     }
 
+    /// The hash of some buckets.
     pub(super) fn bucket(&self, bucket: Bucket) -> String {
         match bucket {
             Bucket::Seconds(hour) => format!("{}:s:{hour}", self.tag),
@@ -161,13 +173,13 @@ impl LaneKeys {
     }
 }
 
-/// Where `key` is written to before generation `generation` takes its place.
+/// Where the new contents of `key` are written before they take its place as part of `generation`.
 pub(super) fn staged(key: &str, generation: &str) -> String {
     format!("{key}:new:{generation}")
 }
 
 impl Bucket {
-    /// How long its hash lives after a write, in seconds.
+    /// How long the hash lives after a write, in seconds.
     pub(super) fn ttl(self) -> i64 {
         match self {
             Bucket::Seconds(_) => SECONDS_TTL,
@@ -176,7 +188,7 @@ impl Bucket {
         }
     }
 
-    /// All that can hold something a mirror shows at `now`.
+    /// All hashes that can hold something which a mirror shows at `now` (Unix ms).
     pub(super) fn kept_at(now: Millis, zone: &BusinessZone) -> Vec<Bucket> {
         let hours = |kept: Millis| {
             (now - kept - CLOCK_SLACK).div_euclid(HOUR)
@@ -193,14 +205,16 @@ impl Bucket {
         all
     }
 
-    /// Adds what its hash of `lane` holds to a mirror. Fields that nobody of ours wrote are
-    /// passed over.
+    /// Adds the fields of this hash of `lane` to a mirror. A field that is not of ours is passed
+    /// over: somebody's stray field must not keep every mirror from starting.
     pub(super) fn add_to(self, counters: &mut Counters, lane: u64, fields: &[(String, String)]) {
         for (field, value) in fields {
+            // `None` says that the field is not of ours.
             let _ = self.add_field(counters, lane, field, value);
         }
     }
 
+    /// Adds one field; `None` where it can't be read.
     fn add_field(self, counters: &mut Counters, lane: u64, field: &str, value: &str) -> Option<()> {
         let timed = || {
             let (at, rest) = field.split_once(':')?;
@@ -229,13 +243,14 @@ impl Bucket {
         Some(())
     }
 
-    /// Whether its fields hold numbers, which are added to; else they hold breakdowns.
+    /// Whether the fields are numbers, which are added to. If not, they are breakdowns, which are
+    /// merged.
     pub(super) fn holds_numbers(self) -> bool {
         !matches!(self, Bucket::Tops(_))
     }
 }
 
-/// A mirror that holds one lane, taken apart into bucket hashes.
+/// Takes a mirror that holds one lane apart into bucket hashes.
 pub(super) fn buckets_of(counters: &Counters) -> BTreeMap<Bucket, Fields> {
     let mut all: BTreeMap<Bucket, Fields> = BTreeMap::new();
     let mut add = |bucket: Bucket, at: String, totals: &Totals| {

@@ -1,15 +1,26 @@
 //! The feed of this node's mirror.
 //!
-//! A subscription is one connection to each server that owns a lane, and on it, in this
-//! order: SSUBSCRIBE to the lane's channel, then one script that reads the lane's
-//! counters with their generation and version. A server answers one connection in order,
-//! so the messages with a higher version than the one read are exactly those that the
-//! counters lack. From there each message must be the next version; any other, a new
-//! generation, a lost connection or a probe that disagrees ends the subscription, and a
-//! new one starts with a [`Feed::Reset`] from the counters.
+//! ```text
+//!   subscribe         load                      follow
+//!   SSUBSCRIBE ─────> counters, generation, ──> each message of this generation:
+//!     ^               version                     the next version    ─> Feed::Delta
+//!     │               ─> Feed::Reset              an older version    ─> passed over
+//!     │                                           anything else       ─> lost
+//!     │                                         each second a probe:
+//!     │                                           not where we stand  ─> lost
+//!     └── Feed::Interrupted, if it takes long <───────────────────────────┘
+//! ```
 //!
-//! The probe reads generation and version on the same connections: it notices a
-//! connection that is only half open, and messages that got lost on the way.
+//! A subscription is one connection to each server that owns a lane. For each lane it first
+//! subscribes to the lane's channel, and then runs one script that reads the lane's counters with
+//! their generation and version. A server answers one connection in order, so the messages with a
+//! higher version than the one read are exactly those that the counters lack. From there on each
+//! message must have the next version. Any other message, a new generation, a lost connection or a
+//! probe that disagrees ends the subscription, and a new one starts with a [`Feed::Reset`] from the
+//! counters.
+//!
+//! The probe reads generation and version on the same connections. It notices a connection that is
+//! only half open, and messages that got lost on the way.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -34,37 +45,42 @@ use crate::{
     sink::SinkError,
 };
 
-/// Messages that may wait for the broadcaster; more are dropped, which reads as a gap.
+/// How many messages may wait for the broadcaster. Further ones are dropped; the next message then
+/// has a version that is not the next, and the subscription starts over.
 const MAX_WAITING: usize = 4096;
 /// How often the subscription is probed.
 const PROBE_INTERVAL: Duration = Duration::from_millis(1000);
-/// How long a lost subscription may take to come back before the feed counts as
-/// interrupted.
+/// How long a lost subscription may take to come back before the feed counts as interrupted: a
+/// short hiccup must not be told to every viewer.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// A subscription that lasted less is followed by a wait.
+/// A subscription that ended sooner than this is followed by a pause, so that one that fails at
+/// once is not tried in a tight loop.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
-/// Where a lane stands.
+/// How far the counters of a lane have come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Position {
+    /// Which time it was that the counters were put in place.
     generation: String,
+    /// How many batches they have counted since then.
     version: u64,
 }
 
 /// A running subscription.
 struct Subscription {
-    /// By lane.
+    /// The connection to the owner of each lane, by lane.
     lines: Vec<MultiplexedConnection>,
-    /// By lane.
+    /// The channel of each lane, by lane.
     channels: Vec<String>,
-    /// By lane: what the mirror has.
+    /// How far the mirror has come, by lane.
     positions: Vec<Position>,
+    /// What the servers publish.
     pushes: mpsc::Receiver<PushInfo>,
 }
 
 /// Why a subscription ended.
 enum FollowEnd {
-    /// Start over, for this reason.
+    /// The mirror may lack something, for this reason: a new subscription has to start.
     Lost(String),
     /// The broadcaster has stopped.
     NobodyListens,
@@ -79,6 +95,7 @@ pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
         let mut start = pin!(Subscription::start(&shared));
         let started = match tokio::time::timeout(PATIENCE, &mut start).await {
             Ok(started) => started,
+            // The broadcaster knows already that there is no feed.
             Err(_) if interrupted => start.await,
             Err(_) => {
                 if reason.is_empty() {
@@ -129,6 +146,8 @@ pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
     }
 }
 
+/// Tells the broadcaster that its numbers are stale from now on. An error means that it has
+/// stopped.
 async fn interrupt(feed: &FeedSender, reason: &str) -> Result<(), ()> {
     tracing::warn!(reason, "the feed from Redis is interrupted");
     let reason = reason.to_owned();
@@ -136,6 +155,7 @@ async fn interrupt(feed: &FeedSender, reason: &str) -> Result<(), ()> {
 }
 
 impl Subscription {
+    /// Subscribes, and reads the counters that the messages continue.
     async fn start(shared: &RedisShared) -> Result<(Subscription, Counters), SinkError> {
         let (sender, pushes) = mpsc::channel(MAX_WAITING);
         let lanes: Vec<_> = shared.keys.lanes().collect();
@@ -147,6 +167,7 @@ impl Subscription {
         let mut counters = Counters::new(shared.zone.clone());
         let mut positions = Vec::new();
         for (number, (lane, line)) in (0..).zip(lanes.iter().zip(&mut lines)) {
+            // Subscribed first: what is published while the counters are read must not be missed.
             let subscribed = redis::cmd("SSUBSCRIBE").arg(lane.channel()).exec_async(line).await;
             subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
 
@@ -157,6 +178,7 @@ impl Subscription {
                     .call(line, &keys, &[])
                     .await
                     .map_err(|e| live_error("load the counters", &e))?;
+            // The lane has no counters, so Redis is new or was emptied.
             if generation.is_empty() {
                 shared.rebuild_wanted.notify_one();
                 return Err(rebuilding());
@@ -171,6 +193,7 @@ impl Subscription {
         Ok((subscription, counters))
     }
 
+    /// Passes messages on until the subscription ends, and probes it meanwhile.
     async fn follow(&mut self, shared: &RedisShared, feed: &FeedSender) -> FollowEnd {
         loop {
             let before = self.positions.clone();
@@ -178,7 +201,8 @@ impl Subscription {
             let mut probe = pin!(probe);
             let found = loop {
                 tokio::select! {
-                    // What was published before the probe was answered comes first.
+                    // Messages that were published before the probe was answered come first, or
+                    // the probe would be ahead of the mirror.
                     biased;
                     push = self.pushes.recv() => {
                         if let Err(end) = self.take(push, feed).await {
@@ -193,6 +217,7 @@ impl Subscription {
                 Ok(found) => found,
                 Err(error) => return FollowEnd::Lost(error.to_string()),
             };
+            // Some of them may have arrived at the same time as the probe's answer.
             while let Ok(push) = self.pushes.try_recv() {
                 if let Err(end) = self.take(Some(push), feed).await {
                     return end;
@@ -200,10 +225,12 @@ impl Subscription {
             }
             for (lane, found) in found.into_iter().enumerate() {
                 let (before, now) = (&before[lane], &self.positions[lane]);
+                // The probe was answered at some moment since `before`, so its version must lie
+                // between the one from which this round began and the one reached now.
                 let is_ours = found.generation == now.generation;
                 if !is_ours || !(before.version..=now.version).contains(&found.version) {
                     return FollowEnd::Lost(format!(
-                        "lane {lane} stands at {} of generation {}, the mirror at {} of {}",
+                        "lane {lane} is at version {} of generation {}, the mirror at version {} of {}",
                         found.version, found.generation, now.version, now.generation
                     ));
                 }
@@ -211,7 +238,7 @@ impl Subscription {
         }
     }
 
-    /// Passes on one message.
+    /// Checks one message and passes it on.
     async fn take(&mut self, push: Option<PushInfo>, feed: &FeedSender) -> Result<(), FollowEnd> {
         let lost = |why: &str| Err(FollowEnd::Lost(why.to_owned()));
         let Some(PushInfo { kind, data }) = push else {
@@ -236,7 +263,8 @@ impl Subscription {
             return lost("the counters were rebuilt");
         }
         if message.version <= position.version {
-            return Ok(()); // published before the counters were read
+            // It was published before the counters were read, so they contain it.
+            return Ok(());
         }
         if message.version != position.version + 1 {
             return lost("a message was lost");
@@ -252,7 +280,7 @@ impl Subscription {
     }
 }
 
-/// After a while, asks every lane where it stands.
+/// Waits for the interval, then asks every lane where it stands.
 async fn probe(
     lines: Vec<MultiplexedConnection>,
     shared: &RedisShared,
@@ -271,15 +299,16 @@ async fn probe(
     }
 }
 
-/// A delta as it is published: `GENERATION:VERSION:`, put before it by the script, then
-/// sealed_at and the encoded cells. No visitors: those are counted in Redis.
+/// A delta as it is published: `GENERATION:VERSION:`, which the script puts before it, then
+/// `sealed_at` (8 bytes, big-endian) and the encoded cells. It has no visitors, since those are
+/// counted in Redis.
 struct PushMessage<'a> {
     generation: &'a str,
     version: u64,
     body: &'a [u8],
 }
 
-/// The part of a message that the script does not make.
+/// The part of a message that comes from the writer and not from the script.
 pub(super) fn message_body(sealed_at: Millis, delta: &Delta) -> Vec<u8> {
     let mut body = sealed_at.to_be_bytes().to_vec();
     body.extend(delta.encode_cells());
@@ -287,6 +316,7 @@ pub(super) fn message_body(sealed_at: Millis, delta: &Delta) -> Vec<u8> {
 }
 
 impl<'a> PushMessage<'a> {
+    /// Takes a message apart; `None` where it has another shape.
     fn parse(payload: &'a [u8]) -> Option<PushMessage<'a>> {
         let mut parts = payload.splitn(3, |byte| *byte == b':');
         let generation = std::str::from_utf8(parts.next()?).ok()?;
@@ -294,9 +324,11 @@ impl<'a> PushMessage<'a> {
         Some(PushMessage { generation, version, body: parts.next()? })
     }
 
+    /// The delta, and when its batch was sealed (Unix ms).
     fn delta(&self) -> Result<(Delta, Millis), String> {
         let (sealed_at, cells) = self.body.split_first_chunk().ok_or("a message was cut short")?;
-        let delta = Delta::decode(cells, None).map_err(|e| format!("read a message: {e}"))?;
+        let delta =
+            Delta::decode(cells, None).map_err(|e| format!("a message can't be read: {e}"))?;
         Ok((delta, Millis::from_be_bytes(*sealed_at)))
     }
 }

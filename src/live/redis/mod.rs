@@ -1,12 +1,19 @@
 //! The live store in Redis or a Redis Cluster, 7.0 or newer, shared by all nodes.
 //!
-//! - A batch is one call of one script (`scripts/apply.lua`): guard, increments and the
-//!   message to all mirrors, all of it or nothing.
-//! - Each lane's keys carry one hash tag ([`keys`]), so that works in a cluster as well.
-//! - A lane has a *generation*, made when its counters were last put in place, and a
-//!   *version*, one more with every batch. They tell a mirror whether it missed anything
-//!   ([`mirror`]); a lane without a generation is rebuilt from the ledger ([`rebuild`]).
-//! - Active visitors are sorted sets over several tags ([`active`]).
+//! - A batch is counted by one call of one script (`scripts/apply.lua`), which checks the guard,
+//!   adds the increments and publishes the message to all mirrors, all of it or nothing.
+//! - All keys of a lane carry one hash tag ([`keys`]), so that this works in a cluster as well.
+//! - A lane has a *generation*, which is new each time its counters are put in place, and a
+//!   *version*, which is one more with every batch. They tell a mirror whether it missed anything
+//!   ([`mirror`]). A lane without a generation is rebuilt from the ledger ([`rebuild`]).
+//! - Active visitors are in sorted sets under several tags ([`active`]).
+//!
+//! ```text
+//!  lane writer ──apply──> guards, buckets, version ──feed──> mirror of every node
+//!                          │ no generation
+//!                          v
+//!  ledger ──sum──> rebuild ──install──> guards, buckets, a new generation
+//! ```
 
 mod active;
 pub mod claims;
@@ -52,14 +59,14 @@ struct RedisShared {
     keys: RedisKeys,
     zone: BusinessZone,
     ledger: Arc<dyn Ledger>,
-    /// The distinct metrics.
+    /// The names of the distinct metrics.
     distinct: Vec<String>,
     /// How long a visitor is active, in ms.
     active_window: Millis,
     retry: config::RetryConfig,
-    /// Visitors that Redis has from this node.
+    /// The visitors that Redis has from this node.
     recent: active::RecentVisitors,
-    /// Somebody found a lane without a generation.
+    /// Told when somebody finds a lane without a generation.
     rebuild_wanted: Notify,
 }
 
@@ -89,7 +96,7 @@ impl RedisShared {
         distinct::note(&self.servers, &self.keys, &self.zone, delta).await
     }
 
-    /// How long an untouched set of active visitors stays, in ms.
+    /// How long a set of active visitors stays that nobody touches, in ms.
     fn active_ttl(&self) -> Millis {
         2 * self.active_window
     }
@@ -108,8 +115,8 @@ impl Drop for Redis {
 }
 
 impl Redis {
-    /// Starts to connect in the background, and feeds the mirror from then on. Whether
-    /// Redis is there or not: until it is, the feed says so.
+    /// Starts to connect in the background, and feeds the mirror from then on. Redis may be away:
+    /// until it is there, the feed says that it is interrupted.
     pub(super) fn start(
         config: &Config,
         ledger: Arc<dyn Ledger>,
@@ -124,6 +131,7 @@ impl Redis {
         Ok(Redis { shared, tasks })
     }
 
+    /// Asks for a rebuild, and says to the caller why it has to wait.
     fn want_rebuild(&self) -> SinkError {
         self.shared.recent.forget();
         self.shared.rebuild_wanted.notify_one();
@@ -155,7 +163,8 @@ impl LiveStore for Redis {
         delta: &Arc<Delta>,
     ) -> Result<Applied, SinkError> {
         let lane = self.shared.keys.lane(id.lane());
-        // The mirror's own rules say which buckets an increment goes to.
+        // The rules of the mirror say which buckets an increment goes to, so that Redis and the
+        // mirrors never disagree.
         let mut cells = Counters::new(self.shared.zone.clone());
         cells.apply(id.lane(), delta, now_ms());
         let buckets = buckets_of(&cells);
@@ -174,7 +183,7 @@ impl LiveStore for Redis {
         let numbers = buckets.iter().filter(|(bucket, _)| bucket.holds_numbers());
         args.push(number(numbers.map(|(_, fields)| fields.len() as i64).sum()));
         args.extend(buckets.keys().map(|bucket| number(bucket.ttl())));
-        // The numbers first, the breakdowns after them.
+        // The script takes the numbers first and the breakdowns after them.
         for holds_numbers in [true, false] {
             for (index, (bucket, fields)) in (1..).zip(&buckets) {
                 if bucket.holds_numbers() == holds_numbers {
@@ -190,7 +199,7 @@ impl LiveStore for Redis {
         };
         let answer = self.shared.servers.run("count a batch", call).await;
         if !matches!(answer, Ok((0, _))) {
-            // Whatever it is, visitors may be lost with it: the next try sends them all.
+            // Whatever was lost, visitors may be lost with it, so the next try sends them all.
             self.shared.recent.forget();
         }
         match answer? {
@@ -220,7 +229,7 @@ impl LiveStore for Redis {
             script::HEAD.call::<i64>(&mut connection, &keys, &node).await
         };
         let head = self.shared.servers.run("read the guards", ask).await?;
-        // -1: the lane has no counters.
+        // The script answers -1 where the lane has no counters.
         u64::try_from(head).map_err(|_| self.want_rebuild())
     }
 

@@ -1,11 +1,15 @@
-//! Counters from the ledger, when Redis has none.
+//! Rebuilds the counters from the ledger when Redis has none.
 //!
-//! A lane without a generation refuses every batch, so nothing is counted between the
-//! read of the ledger and the moment its sum is put in place. The sum and the guards come
-//! from one consistent read and are put in place in one step, so whatever the ledger has
-//! got since is seen as a gap by the strict guard, and is replayed. That is why it is
-//! harmless if two nodes rebuild at once: the second finds a generation and leaves it.
-//! The lock only saves work.
+//! ```text
+//!  ledger ──one read──> sum, guards ──HSET──> staged hashes ──install.lua──> the lane's hashes,
+//!                                             (key:new:GEN)    one step      generation GEN
+//! ```
+//!
+//! A lane without a generation refuses every batch, so nothing is counted between the read of the
+//! ledger and the moment at which its sum is put in place. Sum and guards come from one consistent
+//! read and are put in place in one step. Whatever the ledger has got since then is a gap to the
+//! strict guard, and is replayed. It is therefore harmless if two nodes rebuild at once: the second
+//! finds a generation and leaves it. The lock only saves the work.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,24 +30,27 @@ use crate::{
     store::LaneSum,
 };
 
-/// How long the lock holds others off, in ms.
+/// How long the lock keeps other nodes from rebuilding, in ms. It lets go by itself, should the
+/// node that holds it die.
 const LOCK_TTL_MS: u64 = 10_000;
-/// How long a forced rebuild waits for the lock before it goes ahead without.
+/// How long a forced rebuild waits for the lock before it goes ahead without it: by then the lock
+/// of a node that has died has let go.
 const LOCK_PATIENCE: Duration = Duration::from_millis(LOCK_TTL_MS + 1_000);
-/// How often a node that waits for another's rebuild looks.
+/// How often a node that waits for another's rebuild looks whether it is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How long staged hashes stay, should their rebuilder die, in seconds.
+/// How long staged hashes stay, in seconds, should the node that rebuilds die.
 const STAGED_TTL: u64 = 600;
-/// Fields in one command.
+/// Fields in one command. Redis does nothing else while it runs a command, so none is very large.
 const CHUNK: usize = 1000;
 
-/// Rebuilds whenever somebody noticed that a lane has no generation.
+/// Rebuilds whenever somebody has noticed that a lane has no generation.
 pub(super) async fn run(shared: Arc<RedisShared>) {
     loop {
         shared.rebuild_wanted.notified().await;
         let mut backoff = Backoff::new(&shared.retry);
         let mut told = None;
         while let Err(error) = rebuild_missing(&shared).await {
+            // Logged once for each kind of error, not at each attempt.
             if told != Some(error.kind) {
                 tracing::warn!(%error, "can't rebuild the live counters yet");
                 told = Some(error.kind);
@@ -53,7 +60,7 @@ pub(super) async fn run(shared: Arc<RedisShared>) {
     }
 }
 
-/// Rebuilds the lanes that have no generation, or waits until another node has.
+/// Rebuilds the lanes that have no generation, or waits until another node has done so.
 async fn rebuild_missing(shared: &RedisShared) -> Result<(), SinkError> {
     loop {
         let missing = missing(shared).await?;
@@ -70,7 +77,7 @@ async fn rebuild_missing(shared: &RedisShared) -> Result<(), SinkError> {
     }
 }
 
-/// Rebuilds all lanes, whatever they have.
+/// Rebuilds all lanes, even those that have counters.
 pub(super) async fn rebuild_all(shared: &RedisShared) -> Result<(), SinkError> {
     let wait = async {
         loop {
@@ -92,6 +99,7 @@ pub(super) async fn rebuild_all(shared: &RedisShared) -> Result<(), SinkError> {
     rebuilt
 }
 
+/// The lanes that have no generation.
 async fn missing(shared: &RedisShared) -> Result<Vec<u64>, SinkError> {
     let look = async |mut connection: Connection| {
         let mut missing = Vec::new();
@@ -107,6 +115,8 @@ async fn missing(shared: &RedisShared) -> Result<Vec<u64>, SinkError> {
     shared.servers.run("look for the counters", look).await
 }
 
+/// Reads the ledger and puts its sums in place. With `force`, counters that are there are replaced
+/// too.
 async fn rebuild(shared: &RedisShared, lanes: &[u64], force: bool) -> Result<(), SinkError> {
     let now = now_ms();
     let sum = shared
@@ -120,6 +130,7 @@ async fn rebuild(shared: &RedisShared, lanes: &[u64], force: bool) -> Result<(),
     for &lane in lanes {
         install(shared, lane, &sum.lanes[lane as usize], force).await?;
     }
+    // Redis may lack any of the visitors, so all of the ledger's are sent.
     shared.recent.forget();
     for lane in &sum.lanes {
         shared.touch(&lane.delta).await?;
@@ -127,7 +138,7 @@ async fn rebuild(shared: &RedisShared, lanes: &[u64], force: bool) -> Result<(),
     Ok(())
 }
 
-/// Stages what a lane must be, then puts it in place.
+/// Stages what the hashes of a lane must hold, then puts them in place.
 async fn install(
     shared: &RedisShared,
     lane: u64,
@@ -138,7 +149,7 @@ async fn install(
     let mut counters = Counters::new(shared.zone.clone());
     counters.apply(lane, &sum.delta, now);
     let mut buckets = buckets_of(&counters);
-    // Hashes that shall be empty are named too, so that nothing old stays in them.
+    // Hashes that have to be empty are named too, so that nothing old stays in them.
     for bucket in Bucket::kept_at(now, &shared.zone) {
         buckets.entry(bucket).or_default();
     }
@@ -161,6 +172,8 @@ async fn install(
     }
 }
 
+/// Writes the hashes beside those in use, and has the script swap them in one step. Answers as
+/// `install.lua` does.
 async fn put_in_place(
     mut connection: Connection,
     lane: &LaneKeys,
@@ -182,6 +195,7 @@ async fn put_in_place(
             }
             set.exec_async(&mut connection).await?;
         }
+        // An empty hash does not exist in Redis, so there is nothing to expire.
         if !fields.is_empty() {
             let mut expire = redis::cmd("EXPIRE");
             expire.arg(&staged).arg(STAGED_TTL);
@@ -193,10 +207,12 @@ async fn put_in_place(
     script::INSTALL.call(&mut connection, &keys, &args).await
 }
 
-/// Held while rebuilding.
+/// The lock that a node holds while it rebuilds. It has a random token, so that a node whose lock
+/// has expired does not let go of another's.
 struct Lock(String);
 
 impl Lock {
+    /// Takes the lock; `None` where another node has it.
     async fn take(shared: &RedisShared) -> Result<Option<Lock>, SinkError> {
         let token = Uuid::new_v4().to_string();
         let take = async |mut connection: Connection| {
@@ -209,7 +225,7 @@ impl Lock {
         Ok(taken.map(|_| Lock(token)))
     }
 
-    /// Lets go. Failing that, the lock lets go of itself.
+    /// Lets go of the lock. Where that fails, the lock expires by itself, so the error is ignored.
     async fn release(self, shared: &RedisShared) {
         let keys = [shared.keys.rebuild_lock()];
         let unlock = async |mut connection: Connection| {

@@ -1,11 +1,12 @@
-//! The Lua scripts. Called by their hash; a server that does not know it yet is sent the
-//! text once, with the call, so that only the server that has the key is asked.
+//! The Lua scripts. A script is called by its hash. A server that does not know the hash yet is
+//! sent the text with the call. The text is not loaded beforehand, so that in a cluster only the
+//! server that has the keys is asked.
 
 use std::sync::LazyLock;
 
 use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, aio::ConnectionLike};
 
-/// One script.
+/// One script: its text, and the hash that Redis knows it by.
 pub(super) struct Script {
     code: &'static str,
     hash: String,
@@ -34,7 +35,7 @@ impl Script {
         Script { code, hash }
     }
 
-    /// Runs it. `keys` must share a hash tag.
+    /// Runs the script. All `keys` must share a hash tag, or a cluster refuses the call.
     pub(super) async fn call<T: FromRedisValue>(
         &self,
         connection: &mut impl ConnectionLike,

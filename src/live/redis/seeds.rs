@@ -1,19 +1,21 @@
-//! The servers that the configuration names, as the client library wants them.
+//! The servers that the configuration names, in the form that the client library wants.
 
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::config;
 
-/// `redis.urls` and `redis.tls_ca`.
+/// What `redis.urls` and `redis.tls_ca` say.
 pub(super) struct Seeds {
+    /// The servers of `redis.urls`.
     pub seeds: Vec<ConnectionInfo>,
-    /// The seeds have it too.
+    /// The CA of `redis.tls_ca`, for servers of a cluster that no URL names. The seeds have it
+    /// already.
     pub certificates: Option<TlsCertificates>,
 }
 
 impl Seeds {
-    /// Reads them, and says what is wrong where they can't be used.
+    /// Reads the configuration. The error says what is wrong with it.
     pub fn read(config: &config::RedisConfig) -> Result<Seeds, String> {
         let certificates = certificates(config)?;
         let seeds = config.urls.iter().map(|url| {
@@ -23,6 +25,7 @@ impl Seeds {
                 let client = Client::build_with_tls(info, certificates.clone());
                 info = client.map_err(failed)?.get_connection_info().clone();
             }
+            // Published messages arrive on the connection that subscribed only with RESP3.
             let settings = info.redis_settings().clone();
             Ok(info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
         });
@@ -30,7 +33,7 @@ impl Seeds {
     }
 }
 
-/// The CA that `redis.tls_ca` names.
+/// The CA that `redis.tls_ca` names; `None` where it names none.
 fn certificates(config: &config::RedisConfig) -> Result<Option<TlsCertificates>, String> {
     if config.tls_ca.is_empty() {
         return Ok(None);
@@ -51,7 +54,7 @@ fn certificates(config: &config::RedisConfig) -> Result<Option<TlsCertificates>,
     Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) }))
 }
 
-/// A URL as it may be printed.
+/// A URL as it may be printed, without user name and password.
 fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if scheme + 3 <= at => {

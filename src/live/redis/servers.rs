@@ -1,8 +1,9 @@
-//! How to reach Redis: one server or a cluster, found out at the first connection.
+//! The connections to Redis, which is one server or a cluster. Which of the two it is shows at the
+//! first connection.
 //!
-//! Commands go through one shared connection, made when it is needed and replaced when it
-//! fails; in a cluster it is the client library's, which follows MOVED and ASK. The feed
-//! has connections of its own ([`Servers::owners`]), one to each server that owns a lane.
+//! Commands go through one shared connection. It is made when it is needed and replaced when it
+//! fails. In a cluster it is the client library's own, which follows MOVED and ASK. The feed has
+//! connections of its own ([`Servers::owners`]), one to each server that owns a lane.
 
 use std::{
     sync::{
@@ -32,7 +33,8 @@ use crate::{
 
 /// The oldest Redis that has sharded pub/sub and script flags.
 const MIN_MAJOR_VERSION: u64 = 7;
-/// How long the cluster's connection is left to mend itself before it is replaced.
+/// How old the connection to a cluster must be before an error replaces it. The client library
+/// mends its connections itself, and a new one would have to find the cluster again.
 const CLUSTER_MENDS: Duration = Duration::from_secs(3);
 
 /// The servers of `redis.urls`.
@@ -40,12 +42,16 @@ pub(super) struct Servers {
     seeds: Vec<ConnectionInfo>,
     /// The CA of `redis.tls_ca`; the seeds have it too.
     certificates: Option<TlsCertificates>,
-    /// Whether they are a cluster; known from the first answer on.
+    /// Whether they are a cluster. Known from the first answer on.
     cluster: OnceLock<bool>,
-    /// The cluster's servers as last seen: a way in when all seeds are gone.
+    /// The cluster's servers as they were last seen: a way in when all seeds are gone.
     known: Mutex<Vec<ConnectionInfo>>,
+    /// The shared connection for commands. The lock is held while a new one is made, so that all
+    /// who need one wait for the same.
     current: tokio::sync::Mutex<Option<Connection>>,
+    /// The id of the next connection.
     connections: AtomicU64,
+    /// Whether a server was asked if it may evict counters; one warning is enough.
     eviction_looked_at: AtomicBool,
     connect_timeout: Duration,
     response_timeout: Duration,
@@ -54,7 +60,8 @@ pub(super) struct Servers {
 impl Servers {
     /// Reads the URLs; connects to nothing yet.
     pub(super) fn new(config: &config::RedisConfig) -> Result<Servers, String> {
-        // rediss:// needs a process-wide provider; if there is one already, it stays.
+        // rediss:// needs a provider for the whole process. If there is one already, this fails
+        // and that one stays, so the error is ignored.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let Seeds { seeds, certificates } = Seeds::read(config)?;
         Ok(Servers {
@@ -75,7 +82,8 @@ impl Servers {
         self.connect_timeout.min(self.response_timeout)
     }
 
-    /// Runs commands on the shared connection. `doing` is for the message of an error.
+    /// Runs commands on the shared connection. `doing` says for the message of an error what was
+    /// being done. A connection that has failed is replaced before the next call.
     pub(super) async fn run<T>(
         &self,
         doing: &str,
@@ -94,10 +102,11 @@ impl Servers {
                     }
                     false => e.is_unrecoverable_error() || e.is_timeout(),
                 };
-                // A replica or a refused login may be a server that is to be replaced by
-                // another behind the same name.
+                // A replica, or a server that refuses the login, may be about to be replaced by
+                // another server behind the same name, which only a new connection reaches.
                 if broken || matches!(error.kind, SinkErrorKind::ReadOnly | SinkErrorKind::Denied) {
                     let mut current = self.current.lock().await;
+                    // Another caller may have replaced it already.
                     if current.as_ref().is_some_and(|current| current.id == id) {
                         *current = None;
                     }
@@ -107,6 +116,7 @@ impl Servers {
         }
     }
 
+    /// The shared connection, made where there is none.
     async fn connection(&self) -> Result<Connection, SinkError> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &*current {
@@ -140,7 +150,8 @@ impl Servers {
         Ok(connection)
     }
 
-    /// Seeds and known servers, each once, in random order.
+    /// Seeds and known servers, each once. Their order is random, so that not every node asks the
+    /// same server and a dead one is not always tried first.
     fn ways_in(&self) -> Vec<ConnectionInfo> {
         let mut all = self.seeds.clone();
         for known in self.known.lock().iter() {
@@ -152,7 +163,7 @@ impl Servers {
         all
     }
 
-    /// Whether the servers are a cluster, asking one if that is not known yet.
+    /// Whether the servers are a cluster. Asks one of them where that is not known yet.
     async fn is_cluster(&self) -> Result<bool, SinkError> {
         if let Some(known) = self.cluster.get() {
             return Ok(*known);
@@ -179,9 +190,9 @@ impl Servers {
         Err(failed.unwrap_or_else(|| unavailable("redis.urls is empty")))
     }
 
-    /// Connects to one server and looks at what it is; says whether it is of a cluster.
-    /// With `pushes`, what it publishes goes there; what has no room is dropped (the
-    /// versions tell).
+    /// Connects to one server, looks at its version, and says whether it is part of a cluster.
+    /// With `pushes`, what the server publishes goes there. What has no room is dropped; the
+    /// versions of the messages show that something is missing.
     async fn connect(
         &self,
         info: &ConnectionInfo,
@@ -222,8 +233,8 @@ impl Servers {
         Ok((line, text("mode") == "cluster"))
     }
 
-    /// Says once that a server may throw counters away when its memory is full. Where the
-    /// user may not ask, nothing is said.
+    /// Warns once if a server may throw counters away when its memory is full. Where the user is
+    /// not allowed to ask, there is no warning.
     async fn warn_of_eviction(&self, line: &mut MultiplexedConnection, info: &ConnectionInfo) {
         if self.eviction_looked_at.swap(true, Ordering::Relaxed) {
             return;
@@ -238,14 +249,14 @@ impl Servers {
         if !matches!(&limit[..], "" | "0") && !matches!(&policy[..], "" | "noeviction") {
             tracing::warn!(
                 server = %info.addr(), limit, policy,
-                "Redis may evict counters, which makes the live numbers wrong without a word; \
+                "Redis may evict counters, which makes the live numbers wrong without any error; \
                  set maxmemory-policy noeviction"
             );
         }
     }
 
-    /// Connects to the server that owns each of `keys`, in their order; a server that
-    /// owns several has one connection.
+    /// Connects to the server that owns each of `keys`, and returns the connections in the order
+    /// of the keys. A server that owns several keys has one connection.
     pub(super) async fn owners(
         &self,
         keys: &[String],
@@ -256,6 +267,7 @@ impl Servers {
             return Ok(vec![line; keys.len()]);
         }
         let mut failed = unavailable("redis.urls is empty");
+        // Any server of the cluster knows the owners, so the first that answers is enough.
         for way_in in self.ways_in() {
             let addresses = match self.addresses(&way_in, keys).await {
                 Ok(addresses) => addresses,

@@ -1,10 +1,10 @@
-//! Which server of a cluster owns a key.
+//! Finds out which server of a cluster owns a key.
 
 use redis::{ConnectionAddr, RedisResult, Value, aio::MultiplexedConnection};
 
-/// The slots of a cluster, as one of its servers tells.
+/// The slots of a cluster with their owners, as one of its servers knows them.
 pub(super) struct Slots {
-    /// First, last, and who owns them.
+    /// First slot, last slot, and the server that owns these.
     ranges: Vec<(u16, u16, Option<ConnectionAddr>)>,
 }
 
@@ -18,8 +18,9 @@ impl Slots {
         Slots::read(told, way_in)
     }
 
-    /// A range is its first and last slot, then its servers, the master first; each is host,
-    /// port and more. Source: redis.io/docs/latest/commands/cluster-slots
+    /// Reads the answer to CLUSTER SLOTS. A range is its first and last slot, then its servers, the
+    /// master first. A server is host, port and more.
+    /// Source: redis.io/docs/latest/commands/cluster-slots
     fn read(told: Vec<Vec<Value>>, way_in: &ConnectionAddr) -> RedisResult<Slots> {
         let range = |mut range: Vec<Value>| {
             let servers = range.split_off(2.min(range.len()));
@@ -37,7 +38,7 @@ impl Slots {
         self.ranges.iter().filter_map(|range| range.2.as_ref())
     }
 
-    /// Who owns a slot.
+    /// The server that owns a slot.
     pub fn owner(&self, slot: u16) -> Option<&ConnectionAddr> {
         let range = self.ranges.iter().find(|range| (range.0..=range.1).contains(&slot))?;
         range.2.as_ref()
@@ -49,16 +50,17 @@ pub(super) async fn of_key(line: &mut MultiplexedConnection, key: &str) -> Redis
     redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query_async(line).await
 }
 
-/// Where a server is, from what CLUSTER SLOTS says of it.
+/// The address of a server, from what CLUSTER SLOTS says of it.
 fn address(server: &[Value], way_in: &ConnectionAddr) -> Option<ConnectionAddr> {
     let host: Option<String> = redis::from_redis_value(server.first()?.clone()).ok()?;
     let port: u16 = redis::from_redis_value(server.get(1)?.clone()).ok()?;
-    // No name: the server does not know how it is reached, we do.
+    // Without a name, the server does not know how it is reached. We have just reached it, so the
+    // name is ours.
     let host = host.filter(|host| !host.is_empty() && host != "?");
     Some(at(way_in, host, port))
 }
 
-/// Another server of the same cluster: same way of connecting, other address.
+/// The address of another server of the cluster, which is connected to in the same way.
 fn at(like: &ConnectionAddr, host: Option<String>, port: u16) -> ConnectionAddr {
     match like.clone() {
         ConnectionAddr::TcpTls { host: same, insecure, tls_params, .. } => {
@@ -86,7 +88,7 @@ mod tests {
         let slots = Slots::read(told, &way_in).unwrap();
         assert_eq!(slots.owner(0), Some(&ConnectionAddr::Tcp("other".into(), 7_001)));
         assert_eq!(slots.owner(8_191), slots.owner(0));
-        // It does not know its name, so it is where the one that was asked is.
+        // This server does not know its own name, so it has the name by which it was asked.
         assert_eq!(slots.owner(8_192), Some(&ConnectionAddr::Tcp("seed".into(), 7_002)));
         assert_eq!(slots.owner(16_001), None);
         assert_eq!(slots.owners().count(), 2);

@@ -1,5 +1,6 @@
-//! `postgres.url`, read: what tokio-postgres understands goes to it, and what it doesn't
-//! (verify-ca, verify-full, sslrootcert, passfile) is understood here, as libpq does.
+//! The reader of `postgres.url`. Most parameters go to tokio-postgres as they are. Those that it
+//! does not know (verify-ca, verify-full, sslrootcert, passfile) are read here, with the meaning
+//! that they have in libpq.
 //! Source: PostgreSQL 15 documentation, 34.1 "Database Connection Control Functions".
 
 use std::{path::PathBuf, time::Duration};
@@ -8,31 +9,38 @@ use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
 
 use crate::sink::{SinkError, SinkErrorKind};
 
-/// How much of TLS is asked for.
+/// What of the server's certificate is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verify {
-    /// Encrypted at most: the server may be anyone.
+    /// Nothing: the connection may be encrypted, but the server may be anyone.
     Nothing,
-    /// Its certificate is signed by a root that we trust.
+    /// The certificate is signed by a root that we trust (verify-ca).
     Chain,
-    /// … and is made out to the host's name.
+    /// The certificate is signed by a root that we trust, and is made out to the host's name
+    /// (verify-full).
     ChainAndName,
 }
 
 /// Where the server is, how to reach it and how far to trust it.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
+    /// What tokio-postgres connects with: hosts, user, database, timeouts.
     pub config: Config,
+    /// What of the server's certificate is checked.
     pub verify: Verify,
-    /// `sslrootcert`; `None` where it is not given.
+    /// `sslrootcert`, the file of trusted roots; `None` where the URL does not give it.
     pub roots: Option<PathBuf>,
+    /// `passfile`, the password file; `None` where the URL does not give it.
     pub passfile: Option<PathBuf>,
-    /// Host, port and database, for messages: never the password.
+    /// Host, port and database, for messages. The password is never in it.
     pub name: String,
 }
 
-/// tokio-postgres's own default, which is as good as none.
+/// tokio-postgres's own default of two hours, which is as good as none. A URL that does not set
+/// it has this value, so it is replaced by [`KEEPALIVES_IDLE`].
 const DEFAULT_KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+/// With these three, a server that is gone without a word is noticed after about
+/// 15 + 3 · 5 = 30 seconds on an idle connection.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVES_RETRIES: u32 = 3;
@@ -59,7 +67,7 @@ impl Address {
         let (ssl_mode, verify) = match mode.as_deref().unwrap_or("prefer") {
             "disable" => (SslMode::Disable, Verify::Nothing),
             "allow" | "prefer" => (SslMode::Prefer, Verify::Nothing),
-            // libpq: with a root at hand, require is verify-ca.
+            // libpq does so too: with a file of roots, `require` means `verify-ca`.
             "require" if roots.is_some() => (SslMode::Require, Verify::Chain),
             "require" => (SslMode::Require, Verify::Nothing),
             "verify-ca" => (SslMode::Require, Verify::Chain),
@@ -83,7 +91,8 @@ impl Address {
     }
 }
 
-/// What a server needs that libpq's defaults don't give.
+/// Sets what a process that runs for months needs and libpq's defaults don't give, wherever the
+/// URL says nothing else.
 fn defaults(config: &mut Config, connect_timeout: Duration) {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         config.host("localhost");
@@ -106,13 +115,15 @@ fn defaults(config: &mut Config, connect_timeout: Duration) {
     if config.get_keepalives_retries().is_none() {
         config.keepalives_retries(KEEPALIVES_RETRIES);
     }
-    // Several hosts are one primary and its standbys: a failover is found by itself.
+    // Several hosts are one primary and its standbys. Asking for the one that takes writes
+    // finds the new primary after a failover.
     if config.get_hosts().len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any
     {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
 }
 
+/// Hosts with ports, and the database, as messages name them.
 fn name(config: &Config) -> String {
     let hosts = config.get_hosts().iter().enumerate().map(|(i, host)| {
         let ports = config.get_ports();
@@ -131,6 +142,7 @@ fn invalid(why: &str) -> SinkError {
     SinkError { kind: SinkErrorKind::Other, message: format!("postgres.url: {why}") }
 }
 
+/// Undoes percent-encoding.
 fn decode(value: &str) -> Result<String, SinkError> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();

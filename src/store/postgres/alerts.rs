@@ -1,4 +1,5 @@
-//! Alerts in Postgres, on connections of their own: an alert waits for no batch and no chart.
+//! The log of alerts, the outbox of notices and the lease in Postgres. They have connections of
+//! their own, so that an alert never waits for a batch or a chart.
 
 use std::time::Duration;
 
@@ -19,15 +20,19 @@ use crate::{
     },
 };
 
-/// Connections for alerts: the one that evaluates, and the one that notifies.
+/// Connections for alerts: one for the actor that evaluates them, one for the notifier.
 pub(super) const CONNECTIONS: usize = 2;
-/// How long a statement may take: alerts go out from memory sooner than they wait longer.
+/// How long a statement for alerts may take, in ms, where `postgres.statement_timeout_ms` is not
+/// shorter. After that the alert goes out from memory: a late alert is worse than one that is
+/// not recorded yet.
 pub(super) const TIMEOUT_MS: u64 = 3_000;
 
-/// The name of the lease.
+/// The row of the table `leases` that the node which evaluates alerts holds.
 const LEASE: &str = "alerts";
 
 impl PostgresStore {
+    /// A transaction that writes. READ COMMITTED is asked for by name, since a database may
+    /// have another default, under which two nodes that write at once would get errors.
     async fn changing(&self) -> Result<Session, Failure> {
         self.ready().await?;
         let session = self.alerts.get().await?;
@@ -35,7 +40,7 @@ impl PostgresStore {
         Ok(session)
     }
 
-    /// One statement in a transaction; how many rows it returns.
+    /// Runs one statement in a transaction of its own, and says how many rows it changed.
     async fn change(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<usize, Failure> {
         let session = self.changing().await?;
         let rows = session.query(&format!("{sql} RETURNING 1"), parameters).await?;
@@ -47,6 +52,8 @@ impl PostgresStore {
     async fn try_alert_history(&self) -> Result<AlertHistory, Failure> {
         self.ready().await?;
         let session = self.alerts.get().await?;
+        // Both statements read one snapshot, so that an alert which clears between them is
+        // neither in both lists nor in none.
         session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let read = |rows: Vec<Row>| -> Result<Vec<Firing>, Failure> {
             rows.iter().map(|row| Ok(alerts::firing(row.try_get(0)?)?)).collect()
@@ -61,6 +68,8 @@ impl PostgresStore {
     async fn try_record(&self, firing: &Firing, notices: &[Notice]) -> Result<Recorded, Failure> {
         let session = self.changing().await?;
         let detail = alerts::detail(firing);
+        // First the end of a firing that is on record. A firing whose begin was never recorded
+        // (the store was away then) is inserted whole instead, begin and end in one row.
         let mut cleared = false;
         if firing.cleared_at.is_some() {
             let parameters: [Parameter<'_>; 3] =
@@ -81,6 +90,8 @@ impl PostgresStore {
         if firing.cleared_at.is_none() {
             let parameters: [Parameter<'_>; 2] =
                 [(&firing.name, Type::TEXT), (&firing.id, Type::TEXT)];
+            // Another node may have recorded that this alert fires, under an id of its own. Its
+            // record stands, and nothing of ours may be written, or webhooks are told twice.
             if let Some(other) = session.query(OTHER, &parameters).await?.first() {
                 let known = alerts::firing(other.try_get(0)?)?;
                 session.run("ROLLBACK").await?;
@@ -125,6 +136,7 @@ impl PostgresStore {
 #[async_trait]
 impl Lease for PostgresStore {
     async fn lead(&self, holder: &str, ttl: Duration) -> Result<bool, SinkError> {
+        // The server's clock decides when a lease has run out: the nodes' clocks may differ.
         let sql = "INSERT INTO leases (name, holder, until)
             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 ms')
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until

@@ -1,6 +1,6 @@
-//! COPY of encoded rows. They are in COPY's binary format already ([`crate::domain::row`]),
-//! so they are sent as they are, in few large messages: tokio-postgres's own
-//! `BinaryCopyInWriter` encodes again and sends 4 KiB at a time.
+//! COPY of encoded rows. The rows of a batch are in COPY's binary format already
+//! ([`crate::domain::row`]), so they are sent as they are, in few large messages. The writer of
+//! tokio-postgres, `BinaryCopyInWriter`, would encode them again and send 4 KiB at a time.
 
 use std::{collections::VecDeque, pin::pin};
 
@@ -25,20 +25,20 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// COPY's binary trailer: a tuple of -1 fields.
 const TRAILER: &[u8] = &[0xff, 0xff];
 
-/// Small chunks are gathered into messages of at least this.
+/// Small chunks are gathered into messages of at least so many bytes.
 const MIN_MESSAGE: usize = 64 * 1024;
-/// Large chunks are cut into messages of at most this.
+/// Large chunks are cut into messages of at most so many bytes.
 const MAX_MESSAGE: usize = 256 * 1024;
 
-/// The statement, prepared for the transaction at hand. It is closed when it is dropped,
-/// which has to be before the COMMIT: behind PgBouncer the next transaction may be on
-/// another connection.
+/// Prepares the COPY statement for the transaction at hand. The statement is closed when it is
+/// dropped, which has to happen before the COMMIT: behind PgBouncer the next transaction may be on
+/// another connection to the server, which does not know it.
 pub(super) async fn prepare(session: &Session) -> Result<Statement, Failure> {
     let sql = format!("COPY events ({COLUMNS}) FROM STDIN (FORMAT binary)");
     session.answer(session.client().prepare(&sql)).await
 }
 
-/// Sends rows; returns how many the server stored.
+/// Sends rows, and returns how many the server stored.
 pub(super) async fn copy<'a>(
     session: &Session,
     statement: &Statement,
@@ -48,25 +48,35 @@ pub(super) async fn copy<'a>(
     let mut sink = pin!(sink);
     let mut messages = Messages::new(rows);
     while let Some(message) = messages.next() {
-        // An error here is a lost connection: what the server has against the rows it
-        // says at the end.
+        // An error here means that the connection is lost. What the server has against the rows
+        // themselves it says only at the end, so only that error is marked as COPY's.
         session.answer(sink.send(message)).await?;
     }
     let finished = session.answer(sink.as_mut().finish()).await;
     finished.map_err(Failure::of_copy)
 }
 
-/// Encoded rows: shared, or borrowed from a larger run.
+/// Encoded rows to be sent.
 pub(super) enum CopyChunk<'a> {
+    /// A whole chunk of a batch, which is sent without a copy where it is large.
     Shared(Bytes),
+    /// A part of a chunk, such as a single row.
     Borrowed(&'a [u8]),
 }
 
-/// Chunks, gathered and cut into messages, between header and trailer.
+/// Makes messages of chunks, with COPY's header before and its trailer after them:
+///
+/// ```text
+///  chunks ──small──> gathered ──64 KiB──> ready ──> next()
+///     └─────large, cut at 256 KiB───────────^
+/// ```
 struct Messages<I> {
     chunks: I,
+    /// Small chunks that are not a message yet. It begins with the header.
     gathered: BytesMut,
+    /// Messages that wait to be sent.
     ready: VecDeque<Bytes>,
+    /// Whether the trailer was written.
     ended: bool,
 }
 
@@ -97,6 +107,7 @@ impl<'a, I: Iterator<Item = CopyChunk<'a>>> Messages<I> {
         self.ready.pop_front()
     }
 
+    /// Adds a small chunk.
     fn gather(&mut self, chunk: &[u8]) {
         self.gathered.extend_from_slice(chunk);
         if self.gathered.len() >= MIN_MESSAGE {
@@ -104,6 +115,8 @@ impl<'a, I: Iterator<Item = CopyChunk<'a>>> Messages<I> {
         }
     }
 
+    /// Makes a message of what has gathered. It has to go before a large chunk, since COPY reads
+    /// the messages as one stream.
     fn flush(&mut self) {
         if !self.gathered.is_empty() {
             self.ready.push_back(self.gathered.split().freeze());
@@ -111,10 +124,10 @@ impl<'a, I: Iterator<Item = CopyChunk<'a>>> Messages<I> {
     }
 }
 
-/// Stores the rows of a batch that COPY refused as a whole: halves it, behind savepoints,
-/// until each row that is at fault stands alone, and makes a dead letter of it. Returns
-/// the rows stored. A batch of `n` rows with `k` bad ones takes about `k · log2(n)`
-/// attempts.
+/// Stores a batch that COPY refused as a whole. It halves the batch, behind savepoints, until each
+/// row that is at fault stands alone, makes a dead letter of each of these rows, and stores the
+/// others. Returns how many it stored. A batch of `n` rows with `k` bad ones takes about
+/// `k · log2(n)` attempts.
 pub(super) async fn copy_apart(
     session: &Session,
     statement: &Statement,
@@ -122,6 +135,8 @@ pub(super) async fn copy_apart(
     letters: &mut Vec<DeadLetter>,
 ) -> Result<u64, Failure> {
     let rows = apart(batch, letters);
+    // The whole batch has failed before, so it begins with the halves. The stack has the first
+    // half on top, which keeps the rows in their order.
     let half = rows.len() / 2;
     let mut todo = vec![&rows[half..], &rows[..half]];
     let mut stored = 0;
@@ -153,10 +168,10 @@ pub(super) async fn copy_apart(
     Ok(stored)
 }
 
-/// A row's bytes, and the row.
+/// A row: its bytes, and what they mean.
 type Encoded<'a> = (&'a [u8], Row<'a>);
 
-/// The rows one by one. Bytes that are none become a dead letter.
+/// Takes a batch apart into its rows. Bytes that are no row become a dead letter.
 fn apart<'a>(batch: &'a Batch, letters: &mut Vec<DeadLetter>) -> Vec<Encoded<'a>> {
     let mut apart = Vec::with_capacity(batch.events as usize);
     for chunk in &batch.rows {
@@ -173,7 +188,7 @@ fn apart<'a>(batch: &'a Batch, letters: &mut Vec<DeadLetter>) -> Vec<Encoded<'a>
     apart
 }
 
-/// The server stored another number of rows than it was sent.
+/// The failure where the server stored another number of rows than it was sent.
 pub(super) fn miscounted(batch: &Batch, sent: u64, stored: u64) -> Failure {
     Failure::new(
         SinkErrorKind::Other,

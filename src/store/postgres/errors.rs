@@ -1,4 +1,4 @@
-//! What Postgres answers, put into the classes of [`SinkErrorKind`].
+//! Sorts the errors of Postgres into the classes of [`SinkErrorKind`].
 //! Source: PostgreSQL 15 documentation, appendix A, "PostgreSQL Error Codes".
 
 use std::{error::Error, time::Duration};
@@ -8,28 +8,34 @@ use tokio_postgres::error::SqlState;
 
 use crate::sink::{SinkError, SinkErrorKind};
 
-/// An error of one exchange with the server: the code decides whether the store itself can
-/// do something about it, else it goes to the caller as a [`SinkError`].
+/// An error of one exchange with the server. By its code the store decides whether it can do
+/// something about it; if not, the failure goes to the caller as a [`SinkError`].
 #[derive(Debug)]
 pub(super) struct Failure {
+    /// The SQLSTATE of the server's answer; `None` where the server did not answer.
     pub code: Option<SqlState>,
+    /// The class that the caller is told.
     pub kind: SinkErrorKind,
+    /// What went wrong, with detail and hint of the server.
     pub message: String,
-    /// Whether COPY said so, while it read rows.
+    /// Whether the error is COPY's answer to the rows it was sent. Only then can a row be at
+    /// fault.
     pub of_copy: bool,
 }
 
 impl Failure {
+    /// A failure of our own making, without a code.
     pub fn new(kind: SinkErrorKind, message: impl Into<String>) -> Failure {
         Failure { code: None, kind, message: message.into(), of_copy: false }
     }
 
-    /// Notes that COPY said so, while it read rows.
+    /// The same failure, marked as COPY's answer to the rows it was sent.
     pub fn of_copy(mut self) -> Failure {
         self.of_copy = true;
         self
     }
 
+    /// The server has not answered within `limit`.
     pub fn timeout(limit: Duration) -> Failure {
         Failure::new(
             SinkErrorKind::Unavailable,
@@ -37,7 +43,7 @@ impl Failure {
         )
     }
 
-    /// Whether the row itself is at fault, so that sending it again can't help: bad data
+    /// Whether a row is at fault, so that sending it again can't help: bad data
     /// (22), a constraint (23, 44), a limit such as nesting (54), the message of a row
     /// (08P01: "insufficient data left in message"), a trigger's RAISE (P0001).
     pub fn is_of_a_row(&self) -> bool {
@@ -47,12 +53,13 @@ impl Failure {
         matches!(class(code), "22" | "23" | "44" | "54") || matches!(code.code(), "08P01" | "P0001")
     }
 
-    /// The error as the caller gets it, with the place it happened at.
+    /// The error as the caller gets it, with the place (host, port, database) in its message.
     pub fn at(self, place: &str) -> SinkError {
         SinkError { kind: self.kind, message: format!("Postgres {place}: {}", self.message) }
     }
 }
 
+/// The first two characters of a code, which name its class.
 fn class(code: &SqlState) -> &str {
     code.code().get(..2).unwrap_or_default()
 }
@@ -103,11 +110,11 @@ fn kind_of_code(code: &SqlState, message: &str) -> SinkErrorKind {
     match (class(code), code.code()) {
         (_, "25006") => ReadOnly,
         (_, "42501") | ("28", _) => Denied,
-        // PgBouncer before 1.20 has this one code for everything.
+        // PgBouncer before 1.20 has this one code for everything, so its message decides.
         ("08", "08P01") if message.contains("authentication failed") => Denied,
         (_, "53100") => Full,
-        // Connection, resources, rollback of our transaction, timeouts, shutdown, I/O:
-        // these pass.
+        // Lost connections, short resources, a rollback of our transaction, timeouts, a
+        // shutdown, I/O errors: all of these pass by themselves.
         ("08" | "40" | "53" | "55" | "57" | "58", _) | (_, "25P03" | "25P04") => Unavailable,
         // No such database, no such schema, no such table or column.
         ("3D" | "3F" | "42", _) => Schema,
@@ -115,6 +122,8 @@ fn kind_of_code(code: &SqlState, message: &str) -> SinkErrorKind {
     }
 }
 
+/// The class of an error that is not an answer of the server. The driver has no codes for these,
+/// so the types and texts of the causes decide.
 fn kind_of_chain(e: &tokio_postgres::Error) -> SinkErrorKind {
     let first: &(dyn Error + 'static) = e;
     let of_tls = std::iter::successors(Some(first), |e| (*e).source()).any(|e| {
@@ -123,7 +132,8 @@ fn kind_of_chain(e: &tokio_postgres::Error) -> SinkErrorKind {
     });
     let text = chain(e);
     if of_tls || text.contains("does not support TLS") {
-        // A certificate does not become good by waiting, but its server may be replaced.
+        // Waiting does not make a certificate good. The writer tries again all the same, since
+        // the server may be replaced.
         SinkErrorKind::Other
     } else if text.contains("does not allow writes") {
         SinkErrorKind::ReadOnly
@@ -134,7 +144,8 @@ fn kind_of_chain(e: &tokio_postgres::Error) -> SinkErrorKind {
     }
 }
 
-/// The error with all its causes: its own text is only the outermost.
+/// The text of an error with the texts of all its causes. The error's own text is only the
+/// outermost, such as "error connecting to server".
 fn chain(e: &dyn Error) -> String {
     let mut text = e.to_string();
     let mut cause = e.source();

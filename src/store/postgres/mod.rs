@@ -1,14 +1,21 @@
 //! PostgreSQL: `events` partitioned by day and filled by binary COPY, the ledger beside it.
 //!
-//! A batch is one transaction: the guard in `ledger_heads` first, which also makes two
-//! writers of the same batch wait for each other, then the rows, the dead letters and the
-//! ledger row. When the answer to COMMIT is lost, the caller writes the batch again, and
-//! the guard tells what became of it.
+//! A batch is one transaction:
+//!
+//! ```text
+//!  BEGIN ─> ledger_heads ─> COPY events ─> dead_letters ─> ledger ─> COMMIT
+//!           the guard       its rows       what was        delta,
+//!           of the lane                    refused         visitors
+//! ```
+//!
+//! The guard comes first, because it also makes two writers of the same batch wait for each
+//! other. When the answer to COMMIT is lost, nobody knows whether the batch is stored; the caller
+//! writes it again, and the guard shows whether there is anything left to do.
 //!
 //! A row that Postgres refuses goes to the dead letters, and its batch goes on without it.
 //! The batch's delta is kept as it was sealed: the live counters have counted that row
-//! already, and ledger and live counters always agree. `ledger.poisoned` says by how many
-//! rows both are above `events`.
+//! already, and ledger and live counters always agree. The column `poisoned` of the ledger says
+//! by how many rows both are above `events`.
 
 mod address;
 mod alerts;
@@ -53,28 +60,35 @@ use crate::{
     },
 };
 
-/// Connections for reads: rebuilding, `check`, one more.
+/// Connections for reads: one for a rebuild of the live counters, one for `floodmark check`, and
+/// one to spare, so that neither waits for the other.
 const READERS: usize = 3;
 
-/// A store in Postgres. Connections are made when they are needed.
+/// A store in Postgres. Connections are made when they are needed. Each kind of work has a pool
+/// of its own, so that none waits for another's connections.
 pub struct PostgresStore {
-    /// For messages: host, port, database.
+    /// Host, port and database, for messages.
     place: String,
+    /// One connection for each lane.
     writers: PostgresSessions,
     readers: PostgresSessions,
     rollups: RollupSessions,
     alerts: PostgresSessions,
     partitions: Partitions,
-    /// Whether the schema is known to be up to date; held while it is brought there.
+    /// Whether the schema is known to be up to date. The lock is held while it is being brought
+    /// there, so that one task migrates and the others wait for it.
     migrated: tokio::sync::Mutex<bool>,
 }
 
 impl PostgresStore {
-    /// Reads the configuration and connects to nothing yet: the server may be down. An
-    /// error is one of the configuration, and stays.
+    /// Reads the configuration and connects to nothing yet: the server may be down.
+    ///
+    /// # Errors
+    /// The configuration makes no sense. Trying again does not help.
     pub fn open(config: &config::PostgresConfig) -> Result<PostgresStore, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let address = Address::parse(&config.url, connect_timeout)?;
+        // The same settings with a shorter timeout, for alerts.
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(alerts::TIMEOUT_MS);
         Ok(PostgresStore {
@@ -88,11 +102,13 @@ impl PostgresStore {
         })
     }
 
-    /// Brings the schema up to date, once.
+    /// Brings the schema up to date, unless this store has done so before.
     pub async fn migrate(&self) -> Result<(), SinkError> {
         self.ready().await.map_err(|e| e.at(&self.place))
     }
 
+    /// Makes sure that the schema is up to date. Every way into the store begins here, since the
+    /// server may have been away when the process started.
     async fn ready(&self) -> Result<(), Failure> {
         let mut migrated = self.migrated.lock().await;
         if !*migrated {
@@ -104,8 +120,8 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// A session for reading. A server that takes no writes may still be read, where the
-    /// schema is there.
+    /// A session for reading. A server that takes no writes can't be migrated, but it can be read,
+    /// provided that its schema is there.
     async fn reader(&self) -> Result<Session, Failure> {
         match self.ready().await {
             Err(failure) if failure.kind != SinkErrorKind::ReadOnly => Err(failure),
@@ -119,7 +135,8 @@ impl PostgresStore {
         visitors_since: Millis,
     ) -> Result<LedgerSum, Failure> {
         let session = self.reader().await?;
-        // One snapshot, so that heads and rows are of the same moment.
+        // Both statements read one snapshot, so that heads and rows are of the same moment: the
+        // live side takes the heads for its guards and the rows for its counters.
         session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let mut sum = Summing::default();
         let client = session.client();
@@ -131,7 +148,8 @@ impl PostgresStore {
                 row.try_get(2)?,
             )?;
         }
-        // Row by row: the driver takes from the socket no faster than this loop reads.
+        // The rows are streamed, and the driver takes them from the socket no faster than this
+        // loop reads them, so a large ledger never lies in memory.
         let rows = client.query_typed_raw(
             "SELECT lane,
                     CASE WHEN last_second >= $1 THEN delta END,
@@ -171,6 +189,8 @@ impl PostgresStore {
         Ok(Some(delta.map_err(SinkError::from)?))
     }
 
+    /// The ledger's events are those of the rows that are there and of the rows that were dropped
+    /// once they had been folded.
     async fn try_totals(&self) -> Result<StoreTotals, Failure> {
         let session = self.reader().await?;
         session.begin("READ ONLY").await?;
@@ -191,6 +211,8 @@ impl PostgresStore {
         })
     }
 
+    /// Asks the server whether it would take a write, without writing. The transaction has no
+    /// mode, so that it shows the database's own default.
     async fn try_check(&self) -> Result<(), Failure> {
         let session = self.readers.get().await?;
         session.begin("").await?;
@@ -210,6 +232,7 @@ impl PostgresStore {
         Err(Failure::new(SinkErrorKind::ReadOnly, why))
     }
 
+    /// A failure as callers get it, with the place in its message.
     fn told(&self, failure: Failure) -> SinkError {
         failure.at(&self.place)
     }

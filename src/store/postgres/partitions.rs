@@ -1,6 +1,7 @@
-//! Daily partitions of `events`. Made ahead, and on demand for the days that a batch
-//! touches, inside a bounded stretch around today: outside of it (a client with a broken
-//! clock) events go to the default partition, so that nobody makes ten thousand tables.
+//! Daily partitions of `events`. Those of the next days are made ahead; that of another day is
+//! made when a batch has events of it. This is done only for a bounded stretch around today:
+//! events outside of it, from a client with a broken clock, go to the default partition, so that
+//! such a client can't make ten thousand tables.
 
 use hashbrown::HashSet;
 use parking_lot::Mutex;
@@ -25,20 +26,23 @@ pub const PARTITION_DAYS_AHEAD: i64 = 7;
 /// Days after today whose partitions are made before any event needs them.
 const MADE_AHEAD: i64 = 2;
 
-/// Attempts to make one partition, where another session is in the way.
+/// Attempts to make one partition while another session is in the way. After that the batch
+/// fails, and its writer tries again after a pause.
 const ATTEMPTS: u32 = 5;
 
 /// A day, counted from 1970-01-01, UTC.
 type Day = i64;
 
-/// The days that need no look at the catalogue any more.
+/// The days whose partition is known to be there, or is known to be impossible. Batches of these
+/// days need no look at the catalogue.
 #[derive(Default)]
 pub(super) struct Partitions {
+    /// Days in UTC.
     settled: Mutex<HashSet<Day>>,
 }
 
 impl Partitions {
-    /// The days of this batch, and those to be made ahead, that are not settled yet.
+    /// The days of this batch and the next few days, without those that are settled.
     fn unsettled(&self, delta: &Delta) -> Vec<Day> {
         let today = now_ms().div_euclid(DAY);
         let bounds = today - PARTITION_DAYS_BACK..=today + PARTITION_DAYS_AHEAD;
@@ -58,13 +62,13 @@ impl Partitions {
         days
     }
 
-    /// Forgets everything: the schema turned out not to be what it was.
+    /// Forgets all settled days. Called when the schema turned out to be missing or another.
     pub fn forget(&self) {
         self.settled.lock().clear();
     }
 
-    /// Makes the partitions that this batch and the next days need. Outside of a
-    /// transaction. Costs nothing when they are known.
+    /// Makes the partitions that this batch and the next days need. No transaction may be open
+    /// on `session`. Where all days are settled, the server is not asked.
     pub async fn ensure(&self, session: &Session, delta: &Delta) -> Result<(), Failure> {
         let days = self.unsettled(delta);
         if days.is_empty() {
@@ -81,6 +85,7 @@ impl Partitions {
     }
 }
 
+/// The names of all partitions of `events`.
 async fn existing(session: &Session) -> Result<HashSet<String>, Failure> {
     session.begin("READ ONLY").await?;
     let rows = session
@@ -103,17 +108,21 @@ async fn make(session: &Session, day: Day) -> Result<(), Failure> {
         };
         let code = failure.code.as_ref().map_or("", |code| code.code());
         match code {
+            // The server did not answer, so there is no transaction to end.
             "" => return Err(failure),
             _ => session.run("ROLLBACK").await?,
         }
         let name = partition(day);
         match code {
-            // The default partition has rows of this day: they move along.
+            // ATTACH fails while the default partition has rows of this day, so the next
+            // attempt moves them into the new table.
             "23514" if !move_rows => move_rows = true,
-            // Another session makes the same partition, or holds a lock across ours.
+            // Another session makes the same partition, or holds a lock across ours: the next
+            // attempt finds the partition there, or the lock free.
             "23505" | "42P07" | "42710" | "42P17" | "40P01" | "40001" | "55P03"
                 if attempt < ATTEMPTS => {}
-            // It may write events but not make tables: its administrator makes them.
+            // Our user may write events but not make tables, so its administrator makes them.
+            // The day counts as settled, or each batch would try again.
             "42501" | "23514" => {
                 tracing::warn!(
                     "partition {name} can't be made, its events go to events_default: {}",
@@ -127,14 +136,16 @@ async fn make(session: &Session, day: Day) -> Result<(), Failure> {
     }
 }
 
-/// One transaction. A table is made beside `events` and then attached: CREATE TABLE …
-/// PARTITION OF would lock all of `events` against every COPY, ATTACH does not.
+/// Makes a partition in one transaction. The table is made beside `events` and then attached,
+/// since CREATE TABLE with PARTITION OF would lock all of `events` against every COPY, and ATTACH
+/// does not. With `move_rows`, rows of this day move over from the default partition.
 async fn attach(session: &Session, day: Day, move_rows: bool) -> Result<(), Failure> {
     let name = partition(day);
     let (from, to) = (midnight(day), midnight(day + 1));
     session.begin("").await?;
     session.run(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
-    // Also when it was detached: who put a day aside wants it to stay aside.
+    // A table that is there but not attached counts as known too: somebody who detached a day
+    // wants it to stay aside.
     let known = session.rows(&format!("SELECT {}", exists(&name))).await?;
     if known == [[Some("t".to_owned())]] {
         return session.run("COMMIT").await;
@@ -156,15 +167,18 @@ async fn attach(session: &Session, day: Day, move_rows: bool) -> Result<(), Fail
     session.run(&sql).await
 }
 
+/// The date of a day.
 fn date(day: Day) -> jiff::civil::Date {
     let at = jiff::Timestamp::from_millisecond(day * DAY).expect("a day near today");
     at.to_zoned_datetime(jiff::tz::TimeZone::UTC).date()
 }
 
+/// The name of a day's partition.
 fn partition(day: Day) -> String {
     date(day).strftime("events_%Y%m%d").to_string()
 }
 
+/// The start of a day, as SQL writes it.
 fn midnight(day: Day) -> String {
     format!("{} 00:00:00+00", date(day))
 }

@@ -1,5 +1,5 @@
-//! The password, where the URL has none: PGPASSWORD, else the password file. Read for
-//! every new connection, so a changed password needs no restart.
+//! Finds the password where the URL has none: in the variable PGPASSWORD, else in the password
+//! file. It is looked up for every new connection, so that a changed password needs no restart.
 //! Source: PostgreSQL 15 documentation, 34.16 "The Password File".
 
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub(super) fn find(address: &Address) -> Option<String> {
         .clone()
         .or_else(|| std::env::var_os("PGPASSFILE").map(PathBuf::from))
         .or_else(home)?;
+    // A file that is missing or unreadable is no error, as in libpq: the server may ask for no
+    // password at all.
     let text = std::fs::read_to_string(&path).ok()?;
     if !is_private(&path) {
         tracing::warn!("{} is readable by others and not used: chmod 600 it", path.display());
@@ -38,7 +40,7 @@ fn is_private(_: &Path) -> bool {
     true
 }
 
-/// The first line that fits one of the hosts.
+/// The password of the first line that fits one of the hosts, in the order of the hosts.
 fn in_file(text: &str, config: &Config) -> Option<String> {
     let user = config.get_user().unwrap_or_default();
     let dbname = config.get_dbname().unwrap_or(user);
@@ -46,7 +48,7 @@ fn in_file(text: &str, config: &Config) -> Option<String> {
     for (i, host) in config.get_hosts().iter().enumerate() {
         let host = match host {
             Host::Tcp(host) => host.clone(),
-            // libpq: a socket, wherever it is, is the host "localhost".
+            // As in libpq, a Unix socket in any folder is the host "localhost".
             Host::Unix(_) => "localhost".to_owned(),
         };
         let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
@@ -63,8 +65,8 @@ fn in_file(text: &str, config: &Config) -> Option<String> {
     None
 }
 
-/// `host:port:database:user:password`, with `\:` and `\\` inside a field. The password is
-/// the rest of the line.
+/// Takes a line `host:port:database:user:password` apart, where `\:` and `\\` stand for the plain
+/// characters. The password is the rest of the line, whatever colons it has.
 fn split(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut chars = line.chars();

@@ -1,5 +1,5 @@
-//! Rollups in Postgres. Folding and dropping have a connection of their own, and charts
-//! have theirs, so that no batch waits for either.
+//! Rollups in Postgres. Folding and dropping share one connection, and charts have two of their
+//! own, so that no batch waits for either and neither waits for the other.
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -22,23 +22,25 @@ use crate::{
     },
 };
 
-/// What `pg_try_advisory_xact_lock` locks: one node folds or drops at a time. "floodfld" in
-/// ASCII. A transaction's lock, since behind PgBouncer a session's would stay with the
-/// server's connection.
+/// The number that `pg_try_advisory_xact_lock` locks, so that one node folds or drops at a time.
+/// It is "floodfld" in ASCII. The lock is a transaction's: behind PgBouncer a session's lock would
+/// stay with the server's connection, which the next client gets.
 const LOCK: i64 = 0x666c_6f6f_6466_6c64;
 
 /// Connections for charts.
 const CHARTS: usize = 2;
-/// How long a statement for a chart may take: whoever looks at it has gone by then.
+/// How long a statement for a chart may take, in ms. Whoever asked for the chart has gone by then.
 const CHART_TIMEOUT_MS: u64 = 5_000;
 
 /// The connections for rollups.
 pub(super) struct RollupSessions {
+    /// For folding and dropping.
     folder: PostgresSessions,
     charts: PostgresSessions,
 }
 
 impl RollupSessions {
+    /// Pools for `address`. Connects to nothing yet.
     pub fn new(
         config: &config::PostgresConfig,
         address: &Address,
@@ -53,12 +55,13 @@ impl RollupSessions {
 }
 
 impl PostgresStore {
-    /// A transaction in which no other node folds or drops; `None` where one does already.
+    /// Begins a transaction in which no other node folds or drops; `None` where one does already.
     async fn alone(&self) -> Result<Option<Session>, Failure> {
         self.ready().await?;
         let session = self.rollups.folder.get().await?;
-        // Each statement sees what was committed before it: the lock is let go of only after
-        // the commit that it guards can be seen.
+        // In this mode each statement sees all that was committed before it. The lock is let go
+        // of only after the commit that it guards is visible, so whoever gets the lock sees what
+        // the one before has folded. One snapshot for the whole transaction might be older.
         session.begin("ISOLATION LEVEL READ COMMITTED").await?;
         let locked = session.rows(&format!("SELECT pg_try_advisory_xact_lock({LOCK})")).await?;
         if locked[0][0].as_deref() == Some("t") {
@@ -69,6 +72,7 @@ impl PostgresStore {
         Ok(None)
     }
 
+    /// Begins a transaction for a chart. A server that takes no writes can still be read.
     async fn chart(&self) -> Result<Session, Failure> {
         match self.ready().await {
             Err(failure) if failure.kind != SinkErrorKind::ReadOnly => return Err(failure),
@@ -79,6 +83,8 @@ impl PostgresStore {
         Ok(session)
     }
 
+    /// Reads the lanes that are behind, adds their rows up, and writes sums and heads in the
+    /// transaction in which they were read: a kill in between leaves neither.
     pub(super) async fn try_fold(&self, limits: FoldLimits) -> Result<Folded, Failure> {
         let Some(session) = self.alone().await? else {
             return Ok(Folded::nothing(true));
@@ -105,6 +111,8 @@ impl PostgresStore {
         Ok(fold.outcome())
     }
 
+    /// Drops folded rows and adds their events to `dropped` of the lane's head in one statement,
+    /// so that the total of events stays what it was.
     pub(super) async fn try_drop(&self, before: Millis, limit: u64) -> Result<u64, Failure> {
         let Some(session) = self.alone().await? else {
             return Ok(0);
@@ -136,6 +144,7 @@ impl PostgresStore {
         Ok(rows[0].try_get::<_, i64>(0)? as u64)
     }
 
+    /// See [`Rollups::known`](crate::store::Rollups::known).
     pub(super) async fn try_rollup_known(&self) -> Result<Known, Failure> {
         let session = self.chart().await?;
         let rows = session.query(KNOWN, &[]).await?;
@@ -144,6 +153,8 @@ impl PostgresStore {
         Ok(Known { since: rows[0].try_get(0)?, until: rows[0].try_get(1)? })
     }
 
+    /// See [`Rollups::minutes`](crate::store::Rollups::minutes). One row more than allowed is asked
+    /// for: if it comes, the read would be too large.
     pub(super) async fn try_rollup(
         &self,
         from: Millis,
@@ -173,7 +184,8 @@ impl PostgresStore {
         }
         let mut minutes = Vec::with_capacity(rows.len());
         for row in rows {
-            // A series of a later version is not asked for here.
+            // A key that this version can't read was written by a later one. Nothing here asks
+            // for it, so it is passed over.
             if let Some(series) = Series::parse(row.try_get(1)?) {
                 minutes.push((row.try_get(0)?, series, row.try_get(2)?));
             }
@@ -181,6 +193,8 @@ impl PostgresStore {
         Ok(minutes)
     }
 
+    /// See [`Rollups::sums`](crate::store::Rollups::sums). `sum` gives a numeric, which can't
+    /// overflow; it is then cut to what an i64 holds.
     pub(super) async fn try_rollup_sums(
         &self,
         stretches: &[(Millis, Millis)],
@@ -215,13 +229,14 @@ impl PostgresStore {
     }
 }
 
-/// A lane's next ledger rows, within the room.
+/// The next ledger rows of a lane, as many as there is room for. The first is taken whatever its
+/// size, or a large row would never be folded.
 async fn next_rows(
     session: &Session,
     lane: &FoldLane,
     (max_rows, max_bytes): (u64, u64),
 ) -> Result<Vec<LedgerRow>, Failure> {
-    // The length of a delta is known without reading it, so the sum is cheap.
+    // Postgres knows the length of a delta without reading it, so the running sum is cheap.
     let rows = session
         .query(
             "SELECT seq, sealed_at, events, delta FROM (
@@ -253,6 +268,7 @@ async fn next_rows(
     rows.iter().map(row).collect()
 }
 
+/// Adds the sums of a fold to the rollups.
 async fn add_up(session: &Session, fold: &Fold) -> Result<(), Failure> {
     let sums = fold.sums();
     let series: Vec<&str> = sums.iter().map(|sum| &*sum.0).collect();
@@ -274,6 +290,7 @@ async fn add_up(session: &Session, fold: &Fold) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Moves the heads on to where the fold has come.
 async fn move_heads(session: &Session, heads: &[Head]) -> Result<(), Failure> {
     let nodes: Vec<Uuid> = heads.iter().map(|head| head.node).collect();
     let lanes: Vec<i16> = heads.iter().map(|head| head.lane as i16).collect();
@@ -296,7 +313,8 @@ async fn move_heads(session: &Session, heads: &[Head]) -> Result<(), Failure> {
     if moved.len() == heads.len() {
         return Ok(());
     }
-    // Whoever moved them does not take the lock: rather nothing than twice.
+    // A head has moved although we hold the lock, so some program does not take it. The error
+    // rolls this fold back: its rows were folded by that program, and must not count twice.
     Err(Failure::new(
         SinkErrorKind::Other,
         "another program moves fold_heads at the same time: nothing was folded",

@@ -1,7 +1,8 @@
-//! Migrations. refinery embeds them and keeps their history table, but applies them over
-//! several transactions, which leaves no place for a lock that PgBouncer's transaction mode
-//! knows. So they are applied here, all in one transaction under a transaction lock, into
-//! refinery's own table: its command line still works on the database.
+//! Migrations of the schema. The crate refinery embeds them, but it applies them over several
+//! transactions. Two nodes that start at once need a lock around all of them, and behind
+//! PgBouncer in transaction mode a lock lasts no longer than a transaction. So they are applied
+//! here, all in one transaction under a transaction's lock. The history is kept in refinery's own
+//! table, so that refinery's command line still works on the database.
 
 use refinery::Migration;
 
@@ -12,14 +13,15 @@ mod embedded {
     refinery::embed_migrations!("migrations/postgres");
 }
 
-/// What `pg_advisory_xact_lock` locks: changes of the schema, partitions included, go one
-/// after the other over all nodes. "floodmrk" in ASCII.
+/// The number that `pg_advisory_xact_lock` locks, so that changes of the schema, new partitions
+/// included, happen one after the other over all nodes. It is "floodmrk" in ASCII.
 pub(super) const LOCK: i64 = 0x666c_6f6f_646d_726b;
 
+/// The table in which refinery keeps what was applied.
 const HISTORY: &str = "refinery_schema_history";
 
-/// Brings the schema up to date. Where it is already, nothing is written, so that a
-/// read-only server passes.
+/// Brings the schema up to date. Where it is up to date already, nothing is written and no lock
+/// is taken, so that a read-only server passes too.
 pub(super) async fn migrate(session: &Session) -> Result<(), Failure> {
     let mut wanted = embedded::migrations::runner().get_migrations().clone();
     wanted.sort();
@@ -33,9 +35,10 @@ pub(super) async fn migrate(session: &Session) -> Result<(), Failure> {
     session.run("COMMIT").await
 }
 
+/// Applies what is missing, under the lock.
 async fn apply(session: &Session, wanted: &[Migration]) -> Result<(), Failure> {
     session.run(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
-    // Another node may have been quicker.
+    // Look again: another node may have applied them while this one waited for the lock.
     for migration in missing(session, wanted).await? {
         tracing::info!("Postgres: applying migration {migration}");
         let sql = migration.sql().expect("an embedded migration has its text");
@@ -55,15 +58,18 @@ async fn apply(session: &Session, wanted: &[Migration]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// SQL: whether a table of this name is there. Not `to_regclass`, which answers from a
-/// cache that may not have heard of what another session committed while we waited for its
-/// lock.
+/// An SQL expression that says whether a table of this name is there. It reads the catalogue
+/// instead of calling `to_regclass`, which answers from a cache that may not know yet what
+/// another session committed while we waited for its lock.
 pub(super) fn exists(table: &str) -> String {
     format!("EXISTS (SELECT FROM pg_class WHERE relname = '{table}' AND pg_table_is_visible(oid))")
 }
 
-/// The migrations that the database does not have. One that it has and we don't, or have
-/// otherwise, is another version's database: an error.
+/// The migrations that the database does not have yet, in order.
+///
+/// # Errors
+/// The database has a migration that this version does not have, or has with other contents: it
+/// is the database of another version. Or its encoding is not UTF8.
 async fn missing<'a>(
     session: &Session,
     wanted: &'a [Migration],

@@ -1,6 +1,6 @@
-//! Connections: two pools, one for writers and one for readers, and the session that a
-//! caller borrows. Nothing in a session outlives its transaction (no `SET`, no named
-//! statement, no session lock), so PgBouncer may sit between in transaction mode.
+//! Pools of connections, and the session that a caller borrows from one. Nothing in a session
+//! outlives its transaction (no `SET`, no named statement, no session lock), so that PgBouncer
+//! may sit in between in transaction mode.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -21,7 +21,8 @@ use crate::{
     store::postgres::{address::Address, errors::Failure, password, tls},
 };
 
-/// How long after `statement_timeout` the server may still say so itself.
+/// How much longer than `statement_timeout` we wait, so that the server has time to cancel a slow
+/// statement itself and to say so, which leaves a better message than our own timeout.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A pool of connections to one address.
@@ -32,7 +33,7 @@ pub(super) struct PostgresSessions {
 }
 
 impl PostgresSessions {
-    /// A pool of at most `size`. Connects to nothing yet.
+    /// A pool of at most `size` connections. Connects to nothing yet.
     pub fn new(
         config: &PostgresConfig,
         address: &Address,
@@ -51,7 +52,8 @@ impl PostgresSessions {
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
                 wait: Some(statement_timeout),
-                // Resolving, connecting, TLS and authentication, for each host in turn.
+                // The hosts are tried in turn, and each attempt covers resolving, connecting,
+                // TLS and authentication.
                 create: Some(connect_timeout * hosts),
                 recycle: Some(connect_timeout),
             })
@@ -73,6 +75,7 @@ impl PostgresSessions {
     }
 }
 
+/// Makes the connections of a pool.
 struct Connector {
     tls: MakeRustlsConnect,
     address: Arc<Address>,
@@ -90,7 +93,8 @@ impl Connect for Connector {
             {
                 config.password(password);
             }
-            // Without a name there is nothing to verify and no TLS: a Unix socket.
+            // A Unix socket has no host name to verify and no TLS, so TLS that is only preferred
+            // is not tried.
             let named = config
                 .get_hosts()
                 .iter()
@@ -100,7 +104,7 @@ impl Connect for Connector {
             }
             let (client, connection) = config.connect(self.tls.clone()).await?;
             let task = tokio::spawn(async move {
-                // Whoever uses the client gets the error too, and reports it once.
+                // Only for debugging: whoever uses the client gets the error too, and reports it.
                 if let Err(e) = connection.await {
                     tracing::debug!("a connection to Postgres ended: {e}");
                 }
@@ -110,12 +114,19 @@ impl Connect for Connector {
     }
 }
 
-/// A value, and the type it is sent as.
+/// A parameter of a statement: its value, and the type that it is sent as.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// A borrowed connection. It goes back to its pool only by [`Session::done`]: after an
-/// error, or when its caller goes away in the middle, it is closed instead, which rolls
-/// back, and makes the next caller connect anew (to the new primary after a failover).
+/// A borrowed connection.
+///
+/// ```text
+///  get ─> begin ─> run, query, rows, answer ─> COMMIT ─> done ─> back in the pool
+///           └──────────────┴── error, or the caller goes away ─> closed
+/// ```
+///
+/// It goes back to its pool only by [`Session::done`]. After an error, or when its caller goes
+/// away in the middle, it is closed instead. That rolls back what was open, and makes the next
+/// caller connect anew (to the new primary after a failover).
 pub(super) struct Session {
     connection: Option<Object>,
     connect_timeout: Duration,
@@ -123,13 +134,16 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// The driver's client, for what this type has no method for. Its answers are to be awaited
+    /// through [`Session::answer`], which limits how long that takes.
     pub fn client(&self) -> &Client {
         self.connection.as_ref().expect("only done() takes it")
     }
 
-    /// Begins a transaction. Its statements are cancelled by the server after
-    /// `statement_timeout_ms`. The answer has to come within `connect_timeout_ms`: a
-    /// server that is stopped, or gone without a word, is noticed here.
+    /// Begins a transaction of the given mode (`""`: the server's default). The server cancels its
+    /// statements after `postgres.statement_timeout_ms`. The answer has to come within
+    /// `postgres.connect_timeout_ms`, since this costs the server nothing: a server that is
+    /// stopped, or gone without a word, is noticed here and not at a long statement.
     pub async fn begin(&self, mode: &str) -> Result<(), Failure> {
         let limit = self.statement_timeout.as_millis();
         let sql = format!("BEGIN {mode}; SET LOCAL statement_timeout = {limit}");
@@ -144,7 +158,7 @@ impl Session {
         within(self.statement_timeout + GRACE, answer).await
     }
 
-    /// Runs SQL without parameters by the simple protocol; the rows as text.
+    /// Runs SQL without parameters by the simple protocol, and returns the rows as text.
     pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
         let messages = self.answer(self.client().simple_query(sql)).await?;
         let rows = messages.into_iter().filter_map(|message| match message {
@@ -156,8 +170,8 @@ impl Session {
         Ok(rows.collect())
     }
 
-    /// Runs one statement with parameters, parsed and executed in one message and under no
-    /// name; its rows.
+    /// Runs one statement with parameters, and returns its rows. It is parsed and executed in one
+    /// exchange, under no name: a named statement would outlive the transaction.
     pub async fn query(
         &self,
         sql: &str,
@@ -166,12 +180,13 @@ impl Session {
         self.answer(self.client().query_typed(sql, parameters)).await
     }
 
-    /// Runs SQL without parameters and rows.
+    /// Runs SQL that has no parameters and returns no rows.
     pub async fn run(&self, sql: &str) -> Result<(), Failure> {
         self.answer(self.client().batch_execute(sql)).await
     }
 
-    /// Gives the connection back: no transaction is open on it, and nothing went wrong.
+    /// Gives the connection back to its pool. To be called only when no transaction is open on it
+    /// and nothing went wrong.
     pub fn done(mut self) {
         drop(self.connection.take());
     }
@@ -179,12 +194,14 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // Taken out of the pool for good, and closed. See the type's doc for why.
         if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
         }
     }
 }
 
+/// Waits for an answer for at most `limit`.
 async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, Error>>,

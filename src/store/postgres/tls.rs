@@ -1,4 +1,5 @@
-//! TLS to the server: rustls with ring, and verification as libpq's `sslmode` names it.
+//! TLS to the server, by rustls with ring as its provider. How far the certificate is verified
+//! follows `sslmode`, with the meaning that it has in libpq.
 
 use std::{path::Path, sync::Arc};
 
@@ -19,7 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::sink::{SinkError, SinkErrorKind};
 use crate::store::postgres::address::{Address, Verify};
 
-/// The connector for an address.
+/// Makes the TLS connector for an address.
 pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, SinkError> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match address.verify {
@@ -43,8 +44,9 @@ fn failed(why: &str) -> SinkError {
     SinkError { kind: SinkErrorKind::Other, message: format!("TLS to Postgres: {why}") }
 }
 
-/// Roots to trust: `sslrootcert`, else `~/.postgresql/root.crt` as libpq has it, else (or
-/// with `sslrootcert=system`) the public ones.
+/// The roots to trust: those of `sslrootcert`, else those of `~/.postgresql/root.crt`, where libpq
+/// looks too. An empty list stands for the public roots, which are also what
+/// `sslrootcert=system` asks for.
 fn roots(address: &Address) -> Result<Vec<CertificateDer<'static>>, SinkError> {
     let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt"));
     let path = match &address.roots {
@@ -65,8 +67,9 @@ fn roots(address: &Address) -> Result<Vec<CertificateDer<'static>>, SinkError> {
     Ok(read)
 }
 
-/// `sslmode=require`: encrypted, with whoever it is. Nothing about the certificate is
-/// checked, its signatures neither: they would only tie the session to an unknown key.
+/// The verifier of `sslmode=require` and `prefer`: the connection is encrypted, to whoever the
+/// server is. Nothing about the certificate is checked. Its signatures are not checked either:
+/// they would only tie the session to a key that nobody knows.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 
@@ -105,12 +108,14 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// `verify-ca` and `verify-full`.
+/// The verifier of `verify-ca` and `verify-full`.
 #[derive(Debug)]
 struct Trusted {
     /// webpki's verifier, which always checks the name too.
     chain: Arc<WebPkiServerVerifier>,
+    /// The roots of `sslrootcert`; empty where the public ones are trusted.
     given: Vec<CertificateDer<'static>>,
+    /// Whether the certificate has to be made out to the host's name (`verify-full`).
     name: bool,
 }
 
@@ -146,13 +151,14 @@ impl ServerCertVerifier for Trusted {
         let verdict =
             self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp, now);
         match verdict {
-            // The chain is good, only the name isn't: verify-ca asks no more.
+            // webpki looks at the name after the chain. So the chain is good and only the name
+            // does not fit, which `verify-ca` does not ask for.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.name => Ok(ServerCertVerified::assertion()),
-            // A self-signed certificate, given as its own root, is a CA to openssl's
-            // defaults. webpki refuses a CA as a server; libpq takes it, and so do we: it
-            // is, byte for byte, what we were told to trust. Its dates were checked before.
+            // By openssl's defaults, a self-signed certificate that is given as its own root is
+            // a CA. webpki refuses a CA as a server; libpq takes it, and so do we, since it is
+            // byte for byte what we were told to trust. webpki has checked its dates before.
             Err(ref e) if is_ca_as_server(e) && self.given.iter().any(|it| it == end_entity) => {
                 if self.name {
                     verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
@@ -186,6 +192,8 @@ impl ServerCertVerifier for Trusted {
     }
 }
 
+/// Whether webpki refused a CA that acts as a server. rustls has no variant for this error, so
+/// its text is compared.
 fn is_ca_as_server(e: &Error) -> bool {
     match e {
         Error::InvalidCertificate(CertificateError::Other(OtherError(e))) => {

@@ -1,4 +1,4 @@
-//! Writing a batch: the one transaction that the module above is about.
+//! Writes a batch, in the one transaction that [`super`] draws.
 
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
@@ -25,8 +25,8 @@ impl BatchStore for PostgresStore {
             Ok(written) => Ok(written),
             Err(failure) => {
                 if failure.kind == SinkErrorKind::Schema {
-                    // Restored from a backup, or another database behind the same name:
-                    // the next attempt looks again.
+                    // The database was restored from a backup, or there is another one behind
+                    // the same name. The next attempt looks at its schema again.
                     *self.migrated.lock().await = false;
                     self.partitions.forget();
                 }
@@ -37,10 +37,13 @@ impl BatchStore for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Writes the batch whole. Only where a row is refused does it begin again, to find that
+    /// row: almost no batch has one, and the search takes a savepoint for each part.
     async fn try_write(&self, batch: &Batch) -> Result<Written, Failure> {
         self.ready().await?;
         match self.write_batch(batch, false).await {
-            // The connection went with the failed transaction, so this begins anew.
+            // The failed transaction was rolled back with its connection, so this one begins
+            // with the guard again.
             Err(failure) if failure.is_of_a_row() => {
                 tracing::warn!(
                     "Postgres refuses a row of batch {} of node {}, looking for it: {}",
@@ -54,17 +57,20 @@ impl PostgresStore {
         }
     }
 
-    /// The transaction. `apart`: row by row where need be, poisoned rows to the dead
-    /// letters; else any bad row fails the whole.
+    /// Runs the transaction. With `apart`, a part of the batch that COPY refuses is halved until
+    /// each bad row stands alone and goes to the dead letters; without, a bad row fails the
+    /// whole batch.
     async fn write_batch(&self, batch: &Batch, apart: bool) -> Result<Written, Failure> {
         let entry = Entry::of(batch);
         let session = self.writers.get().await?;
         self.partitions.ensure(&session, &batch.delta).await?;
         session.begin("ISOLATION LEVEL READ COMMITTED").await?;
-        // Sent together: preparing has no effect of its own, whatever the guard says.
+        // Both are sent together, which saves a round trip. To prepare the COPY changes nothing,
+        // whatever the guard says.
         let (taken, statement) =
             tokio::join!(take_turn(&session, batch.id), copy::prepare(&session));
-        // The guard's error first: the other only follows from it.
+        // The guard's error is reported first. It aborts the transaction, so that of the other
+        // statement only follows from it.
         let (taken, statement) = (taken?, statement?);
         if !taken {
             drop(statement);
@@ -82,6 +88,8 @@ impl PostgresStore {
             copy::copy(&session, &statement, chunks).await?
         };
         drop(statement);
+        // Each row is now stored or in the dead letters. Any other count means that rows were
+        // dropped without a word, by a trigger say: then nothing may be committed.
         let poisoned = match batch.events.checked_sub(stored) {
             Some(0) => 0,
             Some(poisoned) if !letters.is_empty() => poisoned,
@@ -99,8 +107,9 @@ impl PostgresStore {
     }
 }
 
-/// The guard: moves the lane's head on to this batch; `false` where it was there already.
-/// A writer of the same lane waits here until the other's transaction has ended.
+/// The guard. Moves the head of the lane on to this batch; `false` where the head has reached it
+/// before, so that the batch is stored already. The row stays locked until the transaction ends,
+/// so another writer of the same lane waits here and then sees its outcome.
 async fn take_turn(session: &Session, id: BatchId) -> Result<bool, Failure> {
     let BatchId { node, seq } = id;
     let lane = id.lane();
@@ -114,6 +123,7 @@ async fn take_turn(session: &Session, id: BatchId) -> Result<bool, Failure> {
     Ok(!rows.is_empty())
 }
 
+/// Writes the ledger row of the batch.
 async fn insert_entry(session: &Session, entry: &Entry, poisoned: u64) -> Result<(), Failure> {
     let (first, last) = entry.span.unzip();
     session
@@ -138,6 +148,7 @@ async fn insert_entry(session: &Session, entry: &Entry, poisoned: u64) -> Result
     Ok(())
 }
 
+/// Writes dead letters. One that is there already, by its digest, is left as it is.
 async fn insert_letters(
     session: &Session,
     id: BatchId,
@@ -145,7 +156,7 @@ async fn insert_letters(
 ) -> Result<(), Failure> {
     let received: Vec<Millis> = letters.iter().map(|letter| letter.received_at).collect();
     let texts = |of: fn(&DeadLetter) -> &str| -> Vec<String> {
-        // The one character that text can't hold.
+        // NUL is the one character that Postgres can't hold in `text`.
         letters.iter().map(|it| of(it).replace('\0', "\\u0000")).collect()
     };
     let codes = texts(|letter| &letter.code);
@@ -155,8 +166,8 @@ async fn insert_letters(
     let digests: Vec<Option<Vec<u8>>> = letters.iter().map(digest).collect();
     session
         .query(
-            // In the order of the digests, so that two lanes with the same letters wait for each
-            // other one way only.
+            // They are inserted in the order of their digests: two lanes that insert the same
+            // letters then wait for each other in one direction only, and can't deadlock.
             "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest)
          SELECT $1, $2, timestamptz 'epoch' + received * interval '1 ms', code, message, raw, digest
          FROM unnest($3, $4, $5, $6, $7) AS letters (received, code, message, raw, digest)

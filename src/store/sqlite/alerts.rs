@@ -1,4 +1,5 @@
-//! Alerts in SQLite. One process has the file, so it always leads.
+//! The log of alerts and the outbox of notices in SQLite. Only one process has the file, so it
+//! always holds the lease.
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ impl Lease for SqliteStore {
 impl AlertLog for SqliteStore {
     async fn alert_history(&self) -> Result<AlertHistory, SinkError> {
         with(&self.reader, |conn| {
+            // Both lists come from one transaction, so that an alert which clears between the two
+            // reads is neither in both nor in none.
             let tx = conn.transaction()?;
             let read = |sql: &str, limit: Option<usize>| -> Result<Vec<Firing>, SinkError> {
                 let mut select = tx.prepare_cached(&numbered(sql))?;
@@ -100,16 +103,20 @@ impl AlertLog for SqliteStore {
     }
 }
 
-/// SQLite takes `$3` for a name, and counts names as they come; `?3` is the third.
+/// SQL for both stores, with the parameters written as SQLite needs them. SQLite takes `$3` for a
+/// name, and numbers names in the order in which they appear; `?3` is the third parameter.
 fn numbered(sql: &str) -> String {
     sql.replace('$', "?")
 }
 
+/// Records a firing, or its end, with its notices. The steps are those of the Postgres store.
 fn record(
     conn: &mut Connection,
     firing: &Firing,
     notices: &[Notice],
 ) -> Result<Recorded, SinkError> {
+    // Dropped without a commit, where another firing is known or an error ends it, the
+    // transaction rolls back.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let detail = alerts::detail(firing);
     let cleared = firing.cleared_at.is_some()

@@ -1,10 +1,11 @@
-//! SQLite: the store of a single node that was given no Postgres. One file under the data
-//! dir, in WAL mode: one connection writes, another reads the ledger meanwhile, a third reads
-//! for charts, and none waits for another. A commit is on disk when it is answered
+//! SQLite: the store of a single node that was given no Postgres. It is one file under the data
+//! dir, in WAL mode. One connection writes, another reads the ledger, a third reads for charts,
+//! and none of them waits for another. A commit is on disk when it is answered
 //! (`synchronous=FULL`).
 
 mod alerts;
 mod rollups;
+mod runs;
 mod write;
 
 use std::{path::Path, sync::Arc};
@@ -35,15 +36,19 @@ mod embedded {
 /// The file's name in the data dir.
 pub const FILE: &str = "floodmark.db";
 
-/// Pages (4 KiB) in the WAL before they are copied into the file: 16 MiB, a few batches.
+/// How many pages of 4 KiB the WAL holds before they are copied into the file: 16 MiB, which is a
+/// few batches.
 const CHECKPOINT_PAGES: u32 = 4_096;
-/// The WAL is cut to this after a checkpoint that found it larger, bytes.
+/// The size, in bytes, that the WAL is cut to after a checkpoint that found it larger.
 const WAL_LIMIT_BYTES: u32 = 64 * 1024 * 1024;
 
 /// A store in one SQLite file. Cheap to share; each connection has one user at a time.
 pub struct SqliteStore {
+    /// The only connection that writes: SQLite lets one write at a time.
     writer: Arc<Mutex<Connection>>,
+    /// Reads the ledger and what alerts remember.
     reader: Arc<Mutex<Connection>>,
+    /// Reads for charts, which may take seconds.
     charts: Arc<Mutex<Connection>>,
 }
 
@@ -78,9 +83,11 @@ impl SqliteStore {
     }
 }
 
+/// Opens a connection with the settings that all of them have.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open(path)?;
-    // Only another program (a backup, the sqlite3 shell) can hold the lock for long.
+    // Our own connections hold the lock briefly. Only another program (a backup, the sqlite3
+    // shell) can hold it for long, and seconds are enough for most of these.
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
@@ -89,8 +96,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// Runs `job` with a connection, on a thread that may block. A caller that goes away
-/// leaves the job to finish: the guard is freed only then.
+/// Runs `job` with a connection, on a thread that may block. When the caller goes away, the job
+/// still runs to its end, and only then is the connection free for the next.
 async fn with<T: Send + 'static>(
     conn: &Arc<Mutex<Connection>>,
     job: impl FnOnce(&mut Connection) -> Result<T, SinkError> + Send + 'static,
@@ -131,7 +138,8 @@ impl Ledger for SqliteStore {
 #[async_trait]
 impl Rollups for SqliteStore {
     async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError> {
-        // Read beside the writer, which then waits only for the sums to be written.
+        // The ledger is read on the reader's connection, so that batches wait only while the sums
+        // are written. `write` notices if another fold came in between.
         let fold = with(&self.reader, move |conn| rollups::read(conn, limits)).await?;
         with(&self.writer, move |conn| rollups::write(conn, &fold)).await
     }
@@ -189,6 +197,7 @@ impl StoreInfo for SqliteStore {
 
     async fn check(&self) -> Result<(), SinkError> {
         with(&self.writer, |conn| {
+            // An immediate transaction takes the lock for writing, and fails where it can't.
             conn.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
             Ok(())
         })
@@ -196,12 +205,14 @@ impl StoreInfo for SqliteStore {
     }
 }
 
+/// See [`Ledger::sum`].
 fn ledger_sum(
     conn: &mut Connection,
     since: Millis,
     visitors_since: Millis,
 ) -> Result<LedgerSum, SinkError> {
-    // One transaction, so that heads and rows are of the same moment.
+    // One transaction, so that heads and rows are of the same moment: the live side takes the
+    // heads for its guards and the rows for its counters.
     let tx = conn.transaction()?;
     let mut sum = Summing::default();
     let mut heads = tx.prepare_cached("SELECT node, lane, seq FROM ledger_heads")?;
@@ -237,7 +248,7 @@ impl From<rusqlite::Error> for SinkError {
                 | ErrorCode::CannotOpen
                 | ErrorCode::SystemIoFailure,
             ) => SinkErrorKind::Unavailable,
-            // "no such table" and the like.
+            // SQLite has no code of its own for "no such table" and the like.
             Some(ErrorCode::Unknown | ErrorCode::SchemaChanged) => SinkErrorKind::Schema,
             _ => SinkErrorKind::Other,
         };
@@ -268,7 +279,7 @@ mod tests {
             searches("INDEX ledger_by_last_second")
                 && searches("INDEX event_runs_by_last_second")
                 && plan.iter().filter(|step| step.starts_with("SEARCH e USING")).count() == 2
-                // What the two halves of the view give is read as it comes.
+                // This one step only passes on the rows that the two halves of the view find.
                 && plan.iter().all(|step| !step.starts_with("SCAN") || step == "SCAN events_near"),
             "{plan:?}"
         );

@@ -1,27 +1,29 @@
-//! Rollups in SQLite.
+//! Rollups in SQLite. A fold has two steps: [`read`] adds up on a connection that only reads, and
+//! [`write`] adds the sums to the rollups, provided that no head has moved in between.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row as SqlRow, TransactionBehavior, params};
 use uuid::Uuid;
 
+use super::runs::{Run, merged};
 use crate::{
     domain::{delta::Series, time::Millis},
     sink::{SinkError, SinkErrorKind},
     store::rollup::{
         ADD_UP, BEHIND, Fold, FoldLane, FoldLimits, Folded, KNOWN, Known, LedgerRow, ROLLUP_ROWS,
-        Run, Summed, merged, too_many_minutes,
+        Summed, too_many_minutes,
     },
 };
 
-/// How long a read for a chart may take: whoever looks at it has gone by then.
+/// How long a read for a chart may take. Whoever asked for the chart has gone by then.
 const CHART_TIMEOUT: Duration = Duration::from_secs(5);
-/// Rows between two looks at the clock.
+/// Rows between two looks at the clock, which costs more than to read a row.
 const CLOCK_EVERY: usize = 1_000;
 
-/// Adds up what is not folded yet.
+/// Adds up ledger rows that are not folded yet, within `limits`.
 pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, SinkError> {
-    // One transaction, so that the rows are those of the heads.
+    // One transaction, so that heads and rows are of the same moment.
     let tx = conn.transaction()?;
     let mut fold = Fold::new(limits);
     let mut behind = tx.prepare_cached(BEHIND)?;
@@ -62,12 +64,13 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
     Ok(fold)
 }
 
-/// Writes what [`read`] added up, if nobody has folded these rows since.
+/// Writes what [`read`] added up, unless somebody has folded these rows since.
 pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkError> {
     if fold.heads.is_empty() {
         return Ok(fold.outcome());
     }
-    // Dropped without commit, the transaction rolls back.
+    // Where this function returns early, the transaction is dropped without a commit and rolls
+    // back: either all heads move and all sums are added, or nothing happens.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut head = tx.prepare_cached(
         "INSERT INTO fold_heads (node, lane, seq, since) VALUES (?1, ?2, ?3, ?4)
@@ -77,6 +80,7 @@ pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkEr
     )?;
     for it in &fold.heads {
         let moved = head.execute(params![it.node.as_bytes(), it.lane, it.to, it.since, it.from])?;
+        // The head is not where the fold began, so its rows are in the rollups already.
         if moved == 0 {
             return Ok(Folded::nothing(false));
         }
@@ -88,11 +92,15 @@ pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkEr
     for sum in fold.sums() {
         add.execute(params![sum.0, sum.1, sum.2])?;
     }
+    // A statement borrows the transaction, and commit takes it whole.
     drop((head, add));
     tx.commit()?;
     Ok(fold.outcome())
 }
 
+/// Drops folded ledger rows, and adds their events to `dropped` of the lane's head, so that the
+/// total of events stays what it was. Which rows of `events` belong to which time is known from
+/// the ledger rows, so that is kept in `event_runs`.
 pub(super) fn drop_folded(
     conn: &mut Connection,
     before: Millis,
@@ -140,11 +148,13 @@ pub(super) fn drop_folded(
     Ok(rows.len() as u64)
 }
 
+/// See [`Rollups::known`](crate::store::Rollups::known).
 pub(super) fn known(conn: &mut Connection) -> Result<Known, SinkError> {
     let mut select = conn.prepare_cached(KNOWN)?;
     Ok(select.query_row([], |row| Ok(Known { since: row.get(0)?, until: row.get(1)? }))?)
 }
 
+/// See [`Rollups::minutes`](crate::store::Rollups::minutes).
 pub(super) fn minutes(
     conn: &mut Connection,
     from: Millis,
@@ -158,7 +168,8 @@ pub(super) fn minutes(
         if found.len() == ROLLUP_ROWS {
             return Err(too_many_minutes());
         }
-        // A series of a later version is not asked for here.
+        // A key that this version can't read was written by a later one. Nothing here asks for
+        // it, so it is passed over.
         if let Some(series) = Series::parse(row.get_ref(1)?.as_str().unwrap_or_default()) {
             found.push((row.get(0)?, series, row.get(2)?));
         }
@@ -187,6 +198,7 @@ pub(super) fn minutes(
     Ok(found)
 }
 
+/// See [`Rollups::sums`](crate::store::Rollups::sums).
 pub(super) fn sums(
     conn: &mut Connection,
     stretches: &[(Millis, Millis)],
@@ -203,7 +215,7 @@ pub(super) fn sums(
     for (from, to) in stretches {
         let mut sum: Option<i64> = None;
         let mut rows = select.query(params![from, to, key])?;
-        // Not sum(), which answers an overflow with an error.
+        // They are added here, since SQLite's sum() answers an overflow with an error.
         while let Some(row) = rows.next()? {
             watch.look()?;
             sum = Some(sum.unwrap_or(0).saturating_add(row.get(0)?));
@@ -213,7 +225,7 @@ pub(super) fn sums(
     Ok(sums)
 }
 
-/// Ends a read that takes too long.
+/// Ends a read that takes too long. SQLite has no timeout for a statement.
 struct RowBudget {
     started: Instant,
     rows: usize,
@@ -224,6 +236,7 @@ impl RowBudget {
         RowBudget { started: Instant::now(), rows: 0 }
     }
 
+    /// Counts a row, and fails once the time is over.
     fn look(&mut self) -> Result<(), SinkError> {
         self.rows += 1;
         if self.rows.is_multiple_of(CLOCK_EVERY) && self.started.elapsed() > CHART_TIMEOUT {

@@ -1,4 +1,4 @@
-//! Writing a batch: rows, dead letters and ledger row in one transaction.
+//! Writes a batch: rows, dead letters and ledger row in one transaction.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -13,8 +13,9 @@ use crate::{
     store::{BatchStore, Written, ledger::Entry, poison},
 };
 
-/// Rows of one INSERT. More gain nothing: the cost is in the binding.
+/// Rows of one INSERT. More rows make it no faster, since the cost is in binding the values.
 const ROWS_A_STATEMENT: usize = 32;
+/// Values of a row, in the order of [`COLUMNS`].
 const FIELDS: usize = 7;
 
 #[async_trait]
@@ -27,15 +28,18 @@ impl BatchStore for SqliteStore {
     }
 }
 
+/// Runs the transaction: the guard, the rows, the dead letters, the ledger row.
 fn write(
     conn: &mut Connection,
     entry: &Entry,
     rows: &[bytes::Bytes],
     mut letters: Vec<DeadLetter>,
 ) -> Result<Written, SinkError> {
-    // Dropped without commit, the transaction rolls back.
+    // Where this function returns early, the transaction is dropped without a commit and rolls
+    // back.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (node, lane, seq) = (entry.id.node, entry.id.lane() as i64, entry.id.seq as i64);
+    // The guard comes first: where the head of the lane has reached this batch, it is stored.
     let taken = tx
         .prepare_cached(
             "INSERT INTO ledger_heads (node, lane, seq) VALUES (?, ?, ?)
@@ -48,6 +52,8 @@ fn write(
     }
     let known = letters.len();
     let stored = insert_rows(&tx, rows, &mut letters)?;
+    // Each event is now a row or a dead letter. Any other count means that the batch is damaged,
+    // and nothing of it may be committed.
     let poisoned = entry.events.saturating_sub(stored);
     if stored + poisoned != entry.events || (poisoned > 0) != (letters.len() > known) {
         return Err(SinkError {
@@ -58,6 +64,8 @@ fn write(
             ),
         });
     }
+    // One connection writes, so the rows of a batch have consecutive rowids. The ledger row keeps
+    // the first and the last, by which a read over time finds the rows without an index.
     let last_row = (stored > 0).then(|| tx.last_insert_rowid());
     insert_letters(&tx, entry.id, &letters)?;
     tx.prepare_cached(
@@ -84,7 +92,7 @@ fn write(
     Ok(Written::Stored { events: stored, poisoned })
 }
 
-/// Inserts all rows; bytes that are no row go to `letters`. Returns the rows inserted.
+/// Inserts all rows, and returns how many. Bytes that are no row go to `letters`.
 fn insert_rows(
     tx: &Connection,
     chunks: &[bytes::Bytes],
@@ -112,6 +120,7 @@ fn insert_rows(
             }
         }
     }
+    // What is left is too little for the large statement.
     let mut single = tx.prepare_cached(&sql(1))?;
     for row in bound {
         bind(&mut single, 0, &row)?;
@@ -120,6 +129,7 @@ fn insert_rows(
     Ok(inserted as u64)
 }
 
+/// Binds a row's values, from the parameter after `at` on.
 fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusqlite::Result<()> {
     insert.raw_bind_parameter(at + 1, row.time)?;
     insert.raw_bind_parameter(at + 2, row.received_at)?;
@@ -130,6 +140,7 @@ fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusql
     insert.raw_bind_parameter(at + 7, row.properties)
 }
 
+/// Writes dead letters. One that is there already, by its digest, is left as it is.
 fn insert_letters(
     tx: &Connection,
     id: BatchId,

@@ -1,29 +1,36 @@
 #!lua
--- Counts one batch of one (node, lane), exactly once: guard, increments and message in
--- one step. No flags: Redis refuses the script as a whole when it is out of memory, a
--- replica, or can't write to disk. Lua does not roll back, so all is checked first.
+-- Counts one batch of one (node, lane), exactly once: guard, increments and message in one step.
+-- The script declares no flags, so Redis refuses it as a whole when it is out of memory, is a
+-- replica, or can't write to its disk. Lua does not roll back, so everything that could fail is
+-- checked before the first write.
 --
--- KEYS  meta, guards, then one hash a bucket
+-- KEYS  meta, guards, then one hash for each bucket
 -- ARGV  node, seq, its predecessor in the lane, channel, message, capacity of a breakdown,
---       number of increments, then the TTL of each bucket (seconds), then (bucket, field,
---       increment) each, then (bucket, field, breakdown as JSON) each
--- Gives {0, seq} counted, {1, last} counted before, {2, last} gap, {3, 0} no generation
+--       number of increments, then the TTL of each bucket (seconds), then for each increment
+--       (bucket, field, increment), then for each breakdown (bucket, field, breakdown as JSON)
+-- Gives {0, seq} counted, {1, last} counted before, {2, last} gap, {3, 0} no generation; `last` is
+--       the last batch of the node that this lane has counted
+
+-- A key of another type would make a write fail in the middle.
 for _, key in ipairs(KEYS) do
   local kind = redis.call('TYPE', key).ok
   if kind ~= 'hash' and kind ~= 'none' then
     return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind .. ', not a hash of ours')
   end
 end
+-- Without a generation the lane is being rebuilt, and must not count before it has its sums.
 local generation = redis.call('HGET', KEYS[1], 'generation')
 if not generation then return {3, 0} end
 local seq = tonumber(ARGV[2])
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)
+-- The guard: `judge` in src/live/mod.rs says the same.
 if seq <= last then return {1, last} end
 if last ~= tonumber(ARGV[3]) then return {2, last} end
 
--- Adds one breakdown to another and shaves off what is too much: src/domain/top.rs does
--- the same, so that mirrors and Redis agree.
+-- Adds one breakdown to another and shaves off what is too much. src/domain/top.rs does the same,
+-- so that mirrors and Redis agree.
 local function merged(old, new, capacity)
+  -- Something else in the field must not fail the script, so it is replaced.
   local read, top = pcall(cjson.decode, old)
   if not read or type(top) ~= 'table' or type(top.counts) ~= 'table' then return new end
   local more = cjson.decode(new)
@@ -52,7 +59,7 @@ for i = 8 + buckets, tops_from - 1, 3 do
   local key, field, value = KEYS[2 + tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
   local reply = redis.pcall('HINCRBY', key, field, value)
   if type(reply) == 'table' and reply.err then
-    -- Beyond 64 bits: it stays at the end of the range, as it does in the mirrors.
+    -- The sum is beyond 64 bits. It stays at the end of the range, as it does in the mirrors.
     local limit = '9223372036854775807'
     if value:sub(1, 1) == '-' then limit = '-9223372036854775808' end
     redis.call('HSET', key, field, limit)
@@ -67,5 +74,6 @@ end
 for i = 1, buckets do
   redis.call('EXPIRE', KEYS[2 + i], ARGV[7 + i])
 end
+-- The version is a Lua number, and '..' would write a large one as 1e+14.
 redis.call('SPUBLISH', ARGV[4], generation .. ':' .. string.format('%.0f', version) .. ':' .. ARGV[5])
 return {0, seq}

@@ -1,11 +1,12 @@
 #!lua
--- Claims ids for one request of one run of a node, or says who has them. All of a shard's
--- ids or, where one of them is undecided, none.
+-- Claims ids for one request of one run of a node, or says in which state they are. It claims all
+-- new ids of a shard or, where one of them is undecided, none.
 --
--- KEYS  nodes (hash: node -> its run), given up (see release.lua), then one string an id
+-- KEYS  nodes (hash: node -> its run), given up (see release.lua), then one string for each id
 -- ARGV  node, its run, the request, TTL (ms)
--- Gives for each id 0 claimed, 1 stored before, 2 undecided: another request has claimed it
--- and has not said yet what became of it; or {-1}, where the run is not registered here.
+-- Gives for each id 0 claimed, 1 kept: it is on a disk, 2 undecided: another request has claimed
+-- it and has not said yet what became of it; or {-1}, where the run is not registered here.
+-- Before its node has told all its ids, a run can't know which are new.
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return {-1} end
 local mine = ARGV[1] .. ':' .. ARGV[2] .. ':' .. ARGV[3]
 local found, undecided = {}, false
@@ -14,8 +15,9 @@ for i = 3, #KEYS do
   if value == '1' then
     state = 1
   elseif value and value ~= mine then
-    -- A run that has ended had it. Its successor registers after it has told which ids
-    -- reached the disk; this one is not among them.
+    -- Another request has claimed it. If that request's run is registered, it may still be
+    -- writing. If not, the run has ended, and its successor, before it registered, has told which
+    -- ids reached the disk. This id is not among them, so it is free.
     local node, run = string.match(value, '^([^:]*):([^:]*):')
     if not node or redis.call('HGET', KEYS[1], node) == run then
       state, undecided = 2, true
@@ -23,7 +25,8 @@ for i = 3, #KEYS do
   end
   found[i - 2] = state
 end
--- The node has stopped waiting for this answer: nobody would ever release the ids.
+-- Where the request has given up, its node has stopped waiting for this answer. It would never
+-- release the ids, so they are not claimed.
 if undecided or redis.call('EXISTS', KEYS[2]) == 1 then return found end
 for i = 3, #KEYS do
   if found[i - 2] == 0 then redis.call('SET', KEYS[i], mine, 'PX', ARGV[4]) end

@@ -1,11 +1,11 @@
 #!lua
--- Notes values of a distinct metric: one by one in a set while these are few, in a
--- HyperLogLog from then on.
+-- Notes values of a distinct metric. While they are few, a set has each of them. Once the set is
+-- full, a HyperLogLog takes its place.
 --
 -- KEYS  set, HyperLogLog
 -- ARGV  how many the set may hold, TTL in seconds, then the values
 local hll = redis.call('EXISTS', KEYS[2]) == 1
--- In pieces: a call takes only so many arguments from Lua's stack.
+-- The values are added in pieces, since `unpack` puts them on Lua's stack, which is limited.
 for i = 3, #ARGV, 1000 do
   local upto = math.min(i + 999, #ARGV)
   if hll then
@@ -14,6 +14,7 @@ for i = 3, #ARGV, 1000 do
     redis.call('SADD', KEYS[1], unpack(ARGV, i, upto))
   end
 end
+-- The set is full: its values move to the HyperLogLog.
 if not hll and redis.call('SCARD', KEYS[1]) > tonumber(ARGV[1]) then
   local all = redis.call('SMEMBERS', KEYS[1])
   for i = 1, #all, 1000 do

@@ -1,7 +1,7 @@
 #!lua
--- The last batch of a node that one lane has counted; -1 where the lane has no
--- generation. Declared as a writing script on purpose: Redis refuses it in every state in
--- which it would refuse a write.
+-- Gives the last batch of a node that one lane has counted, or -1 where the lane has no
+-- generation. It does not write, but it leaves out the flag `no-writes` on purpose: Redis then
+-- refuses it in every state in which it would refuse a write, which is what a check wants to know.
 --
 -- KEYS  meta, guards
 -- ARGV  node

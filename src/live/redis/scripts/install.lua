@@ -1,9 +1,9 @@
 #!lua
--- Puts a new generation of one lane, staged beforehand, in the place of whatever was
--- there. What was staged may be gone again (emptied in between, expired), so its size is
--- checked before anything is written.
+-- Puts a new generation of one lane, which was staged beforehand, in the place of whatever was
+-- there. What was staged may be gone again, because Redis was emptied in between or the staged
+-- keys expired, so its size is checked before anything is written.
 --
--- KEYS  meta, then (final, staged) each
+-- KEYS  meta, then (final, staged) for each hash
 -- ARGV  generation, 'missing' (only where there is no generation) or 'force', channel,
 --       then for each pair (fields staged, TTL in seconds or 0 for ever)
 -- Gives 1 installed, 0 there is a generation already, -1 what was staged is gone
@@ -14,6 +14,7 @@ local pairs_ = (#KEYS - 1) / 2
 for i = 1, pairs_ do
   if redis.call('HLEN', KEYS[2 * i + 1]) ~= tonumber(ARGV[2 + 2 * i]) then return -1 end
 end
+-- Versions begin again: the generation before them tells the old ones from the new.
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'version', 0)
 for i = 1, pairs_ do
@@ -25,5 +26,6 @@ for i = 1, pairs_ do
     if ttl == '0' then redis.call('PERSIST', final) else redis.call('EXPIRE', final, ttl) end
   end
 end
+-- Mirrors see a generation that is not theirs, and start over from the new counters.
 redis.call('SPUBLISH', ARGV[3], ARGV[1] .. ':0:')
 return 1

@@ -1,7 +1,8 @@
 #!lua flags=no-writes
--- Reads the counters of one lane with the position they stand at.
+-- Reads the counters of one lane, with the generation and version that they have reached. It is a
+-- script so that all of it is of the same moment.
 --
--- KEYS  meta, then one hash a bucket
+-- KEYS  meta, then one hash for each bucket
 -- Gives {generation or '', version, {each hash as a flat list}}
 local generation = redis.call('HGET', KEYS[1], 'generation')
 if not generation then return {'', 0, {}} end
