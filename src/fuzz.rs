@@ -74,9 +74,9 @@ fn intake(body: &[u8], format: BodyFormat) {
 
 /// The metrics of the built-in configuration.
 fn metric_set() -> Arc<MetricSet> {
-    static MEASURES: LazyLock<Arc<MetricSet>> =
+    static METRIC_SET: LazyLock<Arc<MetricSet>> =
         LazyLock::new(|| Config::default().rules.metric_set);
-    MEASURES.clone()
+    METRIC_SET.clone()
 }
 
 /// A compressed body: the first byte chooses the encoding, the rest is the body.

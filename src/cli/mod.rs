@@ -56,7 +56,7 @@ pub struct ServeArgs {
     /// Address to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Folder for the spool and the embedded store [default: floodmark-data]
+    /// Folder for the spool and the embedded store [default: floodmark-data, and floodmark-demo for demo]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// PostgreSQL that keeps the events; without it SQLite in the data dir does

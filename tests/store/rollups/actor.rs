@@ -10,7 +10,7 @@ async fn until<T: Future<Output = bool>>(mut is_so: impl FnMut() -> T) {
 }
 
 #[actix::test]
-async fn the_folder_folds_drops_and_outlives_an_outage() {
+async fn the_rollup_actor_folds_drops_and_outlives_an_outage() {
     let Backend::Postgres(mut postgres) = Backend::postgres() else { unreachable!() };
     let mut config = Config::default();
     config.postgres.url = postgres.url();
