@@ -141,9 +141,9 @@ fn a_page_sends_also_while_it_closes() {
     server.until("the error is counted", |server| server.current()["errors"] == 1);
     page.evaluate("document.querySelector('#buy').click(); location.href = 'about:blank'");
     server.until("the order is counted", |server| server.current()["purchases"] == 1);
-    let current = server.current();
-    assert_eq!(current["revenue"].to_string(), "19.99");
-    assert_eq!(current["activeUsers"], 1, "all of it is one visit: {current}");
+    assert_eq!(server.current()["revenue"].to_string(), "19.99");
+    // Visitors are counted once a second, so they may follow the order by that much.
+    server.until("all of it is one visit", |server| server.current()["activeUsers"] == 1);
 }
 
 #[test]
