@@ -22,12 +22,19 @@ pub const LANES: u64 = 4;
 /// A node's identity, made once and kept in its data dir.
 pub type NodeId = Uuid;
 
-/// The identity of a batch. After a restart the same (node, seq) has the same contents.
+/// The identity of a run, which is one life of a node's process. It is random and made anew at
+/// each start, so that whoever goes on from a copy of a data dir (a backup that was put back, a
+/// clone, a second process) never gives a number that was used already to other events.
+pub type RunId = Uuid;
+
+/// The identity of a batch, under which both sinks know it. After a restart the same (run, seq) has
+/// the same contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BatchId {
-    /// The node that took the events in.
-    pub node: NodeId,
-    /// 1, 2, 3 … without a gap, on that node.
+    /// The run that took the events in. (The ledger's column is called `node`, since before there
+    /// were runs a node had one identity for all its life.)
+    pub run: RunId,
+    /// 1, 2, 3 … without a gap, over all runs of a data dir.
     pub seq: u64,
 }
 
@@ -74,6 +81,11 @@ impl DeadLetter {
 pub struct Batch {
     /// Its identity.
     pub id: BatchId,
+    /// The batch before it in its lane, perhaps of an earlier run. A sink takes a batch only after
+    /// this one. `None` for the first batch of a lane.
+    pub after: Option<BatchId>,
+    /// The node whose data dir it is from.
+    pub node: NodeId,
     /// When it was sealed, Unix ms.
     pub sealed_at: Millis,
     /// Events in `rows`.
@@ -99,10 +111,14 @@ impl Batch {
     }
 
     /// An empty batch that stands in for one whose bytes a damaged disk has lost. Both sinks
-    /// take a batch only after its predecessor, so a gap in the sequence would stop them.
+    /// take a batch only after its predecessor, so a gap in the sequence would stop them. It
+    /// follows on a batch of the same run, and its node is nil.
     pub fn void(id: BatchId) -> Batch {
+        let before = id.seq.checked_sub(LANES).filter(|&seq| seq > 0);
         Batch {
             id,
+            after: before.map(|seq| BatchId { seq, ..id }),
+            node: NodeId::nil(),
             sealed_at: 0,
             events: 0,
             rows: Vec::new(),

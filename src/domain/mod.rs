@@ -23,6 +23,7 @@ pub mod pool;
 pub mod properties;
 pub mod row;
 pub mod rule;
+pub mod runs;
 pub mod sink;
 pub mod time;
 pub mod top;

@@ -149,12 +149,12 @@ impl OpenBatch {
         debug_assert!(self.pending.is_empty(), "framed before it is sealed");
         let mut open = std::mem::take(self);
         Batch {
-            id,
             sealed_at,
             events: open.events,
             rows: open.chunks,
             dead_letters: open.dead_letters,
             delta: open.sum.finish().into(),
+            ..Batch::void(id)
         }
     }
 }

@@ -186,7 +186,7 @@ impl LiveStore for InProcess {
         delta: &Arc<Delta>,
     ) -> Result<Applied, SinkError> {
         let mut guard = self.counted()?.lanes[id.lane() as usize].lock().await;
-        let verdict = judge(guard.get(&id.node).copied().unwrap_or(0), id.seq);
+        let verdict = judge(guard.get(&id.run).copied().unwrap_or(0), id.seq);
         if verdict == Applied::Counted {
             // First a place in the feed is reserved, which may wait. Guard and delta then follow
             // without an await between them, so that a caller that gives up while it waits has
@@ -195,7 +195,7 @@ impl LiveStore for InProcess {
                 kind: SinkErrorKind::Unavailable,
                 message: "the broadcaster has stopped and takes no deltas".to_owned(),
             })?;
-            guard.insert(id.node, id.seq);
+            guard.insert(id.run, id.seq);
             place.send(Feed::Delta { delta: delta.clone(), lane: id.lane(), sealed_at });
         }
         Ok(verdict)
@@ -242,7 +242,7 @@ mod tests {
     }
 
     fn batch(seq: u64) -> BatchId {
-        BatchId { node: NodeId::nil(), seq }
+        BatchId { run: NodeId::nil(), seq }
     }
 
     #[tokio::test]

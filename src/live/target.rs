@@ -44,7 +44,7 @@ impl Target for LiveTarget {
 
     async fn look(&self, last: BatchId) {
         // The error is ignored: the next look asks again, and a batch would report it.
-        let Ok(head) = self.live.head(last.node, last.lane()).await else { return };
+        let Ok(head) = self.live.head(last.run, last.lane()).await else { return };
         if head < last.seq {
             let next = BatchId { seq: last.seq + LANES, ..last };
             if let Err(e) = self.catch_up(next, head).await {
@@ -76,7 +76,7 @@ impl LiveTarget {
     async fn catch_up(&self, id: BatchId, last: u64) -> Result<(), SinkError> {
         let first = if last == 0 { first_of_lane(id.lane()) } else { last + LANES };
         tracing::info!(
-            node = %id.node, first, before = id.seq,
+            node = %id.run, first, before = id.seq,
             "the live side lacks batches: counting them again"
         );
         for seq in (first..id.seq).step_by(LANES as usize) {

@@ -89,7 +89,7 @@ impl Alone {
 
     /// Has a batch written that is in memory, and waits until it is settled.
     async fn write(&mut self, seq: u64) {
-        let batch = Batch::void(BatchId { node: NodeId::nil(), seq });
+        let batch = Batch::void(BatchId { run: NodeId::nil(), seq });
         self.writer.do_send(WriteBatch { seq, batch: Some(Arc::new(batch)) });
         let done = tokio::time::timeout(Duration::from_secs(30), self.settled.recv()).await;
         let settled = done.expect("in time").expect("the writer lives");

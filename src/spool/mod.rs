@@ -82,8 +82,9 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::domain::{
-    batch::{Batch, NodeId},
+    batch::{Batch, BatchId, NodeId},
     delta::DeltaError,
+    runs::Runs,
     sink::Sink,
     time::Millis,
 };
@@ -207,6 +208,8 @@ struct SpoolState {
     /// Locked for moments only and never across a disk access: both sinks' writers, the
     /// dispatch and the committer go through it for every batch.
     index: Mutex<index::SpoolIndex>,
+    /// Which run sealed which batches.
+    runs: Mutex<Runs>,
     /// Batches lost to damage.
     damaged: AtomicU64,
     /// Bytes of the request that was last refused because the spool is full.
@@ -296,6 +299,22 @@ impl Spool {
     /// The node whose batches these are.
     pub fn node(&self) -> NodeId {
         self.shared.options.node
+    }
+
+    /// The identity of batch `seq`; `None` where nobody knows any more which run sealed it.
+    pub fn batch_id(&self, seq: u64) -> Option<BatchId> {
+        self.shared.runs.lock().batch(seq)
+    }
+
+    /// The batch before batch `seq` in its lane; `None` where there is none, or where nobody
+    /// knows any more which run sealed it.
+    pub fn before(&self, seq: u64) -> Option<BatchId> {
+        self.shared.runs.lock().before(seq)
+    }
+
+    /// The runs of this data dir that are still known.
+    pub fn runs(&self) -> Runs {
+        self.shared.runs.lock().clone()
     }
 }
 

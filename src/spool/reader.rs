@@ -19,13 +19,17 @@ use crate::{
 
 /// Reads a batch. See [`Spool::read`](super::Spool::read).
 pub(super) fn read(shared: &SpoolState, seq: u64) -> Result<Batch, SpoolError> {
-    let id = BatchId { node: shared.options.node, seq };
+    let (id, after) = {
+        let runs = shared.runs.lock();
+        (runs.batch(seq).ok_or(SpoolError::Gone { seq })?, runs.before(seq))
+    };
+    let placed = |batch| Batch { after, node: shared.options.node, ..batch };
     let entry = |seq| shared.index.lock().get(seq).copied();
     let Some(found) = entry(seq) else {
         return Err(SpoolError::Gone { seq });
     };
     if found.void {
-        return Ok(Batch::void(id));
+        return Ok(placed(Batch::void(id)));
     }
     let path = segment::path(&shared.options.dir, found.segment);
     let mut bytes = vec![0; found.len as usize];
@@ -41,16 +45,16 @@ pub(super) fn read(shared: &SpoolState, seq: u64) -> Result<Batch, SpoolError> {
             }
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
                 shared.lost(seq, "its segment is missing or cut");
-                return Ok(Batch::void(id));
+                return Ok(placed(Batch::void(id)));
             }
             _ => return Err(failed("read", &path)(error)),
         },
     }
     match decode(id, Bytes::from(bytes))? {
-        Some(batch) => Ok(batch),
+        Some(batch) => Ok(placed(batch)),
         None => {
             shared.lost(seq, "a checksum does not match");
-            Ok(Batch::void(id))
+            Ok(placed(Batch::void(id)))
         }
     }
 }
@@ -79,12 +83,12 @@ fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
         tracing::error!(seq, rows, seal = seal.events, "a seal counts other events than it covers");
     }
     Ok(Some(Batch {
-        id,
         sealed_at: seal.sealed_at,
         events: contents.events,
         rows: contents.rows.into_iter().map(|at| bytes.slice(at)).collect(),
         dead_letters: contents.dead_letters,
         delta: delta.into(),
+        ..Batch::void(id)
     }))
 }
 

@@ -101,7 +101,7 @@ mod tests {
             raw: "{}".to_owned(),
         };
         for seq in [1, 5] {
-            let id = BatchId { node, seq };
+            let id = BatchId { run: node, seq };
             let batch = Batch { dead_letters: vec![letter.clone()], ..Batch::void(id) };
             writer.do_send(WriteBatch { seq, batch: Some(Arc::new(batch)) });
             let done = tokio::time::timeout(Duration::from_secs(30), settled.recv()).await;

@@ -152,7 +152,7 @@ async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
             sum.top("page_view/path", now, &value, 1);
             *exact.entry(value).or_default() += 1;
         }
-        let id = BatchId { node: a.id, seq };
+        let id = BatchId { run: a.id, seq };
         a.live.apply(id, now, &Arc::new(sum.finish())).await.unwrap();
     }
     let total: u64 = exact.values().sum();

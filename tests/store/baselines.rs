@@ -44,7 +44,7 @@ fn numbered(seq: u64, from: Millis, to: Millis) -> Batch {
     for minute in (from..to).step_by(MINUTE as usize) {
         sum.sum(&Series::revenue(), minute, minute / MINUTE);
     }
-    let mut batch = Batch::void(BatchId { node: node(1), seq });
+    let mut batch = Batch::void(BatchId { run: node(1), seq });
     batch.delta = sum.finish().into();
     batch
 }

@@ -96,12 +96,12 @@ pub fn seal(node: NodeId, seq: u64, events: &[Event]) -> Batch {
         rows.push(bytes.into());
     }
     Batch {
-        id: BatchId { node, seq },
+        node,
         sealed_at: events.last().map_or(START, |event| event.time),
         events: events.len() as u64,
         rows,
-        dead_letters: Vec::new(),
         delta: sum.finish().into(),
+        ..Batch::void(BatchId { run: node, seq })
     }
 }
 

@@ -49,8 +49,11 @@ impl IngestActor {
     /// Seals the open batch. Its last records and its seal go into the group.
     pub(super) fn seal(&mut self) {
         self.frame();
-        let id = BatchId { node: self.node, seq: self.next_seq };
-        let batch = self.open.seal(id, now_ms());
+        // A number that is given out belongs to a run that the spool knows.
+        let run = self.spool.batch_id(self.next_seq).map_or(self.node, |id| id.run);
+        let id = BatchId { run, seq: self.next_seq };
+        let after = self.spool.before(id.seq);
+        let batch = Batch { after, node: self.node, ..self.open.seal(id, now_ms()) };
         self.group.seal(id.seq, batch.sealed_at, batch.events, &batch.delta);
         self.gathering.sealed.push(batch);
         self.next_seq += 1;

@@ -173,7 +173,7 @@ impl LiveStore for Redis {
         keys.extend(buckets.keys().map(|bucket| lane.bucket(*bucket)));
         let number = |n: i64| n.to_string().into_bytes();
         let mut args = vec![
-            id.node.to_string().into_bytes(),
+            id.run.to_string().into_bytes(),
             number(id.seq as i64),
             number(id.seq.saturating_sub(LANES) as i64),
             lane.channel().into_bytes(),

@@ -28,6 +28,7 @@ use crate::{
     domain::{
         batch::DeadLetter,
         ids::{IdQueue, Key},
+        runs::Runs,
         time::Millis,
     },
     spool::{
@@ -105,8 +106,11 @@ pub(super) fn open(
         report: log.report,
         damaged,
     };
+    let mut runs = Runs::default();
+    runs.begin(options.node, 1);
     let shared = Arc::new(SpoolState {
         index: Mutex::new(log.index),
+        runs: Mutex::new(runs),
         damaged: AtomicU64::new(damaged),
         refused: AtomicU64::new(0),
         options,

@@ -198,7 +198,7 @@ fn a_batch_comes_back_as_it_was_sealed() {
         bench.open().spool
     }] {
         let batch = spool.read(1).unwrap();
-        assert_eq!((batch.id.node, batch.id.seq), (NODE, 1));
+        assert_eq!((batch.id.run, batch.id.seq), (NODE, 1));
         assert_eq!((batch.sealed_at, batch.events), (NOW, 2));
         assert_eq!(ids_of(&batch), ["a", "b"]);
         assert_eq!(batch.rows.len(), 2);

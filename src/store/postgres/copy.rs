@@ -195,7 +195,7 @@ pub(super) fn miscounted(batch: &Batch, sent: u64, stored: u64) -> Failure {
         format!(
             "batch {} of node {}: {sent} rows were sent and {stored} stored; nothing was \
              committed. Does a trigger on events drop rows?",
-            batch.id.seq, batch.id.node
+            batch.id.seq, batch.id.run
         ),
     )
 }

@@ -174,7 +174,7 @@ impl PostgresStore {
             .query(
                 "SELECT delta, visitors FROM ledger WHERE node = $1 AND lane = $2 AND seq = $3",
                 &[
-                    (&id.node, Type::UUID),
+                    (&id.run, Type::UUID),
                     (&(id.lane() as i16), Type::INT2),
                     (&(id.seq as i64), Type::INT8),
                 ],

@@ -48,7 +48,7 @@ impl PostgresStore {
                 tracing::warn!(
                     "Postgres refuses a row of batch {} of node {}, looking for it: {}",
                     batch.id.seq,
-                    batch.id.node,
+                    batch.id.run,
                     failure.message
                 );
                 self.write_batch(batch, true).await
@@ -111,7 +111,7 @@ impl PostgresStore {
 /// before, so that the batch is stored already. The row stays locked until the transaction ends,
 /// so another writer of the same lane waits here and then sees its outcome.
 async fn take_turn(session: &Session, id: BatchId) -> Result<bool, Failure> {
-    let BatchId { node, seq } = id;
+    let BatchId { run: node, seq } = id;
     let lane = id.lane();
     let rows = session
         .rows(&format!(
@@ -132,7 +132,7 @@ async fn insert_entry(session: &Session, entry: &Entry, poisoned: u64) -> Result
                              last_second, delta, visitors)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             &[
-                (&entry.id.node, Type::UUID),
+                (&entry.id.run, Type::UUID),
                 (&(entry.id.lane() as i16), Type::INT2),
                 (&(entry.id.seq as i64), Type::INT8),
                 (&entry.sealed_at, Type::INT8),
@@ -173,7 +173,7 @@ async fn insert_letters(
          FROM unnest($3, $4, $5, $6, $7) AS letters (received, code, message, raw, digest)
          ORDER BY digest ON CONFLICT DO NOTHING",
             &[
-                (&id.node, Type::UUID),
+                (&id.run, Type::UUID),
                 (&(id.seq as i64), Type::INT8),
                 (&received, Type::INT8_ARRAY),
                 (&codes, Type::TEXT_ARRAY),

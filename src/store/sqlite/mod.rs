@@ -123,7 +123,7 @@ impl Ledger for SqliteStore {
             let mut select = conn.prepare_cached(
                 "SELECT delta, visitors FROM ledger WHERE node = ? AND lane = ? AND seq = ?",
             )?;
-            let key = params![id.node.as_bytes(), id.lane() as i64, id.seq as i64];
+            let key = params![id.run.as_bytes(), id.lane() as i64, id.seq as i64];
             let found: Option<(Vec<u8>, Vec<u8>)> =
                 select.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             match found {

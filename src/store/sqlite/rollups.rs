@@ -284,7 +284,7 @@ mod tests {
                 sum.count(row.kind, row.time);
                 row.encode(&mut rows);
             }
-            let mut batch = Batch::void(BatchId { node: Uuid::nil(), seq });
+            let mut batch = Batch::void(BatchId { run: Uuid::nil(), seq });
             (batch.events, batch.delta, batch.rows) = (5, sum.finish().into(), vec![rows.into()]);
             store.write(&batch).await.unwrap();
         }

@@ -38,7 +38,7 @@ fn write(
     // Where this function returns early, the transaction is dropped without a commit and rolls
     // back.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let (node, lane, seq) = (entry.id.node, entry.id.lane() as i64, entry.id.seq as i64);
+    let (node, lane, seq) = (entry.id.run, entry.id.lane() as i64, entry.id.seq as i64);
     // The guard comes first: where the head of the lane has reached this batch, it is stored.
     let taken = tx
         .prepare_cached(
@@ -152,7 +152,7 @@ fn insert_letters(
     )?;
     for letter in letters {
         insert.execute(params![
-            id.node.as_bytes(),
+            id.run.as_bytes(),
             id.seq as i64,
             letter.received_at,
             letter.code,
@@ -188,7 +188,7 @@ mod tests {
         row.encode(&mut rows);
         let good = rows.clone();
         rows.extend_from_slice(&[0xff; 40]);
-        let mut batch = Batch::void(BatchId { node: Uuid::from_u128(1), seq: 1 });
+        let mut batch = Batch::void(BatchId { run: Uuid::from_u128(1), seq: 1 });
         batch.events = 3;
         batch.rows = vec![rows.into(), good.into()];
         assert_eq!(store.write(&batch).await.unwrap(), Written::Stored { events: 2, poisoned: 1 });

@@ -24,7 +24,7 @@ async fn the_rollup_actor_folds_drops_and_outlives_an_outage() {
     store.batches.write(&seal(node(1), 2, &[Event::at(now, "new")])).await.unwrap();
     let health = Health::default();
     let folder = RollupActor::new(store.rollups.clone(), health.clone(), &config).start();
-    let of = |seq| store.ledger.delta(BatchId { node: node(1), seq });
+    let of = |seq| store.ledger.delta(BatchId { run: node(1), seq });
     until(async || of(1).await.unwrap().is_none()).await;
     assert!(of(2).await.unwrap().is_some());
     assert_eq!(rollups(&store).await.len(), 2);

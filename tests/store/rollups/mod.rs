@@ -210,7 +210,7 @@ async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
         at(3, &[before]),                   // its last second is too young
         sealed_at(at(4, &[START]), before), // sealed too late
         sealed_at(at(5, &[START + 400 * DAY]), START), // its clock was a year ahead
-        Batch::void(BatchId { node: node(1), seq: 6 }), // sealed at 0, spans nothing
+        Batch::void(BatchId { run: node(1), seq: 6 }), // sealed at 0, spans nothing
         sealed_at(at(7, &[START - 30 * DAY]), START - 1), // late, and old by now
     ];
     for batch in &batches {
@@ -229,7 +229,7 @@ async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
     }
     assert_eq!(dropped, [3, 1, 0]);
     for (seq, there) in (1..=8).zip([false, false, true, true, true, false, false, true]) {
-        let delta = store.ledger.delta(BatchId { node: node(1), seq }).await.unwrap();
+        let delta = store.ledger.delta(BatchId { run: node(1), seq }).await.unwrap();
         assert_eq!(delta.is_some(), there, "batch {seq}");
     }
     // The sums are the same as before, and the guards are still there.

@@ -11,7 +11,7 @@ contract!(
 async fn a_sum_stops_at_the_end_of_its_type(backend: Backend) {
     let store = backend.open().await;
     for (seq, value) in [(1, i64::MAX - 1), (2, 5), (3, i64::MIN + 1), (4, i64::MIN + 1)] {
-        let mut batch = Batch::void(BatchId { node: node(1), seq });
+        let mut batch = Batch::void(BatchId { run: node(1), seq });
         let mut sum = DeltaSum::default();
         sum.sum(&Series::revenue(), START + (seq as Millis / 3) * MINUTE, value);
         batch.delta = sum.finish().into();
@@ -30,7 +30,7 @@ async fn a_sum_stops_at_the_end_of_its_type(backend: Backend) {
 async fn known_is_what_was_taken_in_and_folded(backend: Backend) {
     let store = backend.open().await;
     assert_eq!(store.rollups.known().await.unwrap(), Known::default());
-    store.batches.write(&Batch::void(BatchId { node: node(1), seq: 1 })).await.unwrap();
+    store.batches.write(&Batch::void(BatchId { run: node(1), seq: 1 })).await.unwrap();
     assert_eq!(store.rollups.known().await.unwrap(), Known::default(), "a void batch says nothing");
     fold_all(&store, SMALL).await;
     assert_eq!(store.rollups.known().await.unwrap(), Known::default());
