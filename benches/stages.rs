@@ -284,6 +284,8 @@ fn append(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
         node: uuid::Uuid::nil(),
         segment_bytes: 64 << 20,
         max_bytes: 1 << 30,
+        keep_ms: 0,
+        keep_bytes: 0,
     };
     let ids = IdWindow { window_ms: 1000, max_ids: 1000 };
     let opened = Spool::open(options, ids, NOW).expect("a spool");

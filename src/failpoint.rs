@@ -15,8 +15,9 @@
 //! | `spool-written` | a group is written, not synced |
 //! | `spool-synced` | it is synced, nobody has been answered |
 //! | `spool-rolled` | a new segment is there, the cursor file does not know it |
+//! | `spool-run-stored` | a run is noted, nothing is written under it |
 //! | `spool-cursors-stored` | the cursors are on disk, the segments that they have passed are too |
-//! | `spool-unlinked` | a segment is gone, the folder is not synced |
+//! | `spool-unlinked` | a segment has left the log, the folders are not synced |
 //! | `store-copied` | rows and ledger row are sent, not committed |
 //! | `store-committed` | they are committed, the spool does not know it |
 //! | `ids-claimed` | the ids of a request are claimed for this node (`dedupe.shared`), nothing is written |

@@ -130,8 +130,14 @@ pub fn segment(data: &[u8], dir: &Path) {
     fs::write(dir.join(format!("{:020}.seg", 1)), bytes).expect("the folder can be written");
     let mut seen = None;
     for _ in 0..2 {
-        let options =
-            SpoolOptions { dir: dir.to_owned(), node, segment_bytes: 1 << 20, max_bytes: 1 << 30 };
+        let options = SpoolOptions {
+            dir: dir.to_owned(),
+            node,
+            segment_bytes: 1 << 20,
+            max_bytes: 1 << 30,
+            keep_ms: 0,
+            keep_bytes: 0,
+        };
         let window = IdWindow { window_ms: i64::MAX / 4, max_ids: 1000 };
         let opened = Spool::open(options, window, 1_795_766_400_000).expect("it opens");
         let newest = opened.spool.newest_sealed();

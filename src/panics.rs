@@ -14,7 +14,7 @@ use std::{
     backtrace::{Backtrace, BacktraceStatus},
     future::Future,
     panic::AssertUnwindSafe,
-    sync::{Arc, Once},
+    sync::{Arc, Once, OnceLock},
     time::Duration,
 };
 
@@ -46,14 +46,18 @@ pub fn install_hook() {
     });
 }
 
-/// Tells the process that a part of it has panicked and can't go on. Only the first part is
-/// remembered. A clone is the same alarm.
+/// Tells the process that a part of it can't go on: it has panicked, or it must not. Only the first
+/// part is remembered. A clone is the same alarm.
 #[derive(Clone, Debug)]
-pub struct Alarm(Arc<watch::Sender<Option<&'static str>>>);
+pub struct Alarm {
+    part: Arc<watch::Sender<Option<&'static str>>>,
+    /// Why that part must not go on; empty after a panic.
+    reason: Arc<OnceLock<String>>,
+}
 
 impl Default for Alarm {
     fn default() -> Alarm {
-        Alarm(Arc::new(watch::Sender::new(None)))
+        Alarm { part: Arc::new(watch::Sender::new(None)), reason: Arc::default() }
     }
 }
 
@@ -65,12 +69,30 @@ impl Alarm {
 
     /// The part that has raised the alarm, if any.
     pub fn raised_by(&self) -> Option<&'static str> {
-        *self.0.borrow()
+        *self.part.borrow()
+    }
+
+    /// Why the part that raised the alarm must not go on, in words; `None` if it has panicked.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
+    }
+
+    /// Raises the alarm, unless another part has.
+    fn raise(&self, part: &'static str, reason: Option<String>) {
+        self.part.send_if_modified(|raised| {
+            let first = raised.is_none();
+            raised.get_or_insert(part);
+            if let Some(reason) = reason.filter(|_| first) {
+                // It is empty: only the first part gets here.
+                let _ = self.reason.set(reason);
+            }
+            first
+        });
     }
 
     /// Waits until the alarm is raised, and returns the part that raised it.
     pub async fn raised(&self) -> &'static str {
-        let mut raised = self.0.subscribe();
+        let mut raised = self.part.subscribe();
         let part = raised.wait_for(Option::is_some).await;
         part.ok().and_then(|part| *part).expect("self keeps the sender, and it is some")
     }
@@ -83,15 +105,18 @@ pub struct Watch {
     alarm: Alarm,
 }
 
+impl Watch {
+    /// Ends the process in order, for this reason: the part must not go on.
+    pub fn give_up(&self, reason: String) {
+        self.alarm.raise(self.part, Some(reason));
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!(part = self.part, "panicked and can't go on: the process ends");
-            self.alarm.0.send_if_modified(|raised| {
-                let first = raised.is_none();
-                raised.get_or_insert(self.part);
-                first
-            });
+            self.alarm.raise(self.part, None);
         }
     }
 }
@@ -140,6 +165,14 @@ mod tests {
         assert_eq!(again("store", &health, backoff, work).await, 3);
         let troubles = health.troubles();
         assert!(troubles[0].1.starts_with("panic: "), "{troubles:?}");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_gives_up_says_why() {
+        let alarm = Alarm::default();
+        alarm.watch("the first").give_up("a reason".to_owned());
+        alarm.watch("the second").give_up("another".to_owned());
+        assert_eq!((alarm.raised().await, alarm.reason()), ("the first", Some("a reason")));
     }
 
     #[tokio::test]

@@ -48,7 +48,7 @@ pub fn run(config: Config) -> ExitCode {
 /// Waits for SIGTERM or SIGINT.
 ///
 /// # Errors
-/// An actor or a thread that the server can't do without has panicked.
+/// An actor or a thread that the server can't do without has panicked or must not go on.
 pub async fn until_stopped(running: &Running) -> Result<(), StartError> {
     tokio::select! {
         () = super::shutdown() => Ok(()),

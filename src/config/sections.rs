@@ -115,8 +115,12 @@ pub struct IngestConfig {
 pub struct SpoolConfig {
     /// Bytes after which the next batch begins a new segment file.
     pub segment_bytes: u64,
-    /// Bytes of all segments; beyond them requests are answered 503.
+    /// Bytes of all segments; where a sink has not settled so many, requests are answered 503.
     pub max_bytes: u64,
+    /// For how long segments are kept that both sinks have settled.
+    pub keep_s: u64,
+    /// Bytes of the segments that are kept.
+    pub keep_bytes: u64,
     /// How often cursors are written and segments removed.
     pub cursor_interval_ms: u64,
     /// A sink whose oldest batch waits longer than this makes `/readyz` say 503.

@@ -36,6 +36,25 @@ impl Runs {
         self.batch(seq.checked_sub(LANES).filter(|&before| before > 0)?)
     }
 
+    /// The newest run, with the batch that it began or will begin with.
+    pub fn newest(&self) -> Option<(RunId, u64)> {
+        self.starts.last().copied()
+    }
+
+    /// Says that batches from `first` on up to the oldest run that is known are of `run`, if
+    /// nobody knows whose they are.
+    pub fn reach_back(&mut self, run: RunId, first: u64) {
+        if self.starts.first().is_none_or(|&(_, start)| start > first) {
+            self.starts.insert(0, (run, first));
+        }
+    }
+
+    /// Forgets the runs that have sealed nothing but batches older than `oldest`.
+    pub fn forget_before(&mut self, oldest: u64) {
+        let keep = self.starts.iter().rposition(|&(_, first)| first <= oldest).unwrap_or(0);
+        self.starts.drain(..keep);
+    }
+
     /// All runs with their first batches, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (RunId, u64)> {
         self.starts.iter().copied()
@@ -66,6 +85,25 @@ mod tests {
         assert_eq!(runs.before(45), id(2, 41));
         assert_eq!(runs.before(4), None);
         assert_eq!(runs.before(5), id(1, 1));
-        assert_eq!(runs.iter().next_back(), Some((run(3), 43)));
+        assert_eq!(runs.newest(), Some((run(3), 43)));
+    }
+
+    #[test]
+    fn runs_are_forgotten_with_their_last_batch() {
+        let mut runs = Runs::default();
+        for (n, first) in [(1, 5), (2, 41), (3, 43)] {
+            runs.begin(run(n), first);
+        }
+        runs.forget_before(4);
+        assert_eq!(runs.iter().count(), 3);
+        runs.reach_back(run(9), 5);
+        assert_eq!(runs.iter().count(), 3, "batch 5 is known to be of run 1");
+        runs.forget_before(42);
+        assert_eq!(runs.iter().next(), Some((run(2), 41)));
+        runs.reach_back(run(9), 30);
+        assert_eq!(runs.batch(40), Some(BatchId { run: run(9), seq: 40 }));
+        runs.forget_before(u64::MAX);
+        assert_eq!(runs.newest(), Some((run(3), 43)), "the newest stays");
+        assert_eq!(runs.iter().count(), 1);
     }
 }

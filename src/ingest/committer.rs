@@ -7,7 +7,8 @@
 //! ```
 //!
 //! It owns the [`SpoolWriter`], answers each request of a group once the group is on disk, and
-//! between groups persists cursors and deletes segments. A panic in it ends the process: nobody
+//! between groups persists cursors and retires segments. If the data dir is not this process's any
+//! more, it takes nothing more in and ends the process in order. A panic in it ends the process: nobody
 //! knows which part of the group has reached the disk, and the next start finds that out.
 
 use std::{
@@ -16,12 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
+    domain::batch::BatchId,
     ingest::{NotTaken, Waiting},
     panics,
-    spool::{CommitError, Group, SpoolWriter},
+    spool::{CommitError, Group, SpoolError, SpoolWriter},
 };
 
 /// From the ingest actor to the committer: write this group.
@@ -43,10 +45,18 @@ pub struct Committed {
     pub group: Group,
 }
 
+/// What the thread is asked to do, in this order.
+#[derive(Debug)]
+enum Order {
+    Write(Work),
+    /// Begin a new run, and say with which batch.
+    BeginRun(oneshot::Sender<BatchId>),
+}
+
 /// The handle of the thread. The thread ends when the handle is dropped.
 #[derive(Debug)]
 pub struct Committer {
-    work: Option<Sender<Work>>,
+    work: Option<Sender<Order>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -62,8 +72,7 @@ impl Committer {
     ) -> std::io::Result<Committer> {
         let (work, inbox) = channel();
         let thread = thread::Builder::new().name("committer".into()).spawn(move || {
-            let _watch = watch;
-            run(writer, &inbox, &ingest, cursor_interval);
+            run(writer, &inbox, &Told { ingest, watch }, cursor_interval);
         })?;
         Ok(Committer { work: Some(work), thread: Some(thread) })
     }
@@ -73,8 +82,19 @@ impl Committer {
         if let Some(sender) = &self.work {
             // This fails only when the thread has panicked. The work is then dropped with the
             // replies in it, and each request is answered with an error.
-            let _ = sender.send(work);
+            let _ = sender.send(Order::Write(work));
         }
+    }
+
+    /// Lets a new run begin behind what was handed over so far. Returns the first batch that is
+    /// sealed under it; an error if the thread has ended.
+    pub fn begin_run(&self) -> oneshot::Receiver<BatchId> {
+        let (begun, first) = oneshot::channel();
+        if let Some(sender) = &self.work {
+            // If this fails, the answer is dropped, which the receiver notices.
+            let _ = sender.send(Order::BeginRun(begun));
+        }
+        first
     }
 }
 
@@ -87,6 +107,22 @@ impl Drop for Committer {
             // A panic of the thread has been reported by then.
             let _ = thread.join();
         }
+    }
+}
+
+/// Whom the thread tells what.
+struct Told {
+    /// What became of each group.
+    ingest: UnboundedSender<Committed>,
+    /// That the process must not go on.
+    watch: panics::Watch,
+}
+
+impl Told {
+    /// Ends the process in order, since its data dir is not its own any more.
+    fn displaced(&self, reason: &str) {
+        tracing::error!(reason, "the server stops; what was answered 202 is in the data dir");
+        self.watch.give_up(reason.to_owned());
     }
 }
 
@@ -106,32 +142,29 @@ impl Drop for Obituary<'_> {
 }
 
 /// Commits groups until the handle is dropped, and retires what is settled now and then.
-fn run(
-    mut writer: SpoolWriter,
-    inbox: &Receiver<Work>,
-    ingest: &UnboundedSender<Committed>,
-    cursor_interval: Duration,
-) {
-    let _obituary = Obituary(ingest);
+fn run(mut writer: SpoolWriter, inbox: &Receiver<Order>, told: &Told, cursor_interval: Duration) {
+    let _obituary = Obituary(&told.ingest);
     let mut retired_at = Instant::now();
     loop {
         let pause = cursor_interval.saturating_sub(retired_at.elapsed());
         match inbox.recv_timeout(pause) {
-            Ok(work) => commit(&mut writer, work, ingest),
+            Ok(Order::Write(work)) => commit(&mut writer, work, told),
+            // The error is ignored: whoever has stopped waiting needs no answer.
+            Ok(Order::BeginRun(begun)) => drop(begun.send(writer.begin_run())),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
         if retired_at.elapsed() >= cursor_interval {
-            retire(&mut writer);
+            retire(&mut writer, told);
             retired_at = Instant::now();
         }
     }
     // A last time, so that the next start does not replay what both sinks have.
-    retire(&mut writer);
+    retire(&mut writer, told);
 }
 
 /// Writes one group, and answers everybody who waits for it.
-fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &UnboundedSender<Committed>) {
+fn commit(writer: &mut SpoolWriter, mut work: Work, told: &Told) {
     let result = writer.commit(&mut work.group).map_err(|e| match e {
         CommitError::Full(reason) => {
             tracing::warn!(%reason, "the spool's disk is full: requests get 503");
@@ -139,7 +172,11 @@ fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &UnboundedSender<Com
         }
         CommitError::Failed(reason) => {
             tracing::error!(%reason, "the spool's disk failed: intake stops until a restart");
-            NotTaken::Failed(reason.to_string())
+            NotTaken::Failed(reason)
+        }
+        CommitError::Displaced(reason) => {
+            told.displaced(&reason);
+            NotTaken::Failed(reason)
         }
     });
     for waiting in work.waiting {
@@ -147,12 +184,20 @@ fn commit(writer: &mut SpoolWriter, mut work: Work, ingest: &UnboundedSender<Com
     }
     work.group.clear();
     // The error is ignored: an ingest actor that has ended needs no answer.
-    let _ = ingest.send(Committed { result, group: work.group });
+    let _ = told.ingest.send(Committed { result, group: work.group });
 }
 
-/// Persists the cursors, then deletes the segments that they have passed.
-fn retire(writer: &mut SpoolWriter) {
-    if let Err(e) = writer.retire() {
-        tracing::warn!(error = %e, "cursors not written or segments not deleted; trying again");
+/// Persists the cursors, then retires the segments that they have passed.
+fn retire(writer: &mut SpoolWriter, told: &Told) {
+    match writer.retire() {
+        Ok(_) => {}
+        Err(SpoolError::Displaced(reason)) => {
+            told.displaced(&reason);
+            let result = Err(NotTaken::Failed(reason));
+            let _ = told.ingest.send(Committed { result, group: Group::default() });
+        }
+        Err(e) => {
+            tracing::warn!(error = %e, "cursors not written or segments not retired; trying again");
+        }
     }
 }

@@ -19,10 +19,13 @@ const VIEWERS_SHARE: f64 = 0.7;
 const ACCEPTS_FOR: Duration = Duration::from_millis(100);
 
 impl Running {
-    /// Waits until a part has panicked that the process can't do without. The result says which
-    /// part it was, and the caller should [`Running::stop`] the server.
+    /// Waits until a part that the process can't do without has panicked or must not go on. The
+    /// result says which part it was and why, and the caller should [`Running::stop`] the server.
     pub async fn broken(&self) -> StartError {
         let part = self.alarm.raised().await;
+        if let Some(reason) = self.alarm.reason() {
+            return StartError(format!("{part} stops: {reason}"));
+        }
         StartError(format!(
             "{part} panicked, and what it held in memory can't be trusted; all that was \
              answered 202 is on disk, and the next start takes up from there"

@@ -107,12 +107,15 @@ fn open_spool(config: &Config, data_dir: &DataDir) -> Result<Opened, StartError>
         node: data_dir.node(),
         segment_bytes: config.spool.segment_bytes,
         max_bytes: config.spool.max_bytes,
+        keep_ms: i64::try_from(config.spool.keep_s.saturating_mul(1000)).unwrap_or(i64::MAX),
+        keep_bytes: config.spool.keep_bytes,
     };
     let ids = IdWindow {
         window_ms: config.dedupe.window_s as i64 * 1000,
         max_ids: config.dedupe.max_ids,
     };
-    let opened = Spool::open(options, ids, now_ms()).map_err(failed("spool"))?;
+    let mut opened = Spool::open(options, ids, now_ms()).map_err(failed("spool"))?;
+    opened.writer.watch_lock(data_dir.held());
     for finding in data_dir.report().iter().chain(&opened.recovery.report) {
         tracing::warn!(finding, "spool recovery");
     }

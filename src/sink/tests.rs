@@ -77,6 +77,8 @@ impl Alone {
             node: NodeId::nil(),
             segment_bytes: 1 << 20,
             max_bytes: 1 << 24,
+            keep_ms: 0,
+            keep_bytes: 0,
         };
         let spool = Spool::open(options, IdWindow { window_ms: 1000, max_ids: 10 }, 0).unwrap();
         let (told, settled) = mpsc::unbounded_channel();

@@ -47,7 +47,7 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     power::step()?;
     File::open(dir)?.sync_all()?;
     #[cfg(test)]
-    power::names_synced();
+    power::names_synced(dir);
     Ok(())
 }
 
@@ -68,6 +68,18 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     power::changes(path, fs::read(path).ok());
     fs::remove_file(path)
+}
+
+/// Gives a file another name, in another folder perhaps. A file of that name is replaced. Both
+/// names are on the disk after [`sync_dir`] of their folders.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    {
+        power::step()?;
+        power::changes(to, fs::read(to).ok());
+        power::changes(from, fs::read(from).ok());
+    }
+    fs::rename(from, to)
 }
 
 /// Cuts a file to its first `len` bytes. The new length is on the disk when this returns.

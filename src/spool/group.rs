@@ -76,6 +76,8 @@ impl IdStats {
 
 /// Offset of a seal's `bytes` in its record: behind seq, sealed_at and events.
 const SEAL_BYTES_AT: usize = HEAD + 24;
+/// Bytes of the numbers that a seal's payload begins with.
+pub(super) const SEAL_NUMBERS: usize = 32;
 /// Bytes of a seal's payload before the cells: four u64 and the u32 length of the cells.
 const SEAL_FIXED: usize = 36;
 
@@ -208,12 +210,16 @@ pub(super) fn parse_rows(payload: &[u8]) -> Option<RowsPayload<'_>> {
 
 /// A seal's fixed part, its encoded cells and its encoded visitors; `None` if it is malformed.
 pub(super) fn parse_seal(payload: &[u8]) -> Option<(Seal, &[u8], &[u8])> {
-    let word = |at: usize| le64(payload.get(at..)?);
     let len = le32(payload.get(SEAL_FIXED - 4..)?)? as usize;
-    let seal =
-        Seal { seq: word(0)?, sealed_at: word(8)? as Millis, events: word(16)?, bytes: word(24)? };
+    let seal = parse_seal_numbers(payload)?;
     let (cells, visitors) = payload.get(SEAL_FIXED..)?.split_at_checked(len)?;
     Some((seal, cells, visitors))
+}
+
+/// The fixed part of a seal, from the first [`SEAL_NUMBERS`] bytes of its payload.
+pub(super) fn parse_seal_numbers(payload: &[u8]) -> Option<Seal> {
+    let word = |at: usize| le64(payload.get(at..)?);
+    Some(Seal { seq: word(0)?, sealed_at: word(8)? as Millis, events: word(16)?, bytes: word(24)? })
 }
 
 /// Walks over encoded ids; ends at the first malformed one.

@@ -27,6 +27,9 @@ pub(super) struct BatchEntry {
     pub sealed_at: Millis,
     /// Its bytes are lost; readers get an empty batch with its number.
     pub void: bool,
+    /// It is not here, and both sinks had settled it when the spool was opened, so nothing is
+    /// lost; for readers it is gone.
+    pub gone: bool,
     /// For each sink, whether it is done with the batch.
     settled: [bool; 2],
 }
@@ -34,7 +37,8 @@ pub(super) struct BatchEntry {
 impl BatchEntry {
     /// A batch that no sink has settled.
     pub(super) fn new(segment: u64, offset: u64, len: u64, events: u64, sealed_at: Millis) -> Self {
-        BatchEntry { segment, offset, len, events, sealed_at, void: false, settled: [false; 2] }
+        let (void, gone, settled) = (false, false, [false; 2]);
+        BatchEntry { segment, offset, len, events, sealed_at, void, gone, settled }
     }
 
     /// A batch of which nothing is left.
@@ -125,11 +129,32 @@ impl SpoolIndex {
         self.entries.push_back(entry);
     }
 
-    /// Appends void batches until `next` is the seq of the next batch.
+    /// Appends void batches until `next` is the seq of the next batch. Those that both sinks have
+    /// settled are gone and not lost.
     pub(super) fn fill(&mut self, next: u64) {
         let sealed_at = self.entries.back().map_or(0, |entry| entry.sealed_at);
         while self.next_seq() < next {
-            self.push(BatchEntry::void(sealed_at));
+            let gone = self.is_settled(self.next_seq());
+            self.push(BatchEntry { gone, ..BatchEntry::void(sealed_at) });
+        }
+    }
+
+    /// Whether both sinks have settled this batch and all before it.
+    pub(super) fn is_settled(&self, seq: u64) -> bool {
+        self.sinks.iter().all(|progress| seq <= progress.watermark)
+    }
+
+    /// Takes back the batches from `first` on: a newer segment begins with it.
+    pub(super) fn cut(&mut self, first: u64) {
+        while self.next_seq() > first.max(self.oldest)
+            && let Some(entry) = self.entries.pop_back()
+        {
+            for (progress, settled) in self.sinks.iter_mut().zip(entry.settled) {
+                if !settled {
+                    progress.events = progress.events.saturating_sub(entry.events);
+                    progress.batches -= 1;
+                }
+            }
         }
     }
 
@@ -148,6 +173,33 @@ impl SpoolIndex {
         if let Some(segment) = self.segments.iter_mut().find(|s| s.first == segment) {
             segment.damaged = true;
         }
+    }
+
+    /// Notes that a batch that both sinks have settled can't be read any more.
+    pub(super) fn mark_gone(&mut self, seq: u64) {
+        if let Some(entry) = self.position(seq).and_then(|at| self.entries.get_mut(at)) {
+            entry.gone = true;
+        }
+    }
+
+    /// The events of the batches from the oldest on that lie in the oldest segment: what
+    /// [`SpoolIndex::drop_oldest`] forgets.
+    pub(super) fn oldest_events(&self) -> (u64, Vec<u64>) {
+        let keep = self.segments.get(1).map_or(self.oldest, |next| next.first);
+        let batches = keep.saturating_sub(self.oldest) as usize;
+        (self.oldest, self.entries.iter().take(batches).map(|entry| entry.events).collect())
+    }
+
+    /// The events of the batches `from`, `from + LANES` and so on before `before`, as far as they
+    /// are here, and the first of these that is here. `None` where nobody knows them.
+    pub(super) fn events_of_lane(&self, from: u64, before: u64) -> Option<(u64, u64)> {
+        let here = lane_from(from % LANES, from.max(self.oldest)).min(before);
+        let mut events = 0u64;
+        for seq in (here..before).step_by(LANES as usize) {
+            let entry = self.get(seq).filter(|entry| !entry.gone)?;
+            events = events.saturating_add(entry.events);
+        }
+        Some((events, here))
     }
 
     /// The oldest batch; `None` while there is none.

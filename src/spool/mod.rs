@@ -54,17 +54,22 @@
 //!    marks pages as clean after a failed fsync, so a second one would succeed without having
 //!    written them.
 
+mod counts;
 mod cursor;
 mod disk;
 mod group;
 mod ids;
 mod index;
+mod kept;
+mod lock;
 mod node;
 mod quarantine;
 mod reader;
 mod record;
 mod recovery;
 mod retire;
+mod room;
+mod run_file;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -82,7 +87,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::domain::{
-    batch::{Batch, BatchId, NodeId},
+    batch::{Batch, BatchId, LANES, NodeId, RunId},
     delta::DeltaError,
     runs::Runs,
     sink::Sink,
@@ -90,6 +95,7 @@ use crate::domain::{
 };
 
 pub use group::Group;
+pub use lock::HeldLock;
 pub use node::{DataDir, DataDirError};
 pub use recovery::{OpenTail, Recovery};
 pub use retire::Retired;
@@ -108,6 +114,10 @@ pub struct SpoolOptions {
     pub segment_bytes: u64,
     /// More bytes than this make the spool full ([`Spool::is_full`]).
     pub max_bytes: u64,
+    /// For how long a segment is kept once both sinks have settled it, in ms; 0 for not at all.
+    pub keep_ms: i64,
+    /// How many bytes of such segments are kept; and no more than `max_bytes` leave room for.
+    pub keep_bytes: u64,
 }
 
 /// Which client ids are kept for the dedupe index.
@@ -162,12 +172,15 @@ pub enum SpoolError {
         version: u32,
     },
     /// The batch is not in the spool: it was never sealed, or both sinks have settled it and
-    /// its segment was removed.
+    /// its segment was removed, or damaged while it was kept.
     #[error("spool: batch {seq} is not here")]
     Gone {
         /// The batch asked for.
         seq: u64,
     },
+    /// The data dir is not this process's own any more, so nothing is written or removed.
+    #[error("spool: {0}")]
+    Displaced(String),
     /// The batch's bytes are intact, but a later version of Floodmark wrote its delta.
     #[error("spool: batch {seq}: {source}: start the version that wrote it")]
     Undecodable {
@@ -208,6 +221,8 @@ struct SpoolState {
     /// Locked for moments only and never across a disk access: both sinks' writers, the
     /// dispatch and the committer go through it for every batch.
     index: Mutex<index::SpoolIndex>,
+    /// Segments that both sinks have settled. Where both locks are taken, the index is first.
+    kept: Mutex<kept::KeptSegments>,
     /// Which run sealed which batches.
     runs: Mutex<Runs>,
     /// Batches lost to damage.
@@ -242,9 +257,18 @@ impl Spool {
         self.shared.index.lock().next(sink, lane, after)
     }
 
-    /// The oldest sealed batch that can be read.
+    /// The oldest sealed batch that has not left the log. Older ones may be in the kept segments
+    /// ([`Spool::oldest_readable`]).
     pub fn oldest(&self) -> Option<u64> {
         self.shared.index.lock().oldest()
+    }
+
+    /// The oldest sealed batch that [`Spool::read`] may still find, in the log or in a kept segment.
+    /// Some of those after it may be gone all the same, where a file was damaged.
+    pub fn oldest_readable(&self) -> Option<u64> {
+        let oldest = self.oldest();
+        let kept = self.shared.kept.lock().oldest().map(|segment| segment.first);
+        oldest.into_iter().chain(kept).min()
     }
 
     /// The newest batch that was ever sealed, removed ones included; 0 before the first.
@@ -262,9 +286,29 @@ impl Spool {
         self.shared.index.lock().lag(sink)
     }
 
-    /// Bytes of all segment files.
+    /// Bytes of all segment files that a sink has not settled yet.
     pub fn bytes(&self) -> u64 {
         self.shared.index.lock().bytes()
+    }
+
+    /// Bytes of the segment files that both sinks have settled and that are kept for a while. They
+    /// go before the spool is full.
+    pub fn kept_bytes(&self) -> u64 {
+        self.shared.kept.lock().bytes()
+    }
+
+    /// How many events the batches of a lane have that lie strictly between the batches `after` and
+    /// `before` of this lane, also where these have left the disk; with 0 for `after`, all before
+    /// `before`. `None` where that is not known: they left the disk before this was noted, or too
+    /// many batches ago.
+    pub fn events_of_lane(&self, after: u64, before: u64) -> Option<u64> {
+        let from = match after {
+            0 => (before + LANES - 1) % LANES + 1,
+            _ => after.saturating_add(LANES),
+        };
+        // The index comes first: what leaves it is in the file by then.
+        let (here, first) = self.shared.index.lock().events_of_lane(from, before)?;
+        Some(here + counts::sum(&self.shared.options.dir, from, first)?)
     }
 
     /// Whether the spool would exceed `max_bytes` with `incoming` more bytes.
@@ -331,8 +375,8 @@ impl SpoolState {
 /// For fuzzing: the bytes of a segment file that holds `data`. Either `data` follows the
 /// header as it is, or (`framed`) it is read as a row of (kind, u16 length, payload) and each
 /// of these becomes a record with the right checksums.
-pub(crate) fn fuzzed_segment(node: NodeId, mut data: &[u8], framed: bool) -> Vec<u8> {
-    let mut out = segment::header(node, 1);
+pub(crate) fn fuzzed_segment(run: RunId, mut data: &[u8], framed: bool) -> Vec<u8> {
+    let mut out = segment::header(run, 1);
     if !framed {
         out.extend_from_slice(data);
         return out;

@@ -1,11 +1,15 @@
 //! The data dir: its lock, and the identity of the node that it belongs to.
 //!
-//! Guards in the store and the live side remember batches by (node, seq). The identity is
-//! therefore tied to the sequence: whoever loses count of the sequence becomes a new node.
+//! The identity names the node in claims on ids, in leases and on dead letters. Batches are known
+//! by the run that sealed them, so nothing is lost or counted twice when a data dir gets a new
+//! identity: its open claims run out by themselves, and a lease is taken anew. That is what happens
+//! to a copy of a data dir, for two nodes with one identity would void each other's claims. A copy
+//! is recognised by the lock file, which was made at another time. A snapshot of the whole disk
+//! copies that too; such a clone keeps the identity until its lock file is removed.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -13,11 +17,17 @@ use uuid::Uuid;
 
 use crate::{
     domain::batch::NodeId,
-    spool::{cursor::Cursors, disk, segment},
+    spool::{
+        cursor::Cursors,
+        disk,
+        lock::{self, HeldLock},
+        segment,
+    },
 };
 
+/// Holds the identity, and in a second line what a copy of the data dir does not have in common
+/// with it ([`lock::origin`]).
 const NODE_FILE: &str = "node.id";
-const LOCK_FILE: &str = "lock";
 
 /// A data dir, locked for this process until this value is dropped.
 #[derive(Debug)]
@@ -25,6 +35,7 @@ pub struct DataDir {
     path: PathBuf,
     node: NodeId,
     report: Vec<String>,
+    held: HeldLock,
     /// Held open, since closing the file releases the lock; so does the kernel when the
     /// process dies, whatever killed it.
     _lock: File,
@@ -60,10 +71,16 @@ impl DataDir {
     /// Makes the folder if it doesn't exist, locks it, and reads or makes the node's identity.
     pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
         fs::create_dir_all(path).map_err(failed("make the data dir", path))?;
-        let lock = lock(path)?;
+        let (lock, held) = lock::take(path)?;
         let mut report = Vec::new();
-        let node = identity(path, &mut report)?;
-        Ok(DataDir { path: path.to_owned(), node, report, _lock: lock })
+        let node = identity(path, lock::origin(&lock), &mut report)?;
+        Ok(DataDir { path: path.to_owned(), node, report, held, _lock: lock })
+    }
+
+    /// What the lock is recognised by, for whoever has to notice that it was lost
+    /// ([`super::SpoolWriter::watch_lock`]).
+    pub fn held(&self) -> HeldLock {
+        self.held.clone()
     }
 
     /// The folder.
@@ -76,7 +93,8 @@ impl DataDir {
         spool_dir(&self.path)
     }
 
-    /// The identity of this node, which stays the same over restarts.
+    /// The identity of this node, which stays the same over restarts. A copy of the data dir gets
+    /// another one.
     pub fn node(&self) -> NodeId {
         self.node
     }
@@ -95,58 +113,26 @@ fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> D
     move |source| DataDirError::Io { what, path: path.to_owned(), source }
 }
 
-/// Takes the lock, and leaves the pid in the lock file for whoever is refused.
-fn lock(path: &Path) -> Result<File, DataDirError> {
-    let lock_path = path.join(LOCK_FILE);
-    let io = |source| failed("lock", &lock_path)(source);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&lock_path)
-        .map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            // The pid is a help for the reader of the error, so failing to read it is no
-            // error of its own.
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            let pid = pid.trim();
-            return Err(DataDirError::InUse {
-                path: path.to_owned(),
-                owner: match pid.parse::<u32>() {
-                    Ok(pid) => format!(" (pid {pid})"),
-                    Err(_) => String::new(),
-                },
-            });
-        }
-        Err(TryLockError::Error(error)) => return Err(io(error)),
-    }
-    // Errors are ignored here: the pid only improves the message above, and a full disk must
-    // not keep a server from starting.
-    let _ = file.set_len(0);
-    let _ = writeln!(file, "{}", std::process::id());
-    Ok(file)
-}
-
 /// Finds out who this node is: from its file, or else from what is written in the spool, or
 /// else by making a new identity.
-fn identity(path: &Path, report: &mut Vec<String>) -> Result<NodeId, DataDirError> {
+fn identity(
+    path: &Path,
+    origin: Option<String>,
+    report: &mut Vec<String>,
+) -> Result<NodeId, DataDirError> {
     let file = path.join(NODE_FILE);
     let read = match fs::read_to_string(&file) {
-        Ok(text) => Some(Uuid::try_parse(text.trim()).ok()),
+        Ok(text) => Some(parse(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(None),
         Err(error) => return Err(failed("read", &file)(error)),
     };
     let traces = traces(&spool_dir(path));
     let node = match (read, traces) {
-        (Some(Some(node)), Traces::Some(_)) => return Ok(node),
-        (Some(Some(node)), Traces::None) => {
-            // Without cursors and segments nobody knows how far the sequence has run, and a
-            // number used twice would be taken for a replay. A new identity starts at 1.
+        (Some(Some((node, noted))), Traces::Some(_)) => {
+            return Ok(own_or_copied(path, (node, noted), origin, report));
+        }
+        (Some(Some((node, _))), Traces::None) => {
             report.push(format!(
                 "{} names node {node} but there is no spool: starting as a new node",
                 file.display()
@@ -168,9 +154,64 @@ fn identity(path: &Path, report: &mut Vec<String>) -> Result<NodeId, DataDirErro
             Uuid::new_v4()
         }
     };
-    disk::replace(path, NODE_FILE, format!("{node}\n").as_bytes())
-        .map_err(failed("write", &file))?;
+    store(path, node, origin).map_err(failed("write", &file))?;
     Ok(node)
+}
+
+/// The identity of a data dir that says which one it has: that one, or a new one if it is a copy.
+fn own_or_copied(
+    path: &Path,
+    (node, noted): (NodeId, Option<String>),
+    origin: Option<String>,
+    report: &mut Vec<String>,
+) -> NodeId {
+    let (Some(noted), Some(origin)) = (noted, origin.clone()) else {
+        if origin.is_some() {
+            // From before this was noted. If it can't be noted now, the next start does it.
+            let _ = store(path, node, origin);
+        }
+        return node;
+    };
+    let kind = |of: &str| of.split(' ').next().map(str::to_owned);
+    if noted == origin || kind(&noted) != kind(&origin) {
+        return node;
+    }
+    let new = Uuid::new_v4();
+    // The cursors come first, since they are only believed if they are of the node. A stop in
+    // between is survived: this data dir is a copy still, and they are written again.
+    let spool = spool_dir(path);
+    let cursors = match Cursors::load(&spool) {
+        Ok(Some(cursors)) => Cursors { node: new, ..cursors }.store(&spool),
+        Ok(None) | Err(_) => Ok(()),
+    };
+    match cursors.and_then(|()| store(path, new, Some(origin))) {
+        Ok(()) => {
+            report.push(format!(
+                "this data dir is a copy of node {node}'s, or its lock file was made anew: it is \
+                 node {new} from now on"
+            ));
+            new
+        }
+        Err(error) => {
+            report.push(format!(
+                "this data dir is a copy of node {node}'s and could not be given an identity of \
+                 its own: {error}"
+            ));
+            node
+        }
+    }
+}
+
+fn store(path: &Path, node: NodeId, origin: Option<String>) -> io::Result<()> {
+    let lines = [node.to_string()].into_iter().chain(origin).map(|line| line + "\n");
+    disk::replace(path, NODE_FILE, lines.collect::<String>().as_bytes())
+}
+
+/// The contents of the node file; `None` if they are damaged.
+fn parse(text: &str) -> Option<(NodeId, Option<String>)> {
+    let mut lines = text.lines();
+    let node = Uuid::try_parse(lines.next()?.trim()).ok()?;
+    Some((node, lines.next().map(str::to_owned)))
 }
 
 /// What the spool's folder tells of the node that wrote there.
@@ -195,12 +236,10 @@ fn traces(spool: &Path) -> Traces {
     if firsts.is_empty() {
         return Traces::None;
     }
-    // The newest readable header says who wrote here last.
+    // Before there were runs, a segment's header named the node.
     let node = firsts.iter().rev().find_map(|&first| {
-        let mut head = vec![0; segment::HEADER];
-        let mut file = File::open(segment::path(spool, first)).ok()?;
-        file.read_exact(&mut head).ok()?;
-        Some(segment::parse_header(&head)?.node)
+        let header = segment::read_header(&segment::path(spool, first))?;
+        (header.version == 1).then_some(header.run)
     });
     Traces::Some(node)
 }
@@ -239,7 +278,7 @@ mod tests {
         let node = Uuid::from_u128(9);
         let spool = spool_dir(dir.path());
         fs::create_dir_all(&spool).unwrap();
-        fs::write(segment::path(&spool, 4), segment::header(node, 4)).unwrap();
+        fs::write(segment::path(&spool, 4), segment::header_of(1, node, 4)).unwrap();
         for damaged in [None, Some(&b"no uuid"[..]), Some(&b"\xff\xfe"[..])] {
             if let Some(bytes) = damaged {
                 fs::write(dir.path().join(NODE_FILE), bytes).unwrap();
@@ -249,5 +288,49 @@ mod tests {
             assert_eq!(open.report().len(), 1);
         }
         assert!(DataDir::open(dir.path()).unwrap().report().is_empty());
+    }
+
+    #[test]
+    fn a_copy_gets_an_identity_of_its_own_and_keeps_its_cursors() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let spool = spool_dir(&path("a"));
+        fs::create_dir_all(&spool).unwrap();
+        // As it was before it was noted where an identity is from.
+        let node = Uuid::from_u128(9);
+        fs::write(path("a").join(NODE_FILE), format!("{node}\n")).unwrap();
+        let cursors = Cursors { settled: [5, 4], ..Cursors::new(node) };
+        cursors.store(&spool).unwrap();
+        for _ in 0..2 {
+            let open = DataDir::open(&path("a")).unwrap();
+            assert_eq!((open.node(), open.report().len()), (node, 0));
+        }
+
+        fs::create_dir_all(spool_dir(&path("b"))).unwrap();
+        for name in [NODE_FILE, "lock", "spool/cursors"] {
+            fs::copy(path("a").join(name), path("b").join(name)).unwrap();
+        }
+        let clone = DataDir::open(&path("b")).unwrap();
+        assert_ne!(clone.node(), node);
+        assert_eq!(clone.report().len(), 1);
+        let found = Cursors::load(&spool_dir(&path("b"))).unwrap().unwrap();
+        assert_eq!(found, Cursors { node: clone.node(), ..cursors });
+        let node_of_clone = clone.node();
+        drop(clone);
+        let clone = DataDir::open(&path("b")).unwrap();
+        assert_eq!((clone.node(), clone.report().len()), (node_of_clone, 0));
+        assert_eq!(DataDir::open(&path("a")).unwrap().node(), node);
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::open(dir.path()).unwrap();
+        assert_eq!(first.held().lost(), None);
+        fs::remove_file(dir.path().join("lock")).unwrap();
+        assert!(first.held().lost().is_some());
+        let second = DataDir::open(dir.path()).unwrap();
+        assert!(first.held().lost().unwrap().contains("another process"));
+        assert_eq!(second.held().lost(), None);
     }
 }

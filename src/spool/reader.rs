@@ -12,6 +12,7 @@ use crate::{
     spool::{
         SpoolError, SpoolState, failed,
         group::{parse_rows, parse_seal},
+        kept,
         record::{self, Item},
         segment,
     },
@@ -25,8 +26,9 @@ pub(super) fn read(shared: &SpoolState, seq: u64) -> Result<Batch, SpoolError> {
     };
     let placed = |batch| Batch { after, node: shared.options.node, ..batch };
     let entry = |seq| shared.index.lock().get(seq).copied();
-    let Some(found) = entry(seq) else {
-        return Err(SpoolError::Gone { seq });
+    let found = match entry(seq) {
+        Some(found) if !found.gone => found,
+        _ => return kept::read(shared, id).map(placed),
     };
     if found.void {
         return Ok(placed(Batch::void(id)));
@@ -39,9 +41,9 @@ pub(super) fn read(shared: &SpoolState, seq: u64) -> Result<Batch, SpoolError> {
     match read {
         Ok(()) => {}
         Err(error) => match error.kind() {
-            // `retire` removed the segment after the index was asked above.
+            // `retire` moved the segment after the index was asked above.
             io::ErrorKind::NotFound if entry(seq).is_none() => {
-                return Err(SpoolError::Gone { seq });
+                return kept::read(shared, id).map(placed);
             }
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
                 shared.lost(seq, "its segment is missing or cut");
@@ -61,7 +63,7 @@ pub(super) fn read(shared: &SpoolState, seq: u64) -> Result<Batch, SpoolError> {
 
 /// The batch that the records in `bytes` make, from its first record to its seal; `None` if
 /// any of them is damaged.
-fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
+pub(super) fn decode(id: BatchId, bytes: Bytes) -> Result<Option<Batch>, SpoolError> {
     let mut items = record::scan(&bytes, 0);
     let Some(Item::Record { kind: record::SEAL, at }) = items.pop() else {
         return Ok(None);

@@ -22,6 +22,8 @@ pub(super) const SEAL: u8 = 2;
 pub(super) const DEAD_LETTERS: u8 = 3;
 /// Client ids without their rows. Such records are only in id files.
 pub(super) const IDS: u8 = 4;
+/// How many events batches have that left the disk. Such records are only in the file `counts`.
+pub(super) const COUNTS: u8 = 5;
 
 /// Starts a record at the end of `out` and returns its offset. The caller appends the payload
 /// and then calls [`finish`] with the bytes from that offset on.
@@ -84,7 +86,7 @@ pub(super) fn payload(bytes: &[u8], at: &Range<usize>) -> Range<usize> {
 }
 
 /// The kind and the payload's length, if the head is intact.
-fn head(bytes: &[u8]) -> Option<(u8, usize)> {
+pub(super) fn head(bytes: &[u8]) -> Option<(u8, usize)> {
     let head = bytes.get(..HEAD)?;
     let kind = head[8];
     // Some file systems leave zeros behind after a crash. They are no record of length 0.
@@ -141,7 +143,7 @@ fn resync(bytes: &[u8]) -> usize {
     (0..bytes.len())
         .find(|&at| {
             // The kind is looked at first, since that rules out nearly every position.
-            let known = bytes.get(at + 8).is_some_and(|kind| (1..=IDS).contains(kind));
+            let known = bytes.get(at + 8).is_some_and(|kind| (1..=COUNTS).contains(kind));
             let rest = &bytes[at..];
             known && head(rest).is_some_and(|(kind, len)| is_intact(rest, kind, len))
         })

@@ -1,4 +1,4 @@
-//! Retiring: what both sinks are done with is removed from the disk. The order of the steps,
+//! Retiring: what both sinks are done with leaves the log, and is kept for a while. The order of the steps,
 //! and who may remove what, stand at the top of `spool/mod.rs`.
 
 use std::{fs::File, io, path::Path};
@@ -7,16 +7,17 @@ use crate::{
     domain::time::Millis,
     failpoint::kill_point,
     spool::{
-        SpoolError, SpoolWriter,
+        CommitError, SpoolError, SpoolWriter, counts,
         cursor::RESERVE,
         disk, failed,
         ids::{self, IdFile},
         index::Segment,
+        kept::{self, KeptSegment},
         quarantine, segment,
     },
 };
 
-/// What [`SpoolWriter::retire`] removed.
+/// What [`SpoolWriter::retire`] took out of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retired {
     /// How many segments.
@@ -26,7 +27,8 @@ pub struct Retired {
 }
 
 impl SpoolWriter {
-    /// Writes the cursors to the disk, then removes the segments that both sinks have passed.
+    /// Writes the cursors to the disk, then takes the segments that both sinks have passed out of
+    /// the log: they are kept for a while ([`super::SpoolOptions::keep_ms`]) and then removed.
     /// Called every `spool.cursor_interval_ms` and at shutdown. After an error it may simply be
     /// called again.
     pub fn retire(&mut self) -> Result<Retired, SpoolError> {
@@ -35,6 +37,12 @@ impl SpoolWriter {
 
     /// As [`SpoolWriter::retire`], with the end of the id window at `now` (Unix ms).
     pub(super) fn retire_at(&mut self, now: Millis) -> Result<Retired, SpoolError> {
+        if matches!(self.poisoned, Some(CommitError::Displaced(_))) {
+            return Ok(Retired::default());
+        }
+        if let Err(CommitError::Displaced(why)) = self.check_lock() {
+            return Err(SpoolError::Displaced(why));
+        }
         let shared = self.shared.clone();
         let dir = &shared.options.dir;
         let newest = self.next_seq - 1;
@@ -50,12 +58,14 @@ impl SpoolWriter {
             .map_err(failed("write the cursors in", dir))?;
         kill_point!("spool-cursors-stored");
 
+        let keeps = shared.options.keep_ms > 0;
         let mut retired = Retired::default();
         loop {
             let passed = || shared.index.lock().passed(self.cursors.settled);
             let Some(segment) = passed() else { break };
             let since = now.saturating_sub(self.window.window_ms);
             let unwritten = self.keep_ids(&segment, since)?;
+            self.keep_counts();
             {
                 // Looked at again, because the lock was given back while the ids were written.
                 let mut index = shared.index.lock();
@@ -64,10 +74,19 @@ impl SpoolWriter {
                     break;
                 }
                 // Before the file goes: a reader that finds no file looks into the index again,
-                // which then tells that the batch was removed and not lost.
+                // which then tells that the batch was removed and not lost. It is announced as kept
+                // before it is, for a reader that finds it nowhere would take it for gone.
                 index.drop_oldest();
+                if keeps && !segment.damaged {
+                    let (first, bytes, since) = (segment.first, segment.bytes, now);
+                    shared.kept.lock().push(KeptSegment { first, bytes, since });
+                }
             }
-            remove(dir, &segment)?;
+            let left = leave(dir, &segment, keeps);
+            if !matches!(left, Ok(true)) {
+                shared.kept.lock().remove(segment.first);
+            }
+            left?;
             kill_point!("spool-unlinked");
             retired.segments += 1;
             retired.bytes += segment.bytes;
@@ -79,10 +98,26 @@ impl SpoolWriter {
             }
         }
         let dropped = self.drop_ids(now);
+        if retired.segments > 0 && keeps {
+            let kept = dir.join(kept::FOLDER);
+            if kept.is_dir() {
+                disk::sync_dir(&kept).map_err(failed("sync", &kept))?;
+            }
+        }
+        self.drop_kept(now);
         if retired.segments > 0 || dropped {
             disk::sync_dir(dir).map_err(failed("sync", dir))?;
         }
         Ok(retired)
+    }
+
+    /// Notes how many events the batches of the oldest segment have.
+    fn keep_counts(&self) {
+        let (first, events) = self.shared.index.lock().oldest_events();
+        let dir = &self.shared.options.dir;
+        if let Err(error) = counts::append(dir, first, &events) {
+            tracing::warn!(%error, "spool: how many events batches had could not be noted");
+        }
     }
 
     /// Saves those ids of a segment that the dedupe index would miss after a restart. If the
@@ -140,9 +175,14 @@ impl SpoolWriter {
     }
 }
 
-/// Takes a segment's file away. One that is gone already is no error: that is what was wanted.
-fn remove(dir: &Path, segment: &Segment) -> Result<(), SpoolError> {
+/// Takes a segment's file out of the log: among the kept ones, into the quarantine, or away. One
+/// that is gone already is no error: that is what was wanted. Returns whether it is kept.
+fn leave(dir: &Path, segment: &Segment, keeps: bool) -> Result<bool, SpoolError> {
     let name = segment::name(segment.first);
+    // Room is what retiring is for: where the file can't be kept, it goes.
+    if keeps && !segment.damaged && kept::take(dir, segment.first).is_ok() {
+        return Ok(true);
+    }
     let gone = match segment.damaged {
         true => quarantine::take(dir, &name),
         false => disk::remove(&dir.join(&name)),
@@ -151,6 +191,6 @@ fn remove(dir: &Path, segment: &Segment) -> Result<(), SpoolError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(failed("remove", &dir.join(&name))(error))
         }
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }

@@ -1,29 +1,34 @@
 //! Segment files: their names, their header, and how a new one is made. The header is:
 //!
 //! ```text
-//! 8 bytes magic | u32 version | 16 bytes node | u64 first seq | u32 crc32 of all before
+//! 8 bytes magic | u32 version | 16 bytes run | u64 first seq | u32 crc32 of all before
 //! ```
+//!
+//! All batches of a segment are of the run in its header. Version 1, from before there were runs,
+//! has the node's identity there, which stands for the one run that such a node had. Nothing else
+//! differs; the number keeps a program that knows no runs from taking the segment for a foreign
+//! one.
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use uuid::Uuid;
 
 use crate::{
-    domain::batch::NodeId,
+    domain::batch::RunId,
     spool::{
-        disk,
+        disk, quarantine,
         record::{le32, le64},
     },
 };
 
 /// What a segment file begins with.
 const MAGIC: &[u8; 8] = b"FLOODSEG";
-/// The format that this version reads and writes.
-pub(super) const VERSION: u32 = 1;
+/// The format that is written; older ones are read.
+pub(super) const VERSION: u32 = 2;
 /// Bytes before the first record.
 pub(super) const HEADER: usize = 40;
 
@@ -48,11 +53,16 @@ pub(super) fn parse_name(name: &str) -> Option<u64> {
 }
 
 /// The header of a new segment.
-pub(super) fn header(node: NodeId, first: u64) -> Vec<u8> {
+pub(super) fn header(run: RunId, first: u64) -> Vec<u8> {
+    header_of(VERSION, run, first)
+}
+
+/// A header of this version.
+pub(super) fn header_of(version: u32, run: RunId, first: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER);
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    out.extend_from_slice(node.as_bytes());
+    out.extend_from_slice(&version.to_le_bytes());
+    out.extend_from_slice(run.as_bytes());
     out.extend_from_slice(&first.to_le_bytes());
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
     out
@@ -63,8 +73,8 @@ pub(super) fn header(node: NodeId, first: u64) -> Vec<u8> {
 pub(super) struct Header {
     /// The format's version ([`VERSION`]).
     pub version: u32,
-    /// The node that wrote the segment.
-    pub node: NodeId,
+    /// The run that wrote the segment.
+    pub run: RunId,
     /// Its first batch.
     pub first: u64,
 }
@@ -78,9 +88,16 @@ pub(super) fn parse_header(bytes: &[u8]) -> Option<Header> {
     }
     Some(Header {
         version: le32(&head[8..])?,
-        node: Uuid::from_slice(&head[12..28]).ok()?,
+        run: Uuid::from_slice(&head[12..28]).ok()?,
         first: le64(&head[28..])?,
     })
+}
+
+/// Reads the header of a segment file; `None` if it can't be read or is damaged.
+pub(super) fn read_header(path: &Path) -> Option<Header> {
+    let mut head = [0; HEADER];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).ok()?;
+    parse_header(&head)
 }
 
 /// The segment that is written to.
@@ -88,6 +105,8 @@ pub(super) fn parse_header(bytes: &[u8]) -> Option<Header> {
 pub(super) struct Active {
     /// Open for writing.
     pub file: File,
+    /// The run of all its batches.
+    pub run: RunId,
     /// Its first batch, which is the number in its name.
     pub first: u64,
     /// Where the next record goes; all bytes before it are on the disk.
@@ -99,10 +118,19 @@ pub(super) struct Active {
 impl Active {
     /// Makes an empty segment. It and its name are on the disk when this returns. On failure
     /// the file is removed again, if the disk allows that.
-    pub(super) fn create(dir: &Path, node: NodeId, first: u64) -> io::Result<Active> {
+    pub(super) fn create(dir: &Path, run: RunId, first: u64) -> io::Result<Active> {
         let path = path(dir, first);
-        let file = disk::create(&path)?;
-        let made = disk::write_at(&file, &header(node, first), 0)
+        let file = match disk::create(&path) {
+            // The writer knows its segments, so this one was put there by somebody else: by a
+            // process that does not know yet that the data dir is not its own any more.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                tracing::error!(?path, "spool: a segment that is not ours: moved to quarantine/");
+                quarantine::take(dir, &name(first))?;
+                disk::create(&path)?
+            }
+            made => made?,
+        };
+        let made = disk::write_at(&file, &header(run, first), 0)
             .and_then(|()| disk::sync(&file))
             .and_then(|()| disk::sync_dir(dir));
         if let Err(error) = made {
@@ -111,6 +139,16 @@ impl Active {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Active { file, first, offset: HEADER as u64, batch_start: HEADER as u64 })
+        Ok(Active { file, run, first, offset: HEADER as u64, batch_start: HEADER as u64 })
+    }
+
+    /// Whether nothing was written to it yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.offset == HEADER as u64
+    }
+
+    /// Whether no batch is open in it: it is empty, or ends with a seal.
+    pub(super) fn at_seal(&self) -> bool {
+        self.batch_start == self.offset
     }
 }

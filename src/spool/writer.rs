@@ -4,8 +4,11 @@
 use std::{io, sync::Arc};
 
 use crate::{
-    domain::sink::Sink,
-    domain::time::{Steady, now_ms},
+    domain::{
+        batch::{BatchId, LANES, RunId},
+        sink::Sink,
+        time::{Steady, now_ms},
+    },
     failpoint::kill_point,
     spool::{
         IdWindow, SpoolState,
@@ -14,6 +17,8 @@ use crate::{
         group::Group,
         ids::IdFile,
         index::{BatchEntry, Segment},
+        lock::{FileIdentity, HeldLock},
+        run_file,
         segment::{self, Active, HEADER},
     },
 };
@@ -29,6 +34,11 @@ pub enum CommitError {
     /// too: only a restart, which reads what is there, can tell.
     #[error("spool: the disk failed, nothing more is taken in until a restart: {0}")]
     Failed(String),
+    /// The data dir is not this process's own any more: its lock file is another one now, or the
+    /// segment that is written to. Nobody must be told that the group is on the disk, although
+    /// some of it may be. Every later commit fails, too.
+    #[error("spool: {0}")]
+    Displaced(String),
 }
 
 /// The only one that writes to the spool. The committer thread owns it.
@@ -40,7 +50,7 @@ pub struct SpoolWriter {
     /// The seq of the next seal.
     pub(super) next_seq: u64,
     /// A segment with this many bytes is full.
-    segment_bytes: u64,
+    pub(super) segment_bytes: u64,
     /// The cursors as they are on the disk.
     pub(super) cursors: Cursors,
     /// Which ids outlive their segment.
@@ -51,8 +61,13 @@ pub struct SpoolWriter {
     pub(super) id_files: Vec<IdFile>,
     /// Recovery found an open batch, which has to be sealed before anything else.
     open_recovered: bool,
-    /// Why the disk failed. Once set, nothing is written any more.
-    poisoned: Option<String>,
+    /// Whether the file of runs has the newest run.
+    runs_stored: bool,
+    /// The lock that must still be held before anything is answered; `None` in tests that have no
+    /// data dir.
+    pub(super) lock: Option<HeldLock>,
+    /// Why nothing is written any more, once that is so.
+    pub(super) poisoned: Option<CommitError>,
 }
 
 /// What a commit has done so far. It becomes visible to readers as a whole, at the end.
@@ -95,10 +110,11 @@ impl CommitFailure {
 }
 
 impl SpoolWriter {
-    /// A writer that goes on in `active`. `window` comes with the id files on disk.
+    /// A writer that goes on in `active`, which comes with whether the file of runs has the newest
+    /// run. `window` comes with the id files on disk.
     pub(super) fn new(
         shared: Arc<SpoolState>,
-        active: Active,
+        (active, runs_stored): (Active, bool),
         cursors: Cursors,
         (window, id_files): (IdWindow, Vec<IdFile>),
         open_recovered: bool,
@@ -116,7 +132,31 @@ impl SpoolWriter {
             clock: Steady::begin(now_ms()),
             id_files,
             open_recovered,
+            runs_stored,
+            lock: None,
             poisoned: None,
+        }
+    }
+
+    /// From now on nothing is answered once this lock is lost ([`super::DataDir::held`]).
+    pub fn watch_lock(&mut self, lock: HeldLock) {
+        self.lock = Some(lock);
+    }
+
+    /// Begins a new run, and returns its first batch. The open batch, if one is on the disk, is
+    /// still sealed under the run before. A run that has sealed nothing is as good as a new one,
+    /// so it goes on then.
+    pub fn begin_run(&mut self) -> BatchId {
+        let first = self.next_seq + u64::from(!self.active.at_seal());
+        let mut runs = self.shared.runs.lock();
+        match runs.newest() {
+            Some((run, begins)) if begins >= first => BatchId { run, seq: begins },
+            _ => {
+                let id = BatchId { run: RunId::new_v4(), seq: first };
+                runs.begin(id.run, first);
+                self.runs_stored = false;
+                id
+            }
         }
     }
 
@@ -131,7 +171,7 @@ impl SpoolWriter {
     /// ([`super::Recovery::open`]) is not sealed before anything else.
     pub fn commit(&mut self, group: &mut Group) -> Result<(), CommitError> {
         if let Some(why) = &self.poisoned {
-            return Err(CommitError::Failed(why.clone()));
+            return Err(why.clone());
         }
         if group.is_empty() {
             return Ok(());
@@ -143,27 +183,55 @@ impl SpoolWriter {
             let first = group.seals.first().map(|mark| mark.start);
             assert_eq!(first, Some(0), "the recovered batch is sealed first");
         }
-        let (offset, batch_start) = (self.active.offset, self.active.batch_start);
-        let mut done = CommitProgress::default();
-        let failure = match self.append(group, &mut done) {
-            Ok(()) => {
-                self.publish(done);
-                return Ok(());
-            }
-            Err(failure) => failure,
+        // Before the write, so as not to write over what another process has written.
+        self.check_lock()?;
+        self.drop_kept_beyond_limit(group.len() as u64);
+        loop {
+            let (offset, batch_start) = (self.active.offset, self.active.batch_start);
+            let mut done = CommitProgress::default();
+            let failure = match self.append(group, &mut done) {
+                Ok(()) => {
+                    // And after it: see `lock.rs` for what that proves.
+                    self.check_lock()?;
+                    self.publish(done);
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            let why = match failure {
+                CommitFailure::NoRoom(error) => match self.undo(done.rolled, offset, batch_start) {
+                    Ok(()) if self.drop_kept_for_room(group.len() as u64) => continue,
+                    Ok(()) => return Err(CommitError::Full(error.to_string())),
+                    Err(undo) => format!("{error}, and putting things back: {undo}"),
+                },
+                CommitFailure::Fatal(what, error) => format!("{what}: {error}"),
+            };
+            let segment = segment::name(self.active.first);
+            let why = format!("{segment}: {why}");
+            tracing::error!(why, "spool: the disk failed");
+            let why = CommitError::Failed(why);
+            self.poisoned = Some(why.clone());
+            return Err(why);
+        }
+    }
+
+    /// Looks whether the data dir is still this process's own, if it is known by which lock. If it
+    /// is not, nothing is written from then on.
+    pub(super) fn check_lock(&mut self) -> Result<(), CommitError> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let segment = segment::path(&self.shared.options.dir, self.active.first);
+        let replaced = || {
+            let own = FileIdentity::of(&self.active.file).is_ok_and(|own| own.is_at(&segment));
+            (!own).then(|| {
+                let segment = segment.display();
+                format!("{segment} is not the file any more that this process writes to")
+            })
         };
-        let why = match failure {
-            CommitFailure::NoRoom(error) => match self.undo(done.rolled, offset, batch_start) {
-                Ok(()) => return Err(CommitError::Full(error.to_string())),
-                Err(undo) => format!("{error}, and putting things back: {undo}"),
-            },
-            CommitFailure::Fatal(what, error) => format!("{what}: {error}"),
-        };
-        let segment = segment::name(self.active.first);
-        let why = format!("{segment}: {why}");
-        tracing::error!(why, "spool: the disk failed");
+        let Some(why) = lock.lost().or_else(replaced) else { return Ok(()) };
+        tracing::error!(why, "spool: this process takes nothing more in");
+        let why = CommitError::Displaced(why);
         self.poisoned = Some(why.clone());
-        Err(CommitError::Failed(why))
+        Err(why)
     }
 
     /// Writes and syncs a group, segment by segment.
@@ -172,6 +240,10 @@ impl SpoolWriter {
         group: &mut Group,
         done: &mut CommitProgress,
     ) -> Result<(), CommitFailure> {
+        // The run is on the disk before anything of it can be.
+        if !self.runs_stored {
+            self.store_runs().map_err(CommitFailure::of("runs"))?;
+        }
         // The reserve is on the disk before a batch beyond it can be: what recovery relies on
         // when the newest segment is lost.
         if let Some(last) = group.seals.last()
@@ -182,9 +254,11 @@ impl SpoolWriter {
         }
         let (mut seals, mut from) = (0, 0);
         while from < group.len() {
-            let at_seal = self.active.batch_start == self.active.offset;
-            if at_seal && self.active.offset >= self.segment_bytes {
-                self.roll(self.next_seq + seals as u64, done)?;
+            let next = self.next_seq + seals as u64;
+            let full =
+                self.active.offset >= self.segment_bytes || self.run_of(next) != self.active.run;
+            if self.active.at_seal() && full {
+                self.roll(next, done)?;
             }
             let base = self.active.offset;
             let placed = self.place_seals(group, from, seals, &mut done.entries);
@@ -212,8 +286,8 @@ impl SpoolWriter {
     }
 
     /// Finishes the seals of the part of `group` that goes into the active segment: from byte
-    /// `from` and seal `first_seal` on, up to the seal that fills the segment or else to the
-    /// end. Appends the batches that these seals end to `entries`.
+    /// `from` and seal `first_seal` on, up to the seal that fills the segment or is the last of
+    /// its run, or else to the end. Appends the batches that these seals end to `entries`.
     fn place_seals(
         &self,
         group: &mut Group,
@@ -231,7 +305,7 @@ impl SpoolWriter {
             entries.push(BatchEntry::new(first, start, end - start, events, sealed_at));
             placed.seals += 1;
             placed.batch_start = end;
-            if end >= self.segment_bytes {
+            if end >= self.segment_bytes || self.run_of(at.seal.seq + 1) != self.active.run {
                 placed.to = at.end;
                 break;
             }
@@ -239,10 +313,38 @@ impl SpoolWriter {
         placed
     }
 
+    /// The run that batch `seq` belongs to.
+    fn run_of(&self, seq: u64) -> RunId {
+        self.shared.runs.lock().batch(seq).map_or(RunId::nil(), |id| id.run)
+    }
+
+    /// Writes the file of runs, without those that no batch here needs any more.
+    fn store_runs(&mut self) -> io::Result<()> {
+        let shared = &self.shared;
+        let kept = shared.kept.lock().oldest().map(|segment| segment.first);
+        let oldest = shared.index.lock().oldest().into_iter().chain(kept).min();
+        let runs = {
+            let mut runs = shared.runs.lock();
+            runs.forget_before(oldest.unwrap_or(self.next_seq).saturating_sub(LANES));
+            runs.clone()
+        };
+        run_file::store(&shared.options.dir, &runs)?;
+        kill_point!("spool-run-stored");
+        self.runs_stored = true;
+        Ok(())
+    }
+
     /// Begins a new segment, with batch `first`.
     fn roll(&mut self, first: u64, done: &mut CommitProgress) -> Result<(), CommitFailure> {
-        let SpoolState { options, .. } = &*self.shared;
-        let next = Active::create(&options.dir, options.node, first)
+        let run = self.run_of(first);
+        if self.active.is_empty() && self.active.first == first {
+            // There was no room at the start to replace this empty segment of an earlier run.
+            disk::write_at(&self.active.file, &segment::header(run, first), 0)
+                .map_err(CommitFailure::of("write the header"))?;
+            self.active.run = run;
+            return Ok(());
+        }
+        let next = Active::create(&self.shared.options.dir, run, first)
             .map_err(CommitFailure::of("make the next segment"))?;
         done.rolled.push(std::mem::replace(&mut self.active, next));
         kill_point!("spool-rolled");

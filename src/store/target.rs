@@ -84,6 +84,8 @@ mod tests {
             node,
             segment_bytes: 1 << 20,
             max_bytes: 1 << 24,
+            keep_ms: 0,
+            keep_bytes: 0,
         };
         let spool = Spool::open(options, IdWindow { window_ms: 1000, max_ids: 10 }, 0).unwrap();
         let store = SqliteStore::open(dir.path()).unwrap();

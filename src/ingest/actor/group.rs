@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::IngestActor;
 use crate::{
     domain::{
-        batch::{Batch, BatchId, DeadLetter},
+        batch::{Batch, BatchId, DeadLetter, RunId},
         time::now_ms,
     },
     ingest::{
@@ -49,11 +49,9 @@ impl IngestActor {
     /// Seals the open batch. Its last records and its seal go into the group.
     pub(super) fn seal(&mut self) {
         self.frame();
-        // A number that is given out belongs to a run that the spool knows.
-        let run = self.spool.batch_id(self.next_seq).map_or(self.node, |id| id.run);
-        let id = BatchId { run, seq: self.next_seq };
-        let after = self.spool.before(id.seq);
-        let batch = Batch { after, node: self.node, ..self.open.seal(id, now_ms()) };
+        // The run is known once the batch is on disk: another one may begin before that.
+        let id = BatchId { run: RunId::nil(), seq: self.next_seq };
+        let batch = Batch { node: self.node, ..self.open.seal(id, now_ms()) };
         self.group.seal(id.seq, batch.sealed_at, batch.events, &batch.delta);
         self.gathering.sealed.push(batch);
         self.next_seq += 1;
@@ -132,7 +130,10 @@ impl StreamHandler<Committed> for IngestActor {
             Ok(()) => {
                 self.durable = group.durable;
                 for batch in group.sealed {
-                    self.recent.push(Arc::new(batch));
+                    let (id, after) =
+                        (self.spool.batch_id(batch.id.seq), self.spool.before(batch.id.seq));
+                    let id = id.expect("the spool knows the run of each batch that it has sealed");
+                    self.recent.push(Arc::new(Batch { id, after, ..batch }));
                 }
                 // The buffers of this group are used again, unless the next group has begun to fill
                 // its own.

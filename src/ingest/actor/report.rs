@@ -35,6 +35,7 @@ impl IngestActor {
         self.look_for_room();
         let now = now_ms();
         metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
+        metrics::gauge!("floodmark_spool_kept_bytes").set(self.spool.kept_bytes() as f64);
         metrics::gauge!("floodmark_spool_damaged_batches").set(self.spool.damaged() as f64);
         for sink in Sink::ALL {
             let lag = self.spool.lag(sink);

@@ -12,6 +12,7 @@
 //!   before it are not sealed again, since they would be counted twice, and the sequence goes
 //!   on behind every number that can have been given.
 
+mod admit;
 mod replay;
 mod tail;
 
@@ -23,18 +24,21 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::{
     domain::{
-        batch::DeadLetter,
+        batch::{DeadLetter, LANES},
         ids::{IdQueue, Key},
         runs::Runs,
         time::Millis,
     },
     spool::{
-        IdWindow, Opened, Spool, SpoolError, SpoolOptions, SpoolState,
+        IdWindow, Opened, Spool, SpoolError, SpoolOptions, SpoolState, counts,
         cursor::{self, Cursors},
-        disk, failed, ids, segment,
+        disk, failed, ids,
+        kept::KeptSegments,
+        run_file, segment,
         writer::SpoolWriter,
     },
 };
@@ -90,13 +94,19 @@ pub(super) fn open(
 
     let cursors = load_cursors(&options, listing.segments.is_empty(), &mut report)?;
 
+    let kept = KeptSegments::list(&dir, now);
+    let runs = load_runs(&options, &listing.segments, &kept, &mut report);
+
     let ids = NewestIds::new(window, now);
-    let mut log = LogReplay::new(&dir, options.node, cursors, ids, report);
+    let mut log = LogReplay::new(&dir, runs, cursors, ids, report);
     let id_files = log.load_id_files(&listing.id_files);
     for first in listing.segments {
         log.load(first)?;
     }
-    let end = log.finish(cursors)?;
+    let end = log.finish(Uuid::new_v4())?;
+    let mut runs = log.runs;
+    let oldest = kept.firsts().chain(log.index.oldest()).min().unwrap_or(log.index.next_seq());
+    runs.forget_before(oldest.saturating_sub(LANES));
 
     let damaged = log.damaged;
     let recovery = Recovery {
@@ -106,10 +116,9 @@ pub(super) fn open(
         report: log.report,
         damaged,
     };
-    let mut runs = Runs::default();
-    runs.begin(options.node, 1);
     let shared = Arc::new(SpoolState {
         index: Mutex::new(log.index),
+        kept: Mutex::new(kept),
         runs: Mutex::new(runs),
         damaged: AtomicU64::new(damaged),
         refused: AtomicU64::new(0),
@@ -117,12 +126,50 @@ pub(super) fn open(
     });
     let writer = SpoolWriter::new(
         shared.clone(),
-        end.active,
+        (end.active, end.runs_stored),
         cursors.unwrap_or(Cursors::new(shared.options.node)),
         (window, id_files),
         !recovery.open.is_empty(),
     );
     Ok(Opened { spool: Spool { shared }, writer, recovery })
+}
+
+/// Reads which run sealed which batches, and whether that is known for certain. Where the file is
+/// missing or damaged, the headers of the segments say it.
+fn load_runs(
+    options: &SpoolOptions,
+    segments: &[u64],
+    kept: &KeptSegments,
+    report: &mut Vec<String>,
+) -> (Runs, bool) {
+    let dir = &options.dir;
+    let why = match run_file::load(dir) {
+        Ok(Some(runs)) => return (runs, true),
+        Ok(None) => None,
+        Err(why) => Some(why),
+    };
+    let kept: Vec<u64> = kept.firsts().collect();
+    let runs = run_file::rebuild(dir, options.node, segments, &kept);
+    // A data dir from before there were runs has no such file, and neither has one in which
+    // nothing was ever written.
+    let is_newer = |first: &u64| {
+        let path = segment::path(dir, *first);
+        let written = fs::metadata(&path).is_ok_and(|known| known.len() > segment::HEADER as u64);
+        written && segment::read_header(&path).is_some_and(|header| header.version > 1)
+    };
+    let missing = segments.iter().any(is_newer).then(|| "is missing".to_owned());
+    if let Some(why) = why.or(missing) {
+        report.push(format!(
+            "{} {why}: made again from the headers of the segments",
+            dir.join(run_file::FILE).display()
+        ));
+    }
+    if runs.newest().is_some() {
+        // What was found out is kept, so that a copy made of this data dir has it too. Without
+        // room for it the file is made with the first batch.
+        let _ = run_file::store(dir, &runs);
+    }
+    (runs, false)
 }
 
 /// Reads the cursor file. In a new spool it is made; an unusable one is reported, and the
@@ -183,7 +230,7 @@ fn list(dir: &Path) -> Result<Listing, SpoolError> {
             let _ = fs::remove_file(entry.path());
             let words = "was left by a stop in the middle of writing it: removed";
             listing.report.push(format!("{name} {words}"));
-        } else if name != cursor::FILE {
+        } else if ![cursor::FILE, run_file::FILE, counts::FILE].contains(&&*name) {
             listing.report.push(format!("{name} is not a file of the spool: left alone"));
         }
     }

@@ -2,42 +2,48 @@
 //! them are whole.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
     ops::Range,
     path::Path,
 };
 
 use crate::{
-    domain::batch::NodeId,
+    domain::runs::Runs,
     spool::{
         Sink, SpoolError,
         cursor::Cursors,
-        failed,
         group::{IdStats, Seal, parse_ids, parse_rows, parse_seal},
         ids::{self, IdFile},
         index::{BatchEntry, Segment, SpoolIndex},
-        quarantine,
         record::{self, Item},
-        recovery::NewestIds,
+        recovery::{NewestIds, admit::Admitted},
         segment::{self, HEADER},
     },
 };
 
 /// Void batches that one gap may make. A larger gap is not a loss but a file that does not
 /// belong here, and 4 million void batches take 256 MiB of index.
-const MAX_GAP: u64 = 1 << 22;
+pub(super) const MAX_GAP: u64 = 1 << 22;
+
+/// Batches that both sinks have settled and that lie before all others in the oldest segment. With
+/// more of them that segment is not where the log begins, but an old one that somebody put back.
+const MAX_SETTLED: u64 = 1 << 20;
 
 /// The log as it is read, and what has been learnt from it so far.
 pub(super) struct LogReplay<'a> {
     /// The spool's folder.
     pub dir: &'a Path,
-    /// The node that the data dir belongs to.
-    pub node: NodeId,
+    /// Which run sealed which batches.
+    pub runs: Runs,
+    /// Whether that was known before any segment was read, so that a segment of a run that is not
+    /// among them does not belong here.
+    pub runs_known: bool,
+    /// The cursors, if there are any.
+    pub cursors: Option<Cursors>,
     /// The index as far as the log was read.
     pub index: SpoolIndex,
-    /// Whether the index begins where it should. Without a cursor file it begins with the
-    /// oldest segment, which is known once that is read.
+    /// Whether the index begins where it should: with the oldest segment, once that is read.
     pub base_known: bool,
     /// The store has settled this batch and all before it.
     pub stored: u64,
@@ -66,42 +72,45 @@ pub(super) struct Tail {
     pub items: Vec<Item>,
 }
 
-/// What a segment that may be used holds.
-struct Admitted {
-    /// Its header; `None` if that is damaged.
-    header: Option<segment::Header>,
-    /// Its records, and the damage between them.
-    items: Vec<Item>,
-}
-
 impl<'a> LogReplay<'a> {
-    /// Nothing was read yet. What both sinks have settled according to `cursors` is left out of
-    /// the index.
+    /// Nothing was read yet. `runs` comes with whether it is known for certain.
     pub(super) fn new(
         dir: &'a Path,
-        node: NodeId,
+        (runs, runs_known): (Runs, bool),
         cursors: Option<Cursors>,
         ids: NewestIds,
         report: Vec<String>,
     ) -> LogReplay<'a> {
+        let settled = cursors.map_or([0; 2], |cursors| cursors.settled);
         LogReplay {
             dir,
-            node,
-            index: match cursors {
-                Some(cursors) => {
-                    let oldest = cursors.settled[0].min(cursors.settled[1]) + 1;
-                    SpoolIndex::new(oldest, cursors.settled)
-                }
-                None => SpoolIndex::new(1, [0; 2]),
-            },
-            base_known: cursors.is_some(),
-            stored: cursors.map_or(0, |cursors| cursors.settled[Sink::Store as usize]),
+            runs,
+            runs_known,
+            cursors,
+            index: SpoolIndex::new(settled[0].min(settled[1]) + 1, settled),
+            base_known: false,
+            stored: settled[Sink::Store as usize],
             ids,
             newest: None,
             spare: Vec::new(),
             report,
             damaged: 0,
         }
+    }
+
+    /// Lets the index begin with the oldest segment, whose first batch is `first`. Batches there
+    /// that both sinks have settled can still be read.
+    fn begin(&mut self, first: u64) {
+        self.index = match self.cursors {
+            Some(cursors) => {
+                let unsettled = self.index.next_seq();
+                let near = unsettled.saturating_sub(first) <= MAX_SETTLED;
+                let oldest = if near { first.max(1).min(unsettled) } else { unsettled };
+                SpoolIndex::new(oldest, cursors.settled)
+            }
+            // Without cursors nobody knows what came before.
+            None => SpoolIndex::new(first.max(1), [first.max(1) - 1; 2]),
+        };
     }
 
     /// Reads the id files, and returns which there are.
@@ -133,10 +142,20 @@ impl<'a> LogReplay<'a> {
         let Some(Admitted { header, items }) = self.admit(first, &file)? else { return Ok(()) };
 
         if !std::mem::replace(&mut self.base_known, true) {
-            let oldest = first.max(1);
-            self.index = SpoolIndex::new(oldest, [oldest - 1; 2]);
+            self.begin(first);
         }
+        self.complete_move(&file)?;
         self.supersede();
+        let own = header.is_some_and(|header| header.first == first);
+        if own && first < self.index.next_seq() && self.index.oldest().is_some_and(|at| at < first)
+        {
+            // Somebody wrote to the older segment after this one was begun, which can only be a
+            // process that did not know yet that the data dir was not its own any more.
+            self.hurt(&format!(
+                "{name} begins with batch {first}, and an older segment has it too"
+            ));
+            self.index.cut(first);
+        }
         self.index.segments.push_back(Segment {
             first,
             last: 0,
@@ -144,7 +163,7 @@ impl<'a> LogReplay<'a> {
             ids: IdStats::default(),
             damaged: false,
         });
-        if header.is_none_or(|header| header.first != first) {
+        if !own {
             self.hurt(&format!("{name}: its header is damaged or not its own"));
         } else {
             // An intact header says which batch the segment begins with, so what is missing
@@ -162,46 +181,6 @@ impl<'a> LogReplay<'a> {
             file,
         });
         Ok(())
-    }
-
-    /// Judges whether a segment belongs here and can be read. One that can't is moved out of
-    /// the way, and there is nothing to load.
-    fn admit(&mut self, first: u64, file: &[u8]) -> Result<Option<Admitted>, SpoolError> {
-        let path = segment::path(self.dir, first);
-        let name = segment::name(first);
-        let header = segment::parse_header(file);
-        if let Some(header) = header {
-            // The one case that keeps the spool from opening: this version can't know what
-            // the records of a later one mean, and must not move them away.
-            if header.version != segment::VERSION {
-                let version = header.version;
-                return Err(SpoolError::Version { path, version });
-            }
-            if header.node != self.node {
-                return self
-                    .set_aside(&name, &format!("belongs to node {}", header.node))
-                    .map(|()| None);
-            }
-        }
-        let far = match self.base_known {
-            true => self.index.next_seq().saturating_add(MAX_GAP),
-            false => u64::MAX / 2,
-        };
-        if first > far {
-            return self.set_aside(&name, "is far ahead of all others").map(|()| None);
-        }
-        let items = record::scan(file, HEADER);
-        let intact = |item: &Item| matches!(item, Item::Record { .. });
-        if header.is_none() && !items.iter().any(intact) {
-            if file.len() > HEADER {
-                return self.set_aside(&name, "holds nothing that can be read").map(|()| None);
-            }
-            // A crash came between making the file and writing its header.
-            fs::remove_file(&path).map_err(failed("remove", &path))?;
-            self.report.push(format!("{name} was made but never written to: removed"));
-            return Ok(None);
-        }
-        Ok(Some(Admitted { header, items }))
     }
 
     /// Called when a newer segment than the newest so far is found. The former should end with
@@ -272,9 +251,13 @@ impl<'a> LogReplay<'a> {
             return;
         } else {
             self.gap(seal.seq);
+            let delivered = self.index.is_settled(seal.seq);
             let (offset, len) = (at.start as u64, at.len() as u64);
             self.index.push(BatchEntry::new(first, offset, len, seal.events, seal.sealed_at));
-            if !intact {
+            if !intact && delivered {
+                self.hurt(&format!("{name}: batch {} is damaged, both sinks have it", seal.seq));
+                self.index.mark_gone(seal.seq);
+            } else if !intact {
                 self.hurt(&format!(
                     "{name}: batch {} is damaged, its {} events are lost",
                     seal.seq, seal.events
@@ -290,13 +273,14 @@ impl<'a> LogReplay<'a> {
 
     /// Fills the index with void batches up to `next`, since these are in no file.
     fn gap(&mut self, next: u64) {
-        let from = self.index.next_seq();
+        let settled = self.index.settled();
+        let from = self.index.next_seq().max(settled[0].min(settled[1]) + 1);
         if from < next {
             let last = next - 1;
             self.report.push(format!("batches {from} to {last} are missing"));
             self.damaged += next - from;
-            self.index.fill(next);
         }
+        self.index.fill(next);
     }
 
     /// Takes in the client ids of `items`, which are records of the segment that was pushed
@@ -330,13 +314,6 @@ impl<'a> LogReplay<'a> {
         if let Some(segment) = self.index.segments.back_mut() {
             segment.damaged = true;
         }
-    }
-
-    /// Moves a file that can't be used out of the way.
-    fn set_aside(&mut self, name: &str, why: &str) -> Result<(), SpoolError> {
-        quarantine::take(self.dir, name).map_err(failed("quarantine", &self.dir.join(name)))?;
-        self.report.push(format!("{name} {why}: moved to quarantine/"));
-        Ok(())
     }
 }
 

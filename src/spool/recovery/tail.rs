@@ -3,6 +3,12 @@
 //! Two numbers meet here. `unsealed` is the number that the open batch gets if nothing is lost.
 //! `next` is the number that the sequence goes on with; it is larger than `unsealed` where
 //! batches may have been sealed that are not on the disk any more.
+//!
+//! Nothing is appended to a segment of an earlier run, since its process may still be there and
+//! not know that the data dir is not its own any more: the two would write over each other. The
+//! open batch is copied to a segment of its own. It stays a batch of the run that wrote it, if it
+//! is whole and has the number that this run would have given it; else it is one of the new run,
+//! for the earlier one may have sealed other contents under its number.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,9 +17,10 @@ use std::{
 
 use bytes::Bytes;
 
+use crate::domain::batch::RunId;
 use crate::spool::{
     SpoolError,
-    cursor::{Cursors, RESERVE},
+    cursor::RESERVE,
     disk, failed,
     group::IdStats,
     index::Segment,
@@ -24,6 +31,7 @@ use crate::spool::{
         OpenTail,
         replay::{LogReplay, Tail},
     },
+    run_file,
     segment::{self, Active, HEADER},
 };
 
@@ -33,6 +41,8 @@ pub(super) struct LogEnd {
     pub active: Active,
     /// The records in it that no seal covers.
     pub open: OpenTail,
+    /// Whether the run that begins is in the file of runs already.
+    pub runs_stored: bool,
 }
 
 /// What can be kept of a tail.
@@ -46,8 +56,9 @@ struct Salvaged {
 }
 
 impl LogReplay<'_> {
-    /// Decides where the sequence goes on, and in which segment.
-    pub(super) fn finish(&mut self, cursors: Option<Cursors>) -> Result<LogEnd, SpoolError> {
+    /// Decides where the sequence goes on, in which segment, and where `run` begins.
+    pub(super) fn finish(&mut self, run: RunId) -> Result<LogEnd, SpoolError> {
+        let cursors = self.cursors;
         let tail = self.newest.take();
         let newest = tail.as_ref().map_or(0, |tail| tail.first);
         // The number of the tail's batch, if nothing is lost.
@@ -96,14 +107,35 @@ impl LogReplay<'_> {
             None => OpenTail::default(),
         };
         let hurt = self.index.segments.back().is_some_and(|newest| newest.damaged);
-        let active = match tail {
-            // After a jump in the sequence a new segment is made, whose name says where the
-            // sequence goes on. Nothing is appended to a damaged segment.
-            Some(tail) if !hurt && next == unsealed => self.resume(&tail, end)?,
-            Some(tail) => self.start_over(next, Some(&tail), &records)?,
-            None => self.start_over(next, None, &[])?,
+        // After a jump in the sequence a new segment is made, whose name says where the sequence
+        // goes on.
+        let whole = tail.as_ref().filter(|_| !hurt && next == unsealed);
+        let moves = whole.is_some() && !records.is_empty();
+        self.begin_run(run, if moves { next + 1 } else { next });
+        let mut runs_stored = false;
+        let active = match (whole, &tail) {
+            (Some(tail), _) if moves => self.move_tail(next, tail, end)?,
+            (Some(tail), _) => self.rest(run, tail)?,
+            (None, tail) => {
+                // What is copied is of the new run from now on, so the run is noted before.
+                if !records.is_empty() {
+                    let path = self.dir.join(run_file::FILE);
+                    run_file::store(self.dir, &self.runs).map_err(failed("write", &path))?;
+                    runs_stored = true;
+                }
+                self.start_over((run, next), tail.as_ref(), &records)?
+            }
         };
-        Ok(LogEnd { active, open })
+        Ok(LogEnd { active, open, runs_stored })
+    }
+
+    /// Notes that `run` begins with batch `first`. What lies before is then known to be of some
+    /// run: batches of which nobody knows it get one that nobody else has.
+    fn begin_run(&mut self, run: RunId, first: u64) {
+        if let Some(oldest) = self.index.oldest() {
+            self.runs.reach_back(RunId::new_v4(), oldest);
+        }
+        self.runs.begin(run, first);
     }
 
     /// Decides which records of an open batch are kept.
@@ -132,36 +164,129 @@ impl LogReplay<'_> {
         Salvaged { records, end, seal_lost: lost.is_some() }
     }
 
-    /// Goes on in the newest segment, behind its last intact record. What follows is cut.
-    fn resume(&mut self, tail: &Tail, end: usize) -> Result<Active, SpoolError> {
+    /// Ends the newest segment where its last seal does; what follows is cut. The writer begins
+    /// another one with the first batch of `run`, unless there is nothing in this one: then it
+    /// becomes the run's.
+    fn rest(&mut self, run: RunId, tail: &Tail) -> Result<Active, SpoolError> {
+        if tail.start == HEADER {
+            let path = segment::path(self.dir, tail.first);
+            // Replaced and not written over, since an earlier process may hold it open.
+            match disk::replace(
+                self.dir,
+                &segment::name(tail.first),
+                &segment::header(run, tail.first),
+            ) {
+                Ok(()) => self.set_end(HEADER),
+                // The writer writes the header then, before anything else.
+                Err(error) if disk::may_pass(&error) => {}
+                Err(error) => return Err(failed("write", &path)(error)),
+            }
+        }
+        self.reopen(tail, tail.start)
+    }
+
+    /// Copies the open batch `next` to a segment of its own, and cuts it off the old one.
+    fn move_tail(&mut self, next: u64, tail: &Tail, end: usize) -> Result<Active, SpoolError> {
+        let Some(run) = self.runs.batch(next).map(|id| id.run) else {
+            unreachable!("begin_run() has seen to it that each batch has a run")
+        };
+        let ids = self.index.segments.back().map_or(IdStats::default(), |old| old.ids);
+        let open = &tail.file[tail.start..end];
+        let bytes = [&segment::header(run, next), open].concat();
+        // The sealed batches in the old segment may be in the page cache and not on the disk, and
+        // readers see them from now on.
+        let old = self.reopen(tail, end)?;
+        if let Err(error) = disk::replace(self.dir, &segment::name(next), &bytes) {
+            // Without room for a copy the batch stays where it is: a full disk must not keep the
+            // server from starting.
+            return match disk::may_pass(&error) {
+                true => Ok(old),
+                false => Err(failed("write", &segment::path(self.dir, next))(error)),
+            };
+        }
+        if tail.first == next {
+            // The copy has taken the place of the old segment, which held nothing else.
+            self.index.segments.pop_back();
+        } else {
+            disk::cut(&old.file, tail.start as u64)
+                .map_err(failed("cut", &segment::path(self.dir, tail.first)))?;
+            self.set_end(tail.start);
+        }
+        self.go_on((run, next), bytes.len(), ids)
+    }
+
+    /// Completes the move of an open batch that a stop has interrupted: `file` is the next segment
+    /// and begins with what the newest so far ends with.
+    pub(super) fn complete_move(&mut self, file: &[u8]) -> Result<(), SpoolError> {
+        let Some(tail) = &mut self.newest else { return Ok(()) };
+        let records = tail.items.iter().take_while(|item| matches!(item, Item::Record { .. }));
+        let end = records.last().map_or(tail.start, |item| item.at().end);
+        let moved = end > tail.start
+            && file.get(HEADER..).is_some_and(|file| file.starts_with(&tail.file[tail.start..end]));
+        if moved {
+            let path = segment::path(self.dir, tail.first);
+            OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .and_then(|file| disk::cut(&file, tail.start as u64))
+                .map_err(failed("cut", &path))?;
+            tail.items.clear();
+            let end = tail.start;
+            self.set_end(end);
+        }
+        Ok(())
+    }
+
+    /// Notes how many bytes the newest segment has.
+    fn set_end(&mut self, end: usize) {
+        if let Some(segment) = self.index.segments.back_mut() {
+            segment.bytes = end as u64;
+        }
+    }
+
+    /// Opens the newest segment for writing behind `end`. What follows is cut.
+    fn reopen(&mut self, tail: &Tail, end: usize) -> Result<Active, SpoolError> {
         let path = segment::path(self.dir, tail.first);
         let file =
             OpenOptions::new().read(true).write(true).open(&path).map_err(failed("open", &path))?;
-        if end < tail.file.len() {
-            file.set_len(end as u64)
-                .and_then(|()| file.sync_all())
-                .map_err(failed("cut", &path))?;
+        if file.metadata().is_ok_and(|known| known.len() > end as u64) {
+            disk::cut(&file, end as u64).map_err(failed("cut", &path))?;
         }
         // After a crash of the process alone, bytes may be in the page cache and not on the
         // disk. They are made durable before readers see them and before more follows.
         file.sync_all().map_err(failed("sync", &path))?;
         disk::sync_dir(self.dir).map_err(failed("sync", self.dir))?;
-        if let Some(segment) = self.index.segments.back_mut() {
-            segment.bytes = end as u64;
-        }
-        Ok(Active { file, first: tail.first, offset: end as u64, batch_start: tail.start as u64 })
+        self.set_end(end);
+        let run = segment::read_header(&path).map_or(RunId::nil(), |header| header.run);
+        let (offset, batch_start) = (end as u64, tail.start as u64);
+        Ok(Active { file, run, first: tail.first, offset, batch_start })
+    }
+
+    /// Goes on in the segment `next` that was just written.
+    fn go_on(
+        &mut self,
+        (run, next): (RunId, u64),
+        len: usize,
+        ids: IdStats,
+    ) -> Result<Active, SpoolError> {
+        let path = segment::path(self.dir, next);
+        let file =
+            File::options().read(true).write(true).open(&path).map_err(failed("open", &path))?;
+        let bytes = len as u64;
+        self.index.segments.push_back(Segment { first: next, last: 0, bytes, ids, damaged: false });
+        Ok(Active { file, run, first: next, offset: bytes, batch_start: HEADER as u64 })
     }
 
     /// Goes on in a new segment, which begins with a copy of the open batch of a damaged one.
     fn start_over(
         &mut self,
-        next: u64,
+        (run, next): (RunId, u64),
         old: Option<&Tail>,
         records: &[Item],
     ) -> Result<Active, SpoolError> {
         let name = segment::name(next);
         let path = segment::path(self.dir, next);
-        let mut bytes = segment::header(self.node, next);
+        let mut bytes = segment::header(run, next);
         let mut ids = IdStats::default();
         if let Some(old) = old {
             // Its sealed batches may be in the page cache and not on the disk, and readers
@@ -187,16 +312,7 @@ impl LogReplay<'_> {
             }
         }
         disk::replace(self.dir, &name, &bytes).map_err(failed("write", &path))?;
-        let file =
-            File::options().read(true).write(true).open(&path).map_err(failed("open", &path))?;
-        self.index.segments.push_back(Segment {
-            first: next,
-            last: 0,
-            bytes: bytes.len() as u64,
-            ids,
-            damaged: false,
-        });
-        Ok(Active { file, first: next, offset: bytes.len() as u64, batch_start: HEADER as u64 })
+        self.go_on((run, next), bytes.len(), ids)
     }
 }
 

@@ -50,6 +50,7 @@ fn ends(files: &[(String, Vec<u8>)]) -> Vec<(usize, std::ops::Range<usize>)> {
 #[test]
 fn a_cut_at_any_byte_loses_nothing_before_it() {
     let (bench, files) = sample();
+    let runs = fs::read(bench.path(run_file::FILE)).unwrap();
     let ends = ends(&files);
     let (name, bytes) = &files[1];
     for cut in 0..bytes.len() {
@@ -59,6 +60,7 @@ fn a_cut_at_any_byte_loses_nothing_before_it() {
         for (name, bytes) in &files {
             fs::write(bench.path(name), bytes).unwrap();
         }
+        fs::write(bench.path(run_file::FILE), &runs).unwrap();
         let _ = fs::remove_file(bench.path(cursor::FILE));
         let _ = fs::remove_dir_all(bench.path(quarantine::FOLDER));
         bench.names(".seg").iter().filter(|n| **n > *name).for_each(|n| {
@@ -89,6 +91,7 @@ fn a_flip_at_any_byte_costs_the_batch_it_hits() {
     let (bench, files) = sample();
     let ends = ends(&files);
     let cursors = fs::read(bench.path(cursor::FILE)).unwrap();
+    let runs = fs::read(bench.path(run_file::FILE)).unwrap();
     for index in 0..2 {
         for at in 0..files[index].1.len() {
             for name in bench.names(".seg") {
@@ -98,6 +101,7 @@ fn a_flip_at_any_byte_costs_the_batch_it_hits() {
                 fs::write(bench.path(name), bytes).unwrap();
             }
             fs::write(bench.path(cursor::FILE), &cursors).unwrap();
+            fs::write(bench.path(run_file::FILE), &runs).unwrap();
             let _ = fs::remove_dir_all(bench.path(quarantine::FOLDER));
             let mut bytes = files[index].1.clone();
             bytes[at] ^= 1 << (at % 8);

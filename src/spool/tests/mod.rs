@@ -33,6 +33,8 @@ struct Bench {
     dir: tempfile::TempDir,
     segment_bytes: u64,
     max_bytes: u64,
+    keep_ms: i64,
+    keep_bytes: u64,
 }
 
 impl Bench {
@@ -43,7 +45,8 @@ impl Bench {
             true => tempfile::tempdir_in(memory),
             false => tempfile::tempdir(),
         };
-        Bench { dir: dir.unwrap(), segment_bytes, max_bytes: 1 << 30 }
+        let (max_bytes, keep_ms, keep_bytes) = (1 << 30, 0, 1 << 30);
+        Bench { dir: dir.unwrap(), segment_bytes, max_bytes, keep_ms, keep_bytes }
     }
 
     fn options(&self) -> SpoolOptions {
@@ -52,6 +55,8 @@ impl Bench {
             node: NODE,
             segment_bytes: self.segment_bytes,
             max_bytes: self.max_bytes,
+            keep_ms: self.keep_ms,
+            keep_bytes: self.keep_bytes,
         }
     }
 
@@ -175,6 +180,8 @@ fn a_batch_comes_back_as_it_was_sealed() {
     let Opened { spool, mut writer, recovery } = bench.open();
     assert_eq!(recovery.next_seq, 1);
     assert_eq!(recovery.report, Vec::<String>::new());
+    let run = spool.runs().newest().unwrap();
+    assert_eq!(run.1, 1);
     let letters = vec![DeadLetter {
         received_at: NOW,
         code: "invalid_type".to_owned(),
@@ -198,7 +205,7 @@ fn a_batch_comes_back_as_it_was_sealed() {
         bench.open().spool
     }] {
         let batch = spool.read(1).unwrap();
-        assert_eq!((batch.id.run, batch.id.seq), (NODE, 1));
+        assert_eq!((batch.id.run, batch.id.seq, batch.node), (run.0, 1, NODE));
         assert_eq!((batch.sealed_at, batch.events), (NOW, 2));
         assert_eq!(ids_of(&batch), ["a", "b"]);
         assert_eq!(batch.rows.len(), 2);

@@ -82,10 +82,10 @@ pub(crate) fn changes(path: &Path, before: Option<Vec<u8>>) {
 }
 
 /// The folder's names are on the disk.
-pub(crate) fn names_synced() {
+pub(crate) fn names_synced(dir: &Path) {
     POWER.with_borrow_mut(|power| {
         if let Some(power) = power {
-            power.names.clear();
+            power.names.retain(|(path, _)| path.parent() != Some(dir));
         }
     });
 }
