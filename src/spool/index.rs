@@ -144,8 +144,10 @@ impl SpoolIndex {
         self.sinks.iter().all(|progress| seq <= progress.watermark)
     }
 
-    /// Takes back the batches from `first` on: a newer segment begins with it.
-    pub(super) fn cut(&mut self, first: u64) {
+    /// Takes back the batches from `first` on, since a newer segment begins with it. Returns how
+    /// many of them counted as lost.
+    pub(super) fn cut(&mut self, first: u64) -> u64 {
+        let mut lost = 0;
         while self.next_seq() > first.max(self.oldest)
             && let Some(entry) = self.entries.pop_back()
         {
@@ -155,7 +157,9 @@ impl SpoolIndex {
                     progress.batches -= 1;
                 }
             }
+            lost += u64::from(entry.void && !entry.gone);
         }
+        lost
     }
 
     /// Where a batch lies; `None` if it is not here.

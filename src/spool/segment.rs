@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     domain::batch::RunId,
     spool::{
-        disk, quarantine,
+        disk,
         record::{le32, le64},
     },
 };
@@ -120,16 +120,7 @@ impl Active {
     /// the file is removed again, if the disk allows that.
     pub(super) fn create(dir: &Path, run: RunId, first: u64) -> io::Result<Active> {
         let path = path(dir, first);
-        let file = match disk::create(&path) {
-            // The writer knows its segments, so this one was put there by somebody else: by a
-            // process that does not know yet that the data dir is not its own any more.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                tracing::error!(?path, "spool: a segment that is not ours: moved to quarantine/");
-                quarantine::take(dir, &name(first))?;
-                disk::create(&path)?
-            }
-            made => made?,
-        };
+        let file = disk::create(&path)?;
         let made = disk::write_at(&file, &header(run, first), 0)
             .and_then(|()| disk::sync(&file))
             .and_then(|()| disk::sync_dir(dir));

@@ -1,7 +1,10 @@
 //! Appending: the committer thread's end of the spool. What follows when both sinks are done
 //! with a segment is in `retire.rs`.
 
-use std::{io, sync::Arc};
+use std::{
+    io::{self, ErrorKind::AlreadyExists},
+    sync::Arc,
+};
 
 use crate::{
     domain::{
@@ -18,7 +21,7 @@ use crate::{
         ids::IdFile,
         index::{BatchEntry, Segment},
         lock::{FileIdentity, HeldLock},
-        run_file,
+        quarantine, run_file,
         segment::{self, Active, HEADER},
     },
 };
@@ -344,8 +347,18 @@ impl SpoolWriter {
             self.active.run = run;
             return Ok(());
         }
-        let next = Active::create(&self.shared.options.dir, run, first)
-            .map_err(CommitFailure::of("make the next segment"))?;
+        let dir = &self.shared.options.dir;
+        let next = match Active::create(dir, run, first) {
+            // This writer knows its segments, and it holds the lock: a process that lost it has
+            // made this one, and may not know that yet.
+            Err(error) if error.kind() == AlreadyExists && self.lock.is_some() => {
+                let name = segment::name(first);
+                tracing::error!(name, "spool: a segment that is not ours: moved to quarantine/");
+                quarantine::take(dir, &name).and_then(|()| Active::create(dir, run, first))
+            }
+            made => made,
+        };
+        let next = next.map_err(CommitFailure::of("make the next segment"))?;
         done.rolled.push(std::mem::replace(&mut self.active, next));
         kill_point!("spool-rolled");
         // Noted before anything is in the new segment, so that its loss would be noticed.

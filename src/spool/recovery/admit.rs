@@ -29,6 +29,8 @@ impl LogReplay<'_> {
         let name = segment::name(first);
         let header = segment::parse_header(file);
         let next = self.index.next_seq();
+        let items = record::scan(file, HEADER);
+        let empty = !items.iter().any(|item| matches!(item, Item::Record { .. }));
         if let Some(header) = header {
             // The one case that keeps the spool from opening: this version can't know what
             // the records of a later one mean, and must not move them away.
@@ -37,8 +39,8 @@ impl LogReplay<'_> {
                 return Err(SpoolError::Version { path, version });
             }
             // A stop may have come before the run was noted that this segment was made for; then
-            // it follows on all others and nothing was written to it.
-            let unused = file.len() == HEADER && first == next;
+            // it follows on all others and there is nothing in it.
+            let unused = empty && first == next;
             let known = self.runs.batch(first).is_some_and(|id| id.run == header.run);
             if self.runs_known && !known && !unused {
                 let words = format!("belongs to run {}, which did not write it here", header.run);
@@ -52,9 +54,7 @@ impl LogReplay<'_> {
         if first > far {
             return self.set_aside(&name, "is far ahead of all others").map(|()| None);
         }
-        let items = record::scan(file, HEADER);
-        let intact = |item: &Item| matches!(item, Item::Record { .. });
-        if header.is_none() && !items.iter().any(intact) {
+        if header.is_none() && empty {
             if file.len() > HEADER {
                 return self.set_aside(&name, "holds nothing that can be read").map(|()| None);
             }

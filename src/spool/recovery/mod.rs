@@ -95,7 +95,7 @@ pub(super) fn open(
     let cursors = load_cursors(&options, listing.segments.is_empty(), &mut report)?;
 
     let kept = KeptSegments::list(&dir, now);
-    let runs = load_runs(&options, &listing.segments, &kept, &mut report);
+    let runs = load_runs(&options, &listing.segments, &kept, cursors, &mut report);
 
     let ids = NewestIds::new(window, now);
     let mut log = LogReplay::new(&dir, runs, cursors, ids, report);
@@ -140,6 +140,7 @@ fn load_runs(
     options: &SpoolOptions,
     segments: &[u64],
     kept: &KeptSegments,
+    cursors: Option<Cursors>,
     report: &mut Vec<String>,
 ) -> (Runs, bool) {
     let dir = &options.dir;
@@ -151,13 +152,12 @@ fn load_runs(
     let kept: Vec<u64> = kept.firsts().collect();
     let runs = run_file::rebuild(dir, options.node, segments, &kept);
     // A data dir from before there were runs has no such file, and neither has one in which
-    // nothing was ever written.
+    // nothing was sealed yet.
     let is_newer = |first: &u64| {
-        let path = segment::path(dir, *first);
-        let written = fs::metadata(&path).is_ok_and(|known| known.len() > segment::HEADER as u64);
-        written && segment::read_header(&path).is_some_and(|header| header.version > 1)
+        segment::read_header(&segment::path(dir, *first)).is_some_and(|header| header.version > 1)
     };
-    let missing = segments.iter().any(is_newer).then(|| "is missing".to_owned());
+    let sealed = cursors.is_none_or(|cursors| cursors.reserved > cursor::RESERVE);
+    let missing = (sealed && segments.iter().any(is_newer)).then(|| "is missing".to_owned());
     if let Some(why) = why.or(missing) {
         report.push(format!(
             "{} {why}: made again from the headers of the segments",

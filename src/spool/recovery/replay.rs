@@ -154,7 +154,7 @@ impl<'a> LogReplay<'a> {
             self.hurt(&format!(
                 "{name} begins with batch {first}, and an older segment has it too"
             ));
-            self.index.cut(first);
+            self.damaged -= self.index.cut(first);
         }
         self.index.segments.push_back(Segment {
             first,

@@ -31,7 +31,12 @@ impl Known {
         for seq in 1..=newest {
             let known = known.get(seq as usize - 1);
             if seq < oldest {
-                batches.push(known.expect("only what was sealed is settled").clone());
+                let known = known.expect("only what was sealed is settled").clone();
+                match spool.read(seq) {
+                    Ok(batch) => assert_eq!(ids_of(&batch), known, "a kept batch is as it was"),
+                    Err(error) => assert!(matches!(error, SpoolError::Gone { .. }), "{error}"),
+                }
+                batches.push(known);
                 continue;
             }
             let ids = ids_of(&spool.read(seq).unwrap());
@@ -68,8 +73,10 @@ proptest! {
         rounds in proptest::collection::vec((groups(), 0..50u32, any::<u64>()), 1..4),
         segment_bytes in 200..1_500u64,
         settles in 0..4usize,
+        keep in any::<bool>(),
     ) {
-        let bench = Bench::new(segment_bytes);
+        let mut bench = Bench::new(segment_bytes);
+        bench.keep_ms = if keep { 1_000 } else { 0 };
         let mut known = Known::default();
         let mut settled = [0; 2];
         let mut opened = bench.open();

@@ -11,7 +11,9 @@ pub(super) struct History {
     /// Those that no seal covers.
     pub open: Vec<String>,
     /// Events made so far, also for groups that were never committed.
-    made: u64,
+    pub made: u64,
+    /// What the names of new events begin with, so that copies of a history make other ones.
+    pub name: String,
 }
 
 impl History {
@@ -25,7 +27,7 @@ impl History {
             let mut ids = Vec::new();
             for _ in 0..events {
                 after.made += 1;
-                ids.push(format!("event{}", after.made));
+                ids.push(format!("{}event{}", after.name, after.made));
                 rows.extend(row(&ids[ids.len() - 1]));
             }
             group.rows(events.into(), &rows, NOW, ids.iter().map(String::as_str));

@@ -2,10 +2,14 @@
 //! lost or damaged is in `loss` and `bytes`, arbitrary histories against a model in `model`.
 
 mod bytes;
+mod copies;
 mod cuts;
 mod history;
+mod kept;
 mod loss;
 mod model;
+mod runs;
+mod twins;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,8 +76,27 @@ impl Bench {
         names(self.dir.path(), ending)
     }
 
+    /// Copies all files to another folder, as they are now.
+    fn copy(&self) -> Bench {
+        let copy = Bench::new(self.segment_bytes);
+        copy_dir(self.dir.path(), copy.dir.path());
+        Bench { dir: copy.dir, ..*self }
+    }
+
     fn quarantined(&self) -> Vec<String> {
         names(&self.path(quarantine::FOLDER), "")
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    for name in names(from, "") {
+        let (from, to) = (from.join(&name), to.join(&name));
+        if from.is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy_dir(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
     }
 }
 
