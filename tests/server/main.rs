@@ -17,3 +17,4 @@ mod stream;
 #[path = "../support/mod.rs"]
 mod support;
 mod totals;
+mod twins;
