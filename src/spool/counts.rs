@@ -73,7 +73,7 @@ pub(super) fn sum(dir: &Path, from: u64, before: u64) -> Option<u64> {
         let payload = &bytes[record::payload(&bytes, &at)];
         let Some(first) = le64(payload) else { continue };
         for (seq, events) in (first..).zip(payload[8..].chunks_exact(4)) {
-            if (from..before).contains(&seq) && (seq - from) % LANES == 0 {
+            if (from..before).contains(&seq) && (seq - from).is_multiple_of(LANES) {
                 found[((seq - from) / LANES) as usize] = le32(events);
             }
         }

@@ -57,7 +57,7 @@ pub(super) struct KeptSegment {
 
 /// Where a batch lies in its segment.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct BatchPlace {
     seq: u64,
     offset: u64,
     len: u64,
@@ -71,7 +71,7 @@ pub(super) struct KeptSegments {
     /// Bytes of all of them.
     bytes: u64,
     /// Where the batches of some segments lie, by first batch of the segment.
-    places: VecDeque<(u64, Arc<[Place]>)>,
+    places: VecDeque<(u64, Arc<[BatchPlace]>)>,
 }
 
 impl KeptSegments {
@@ -129,14 +129,14 @@ impl KeptSegments {
 
     /// The segment that batch `seq` lies in, if it is here at all; with the places of its batches,
     /// if these are known.
-    fn find(&self, seq: u64) -> Option<(u64, Option<Arc<[Place]>>)> {
+    fn find(&self, seq: u64) -> Option<(u64, Option<Arc<[BatchPlace]>>)> {
         let after = self.segments.partition_point(|segment| segment.first <= seq);
         let first = self.segments.get(after.checked_sub(1)?)?.first;
         let places = self.places.iter().find(|(of, _)| *of == first);
         Some((first, places.map(|(_, places)| places.clone())))
     }
 
-    fn remember(&mut self, first: u64, places: Arc<[Place]>) {
+    fn remember(&mut self, first: u64, places: Arc<[BatchPlace]>) {
         self.places.retain(|(of, _)| *of != first);
         self.places.push_back((first, places));
         if self.places.len() > REMEMBERED {
@@ -178,7 +178,7 @@ pub(super) fn read(shared: &SpoolState, id: BatchId) -> Result<Batch, SpoolError
     let places = match places {
         Some(places) => places,
         None => {
-            let places: Arc<[Place]> =
+            let places: Arc<[BatchPlace]> =
                 places_in(&file, id).map_err(failed("read", &path(dir, first)))?.into();
             shared.kept.lock().remember(first, places.clone());
             places
@@ -220,7 +220,7 @@ fn open(dir: &Path, first: u64) -> io::Result<File> {
 /// Where the batches of a segment lie. Only the heads of its records are read, and the numbers of
 /// its seals; whoever reads a batch checks its bytes. The places end with the first head that is
 /// damaged. There are none if the segment is not of the run that `id` names.
-fn places_in(file: &File, id: BatchId) -> io::Result<Vec<Place>> {
+fn places_in(file: &File, id: BatchId) -> io::Result<Vec<BatchPlace>> {
     let len = file.metadata()?.len();
     let mut reader = BufReader::with_capacity(1 << 16, file);
     reader.seek(SeekFrom::Start(0))?;
@@ -252,7 +252,7 @@ fn places_in(file: &File, id: BatchId) -> io::Result<Vec<Place>> {
             if let Some(seal) = parse_seal_numbers(&numbers)
                 && let Some(offset) = at.checked_sub(seal.bytes)
             {
-                places.push(Place { seq: seal.seq, offset, len: end - offset });
+                places.push(BatchPlace { seq: seal.seq, offset, len: end - offset });
             }
         }
         reader.seek_relative((payload - read) as i64)?;

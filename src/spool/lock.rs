@@ -14,7 +14,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use super::node::DataDirError;
+use super::{CommitError, SpoolWriter, node::DataDirError, segment};
 
 const LOCK_FILE: &str = "lock";
 
@@ -58,6 +58,32 @@ impl HeldLock {
                 self.path.display()
             )
         })
+    }
+}
+
+impl SpoolWriter {
+    /// From now on nothing is answered once this lock is lost ([`super::DataDir::held`]).
+    pub fn watch_lock(&mut self, lock: HeldLock) {
+        self.lock = Some(lock);
+    }
+
+    /// Looks whether the data dir is still this process's own, if it is known by which lock. If it
+    /// is not, nothing is written from then on.
+    pub(super) fn check_lock(&mut self) -> Result<(), CommitError> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let segment = segment::path(&self.shared.options.dir, self.active.first);
+        let replaced = || {
+            let own = FileIdentity::of(&self.active.file).is_ok_and(|own| own.is_at(&segment));
+            (!own).then(|| {
+                let segment = segment.display();
+                format!("{segment} is not the file any more that this process writes to")
+            })
+        };
+        let Some(why) = lock.lost().or_else(replaced) else { return Ok(()) };
+        tracing::error!(why, "spool: this process takes nothing more in");
+        let why = CommitError::Displaced(why);
+        self.poisoned = Some(why.clone());
+        Err(why)
     }
 }
 

@@ -15,13 +15,32 @@
 //! ```
 //!
 //! Here both sinks have settled batches 1 to 40, so segment 1 may go; segment 41 stays until
-//! both cursors have reached 96. Nobody but [`SpoolWriter::retire`] removes a segment that holds
-//! sealed batches, and it keeps to this order:
+//! both cursors have reached 96. Nobody but [`SpoolWriter::retire`] takes a segment that holds
+//! sealed batches out of the log, and it keeps to this order:
 //!
 //! 1. The cursors are written to their file and synced.
-//! 2. Client ids that are still within the dedupe window move from the segment to an id file.
-//! 3. The index forgets the segment's batches, so that no reader asks for them any more.
-//! 4. The segment is unlinked (a damaged one moves to the quarantine), and the folder is synced.
+//! 2. Client ids that are still within the dedupe window move from the segment to an id file, and
+//!    how many events its batches have is noted.
+//! 3. The index forgets the segment's batches, so that readers look among the kept segments.
+//! 4. The segment is renamed into `kept/` (a damaged one into the quarantine), and both folders are
+//!    synced. Kept segments go by age and by size, and before the spool or its disk is full.
+//!
+//! A *run* is one life of a process on this folder, with a random id. Batches are known by (run,
+//! seq), and a segment holds batches of one run only:
+//!
+//! ```text
+//!       run A                  run A        run B                     run C begins with batch 99
+//!       +---------------------+ +----------+ +----------------------+ +----
+//!       | A | 1 | 2 | ..  | 40 | | A | 41   | | B | 42 | ..     | 98 | | C | rows
+//!       +---------------------+ +----------+ +----------------------+ +----
+//!                                ^ A left this batch open in its crash. B copied it to a segment
+//!                                  of its own and sealed it, still as a batch of A.
+//! ```
+//!
+//! So whoever goes on from a copy of the folder never gives an identity that was given to other
+//! contents. A crash leaves one exception: an open batch is sealed as a batch of its run, and where
+//! that run goes on elsewhere (the copy was taken while it ran), it seals that batch with more rows
+//! behind the same ones.
 //!
 //! Under [`SpoolOptions::dir`]:
 //!
@@ -29,8 +48,11 @@
 //! | --- | --- |
 //! | `00000000000000000042.seg` | a segment, named by its first batch: a header (`segment.rs`), then records (`record.rs`, `group.rs`) |
 //! | `cursors` | how far each sink has come, and how far the sequence may have run (`cursor.rs`) |
+//! | `runs` | which run sealed which batches (`run_file.rs`) |
 //! | `ids-00000000000000000001.log` | client ids of a segment that was removed, for the rest of the dedupe window (`ids.rs`) |
-//! | `quarantine/` | damaged segments that no sink needs any more, kept for a human to look at |
+//! | `counts` | how many events batches had that left the log (`counts.rs`) |
+//! | `kept/` | segments that both sinks have settled, for a sink that lost its last writes (`kept.rs`) |
+//! | `quarantine/` | damaged segments that no sink needs any more, and files of others, kept for a human to look at |
 //!
 //! # Invariants
 //!
@@ -40,12 +62,12 @@
 //!    changes: after a restart the same sequence number ("seq") has the same contents, or it
 //!    is a void batch, which holds nothing.
 //! 3. A batch lies in one segment. A new segment begins right after a seal.
-//! 4. A seq is never given to two different batches, even if segments or cursors are lost (see
-//!    `cursor::RESERVE`) or both are (the node gets a new identity, see [`DataDir`]). One case
-//!    can't be told apart: a disk that drops the end of the newest file after it confirmed
-//!    the fsync of that file.
+//! 4. A seq is never given to two different batches of this folder, even if segments or cursors are
+//!    lost (see `cursor::RESERVE`), and an identity (run, seq) never to different contents anywhere,
+//!    copies of the folder included, but for the open batch of a crash (see above). A run is on the
+//!    disk before anything is written under it, and nothing is appended to an earlier run's segment.
 //! 5. The sequence has no gap: a batch whose bytes are lost is there as a void batch.
-//! 6. Cursors are on the disk before a segment that they have passed is unlinked, and so are
+//! 6. Cursors are on the disk before a segment that they have passed leaves the log, and so are
 //!    those ids of the segment that the dedupe index still needs.
 //! 7. A torn end is cut; any other damage costs the batch it lies in and nothing else. No
 //!    state of the files keeps the spool from opening, other than a newer format version or
@@ -53,10 +75,15 @@
 //! 8. A failed fsync is never retried: the writer refuses everything from then on. Linux
 //!    marks pages as clean after a failed fsync, so a second one would succeed without having
 //!    written them.
+//! 9. A commit returns `Ok` only if the lock of the data dir is still held after its fsync
+//!    (`lock.rs`); once it is lost, nothing more is written, renamed or removed.
+//! 10. Kept segments delay nothing: no commit fails for want of room while there is one, together
+//!    with what is unsettled they stay within `max_bytes`, and opening does not read them.
 
 mod counts;
 mod cursor;
 mod disk;
+mod error;
 mod group;
 mod ids;
 mod index;
@@ -77,7 +104,7 @@ mod writer;
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -87,18 +114,20 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::domain::{
-    batch::{Batch, BatchId, LANES, NodeId, RunId},
-    delta::DeltaError,
+    batch::{Batch, BatchId, LANES, NodeId},
     runs::Runs,
     sink::Sink,
     time::Millis,
 };
 
+pub use error::SpoolError;
+use error::failed;
 pub use group::Group;
 pub use lock::HeldLock;
 pub use node::{DataDir, DataDirError};
 pub use recovery::{OpenTail, Recovery};
 pub use retire::Retired;
+pub(crate) use segment::fuzzed_segment;
 pub use writer::{CommitError, SpoolWriter};
 
 /// Where the spool lies on disk and how much it may hold.
@@ -145,55 +174,6 @@ impl Lag {
     pub fn waits_ms(&self, now: Millis) -> Millis {
         self.oldest_ms.map_or(0, |oldest| (now - oldest).max(0))
     }
-}
-
-/// Why the spool could not be opened, read or tidied up.
-#[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
-    /// The disk failed, or the permissions don't allow the operation.
-    #[error("spool: can't {what} {path}: {source}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A later version of Floodmark wrote this segment.
-    #[error(
-        "spool: {path} has format version {version}, this floodmark reads version \
-         {current}: start the version that wrote it", current = segment::VERSION
-    )]
-    Version {
-        /// The segment.
-        path: PathBuf,
-        /// The format version in its header.
-        version: u32,
-    },
-    /// The batch is not in the spool: it was never sealed, or both sinks have settled it and
-    /// its segment was removed, or damaged while it was kept.
-    #[error("spool: batch {seq} is not here")]
-    Gone {
-        /// The batch asked for.
-        seq: u64,
-    },
-    /// The data dir is not this process's own any more, so nothing is written or removed.
-    #[error("spool: {0}")]
-    Displaced(String),
-    /// The batch's bytes are intact, but a later version of Floodmark wrote its delta.
-    #[error("spool: batch {seq}: {source}: start the version that wrote it")]
-    Undecodable {
-        /// The batch asked for.
-        seq: u64,
-        /// What the delta's decoder did not understand.
-        source: DeltaError,
-    },
-}
-
-/// Turns an I/O error into one that says what was tried on which file.
-fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SpoolError + 'a {
-    move |source| SpoolError::Io { what, path: path.to_owned(), source }
 }
 
 /// What [`Spool::open`] hands out.
@@ -370,23 +350,4 @@ impl SpoolState {
         self.damaged.fetch_add(1, Ordering::Relaxed);
         tracing::error!(seq, why, "spool: a batch is damaged, its events are lost");
     }
-}
-
-/// For fuzzing: the bytes of a segment file that holds `data`. Either `data` follows the
-/// header as it is, or (`framed`) it is read as a row of (kind, u16 length, payload) and each
-/// of these becomes a record with the right checksums.
-pub(crate) fn fuzzed_segment(run: RunId, mut data: &[u8], framed: bool) -> Vec<u8> {
-    let mut out = segment::header(run, 1);
-    if !framed {
-        out.extend_from_slice(data);
-        return out;
-    }
-    while let [kind, low, high, rest @ ..] = data {
-        let len = usize::from(u16::from_le_bytes([*low, *high])).min(rest.len());
-        let at = record::begin(&mut out);
-        out.extend_from_slice(&rest[..len]);
-        record::finish(&mut out[at..], *kind);
-        data = &rest[len..];
-    }
-    out
 }

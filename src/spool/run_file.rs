@@ -13,9 +13,13 @@ use std::{fs, io, path::Path};
 use uuid::Uuid;
 
 use crate::{
-    domain::{batch::NodeId, runs::Runs},
+    domain::{
+        batch::{BatchId, LANES, NodeId, RunId},
+        runs::Runs,
+    },
+    failpoint::kill_point,
     spool::{
-        disk, kept,
+        SpoolWriter, disk, kept,
         record::{le32, le64},
         segment,
     },
@@ -65,6 +69,46 @@ pub(super) fn rebuild(dir: &Path, node: NodeId, segments: &[u64], kept: &[u64]) 
         }
     }
     runs
+}
+
+impl SpoolWriter {
+    /// Begins a new run, and returns its first batch. The open batch, if one is on the disk, is
+    /// still sealed under the run before. A run that has sealed nothing is as good as a new one,
+    /// so it goes on then.
+    pub fn begin_run(&mut self) -> BatchId {
+        let first = self.next_seq + u64::from(!self.active.at_seal());
+        let mut runs = self.shared.runs.lock();
+        match runs.newest() {
+            Some((run, begins)) if begins >= first => BatchId { run, seq: begins },
+            _ => {
+                let id = BatchId { run: RunId::new_v4(), seq: first };
+                runs.begin(id.run, first);
+                self.runs_stored = false;
+                id
+            }
+        }
+    }
+
+    /// The run that batch `seq` belongs to.
+    pub(super) fn run_of(&self, seq: u64) -> RunId {
+        self.shared.runs.lock().batch(seq).map_or(RunId::nil(), |id| id.run)
+    }
+
+    /// Writes the file of runs, without those that no batch here needs any more.
+    pub(super) fn store_runs(&mut self) -> io::Result<()> {
+        let shared = &self.shared;
+        let kept = shared.kept.lock().oldest().map(|segment| segment.first);
+        let oldest = shared.index.lock().oldest().into_iter().chain(kept).min();
+        let runs = {
+            let mut runs = shared.runs.lock();
+            runs.forget_before(oldest.unwrap_or(self.next_seq).saturating_sub(LANES));
+            runs.clone()
+        };
+        store(&shared.options.dir, &runs)?;
+        kill_point!("spool-run-stored");
+        self.runs_stored = true;
+        Ok(())
+    }
 }
 
 fn encode(runs: &Runs) -> Vec<u8> {

@@ -21,7 +21,7 @@ use crate::{
     domain::batch::RunId,
     spool::{
         disk,
-        record::{le32, le64},
+        record::{self, le32, le64},
     },
 };
 
@@ -142,4 +142,23 @@ impl Active {
     pub(super) fn at_seal(&self) -> bool {
         self.batch_start == self.offset
     }
+}
+
+/// For fuzzing: the bytes of a segment file that holds `data`. Either `data` follows the
+/// header as it is, or (`framed`) it is read as a row of (kind, u16 length, payload) and each
+/// of these becomes a record with the right checksums.
+pub(crate) fn fuzzed_segment(run: RunId, mut data: &[u8], framed: bool) -> Vec<u8> {
+    let mut out = header(run, 1);
+    if !framed {
+        out.extend_from_slice(data);
+        return out;
+    }
+    while let [kind, low, high, rest @ ..] = data {
+        let len = usize::from(u16::from_le_bytes([*low, *high])).min(rest.len());
+        let at = record::begin(&mut out);
+        out.extend_from_slice(&rest[..len]);
+        record::finish(&mut out[at..], *kind);
+        data = &rest[len..];
+    }
+    out
 }

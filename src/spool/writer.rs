@@ -8,7 +8,6 @@ use std::{
 
 use crate::{
     domain::{
-        batch::{BatchId, LANES, RunId},
         sink::Sink,
         time::{Steady, now_ms},
     },
@@ -20,8 +19,8 @@ use crate::{
         group::Group,
         ids::IdFile,
         index::{BatchEntry, Segment},
-        lock::{FileIdentity, HeldLock},
-        quarantine, run_file,
+        lock::HeldLock,
+        quarantine,
         segment::{self, Active, HEADER},
     },
 };
@@ -65,7 +64,7 @@ pub struct SpoolWriter {
     /// Recovery found an open batch, which has to be sealed before anything else.
     open_recovered: bool,
     /// Whether the file of runs has the newest run.
-    runs_stored: bool,
+    pub(super) runs_stored: bool,
     /// The lock that must still be held before anything is answered; `None` in tests that have no
     /// data dir.
     pub(super) lock: Option<HeldLock>,
@@ -141,28 +140,6 @@ impl SpoolWriter {
         }
     }
 
-    /// From now on nothing is answered once this lock is lost ([`super::DataDir::held`]).
-    pub fn watch_lock(&mut self, lock: HeldLock) {
-        self.lock = Some(lock);
-    }
-
-    /// Begins a new run, and returns its first batch. The open batch, if one is on the disk, is
-    /// still sealed under the run before. A run that has sealed nothing is as good as a new one,
-    /// so it goes on then.
-    pub fn begin_run(&mut self) -> BatchId {
-        let first = self.next_seq + u64::from(!self.active.at_seal());
-        let mut runs = self.shared.runs.lock();
-        match runs.newest() {
-            Some((run, begins)) if begins >= first => BatchId { run, seq: begins },
-            _ => {
-                let id = BatchId { run: RunId::new_v4(), seq: first };
-                runs.begin(id.run, first);
-                self.runs_stored = false;
-                id
-            }
-        }
-    }
-
     /// Appends a group with one write and one fdatasync (for each segment, in the rare case
     /// that the group fills one). On `Ok` all of the group is on the disk, and readers see the
     /// batches that it seals; on an error none of it is. The group is borrowed mutably only to
@@ -216,25 +193,6 @@ impl SpoolWriter {
             self.poisoned = Some(why.clone());
             return Err(why);
         }
-    }
-
-    /// Looks whether the data dir is still this process's own, if it is known by which lock. If it
-    /// is not, nothing is written from then on.
-    pub(super) fn check_lock(&mut self) -> Result<(), CommitError> {
-        let Some(lock) = &self.lock else { return Ok(()) };
-        let segment = segment::path(&self.shared.options.dir, self.active.first);
-        let replaced = || {
-            let own = FileIdentity::of(&self.active.file).is_ok_and(|own| own.is_at(&segment));
-            (!own).then(|| {
-                let segment = segment.display();
-                format!("{segment} is not the file any more that this process writes to")
-            })
-        };
-        let Some(why) = lock.lost().or_else(replaced) else { return Ok(()) };
-        tracing::error!(why, "spool: this process takes nothing more in");
-        let why = CommitError::Displaced(why);
-        self.poisoned = Some(why.clone());
-        Err(why)
     }
 
     /// Writes and syncs a group, segment by segment.
@@ -314,27 +272,6 @@ impl SpoolWriter {
             }
         }
         placed
-    }
-
-    /// The run that batch `seq` belongs to.
-    fn run_of(&self, seq: u64) -> RunId {
-        self.shared.runs.lock().batch(seq).map_or(RunId::nil(), |id| id.run)
-    }
-
-    /// Writes the file of runs, without those that no batch here needs any more.
-    fn store_runs(&mut self) -> io::Result<()> {
-        let shared = &self.shared;
-        let kept = shared.kept.lock().oldest().map(|segment| segment.first);
-        let oldest = shared.index.lock().oldest().into_iter().chain(kept).min();
-        let runs = {
-            let mut runs = shared.runs.lock();
-            runs.forget_before(oldest.unwrap_or(self.next_seq).saturating_sub(LANES));
-            runs.clone()
-        };
-        run_file::store(&shared.options.dir, &runs)?;
-        kill_point!("spool-run-stored");
-        self.runs_stored = true;
-        Ok(())
     }
 
     /// Begins a new segment, with batch `first`.

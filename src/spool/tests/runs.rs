@@ -1,6 +1,7 @@
 //! Runs: data dirs from before there were any, a lost file of runs, thousands of starts.
 
 use super::*;
+use crate::domain::batch::RunId;
 
 /// The run of batch `seq`.
 fn run_of(spool: &Spool, seq: u64) -> RunId {
