@@ -49,6 +49,7 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
     if ops.spool.refuses() {
         reasons.push(format!("spool: full with {} bytes; requests get 503", ops.spool.bytes()));
     }
+    let standing = ops.health.standing_reasons();
     if let Some(reason) = ops.mirror.freshness().interrupted() {
         reasons.push(format!("live: {reason}"));
     }
@@ -75,6 +76,7 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
         true => (HttpResponse::Ok(), "ready"),
         false => (HttpResponse::ServiceUnavailable(), "not ready"),
     };
+    reasons.extend(standing);
     response.json(json!({"status": status, "reasons": reasons, "lag": lags}))
 }
 

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config,
     domain::{
-        batch::{BatchId, LANES, NodeId},
+        batch::{BatchId, LANES, NodeId, RunId},
         delta::Delta,
         time::{BusinessZone, Millis, now_ms},
     },
@@ -182,11 +182,12 @@ impl LiveStore for InProcess {
     async fn apply(
         &self,
         id: BatchId,
+        after: Option<BatchId>,
         sealed_at: Millis,
         delta: &Arc<Delta>,
     ) -> Result<Applied, SinkError> {
         let mut guard = self.counted()?.lanes[id.lane() as usize].lock().await;
-        let verdict = judge(guard.get(&id.run).copied().unwrap_or(0), id.seq);
+        let verdict = judge(|run| guard.get(&run).copied().unwrap_or(0), id, after);
         if verdict == Applied::Counted {
             // First a place in the feed is reserved, which may wait. Guard and delta then follow
             // without an await between them, so that a caller that gives up while it waits has
@@ -215,9 +216,9 @@ impl LiveStore for InProcess {
         })
     }
 
-    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, SinkError> {
+    async fn head(&self, run: RunId, lane: u64) -> Result<u64, SinkError> {
         let lane = self.counted()?.lanes[lane as usize].lock().await;
-        Ok(lane.get(&node).copied().unwrap_or(0))
+        Ok(lane.get(&run).copied().unwrap_or(0))
     }
 
     async fn check(&self) -> Result<(), SinkError> {
@@ -245,6 +246,11 @@ mod tests {
         BatchId { run: NodeId::nil(), seq }
     }
 
+    /// What batch `seq` follows on.
+    fn after(seq: u64) -> Option<BatchId> {
+        seq.checked_sub(LANES).filter(|&seq| seq > 0).map(batch)
+    }
+
     #[tokio::test]
     async fn continues_where_the_ledger_stands() {
         let mut sum = LedgerSum::default();
@@ -262,7 +268,7 @@ mod tests {
         assert_eq!(live.population(NOW, day).await.unwrap().active, 1);
 
         let error = delta("error", 8);
-        let apply = async |seq| live.apply(batch(seq), NOW, &error).await.unwrap();
+        let apply = async |seq| live.apply(batch(seq), after(seq), NOW, &error).await.unwrap();
         assert_eq!(apply(5).await, Applied::AlreadyCounted);
         assert_eq!(apply(13).await, Applied::Gap { last: 5 });
         assert_eq!(apply(9).await, Applied::Counted);
@@ -281,11 +287,11 @@ mod tests {
         {
             // The feed has room for one message, and the reset is still in it. One poll shows that
             // apply waits for room.
-            let mut waiting = std::pin::pin!(live.apply(batch(1), NOW, &error));
+            let mut waiting = std::pin::pin!(live.apply(batch(1), None, NOW, &error));
             assert!(futures_util::poll!(&mut waiting).is_pending());
         }
         fed.recv().await;
-        let again = live.apply(batch(1), NOW, &error).await.unwrap();
+        let again = live.apply(batch(1), None, NOW, &error).await.unwrap();
         assert_eq!(again, Applied::Counted);
         assert!(matches!(fed.recv().await, Some(Feed::Delta { .. })));
     }

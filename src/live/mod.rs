@@ -27,11 +27,11 @@ use jiff::civil::Date;
 use crate::{
     config::Config,
     domain::{
-        batch::{BatchId, LANES, NodeId},
+        batch::{BatchId, LANES, RunId},
         delta::Delta,
         time::{BusinessZone, Millis, SECOND},
     },
-    sink::{Lease, SinkError},
+    sink::{Heads, Lease, SinkError},
     store::Ledger,
 };
 
@@ -45,10 +45,10 @@ pub enum Applied {
     /// Counted before: this was a replay, and nothing changed.
     AlreadyCounted,
     /// The live side lacks earlier batches of this lane: it lost them in a failover, or was rebuilt
-    /// from a ledger that has not got them yet. Nothing changed. The caller has to continue with
-    /// the batch after `last`.
+    /// from a ledger that has not got them yet. Nothing changed. The caller has to bring these
+    /// batches first.
     Gap {
-        /// The last batch of this node and lane that the live side has; 0 for none.
+        /// The last batch of this run and lane that the live side has; 0 for none.
         last: u64,
     },
 }
@@ -86,11 +86,12 @@ pub trait LiveStore: Lease + Send + Sync + 'static {
     /// `"redis"` or `"in-process"`.
     fn name(&self) -> &'static str;
 
-    /// Adds the delta of batch `id` exactly once, in one atomic step with the guard of its
-    /// (node, lane), and sees to it that the feed of every node gets it.
+    /// Adds the delta of batch `id`, which follows on `after`, exactly once, in one atomic step with
+    /// the guard of its (run, lane), and sees to it that the feed of every node gets it.
     async fn apply(
         &self,
         id: BatchId,
+        after: Option<BatchId>,
         sealed_at: Millis,
         delta: &Arc<Delta>,
     ) -> Result<Applied, SinkError>;
@@ -103,18 +104,24 @@ pub trait LiveStore: Lease + Send + Sync + 'static {
     /// distinct values of the business day `day`, over all nodes. Forgets older visitors.
     async fn population(&self, since: Millis, day: Date) -> Result<Population, SinkError>;
 
-    /// The last batch of `node` that a lane has counted; 0 for none. A writer that has nothing to
-    /// send asks now and then: a live side that has lost its last batches says so only when it is
-    /// asked, and the writer then replays what follows.
-    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, SinkError>;
+    /// The last batch of `run` that a lane has counted; 0 for none.
+    async fn head(&self, run: RunId, lane: u64) -> Result<u64, SinkError>;
 
-    /// The head of every lane, by lane.
-    async fn heads(&self, node: NodeId) -> Result<[u64; LANES as usize], SinkError> {
+    /// The head of every lane, by lane. A writer that has nothing to send asks now and then: a live
+    /// side that has lost its last batches says so only when it is asked, and the writer then
+    /// replays what follows.
+    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
         let mut heads = [0; LANES as usize];
         for (lane, head) in (0..).zip(&mut heads) {
-            *head = self.head(node, lane).await?;
+            *head = self.head(run, lane).await?;
         }
         Ok(heads)
+    }
+
+    /// Puts what the ledger says in the place of all counters, for all nodes. Without a server that
+    /// nodes share there is nothing to do, since nobody else counts in this process.
+    async fn rebuild(&self) -> Result<(), SinkError> {
+        Ok(())
     }
 
     /// Whether it answers and would take a write.
@@ -168,16 +175,26 @@ pub async fn rebuild(
     redis::rebuild(config, ledger, zone).await
 }
 
-/// The strict guard of a (node, lane): what becomes of batch `seq` when `last` was the last one
-/// counted (0: none yet). Only the very next batch of the lane is counted, so that a lost batch is
-/// never skipped. `redis/scripts/apply.lua` judges in the same way.
-fn judge(last: u64, seq: u64) -> Applied {
-    if seq <= last {
+/// The strict guard of a lane: what becomes of batch `id`, which follows on `after`. `last` gives the
+/// last batch of a run that the lane has counted (0: none yet). Only the very next batch is counted, so
+/// that a lost batch is never skipped. `redis/scripts/apply.lua` judges in the same way, and the
+/// statements of both stores do ([`crate::store`]).
+///
+/// The first batch of a run follows on one of an earlier run. That run may have gone on meanwhile, in
+/// another copy of the data dir, so it is enough that the lane has got as far.
+fn judge(last: impl Fn(RunId) -> u64, id: BatchId, after: Option<BatchId>) -> Applied {
+    let own = last(id.run);
+    let may_follow = match after {
+        None => own == 0,
+        Some(after) if after.run == id.run => own == after.seq,
+        Some(after) => own == 0 && last(after.run) >= after.seq,
+    };
+    if id.seq <= own {
         Applied::AlreadyCounted
-    } else if last == seq.saturating_sub(LANES) {
+    } else if may_follow {
         Applied::Counted
     } else {
-        Applied::Gap { last }
+        Applied::Gap { last: own }
     }
 }
 
@@ -185,4 +202,36 @@ fn judge(last: u64, seq: u64) -> Applied {
 /// business day of `now`, and 24 hours of minutes.
 fn ledger_since(zone: &BusinessZone, now: Millis) -> Millis {
     zone.day_of(now).start.min(now - counters::MINUTES_KEPT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_next_batch_of_a_lane_is_counted() {
+        let run = RunId::from_u128;
+        let id = |of, seq| BatchId { run: run(of), seq };
+        // The lane has run 1 up to batch 41, and run 2 up to batch 49.
+        let last = |asked| match asked {
+            asked if asked == run(1) => 41,
+            asked if asked == run(2) => 49,
+            _ => 0,
+        };
+        for (batch, after, expected) in [
+            (id(2, 53), Some(id(2, 49)), Applied::Counted),
+            (id(2, 49), Some(id(2, 45)), Applied::AlreadyCounted),
+            (id(2, 45), Some(id(1, 41)), Applied::AlreadyCounted),
+            (id(2, 57), Some(id(2, 53)), Applied::Gap { last: 49 }),
+            (id(2, 53), None, Applied::Gap { last: 49 }),
+            (id(1, 45), Some(id(1, 41)), Applied::Counted),
+            (id(3, 45), Some(id(1, 41)), Applied::Counted),
+            (id(3, 41), Some(id(1, 37)), Applied::Counted),
+            (id(3, 49), Some(id(1, 45)), Applied::Gap { last: 0 }),
+            (id(3, 53), Some(id(3, 49)), Applied::Gap { last: 0 }),
+            (id(3, 1), None, Applied::Counted),
+        ] {
+            assert_eq!(judge(last, batch, after), expected, "{batch:?} after {after:?}");
+        }
+    }
 }

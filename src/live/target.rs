@@ -8,12 +8,15 @@ use async_trait::async_trait;
 use super::{Applied, LiveStore, Touch};
 use crate::{
     domain::{
-        batch::{Batch, BatchId, LANES},
+        batch::{Batch, BatchId, LANES, RunId},
         delta::Delta,
         time::Millis,
     },
     failpoint::kill_point,
-    sink::{BatchReader, Sink, SinkError, SinkErrorKind, Target},
+    sink::{
+        BatchReader, HasHeads, Heads, Sink, SinkError, SinkErrorKind, Target, last_of_lane,
+        newest_of_lane, next_of_lane,
+    },
     store::Ledger,
 };
 
@@ -42,15 +45,20 @@ impl Target for LiveTarget {
         Ok(())
     }
 
-    async fn look(&self, last: BatchId) {
-        // The error is ignored: the next look asks again, and a batch would report it.
-        let Ok(head) = self.live.head(last.run, last.lane()).await else { return };
-        if head < last.seq {
-            let next = BatchId { seq: last.seq + LANES, ..last };
-            if let Err(e) = self.catch_up(next, head).await {
-                tracing::debug!(error = %e, "could not count lost batches again while the lane rests");
-            }
+    async fn look(&self, lane: u64) {
+        let settled = self.reader.spool.settled(Sink::Live);
+        let Some(last) = last_of_lane(lane, settled) else { return };
+        if let Err(e) = self.catch_up(lane, last + LANES).await {
+            // The next look asks again, and a batch would report it.
+            tracing::debug!(error = %e, "could not look whether the live side has all batches");
         }
+    }
+}
+
+#[async_trait]
+impl HasHeads for LiveTarget {
+    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
+        self.live.heads(run).await
     }
 }
 
@@ -60,29 +68,50 @@ impl LiveTarget {
         // Visitors are noted first. To note them twice changes nothing, but once the batch is
         // counted, a crash in between would leave them out for good: it is not written again.
         self.touch(&batch.delta).await?;
+        let mut has_caught_up = false;
         loop {
-            match self.live.apply(batch.id, batch.sealed_at, &batch.delta).await? {
+            match self.apply(batch.id, batch.after, batch.sealed_at, &batch.delta).await? {
                 Applied::Counted => {
                     metrics::counter!("floodmark_events_counted_total").increment(batch.events);
                     return Ok(());
                 }
                 Applied::AlreadyCounted => return Ok(()),
-                Applied::Gap { last } => self.catch_up(batch.id, last).await?,
+                Applied::Gap { .. } if !has_caught_up => {
+                    self.catch_up(batch.id.lane(), batch.id.seq).await?;
+                    has_caught_up = true;
+                }
+                Applied::Gap { .. } => {
+                    let message = format!("it lacks the batches before {} again", batch.id.seq);
+                    return Err(SinkError::new(SinkErrorKind::Other, message));
+                }
             }
         }
     }
 
-    /// Counts the batches of the lane between `last` and `id`, without these two.
-    async fn catch_up(&self, id: BatchId, last: u64) -> Result<(), SinkError> {
-        let first = if last == 0 { first_of_lane(id.lane()) } else { last + LANES };
-        tracing::info!(
-            node = %id.run, first, before = id.seq,
-            "the live side lacks batches: counting them again"
-        );
-        for seq in (first..id.seq).step_by(LANES as usize) {
-            let (sealed_at, delta) = self.lost(BatchId { seq, ..id }).await?;
+    async fn apply(
+        &self,
+        id: BatchId,
+        after: Option<BatchId>,
+        sealed_at: Millis,
+        delta: &Arc<Delta>,
+    ) -> Result<Applied, SinkError> {
+        self.live.apply(id, after, sealed_at, delta).await
+    }
+
+    /// Counts the batches of a lane that the live side lacks, up to batch `before` and without it.
+    async fn catch_up(&self, lane: u64, before: u64) -> Result<(), SinkError> {
+        let last = newest_of_lane(&self.reader.spool, lane, self).await?;
+        let first = next_of_lane(lane, last);
+        if first >= before {
+            return Ok(());
+        }
+        tracing::info!(lane, first, before, "the live side lacks batches: counting them again");
+        for seq in (first..before).step_by(LANES as usize) {
+            // A batch that is older than the oldest run that is known has left everything.
+            let Some(id) = self.reader.spool.batch_id(seq) else { continue };
+            let (sealed_at, delta) = self.lost(id).await?;
             self.touch(&delta).await?;
-            self.live.apply(BatchId { seq, ..id }, sealed_at, &delta).await?;
+            self.apply(id, self.reader.spool.before(seq), sealed_at, &delta).await?;
         }
         Ok(())
     }
@@ -91,8 +120,7 @@ impl LiveTarget {
     /// spool is asked first, then the ledger, for which this function gives 0 as the time. A batch
     /// that neither of them has any more has left both for good, and counts nothing.
     async fn lost(&self, id: BatchId) -> Result<(Millis, Arc<Delta>), SinkError> {
-        if self.reader.may_have(id.seq) {
-            let batch = self.reader.read(id.seq).await;
+        if let Some(batch) = self.reader.find(id.seq).await {
             return Ok((batch.sealed_at, batch.delta.clone()));
         }
         let delta = self.ledger.delta(id).await.map_err(|e| {
@@ -111,10 +139,4 @@ impl LiveTarget {
             Err(SinkError::new(SinkErrorKind::Unavailable, message))
         })
     }
-}
-
-/// The first batch of a lane. Sequence numbers begin at 1, so the first batch of lane 0 is number
-/// [`LANES`].
-fn first_of_lane(lane: u64) -> u64 {
-    if lane == 0 { LANES } else { lane }
 }

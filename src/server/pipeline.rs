@@ -29,6 +29,7 @@ use crate::{
     },
     live::{redis::claims::Claims, target::LiveTarget},
     panics::Alarm,
+    retry::Backoff,
     sink::{BatchReader, Dispatch, LaneWriter, Settled, Target},
     spool::Opened,
     store::target::StoreTarget,
@@ -56,7 +57,7 @@ pub fn start(
     let reader = storage.reader(config);
     // Each sink has a thread of its own, so that a busy one does not hold the other up.
     let (store_thread, live_thread) = (Arbiter::new(), Arbiter::new());
-    let store = Arc::new(StoreTarget::new(storage.stores.batches.clone()));
+    let store = store_target(config, storage, &reader);
     let live = live_target(config, storage, viewers, &reader, &live_thread);
     let sinks = [
         writers(&store_thread, store, &reader, &settled),
@@ -88,6 +89,29 @@ pub fn start(
     Ok(Pipeline { ingest, claims })
 }
 
+/// The store as a sink. Where it finds that one run went on twice, the live counters are rebuilt.
+fn store_target(config: &Config, storage: &Storage, reader: &BatchReader) -> Arc<StoreTarget> {
+    let target = StoreTarget::new(
+        storage.stores.batches.clone(),
+        reader.clone(),
+        config.rules.metric_set.clone(),
+        config.live.max_event_types,
+    );
+    let (miscounted, live) = (target.miscounted(), storage.live.clone());
+    let retry = config.retry.clone();
+    tokio::spawn(async move {
+        loop {
+            miscounted.notified().await;
+            let mut backoff = Backoff::new(&retry);
+            while let Err(error) = live.rebuild().await {
+                tracing::warn!(%error, "can't rebuild the live counters yet");
+                tokio::time::sleep(backoff.pause()).await;
+            }
+        }
+    });
+    Arc::new(target)
+}
+
 /// A writer of `target` for each lane, on `thread`.
 fn writers(
     thread: &Arbiter,
@@ -96,8 +120,8 @@ fn writers(
     settled: &UnboundedSender<Settled>,
 ) -> Dispatch {
     let sink = target.sink();
-    let writers = (0..LANES).map(|_| {
-        let writer = LaneWriter::new(target.clone(), reader.clone(), settled.clone());
+    let writers = (0..LANES).map(|lane| {
+        let writer = LaneWriter::new(target.clone(), lane, reader.clone(), settled.clone());
         LaneWriter::start_in_arbiter(&thread.handle(), |_| writer).recipient()
     });
     Dispatch::new(sink, writers.collect())

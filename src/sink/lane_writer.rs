@@ -31,8 +31,10 @@ pub struct LaneWriter {
     reader: BatchReader,
     /// Leads to the ingest actor.
     settled: UnboundedSender<Settled>,
-    /// The last batch that was written; `None` while one is being written, and before the first.
-    rests_at: Option<BatchId>,
+    /// The lane that it writes.
+    lane: u64,
+    /// Whether it has nothing to write.
+    rests: bool,
 }
 
 /// How often a lane that has nothing to write looks whether its sink still has what it was given. A
@@ -40,14 +42,15 @@ pub struct LaneWriter {
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 impl LaneWriter {
-    /// A writer of `target`. It reports trouble to the health of `reader`, and tries again as the
+    /// A writer of one lane of `target`. It reports trouble to the health of `reader`, and tries again as the
     /// retry settings of `reader` say.
     pub fn new(
         target: Arc<dyn Target>,
+        lane: u64,
         reader: BatchReader,
         settled: UnboundedSender<Settled>,
     ) -> LaneWriter {
-        LaneWriter { target, reader, settled, rests_at: None }
+        LaneWriter { target, lane, reader, settled, rests: true }
     }
 
     /// Gets the batch and writes it. It takes a clone of the actor, since it runs beside it.
@@ -79,10 +82,10 @@ impl LaneWriter {
 
     /// Looks at the sink if the lane rests, and again some time after that look is over.
     fn look(&mut self, ctx: &mut Context<Self>) {
-        let (target, rests_at) = (self.target.clone(), self.rests_at);
+        let (target, lane, rests) = (self.target.clone(), self.lane, self.rests);
         let work = async move {
-            if let Some(last) = rests_at {
-                target.look(last).await;
+            if rests {
+                target.look(lane).await;
             }
         };
         // A panic must not end the looking, so the next look is planned after a panic too.
@@ -105,7 +108,7 @@ impl Handler<WriteBatch> for LaneWriter {
 
     fn handle(&mut self, write: WriteBatch, ctx: &mut Context<Self>) {
         // No look while a batch is under way: that batch would show a loss itself.
-        self.rests_at = None;
+        self.rests = false;
         let sink = self.target.sink();
         let writer = self.clone();
         let work = async move {
@@ -114,7 +117,7 @@ impl Handler<WriteBatch> for LaneWriter {
             panics::again(sink.as_str(), &writer.reader.health, backoff, again).await
         };
         ctx.spawn(work.into_actor(self).map(move |id, actor, _| {
-            actor.rests_at = Some(id);
+            actor.rests = true;
             // The error is ignored: an ingest actor that has ended needs no answer.
             let _ = actor.settled.send(Settled { sink, seq: id.seq });
         }));

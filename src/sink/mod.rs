@@ -14,6 +14,7 @@
 
 mod dispatch;
 mod error;
+mod heads;
 mod lane_writer;
 mod lease;
 mod read;
@@ -25,6 +26,7 @@ mod tests;
 pub use crate::domain::sink::Sink;
 pub use dispatch::{Dispatch, Settled, WriteBatch};
 pub use error::{SinkError, SinkErrorKind};
+pub use heads::{HasHeads, Heads, last_of_lane, newest_of_lane, next_of_lane};
 pub use lane_writer::LaneWriter;
 pub use lease::Lease;
 pub use read::BatchReader;

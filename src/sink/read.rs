@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    config, domain::batch::Batch, retry::Backoff, spool::Spool, telemetry::health::Health,
+    config,
+    domain::batch::Batch,
+    retry::Backoff,
+    spool::{Spool, SpoolError},
+    telemetry::health::Health,
 };
 
 /// The part of the health that is told whether batches can be read back.
@@ -26,24 +30,38 @@ impl BatchReader {
     pub async fn read(&self, seq: u64) -> Arc<Batch> {
         let mut backoff = Backoff::new(&self.retry);
         loop {
-            // The caller is an actor that shares its thread with others, and a slow disk would hold
-            // them all up.
-            let spool = self.spool.clone();
-            let read = tokio::task::spawn_blocking(move || spool.read(seq)).await;
-            match read {
-                Ok(Ok(batch)) => {
-                    self.health.well(SPOOL);
-                    return Arc::new(batch);
-                }
-                Ok(Err(e)) => self.health.trouble(SPOOL, "read", &e.to_string()),
+            match self.try_read(seq).await {
+                Ok(batch) => return batch,
                 Err(e) => self.health.trouble(SPOOL, "read", &e.to_string()),
             }
             tokio::time::sleep(backoff.pause()).await;
         }
     }
 
-    /// Whether the spool may still have batch `seq`: it is not older than the oldest one there.
-    pub fn may_have(&self, seq: u64) -> bool {
-        self.spool.oldest().is_some_and(|oldest| oldest <= seq)
+    /// Reads batch `seq` where the spool still has it, perhaps in a kept segment; `None` where it has
+    /// left the disk. What may pass is tried again.
+    pub async fn find(&self, seq: u64) -> Option<Arc<Batch>> {
+        let mut backoff = Backoff::new(&self.retry);
+        loop {
+            match self.try_read(seq).await {
+                Ok(batch) => return Some(batch),
+                Err(SpoolError::Gone { .. }) => return None,
+                Err(_) => tokio::time::sleep(backoff.pause()).await,
+            }
+        }
+    }
+
+    async fn try_read(&self, seq: u64) -> Result<Arc<Batch>, SpoolError> {
+        // The caller is an actor that shares its thread with others, and a slow disk would hold
+        // them all up.
+        let spool = self.spool.clone();
+        let read = tokio::task::spawn_blocking(move || spool.read(seq)).await;
+        let read = read.unwrap_or_else(|e| Err(SpoolError::Interrupted(e.to_string())));
+        match &read {
+            Ok(_) => self.health.well(SPOOL),
+            Err(SpoolError::Gone { .. }) => {}
+            Err(e) => self.health.trouble(SPOOL, "read", &e.to_string()),
+        }
+        read.map(Arc::new)
     }
 }

@@ -31,7 +31,7 @@ struct Memory {
     panics: u32,
     /// How many of the calls after those are answered with an error.
     errors: u32,
-    /// The last batch at each look.
+    /// The lane of each look.
     looks: Mutex<Vec<u64>>,
 }
 
@@ -56,8 +56,8 @@ impl Target for Memory {
         Ok(())
     }
 
-    async fn look(&self, last: BatchId) {
-        self.looks.lock().push(last.seq);
+    async fn look(&self, lane: u64) {
+        self.looks.lock().push(lane);
         panic!("for the test");
     }
 }
@@ -85,7 +85,7 @@ impl Alone {
         let health = Health::default();
         let retry = config::RetryConfig { initial_ms: 1, max_ms: 2 };
         let reader = BatchReader { spool: spool.spool, health: health.clone(), retry };
-        let writer = LaneWriter::new(target, reader, told).start();
+        let writer = LaneWriter::new(target, 3, reader, told).start();
         Alone { writer, settled, health, _dir: dir }
     }
 

@@ -32,6 +32,9 @@ pub enum SpoolError {
         version: u32,
     },
     /// The batch is not in the spool: it was never sealed, or both sinks have settled it and
+    /// The thread that read a batch has ended early.
+    #[error("spool: reading was interrupted: {0}")]
+    Interrupted(String),
     /// its segment was removed, or damaged while it was kept.
     #[error("spool: batch {seq} is not here")]
     Gone {

@@ -7,7 +7,7 @@ use crate::{
         time::Millis,
     },
     sink::{SinkError, SinkErrorKind},
-    store::LedgerSum,
+    store::{LedgerSum, Written},
 };
 
 /// A ledger row, encoded and ready to be written.
@@ -38,6 +38,25 @@ impl Entry {
             span: batch.delta.span(),
             delta: batch.delta.encode_cells(),
             visitors: batch.delta.encode_visitors(),
+        }
+    }
+
+    /// What becomes of this batch where it is not the next one of its lane: `head` is the last batch
+    /// of its run there (0 for none), `stored` what the ledger has under its number, as (events,
+    /// encoded cells).
+    pub fn judge(&self, head: u64, stored: Option<(u64, Vec<u8>)>) -> Written {
+        if head < self.id.seq {
+            return Written::Gap;
+        }
+        match stored {
+            // A batch without events may stand for one whose bytes a damaged disk has lost. Without
+            // a row there is nothing to compare with: it was folded and dropped.
+            Some((events, delta))
+                if self.events > 0 && (events, &delta) != (self.events, &self.delta) =>
+            {
+                Written::Differs { events, delta }
+            }
+            _ => Written::AlreadyStored,
         }
     }
 }

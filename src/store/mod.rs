@@ -39,11 +39,11 @@ use hashbrown::HashMap;
 use crate::{
     config::Config,
     domain::{
-        batch::{Batch, BatchId, LANES, NodeId},
+        batch::{Batch, BatchId, LANES, NodeId, RunId},
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{Lease, SinkError, SinkErrorKind},
+    sink::{Heads, Lease, SinkError, SinkErrorKind},
     store::{
         alerts::AlertLog,
         rollup::{FoldLimits, Folded, Known, Summed},
@@ -106,7 +106,7 @@ pub async fn open(config: &Config) -> Result<Stores, SinkError> {
 }
 
 /// What became of a batch that was to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// Its rows, its dead letters and its ledger row were committed together.
     Stored {
@@ -117,6 +117,38 @@ pub enum Written {
     },
     /// The ledger had it before: this was a replay, and nothing was written.
     AlreadyStored,
+    /// The store lacks the batch that this one follows on, as after it was put back to an older
+    /// state. Nothing was written. The caller has to bring the earlier batches first.
+    Gap,
+    /// The ledger has another batch under this number: somebody else went on with the same run.
+    /// Nothing was written.
+    Differs {
+        /// How many events that batch has.
+        events: u64,
+        /// What it adds to the counters, encoded ([`Delta::encode_cells`]).
+        delta: Vec<u8>,
+    },
+}
+
+/// Batches that are missing in the store for good: it does not have them, and the node has no copy
+/// any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The node that took their events in.
+    pub node: NodeId,
+    /// The first of them.
+    pub first: BatchId,
+    /// The last of them. They are of one lane, so every [`LANES`]th number is missing.
+    pub last: BatchId,
+    /// How many events they had; `None` where nobody knows.
+    pub events: Option<u64>,
+}
+
+impl Missing {
+    /// How many batches are missing.
+    pub fn batches(&self) -> u64 {
+        (self.last.seq - self.first.seq) / LANES + 1
+    }
 }
 
 /// The ledger summed up by lane: what the live counters must be.
@@ -151,11 +183,21 @@ pub struct StoreTotals {
 #[async_trait]
 pub trait BatchStore: Send + Sync + 'static {
     /// Writes a batch exactly once: its rows, dead letters and ledger row in one transaction, or
-    /// nothing. Batches of one lane come in order.
+    /// nothing. It is written only right after [`Batch::after`]: the guard judges as that of the live
+    /// side does (`judge` in `src/live/mod.rs`), and compares a replay with its ledger row.
     ///
     /// # Errors
     /// The batch is not known to be written. To call again with the same batch is safe.
     async fn write(&self, batch: &Batch) -> Result<Written, SinkError>;
+
+    /// The last batch of each lane that the store has of a run, by lane; 0 for none.
+    async fn heads(&self, run: RunId) -> Result<Heads, SinkError>;
+
+    /// Notes that batches are missing, and lets the batch after them follow, in one transaction.
+    async fn skip(&self, missing: &Missing) -> Result<(), SinkError>;
+
+    /// What was noted as missing of a node.
+    async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError>;
 }
 
 /// The ledger: what each batch has added to the counters. Live counters are rebuilt from it.

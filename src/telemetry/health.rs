@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     troubles: Arc<RwLock<BTreeMap<&'static str, String>>>,
+    standing: Arc<RwLock<BTreeMap<&'static str, String>>>,
 }
 
 impl Health {
@@ -30,6 +31,17 @@ impl Health {
         if self.troubles.read().contains_key(part) && self.troubles.write().remove(part).is_some() {
             tracing::info!(part, "well again");
         }
+    }
+
+    /// Notes what does not get well by itself, and what an operator has to know of until then. It
+    /// takes the place of what was noted under the same key.
+    pub fn standing(&self, key: &'static str, reason: String) {
+        self.standing.write().insert(key, reason);
+    }
+
+    /// All that was noted with [`Health::standing`].
+    pub fn standing_reasons(&self) -> Vec<String> {
+        self.standing.read().values().cloned().collect()
     }
 
     /// All parts that are not well, as (part, reason).

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use floodmark::{
     domain::{
         aggregate::visitor_of,
-        batch::{BatchId, LANES},
+        batch::{Batch, BatchId, LANES},
         delta::DeltaSum,
         time::{MINUTE, SECOND, now_ms},
     },
@@ -153,7 +153,8 @@ async fn a_crowded_breakdown_is_the_same_everywhere(backend: Backend) {
             *exact.entry(value).or_default() += 1;
         }
         let id = BatchId { run: a.id, seq };
-        a.live.apply(id, now, &Arc::new(sum.finish())).await.unwrap();
+        let after = Batch::void(id).after;
+        a.live.apply(id, after, now, &Arc::new(sum.finish())).await.unwrap();
     }
     let total: u64 = exact.values().sum();
     let top = async |node: &Node| {

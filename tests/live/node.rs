@@ -141,7 +141,7 @@ impl Node {
     /// Sends one batch once.
     pub async fn apply(&self, seq: u64) -> Result<Applied, SinkError> {
         let batch = self.batch(seq);
-        self.live.apply(batch.id, batch.sealed_at, &batch.delta).await
+        self.live.apply(batch.id, batch.after, batch.sealed_at, &batch.delta).await
     }
 
     /// Stores the first batches, up to `seq`.

@@ -2,10 +2,10 @@
 
 use floodmark::{
     domain::{
-        batch::{Batch, DeadLetter},
+        batch::{Batch, BatchId, DeadLetter},
         time::SECOND,
     },
-    store::{StoreTotals, Written},
+    store::{Missing, StoreTotals, Written},
 };
 
 use crate::{
@@ -49,6 +49,9 @@ contract!(
     a_restart_keeps_everything,
     a_void_batch_moves_its_lane_on,
     a_reader_does_not_wait_for_writers,
+    only_the_next_batch_of_a_lane_is_taken,
+    a_replay_is_compared_with_what_is_stored,
+    what_is_missing_is_noted_and_the_next_batch_follows,
 );
 
 fn stored(events: u64) -> Written {
@@ -250,11 +253,10 @@ async fn a_restart_keeps_everything(backend: Backend) {
 
 async fn a_void_batch_moves_its_lane_on(backend: Backend) {
     let store = backend.open().await;
-    let mut void = Batch::void(batch(node(1), 1, 1).id);
-    assert_eq!(store.batches.write(&void).await.unwrap(), stored(0));
-    assert_eq!(store.batches.write(&void).await.unwrap(), Written::AlreadyStored);
-    void.id.seq = 5;
-    assert_eq!(store.batches.write(&void).await.unwrap(), stored(0));
+    let void = |seq| Batch::void(batch(node(1), seq, 1).id);
+    assert_eq!(store.batches.write(&void(1)).await.unwrap(), stored(0));
+    assert_eq!(store.batches.write(&void(1)).await.unwrap(), Written::AlreadyStored);
+    assert_eq!(store.batches.write(&void(5)).await.unwrap(), stored(0));
     let ledger = store.ledger.sum(0, 0).await.unwrap();
     assert_eq!(ledger.lanes[1].last[&node(1)], 5);
     assert!(ledger.lanes[1].delta.is_empty());
@@ -284,4 +286,55 @@ async fn a_reader_does_not_wait_for_writers(backend: Backend) {
         tokio::task::yield_now().await;
     }
     writer.await.unwrap();
+}
+
+/// Batch `seq` of a run of node 1, which follows on `after`.
+fn of_run(run: u128, seq: u64, after: Option<(u128, u64)>) -> Batch {
+    let id = |run, seq| BatchId { run: node(run), seq };
+    let after = after.map(|(run, seq)| id(run, seq));
+    Batch { id: id(run, seq), after, ..batch(node(1), seq, 10) }
+}
+
+async fn only_the_next_batch_of_a_lane_is_taken(backend: Backend) {
+    let store = backend.open().await;
+    let write = async |batch: Batch| store.batches.write(&batch).await.unwrap();
+    assert_eq!(write(of_run(1, 5, Some((1, 1)))).await, Written::Gap);
+    assert_eq!(write(of_run(1, 1, None)).await, stored(10));
+    assert_eq!(write(of_run(1, 9, Some((1, 5)))).await, Written::Gap);
+    assert_eq!(write(of_run(1, 5, Some((1, 1)))).await, stored(10));
+    // Two runs go on from the same batch: a data dir was copied.
+    assert_eq!(write(of_run(2, 9, Some((1, 5)))).await, stored(10));
+    assert_eq!(write(of_run(3, 9, Some((1, 5)))).await, stored(10));
+    assert_eq!(write(of_run(4, 13, Some((1, 9)))).await, Written::Gap, "run 1 has no batch 9");
+    assert_eq!(write(of_run(2, 9, Some((1, 5)))).await, Written::AlreadyStored);
+    assert_eq!(store.batches.heads(node(1)).await.unwrap(), [0, 5, 0, 0]);
+    assert_eq!(store.batches.heads(node(3)).await.unwrap(), [0, 9, 0, 0]);
+    assert_eq!(store.info.totals().await.unwrap().events, 40);
+}
+
+async fn a_replay_is_compared_with_what_is_stored(backend: Backend) {
+    let store = backend.open().await;
+    let whole = batch(node(1), 1, 20);
+    assert_eq!(store.batches.write(&whole).await.unwrap(), stored(20));
+    let part = Batch { after: None, ..batch(node(1), 1, 10) };
+    let differs = Written::Differs { events: 20, delta: whole.delta.encode_cells() };
+    assert_eq!(store.batches.write(&part).await.unwrap(), differs);
+    // A batch whose bytes a damaged disk has lost says nothing of what is stored.
+    let void = Batch::void(whole.id);
+    assert_eq!(store.batches.write(&void).await.unwrap(), Written::AlreadyStored);
+    assert_eq!(store.info.totals().await.unwrap().events, 20);
+}
+
+async fn what_is_missing_is_noted_and_the_next_batch_follows(backend: Backend) {
+    let store = backend.open().await;
+    store.batches.write(&batch(node(1), 1, 10)).await.unwrap();
+    let id = |seq| BatchId { run: node(1), seq };
+    let missing = Missing { node: node(7), first: id(5), last: id(13), events: Some(30) };
+    for _ in 0..2 {
+        store.batches.skip(&missing).await.unwrap();
+    }
+    assert_eq!(missing.batches(), 3);
+    assert_eq!(store.batches.write(&batch(node(1), 17, 10)).await.unwrap(), stored(10));
+    assert_eq!(store.batches.missing(node(7)).await.unwrap(), [missing]);
+    assert_eq!(store.batches.missing(node(8)).await.unwrap(), []);
 }

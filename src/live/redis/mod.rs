@@ -44,7 +44,7 @@ use super::{Applied, FeedSender, LiveStore, Population, counters::Counters};
 use crate::{
     config::{self, Config},
     domain::{
-        batch::{BatchId, LANES, NodeId},
+        batch::{BatchId, RunId},
         delta::Delta,
         time::{BusinessZone, Millis, SECOND, now_ms},
         top,
@@ -159,6 +159,7 @@ impl LiveStore for Redis {
     async fn apply(
         &self,
         id: BatchId,
+        after: Option<BatchId>,
         sealed_at: Millis,
         delta: &Arc<Delta>,
     ) -> Result<Applied, SinkError> {
@@ -175,7 +176,8 @@ impl LiveStore for Redis {
         let mut args = vec![
             id.run.to_string().into_bytes(),
             number(id.seq as i64),
-            number(id.seq.saturating_sub(LANES) as i64),
+            after.map(|after| after.run.to_string()).unwrap_or_default().into_bytes(),
+            number(after.map_or(0, |after| after.seq) as i64),
             lane.channel().into_bytes(),
             mirror::message_body(sealed_at, delta),
             number(top::CAPACITY as i64),
@@ -222,19 +224,23 @@ impl LiveStore for Redis {
         })
     }
 
-    async fn head(&self, node: NodeId, lane: u64) -> Result<u64, SinkError> {
+    async fn head(&self, run: RunId, lane: u64) -> Result<u64, SinkError> {
         let keys = self.shared.keys.lane(lane);
-        let (keys, node) = ([keys.meta(), keys.guards()], [node.to_string().into_bytes()]);
+        let (keys, run) = ([keys.meta(), keys.guards()], [run.to_string().into_bytes()]);
         let ask = async |mut connection: Connection| {
-            script::HEAD.call::<i64>(&mut connection, &keys, &node).await
+            script::HEAD.call::<i64>(&mut connection, &keys, &run).await
         };
         let head = self.shared.servers.run("read the guards", ask).await?;
         // The script answers -1 where the lane has no counters.
         u64::try_from(head).map_err(|_| self.want_rebuild())
     }
 
+    async fn rebuild(&self) -> Result<(), SinkError> {
+        rebuild::rebuild_all(&self.shared).await
+    }
+
     async fn check(&self) -> Result<(), SinkError> {
-        self.heads(NodeId::nil()).await.map(drop)
+        self.heads(RunId::nil()).await.map(drop)
     }
 }
 

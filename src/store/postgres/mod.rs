@@ -21,6 +21,7 @@ mod address;
 mod alerts;
 mod copy;
 mod errors;
+mod guard;
 mod partitions;
 mod password;
 mod rollups;

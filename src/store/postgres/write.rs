@@ -7,19 +7,32 @@ use super::{
     PostgresStore,
     copy::{self, CopyChunk},
     errors::Failure,
+    guard,
     session::Session,
 };
 use crate::{
     domain::{
-        batch::{Batch, BatchId, DeadLetter},
+        batch::{Batch, DeadLetter, NodeId, RunId},
         time::Millis,
     },
-    sink::{SinkError, SinkErrorKind},
-    store::{BatchStore, Written, ledger::Entry},
+    sink::{Heads, SinkError, SinkErrorKind},
+    store::{BatchStore, Missing, Written, ledger::Entry},
 };
 
 #[async_trait]
 impl BatchStore for PostgresStore {
+    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
+        self.try_heads(run).await.map_err(|e| self.told(e))
+    }
+
+    async fn skip(&self, missing: &Missing) -> Result<(), SinkError> {
+        self.try_skip(missing).await.map_err(|e| self.told(e))
+    }
+
+    async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError> {
+        self.try_missing(node).await.map_err(|e| self.told(e))
+    }
+
     async fn write(&self, batch: &Batch) -> Result<Written, SinkError> {
         match self.try_write(batch).await {
             Ok(written) => Ok(written),
@@ -68,15 +81,16 @@ impl PostgresStore {
         // Both are sent together, which saves a round trip. To prepare the COPY changes nothing,
         // whatever the guard says.
         let (taken, statement) =
-            tokio::join!(take_turn(&session, batch.id), copy::prepare(&session));
+            tokio::join!(guard::take_turn(&session, batch), copy::prepare(&session));
         // The guard's error is reported first. It aborts the transaction, so that of the other
         // statement only follows from it.
         let (taken, statement) = (taken?, statement?);
         if !taken {
             drop(statement);
             session.run("ROLLBACK").await?;
+            let judged = guard::why_not(&session, &entry).await?;
             session.done();
-            return Ok(Written::AlreadyStored);
+            return Ok(judged);
         }
         let mut letters = Vec::new();
         let stored = if batch.events == 0 {
@@ -97,7 +111,7 @@ impl PostgresStore {
         };
         letters.extend(batch.dead_letters.iter().cloned());
         if !letters.is_empty() {
-            insert_letters(&session, batch.id, &letters).await?;
+            insert_letters(&session, batch, &letters).await?;
         }
         insert_entry(&session, &entry, poisoned).await?;
         crate::failpoint::kill_point!("store-copied");
@@ -105,22 +119,6 @@ impl PostgresStore {
         session.done();
         Ok(Written::Stored { events: stored, poisoned })
     }
-}
-
-/// The guard. Moves the head of the lane on to this batch; `false` where the head has reached it
-/// before, so that the batch is stored already. The row stays locked until the transaction ends,
-/// so another writer of the same lane waits here and then sees its outcome.
-async fn take_turn(session: &Session, id: BatchId) -> Result<bool, Failure> {
-    let BatchId { run: node, seq } = id;
-    let lane = id.lane();
-    let rows = session
-        .rows(&format!(
-            "INSERT INTO ledger_heads (node, lane, seq) VALUES ('{node}', {lane}, {seq})
-             ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
-             WHERE ledger_heads.seq < excluded.seq RETURNING seq"
-        ))
-        .await?;
-    Ok(!rows.is_empty())
 }
 
 /// Writes the ledger row of the batch.
@@ -151,7 +149,7 @@ async fn insert_entry(session: &Session, entry: &Entry, poisoned: u64) -> Result
 /// Writes dead letters. One that is there already, by its digest, is left as it is.
 async fn insert_letters(
     session: &Session,
-    id: BatchId,
+    batch: &Batch,
     letters: &[DeadLetter],
 ) -> Result<(), Failure> {
     let received: Vec<Millis> = letters.iter().map(|letter| letter.received_at).collect();
@@ -173,8 +171,8 @@ async fn insert_letters(
          FROM unnest($3, $4, $5, $6, $7) AS letters (received, code, message, raw, digest)
          ORDER BY digest ON CONFLICT DO NOTHING",
             &[
-                (&id.run, Type::UUID),
-                (&(id.seq as i64), Type::INT8),
+                (&batch.node, Type::UUID),
+                (&(batch.id.seq as i64), Type::INT8),
                 (&received, Type::INT8_ARRAY),
                 (&codes, Type::TEXT_ARRAY),
                 (&messages, Type::TEXT_ARRAY),

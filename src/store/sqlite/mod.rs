@@ -4,6 +4,7 @@
 //! (`synchronous=FULL`).
 
 mod alerts;
+mod guard;
 mod rollups;
 mod runs;
 mod write;

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{SqliteStore, with};
+use super::{SqliteStore, guard, with};
 use crate::{
     domain::{
-        batch::{Batch, BatchId, DeadLetter},
+        batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
         row::{self, COLUMNS, Row},
     },
-    sink::{SinkError, SinkErrorKind},
-    store::{BatchStore, Written, ledger::Entry, poison},
+    sink::{Heads, SinkError, SinkErrorKind},
+    store::{BatchStore, Missing, Written, ledger::Entry, poison},
 };
 
 /// Rows of one INSERT. More rows make it no faster, since the cost is in binding the values.
@@ -24,7 +24,21 @@ impl BatchStore for SqliteStore {
         let entry = Entry::of(batch);
         let rows = batch.rows.clone();
         let letters = batch.dead_letters.clone();
-        with(&self.writer, move |conn| write(conn, &entry, &rows, letters)).await
+        let (after, from) = (batch.after, batch.node);
+        with(&self.writer, move |conn| write(conn, &entry, after, &rows, (from, letters))).await
+    }
+
+    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
+        with(&self.reader, move |conn| guard::heads(conn, run)).await
+    }
+
+    async fn skip(&self, missing: &Missing) -> Result<(), SinkError> {
+        let missing = missing.clone();
+        with(&self.writer, move |conn| guard::skip(conn, &missing)).await
+    }
+
+    async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError> {
+        with(&self.reader, move |conn| guard::missing(conn, node)).await
     }
 }
 
@@ -32,23 +46,17 @@ impl BatchStore for SqliteStore {
 fn write(
     conn: &mut Connection,
     entry: &Entry,
+    after: Option<BatchId>,
     rows: &[bytes::Bytes],
-    mut letters: Vec<DeadLetter>,
+    (from, mut letters): (NodeId, Vec<DeadLetter>),
 ) -> Result<Written, SinkError> {
     // Where this function returns early, the transaction is dropped without a commit and rolls
     // back.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (node, lane, seq) = (entry.id.run, entry.id.lane() as i64, entry.id.seq as i64);
-    // The guard comes first: where the head of the lane has reached this batch, it is stored.
-    let taken = tx
-        .prepare_cached(
-            "INSERT INTO ledger_heads (node, lane, seq) VALUES (?, ?, ?)
-             ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
-             WHERE ledger_heads.seq < excluded.seq",
-        )?
-        .execute(params![node.as_bytes(), lane, seq])?;
-    if taken == 0 {
-        return Ok(Written::AlreadyStored);
+    // The guard comes first: it moves the head of the lane on, where this batch is the next.
+    if !guard::take_turn(&tx, entry.id, after)? {
+        return guard::why_not(&tx, entry);
     }
     let known = letters.len();
     let stored = insert_rows(&tx, rows, &mut letters)?;
@@ -67,7 +75,7 @@ fn write(
     // One connection writes, so the rows of a batch have consecutive rowids. The ledger row keeps
     // the first and the last, by which a read over time finds the rows without an index.
     let last_row = (stored > 0).then(|| tx.last_insert_rowid());
-    insert_letters(&tx, entry.id, &letters)?;
+    insert_letters(&tx, from, seq, &letters)?;
     tx.prepare_cached(
         "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_row, last_row,
                              first_second, last_second, delta, visitors)
@@ -143,7 +151,8 @@ fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusql
 /// Writes dead letters. One that is there already, by its digest, is left as it is.
 fn insert_letters(
     tx: &Connection,
-    id: BatchId,
+    node: NodeId,
+    seq: i64,
     letters: &[DeadLetter],
 ) -> Result<(), rusqlite::Error> {
     let mut insert = tx.prepare_cached(
@@ -152,8 +161,8 @@ fn insert_letters(
     )?;
     for letter in letters {
         insert.execute(params![
-            id.run.as_bytes(),
-            id.seq as i64,
+            node.as_bytes(),
+            seq,
             letter.received_at,
             letter.code,
             letter.message,

@@ -5,11 +5,11 @@
 -- checked before the first write.
 --
 -- KEYS  meta, guards, then one hash for each bucket
--- ARGV  node, seq, its predecessor in the lane, channel, message, capacity of a breakdown,
---       number of increments, then the TTL of each bucket (seconds), then for each increment
+-- ARGV  run, seq, the batch that it follows on in the lane (its run, or nothing, and its seq),
+--       channel, message, capacity of a breakdown, number of increments, then the TTL of each bucket (seconds), then for each increment
 --       (bucket, field, increment), then for each breakdown (bucket, field, breakdown as JSON)
 -- Gives {0, seq} counted, {1, last} counted before, {2, last} gap, {3, 0} no generation; `last` is
---       the last batch of the node that this lane has counted
+--       the last batch of the run that this lane has counted
 
 -- A key of another type would make a write fail in the middle.
 for _, key in ipairs(KEYS) do
@@ -25,7 +25,16 @@ local seq = tonumber(ARGV[2])
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)
 -- The guard: `judge` in src/live/mod.rs says the same.
 if seq <= last then return {1, last} end
-if last ~= tonumber(ARGV[3]) then return {2, last} end
+local after_run, after = ARGV[3], tonumber(ARGV[4])
+local follows
+if after_run == '' then
+  follows = last == 0
+elseif after_run == ARGV[1] then
+  follows = last == after
+else
+  follows = last == 0 and tonumber(redis.call('HGET', KEYS[2], after_run) or 0) >= after
+end
+if not follows then return {2, last} end
 
 -- Adds one breakdown to another and shaves off what is too much. src/domain/top.rs does the same,
 -- so that mirrors and Redis agree.
@@ -54,8 +63,8 @@ end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 local buckets = #KEYS - 2
-local tops_from = 8 + buckets + 3 * tonumber(ARGV[7])
-for i = 8 + buckets, tops_from - 1, 3 do
+local tops_from = 9 + buckets + 3 * tonumber(ARGV[8])
+for i = 9 + buckets, tops_from - 1, 3 do
   local key, field, value = KEYS[2 + tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
   local reply = redis.pcall('HINCRBY', key, field, value)
   if type(reply) == 'table' and reply.err then
@@ -68,12 +77,12 @@ end
 for i = tops_from, #ARGV, 3 do
   local key, field, value = KEYS[2 + tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
   local old = redis.call('HGET', key, field)
-  if old then value = merged(old, value, tonumber(ARGV[6])) end
+  if old then value = merged(old, value, tonumber(ARGV[7])) end
   redis.call('HSET', key, field, value)
 end
 for i = 1, buckets do
-  redis.call('EXPIRE', KEYS[2 + i], ARGV[7 + i])
+  redis.call('EXPIRE', KEYS[2 + i], ARGV[8 + i])
 end
 -- The version is a Lua number, and '..' would write a large one as 1e+14.
-redis.call('SPUBLISH', ARGV[4], generation .. ':' .. string.format('%.0f', version) .. ':' .. ARGV[5])
+redis.call('SPUBLISH', ARGV[5], generation .. ':' .. string.format('%.0f', version) .. ':' .. ARGV[6])
 return {0, seq}

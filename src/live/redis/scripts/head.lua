@@ -1,9 +1,9 @@
 #!lua
--- Gives the last batch of a node that one lane has counted, or -1 where the lane has no
+-- Gives the last batch of a run that one lane has counted, or -1 where the lane has no
 -- generation. It does not write, but it leaves out the flag `no-writes` on purpose: Redis then
 -- refuses it in every state in which it would refuse a write, which is what a check wants to know.
 --
 -- KEYS  meta, guards
--- ARGV  node
+-- ARGV  run
 if redis.call('HEXISTS', KEYS[1], 'generation') == 0 then return -1 end
 return tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)

@@ -1,0 +1,141 @@
+//! The guard: which batch of a lane may be written next, what is missing before it, and what a replay
+//! is compared with.
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::{PostgresStore, errors::Failure, session::Session};
+use crate::{
+    domain::batch::{Batch, BatchId, LANES, NodeId, RunId},
+    sink::Heads,
+    store::{Missing, Written, ledger::Entry},
+};
+
+/// Moves the head of the lane on to this batch, in the transaction of the batch; `false` where it is not
+/// the batch that comes next. The row stays locked until the transaction ends, so another writer of the
+/// same lane waits here and then sees its outcome.
+pub(super) async fn take_turn(session: &Session, batch: &Batch) -> Result<bool, Failure> {
+    let BatchId { run, seq } = batch.id;
+    let lane = batch.id.lane();
+    let sql = match batch.after {
+        Some(BatchId { run: after, seq: last }) if after == run => format!(
+            "UPDATE ledger_heads SET seq = {seq}
+             WHERE node = '{run}' AND lane = {lane} AND seq = {last} RETURNING seq"
+        ),
+        Some(BatchId { run: after, seq: last }) => format!(
+            "INSERT INTO ledger_heads (node, lane, seq) SELECT '{run}', {lane}, {seq}
+             WHERE EXISTS (SELECT FROM ledger_heads
+                           WHERE node = '{after}' AND lane = {lane} AND seq >= {last})
+             ON CONFLICT DO NOTHING RETURNING seq"
+        ),
+        None => format!(
+            "INSERT INTO ledger_heads (node, lane, seq) VALUES ('{run}', {lane}, {seq})
+             ON CONFLICT DO NOTHING RETURNING seq"
+        ),
+    };
+    Ok(!session.rows(&sql).await?.is_empty())
+}
+
+/// Says why a batch was not the next: it is a replay, which is compared with its ledger row, or an
+/// earlier one is missing.
+pub(super) async fn why_not(session: &Session, entry: &Entry) -> Result<Written, Failure> {
+    let rows = session
+        .query(
+            "SELECT h.seq, l.events, l.delta FROM ledger_heads h
+             LEFT JOIN ledger l ON l.node = h.node AND l.lane = h.lane AND l.seq = $3
+             WHERE h.node = $1 AND h.lane = $2",
+            &[
+                (&entry.id.run, Type::UUID),
+                (&(entry.id.lane() as i16), Type::INT2),
+                (&(entry.id.seq as i64), Type::INT8),
+            ],
+        )
+        .await?;
+    let Some(row) = rows.first() else { return Ok(Written::Gap) };
+    let events: Option<i64> = row.try_get(1)?;
+    let stored = match (events, row.try_get(2)?) {
+        (Some(events), Some(delta)) => Some((events as u64, delta)),
+        _ => None,
+    };
+    Ok(entry.judge(row.try_get::<_, i64>(0)? as u64, stored))
+}
+
+impl PostgresStore {
+    pub(super) async fn try_heads(&self, run: RunId) -> Result<Heads, Failure> {
+        let session = self.reader().await?;
+        session.begin("READ ONLY").await?;
+        let sql = "SELECT lane, seq FROM ledger_heads WHERE node = $1";
+        let rows = session.query(sql, &[(&run, Type::UUID)]).await?;
+        session.run("COMMIT").await?;
+        session.done();
+        let mut heads = [0; LANES as usize];
+        for row in rows {
+            let (lane, seq): (i16, i64) = (row.try_get(0)?, row.try_get(1)?);
+            if let Some(head) = heads.get_mut(lane as usize) {
+                *head = seq as u64;
+            }
+        }
+        Ok(heads)
+    }
+
+    pub(super) async fn try_skip(&self, missing: &Missing) -> Result<(), Failure> {
+        self.ready().await?;
+        let Missing { node, first, last, events } = missing;
+        let session = self.writers.get().await?;
+        session.begin("ISOLATION LEVEL READ COMMITTED").await?;
+        let (lane, first_seq) = (last.lane() as i16, first.seq as i64);
+        let (last_seq, events) = (last.seq as i64, events.map(|events| events as i64));
+        session
+            .query(
+                "INSERT INTO ledger_heads (node, lane, seq) VALUES ($1, $2, $3)
+                 ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
+                 WHERE ledger_heads.seq < excluded.seq",
+                &[(&last.run, Type::UUID), (&lane, Type::INT2), (&last_seq, Type::INT8)],
+            )
+            .await?;
+        session
+            .query(
+                "INSERT INTO missing_batches
+                     (node, lane, first_run, first, last_run, last, events)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+                &[
+                    (node, Type::UUID),
+                    (&lane, Type::INT2),
+                    (&first.run, Type::UUID),
+                    (&first_seq, Type::INT8),
+                    (&last.run, Type::UUID),
+                    (&last_seq, Type::INT8),
+                    (&events, Type::INT8),
+                ],
+            )
+            .await?;
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(())
+    }
+
+    pub(super) async fn try_missing(&self, node: NodeId) -> Result<Vec<Missing>, Failure> {
+        let session = self.reader().await?;
+        session.begin("READ ONLY").await?;
+        let rows = session
+            .query(
+                "SELECT first_run, first, last_run, last, events FROM missing_batches
+                 WHERE node = $1 ORDER BY noticed_at, lane",
+                &[(&node, Type::UUID)],
+            )
+            .await?;
+        session.run("COMMIT").await?;
+        session.done();
+        let id = |run: Uuid, seq: i64| BatchId { run, seq: seq as u64 };
+        let missing = |row: &tokio_postgres::Row| {
+            let events: Option<i64> = row.try_get(4)?;
+            Ok::<_, tokio_postgres::Error>(Missing {
+                node,
+                first: id(row.try_get(0)?, row.try_get(1)?),
+                last: id(row.try_get(2)?, row.try_get(3)?),
+                events: events.map(|events| events as u64),
+            })
+        };
+        Ok(rows.iter().map(missing).collect::<Result<_, _>>()?)
+    }
+}

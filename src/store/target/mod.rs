@@ -1,0 +1,182 @@
+//! The store as a sink: what it means for the store that a batch is written.
+//!
+//! A store that comes back with another past is told apart by its guard ([`Written`]):
+//!
+//! - It lacks earlier batches: it was put back to an older state. They are written again, from the
+//!   spool or from its kept segments. What is in neither any more is named as missing ([`missing`]).
+//! - It has another batch under the number: the run went on twice, from one copy of a data dir. What
+//!   is ours alone is written under a number of its own ([`conflict`]).
+
+mod conflict;
+mod missing;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, Notify};
+
+use self::{conflict::Remainder, missing::MissingNoted};
+use super::{BatchStore, Written};
+use crate::{
+    domain::{
+        batch::{Batch, LANES, RunId},
+        metric::MetricSet,
+    },
+    failpoint::kill_point,
+    sink::{
+        BatchReader, HasHeads, Heads, Sink, SinkError, SinkErrorKind, Target, last_of_lane,
+        newest_of_lane, next_of_lane,
+    },
+};
+
+/// Writes batches to a store, and counts the events that were new to it.
+pub struct StoreTarget {
+    batches: Arc<dyn BatchStore>,
+    /// Reads batches that the store has lost.
+    reader: BatchReader,
+    /// Takes a batch apart that the store has in another form.
+    remainder: Remainder,
+    /// Says which batches are missing for good.
+    missing: MissingNoted,
+    /// Told when the ledger has come to differ from what the live side has counted.
+    miscounted: Arc<Notify>,
+    /// What the store has said last of the run that goes on, and when. The four lanes look at the
+    /// same time, and one question is enough for them.
+    asked: Mutex<Option<(Instant, RunId, Heads)>>,
+}
+
+/// For how long an answer on heads is believed while lanes rest.
+const ASK_EVERY: Duration = Duration::from_millis(1_900);
+
+impl StoreTarget {
+    /// Writes to `batches`. `metric_set` and `max_event_types` (`live.max_event_types`) say what a part
+    /// of a batch counts.
+    pub fn new(
+        batches: Arc<dyn BatchStore>,
+        reader: BatchReader,
+        metric_set: Arc<MetricSet>,
+        max_event_types: usize,
+    ) -> StoreTarget {
+        StoreTarget {
+            batches,
+            missing: MissingNoted::new(reader.health.clone(), reader.spool.node()),
+            reader,
+            remainder: Remainder::new(metric_set, max_event_types),
+            miscounted: Arc::default(),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Told when the live counters have to be rebuilt from the ledger, since one run went on twice.
+    pub fn miscounted(&self) -> Arc<Notify> {
+        self.miscounted.clone()
+    }
+
+    /// Does what is left to do for a batch that was written, or was not.
+    async fn done(&self, batch: &Batch, written: Written) -> Result<(), SinkError> {
+        match written {
+            Written::Stored { events, .. } => {
+                // A replay stores nothing, so only here something is counted as stored.
+                metrics::counter!("floodmark_events_stored_total").increment(events);
+                Ok(())
+            }
+            Written::AlreadyStored => Ok(()),
+            Written::Differs { events, delta } => self.write_rest(batch, events, &delta).await,
+            Written::Gap => {
+                let message = format!("it still lacks the batches before {}", batch.id.seq);
+                Err(SinkError::new(SinkErrorKind::Other, message))
+            }
+        }
+    }
+
+    /// Writes the batches of a lane that the store lacks, up to batch `before` and without it.
+    async fn catch_up(&self, lane: u64, before: u64) -> Result<(), SinkError> {
+        let last = newest_of_lane(&self.reader.spool, lane, self).await?;
+        let first = next_of_lane(lane, last);
+        if first >= before {
+            return Ok(());
+        }
+        tracing::warn!(lane, first, before, "the store lacks batches: writing them again");
+        let mut gone = None;
+        for seq in (first..before).step_by(LANES as usize) {
+            match self.reader.find(seq).await {
+                None => _ = gone.get_or_insert(seq),
+                Some(batch) => {
+                    if let Some(from) = gone.take() {
+                        self.skip(from, seq).await?;
+                    }
+                    let written = self.batches.write(&batch).await?;
+                    self.done(&batch, written).await?;
+                }
+            }
+        }
+        match gone {
+            Some(from) => self.skip(from, before).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl HasHeads for StoreTarget {
+    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
+        self.batches.heads(run).await
+    }
+}
+
+#[async_trait]
+impl Target for StoreTarget {
+    fn sink(&self) -> Sink {
+        Sink::Store
+    }
+
+    async fn write(&self, batch: &Arc<Batch>) -> Result<(), SinkError> {
+        let mut written = self.batches.write(batch).await?;
+        if written == Written::Gap {
+            self.catch_up(batch.id.lane(), batch.id.seq).await?;
+            written = self.batches.write(batch).await?;
+        }
+        self.done(batch, written).await?;
+        kill_point!("store-committed");
+        Ok(())
+    }
+
+    async fn look(&self, lane: u64) {
+        if let Err(e) = self.try_look(lane).await {
+            // The next look asks again, and a batch would report it.
+            tracing::debug!(error = %e, "could not look whether the store has all batches");
+        }
+    }
+}
+
+impl StoreTarget {
+    async fn try_look(&self, lane: u64) -> Result<(), SinkError> {
+        self.missing.load(&*self.batches).await?;
+        let settled = self.reader.spool.settled(Sink::Store);
+        let Some(last) = last_of_lane(lane, settled) else { return Ok(()) };
+        let Some(id) = self.reader.spool.batch_id(last) else { return Ok(()) };
+        if self.recent_heads(id.run).await?[lane as usize] < last {
+            self.catch_up(lane, last + LANES).await?;
+        }
+        Ok(())
+    }
+
+    /// The heads of a run as the store has said them a moment ago.
+    async fn recent_heads(&self, run: RunId) -> Result<Heads, SinkError> {
+        let mut asked = self.asked.lock().await;
+        if let Some((at, of, heads)) = *asked
+            && of == run
+            && at.elapsed() < ASK_EVERY
+        {
+            return Ok(heads);
+        }
+        let heads = self.batches.heads(run).await?;
+        *asked = Some((Instant::now(), run, heads));
+        Ok(heads)
+    }
+}
