@@ -201,3 +201,74 @@ fn retire(writer: &mut SpoolWriter, told: &Told) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{batch::NodeId, delta::Delta},
+        panics::Alarm,
+        spool::{DataDir, IdWindow, Opened, Spool, SpoolOptions},
+    };
+
+    /// A committer on a data dir, and what it tells.
+    fn committer(
+        dir: &DataDir,
+        alarm: &Alarm,
+    ) -> (Committer, Spool, tokio::sync::mpsc::UnboundedReceiver<Committed>) {
+        let options = SpoolOptions {
+            dir: dir.spool_dir(),
+            node: NodeId::nil(),
+            segment_bytes: 1 << 20,
+            max_bytes: 1 << 24,
+            keep_ms: 0,
+            keep_bytes: 0,
+        };
+        let window = IdWindow { window_ms: 1000, max_ids: 10 };
+        let Opened { spool, mut writer, .. } = Spool::open(options, window, 0).unwrap();
+        writer.watch_lock(dir.held());
+        let (told, commits) = tokio::sync::mpsc::unbounded_channel();
+        let interval = Duration::from_millis(10);
+        let committer = Committer::start(writer, told, interval, alarm.watch("the committer"));
+        (committer.unwrap(), spool, commits)
+    }
+
+    fn sealed(seq: u64) -> Work {
+        let mut work = Work::default();
+        work.group.seal(seq, 0, 0, &Delta::default());
+        work
+    }
+
+    #[tokio::test]
+    async fn a_run_begins_behind_what_was_handed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let (committer, spool, mut commits) = committer(&dir, &Alarm::default());
+        committer.send(sealed(1));
+        let first = committer.begin_run().await.unwrap();
+        committer.send(sealed(2));
+        for _ in 0..2 {
+            assert!(commits.recv().await.unwrap().result.is_ok());
+        }
+        assert_eq!((first.seq, spool.batch_id(2)), (2, Some(first)));
+        assert_ne!(spool.batch_id(1).unwrap().run, first.run);
+        assert_eq!(spool.read(2).unwrap().id, first);
+    }
+
+    #[tokio::test]
+    async fn a_lost_lock_is_noticed_without_any_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let alarm = Alarm::default();
+        let (committer, spool, mut commits) = committer(&dir, &alarm);
+        std::fs::remove_file(folder.path().join("lock")).unwrap();
+        assert_eq!(alarm.raised().await, "the committer");
+        assert!(alarm.reason().unwrap().contains("another process"));
+        committer.send(sealed(1));
+        for _ in 0..2 {
+            let told = commits.recv().await.unwrap().result;
+            assert!(matches!(told, Err(NotTaken::Failed(why)) if why.contains("another process")));
+        }
+        assert_eq!(spool.newest_sealed(), 0);
+    }
+}

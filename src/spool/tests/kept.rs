@@ -143,3 +143,34 @@ fn damage_at_any_byte_costs_no_other_batch_and_no_panic() {
         assert!(!own.clone().all(|seq| here.contains(&seq)), "{at}: a batch is damaged");
     }
 }
+
+#[test]
+fn readers_find_each_batch_while_segments_move() {
+    let mut bench = Bench::new(600);
+    bench.keep_ms = i64::MAX / 4;
+    let Opened { spool, mut writer, .. } = bench.open();
+    let total = 200;
+    std::thread::scope(|scope| {
+        for reader in 1..=2 {
+            let spool = spool.clone();
+            scope.spawn(move || {
+                let mut at = reader;
+                loop {
+                    let newest = spool.newest_sealed();
+                    at = (at * 7 + reader) % newest.max(1) + 1;
+                    assert!(newest < at || is_here(&spool, at), "{at} of {newest}");
+                    if newest == total {
+                        break;
+                    }
+                }
+            });
+        }
+        for seq in 1..=total {
+            fill(&mut writer, seq, seq);
+            Sink::ALL.iter().for_each(|sink| spool.settle(*sink, seq));
+            writer.retire_at(NOW).unwrap();
+        }
+    });
+    assert!((1..=total).all(|seq| is_here(&spool, seq)));
+    assert_eq!(spool.damaged(), 0);
+}
