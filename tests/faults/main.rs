@@ -15,6 +15,7 @@ mod load;
 mod node;
 mod nodes;
 mod outages;
+mod past;
 mod shop;
 #[path = "../support/mod.rs"]
 mod support;
