@@ -71,26 +71,38 @@ impl Installation {
 
     /// Starts one more node on the same servers, with further settings of its own.
     pub fn add_node(&mut self, settings: &[(&str, &str)]) {
+        self.attempt_node(settings).unwrap_or_else(|log| panic!("a node does not start: {log}"));
+    }
+
+    /// Starts one more node, which may refuse to start.
+    ///
+    /// # Errors
+    /// What it said before it ended.
+    pub fn attempt_node(&mut self, settings: &[(&str, &str)]) -> Result<(), String> {
         let scratch = tempfile::tempdir().expect("a temporary folder");
         let data = scratch.path().join("data");
         std::fs::create_dir(&data).expect("a data dir");
-        self.add_node_on(scratch, data, settings);
+        self.attempt_node_on(scratch, data, settings)
     }
 
-    /// Starts one more node on a data folder that the test has prepared.
-    pub fn add_node_on(
+    /// The same on a data folder that the test has prepared.
+    ///
+    /// # Errors
+    /// What it said before it ended.
+    pub fn attempt_node_on(
         &mut self,
         scratch: tempfile::TempDir,
         data: PathBuf,
         settings: &[(&str, &str)],
-    ) {
-        let node = Node::on(scratch, data, &self.settings_with(settings), &[]);
+    ) -> Result<(), String> {
+        let node = Node::attempt_on(scratch, data, &self.settings_with(settings))?;
         self.nodes.push(node);
         self.today.push("true");
+        Ok(())
     }
 
     /// The settings of all nodes, and then these.
-    pub fn settings_with<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    fn settings_with<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let all = self.settings.iter().map(|(k, v)| (k.as_str(), v.as_str()));
         all.chain(more.iter().copied()).collect()
     }

@@ -1,10 +1,13 @@
 //! Another database answers behind the address of Postgres: that of another shop, an empty one, or
 //! a second one that was split off from the first.
 
+use std::time::{Duration, Instant};
+
 use super::{
     data_dir::mixed,
     installation::{Installation, goes_on},
     judge::Cell,
+    postgres::keeping_nothing,
 };
 use crate::shop::runtime;
 
@@ -37,8 +40,8 @@ fn postgres_of_another_shop() {
         shop.account.add(more.stop());
         // A sink that has been refused says so once it has tried again.
         for _ in 0..40 {
-            said |= shop.nodes[0].reasons().iter().any(|reason| reason.starts_with("store"));
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            said |= !shop.nodes[0].reasons().is_empty();
+            std::thread::sleep(Duration::from_millis(50));
         }
         exchange(shop, &mut other);
     });
@@ -85,4 +88,27 @@ fn postgres_split_in_two() {
         shop.nodes[1].restart();
     });
     cell.close(&mut [&mut shop]);
+}
+
+#[test]
+fn postgres_emptied() {
+    let cell = Cell::new(
+        ["Postgres", "older copy"],
+        "postgres_emptied",
+        "an empty database takes the place of the one in use, under load",
+        "the spool fills in what it has and the node says how many batches are missing, or it names \
+         the database and waits for the old one",
+    );
+    let mut shop = Installation::on_servers(0, &keeping_nothing());
+    shop.sends(2000);
+    shop.settles();
+    shop.under_load(400, |shop| shop.look(|shop| shop.servers().postgres.set_aside()));
+    let begin = Instant::now();
+    while shop.unsettled().is_some() && begin.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if shop.unsettled().is_some() && !shop.nodes[0].reasons().is_empty() {
+        shop.servers().postgres.bring_back();
+    }
+    cell.may_miss().close(&mut [&mut shop]);
 }

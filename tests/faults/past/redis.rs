@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     load::Plan,
-    support::client::{Answer, Request},
+    support::{
+        client::{Answer, Request},
+        redis::RedisServer,
+    },
 };
 
 /// Redis starts again on the file that it saved earlier.
@@ -160,4 +163,33 @@ fn redis_of_another_shop_for_a_while() {
     });
     other.node().restart();
     cell.close(&mut [&mut shop, &mut other]);
+}
+
+#[test]
+fn redis_split_in_two() {
+    let cell = Cell::new(
+        ["Redis", "clone"],
+        "redis_split_in_two",
+        "a copy of Redis takes the counts of one of two nodes, until both nodes use the copy",
+        "the copy gets what was counted in the other alone",
+    );
+    let mut shop = Installation::on_servers(0, &[]);
+    shop.sends(400);
+    shop.settles();
+    shop.servers().redis.run::<()>(&["SAVE"]);
+    let mut copy = RedisServer::start();
+    copy.stop();
+    std::fs::copy(shop.servers().redis.saved(), copy.saved()).expect("a copy");
+    copy.restart();
+    let url = copy.url();
+    shop.add_node(&[("FLOODMARK_REDIS__URLS", &url)]);
+    shop.under_load(400, |shop| {
+        let more = shop.load();
+        goes_on(&more, 800);
+        shop.account.add(more.stop());
+        shop.nodes[0].set("FLOODMARK_REDIS__URLS", &url);
+        shop.nodes[0].restart();
+        shop.servers().redis = copy;
+    });
+    cell.close(&mut [&mut shop]);
 }

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{installation::Installation, judge::Cell};
+use super::{
+    installation::{Installation, copy_folder, goes_on, replace_folder},
+    judge::Cell,
+    postgres::keeping_nothing,
+};
 
 const FILES: [&str; 3] = ["floodmark.db", "floodmark.db-wal", "floodmark.db-shm"];
 
@@ -28,11 +32,6 @@ fn put_back(data: &Path, copy: &Path) {
     for file in FILES.iter().filter(|file| copy.join(file).exists()) {
         std::fs::copy(copy.join(file), data.join(file)).expect("a copy");
     }
-}
-
-/// Settings by which settled batches leave the spool as soon as they may.
-fn keeping_nothing() -> Vec<(&'static str, &'static str)> {
-    super::postgres::keeping_nothing()
 }
 
 /// The database goes back to a copy that was taken while the node was stopped.
@@ -138,4 +137,30 @@ fn sqlite_of_another_shop() {
     other.node().terminate();
     let theirs = copy(other.nodes[0].data(), "theirs");
     replaced(cell, &[], |data| put_back(data, &theirs));
+}
+
+#[test]
+fn spool_goes_back_beside_sqlite() {
+    let cell = Cell::new(
+        ["SQLite", "ahead"],
+        "spool_goes_back_beside_sqlite",
+        "the spool's folder is put back to an older copy, and the database file is not",
+        "batches with numbers that the database knows are not taken for replays",
+    );
+    let mut shop = Installation::embedded(0, &[]);
+    shop.sends(400);
+    shop.node().terminate();
+    let spool = shop.nodes[0].data().join("spool");
+    let older = shop.nodes[0].data().with_file_name("older");
+    copy_folder(&spool, &older);
+    shop.node().restart();
+    shop.sends(400);
+    shop.settles();
+    shop.node().kill();
+    replace_folder(&spool, &older);
+    let load = shop.load();
+    shop.node().restart();
+    goes_on(&load, 400);
+    shop.account.add(load.stop());
+    cell.close(&mut [&mut shop]);
 }

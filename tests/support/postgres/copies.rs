@@ -89,13 +89,34 @@ impl Postgres {
     pub fn restore(&self, dump: &Path) {
         self.psql("CREATE DATABASE restored");
         run(self.tool("pg_restore").args(["--dbname", "restored"]).arg(dump));
-        self.psql("ALTER DATABASE postgres WITH ALLOW_CONNECTIONS false");
-        let used = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                    WHERE datname = 'postgres'";
+        self.rename("postgres", "lost");
+        self.rename("restored", "postgres");
+    }
+
+    /// Puts an empty database in the place of the one that is used.
+    pub fn set_aside(&self) {
+        self.psql("CREATE DATABASE empty TEMPLATE template0");
+        self.rename("postgres", "aside");
+        self.rename("empty", "postgres");
+    }
+
+    /// Brings back what [`Postgres::set_aside`] has put aside.
+    pub fn bring_back(&self) {
+        self.rename("postgres", "empty");
+        self.rename("aside", "postgres");
+    }
+
+    fn rename(&self, name: &str, to: &str) {
+        self.psql(&format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"));
+        let used = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
         // A session that is about to end still keeps the database from being renamed.
-        wait_until("nobody uses the database", || self.psql(used).trim() == "0");
-        self.psql("ALTER DATABASE postgres RENAME TO lost");
-        self.psql("ALTER DATABASE restored RENAME TO postgres");
+        wait_until("nobody uses the database", || self.psql(&used).trim() == "0");
+        self.psql(&format!("ALTER DATABASE {name} RENAME TO {to}"));
+        if to == "postgres" {
+            self.psql("ALTER DATABASE postgres WITH ALLOW_CONNECTIONS true");
+        }
     }
 
     /// Runs SQL in a database that nobody else uses, and returns what it printed.
