@@ -136,24 +136,29 @@ impl Cell {
             cell.complaints.extend(says_why(shop));
             // Where batches are missing in the store, the live counters still have them.
             if tally.found.lost == 0 {
-                cell.complaints.extend(shows_rows(shop));
+                cell.complaints.extend(shows_rows(shop, cell.limit()));
             }
             empty_live(shop);
             shop.sends(200);
         }
-        let limit = if cell.complaints.is_empty() { LIMIT } else { Duration::from_secs(2) };
+        let limit = cell.limit();
         let after = tally_soon(shops, limit);
         if cell.complaints.is_empty() {
             cell.complaints.extend(after.complaints(cell.may_miss));
         }
         for shop in shops.iter_mut() {
-            let complaints = shows_rows(shop);
+            let complaints = shows_rows(shop, cell.limit());
             let named = complaints.into_iter().map(|what| format!("with emptied counters: {what}"));
             cell.complaints.extend(named);
         }
         cell.write(shops, &after);
         let complaints = &cell.complaints;
         assert!(complaints.is_empty(), "{}:\n  {}", cell.test, complaints.join("\n  "));
+    }
+
+    /// How long to wait for what is not right yet: not long once something is wrong.
+    fn limit(&self) -> Duration {
+        if self.complaints.is_empty() { LIMIT } else { Duration::from_secs(2) }
     }
 
     fn write(&self, shops: &mut [&mut Installation], tally: &Tally) {
@@ -238,12 +243,12 @@ fn says_why(shop: &mut Installation) -> Vec<String> {
 }
 
 /// Whether every living node shows what the rows of its today add up to, for half a second.
-fn shows_rows(shop: &mut Installation) -> Vec<String> {
+fn shows_rows(shop: &mut Installation, limit: Duration) -> Vec<String> {
     let living = shop.living();
-    living.into_iter().filter_map(|node| shows_rows_of(shop, node)).collect()
+    living.into_iter().filter_map(|node| shows_rows_of(shop, node, limit)).collect()
 }
 
-fn shows_rows_of(shop: &Installation, node: usize) -> Option<String> {
+fn shows_rows_of(shop: &Installation, node: usize, limit: Duration) -> Option<String> {
     let rows = match &shop.servers {
         Some(servers) => servers.stored_where(shop.today[node]),
         None => shop.stored(),
@@ -258,7 +263,7 @@ fn shows_rows_of(shop: &Installation, node: usize) -> Option<String> {
         } else if since.get_or_insert_with(Instant::now).elapsed() > Duration::from_millis(500) {
             return None;
         }
-        if begin.elapsed() > LIMIT {
+        if begin.elapsed() > limit {
             let sums = shown(&current);
             let events = |sums: &BTreeMap<String, u64>| sums.values().sum::<u64>();
             return Some(format!(

@@ -10,8 +10,11 @@ use crate::shop::runtime;
 /// Settings by which settled batches leave the spool as soon as they may, so that a store that has
 /// lost them can't get them back.
 pub fn keeping_nothing() -> Vec<(&'static str, &'static str)> {
-    let mut settings =
-        vec![("FLOODMARK_BATCH__MAX_BYTES", "16384"), ("FLOODMARK_SPOOL__SEGMENT_BYTES", "32768")];
+    let mut settings = vec![
+        ("FLOODMARK_SPOOL__SEGMENT_BYTES", "32768"),
+        ("FLOODMARK_BATCH__MAX_BYTES", "16384"),
+        ("FLOODMARK_EVENT__MAX_BYTES", "8192"),
+    ];
     // A spool that has no such key keeps nothing anyway.
     if include_str!("../../../config/default.toml").contains("\nkeep_s ") {
         settings.push(("FLOODMARK_SPOOL__KEEP_S", "0"));
