@@ -1,10 +1,7 @@
 //! The clock of one node is days away from that of the others.
 
-use super::{
-    installation::{Installation, until},
-    judge::Cell,
-};
-use crate::clock::library;
+use super::{installation::Installation, judge::Cell};
+use crate::{clock::library, wait::until};
 
 /// A shop with two nodes, of which the second has a clock that is this far away.
 fn apart(shop: &mut Installation, offset: &str) {

@@ -1,9 +1,10 @@
 //! The data folder comes back as it was before, or with what belongs to another shop.
 
 use super::{
-    installation::{Installation, copy_folder, goes_on, replace_folder, until},
+    installation::{Installation, copy_folder, goes_on, replace_folder},
     judge::Cell,
 };
+use crate::wait::until;
 
 /// A data folder goes back to `copy`, while store and Redis have more.
 fn goes_back(shop: &mut Installation, copy: &std::path::Path) {

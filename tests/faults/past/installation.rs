@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::sys::signal::Signal;
@@ -14,11 +14,8 @@ use crate::{
     load::{Account, Load, Plan},
     node::Node,
     shop::{BRISK, Servers, Stored},
+    wait::until,
 };
-
-/// How long a condition may take to come true. It is less than a minute, so that a test that hangs
-/// says what it waits for before anybody gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A load that leaves a slow machine some time for what else a test runs.
 const LOAD: Plan = Plan { senders: 2, events: 20, rate: Some(2000), ids: false, twice: false };
@@ -231,15 +228,6 @@ pub fn goes_on(load: &Load, events: u64) {
         }
         Err(format!("{answered} answered with 202 of {enough}, {refused} refused"))
     });
-}
-
-/// Waits until the condition holds. Panics with what it was told last if it never does.
-pub fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
-    let begin = Instant::now();
-    while let Err(seen) = look() {
-        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; {seen}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Copies a data folder, whether its node runs or not, as a backup does it.

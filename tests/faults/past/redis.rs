@@ -1,7 +1,7 @@
 //! Redis comes back from an older file, or with what belongs to another shop.
 
 use super::{
-    installation::{Installation, PATIENCE, goes_on, until},
+    installation::{Installation, goes_on},
     judge::Cell,
 };
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         client::{Answer, Request},
         redis::RedisServer,
     },
+    wait::{PATIENCE, until},
 };
 
 /// Redis starts again on the file that it saved earlier.
