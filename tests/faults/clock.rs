@@ -19,7 +19,7 @@ const PLACES: [&str; 4] = [
     "/usr/lib/faketime/libfaketimeMT.so.1",
 ];
 
-fn library() -> &'static str {
+pub fn library() -> &'static str {
     let found = PLACES.iter().find(|place| Path::new(place).exists());
     found.expect("libfaketime is not installed: apt-get install libfaketime")
 }

@@ -92,6 +92,16 @@ impl Account {
         self.told_when += other.told_when;
     }
 
+    /// Everything that several loads have sent.
+    pub fn of(all: &[&Account]) -> Account {
+        let mut merged = Account::default();
+        for account in all {
+            let requests = account.requests.clone();
+            merged.add(Account { requests, told_when: account.told_when });
+        }
+        merged
+    }
+
     /// How the request of an event ended; `None` if the event was never sent.
     pub fn outcome(&self, event: u64) -> Option<Outcome> {
         let sent = self.requests.get(&(event / PLACES))?;
@@ -192,6 +202,11 @@ impl Load {
     pub fn last_call(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
     }
+}
+
+/// The numbers of the events of request `number`.
+pub fn numbers(number: u64, plan: Plan) -> impl Iterator<Item = u64> {
+    (0..plan.events).map(move |place| number * PLACES + place)
 }
 
 /// The body of request `number`.

@@ -56,14 +56,49 @@ impl Node {
         settings: &[(&str, &str)],
         once: &[(&str, &str)],
     ) -> Node {
-        let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let addr = "127.0.0.1:0".parse().expect("an address");
-        let mut node = Node { child: None, addr, settings, scratch, data, peak: 0 };
+        let mut node = Node::stopped(scratch, data, settings);
         node.run(once);
         node
     }
 
+    fn stopped(scratch: tempfile::TempDir, data: PathBuf, settings: &[(&str, &str)]) -> Node {
+        let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let addr = "127.0.0.1:0".parse().expect("an address");
+        Node { child: None, addr, settings, scratch, data, peak: 0 }
+    }
+
+    /// Starts a node that may refuse to start.
+    ///
+    /// # Errors
+    /// What it said before it ended.
+    pub fn attempt_on(
+        scratch: tempfile::TempDir,
+        data: PathBuf,
+        settings: &[(&str, &str)],
+    ) -> Result<Node, String> {
+        let mut node = Node::stopped(scratch, data, settings);
+        match node.attempt(&[]) {
+            Ok(()) => Ok(node),
+            Err(_) => Err(node.log()),
+        }
+    }
+
+    /// Changes a setting, which holds from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     fn run(&mut self, once: &[(&str, &str)]) {
+        if let Err(why) = self.attempt(once) {
+            panic!("{why}; its log: {}", self.log());
+        }
+    }
+
+    /// Starts the node, which may refuse to start.
+    ///
+    /// # Errors
+    /// How it ended before it said where it listens. Its log has the reason.
+    pub fn attempt(&mut self, once: &[(&str, &str)]) -> Result<(), String> {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
         // setpriv: the kernel kills the program when the test process ends in any way.
         let mut child = Command::new("setpriv")
@@ -80,18 +115,33 @@ impl Node {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|e| panic!("setpriv (apt-get install util-linux) starts it: {e}"));
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let addr = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.split("http://").nth(1)?.trim().parse().ok());
-        let Some(addr) = addr else {
-            let status = child.wait();
-            panic!("it did not say where it listens: {status:?}; its log: {}", self.log());
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let (found, address) = std::sync::mpsc::channel();
+        // This thread reads until the node ends, since a full pipe would block the node.
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let addr = line.split("http://").nth(1).and_then(|text| text.trim().parse().ok());
+                let _ = addr.map(|addr: SocketAddr| found.send(addr));
+            }
+        });
+        let Ok(addr) = address.recv_timeout(PATIENCE / 2) else {
+            // It has ended by itself, or it neither serves nor ends.
+            let _ = child.kill();
+            return Err(format!("it did not say where it listens: {:?}", child.wait()));
         };
-        thread::spawn(move || lines.for_each(drop));
         self.addr = addr;
         self.child = Some(child);
+        Ok(())
+    }
+
+    /// Whether the node is running.
+    pub fn lives(&mut self) -> bool {
+        let running = |child: &mut Child| child.try_wait().expect("it is our child").is_none();
+        let lives = self.child.as_mut().is_some_and(running);
+        if !lives {
+            self.child = None;
+        }
+        lives
     }
 
     pub fn addr(&self) -> SocketAddr {

@@ -66,6 +66,12 @@ impl Servers {
 
     /// Reads everything that Postgres holds.
     pub fn stored(&self) -> Stored {
+        self.stored_where("true")
+    }
+
+    /// Reads everything that Postgres holds; `counts` and `revenue` are of the rows that meet the
+    /// condition.
+    pub fn stored_where(&self, condition: &str) -> Stored {
         let mut stored = Stored::default();
         runtime().block_on(async {
             let mut config = tokio_postgres::Config::new();
@@ -87,9 +93,11 @@ impl Servers {
         });
         stored.events.sort_unstable();
         stored.ledger = number(&self.sql("SELECT coalesce(sum(events), 0) FROM ledger")[0][0]);
-        let by_type = "SELECT type, count(*), coalesce(sum((properties->>'amount')::numeric), 0) \
-                       FROM events GROUP BY type";
-        for row in self.sql(by_type) {
+        let by_type = format!(
+            "SELECT type, count(*), coalesce(sum((properties->>'amount')::numeric), 0) \
+             FROM events WHERE {condition} GROUP BY type"
+        );
+        for row in self.sql(&by_type) {
             stored.counts.insert(row[0].clone(), number(&row[1]));
             stored.revenue += ten_thousandths(&row[2]);
         }
@@ -110,7 +118,7 @@ fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
@@ -159,13 +167,16 @@ impl Shop {
     pub fn stored(&self) -> Stored {
         match &self.servers {
             Some(servers) => servers.stored(),
-            None => self.embedded_stored(),
+            None => Stored::embedded(self.node.data()),
         }
     }
+}
 
-    fn embedded_stored(&self) -> Stored {
+impl Stored {
+    /// Reads everything that the SQLite file of this data folder holds.
+    pub fn embedded(data: &std::path::Path) -> Stored {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let file = self.node.data().join("floodmark.db");
+        let file = data.join("floodmark.db");
         let database = rusqlite::Connection::open_with_flags(file, flags).expect("the store");
         let mut stored = Stored::default();
         let mut query = database.prepare("SELECT type, properties FROM events").expect("events");

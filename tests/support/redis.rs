@@ -59,6 +59,11 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port())
     }
 
+    /// The file that a `SAVE` writes and a start reads.
+    pub fn saved(&self) -> std::path::PathBuf {
+        self.dir.path().join("dump.rdb")
+    }
+
     /// Kills the server as a power cut does: what was not saved is lost.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {

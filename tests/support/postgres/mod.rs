@@ -11,7 +11,9 @@ use nix::{
 };
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::{
+mod copies;
+
+use crate::support::{
     port::Port,
     process::{command, find, folder, run, temp, user, wait_until},
 };
@@ -47,18 +49,24 @@ impl Postgres {
         let folder = folder("pg");
         run(command("cp").args(["-a", "--reflink=auto"]).arg(template()).arg(folder.join("data")));
         let mut postgres = Postgres { port: Port::free(), server: None, folder };
+        postgres.settle_in();
         // Without fsync a commit survives the death of the process, though not a power cut. No test
         // of this fixture cuts the power.
         postgres.configure(&format!(
-            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n\
-             fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\nmax_connections = 60\n\
+            "fsync = off\nfull_page_writes = off\nshared_buffers = 16MB\nmax_connections = 60\n\
              log_min_error_statement = panic\ndynamic_shared_memory_type = mmap\n\
              timezone = 'America/New_York'\n{settings}",
-            postgres.port(),
-            postgres.folder.display(),
         ));
         postgres.start_again();
         postgres
+    }
+
+    /// Makes the data folder that of this server: its port, and the folder of its socket.
+    fn settle_in(&self) {
+        let (port, folder) = (self.port(), self.folder.display());
+        self.configure(&format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{folder}'"
+        ));
     }
 
     /// Adds lines to postgresql.conf, which take effect at the next start.
@@ -113,6 +121,11 @@ impl Postgres {
     /// Stops the server as a crash would: `pg_ctl stop -m immediate`.
     pub fn stop_immediate(&mut self) {
         self.stop(Signal::SIGQUIT);
+    }
+
+    /// Stops the server in order (a fast shutdown).
+    pub fn stop_in_order(&mut self) {
+        self.stop(Signal::SIGINT);
     }
 
     fn stop(&mut self, signal: Signal) {
