@@ -111,17 +111,21 @@ impl LogReplay<'_> {
         // goes on.
         let whole = tail.as_ref().filter(|_| !hurt && next == unsealed);
         let moves = whole.is_some() && !records.is_empty();
-        self.begin_run(run, if moves { next + 1 } else { next });
+        // A batch that may have been sealed and is not here is one of the new run, so that it does
+        // not contradict what a sink has of the earlier one; but each segment stays its run's.
+        self.begin_run(run, if moves { next + 1 } else { from.max(newest + 1).min(next) });
         let mut runs_stored = false;
         let active = match (whole, &tail) {
             (Some(tail), _) if moves => self.move_tail(next, tail, end)?,
             (Some(tail), _) => self.rest(run, tail)?,
             (None, tail) => {
-                // What is copied is of the new run from now on, so the run is noted before.
+                // The segment is far from all others perhaps, so the next start must know its run.
+                // Without room it matters only if there is something in it.
+                let stored = run_file::store(self.dir, &self.runs);
+                runs_stored = stored.is_ok();
                 if !records.is_empty() {
                     let path = self.dir.join(run_file::FILE);
-                    run_file::store(self.dir, &self.runs).map_err(failed("write", &path))?;
-                    runs_stored = true;
+                    stored.map_err(failed("write", &path))?;
                 }
                 self.start_over((run, next), tail.as_ref(), &records)?
             }
@@ -132,9 +136,8 @@ impl LogReplay<'_> {
     /// Notes that `run` begins with batch `first`. What lies before is then known to be of some
     /// run: batches of which nobody knows it get one that nobody else has.
     fn begin_run(&mut self, run: RunId, first: u64) {
-        if let Some(oldest) = self.index.oldest() {
-            self.runs.reach_back(RunId::new_v4(), oldest);
-        }
+        let oldest = self.index.oldest().unwrap_or(self.index.next_seq());
+        self.runs.reach_back(RunId::new_v4(), oldest);
         self.runs.begin(run, first);
     }
 

@@ -44,11 +44,14 @@ fn the_sequence_goes_on_when_all_segments_are_lost() {
     assert!(recovery.next_seq > 20, "no number is used twice");
     assert!(!recovery.report.is_empty());
     assert_eq!(spool.next(Sink::Store, 1, 0), Some(5), "no gap: what is lost is void");
+    let run = spool.runs().newest().unwrap();
+    assert_eq!(spool.batch_id(recovery.next_seq - 1).unwrap().run, run.0, "nobody else has it");
     assert_eq!(spool.read(5).unwrap().events, 0);
     assert_eq!(spool.newest_sealed(), recovery.next_seq - 1);
     drop((spool, writer));
     let again = bench.open().recovery;
     assert_eq!(again.next_seq, recovery.next_seq, "and it goes on from there once");
+    assert_eq!(bench.quarantined(), Vec::<String>::new());
     works(&bench);
 }
 
