@@ -12,7 +12,8 @@ use super::{Config, ConfigError, Problem};
 use crate::domain::time::BusinessZone;
 
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
-const MAY_BE_ZERO: [&str; 2] = ["http.workers", "http.client_events_per_s"];
+const MAY_BE_ZERO: [&str; 4] =
+    ["http.workers", "http.client_events_per_s", "spool.keep_s", "spool.keep_bytes"];
 
 /// The shortest `http.header_timeout_ms`.
 const MIN_HEADER_TIMEOUT_MS: u64 = 1000;
