@@ -29,7 +29,7 @@ use crate::{
     domain::{
         batch::{BatchId, LANES, RunId},
         delta::Delta,
-        time::{BusinessZone, Millis, SECOND},
+        time::{BusinessZone, MINUTE, Millis, SECOND, bucket},
     },
     sink::{Heads, Lease, SinkError},
     store::Ledger,
@@ -199,9 +199,10 @@ fn judge(last: impl Fn(RunId) -> u64, id: BatchId, after: Option<BatchId>) -> Ap
 }
 
 /// How far back the ledger is summed up, so that everything that a mirror shows is complete: the
-/// business day of `now`, and 24 hours of minutes.
+/// business day of `now`, and 24 hours of minutes. It is a full minute, since that is how finely the
+/// rollups know what dropped ledger rows have counted.
 fn ledger_since(zone: &BusinessZone, now: Millis) -> Millis {
-    zone.day_of(now).start.min(now - counters::MINUTES_KEPT)
+    bucket(zone.day_of(now).start.min(now - counters::MINUTES_KEPT), MINUTE)
 }
 
 #[cfg(test)]

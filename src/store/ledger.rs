@@ -1,10 +1,12 @@
 //! The ledger row that both stores keep of a batch, and how they sum up ledger rows.
 
+use hashbrown::HashMap;
+
 use crate::{
     domain::{
         batch::{Batch, BatchId, LANES, NodeId},
-        delta::{Delta, DeltaError, DeltaSum},
-        time::Millis,
+        delta::{Delta, DeltaError, DeltaSum, Series},
+        time::{MINUTE, Millis, bucket},
     },
     sink::{SinkError, SinkErrorKind},
     store::{LedgerSum, Written},
@@ -66,6 +68,9 @@ impl Entry {
 pub(crate) struct Summing {
     lanes: [DeltaSum; LANES as usize],
     sum: LedgerSum,
+    /// What the rollups have more than the folded ledger rows, by series and minute (Unix ms). That is
+    /// what dropped rows have counted.
+    dropped: HashMap<(Series, Millis), i64>,
 }
 
 impl Summing {
@@ -98,8 +103,36 @@ impl Summing {
         Ok(())
     }
 
-    /// The sum of all rows that were added.
+    /// Takes a folded ledger row off what the rollups have: it is not among the dropped ones. Only what
+    /// it counts from `since` on (Unix ms, a full minute) is looked at.
+    pub fn is_there(&mut self, cells: &[u8], since: Millis) -> Result<(), SinkError> {
+        for (at, series, value) in Delta::decode(cells, None)?.cells() {
+            let minute = bucket(at, MINUTE);
+            if minute >= since {
+                *self.dropped.entry((series.clone(), minute)).or_default() -= value;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what the rollups have for a minute.
+    pub fn rolled_up(&mut self, series: &str, minute: Millis, value: i64) -> Result<(), SinkError> {
+        let series = Series::parse(series).ok_or_else(|| SinkError {
+            kind: SinkErrorKind::Schema,
+            message: format!(
+                "the rollups have the series {series:?}, which this version can't read"
+            ),
+        })?;
+        *self.dropped.entry((series, minute)).or_default() += value;
+        Ok(())
+    }
+
+    /// The sum of all rows that were added, and of those that were dropped, which no lane has any
+    /// more: the first one gets them.
     pub fn finish(mut self) -> LedgerSum {
+        for ((series, minute), value) in self.dropped.drain().filter(|(_, value)| *value != 0) {
+            self.lanes[0].sum(&series, minute, value);
+        }
         for (sum, lane) in self.lanes.iter_mut().zip(&mut self.sum.lanes) {
             lane.delta = sum.finish();
         }

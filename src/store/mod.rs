@@ -203,7 +203,8 @@ pub trait BatchStore: Send + Sync + 'static {
 /// The ledger: what each batch has added to the counters. Live counters are rebuilt from it.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Sums the ledger in one consistent read: the cells of batches whose span reaches `since` or
+    /// Sums the ledger in one consistent read; where rows were dropped, the rollups say what they
+    /// counted by minute: the cells of batches whose span reaches `since` or
     /// later, and the visitors of batches sealed at `visitors_since` or later (Unix ms).
     async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError>;
 
@@ -218,10 +219,13 @@ pub trait Rollups: Send + Sync + 'static {
     /// `limits`. Any number of nodes may call it at once.
     async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError>;
 
-    /// Drops at most `limit` ledger rows that are folded, were sealed before `before` (Unix ms),
-    /// and count nothing at or after it. Returns how many: fewer than `limit` where there are no
-    /// more, or where another node is dropping them.
-    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, SinkError>;
+    /// Drops at most `limit` ledger rows that are folded, were sealed before `before` (Unix ms, by the
+    /// caller's clock), and count nothing at or after it. A row is also kept for `keep` ms after it
+    /// was written, by the store's own clock, so that a caller whose clock is ahead drops nothing
+    /// that is young. Returns how many: fewer than `limit` where there are no more, or where another
+    /// node is dropping them.
+    async fn drop_folded(&self, before: Millis, keep: Millis, limit: u64)
+    -> Result<u64, SinkError>;
 
     /// The stretch of time of which the rollups are complete.
     async fn known(&self) -> Result<Known, SinkError>;

@@ -9,7 +9,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use crate::{
     config,
-    domain::time::{HOUR, Millis, now_ms},
+    domain::time::{HOUR, Millis, Steady, now_ms},
     retry::Backoff,
     sink::SinkError,
     store::{Rollups, rollup::FoldLimits},
@@ -33,6 +33,8 @@ pub struct RollupActor {
     backoff: Backoff,
     /// When it last dropped rows.
     dropped_at: Option<Instant>,
+    /// The clock by which rows are old.
+    clock: Steady,
     /// The last row that could not be read, kept so that the log names each such row once.
     unreadable: Option<String>,
 }
@@ -55,6 +57,7 @@ impl RollupActor {
             keep: config.ledger.keep_hours as Millis * HOUR,
             backoff: Backoff::new(&config.retry),
             dropped_at: None,
+            clock: Steady::begin(now_ms()),
             unreadable: None,
         }
     }
@@ -62,7 +65,8 @@ impl RollupActor {
     /// Starts a round, and the next one some time after its end.
     fn work(&mut self, ctx: &mut Context<Self>) {
         let drops = self.dropped_at.is_none_or(|at| at.elapsed() >= DROP_EVERY);
-        let before = drops.then(|| now_ms() - self.keep);
+        // By a steady clock: one that jumps ahead while the server runs must not make rows old.
+        let before = drops.then(|| (self.clock.now() - self.keep, self.keep));
         let work = round(self.rollups.clone(), before);
         ctx.spawn(work.into_actor(self).map(move |worked, actor, ctx| {
             let pause = match worked {
@@ -106,11 +110,11 @@ impl Actor for RollupActor {
     }
 }
 
-/// Folds all that is there. Then, where `before` (Unix ms) is given, drops ledger rows that were
-/// sealed before it and count nothing after it. Returns the name of a row that could not be read.
+/// Folds all that is there. Then, where `before` (Unix ms, and for how long rows are kept, in ms) is
+/// given, drops ledger rows that were sealed before it and count nothing after it. Returns the name of a row that could not be read.
 async fn round(
     rollups: Arc<dyn Rollups>,
-    before: Option<Millis>,
+    before: Option<(Millis, Millis)>,
 ) -> Result<Option<String>, SinkError> {
     let unreadable = loop {
         let folded = rollups.fold(FoldLimits::default()).await?;
@@ -119,11 +123,11 @@ async fn round(
             break folded.unreadable;
         }
     };
-    let Some(before) = before else {
+    let Some((before, keep)) = before else {
         return Ok(unreadable);
     };
     for _ in 0..DROPS_IN_A_ROW {
-        let dropped = rollups.drop_folded(before, DROP_ROWS).await?;
+        let dropped = rollups.drop_folded(before, keep, DROP_ROWS).await?;
         metrics::counter!("floodmark_ledger_dropped_total").increment(dropped);
         if dropped < DROP_ROWS {
             break;

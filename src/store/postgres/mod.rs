@@ -163,9 +163,44 @@ impl PostgresStore {
             let lane: i16 = row.try_get(0)?;
             sum.add(lane.into(), row.try_get(1)?, row.try_get(2)?)?;
         }
+        self.add_dropped(&session, &mut sum, since).await?;
         session.run("COMMIT").await?;
         session.done();
         Ok(sum.finish())
+    }
+
+    /// Adds what ledger rows have counted since then that were dropped, in the transaction of the sum.
+    async fn add_dropped(
+        &self,
+        session: &Session,
+        sum: &mut Summing,
+        since: Millis,
+    ) -> Result<(), Failure> {
+        let asked = "SELECT count(*) FROM fold_heads WHERE dropped_to >= $1";
+        let lanes: i64 = session.query(asked, &[(&since, Type::INT8)]).await?[0].try_get(0)?;
+        if lanes == 0 {
+            return Ok(());
+        }
+        let rows = session
+            .query(
+                "SELECT series, minute, value FROM rollups WHERE minute >= $1",
+                &[(&since, Type::INT8)],
+            )
+            .await?;
+        for row in rows {
+            sum.rolled_up(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)?;
+        }
+        let client = session.client();
+        let rows = client.query_typed_raw(
+            "SELECT l.delta FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
+             WHERE l.last_second >= $1 AND l.seq <= f.seq",
+            [(since, Type::INT8)],
+        );
+        let mut rows = std::pin::pin!(session.answer(rows).await?);
+        while let Some(row) = session.answer(rows.try_next()).await? {
+            sum.is_there(row.try_get(0)?, since)?;
+        }
+        Ok(())
     }
 
     async fn try_ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, Failure> {
@@ -257,8 +292,13 @@ impl Rollups for PostgresStore {
         self.try_fold(limits).await.map_err(|e| self.told(e))
     }
 
-    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, SinkError> {
-        self.try_drop(before, limit).await.map_err(|e| self.told(e))
+    async fn drop_folded(
+        &self,
+        before: Millis,
+        keep: Millis,
+        limit: u64,
+    ) -> Result<u64, SinkError> {
+        self.try_drop(before, keep, limit).await.map_err(|e| self.told(e))
     }
 
     async fn known(&self) -> Result<Known, SinkError> {

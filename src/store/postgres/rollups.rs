@@ -113,7 +113,12 @@ impl PostgresStore {
 
     /// Drops folded rows and adds their events to `dropped` of the lane's head in one statement,
     /// so that the total of events stays what it was.
-    pub(super) async fn try_drop(&self, before: Millis, limit: u64) -> Result<u64, Failure> {
+    pub(super) async fn try_drop(
+        &self,
+        before: Millis,
+        keep: Millis,
+        limit: u64,
+    ) -> Result<u64, Failure> {
         let Some(session) = self.alone().await? else {
             return Ok(0);
         };
@@ -124,19 +129,23 @@ impl PostgresStore {
                      FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
                      WHERE l.sealed_at < $1 AND (l.last_second IS NULL OR l.last_second < $1)
                            AND l.seq <= f.seq
+                           AND l.written_at <= (extract(epoch FROM now()) * 1000)::bigint - $3
                      ORDER BY l.sealed_at LIMIT $2
                  ), gone AS (
                      DELETE FROM ledger l USING old
                      WHERE l.node = old.node AND l.lane = old.lane AND l.seq = old.seq
-                     RETURNING l.node, l.lane, l.events
+                     RETURNING l.node, l.lane, l.events, l.last_second
                  ), counted AS (
-                     UPDATE fold_heads f SET dropped = f.dropped + lane.events
-                     FROM (SELECT node, lane, sum(events)::bigint AS events
+                     UPDATE fold_heads f
+                     SET dropped = f.dropped + lane.events,
+                         dropped_to = greatest(f.dropped_to, lane.last_second)
+                     FROM (SELECT node, lane, sum(events)::bigint AS events,
+                                  max(last_second) AS last_second
                            FROM gone GROUP BY node, lane) lane
                      WHERE f.node = lane.node AND f.lane = lane.lane
                  )
                  SELECT count(*) FROM gone",
-                &[(&before, Type::INT8), (&(limit as i64), Type::INT8)],
+                &[(&before, Type::INT8), (&(limit as i64), Type::INT8), (&keep, Type::INT8)],
             )
             .await?;
         session.run("COMMIT").await?;

@@ -145,8 +145,13 @@ impl Rollups for SqliteStore {
         with(&self.writer, move |conn| rollups::write(conn, &fold)).await
     }
 
-    async fn drop_folded(&self, before: Millis, limit: u64) -> Result<u64, SinkError> {
-        with(&self.writer, move |conn| rollups::drop_folded(conn, before, limit)).await
+    async fn drop_folded(
+        &self,
+        before: Millis,
+        keep: Millis,
+        limit: u64,
+    ) -> Result<u64, SinkError> {
+        with(&self.writer, move |conn| rollups::drop_folded(conn, before, keep, limit)).await
     }
 
     async fn known(&self) -> Result<Known, SinkError> {
@@ -232,7 +237,34 @@ fn ledger_sum(
         let blob = |column| row.get_ref(column).map(|value| value.as_blob().ok());
         sum.add(row.get(0)?, blob(1)?, blob(2)?)?;
     }
+    add_dropped(&tx, &mut sum, since)?;
     Ok(sum.finish())
+}
+
+/// Adds what ledger rows have counted since then that were dropped, in the transaction of the sum.
+fn add_dropped(tx: &Connection, sum: &mut Summing, since: Millis) -> Result<(), SinkError> {
+    let asked = "SELECT count(*) FROM fold_heads WHERE dropped_to >= ?";
+    let lanes: i64 = tx.query_row(asked, [since], |row| row.get(0))?;
+    if lanes == 0 {
+        return Ok(());
+    }
+    let mut rollups =
+        tx.prepare_cached("SELECT series, minute, value FROM rollups WHERE minute >= ?")?;
+    let mut rows = rollups.query([since])?;
+    while let Some(row) = rows.next()? {
+        let series: String = row.get(0)?;
+        sum.rolled_up(&series, row.get(1)?, row.get(2)?)?;
+    }
+    let mut there = tx.prepare_cached(
+        "SELECT l.delta FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
+         WHERE l.last_second >= ? AND l.seq <= f.seq",
+    )?;
+    let mut rows = there.query([since])?;
+    while let Some(row) = rows.next()? {
+        let cells: Vec<u8> = row.get(0)?;
+        sum.is_there(&cells, since)?;
+    }
+    Ok(())
 }
 
 impl From<rusqlite::Error> for SinkError {

@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use super::runs::{Run, merged};
 use crate::{
-    domain::{delta::Series, time::Millis},
+    domain::{
+        delta::Series,
+        time::{Millis, now_ms},
+    },
     sink::{SinkError, SinkErrorKind},
     store::rollup::{
         ADD_UP, BEHIND, Fold, FoldLane, FoldLimits, Folded, KNOWN, Known, LedgerRow, ROLLUP_ROWS,
@@ -104,6 +107,7 @@ pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkEr
 pub(super) fn drop_folded(
     conn: &mut Connection,
     before: Millis,
+    keep: Millis,
     limit: u64,
 ) -> Result<u64, SinkError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -112,13 +116,15 @@ pub(super) fn drop_folded(
                 l.last_second
          FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
          WHERE l.sealed_at < ?1 AND (l.last_second IS NULL OR l.last_second < ?1)
-               AND l.seq <= f.seq
+               AND l.seq <= f.seq AND l.written_at <= ?3
          ORDER BY l.sealed_at LIMIT ?2",
     )?;
     let mut drop_row =
         tx.prepare_cached("DELETE FROM ledger WHERE node = ? AND lane = ? AND seq = ?")?;
     let mut count = tx.prepare_cached(
-        "UPDATE fold_heads SET dropped = dropped + ? WHERE node = ? AND lane = ?",
+        "UPDATE fold_heads SET dropped = dropped + ?1,
+                dropped_to = max(coalesce(dropped_to, ?4), coalesce(?4, dropped_to))
+         WHERE node = ?2 AND lane = ?3",
     )?;
     let mut keep_run = tx.prepare_cached(
         "INSERT INTO event_runs (first_row, last_row, first_second, last_second)
@@ -134,11 +140,12 @@ pub(super) fn drop_folded(
         };
         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, run))
     };
-    let rows: Vec<Old> =
-        old.query_map(params![before, limit as i64], whole)?.collect::<Result<_, _>>()?;
-    for (node, lane, seq, events, _) in &rows {
+    let rows: Vec<Old> = old
+        .query_map(params![before, limit as i64, now_ms() - keep], whole)?
+        .collect::<Result<_, _>>()?;
+    for (node, lane, seq, events, run) in &rows {
         drop_row.execute(params![node, lane, seq])?;
-        count.execute(params![events, node, lane])?;
+        count.execute(params![events, node, lane, run.as_ref().map(|run| run.seconds.1)])?;
     }
     for run in merged(rows.iter().filter_map(|row| row.4).collect()) {
         keep_run.execute(params![run.rows.0, run.rows.1, run.seconds.0, run.seconds.1])?;
@@ -289,7 +296,7 @@ mod tests {
             store.write(&batch).await.unwrap();
         }
         assert!(store.fold(FoldLimits::default()).await.unwrap().done);
-        assert_eq!(store.drop_folded(850_000, 100).await.unwrap(), 8);
+        assert_eq!(store.drop_folded(850_000, 0, 100).await.unwrap(), 8);
         let conn = Connection::open(dir.path().join(crate::store::sqlite::FILE)).unwrap();
         let count = |from: Millis, to: Millis| -> i64 {
             let sql = "SELECT count(*) FROM events_near WHERE last_second >= ?1

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
         row::{self, COLUMNS, Row},
+        time::now_ms,
     },
     sink::{Heads, SinkError, SinkErrorKind},
     store::{BatchStore, Missing, Written, ledger::Entry, poison},
@@ -78,8 +79,8 @@ fn write(
     insert_letters(&tx, from, seq, &letters)?;
     tx.prepare_cached(
         "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_row, last_row,
-                             first_second, last_second, delta, visitors)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                             first_second, last_second, delta, visitors, written_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         node.as_bytes(),
@@ -94,6 +95,7 @@ fn write(
         entry.span.map(|span| span.1),
         entry.delta,
         entry.visitors,
+        now_ms(),
     ])?;
     crate::failpoint::kill_point!("store-copied");
     tx.commit()?;

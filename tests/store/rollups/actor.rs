@@ -22,6 +22,8 @@ async fn the_rollup_actor_folds_drops_and_outlives_an_outage() {
     let old = now - 80 * HOUR;
     store.batches.write(&seal(node(1), 1, &[Event::at(old, "old")])).await.unwrap();
     store.batches.write(&seal(node(1), 2, &[Event::at(now, "new")])).await.unwrap();
+    // As if it had been written when it was sealed.
+    postgres.sql(&format!("UPDATE ledger SET written_at = {old} WHERE seq = 1")).await;
     let health = Health::default();
     let folder = RollupActor::new(store.rollups.clone(), health.clone(), &config).start();
     let of = |seq| store.ledger.delta(BatchId { run: node(1), seq });
@@ -60,7 +62,7 @@ async fn folding_goes_through_pgbouncer() {
     }
     fold_all(&nodes[1], SMALL).await;
     assert_eq!(rollups(&nodes[0]).await, raw(&backend).await);
-    assert_eq!(nodes[0].rollups.drop_folded(Millis::MAX, 15).await.unwrap(), 15);
-    assert_eq!(nodes[1].rollups.drop_folded(Millis::MAX, 15).await.unwrap(), 5);
+    assert_eq!(nodes[0].rollups.drop_folded(Millis::MAX, 0, 15).await.unwrap(), 15);
+    assert_eq!(nodes[1].rollups.drop_folded(Millis::MAX, 0, 15).await.unwrap(), 5);
     assert_eq!(nodes[1].info.totals().await.unwrap().ledger_events, 800);
 }

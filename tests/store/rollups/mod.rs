@@ -20,7 +20,7 @@ use floodmark::{
         time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
     },
     store::{
-        Stores, Written,
+        LedgerSum, Stores, Written,
         rollup::{FoldLimits, Folded, Known, Summed},
         rollup_actor::RollupActor,
     },
@@ -44,6 +44,7 @@ contract!(
     a_fold_that_is_killed_is_as_if_it_had_not_begun,
     only_what_is_folded_and_old_is_dropped,
     a_rebuild_finds_what_it_needs_after_dropping,
+    what_dropped_rows_have_counted_is_in_the_rollups,
 );
 
 const SMALL: FoldLimits = FoldLimits { rows: 3, bytes: 1 << 20, cells: 50_000 };
@@ -216,7 +217,11 @@ async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
     for batch in &batches {
         store.batches.write(batch).await.unwrap();
     }
-    assert_eq!(store.rollups.drop_folded(before, 100).await.unwrap(), 0, "nothing is folded yet");
+    assert_eq!(
+        store.rollups.drop_folded(before, 0, 100).await.unwrap(),
+        0,
+        "nothing is folded yet"
+    );
     fold_all(&store, SMALL).await;
     store.batches.write(&at(8, &[START])).await.unwrap(); // old, not folded
 
@@ -225,7 +230,7 @@ async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
     // Rows are deleted in chunks; batches 1, 2, 6 and 7 may go.
     let mut dropped = Vec::new();
     for _ in 0..3 {
-        dropped.push(store.rollups.drop_folded(before, 3).await.unwrap());
+        dropped.push(store.rollups.drop_folded(before, 0, 3).await.unwrap());
     }
     assert_eq!(dropped, [3, 1, 0]);
     for (seq, there) in (1..=8).zip([false, false, true, true, true, false, false, true]) {
@@ -239,8 +244,50 @@ async fn only_what_is_folded_and_old_is_dropped(backend: Backend) {
     }
     fold_all(&store, SMALL).await;
     assert_eq!(rollups(&store).await, rows);
-    assert_eq!(store.rollups.drop_folded(before, 100).await.unwrap(), 1, "the last is folded now");
+    assert_eq!(
+        store.rollups.drop_folded(before, 0, 100).await.unwrap(),
+        1,
+        "the last is folded now"
+    );
     assert_eq!(store.info.totals().await.unwrap(), events);
+}
+
+/// The sum of a ledger by series and minute, over all lanes.
+fn by_minute(sum: &LedgerSum) -> BTreeMap<(String, Millis), i64> {
+    let mut minutes = BTreeMap::new();
+    for (at, series, value) in sum.lanes.iter().flat_map(|lane| lane.delta.cells()) {
+        *minutes.entry((series.to_string(), bucket(at, MINUTE))).or_default() += value;
+    }
+    minutes
+}
+
+async fn what_dropped_rows_have_counted_is_in_the_rollups(backend: Backend) {
+    let store = backend.open().await;
+    for seq in 1..=40 {
+        store.batches.write(&spread(seq, 100, 1)).await.unwrap();
+    }
+    fold_all(&store, FoldLimits::default()).await;
+    store.batches.write(&spread(41, 100, 1)).await.unwrap(); // not folded
+    let since = START + HOUR;
+    let before = by_minute(&store.ledger.sum(since, since).await.unwrap());
+    assert_eq!(
+        store.rollups.drop_folded(Millis::MAX, HOUR, 100).await.unwrap(),
+        0,
+        "all are young"
+    );
+    assert_eq!(store.rollups.drop_folded(Millis::MAX, 0, 25).await.unwrap(), 25);
+    for dropped in [15, 0] {
+        let after = by_minute(&store.ledger.sum(since, since).await.unwrap());
+        let kept = |minutes: &BTreeMap<(String, Millis), i64>| {
+            minutes
+                .clone()
+                .into_iter()
+                .filter(|((_, at), value)| *at >= since && *value != 0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&after), kept(&before));
+        assert_eq!(store.rollups.drop_folded(Millis::MAX, 0, 100).await.unwrap(), dropped);
+    }
 }
 
 async fn a_rebuild_finds_what_it_needs_after_dropping(backend: Backend) {
@@ -251,7 +298,7 @@ async fn a_rebuild_finds_what_it_needs_after_dropping(backend: Backend) {
     fold_all(&store, FoldLimits::default()).await;
     let since = START + 6 * HOUR;
     let needed = store.ledger.sum(since, since).await.unwrap();
-    let dropped = store.rollups.drop_folded(since - HOUR, 1_000).await.unwrap();
+    let dropped = store.rollups.drop_folded(since - HOUR, 0, 1_000).await.unwrap();
     assert!(dropped > 5, "{dropped}");
     let still = store.ledger.sum(since, since).await.unwrap();
     for (lane, needed) in needed.lanes.iter().enumerate() {

@@ -54,7 +54,7 @@ async fn known_is_what_was_taken_in_and_folded(backend: Backend) {
     assert_eq!(store.rollups.known().await.unwrap(), known);
 
     // Deleting ledger rows does not change which spans are known.
-    assert_eq!(store.rollups.drop_folded(START + DAY, 100).await.unwrap(), 4);
+    assert_eq!(store.rollups.drop_folded(START + DAY, 0, 100).await.unwrap(), 4);
     assert_eq!(store.rollups.known().await.unwrap(), known);
 }
 
