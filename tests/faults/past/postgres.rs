@@ -16,8 +16,8 @@ pub fn keeping_nothing() -> Vec<(&'static str, &'static str)> {
         ("FLOODMARK_EVENT__MAX_BYTES", "8192"),
     ];
     // A spool that has no such key keeps nothing anyway.
-    if include_str!("../../../config/default.toml").contains("\nkeep_s ") {
-        settings.push(("FLOODMARK_SPOOL__KEEP_S", "0"));
+    if include_str!("../../../config/default.toml").contains("\nkeep_bytes ") {
+        settings.push(("FLOODMARK_SPOOL__KEEP_BYTES", "1"));
     }
     settings
 }
