@@ -22,8 +22,18 @@ pub fn keeping_nothing() -> Vec<(&'static str, &'static str)> {
     settings
 }
 
+/// When the first node starts again: the store then lacks batches of several of its lives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Restart {
+    Never,
+    /// Between the copy and the batches that it lacks.
+    After,
+    /// While Postgres is gone.
+    Meanwhile,
+}
+
 /// Postgres goes back to a copy of its files while events come in.
-fn goes_back(mut cell: Cell, nodes: usize, settings: &[(&str, &str)], restarts: bool) {
+fn goes_back(mut cell: Cell, nodes: usize, settings: &[(&str, &str)], restart: Restart) {
     let mut shop = Installation::on_servers(0, settings);
     for _ in 1..nodes {
         shop.add_node(&[]);
@@ -34,13 +44,16 @@ fn goes_back(mut cell: Cell, nodes: usize, settings: &[(&str, &str)], restarts: 
     let copy = shop.servers().postgres.copy();
     shop.servers().postgres.start_again();
     shop.under_load(400, |shop| {
+        if restart == Restart::After {
+            shop.node().restart();
+        }
         // So many batches that some have left a spool that keeps nothing.
         let more = shop.load();
         goes_on(&more, 1200);
         shop.account.add(more.stop());
         shop.look(|shop| shop.servers().postgres.stop_immediate());
         shop.servers().postgres.put_back(&copy);
-        if restarts {
+        if restart == Restart::Meanwhile {
             shop.node().restart();
         }
         shop.servers().postgres.start_again();
@@ -60,7 +73,7 @@ fn postgres_goes_back() {
         "Postgres is put back to an older copy of its files under load",
         "the spool still has what the copy lacks, and fills it in",
     );
-    goes_back(cell, 1, &[], false);
+    goes_back(cell, 1, &[], Restart::Never);
 }
 
 #[test]
@@ -71,7 +84,7 @@ fn postgres_goes_back_under_two_nodes() {
         "Postgres is put back to an older copy of its files under two nodes; one is killed meanwhile",
         "each node fills in its own batches",
     );
-    goes_back(cell, 2, &[], true);
+    goes_back(cell, 2, &[], Restart::Meanwhile);
 }
 
 #[test]
@@ -82,7 +95,7 @@ fn postgres_goes_back_and_the_spool_kept_nothing() {
         "Postgres is put back to an older copy of its files, and the spool keeps no settled batches",
         "`/readyz` and the metric say exactly how many batches are missing",
     );
-    goes_back(cell.may_miss(), 1, &keeping_nothing(), false);
+    goes_back(cell.may_miss(), 1, &keeping_nothing(), Restart::Never);
 }
 
 #[test]
@@ -93,7 +106,29 @@ fn postgres_goes_back_twice_and_the_spool_kept_nothing() {
         "the same, and the node is killed and started again while batches are missing",
         "it still says how many",
     );
-    goes_back(cell.may_miss(), 1, &keeping_nothing(), true);
+    goes_back(cell.may_miss(), 1, &keeping_nothing(), Restart::Meanwhile);
+}
+
+#[test]
+fn postgres_goes_back_over_a_start() {
+    let cell = Cell::new(
+        ["Postgres", "older copy"],
+        "postgres_goes_back_over_a_start",
+        "Postgres is put back to a copy of its files from before the node was killed and started",
+        "the spool still has what the copy lacks, of both lives, and fills it in",
+    );
+    goes_back(cell, 1, &[], Restart::After);
+}
+
+#[test]
+fn postgres_goes_back_over_a_start_and_the_spool_kept_nothing() {
+    let cell = Cell::new(
+        ["Postgres", "older copy"],
+        "postgres_goes_back_over_a_start_and_the_spool_kept_nothing",
+        "the same, and the spool keeps no settled batches",
+        "`/readyz` and the metric say exactly how many batches are missing",
+    );
+    goes_back(cell.may_miss(), 1, &keeping_nothing(), Restart::After);
 }
 
 #[test]
