@@ -124,7 +124,7 @@ impl Node {
                 let _ = addr.map(|addr: SocketAddr| found.send(addr));
             }
         });
-        let Ok(addr) = address.recv_timeout(PATIENCE / 2) else {
+        let Ok(addr) = address.recv_timeout(PATIENCE) else {
             // It has ended by itself, or it neither serves nor ends.
             let _ = child.kill();
             return Err(format!("it did not say where it listens: {:?}", child.wait()));

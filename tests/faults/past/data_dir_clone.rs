@@ -81,12 +81,12 @@ fn data_dir_of_two_processes() {
          started again",
     );
     let mut shop = Installation::on_servers(0, &[]);
-    shop.sends(400);
-    std::fs::remove_file(shop.nodes[0].data().join("lock")).expect("a lock file");
-    let data = shop.nodes[0].data().to_owned();
     let load = shop.load();
-    goes_on(&load, 200);
+    goes_on(&load, 600);
     let mut loads = vec![load];
+    let data = shop.nodes[0].data().to_owned();
+    // The process may notice this at once, and stop before there is another one.
+    std::fs::remove_file(data.join("lock")).expect("a lock file");
     let scratch = tempfile::tempdir().expect("a temporary folder");
     // A twin that refuses to start is as good as a first process that stops.
     if shop.attempt_node_on(scratch, data, &[]).is_ok() {

@@ -21,7 +21,7 @@ const MISSING: &str = "floodmark_store_missing_batches";
 /// What a reason of `/readyz` says then.
 const REASON: &str = "missing in the store";
 /// How long things that are not right yet may take to become so.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// One row of the second table: which part comes back with which past.
 pub struct Cell {

@@ -16,14 +16,25 @@ pub fn keeping_nothing() -> Vec<(&'static str, &'static str)> {
         ("FLOODMARK_EVENT__MAX_BYTES", "8192"),
     ];
     // A spool that has no such key keeps nothing anyway.
-    if include_str!("../../../config/default.toml").contains("\nkeep_s ") {
-        settings.push(("FLOODMARK_SPOOL__KEEP_S", "0"));
+    if include_str!("../../../config/default.toml").contains("\nkeep_bytes ") {
+        settings.push(("FLOODMARK_SPOOL__KEEP_BYTES", "1"));
     }
     settings
 }
 
+/// When the first node starts again: the store then lacks batches of several of its lives.
+#[derive(Clone, Copy)]
+enum Restart {
+    Never,
+    /// Between the copy and the batches that it lacks.
+    After,
+    /// While Postgres is gone.
+    Meanwhile,
+    Both,
+}
+
 /// Postgres goes back to a copy of its files while events come in.
-fn goes_back(mut cell: Cell, nodes: usize, settings: &[(&str, &str)], restarts: bool) {
+fn goes_back(mut cell: Cell, nodes: usize, settings: &[(&str, &str)], restart: Restart) {
     let mut shop = Installation::on_servers(0, settings);
     for _ in 1..nodes {
         shop.add_node(&[]);
@@ -34,13 +45,16 @@ fn goes_back(mut cell: Cell, nodes: usize, settings: &[(&str, &str)], restarts: 
     let copy = shop.servers().postgres.copy();
     shop.servers().postgres.start_again();
     shop.under_load(400, |shop| {
+        if matches!(restart, Restart::After | Restart::Both) {
+            shop.node().restart();
+        }
         // So many batches that some have left a spool that keeps nothing.
         let more = shop.load();
         goes_on(&more, 1200);
         shop.account.add(more.stop());
         shop.look(|shop| shop.servers().postgres.stop_immediate());
         shop.servers().postgres.put_back(&copy);
-        if restarts {
+        if matches!(restart, Restart::Meanwhile | Restart::Both) {
             shop.node().restart();
         }
         shop.servers().postgres.start_again();
@@ -60,7 +74,7 @@ fn postgres_goes_back() {
         "Postgres is put back to an older copy of its files under load",
         "the spool still has what the copy lacks, and fills it in",
     );
-    goes_back(cell, 1, &[], false);
+    goes_back(cell, 1, &[], Restart::Never);
 }
 
 #[test]
@@ -71,7 +85,7 @@ fn postgres_goes_back_under_two_nodes() {
         "Postgres is put back to an older copy of its files under two nodes; one is killed meanwhile",
         "each node fills in its own batches",
     );
-    goes_back(cell, 2, &[], true);
+    goes_back(cell, 2, &[], Restart::Meanwhile);
 }
 
 #[test]
@@ -82,7 +96,7 @@ fn postgres_goes_back_and_the_spool_kept_nothing() {
         "Postgres is put back to an older copy of its files, and the spool keeps no settled batches",
         "`/readyz` and the metric say exactly how many batches are missing",
     );
-    goes_back(cell.may_miss(), 1, &keeping_nothing(), false);
+    goes_back(cell.may_miss(), 1, &keeping_nothing(), Restart::Never);
 }
 
 #[test]
@@ -93,7 +107,29 @@ fn postgres_goes_back_twice_and_the_spool_kept_nothing() {
         "the same, and the node is killed and started again while batches are missing",
         "it still says how many",
     );
-    goes_back(cell.may_miss(), 1, &keeping_nothing(), true);
+    goes_back(cell.may_miss(), 1, &keeping_nothing(), Restart::Meanwhile);
+}
+
+#[test]
+fn postgres_goes_back_over_a_start() {
+    let cell = Cell::new(
+        ["Postgres", "older copy"],
+        "postgres_goes_back_over_a_start",
+        "Postgres is put back to a copy of its files from before the node was killed and started",
+        "the spool still has what the copy lacks, of both lives, and fills it in",
+    );
+    goes_back(cell, 1, &[], Restart::After);
+}
+
+#[test]
+fn postgres_goes_back_over_a_start_and_the_spool_kept_nothing() {
+    let cell = Cell::new(
+        ["Postgres", "older copy"],
+        "postgres_goes_back_over_a_start_and_the_spool_kept_nothing",
+        "the same, the spool keeps no settled batches, and the node is killed once more meanwhile",
+        "`/readyz` and the metric say exactly how many batches are missing",
+    );
+    goes_back(cell.may_miss(), 1, &keeping_nothing(), Restart::Both);
 }
 
 #[test]
