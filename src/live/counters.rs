@@ -120,6 +120,28 @@ impl Counters {
         kept.merge_shared(top, |value| self.values.share(value, || value.into()));
     }
 
+    /// Forgets a series of a second.
+    pub fn clear_second(&mut self, second: Millis, series: &Series) {
+        self.seconds.get_mut(&second).map(|totals| totals.clear(series));
+    }
+
+    /// Forgets a series of a minute.
+    pub fn clear_minute(&mut self, minute: Millis, series: &Series) {
+        self.minutes.get_mut(&minute).map(|totals| totals.clear(series));
+    }
+
+    /// Forgets a series of a business day.
+    pub fn clear_day(&mut self, date: Date, series: &Series) {
+        self.days.get_mut(&date).map(|totals| totals.clear(series));
+    }
+
+    /// Forgets a breakdown's minute of one lane.
+    pub fn clear_top(&mut self, minute: Millis, name: &str, lane: u64) {
+        if let Some(name) = self.names.iter().position(|known| known == name) {
+            self.tops.remove(&(minute, name, lane));
+        }
+    }
+
     /// Every minute of every breakdown and lane: (start in Unix ms, name, lane, values).
     pub fn tops(&self) -> impl Iterator<Item = (Millis, &str, u64, &Top)> {
         let named = |name: usize| self.names[name].as_str();

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod contract;
+mod large;
 mod node;
 mod outages;
 #[path = "../support/mod.rs"]

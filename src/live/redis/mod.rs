@@ -21,7 +21,9 @@ mod connection;
 mod distinct;
 mod error;
 mod keys;
+mod load;
 mod mirror;
+mod push;
 mod rebuild;
 mod script;
 mod seeds;
@@ -177,7 +179,7 @@ impl LiveStore for Redis {
             number(id.seq as i64),
             number(id.seq.saturating_sub(LANES) as i64),
             lane.channel().into_bytes(),
-            mirror::message_body(sealed_at, delta),
+            push::message_body(sealed_at, delta),
             number(top::CAPACITY as i64),
         ];
         let numbers = buckets.iter().filter(|(bucket, _)| bucket.holds_numbers());

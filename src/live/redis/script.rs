@@ -21,6 +21,7 @@ macro_rules! script {
 script!(APPLY, "apply.lua");
 script!(DISTINCT, "distinct.lua");
 script!(LOAD, "load.lua");
+script!(REREAD, "reread.lua");
 script!(INSTALL, "install.lua");
 script!(HEAD, "head.lua");
 script!(UNLOCK, "unlock.lua");
