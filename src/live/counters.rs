@@ -92,6 +92,22 @@ impl Counters {
         }
     }
 
+    /// Adds all counters of another copy.
+    pub fn merge(&mut self, other: Counters) {
+        for (second, totals) in &other.seconds {
+            totals.iter().for_each(|(series, value)| self.add_second(*second, series, value));
+        }
+        for (minute, totals) in &other.minutes {
+            totals.iter().for_each(|(series, value)| self.add_minute(*minute, series, value));
+        }
+        for (date, totals) in &other.days {
+            totals.iter().for_each(|(series, value)| self.add_day(*date, series, value));
+        }
+        for (minute, name, lane, top) in other.tops() {
+            self.add_top(minute, name, lane, top);
+        }
+    }
+
     /// Adds to the second that starts at `second` (Unix ms).
     pub fn add_second(&mut self, second: Millis, series: &Series, value: i64) {
         let totals = self.seconds.entry(second).or_default();

@@ -62,6 +62,12 @@ async fn is_read_exactly_while_batches_are_counted(backend: Backend) {
     let site = Site::new(backend.urls()).await;
     let writer = Arc::new(site.node().await);
     let filled = fill(&writer).await;
+    if let Backend::Redis(server) = &backend {
+        // All of it is in lane 0.
+        let info: String = server.run(&["INFO", "memory"]);
+        let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+        assert!(used.parse::<u64>().unwrap() > 40 << 20, "{used}");
+    }
     let done = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn({
         let (writer, done) = (writer.clone(), done.clone());

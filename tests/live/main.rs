@@ -2,6 +2,7 @@
 
 mod cluster;
 mod contract;
+mod ids;
 mod large;
 mod node;
 mod outages;

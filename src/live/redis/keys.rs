@@ -130,6 +130,11 @@ impl RedisKeys {
         format!("{{{}:ids{shard}}}:nodes", self.prefix)
     }
 
+    /// The hash of the nodes that have to tell again which ids of a shard they have.
+    pub(super) fn id_owing(&self, shard: usize) -> String {
+        format!("{{{}:ids{shard}}}:owing", self.prefix)
+    }
+
     /// The mark that a request has given up what it claimed in a shard.
     pub(super) fn id_given_up(&self, shard: usize, request: &str) -> String {
         format!("{{{}:ids{shard}}}:r:{request}", self.prefix)

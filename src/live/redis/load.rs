@@ -110,7 +110,9 @@ pub(super) async fn load(
         later: Vec::new(),
     });
     let mut listening = Listening { channels, pushes, shared, now, lanes: lanes.collect() };
-    let counters = Mutex::new(Counters::new(shared.zone.clone()));
+    // Each lane by itself: what a lane reads again takes the place of its own sums only.
+    let counters: Vec<_> =
+        keys.iter().map(|_| Mutex::new(Counters::new(shared.zone.clone()))).collect();
 
     let lanes: Vec<_> = (0..)
         .zip(keys.iter().zip(&readers).zip(&starts))
@@ -119,7 +121,7 @@ pub(super) async fn load(
             keys,
             line,
             generation: &start.generation,
-            counters: &counters,
+            counters: &counters[number as usize],
         })
         .collect();
     let buckets = Bucket::kept_at(now, &shared.zone);
@@ -128,18 +130,21 @@ pub(super) async fn load(
     listening.barrier(lines, &reached).await?;
 
     let changed: Vec<_> = listening.lanes.iter_mut().map(LaneNews::keep).collect();
-    let again = try_join_all(lanes.iter().zip(changed).map(|(lane, places)| lane.read_again(places)));
+    let again =
+        try_join_all(lanes.iter().zip(changed).map(|(lane, places)| lane.read_again(places)));
     let again = listening.during(again).await?;
     let reached: Vec<u64> =
         again.iter().map(|again| again.values().copied().max().unwrap_or(0)).collect();
     listening.barrier(lines, &reached).await?;
 
-    let mut counters = counters.into_inner();
-    for ((lane, news), again) in (0..).zip(&listening.lanes).zip(&again) {
+    let mut all = Counters::new(shared.zone.clone());
+    let read = counters.into_iter().map(Mutex::into_inner);
+    for (((lane, mut counters), news), again) in (0..).zip(read).zip(&listening.lanes).zip(&again) {
         news.add_later(&mut counters, lane, again);
+        all.merge(counters);
     }
-    counters.prune(now);
-    Ok((counters, listening.lanes.into_iter().map(|news| news.position).collect()))
+    all.prune(now);
+    Ok((all, listening.lanes.into_iter().map(|news| news.position).collect()))
 }
 
 /// Where a lane stands.
@@ -254,7 +259,7 @@ struct LaneReader<'a> {
     line: &'a MultiplexedConnection,
     /// The generation that all pages have to be of.
     generation: &'a str,
-    /// Takes up what all lanes read.
+    /// Takes up what is read.
     counters: &'a Mutex<Counters>,
 }
 

@@ -21,7 +21,7 @@
 //! The probe reads generation and version on the same connections. It notices a connection that is
 //! only half open, and messages that got lost on the way.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use redis::{PushInfo, aio::MultiplexedConnection};
@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 use super::{
     RedisShared,
-    error::{live_error, unavailable},
+    error::{live_error, rebuilding, unavailable},
     load,
     push::{Heard, Position, heard},
 };
@@ -37,7 +37,7 @@ use crate::{
     domain::batch::LANES,
     live::{Feed, FeedSender, counters::Counters},
     retry::Backoff,
-    sink::SinkError,
+    sink::{SinkError, SinkErrorKind},
 };
 
 /// How many messages may wait for the broadcaster. Further ones are dropped; the next message then
@@ -51,6 +51,14 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// A subscription that ended sooner than this is followed by a pause, so that one that fails at
 /// once is not tried in a tight loop.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
+
+/// How long the counters may lack batches that they had before, until the mirror shows them as they
+/// are. The nodes that have the batches count them again within seconds; a node that has died may
+/// stay away.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
+
+/// The last batch of each node that was counted, by lane and node.
+type Heads = BTreeMap<(usize, String), u64>;
 
 /// A running subscription.
 struct Subscription {
@@ -77,21 +85,26 @@ pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
     let mut backoff = Backoff::new(&shared.retry);
     let mut reason = String::new();
     let mut interrupted = false;
+    // What Redis has counted, as far as it was seen, and since when it has had less than that.
+    let mut reached = Heads::new();
+    let mut fewer_since = None;
     loop {
-        let mut start = pin!(Subscription::start(&shared));
-        let started = match tokio::time::timeout(PATIENCE, &mut start).await {
-            Ok(started) => started,
-            // The broadcaster knows already that there is no feed.
-            Err(_) if interrupted => start.await,
-            Err(_) => {
-                if reason.is_empty() {
-                    reason = "the counters are not read from Redis yet".to_owned();
+        let started = {
+            let mut start = pin!(Subscription::start(&shared, &reached, &mut fewer_since));
+            match tokio::time::timeout(PATIENCE, &mut start).await {
+                Ok(started) => started,
+                // The broadcaster knows already that there is no feed.
+                Err(_) if interrupted => start.await,
+                Err(_) => {
+                    if reason.is_empty() {
+                        reason = "the counters are not read from Redis yet".to_owned();
+                    }
+                    if interrupt(&feed, &reason).await.is_err() {
+                        return;
+                    }
+                    interrupted = true;
+                    start.await
                 }
-                if interrupt(&feed, &reason).await.is_err() {
-                    return;
-                }
-                interrupted = true;
-                start.await
             }
         };
         match started {
@@ -104,7 +117,7 @@ pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
                 }
                 interrupted = false;
                 let since = tokio::time::Instant::now();
-                match subscription.follow(&shared, &feed).await {
+                match subscription.follow(&shared, &feed, &mut reached).await {
                     FollowEnd::NobodyListens => return,
                     FollowEnd::Lost(why) => reason = why,
                 }
@@ -142,7 +155,15 @@ async fn interrupt(feed: &FeedSender, reason: &str) -> Result<(), ()> {
 
 impl Subscription {
     /// Subscribes, and reads the counters that the messages continue.
-    async fn start(shared: &RedisShared) -> Result<(Subscription, Counters), SinkError> {
+    ///
+    /// Counters that were just rebuilt from the ledger, or come from an older file, lack the batches
+    /// that the nodes have yet to count again. Until these have, the mirror keeps what it shows, and
+    /// says that it stands still: a total that goes down would look like a fact.
+    async fn start(
+        shared: &RedisShared,
+        reached: &Heads,
+        fewer_since: &mut Option<tokio::time::Instant>,
+    ) -> Result<(Subscription, Counters), SinkError> {
         let (sender, mut pushes) = mpsc::channel(MAX_WAITING);
         let channels: Vec<String> = shared.keys.lanes().map(|lane| lane.channel()).collect();
         let mut lines = shared.servers.owners(&channels, Some(&sender)).await?;
@@ -151,13 +172,40 @@ impl Subscription {
             let subscribed = redis::cmd("SSUBSCRIBE").arg(channel).exec_async(line).await;
             subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
         }
+        let (stands, heads) = look(lines.clone(), shared).await?;
+        // A lane has no counters, so Redis is new or was emptied.
+        if stands.iter().any(|stand| stand.generation.is_empty()) {
+            shared.rebuild_wanted.notify_one();
+            return Err(rebuilding());
+        }
+        let lacks =
+            |(of, last): &(&(usize, String), &u64)| heads.get(*of).is_none_or(|it| it < *last);
+        let lacking = reached.iter().filter(lacks).count();
+        if lacking == 0 {
+            *fewer_since = None;
+        } else if fewer_since.get_or_insert_with(tokio::time::Instant::now).elapsed()
+            < CAUGHT_UP_WITHIN
+        {
+            let again = "Redis lacks batches that it had counted: the nodes count them again";
+            return Err(SinkError { kind: SinkErrorKind::Rebuilding, message: again.to_owned() });
+        } else {
+            tracing::warn!(
+                lacking,
+                "batches that Redis had counted are not counted again: the nodes that have them are away"
+            );
+        }
         let (counters, positions) = load::load(shared, &channels, &lines, &mut pushes).await?;
         let subscription = Subscription { lines, channels, positions, pushes };
         Ok((subscription, counters))
     }
 
     /// Passes messages on until the subscription ends, and probes it meanwhile.
-    async fn follow(&mut self, shared: &RedisShared, feed: &FeedSender) -> FollowEnd {
+    async fn follow(
+        &mut self,
+        shared: &RedisShared,
+        feed: &FeedSender,
+        reached: &mut Heads,
+    ) -> FollowEnd {
         loop {
             let before = self.positions.clone();
             let probe = probe(self.lines.clone(), shared);
@@ -176,7 +224,7 @@ impl Subscription {
                     () = feed.closed() => return FollowEnd::NobodyListens,
                 }
             };
-            let found = match found {
+            let (found, heads) = match found {
                 Ok(found) => found,
                 Err(error) => return FollowEnd::Lost(error.to_string()),
             };
@@ -198,6 +246,7 @@ impl Subscription {
                     ));
                 }
             }
+            *reached = heads;
         }
     }
 
@@ -235,17 +284,37 @@ impl Subscription {
 async fn probe(
     lines: Vec<MultiplexedConnection>,
     shared: &RedisShared,
-) -> Result<Vec<Position>, SinkError> {
+) -> Result<(Vec<Position>, Heads), SinkError> {
     tokio::time::sleep(PROBE_INTERVAL).await;
+    look(lines, shared).await
+}
+
+/// Asks every lane where it stands, and what it has of each node.
+async fn look(
+    lines: Vec<MultiplexedConnection>,
+    shared: &RedisShared,
+) -> Result<(Vec<Position>, Heads), SinkError> {
     let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
+        let keys = shared.keys.lane(lane);
         let mut ask = redis::cmd("HMGET");
-        ask.arg(shared.keys.lane(lane).meta()).arg("generation").arg("version");
+        ask.arg(keys.meta()).arg("generation").arg("version");
         let (generation, version): (Option<String>, Option<u64>) =
             ask.query_async(&mut line).await?;
-        Ok(Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) })
+        let mut ask = redis::cmd("HGETALL");
+        ask.arg(keys.guards());
+        let last: BTreeMap<String, u64> = ask.query_async(&mut line).await?;
+        let position =
+            Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) };
+        Ok((position, last))
     }));
-    match tokio::time::timeout(shared.servers.probe_timeout(), asked).await {
-        Ok(answer) => answer.map_err(|e| live_error("probe the subscription", &e)),
-        Err(_) => Err(unavailable("probe the subscription: Redis does not answer")),
+    let answer = match tokio::time::timeout(shared.servers.probe_timeout(), asked).await {
+        Ok(answer) => answer.map_err(|e| live_error("probe the subscription", &e))?,
+        Err(_) => return Err(unavailable("probe the subscription: Redis does not answer")),
+    };
+    let (mut positions, mut heads) = (Vec::new(), Heads::new());
+    for (lane, (position, last)) in answer.into_iter().enumerate() {
+        positions.push(position);
+        heads.extend(last.into_iter().map(|(node, seq)| ((lane, node), seq)));
     }
+    Ok((positions, heads))
 }

@@ -28,6 +28,7 @@ mod rebuild;
 mod script;
 mod seeds;
 mod servers;
+pub(super) mod settings;
 mod slots;
 
 use std::{sync::Arc, time::Duration};
