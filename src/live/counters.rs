@@ -138,17 +138,23 @@ impl Counters {
 
     /// Forgets a series of a second.
     pub fn clear_second(&mut self, second: Millis, series: &Series) {
-        self.seconds.get_mut(&second).map(|totals| totals.clear(series));
+        if let Some(totals) = self.seconds.get_mut(&second) {
+            totals.clear(series);
+        }
     }
 
     /// Forgets a series of a minute.
     pub fn clear_minute(&mut self, minute: Millis, series: &Series) {
-        self.minutes.get_mut(&minute).map(|totals| totals.clear(series));
+        if let Some(totals) = self.minutes.get_mut(&minute) {
+            totals.clear(series);
+        }
     }
 
     /// Forgets a series of a business day.
     pub fn clear_day(&mut self, date: Date, series: &Series) {
-        self.days.get_mut(&date).map(|totals| totals.clear(series));
+        if let Some(totals) = self.days.get_mut(&date) {
+            totals.clear(series);
+        }
     }
 
     /// Forgets a breakdown's minute of one lane.

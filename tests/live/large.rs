@@ -1,9 +1,12 @@
 //! Counters that are more than Redis lets a subscriber have waiting (32 MB by default): a node that
 //! starts reads them all the same, exactly, while others go on counting.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use floodmark::{
@@ -11,13 +14,14 @@ use floodmark::{
         batch::{BatchId, LANES, NodeId},
         delta::{Delta, DeltaSum},
         time::{HOUR, MINUTE, now_ms},
+        top::Top,
     },
     live::{Applied, counters::Counters},
 };
 
 use crate::node::{Backend, Node, Site, eventually, zone};
 
-/// What fills one hour of a lane: every minute has two breakdowns with 100 long values each.
+/// What fills one hour of a lane: every minute has three breakdowns with 100 long values each.
 fn hour_of_breakdowns(hour: i64) -> Delta {
     let mut sum = DeltaSum::default();
     let now = now_ms();
@@ -25,12 +29,18 @@ fn hour_of_breakdowns(hour: i64) -> Delta {
         let at = now - hour * HOUR - minute * MINUTE;
         sum.count("page_view", at);
         for value in 0..100 {
-            let value = format!("{value:0>200}");
+            let value = format!("{value}{}", "x".repeat(120));
             sum.top("page_view/path", at, &value, 1 + hour as u64);
             sum.top("page_view/referrer", at, &value, 2);
+            sum.top("page_view/campaign", at, &value, 3);
         }
     }
     sum.finish()
+}
+
+/// The breakdowns by name: a mirror has them in the order in which it first saw them.
+fn breakdowns(counters: &Counters) -> BTreeMap<(i64, &str, u64), &Top> {
+    counters.tops().map(|(minute, name, lane, top)| ((minute, name, lane), top)).collect()
 }
 
 /// Everything that a mirror has, but for the seconds that may just have left the hour.
@@ -38,7 +48,7 @@ fn same(a: &Counters, b: &Counters) -> bool {
     let recent = now_ms() - 30 * MINUTE;
     a.minutes().eq(b.minutes())
         && a.days().eq(b.days())
-        && a.tops().eq(b.tops())
+        && breakdowns(a) == breakdowns(b)
         && a.seconds_in(recent, i64::MAX).eq(b.seconds_in(recent, i64::MAX))
 }
 

@@ -19,7 +19,8 @@
 //! Active visitors are in sorted sets `{PREFIX:activeN}`. Under the same tags, the values that a
 //! distinct metric saw on a day are in sets `{PREFIX:activeN}:u:DATE:METRIC`; once such a set is
 //! full, they are in a HyperLogLog of that name with `:hll`. Ids that nodes share (`dedupe.shared`)
-//! are strings under the tags `{PREFIX:idsN}`, kept for the window.
+//! are strings under the tags `{PREFIX:idsN}`, kept for the window, beside the hash `:nodes` of the
+//! runs that may claim and the hash `:owing` of the nodes that have to tell their ids again.
 
 use std::collections::BTreeMap;
 

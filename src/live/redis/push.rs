@@ -17,7 +17,9 @@ pub(super) struct Position {
 /// `sealed_at` (8 bytes, big-endian) and the encoded cells. It has no visitors, since those are
 /// counted in Redis.
 pub(super) struct PushMessage<'a> {
+    /// Which time it was that the counters were put in place.
     pub generation: &'a str,
+    /// How many batches they have counted since then.
     pub version: u64,
     body: &'a [u8],
 }
