@@ -14,7 +14,7 @@ use std::{
 use indicatif::HumanBytes;
 
 use super::{ServeArgs, connect};
-use crate::config::Config;
+use crate::{config::Config, live};
 
 /// The file in the data dir that a running server keeps locked.
 const LOCK_FILE: &str = "lock";
@@ -226,10 +226,18 @@ async fn live(config: &Config) -> Finding {
         _ => "Redis Cluster",
     };
     let look = async {
-        let live = connect::live(config).await?;
-        live.check().await.map_err(|e| e.to_string())
+        let counters = connect::live(config).await?;
+        counters.check().await.map_err(|e| e.to_string())?;
+        live::redis_doubts(config).await.map_err(|e| e.to_string())
     };
-    answered(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)
+    let answer = tokio::time::timeout(ANSWER_WITHIN, look).await;
+    match &answer {
+        Ok(Ok(doubts)) if !doubts.is_empty() => {
+            let doubts: Vec<&str> = doubts.iter().map(String::as_str).collect();
+            Doubtful(format!("{wanted}: answers and takes writes\n{}", doubts.join("\n")))
+        }
+        _ => answered(wanted, answer.map(|answer| answer.map(drop))),
+    }
 }
 
 /// Puts the answer of a store, or its absence, into words.

@@ -31,6 +31,11 @@ impl Totals {
         }
     }
 
+    /// Forgets one series.
+    pub fn clear(&mut self, series: &Series) {
+        self.0.remove(series);
+    }
+
     /// Adds all series of another bucket.
     pub fn merge(&mut self, other: &Totals) {
         other

@@ -92,6 +92,22 @@ impl Counters {
         }
     }
 
+    /// Adds all counters of another copy.
+    pub fn merge(&mut self, other: Counters) {
+        for (second, totals) in &other.seconds {
+            totals.iter().for_each(|(series, value)| self.add_second(*second, series, value));
+        }
+        for (minute, totals) in &other.minutes {
+            totals.iter().for_each(|(series, value)| self.add_minute(*minute, series, value));
+        }
+        for (date, totals) in &other.days {
+            totals.iter().for_each(|(series, value)| self.add_day(*date, series, value));
+        }
+        for (minute, name, lane, top) in other.tops() {
+            self.add_top(minute, name, lane, top);
+        }
+    }
+
     /// Adds to the second that starts at `second` (Unix ms).
     pub fn add_second(&mut self, second: Millis, series: &Series, value: i64) {
         let totals = self.seconds.entry(second).or_default();
@@ -118,6 +134,34 @@ impl Counters {
         });
         let kept = self.tops.entry((minute, name, lane)).or_default();
         kept.merge_shared(top, |value| self.values.share(value, || value.into()));
+    }
+
+    /// Forgets a series of a second.
+    pub fn clear_second(&mut self, second: Millis, series: &Series) {
+        if let Some(totals) = self.seconds.get_mut(&second) {
+            totals.clear(series);
+        }
+    }
+
+    /// Forgets a series of a minute.
+    pub fn clear_minute(&mut self, minute: Millis, series: &Series) {
+        if let Some(totals) = self.minutes.get_mut(&minute) {
+            totals.clear(series);
+        }
+    }
+
+    /// Forgets a series of a business day.
+    pub fn clear_day(&mut self, date: Date, series: &Series) {
+        if let Some(totals) = self.days.get_mut(&date) {
+            totals.clear(series);
+        }
+    }
+
+    /// Forgets a breakdown's minute of one lane.
+    pub fn clear_top(&mut self, minute: Millis, name: &str, lane: u64) {
+        if let Some(name) = self.names.iter().position(|known| known == name) {
+            self.tops.remove(&(minute, name, lane));
+        }
     }
 
     /// Every minute of every breakdown and lane: (start in Unix ms, name, lane, values).

@@ -19,7 +19,7 @@ pub mod redis;
 pub mod sessions;
 pub mod target;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -173,6 +173,18 @@ pub async fn rebuild(
         return Ok(());
     }
     redis::rebuild(config, ledger, zone).await
+}
+
+/// What should be changed in the settings of Redis, or could not be looked at, in words; nothing
+/// where all is well, or where there is no Redis.
+///
+/// # Errors
+/// A server of Redis can't be reached, is too old, or does not let us subscribe.
+pub async fn redis_doubts(config: &Config) -> Result<BTreeSet<String>, SinkError> {
+    if config.redis.urls.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    redis::settings::doubts(config).await
 }
 
 /// The strict guard of a lane: what becomes of batch `id`, which follows on `after`. `last` gives the

@@ -2,6 +2,8 @@
 
 mod cluster;
 mod contract;
+mod ids;
+mod large;
 mod node;
 mod outages;
 #[path = "../support/mod.rs"]

@@ -191,3 +191,34 @@ async fn tls_to_a_server_without_it_fails_cleanly() {
     node.fails_with(1, SinkErrorKind::Unavailable).await;
     node.mirror.is_interrupted().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn totals_never_go_down_while_batches_are_counted_again() {
+    let server = RedisServer::start();
+    let (_site, node) = started(&server).await;
+    node.drain().await;
+    node.shows(&[&node]).await;
+    node.store_up_to(20).await;
+    let all = |node: &Node| node.mirror.state.lock().as_ref().unwrap().minutes().count();
+    let events = |node: &Node| {
+        let state = node.mirror.state.lock();
+        let minutes = state.as_ref().unwrap().minutes();
+        minutes.map(|(_, totals)| totals.events()).sum::<u64>()
+    };
+    let (minutes, before) = (all(&node), events(&node));
+    // The probe of the mirror has seen all of it.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    server.flushall();
+    eventually("the counters are rebuilt from half of the batches", async || {
+        node.live.heads(node.id).await.is_ok_and(|heads| heads == [20, 17, 18, 19])
+    })
+    .await;
+    eventually("the mirror says so", async || node.mirror.interrupted.load(Ordering::SeqCst)).await;
+    for _ in 0..50 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(node.mirror.interrupted.load(Ordering::SeqCst), "less would look like a fact");
+        assert_eq!((all(&node), events(&node)), (minutes, before));
+    }
+    node.drain().await;
+    node.shows(&[&node]).await;
+}

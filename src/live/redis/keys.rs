@@ -19,7 +19,8 @@
 //! Active visitors are in sorted sets `{PREFIX:activeN}`. Under the same tags, the values that a
 //! distinct metric saw on a day are in sets `{PREFIX:activeN}:u:DATE:METRIC`; once such a set is
 //! full, they are in a HyperLogLog of that name with `:hll`. Ids that nodes share (`dedupe.shared`)
-//! are strings under the tags `{PREFIX:idsN}`, kept for the window.
+//! are strings under the tags `{PREFIX:idsN}`, kept for the window, beside the hash `:nodes` of the
+//! runs that may claim and the hash `:owing` of the nodes that have to tell their ids again.
 
 use std::collections::BTreeMap;
 
@@ -130,6 +131,11 @@ impl RedisKeys {
         format!("{{{}:ids{shard}}}:nodes", self.prefix)
     }
 
+    /// The hash of the nodes that have to tell again which ids of a shard they have.
+    pub(super) fn id_owing(&self, shard: usize) -> String {
+        format!("{{{}:ids{shard}}}:owing", self.prefix)
+    }
+
     /// The mark that a request has given up what it claimed in a shard.
     pub(super) fn id_given_up(&self, shard: usize, request: &str) -> String {
         format!("{{{}:ids{shard}}}:r:{request}", self.prefix)
@@ -205,17 +211,31 @@ impl Bucket {
         all
     }
 
-    /// Adds the fields of this hash of `lane` to a mirror. A field that is not of ours is passed
-    /// over: somebody's stray field must not keep every mirror from starting.
+    /// Adds fields of this hash of `lane` to a mirror. A field that is not of ours is passed over:
+    /// somebody's stray field must not keep every mirror from starting.
     pub(super) fn add_to(self, counters: &mut Counters, lane: u64, fields: &[(String, String)]) {
         for (field, value) in fields {
             // `None` says that the field is not of ours.
-            let _ = self.add_field(counters, lane, field, value);
+            let _ = self.put(counters, lane, field, value, false);
         }
     }
 
-    /// Adds one field; `None` where it can't be read.
-    fn add_field(self, counters: &mut Counters, lane: u64, field: &str, value: &str) -> Option<()> {
+    /// Puts fields of this hash of `lane` in the place of what a mirror has of them.
+    pub(super) fn set_in(self, counters: &mut Counters, lane: u64, fields: &[(String, String)]) {
+        for (field, value) in fields {
+            let _ = self.put(counters, lane, field, value, true);
+        }
+    }
+
+    /// Adds one field, in the place of what is there if `instead`; `None` where it can't be read.
+    fn put(
+        self,
+        counters: &mut Counters,
+        lane: u64,
+        field: &str,
+        value: &str,
+        instead: bool,
+    ) -> Option<()> {
         let timed = || {
             let (at, rest) = field.split_once(':')?;
             Some((at.parse::<i64>().ok()?, rest))
@@ -223,21 +243,36 @@ impl Bucket {
         match self {
             Bucket::Seconds(hour) => {
                 let (at, series) = timed()?;
-                let second = hour * HOUR + at * SECOND;
-                counters.add_second(second, &Series::parse(series)?, value.parse().ok()?);
+                let (second, series) = (hour * HOUR + at * SECOND, Series::parse(series)?);
+                let value = value.parse().ok()?;
+                if instead {
+                    counters.clear_second(second, &series);
+                }
+                counters.add_second(second, &series, value);
             }
             Bucket::Minutes(hour) => {
                 let (at, series) = timed()?;
-                let minute = hour * HOUR + at * MINUTE;
-                counters.add_minute(minute, &Series::parse(series)?, value.parse().ok()?);
+                let (minute, series) = (hour * HOUR + at * MINUTE, Series::parse(series)?);
+                let value = value.parse().ok()?;
+                if instead {
+                    counters.clear_minute(minute, &series);
+                }
+                counters.add_minute(minute, &series, value);
             }
             Bucket::Tops(hour) => {
                 let (at, name) = timed()?;
-                let top = serde_json::from_str(value).ok()?;
-                counters.add_top(hour * HOUR + at * MINUTE, name, lane, &top);
+                let (minute, top) = (hour * HOUR + at * MINUTE, serde_json::from_str(value).ok()?);
+                if instead {
+                    counters.clear_top(minute, name, lane);
+                }
+                counters.add_top(minute, name, lane, &top);
             }
             Bucket::Day(date) => {
-                counters.add_day(date, &Series::parse(field)?, value.parse().ok()?)
+                let (series, value) = (Series::parse(field)?, value.parse().ok()?);
+                if instead {
+                    counters.clear_day(date, &series);
+                }
+                counters.add_day(date, &series, value);
             }
         }
         Some(())

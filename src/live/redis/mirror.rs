@@ -11,38 +11,33 @@
 //!     └── Feed::Interrupted, if it takes long <───────────────────────────┘
 //! ```
 //!
-//! A subscription is one connection to each server that owns a lane. For each lane it first
-//! subscribes to the lane's channel, and then runs one script that reads the lane's counters with
-//! their generation and version. A server answers one connection in order, so the messages with a
-//! higher version than the one read are exactly those that the counters lack. From there on each
-//! message must have the next version. Any other message, a new generation, a lost connection or a
-//! probe that disagrees ends the subscription, and a new one starts with a [`Feed::Reset`] from the
-//! counters.
+//! A subscription is one connection to each server that owns a lane. It first subscribes to the
+//! channels of all lanes. Then the counters are read on other connections ([`load`] says how they
+//! come out exact), and the messages with a higher version than the one that was reached are
+//! exactly those that the counters lack. From there on each message must have the next version. Any
+//! other message, a new generation, a lost connection or a probe that disagrees ends the
+//! subscription, and a new one starts with a [`Feed::Reset`] from the counters.
 //!
 //! The probe reads generation and version on the same connections. It notices a connection that is
 //! only half open, and messages that got lost on the way.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
-use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use redis::{PushInfo, aio::MultiplexedConnection};
 use tokio::sync::mpsc;
 
 use super::{
     RedisShared,
     error::{live_error, rebuilding, unavailable},
-    keys::Bucket,
-    script,
+    load,
+    push::{Heard, Position, heard},
 };
 use crate::{
-    domain::{
-        batch::LANES,
-        delta::Delta,
-        time::{Millis, now_ms},
-    },
+    domain::batch::LANES,
     live::{Feed, FeedSender, counters::Counters},
     retry::Backoff,
-    sink::SinkError,
+    sink::{SinkError, SinkErrorKind},
 };
 
 /// How many messages may wait for the broadcaster. Further ones are dropped; the next message then
@@ -57,14 +52,13 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// once is not tried in a tight loop.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
-/// How far the counters of a lane have come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Position {
-    /// Which time it was that the counters were put in place.
-    generation: String,
-    /// How many batches they have counted since then.
-    version: u64,
-}
+/// How long the counters may lack batches that they had before, until the mirror shows them as they
+/// are. The nodes that have the batches count them again within seconds; a node that has died may
+/// stay away.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
+
+/// The last batch of each node that was counted, by lane and node.
+type Heads = BTreeMap<(usize, String), u64>;
 
 /// A running subscription.
 struct Subscription {
@@ -91,21 +85,26 @@ pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
     let mut backoff = Backoff::new(&shared.retry);
     let mut reason = String::new();
     let mut interrupted = false;
+    // What Redis has counted, as far as it was seen, and since when it has had less than that.
+    let mut reached = Heads::new();
+    let mut fewer_since = None;
     loop {
-        let mut start = pin!(Subscription::start(&shared));
-        let started = match tokio::time::timeout(PATIENCE, &mut start).await {
-            Ok(started) => started,
-            // The broadcaster knows already that there is no feed.
-            Err(_) if interrupted => start.await,
-            Err(_) => {
-                if reason.is_empty() {
-                    reason = "Redis does not answer yet".to_owned();
+        let started = {
+            let mut start = pin!(Subscription::start(&shared, &reached, &mut fewer_since));
+            match tokio::time::timeout(PATIENCE, &mut start).await {
+                Ok(started) => started,
+                // The broadcaster knows already that there is no feed.
+                Err(_) if interrupted => start.await,
+                Err(_) => {
+                    if reason.is_empty() {
+                        reason = "the counters are not read from Redis yet".to_owned();
+                    }
+                    if interrupt(&feed, &reason).await.is_err() {
+                        return;
+                    }
+                    interrupted = true;
+                    start.await
                 }
-                if interrupt(&feed, &reason).await.is_err() {
-                    return;
-                }
-                interrupted = true;
-                start.await
             }
         };
         match started {
@@ -118,7 +117,7 @@ pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
                 }
                 interrupted = false;
                 let since = tokio::time::Instant::now();
-                match subscription.follow(&shared, &feed).await {
+                match subscription.follow(&shared, &feed, &mut reached).await {
                     FollowEnd::NobodyListens => return,
                     FollowEnd::Lost(why) => reason = why,
                 }
@@ -156,45 +155,57 @@ async fn interrupt(feed: &FeedSender, reason: &str) -> Result<(), ()> {
 
 impl Subscription {
     /// Subscribes, and reads the counters that the messages continue.
-    async fn start(shared: &RedisShared) -> Result<(Subscription, Counters), SinkError> {
-        let (sender, pushes) = mpsc::channel(MAX_WAITING);
-        let lanes: Vec<_> = shared.keys.lanes().collect();
-        let channels: Vec<String> = lanes.iter().map(|lane| lane.channel()).collect();
-        let mut lines = shared.servers.owners(&channels, &sender).await?;
-
-        let now = now_ms();
-        let buckets = Bucket::kept_at(now, &shared.zone);
-        let mut counters = Counters::new(shared.zone.clone());
-        let mut positions = Vec::new();
-        for (number, (lane, line)) in (0..).zip(lanes.iter().zip(&mut lines)) {
-            // Subscribed first: what is published while the counters are read must not be missed.
-            let subscribed = redis::cmd("SSUBSCRIBE").arg(lane.channel()).exec_async(line).await;
+    ///
+    /// Counters that were just rebuilt from the ledger, or come from an older file, lack the batches
+    /// that the nodes have yet to count again. Until these have, the mirror keeps what it shows, and
+    /// says that it stands still: a total that goes down would look like a fact.
+    async fn start(
+        shared: &RedisShared,
+        reached: &Heads,
+        fewer_since: &mut Option<tokio::time::Instant>,
+    ) -> Result<(Subscription, Counters), SinkError> {
+        let (sender, mut pushes) = mpsc::channel(MAX_WAITING);
+        let channels: Vec<String> = shared.keys.lanes().map(|lane| lane.channel()).collect();
+        let mut lines = shared.servers.owners(&channels, Some(&sender)).await?;
+        // Subscribed first: what is published while the counters are read must not be missed.
+        for (channel, line) in channels.iter().zip(&mut lines) {
+            let subscribed = redis::cmd("SSUBSCRIBE").arg(channel).exec_async(line).await;
             subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
-
-            let mut keys = vec![lane.meta()];
-            keys.extend(buckets.iter().map(|bucket| lane.bucket(*bucket)));
-            let (generation, version, hashes): (String, u64, Vec<Vec<(String, String)>>) =
-                script::LOAD
-                    .call(line, &keys, &[])
-                    .await
-                    .map_err(|e| live_error("load the counters", &e))?;
-            // The lane has no counters, so Redis is new or was emptied.
-            if generation.is_empty() {
-                shared.rebuild_wanted.notify_one();
-                return Err(rebuilding());
-            }
-            for (bucket, fields) in buckets.iter().zip(&hashes) {
-                bucket.add_to(&mut counters, number, fields);
-            }
-            positions.push(Position { generation, version });
         }
-        counters.prune(now);
+        let (stands, heads) = look(lines.clone(), shared).await?;
+        // A lane has no counters, so Redis is new or was emptied.
+        if stands.iter().any(|stand| stand.generation.is_empty()) {
+            shared.rebuild_wanted.notify_one();
+            return Err(rebuilding());
+        }
+        let lacks =
+            |(of, last): &(&(usize, String), &u64)| heads.get(*of).is_none_or(|it| it < *last);
+        let lacking = reached.iter().filter(lacks).count();
+        if lacking == 0 {
+            *fewer_since = None;
+        } else if fewer_since.get_or_insert_with(tokio::time::Instant::now).elapsed()
+            < CAUGHT_UP_WITHIN
+        {
+            let again = "Redis lacks batches that it had counted: the nodes count them again";
+            return Err(SinkError { kind: SinkErrorKind::Rebuilding, message: again.to_owned() });
+        } else {
+            tracing::warn!(
+                lacking,
+                "batches that Redis had counted are not counted again: the nodes that have them are away"
+            );
+        }
+        let (counters, positions) = load::load(shared, &channels, &lines, &mut pushes).await?;
         let subscription = Subscription { lines, channels, positions, pushes };
         Ok((subscription, counters))
     }
 
     /// Passes messages on until the subscription ends, and probes it meanwhile.
-    async fn follow(&mut self, shared: &RedisShared, feed: &FeedSender) -> FollowEnd {
+    async fn follow(
+        &mut self,
+        shared: &RedisShared,
+        feed: &FeedSender,
+        reached: &mut Heads,
+    ) -> FollowEnd {
         loop {
             let before = self.positions.clone();
             let probe = probe(self.lines.clone(), shared);
@@ -213,7 +224,7 @@ impl Subscription {
                     () = feed.closed() => return FollowEnd::NobodyListens,
                 }
             };
-            let found = match found {
+            let (found, heads) = match found {
                 Ok(found) => found,
                 Err(error) => return FollowEnd::Lost(error.to_string()),
             };
@@ -235,28 +246,17 @@ impl Subscription {
                     ));
                 }
             }
+            *reached = heads;
         }
     }
 
     /// Checks one message and passes it on.
     async fn take(&mut self, push: Option<PushInfo>, feed: &FeedSender) -> Result<(), FollowEnd> {
         let lost = |why: &str| Err(FollowEnd::Lost(why.to_owned()));
-        let Some(PushInfo { kind, data }) = push else {
-            return lost("the connection to Redis was lost");
-        };
-        match kind {
-            PushKind::SMessage => {}
-            PushKind::SSubscribe => return Ok(()),
-            PushKind::SUnsubscribe => return lost("a lane moved to another server"),
-            PushKind::Disconnection => return lost("the connection to Redis was lost"),
-            _ => return Ok(()),
-        }
-        let [Value::BulkString(channel), Value::BulkString(payload)] = &data[..] else {
-            return lost("Redis sent a message of another shape");
-        };
-        let lane = self.channels.iter().position(|known| known.as_bytes() == channel);
-        let (Some(lane), Some(message)) = (lane, PushMessage::parse(payload)) else {
-            return lost("somebody else publishes on our channels");
+        let (lane, message) = match heard(push.as_ref(), &self.channels) {
+            Ok(Heard::Message(lane, message)) => (lane, message),
+            Ok(Heard::Nothing) => return Ok(()),
+            Err(why) => return lost(why),
         };
         let position = &mut self.positions[lane];
         if message.generation != position.generation {
@@ -284,51 +284,37 @@ impl Subscription {
 async fn probe(
     lines: Vec<MultiplexedConnection>,
     shared: &RedisShared,
-) -> Result<Vec<Position>, SinkError> {
+) -> Result<(Vec<Position>, Heads), SinkError> {
     tokio::time::sleep(PROBE_INTERVAL).await;
+    look(lines, shared).await
+}
+
+/// Asks every lane where it stands, and what it has of each node.
+async fn look(
+    lines: Vec<MultiplexedConnection>,
+    shared: &RedisShared,
+) -> Result<(Vec<Position>, Heads), SinkError> {
     let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
+        let keys = shared.keys.lane(lane);
         let mut ask = redis::cmd("HMGET");
-        ask.arg(shared.keys.lane(lane).meta()).arg("generation").arg("version");
+        ask.arg(keys.meta()).arg("generation").arg("version");
         let (generation, version): (Option<String>, Option<u64>) =
             ask.query_async(&mut line).await?;
-        Ok(Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) })
+        let mut ask = redis::cmd("HGETALL");
+        ask.arg(keys.guards());
+        let last: BTreeMap<String, u64> = ask.query_async(&mut line).await?;
+        let position =
+            Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) };
+        Ok((position, last))
     }));
-    match tokio::time::timeout(shared.servers.probe_timeout(), asked).await {
-        Ok(answer) => answer.map_err(|e| live_error("probe the subscription", &e)),
-        Err(_) => Err(unavailable("probe the subscription: Redis does not answer")),
+    let answer = match tokio::time::timeout(shared.servers.probe_timeout(), asked).await {
+        Ok(answer) => answer.map_err(|e| live_error("probe the subscription", &e))?,
+        Err(_) => return Err(unavailable("probe the subscription: Redis does not answer")),
+    };
+    let (mut positions, mut heads) = (Vec::new(), Heads::new());
+    for (lane, (position, last)) in answer.into_iter().enumerate() {
+        positions.push(position);
+        heads.extend(last.into_iter().map(|(node, seq)| ((lane, node), seq)));
     }
-}
-
-/// A delta as it is published: `GENERATION:VERSION:`, which the script puts before it, then
-/// `sealed_at` (8 bytes, big-endian) and the encoded cells. It has no visitors, since those are
-/// counted in Redis.
-struct PushMessage<'a> {
-    generation: &'a str,
-    version: u64,
-    body: &'a [u8],
-}
-
-/// The part of a message that comes from the writer and not from the script.
-pub(super) fn message_body(sealed_at: Millis, delta: &Delta) -> Vec<u8> {
-    let mut body = sealed_at.to_be_bytes().to_vec();
-    body.extend(delta.encode_cells());
-    body
-}
-
-impl<'a> PushMessage<'a> {
-    /// Takes a message apart; `None` where it has another shape.
-    fn parse(payload: &'a [u8]) -> Option<PushMessage<'a>> {
-        let mut parts = payload.splitn(3, |byte| *byte == b':');
-        let generation = std::str::from_utf8(parts.next()?).ok()?;
-        let version = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
-        Some(PushMessage { generation, version, body: parts.next()? })
-    }
-
-    /// The delta, and when its batch was sealed (Unix ms).
-    fn delta(&self) -> Result<(Delta, Millis), String> {
-        let (sealed_at, cells) = self.body.split_first_chunk().ok_or("a message was cut short")?;
-        let delta =
-            Delta::decode(cells, None).map_err(|e| format!("a message can't be read: {e}"))?;
-        Ok((delta, Millis::from_be_bytes(*sealed_at)))
-    }
+    Ok((positions, heads))
 }

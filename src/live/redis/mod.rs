@@ -21,11 +21,14 @@ mod connection;
 mod distinct;
 mod error;
 mod keys;
+mod load;
 mod mirror;
+mod push;
 mod rebuild;
 mod script;
 mod seeds;
 mod servers;
+pub(super) mod settings;
 mod slots;
 
 use std::{sync::Arc, time::Duration};
@@ -179,7 +182,7 @@ impl LiveStore for Redis {
             after.map(|after| after.run.to_string()).unwrap_or_default().into_bytes(),
             number(after.map_or(0, |after| after.seq) as i64),
             lane.channel().into_bytes(),
-            mirror::message_body(sealed_at, delta),
+            push::message_body(sealed_at, delta),
             number(top::CAPACITY as i64),
         ];
         let numbers = buckets.iter().filter(|(bucket, _)| bucket.holds_numbers());

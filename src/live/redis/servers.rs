@@ -256,14 +256,15 @@ impl Servers {
     }
 
     /// Connects to the server that owns each of `keys`, and returns the connections in the order
-    /// of the keys. A server that owns several keys has one connection.
+    /// of the keys. A server that owns several keys has one connection. With `pushes`, what the
+    /// servers publish goes there.
     pub(super) async fn owners(
         &self,
         keys: &[String],
-        pushes: &tokio::sync::mpsc::Sender<PushInfo>,
+        pushes: Option<&tokio::sync::mpsc::Sender<PushInfo>>,
     ) -> Result<Vec<MultiplexedConnection>, SinkError> {
         if !self.is_cluster().await? {
-            let (line, _) = self.connect(&self.seeds[0], Some(pushes.clone())).await?;
+            let (line, _) = self.connect(&self.seeds[0], pushes.cloned()).await?;
             return Ok(vec![line; keys.len()]);
         }
         let mut failed = unavailable("redis.urls is empty");
@@ -283,7 +284,7 @@ impl Servers {
                     Some((_, line)) => line.clone(),
                     None => {
                         let info = way_in.clone().set_addr(address.clone());
-                        let (line, _) = self.connect(&info, Some(pushes.clone())).await?;
+                        let (line, _) = self.connect(&info, pushes.cloned()).await?;
                         open.push((address, line.clone()));
                         line
                     }

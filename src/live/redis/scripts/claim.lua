@@ -2,15 +2,19 @@
 -- Claims ids for one request of one run of a node, or says in which state they are. It claims all
 -- new ids of a shard or, where one of them is undecided, none.
 --
--- KEYS  nodes (hash: node -> its run), given up (see release.lua), then one string for each id
+-- KEYS  nodes (hash: node -> its run), given up (see release.lua), owing (see owe.lua), then one
+--       string for each id
 -- ARGV  node, its run, the request, TTL (ms)
 -- Gives for each id 0 claimed, 1 kept: it is on a disk, 2 undecided: another request has claimed
--- it and has not said yet what became of it; or {-1}, where the run is not registered here.
--- Before its node has told all its ids, a run can't know which are new.
+-- it and has not said yet what became of it; or {-1}, where the run is not registered here,
+-- or {-2}, where another node has not yet told again which ids it has. Before all nodes have told all
+-- their ids, nobody can know which are new.
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return {-1} end
+if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return {-1} end
+if redis.call('EXISTS', KEYS[3]) == 1 then return {-2} end
 local mine = ARGV[1] .. ':' .. ARGV[2] .. ':' .. ARGV[3]
 local found, undecided = {}, false
-for i = 3, #KEYS do
+for i = 4, #KEYS do
   local value, state = redis.call('GET', KEYS[i]), 0
   if value == '1' then
     state = 1
@@ -23,12 +27,12 @@ for i = 3, #KEYS do
       state, undecided = 2, true
     end
   end
-  found[i - 2] = state
+  found[i - 3] = state
 end
 -- Where the request has given up, its node has stopped waiting for this answer. It would never
 -- release the ids, so they are not claimed.
 if undecided or redis.call('EXISTS', KEYS[2]) == 1 then return found end
-for i = 3, #KEYS do
-  if found[i - 2] == 0 then redis.call('SET', KEYS[i], mine, 'PX', ARGV[4]) end
+for i = 4, #KEYS do
+  if found[i - 3] == 0 then redis.call('SET', KEYS[i], mine, 'PX', ARGV[4]) end
 end
 return found

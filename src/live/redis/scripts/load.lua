@@ -1,13 +1,11 @@
 #!lua flags=no-writes
--- Reads the counters of one lane, with the generation and version that they have reached. It is a
--- script so that all of it is of the same moment.
+-- Reads one page of one bucket hash, with the version that the lane has at that moment. A field that
+-- is there from the first page to the last is on one of them at least.
 --
--- KEYS  meta, then one hash for each bucket
--- Gives {generation or '', version, {each hash as a flat list}}
-local generation = redis.call('HGET', KEYS[1], 'generation')
-if not generation then return {'', 0, {}} end
-local hashes = {}
-for i = 2, #KEYS do
-  hashes[i - 1] = redis.call('HGETALL', KEYS[i])
-end
-return {generation, tonumber(redis.call('HGET', KEYS[1], 'version') or 0), hashes}
+-- KEYS  meta, the hash
+-- ARGV  generation, cursor, about how many fields
+-- Gives {version, next cursor, fields and values as a flat list}, or {-1, '0', {}} where the lane
+--       has another generation
+if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return {-1, '0', {}} end
+local page = redis.call('HSCAN', KEYS[2], ARGV[2], 'COUNT', ARGV[3])
+return {tonumber(redis.call('HGET', KEYS[1], 'version') or 0), page[1], page[2]}

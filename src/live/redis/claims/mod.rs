@@ -26,39 +26,47 @@
 //! While Redis can't be reached, nothing can be decided: requests with ids get 503, and requests
 //! without ids go on. A Redis that was emptied has forgotten what it knew. Each node tells it again
 //! as soon as it notices, and until all of them have, an id may count once on each of two nodes.
+//!
+//! A Redis that comes back without its last writes (it was restarted from an older file, or a replica
+//! took over that lacked them) looks as if nothing had happened. But it is a process that no node has
+//! talked to, and that shows: each run claims by a script of its own, and a server forgets scripts
+//! when it starts, and does not pass them to its replicas. The first node that finds its script gone
+//! notes that all nodes *owe* the server what they have (`owe.lua`). Each tells it all ids that are on
+//! its disk, and what its requests under way have claimed. Until the last has done so, nothing can be
+//! claimed. A node that is dead is waited for no longer than [`register::OWING_MS`].
+
+mod register;
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
 
 use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     connection::Connection,
     keys::{ID_SHARDS, RedisKeys},
-    script,
+    script::{self, Script},
     servers::Servers,
 };
 use crate::{
     config::{self, Config},
     domain::{
         batch::NodeId,
-        ids::KnownIds,
         time::{Millis, SECOND},
     },
     retry::Backoff,
     sink::SinkError,
     telemetry::health::Health,
 };
-
-/// How many ids are told to Redis at once while a node registers.
-const PAGE: usize = 2000;
 
 /// The most ids of requests whose end Redis has not been told yet. They wait in memory, so beyond
 /// this number nothing more is claimed.
@@ -74,6 +82,10 @@ pub struct Claims {
     node: NodeId,
     /// Names this run of the node, by a random number.
     run: String,
+    /// The script that this run claims by.
+    script: Script,
+    /// What requests have claimed whose end Redis has not been told.
+    under_way: Mutex<HashMap<u64, Weak<Vec<String>>>>,
     /// The number of the next request.
     requests: AtomicU64,
     /// One permit for each id of [`MAX_UNSETTLED_IDS`].
@@ -91,7 +103,7 @@ pub struct Claims {
 #[derive(Debug)]
 pub struct Claim {
     request: u64,
-    ids: Vec<String>,
+    ids: Arc<Vec<String>>,
     /// Which of the ids are on a disk already, as places in the request; ascending.
     pub known: Vec<usize>,
     _unsettled: OwnedSemaphorePermit,
@@ -103,8 +115,8 @@ pub enum ClaimError {
     /// Another request has one of them, and its end is not known yet.
     #[error("another request with the same id is under way, or its node has died and is not back")]
     Undecided,
-    /// This node's ids are still being told to Redis.
-    #[error("this node is telling Redis which ids it has")]
+    /// The ids of this node, or of another, are still being told to Redis.
+    #[error("the nodes are telling Redis which ids they have")]
     Registering,
     /// Too many requests wait for Redis.
     #[error("too many requests wait for Redis to be told what became of their ids")]
@@ -130,11 +142,14 @@ impl Claims {
     /// # Errors
     /// A key of `[redis]` makes no sense.
     pub fn new(config: &Config, node: NodeId, health: Health) -> Result<Claims, String> {
+        let run = format!("{:016x}", rand::random::<u64>());
         Ok(Claims {
+            script: Script::claim(&run),
+            under_way: Mutex::default(),
             servers: Servers::new(&config.redis)?,
             keys: RedisKeys::new(&config.redis.prefix)?,
             node,
-            run: format!("{:016x}", rand::random::<u64>()),
+            run,
             requests: AtomicU64::new(0),
             unsettled: Arc::new(Semaphore::new(MAX_UNSETTLED_IDS)),
             window: config.dedupe.window_s as Millis * SECOND,
@@ -144,45 +159,15 @@ impl Claims {
         })
     }
 
-    /// Tells Redis every id on this node's disk, then that this run may claim, and does both again
-    /// whenever Redis has forgotten. It runs as long as the node does.
-    pub async fn register(self: Arc<Self>, known: impl KnownIds) {
-        let mut backoff = Backoff::new(&self.retry);
-        loop {
-            match self.try_register(&known).await {
-                Ok(ids) => {
-                    backoff.reset();
-                    self.health.well(DEDUPE);
-                    tracing::info!(ids, "Redis knows the ids of this node");
-                    self.unregistered.notified().await;
-                }
-                Err(e) => {
-                    self.trouble(&e);
-                    tokio::time::sleep(backoff.pause()).await;
-                }
-            }
+    /// A claim of no ids.
+    fn nothing(&self) -> Claim {
+        let unsettled = self.unsettled.clone().try_acquire_many_owned(0);
+        Claim {
+            request: u64::MAX,
+            ids: Arc::default(),
+            known: Vec::new(),
+            _unsettled: unsettled.expect("no permits are always there"),
         }
-    }
-
-    /// The ids first, the registration last: whoever sees the registration takes every claim of
-    /// an earlier run for lost, so no id on the disk may be missing by then.
-    async fn try_register(&self, known: &impl KnownIds) -> Result<u64, SinkError> {
-        let (mut from, mut told) = (0, 0);
-        while let Some((ids, next)) = known.page(from, PAGE).await {
-            self.tell(&ids).await?;
-            (from, told) = (next, told + ids.len() as u64);
-        }
-        let everywhere = async |connection: Connection| {
-            try_join_all((0..ID_SHARDS).map(|shard| {
-                let (mut connection, key) = (connection.clone(), self.keys.id_nodes(shard));
-                let mut set = redis::cmd("HSET");
-                set.arg(key).arg(self.node.to_string()).arg(&self.run);
-                async move { set.exec_async(&mut connection).await }
-            }))
-            .await
-        };
-        self.servers.run("register for ids", everywhere).await?;
-        Ok(told)
     }
 
     /// Claims the ids of one request: all or none.
@@ -194,10 +179,11 @@ impl Claims {
         let unsettled = self.unsettled.clone().try_acquire_many_owned(many);
         let mut claim = Claim {
             request: self.requests.fetch_add(1, Ordering::Relaxed),
-            ids,
+            ids: Arc::new(ids),
             known: Vec::new(),
             _unsettled: unsettled.map_err(|_| ClaimError::Busy)?,
         };
+        self.under_way.lock().insert(claim.request, Arc::downgrade(&claim.ids));
         let sharded = sharded(claim.ids.iter().map(String::as_str));
         let answers = match self.try_claim(&claim, &sharded).await {
             Ok(answers) => answers,
@@ -214,6 +200,8 @@ impl Claims {
         for ((_, places), states) in sharded.iter().zip(&answers) {
             if *states == [-1] {
                 self.unregistered.notify_one();
+                refused = Some(ClaimError::Registering);
+            } else if *states == [-2] {
                 refused = Some(ClaimError::Registering);
             } else if states.contains(&2) {
                 refused.get_or_insert(ClaimError::Undecided);
@@ -237,9 +225,17 @@ impl Claims {
         let ask = async |connection: Connection| {
             try_join_all(sharded.iter().map(|(shard, places)| {
                 let mut connection = connection.clone();
-                let mut keys = vec![self.keys.id_nodes(*shard), self.given_up(*shard, claim)];
+                let mut keys = vec![
+                    self.keys.id_nodes(*shard),
+                    self.given_up(*shard, claim.request),
+                    self.keys.id_owing(*shard),
+                ];
                 keys.extend(places.iter().map(|at| self.keys.id(*shard, &claim.ids[*at])));
-                async move { script::CLAIM.call(&mut connection, &keys, args).await }
+                async move {
+                    let states = self.script.call_known(&mut connection, &keys, args).await?;
+                    // A server that does not know the script may lack the last ids.
+                    Ok(states.unwrap_or_else(|| vec![-1]))
+                }
             }))
             .await
         };
@@ -280,10 +276,12 @@ impl Claims {
         match end {
             ClaimEnd::Keep => {
                 let ids: Vec<_> = claim.ids.iter().map(|id| (self.window, id.clone())).collect();
-                self.tell(&ids).await
+                self.tell(&ids).await?;
             }
-            ClaimEnd::Release => self.try_release(claim).await,
+            ClaimEnd::Release => self.try_release(claim).await?,
         }
+        self.under_way.lock().remove(&claim.request);
+        Ok(())
     }
 
     /// Gives the ids back. The mark that the request has given up comes first, for a claim of it
@@ -294,7 +292,7 @@ impl Claims {
         let give = async |connection: Connection| {
             try_join_all(sharded.iter().map(|(shard, places)| {
                 let mut connection = connection.clone();
-                let mut keys = vec![self.given_up(*shard, claim)];
+                let mut keys = vec![self.given_up(*shard, claim.request)];
                 keys.extend(places.iter().map(|at| self.keys.id(*shard, &claim.ids[*at])));
                 async move { script::RELEASE.call::<u64>(&mut connection, &keys, args).await }
             }))
@@ -330,14 +328,19 @@ impl Claims {
     }
 
     /// The key of the mark that a request has given up.
-    fn given_up(&self, shard: usize, claim: &Claim) -> String {
-        self.keys.id_given_up(shard, &format!("{}:{}:{}", self.node, self.run, claim.request))
+    fn given_up(&self, shard: usize, request: u64) -> String {
+        self.keys.id_given_up(shard, &format!("{}:{}:{}", self.node, self.run, request))
     }
 
     /// Tells the health that Redis can't decide.
     fn trouble(&self, e: &SinkError) {
         self.health.trouble(DEDUPE, &e.kind.to_string(), &e.message);
     }
+}
+
+/// All shards, each without ids.
+fn every_shard() -> Sharded {
+    (0..ID_SHARDS).map(|shard| (shard, Vec::new())).collect()
 }
 
 /// Spreads ids over the shards, by their hash: every node has to come to the same shard.

@@ -1,0 +1,93 @@
+//! Reads the settings of the servers that decide whether the live numbers are right, for
+//! `floodmark check`.
+
+use std::collections::BTreeSet;
+
+use redis::aio::MultiplexedConnection;
+use tokio::sync::mpsc;
+
+use super::{error::live_error, keys::RedisKeys, servers::Servers};
+use crate::{config::Config, sink::SinkError};
+
+/// Less than this (bytes) is too little for what a subscriber may have waiting: a second of full
+/// batches is as much.
+const LEAST_PUBSUB_LIMIT: u64 = 8 << 20;
+
+/// What there is to say about the settings of Redis: each thing that should be changed or could not
+/// be looked at, with what to do. Nothing where all is well.
+///
+/// # Errors
+/// A server can't be reached, is too old, or does not let us subscribe.
+pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>, SinkError> {
+    let other = |message| SinkError { kind: crate::sink::SinkErrorKind::Other, message };
+    let servers = Servers::new(&config.redis).map_err(other)?;
+    let keys = RedisKeys::new(&config.redis.prefix).map_err(other)?;
+    let channels: Vec<String> = keys.lanes().map(|lane| lane.channel()).collect();
+    // Nobody reads what is published meanwhile.
+    let (pushes, _unread) = mpsc::channel(1);
+    let mut doubts = BTreeSet::new();
+    let owners = servers.owners(&channels, Some(&pushes)).await?;
+    for (channel, mut line) in channels.iter().zip(owners) {
+        let subscribed = redis::cmd("SSUBSCRIBE").arg(channel).exec_async(&mut line).await;
+        subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
+        doubts.extend(limits(&mut line).await);
+    }
+    Ok(doubts)
+}
+
+/// What there is to say about the limits of one server.
+async fn limits(line: &mut MultiplexedConnection) -> Vec<String> {
+    let mut ask = redis::cmd("CONFIG");
+    ask.arg("GET").arg("client-output-buffer-limit").arg("maxmemory").arg("maxmemory-policy");
+    let asked: redis::RedisResult<std::collections::BTreeMap<String, String>> =
+        ask.query_async(line).await;
+    let Ok(told) = asked else {
+        return vec![
+            "this user may not ask CONFIG GET, so the limits were not looked at: \
+             maxmemory-policy has to be noeviction, and client-output-buffer-limit pubsub \
+             32mb 8mb 60 (the default) or more"
+                .to_owned(),
+        ];
+    };
+    let of = |name: &str| told.get(name).map_or("", String::as_str);
+    let mut doubts = Vec::new();
+    let policy = of("maxmemory-policy");
+    if policy != "noeviction" {
+        let now = if of("maxmemory") == "0" { " once maxmemory is set" } else { "" };
+        doubts.push(format!(
+            "maxmemory-policy is {policy}: Redis may evict counters{now}, which makes the live \
+             numbers wrong without any error; set maxmemory-policy noeviction"
+        ));
+    }
+    let limit = pubsub_limit(of("client-output-buffer-limit"));
+    if limit.is_some_and(|limit| limit < LEAST_PUBSUB_LIMIT) {
+        doubts.push(format!(
+            "client-output-buffer-limit pubsub is {} bytes: Redis may cut off nodes that follow the \
+             counters; set it to 32mb 8mb 60 (the default) or more",
+            limit.unwrap_or_default()
+        ));
+    }
+    doubts
+}
+
+/// The lower of the two limits for subscribers, in bytes; `None` where there is none.
+/// `client-output-buffer-limit` reads `normal 0 0 0 slave … pubsub HARD SOFT SECONDS`.
+fn pubsub_limit(limits: &str) -> Option<u64> {
+    let mut words = limits.split_whitespace().skip_while(|word| *word != "pubsub").skip(1);
+    let both = [words.next()?.parse().ok()?, words.next()?.parse().ok()?];
+    both.into_iter().filter(|limit| *limit > 0).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lower_limit_of_subscribers_counts() {
+        let limits =
+            |pubsub: &str| format!("normal 0 0 0 slave 268435456 67108864 60 pubsub {pubsub}");
+        assert_eq!(pubsub_limit(&limits("33554432 8388608 60")), Some(8 << 20));
+        assert_eq!(pubsub_limit(&limits("0 1024 60")), Some(1024));
+        assert_eq!(pubsub_limit(&limits("0 0 0")), None);
+    }
+}
