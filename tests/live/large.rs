@@ -11,7 +11,7 @@ use std::{
 
 use floodmark::{
     domain::{
-        batch::{BatchId, LANES, NodeId},
+        batch::{Batch, BatchId, LANES, NodeId},
         delta::{Delta, DeltaSum},
         time::{HOUR, MINUTE, now_ms},
         top::Top,
@@ -57,9 +57,9 @@ async fn fill(node: &Node) -> Vec<Delta> {
     let mut filled = Vec::new();
     for hour in 0..23 {
         let delta = Arc::new(hour_of_breakdowns(hour));
-        let id = BatchId { node: id, seq: (hour as u64 + 1) * LANES };
+        let id = BatchId { run: id, seq: (hour as u64 + 1) * LANES };
         eventually("an hour is counted", async || {
-            let answer = node.live.apply(id, now_ms(), &delta).await;
+            let answer = node.live.apply(id, Batch::void(id).after, now_ms(), &delta).await;
             matches!(answer, Ok(Applied::Counted | Applied::AlreadyCounted))
         })
         .await;
