@@ -49,10 +49,11 @@ impl Runs {
         }
     }
 
-    /// Forgets the runs that have sealed nothing but batches older than `oldest`.
-    pub fn forget_before(&mut self, oldest: u64) {
+    /// Forgets the runs that have sealed nothing but batches older than `oldest`, but not the last
+    /// `remembered` runs.
+    pub fn forget_before(&mut self, oldest: u64, remembered: usize) {
         let keep = self.starts.iter().rposition(|&(_, first)| first <= oldest).unwrap_or(0);
-        self.starts.drain(..keep);
+        self.starts.drain(..keep.min(self.starts.len().saturating_sub(remembered)));
     }
 
     /// All runs with their first batches, oldest first.
@@ -94,15 +95,17 @@ mod tests {
         for (n, first) in [(1, 5), (2, 41), (3, 43)] {
             runs.begin(run(n), first);
         }
-        runs.forget_before(4);
+        runs.forget_before(4, 1);
         assert_eq!(runs.iter().count(), 3);
         runs.reach_back(run(9), 5);
         assert_eq!(runs.iter().count(), 3, "batch 5 is known to be of run 1");
-        runs.forget_before(42);
+        runs.forget_before(42, 1);
         assert_eq!(runs.iter().next(), Some((run(2), 41)));
         runs.reach_back(run(9), 30);
         assert_eq!(runs.batch(40), Some(BatchId { run: run(9), seq: 40 }));
-        runs.forget_before(u64::MAX);
+        runs.forget_before(u64::MAX, 3);
+        assert_eq!(runs.iter().count(), 3);
+        runs.forget_before(u64::MAX, 1);
         assert_eq!(runs.newest(), Some((run(3), 43)), "the newest stays");
         assert_eq!(runs.iter().count(), 1);
     }

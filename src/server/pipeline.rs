@@ -32,7 +32,7 @@ use crate::{
     retry::Backoff,
     sink::{BatchReader, Dispatch, LaneWriter, Settled, Target},
     spool::Opened,
-    store::target::StoreTarget,
+    store::store_target::StoreTarget,
 };
 
 /// The running pipeline.

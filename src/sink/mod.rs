@@ -8,8 +8,8 @@
 //! ```
 //!
 //! [`Dispatch`] gives each lane its next batch. [`LaneWriter`] tries to write it until the target
-//! has it. What writing means is up to the target: `store/target.rs` commits a batch, and
-//! `live/target.rs` counts it. This folder knows neither of them, so a third sink would be a third
+//! has it. What writing means is up to the target: `store/store_target/mod.rs` commits a batch,
+//! and `live/target.rs` counts it. This folder knows neither of them, so a third sink would be a third
 //! target.
 
 mod dispatch;

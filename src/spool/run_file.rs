@@ -25,6 +25,10 @@ use crate::{
     },
 };
 
+/// How many runs are remembered at least, each in 24 bytes. A sink that comes back with an old state
+/// may have nothing newer than the batches of one of them, and is then known to lack what came after.
+pub(super) const REMEMBERED: usize = 256;
+
 pub(super) const FILE: &str = "runs";
 const MAGIC: &[u8; 8] = b"FLOODRUN";
 const VERSION: u32 = 1;
@@ -101,7 +105,8 @@ impl SpoolWriter {
         let oldest = shared.index.lock().oldest().into_iter().chain(kept).min();
         let runs = {
             let mut runs = shared.runs.lock();
-            runs.forget_before(oldest.unwrap_or(self.next_seq).saturating_sub(LANES));
+            let oldest = oldest.unwrap_or(self.next_seq).saturating_sub(LANES);
+            runs.forget_before(oldest, REMEMBERED);
             runs.clone()
         };
         store(&shared.options.dir, &runs)?;

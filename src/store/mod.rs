@@ -29,7 +29,7 @@ pub mod postgres;
 pub mod rollup;
 pub mod rollup_actor;
 pub mod sqlite;
-pub mod target;
+pub mod store_target;
 
 use std::sync::Arc;
 

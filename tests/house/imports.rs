@@ -59,6 +59,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "numbers",
             "open_files",
             "panics",
+            "retry",
             "sink",
             "spool",
             "store",

@@ -106,7 +106,7 @@ pub(super) fn open(
     let end = log.finish(Uuid::new_v4())?;
     let mut runs = log.runs;
     let oldest = kept.firsts().chain(log.index.oldest()).min().unwrap_or(log.index.next_seq());
-    runs.forget_before(oldest.saturating_sub(LANES));
+    runs.forget_before(oldest.saturating_sub(LANES), run_file::REMEMBERED);
 
     let damaged = log.damaged;
     let recovery = Recovery {
