@@ -4,6 +4,7 @@
 
 mod api_doc;
 mod breakdowns;
+mod commands;
 mod corpus;
 mod crash;
 mod crowd;
