@@ -6,7 +6,10 @@ use actix::{Message, Recipient};
 use async_trait::async_trait;
 use jiff::civil::Date;
 
-use crate::{domain::delta::Delta, sink::{SinkError, SinkErrorKind}};
+use crate::{
+    domain::delta::Delta,
+    sink::{SinkError, SinkErrorKind},
+};
 
 /// From the live target to the counter actor: note the visitors and distinct values of this delta.
 /// It is answered once the live store has them.

@@ -1,11 +1,7 @@
 //! The model of a live side: the sum of each second, and a guard. Each event of the simulation has a
 //! second of its own, so a sum says how often one event was counted.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::civil::Date;

@@ -27,6 +27,8 @@ use crate::{
     telemetry::health::Health,
 };
 
+use parking_lot::Mutex;
+
 type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A node, which runs or is down.
@@ -38,6 +40,8 @@ pub struct Node {
     pub skew: Millis,
     /// The acknowledged events that its folder has taken in, in their order.
     pub holds: Vec<u64>,
+    /// Whether a copy of the folder has a part of the batch that is open now.
+    pub is_forked: bool,
 }
 
 /// A node that runs.
@@ -49,6 +53,8 @@ pub struct Up {
     next_seq: u64,
     sinks: [SinkSide; 2],
     pub store: Arc<StoreTarget>,
+    /// What a sink or the spool has last said when something failed.
+    last_error: Arc<Mutex<String>>,
 }
 
 /// One sink as a node sees it.
@@ -71,7 +77,7 @@ pub enum Answer {
 
 impl Node {
     pub fn new(name: String, dir: PathBuf) -> Node {
-        Node { name, dir, up: None, skew: 0, holds: Vec::new() }
+        Node { name, dir, up: None, skew: 0, holds: Vec::new(), is_forked: false }
     }
 
     /// Starts the node. What a crash left open is sealed first. `false` if the disk failed.
@@ -117,6 +123,7 @@ impl Node {
             next_seq: recovery.next_seq,
             sinks: [side(store.clone()), side(Arc::new(live))],
             store,
+            last_error: Arc::default(),
         };
         let is_sealed = up.open.is_empty() || up.commit(true).is_ok();
         self.up = is_sealed.then_some(up);
@@ -160,7 +167,8 @@ impl Node {
     }
 
     /// Copies the folder as it is now.
-    pub fn copy_to(&self, to: &Path) {
+    pub fn copy_to(&mut self, to: &Path) {
+        self.is_forked |= self.up.as_ref().is_some_and(Up::has_open);
         copy(&self.dir, to);
     }
 }
@@ -215,7 +223,7 @@ impl Up {
                     self.spool.settle(sink, seq);
                 }
                 let (target, spool) = (side.target.clone(), self.spool.clone());
-                *slot = Some((seq, Box::pin(bring(target, spool, seq))));
+                *slot = Some((seq, Box::pin(bring(target, spool, seq, self.last_error.clone()))));
             } else if look {
                 let target = side.target.clone();
                 *slot = Some((0, Box::pin(async move { target.look(lane).await })));
@@ -234,6 +242,18 @@ impl Up {
         true
     }
 
+    /// What is left to do, in words.
+    pub fn state(&self) -> String {
+        let lag = Sink::ALL.map(|sink| (self.spool.settled(sink), self.spool.lag(sink).batches));
+        let work = |side: &SinkSide| side.work.each_ref().map(|w| w.as_ref().map(|(seq, _)| *seq));
+        let work: Vec<_> = self.sinks.iter().map(work).collect();
+        let (oldest, newest) = (self.spool.oldest_readable(), self.spool.newest_sealed());
+        format!(
+            "(settled, lag) {lag:?}, at {work:?}, batches {oldest:?} to {newest}, last error: {}",
+            self.last_error.lock()
+        )
+    }
+
     /// Whether both sinks have everything, and nothing is under way.
     pub fn is_drained(&self) -> bool {
         let idle = self.sinks.iter().all(|side| side.work.iter().all(Option::is_none));
@@ -243,14 +263,18 @@ impl Up {
 
 /// What a lane writer does with a batch (`sink/lane_writer.rs`): it reads the batch, and tries until
 /// the target has it.
-async fn bring(target: Arc<dyn Target>, spool: Spool, seq: u64) {
+async fn bring(target: Arc<dyn Target>, spool: Spool, seq: u64, last: Arc<Mutex<String>>) {
     let batch: Arc<Batch> = loop {
         match spool.read(seq) {
             Ok(batch) => break Arc::new(batch),
-            Err(_) => pass().await,
+            Err(error) => {
+                *last.lock() = error.to_string();
+                pass().await;
+            }
         }
     };
-    while target.write(&batch).await.is_err() {
+    while let Err(error) = target.write(&batch).await {
+        *last.lock() = format!("batch {seq}: {error}");
         pass().await;
     }
 }

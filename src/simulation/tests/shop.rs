@@ -30,6 +30,11 @@ use crate::{
 /// 2026-11-27T08:00:00Z, a Black Friday.
 const START: Millis = 1_795_766_400_000;
 
+/// All lanes of both sinks.
+fn lanes() -> impl Iterator<Item = (Sink, u64)> {
+    Sink::ALL.into_iter().flat_map(|sink| (0..LANES).map(move |lane| (sink, lane)))
+}
+
 /// A copy of a folder, and which acknowledged events it holds.
 struct FolderCopy {
     node: usize,
@@ -55,7 +60,9 @@ pub struct Shop {
     pub acknowledged: BTreeSet<u64>,
     /// Acknowledged events that were put back with their folder; the store may be the only one that
     /// has them.
-    discarded: BTreeSet<u64>,
+    pub discarded: BTreeSet<u64>,
+    /// Events in a batch whose first part a copy of the folder seals under the same identity.
+    pub forked: BTreeSet<u64>,
     /// Discarded events that nobody has any more.
     pub gone: BTreeSet<u64>,
     pub faults: BTreeMap<&'static str, u64>,
@@ -85,6 +92,7 @@ impl Shop {
             sent: 0,
             acknowledged: BTreeSet::new(),
             discarded: BTreeSet::new(),
+            forked: BTreeSet::new(),
             gone: BTreeSet::new(),
             faults: BTreeMap::new(),
             trace: String::new(),
@@ -118,10 +126,8 @@ impl Shop {
 
     pub fn start(&mut self, node: usize) {
         self.clocks_of(node);
-        let mut starting = std::mem::replace(
-            &mut self.nodes[node],
-            Node::new("none".to_owned(), PathBuf::new()),
-        );
+        let mut starting =
+            std::mem::replace(&mut self.nodes[node], Node::new("none".to_owned(), PathBuf::new()));
         if starting.up.is_none() {
             let is_up = starting.start(self);
             self.note(&format!("{} starts: {is_up}", starting.name));
@@ -134,7 +140,8 @@ impl Shop {
         self.clocks_of(node);
         let first = self.sent;
         let n = 1 + self.chance.below(3);
-        let events: Vec<_> = (first..first + n).map(|event| (event, Shop::time_of(event))).collect();
+        let events: Vec<_> =
+            (first..first + n).map(|event| (event, Shop::time_of(event))).collect();
         if self.nodes[node].up.is_none() {
             return;
         }
@@ -143,11 +150,15 @@ impl Shop {
         let said = match answer {
             Answer::Accepted => {
                 self.acknowledged.extend(first..first + n);
+                if self.nodes[node].is_forked {
+                    self.forked.extend(first..first + n);
+                }
                 "202"
             }
             Answer::Refused => "503",
             Answer::None => "no answer",
         };
+        self.nodes[node].is_forked &= !seal;
         let name = self.nodes[node].name.clone();
         self.note(&format!("{name} gets {first}..{} (seal {seal}): {said}", first + n));
     }
@@ -332,17 +343,12 @@ impl Shop {
                     self.send(node, true);
                     quiet = 0;
                 }
-                for (sink, lane) in Sink::ALL.into_iter().flat_map(|s| (0..LANES).map(move |l| (s, l))) {
-                    // All batches of the lane, then a look.
-                    let mut turns = 0;
-                    while turns < 2_000 && self.turn(node, sink, lane, false) {
-                        turns += 1;
-                    }
+                // All batches, then a look at each lane. Lanes wait for each other, so all go on.
+                self.all_lanes(node);
+                for (sink, lane) in lanes() {
                     self.turn(node, sink, lane, true);
-                    while turns < 4_000 && self.turn(node, sink, lane, false) {
-                        turns += 1;
-                    }
                 }
+                self.all_lanes(node);
             }
             self.pass(3 * SECOND);
             let drained = |node: &Node| node.up.as_ref().is_some_and(|up| up.is_drained());
@@ -351,7 +357,22 @@ impl Shop {
                 return Ok(());
             }
         }
+        for node in 0..self.nodes.len() {
+            let state = self.nodes[node].up.as_ref().map_or("down".to_owned(), |up| up.state());
+            let name = self.nodes[node].name.clone();
+            self.note(&format!("{name}: {state}"));
+        }
         Err("it did not drain".to_owned())
+    }
+
+    /// Lets all lanes of a node go on until nothing is left to do, or for long enough.
+    fn all_lanes(&mut self, node: usize) {
+        for _ in 0..500 {
+            let worked = lanes().filter(|&(sink, lane)| self.turn(node, sink, lane, false)).count();
+            if worked == 0 {
+                return;
+            }
+        }
     }
 
     pub fn some_time(&mut self) {
