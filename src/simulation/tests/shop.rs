@@ -169,7 +169,10 @@ impl Shop {
         let planted = self.planted;
         let Some(up) = &mut self.nodes[node].up else { return false };
         let worked = up.turn(sink, lane, look, planted);
-        if up.store.miscounted().notified().now_or_never().is_some() {
+        let is_miscounted = up.store.miscounted().notified().now_or_never().is_some();
+        let log = std::mem::take(&mut *self.store.log.lock());
+        log.iter().for_each(|line| self.note(line));
+        if is_miscounted {
             self.live.rebuild_now();
             self.note("the counters are rebuilt, since one run went on twice");
         }
@@ -202,7 +205,7 @@ impl Shop {
     /// Something goes wrong.
     pub fn fault(&mut self) {
         let node = self.chance.below(self.nodes.len() as u64) as usize;
-        let what = match self.chance.below(13) {
+        let what = match self.chance.below(14) {
             0 | 1 => self.kill(node),
             2 => self.power_cut(node),
             3 => self.full_disk(node),
@@ -213,6 +216,15 @@ impl Shop {
             10 => {
                 *self.live.state.lock() = LiveState { is_empty: true, ..LiveState::default() };
                 "the live side is emptied"
+            }
+            // Longer than segments are kept.
+            12 => {
+                for _ in 0..2 {
+                    (0..self.nodes.len()).for_each(|node| self.retire(node));
+                    self.pass(2 * HOUR);
+                }
+                (0..self.nodes.len()).for_each(|node| self.retire(node));
+                "hours pass"
             }
             11 => {
                 let hours = [-72, -1, 1, 72][self.chance.below(4) as usize];

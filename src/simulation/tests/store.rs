@@ -27,6 +27,9 @@ use crate::{
 /// `ledger.keep_hours`, in ms.
 pub const KEEP: Millis = 48 * HOUR;
 
+/// The last batch of each run and lane.
+pub type LaneHeads = BTreeMap<(RunId, u64), u64>;
+
 /// What the ledger has of a batch.
 #[derive(Clone)]
 pub struct LedgerEntry {
@@ -40,7 +43,7 @@ pub struct LedgerEntry {
 pub struct StoreState {
     /// Each event with how often it is there.
     pub rows: BTreeMap<u64, u64>,
-    heads: BTreeMap<(RunId, u64), u64>,
+    heads: LaneHeads,
     ledger: BTreeMap<BatchId, LedgerEntry>,
     pub missing: Vec<Missing>,
 }
@@ -54,8 +57,8 @@ pub struct ModelStore {
     pub away: Mutex<u64>,
     /// Under which identity each event was stored, at whatever time.
     pub batch_of: Mutex<BTreeMap<u64, BTreeSet<BatchId>>>,
-    /// Batches of which another form was found.
-    pub conflicts: Mutex<u64>,
+    /// What became of each write since the last look, for the trace.
+    pub log: Mutex<Vec<String>>,
     pub planted: Planted,
     pub chance: Chance,
 }
@@ -76,7 +79,7 @@ impl ModelStore {
             late: Mutex::default(),
             away: Mutex::default(),
             batch_of: Mutex::default(),
-            conflicts: Mutex::default(),
+            log: Mutex::default(),
             planted,
             chance,
         }
@@ -108,9 +111,8 @@ impl ModelStore {
                 batch_of.entry(event).or_default().insert(batch.id);
             }
         }
-        if matches!(written, Written::Differs { .. }) {
-            *self.conflicts.lock() += 1;
-        }
+        let (seq, events) = (batch.id.seq, events_of(batch));
+        self.log.lock().push(format!("    store: batch {seq} with {events:?}: {written:?}"));
         written
     }
 
@@ -124,7 +126,7 @@ impl ModelStore {
     }
 
     /// What the live side is rebuilt from: heads, and the deltas of all batches.
-    pub fn sums(&self) -> (BTreeMap<(RunId, u64), u64>, Vec<Arc<Delta>>) {
+    pub fn sums(&self) -> (LaneHeads, Vec<Arc<Delta>>) {
         let state = self.state.lock();
         (state.heads.clone(), state.ledger.values().map(|entry| entry.delta.clone()).collect())
     }
