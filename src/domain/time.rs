@@ -28,8 +28,57 @@ pub const LATEST: Millis = 253_402_214_400_000;
 
 /// The one clock: the moment now, in Unix milliseconds.
 pub fn now_ms() -> Millis {
+    #[cfg(test)]
+    if let Some(at) = simulated::wall() {
+        return at;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(LATEST)
+}
+
+/// The moment now by the clock that measures how long something takes. It never goes back.
+pub fn instant() -> Instant {
+    #[cfg(test)]
+    if let Some(at) = simulated::instant() {
+        return at;
+    }
+    Instant::now()
+}
+
+/// The clocks as the simulation sets them, for this thread.
+#[cfg(test)]
+pub mod simulated {
+    use std::{
+        cell::Cell,
+        sync::LazyLock,
+        time::{Duration, Instant},
+    };
+
+    use super::Millis;
+
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    thread_local! {
+        static CLOCKS: Cell<Option<(Millis, Duration)>> = const { Cell::new(None) };
+    }
+
+    /// From now on the wall shows `wall` (Unix ms), and `passed` has passed since the beginning.
+    pub fn set(wall: Millis, passed: Duration) {
+        CLOCKS.set(Some((wall, passed)));
+    }
+
+    /// The system's clocks are in force again.
+    pub fn end() {
+        CLOCKS.set(None);
+    }
+
+    pub(super) fn wall() -> Option<Millis> {
+        CLOCKS.get().map(|(wall, _)| wall)
+    }
+
+    pub(super) fn instant() -> Option<Instant> {
+        CLOCKS.get().map(|(_, passed)| *BEGAN + passed)
+    }
 }
 
 /// A clock for windows of time, such as the one in which an id counts once. It begins at the
@@ -43,12 +92,12 @@ pub struct Steady {
 impl Steady {
     /// Begins at `now`, Unix ms.
     pub fn begin(now: Millis) -> Steady {
-        Steady { began: Instant::now(), at: now }
+        Steady { began: instant(), at: now }
     }
 
     /// The moment now.
     pub fn now(&self) -> Millis {
-        self.at + i64::try_from(self.began.elapsed().as_millis()).unwrap_or(LATEST - self.at)
+        self.at + i64::try_from((instant() - self.began).as_millis()).unwrap_or(LATEST - self.at)
     }
 }
 
