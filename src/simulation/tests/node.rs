@@ -23,7 +23,7 @@ use crate::{
     live::target::LiveTarget,
     sink::{BatchReader, LaneOrder, Sink, Target},
     spool::{CommitError, Group, IdWindow, Opened, Spool, SpoolOptions, SpoolWriter, planted},
-    store::target::StoreTarget,
+    store::store_target::StoreTarget,
     telemetry::health::Health,
 };
 

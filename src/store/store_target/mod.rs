@@ -103,6 +103,11 @@ impl StoreTarget {
             return Ok(());
         }
         tracing::warn!(lane, first, before, "the store lacks batches: writing them again");
+        // The newest batch that it has may be another's form of ours, of which it had the rest before.
+        if let Some(newest) = self.reader.find(last).await {
+            let written = self.batches.write(&newest).await?;
+            self.done(&newest, written).await?;
+        }
         let mut gone = None;
         for seq in (first..before).step_by(LANES as usize) {
             match self.reader.find(seq).await {
