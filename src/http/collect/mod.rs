@@ -131,11 +131,11 @@ async fn take_in<D: Dialect>(
         Some(rate) => rate,
         None => enter(intake.keys.in_body(&dialect.keys_in_body())?)?,
     };
-    let Checked { request, rejected } = check::<D>(split, contents.len(), intake)?;
+    let Checked { request, rejected, notes } = check::<D>(split, contents.len(), intake);
     let admission = rate.take(request.events as usize + rejected.len())?;
     let appended = append(intake, hand_over, admission, request).await?;
-    let outcome =
-        Outcome { accepted: appended.accepted, duplicates: appended.duplicates, rejected };
+    let (accepted, duplicates) = (appended.accepted, appended.duplicates);
+    let outcome = Outcome { accepted, duplicates, rejected, notes };
     count(intake, &outcome);
     Ok(dialect.answer(&outcome))
 }

@@ -21,7 +21,7 @@ use actix_web::{
 use bytes::Bytes;
 
 use crate::{
-    domain::event::{Field, Incoming, Rejection},
+    domain::event::{Field, Incoming, Note, Rejection},
     http::{
         auth::{self, Offer},
         error::ApiError,
@@ -184,6 +184,50 @@ pub struct Outcome {
     pub duplicates: u32,
     /// Events that were refused, in the order of the body. They are dead letters now.
     pub rejected: Vec<Rejected>,
+    /// What was done to events that were accepted.
+    pub notes: Notes,
+}
+
+/// The notes on the events of a request. Equal ones are counted, so that an answer stays short.
+#[derive(Debug, Default)]
+pub struct Notes(Vec<Noted>);
+
+/// A note, and the events that it is about.
+#[derive(Debug)]
+pub struct Noted {
+    /// What was done.
+    pub note: Note,
+    /// The place of the first such event among the events of the request, from 0.
+    pub index: usize,
+    /// How many events of the request it is about.
+    pub events: usize,
+}
+
+/// The most different notes in an answer.
+const MAX_NOTES: usize = 50;
+
+impl Notes {
+    /// Adds the notes on the event at place `index`.
+    pub fn add(&mut self, index: usize, notes: impl IntoIterator<Item = Note>) {
+        for note in notes {
+            let known = self.0.iter().position(|known| known.note == note);
+            match known {
+                Some(known) => self.0[known].events += 1,
+                None if self.0.len() < MAX_NOTES => self.0.push(Noted { note, index, events: 1 }),
+                None => {}
+            }
+        }
+    }
+
+    /// All of them, in the order in which they first came.
+    pub fn iter(&self) -> impl Iterator<Item = &Noted> {
+        self.0.iter()
+    }
+
+    /// Whether every event was taken as it came.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// An event that was refused.
