@@ -2,7 +2,7 @@
 //! checked here, whatever format they came in, and an event that passes is encoded as a row at
 //! once.
 
-mod moment;
+mod event_time;
 mod note;
 
 use std::{borrow::Cow, cell::Cell};
@@ -17,7 +17,7 @@ use crate::domain::{
 };
 
 pub use self::{
-    moment::{EARLIEST_EVENT, Moment},
+    event_time::{EARLIEST_EVENT, EventTime},
     note::Note,
 };
 
@@ -63,7 +63,7 @@ pub enum Field<'a> {
 pub struct Incoming<'a> {
     /// `type`.
     pub kind: Field<'a>,
-    /// `timestamp`: Unix time or RFC 3339, see [`Moment`].
+    /// `timestamp`: Unix time or RFC 3339, see [`EventTime`].
     pub timestamp: Field<'a>,
     /// `userId`.
     pub user_id: Field<'a>,
@@ -206,10 +206,10 @@ impl Incoming<'_> {
         if !is_type(kind) {
             return Err(Rejection::InvalidType);
         }
-        let time = match Moment::read(&self.timestamp)? {
-            Moment::At(at) => time::corrected(at, received.sent_at, received.at),
-            Moment::Absent => received.at,
-            Moment::Impossible => {
+        let time = match EventTime::read(&self.timestamp)? {
+            EventTime::At(at) => time::corrected(at, received.sent_at, received.at),
+            EventTime::Absent => received.at,
+            EventTime::Impossible => {
                 notes.push(Note::TimestampReplaced);
                 received.at
             }

@@ -110,7 +110,7 @@ pub fn replaced(json: &str) -> Cow<'_, str> {
 fn rewrite(json: &str, out: &mut String) -> bool {
     match json.as_bytes().first() {
         Some(b'{') => {
-            let Ok(Members(members)) = serde_json::from_str(json) else { return false };
+            let Ok(ObjectMembers(members)) = serde_json::from_str(json) else { return false };
             let mut repeated = false;
             let mut kept: Vec<(String, &RawValue)> = Vec::with_capacity(members.len());
             let mut places = hashbrown::HashMap::new();
@@ -157,13 +157,13 @@ fn rewrite(json: &str, out: &mut String) -> bool {
 }
 
 /// The members of an object as they stand there, repeated keys included.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct ObjectMembers<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ObjectMembers<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
+            type Value = ObjectMembers<'de>;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("an object")
             }
@@ -172,7 +172,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 while let Some(member) = map.next_entry::<String, &RawValue>()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(ObjectMembers(members))
             }
         }
         deserializer.deserialize_map(Object)

@@ -4,7 +4,7 @@ use super::Intake;
 use crate::{
     domain::{
         batch::DeadLetter,
-        event::{Moment, Received, Rejection},
+        event::{EventTime, Received, Rejection},
         time::now_ms,
     },
     http::dialect::{Dialect, Notes, Rejected, Split},
@@ -34,8 +34,8 @@ pub fn check<D: Dialect>(
     intake: &Intake,
 ) -> Checked {
     // A time of sending that can't be understood says nothing of the events, and counts as none.
-    let sent_at = match Moment::read(split.sent_at()) {
-        Ok(Moment::At(at)) => Some(at),
+    let sent_at = match EventTime::read(split.sent_at()) {
+        Ok(EventTime::At(at)) => Some(at),
         _ => None,
     };
     let received = Received { at: now_ms(), sent_at };

@@ -181,7 +181,7 @@ fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
 /// their neighbours are taken. `why` says what is wrong with the body as a whole; it stands where the
 /// body did not arrive whole, or where no event of it can be read.
 fn in_pieces(body: &[u8], why: BodyError) -> Result<Events<'_>, BodyError> {
-    let Some(pieces::Pieces { events, sent_at }) = pieces::of(body) else { return Err(why) };
+    let Some(pieces::BodyPieces { events, sent_at }) = pieces::of(body) else { return Err(why) };
     if !events.iter().any(|event| is_json(event)) {
         return Err(why);
     }

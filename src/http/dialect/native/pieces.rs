@@ -7,7 +7,7 @@
 
 /// The parts of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Pieces<'a> {
+pub(super) struct BodyPieces<'a> {
     /// The text of each event.
     pub events: Vec<&'a [u8]>,
     /// The value of `sentAt`, as it is written.
@@ -16,11 +16,11 @@ pub(super) struct Pieces<'a> {
 
 /// The parts of an array, or of an object whose `batch` is an array; `None` for any other text, and
 /// for one that is not whole.
-pub(super) fn of(body: &[u8]) -> Option<Pieces<'_>> {
+pub(super) fn of(body: &[u8]) -> Option<BodyPieces<'_>> {
     match body.first()? {
-        b'[' => Some(Pieces { events: items(body)?, sent_at: None }),
+        b'[' => Some(BodyPieces { events: items(body)?, sent_at: None }),
         b'{' => {
-            let mut pieces = Pieces { events: Vec::new(), sent_at: None };
+            let mut pieces = BodyPieces { events: Vec::new(), sent_at: None };
             let mut is_batch = false;
             for member in items(body)? {
                 let (key, value) = key_and_value(member)?;
