@@ -25,6 +25,8 @@ pub use self::{
 pub const MAX_TYPE: usize = 64;
 /// Longest `id`, in bytes.
 pub const MAX_ID: usize = 128;
+/// The smallest difference of clocks that is corrected where an SDK says when it sent an event.
+const LEAST_SKEW: Millis = 30 * time::SECOND;
 /// The properties of an event that has none.
 const NO_PROPERTIES: &str = "{}";
 /// Beyond this, 2^53, not every whole number is a float, so one that was written as a float may be
@@ -65,6 +67,8 @@ pub struct Incoming<'a> {
     pub kind: Field<'a>,
     /// `timestamp`: Unix time or RFC 3339, see [`EventTime`].
     pub timestamp: Field<'a>,
+    /// When this event was sent, where its dialect says it of each event and not of the request.
+    pub sent_at: Field<'a>,
     /// `userId`.
     pub user_id: Field<'a>,
     /// `sessionId`.
@@ -91,7 +95,12 @@ pub struct Encoded {
     pub notes: Vec<Note>,
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
+    /// This field, or another where this one is absent.
+    pub fn or(self, other: Field<'a>) -> Field<'a> {
+        if self == Field::Absent { other } else { self }
+    }
+
     /// The same field, which borrows from nothing.
     pub fn into_owned(self) -> Field<'static> {
         match self {
@@ -110,6 +119,7 @@ impl Incoming<'_> {
         Incoming {
             kind: self.kind.into_owned(),
             timestamp: self.timestamp.into_owned(),
+            sent_at: self.sent_at.into_owned(),
             user_id: self.user_id.into_owned(),
             session_id: self.session_id.into_owned(),
             id: self.id.into_owned(),
@@ -207,7 +217,13 @@ impl Incoming<'_> {
             return Err(Rejection::InvalidType);
         }
         let time = match EventTime::read(&self.timestamp)? {
-            EventTime::At(at) => time::corrected(at, received.sent_at, received.at),
+            EventTime::At(at) => {
+                let sent_at = match EventTime::read(&self.sent_at) {
+                    Ok(EventTime::At(sent_at)) => own_sent_at(sent_at, received.at),
+                    _ => received.sent_at,
+                };
+                time::corrected(at, sent_at, received.at)
+            }
             EventTime::Absent => received.at,
             EventTime::Impossible => {
                 notes.push(Note::TimestampReplaced);
@@ -271,6 +287,12 @@ impl Incoming<'_> {
         }
         Ok(mended.text)
     }
+}
+
+/// The time of sending that an event of an SDK has. SDKs keep the first one over their retries, so a
+/// small difference to the time of receipt says nothing of the sender's clock.
+fn own_sent_at(sent_at: Millis, received: Millis) -> Option<Millis> {
+    ((received - sent_at).abs() >= LEAST_SKEW).then_some(sent_at)
 }
 
 /// Makes a UUIDv7 of this moment. Its other 74 bits come from a counter that begins at a random

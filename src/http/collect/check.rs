@@ -49,6 +49,14 @@ pub fn check<D: Dialect>(
     for (index, event) in events.iter_mut().enumerate() {
         let encoded = D::read(event).and_then(|incoming| {
             let rows = &mut request.rows;
+            let translated;
+            let incoming = match D::TRANSLATES {
+                true => {
+                    translated = intake.event_names.translate(incoming);
+                    &translated
+                }
+                false => incoming,
+            };
             let encoded = incoming.encode(received, intake.event, &intake.metric_set, rows)?;
             if !(incoming.notes.is_empty() && encoded.notes.is_empty()) {
                 notes.add(index, incoming.notes.iter().cloned().chain(encoded.notes));

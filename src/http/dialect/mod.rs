@@ -8,7 +8,9 @@
 //! it, and name it in [`for_each`]. Its endpoints then hang in the scope `collect`, and its
 //! senders need a write key, without a further line.
 
+pub mod envelope;
 pub mod native;
+pub mod segment;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +38,9 @@ use crate::{
 pub trait Dialect: Sized + 'static {
     /// The name of the dialect, in log lines.
     const NAME: &'static str;
+
+    /// Whether its events have names of their own, which `[[map]]` translates.
+    const TRANSLATES: bool = false;
 
     /// The paths that its clients send to.
     const ENDPOINTS: &'static [Endpoint];
@@ -124,7 +129,8 @@ pub struct Endpoint {
     pub methods: &'static [Method],
 }
 
-/// The events of one request, never more than a request may have.
+/// The events of one request, never more than a request may have. The default has none, for
+/// requests that ask for settings.
 #[derive(Debug)]
 pub struct Split<'a, Event> {
     events: Vec<Event>,
@@ -139,6 +145,12 @@ pub struct TooManyEvents {
     pub events: usize,
     /// How many it may have.
     pub max: usize,
+}
+
+impl<Event> Default for Split<'_, Event> {
+    fn default() -> Self {
+        Split { events: Vec::new(), sent_at: Field::Absent }
+    }
 }
 
 impl<'a, Event> Split<'a, Event> {
@@ -257,4 +269,5 @@ pub trait ForEach {
 /// this order.
 pub fn for_each(each: &mut impl ForEach) {
     each.dialect::<native::Native>();
+    each.dialect::<segment::Segment>();
 }

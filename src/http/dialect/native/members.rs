@@ -54,6 +54,7 @@ impl<'a> Members<'a> {
         Incoming {
             kind: value(kind),
             timestamp: value(timestamp),
+            sent_at: Field::Absent,
             user_id: value(user_id),
             session_id: value(session_id),
             id: value(id),
