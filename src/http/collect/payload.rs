@@ -134,13 +134,17 @@ pub async fn read(
     limits: &config::HttpConfig,
     permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
-    let encodings = encodings(request)?;
+    let mut encodings = encodings(request)?;
     let timeout = Duration::from_millis(limits.body_timeout_ms);
     let mut body = tokio::time::timeout(timeout, collect(payload, limits.max_body_bytes, permit))
         .await
         .map_err(|_| {
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
         })??;
+    // Some browser SDKs pack the body and don't say so. No text begins with these two bytes.
+    if encodings.is_empty() && body.starts_with(b"\x1f\x8b") {
+        encodings.push(Encoding::Gzip);
+    }
     for encoding in encodings.into_iter().rev() {
         body = unpacked(encoding, body, limits.max_decoded_bytes, permit)?;
     }

@@ -8,9 +8,13 @@
 //! it, and name it in [`for_each`]. Its endpoints then hang in the scope `collect`, and its
 //! senders need a write key, without a further line.
 
+pub mod amplitude;
 pub mod envelope;
+pub mod member;
 pub mod native;
+pub mod posthog;
 pub mod segment;
+pub mod sentry;
 #[cfg(test)]
 mod tests;
 
@@ -270,4 +274,7 @@ pub trait ForEach {
 pub fn for_each(each: &mut impl ForEach) {
     each.dialect::<native::Native>();
     each.dialect::<segment::Segment>();
+    each.dialect::<posthog::PostHog>();
+    each.dialect::<sentry::Sentry>();
+    each.dialect::<amplitude::Amplitude>();
 }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::domain::{
-    event::{Field, Incoming, Rejection},
-    properties,
+use crate::{
+    domain::event::{Field, Incoming, Rejection},
+    http::dialect::member::{Added, object, parsed},
 };
 
 /// One event as it was sent.
@@ -103,27 +103,16 @@ impl<'a> Members<'a> {
         };
         let context: Context<'a> = parsed(self.context).unwrap_or_default();
         let page: Page<'a> = parsed(context.page).unwrap_or_default();
-        let own = self.properties.or(self.traits).map_or("{}", RawValue::get);
-        let own = if own.starts_with('{') { own } else { "{}" };
+        let own = object(self.properties.or(self.traits));
         let kind = match &*call {
             "track" => self.event,
             // A page is named by its path, and a name that it has beside that is a property.
             "page" | "screen" => Field::Text(Cow::Borrowed("page_view")),
             _ => Field::Text(call.clone()),
         };
-        let mut more: Vec<(&str, Cow<'_, str>)> = Vec::new();
-        if let (Field::Text(path), false) = (&page.path, has(own, "path")) {
-            more.push(("path", json(path)));
-        }
-        if let (Field::Text(name), "page" | "screen", false) =
-            (&self.name, &*call, has(own, "name"))
-        {
-            more.push(("name", json(name)));
-        }
-        let properties = match more.is_empty() {
-            true => Cow::Borrowed(own),
-            false => Cow::Owned(properties::with(own, &more)),
-        };
+        let is_page = matches!(&*call, "page" | "screen");
+        let name = if is_page { self.name } else { Field::Absent };
+        let properties = Added::to(own).text("path", &page.path).text("name", &name).finish();
         Incoming {
             kind,
             timestamp: self.timestamp.or(self.original_timestamp),
@@ -137,18 +126,4 @@ impl<'a> Members<'a> {
             notes: Vec::new(),
         }
     }
-}
-
-/// Reads a member; `None` where it is absent or of another shape.
-fn parsed<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
-}
-
-fn has(properties: &str, name: &str) -> bool {
-    let wanted = [name.to_owned()];
-    properties::pick(properties, &wanted).iter().any(Option::is_some)
-}
-
-fn json(text: &str) -> Cow<'static, str> {
-    Cow::Owned(serde_json::Value::from(text).to_string())
 }
