@@ -1,13 +1,18 @@
 //! Moments and days. A moment is Unix milliseconds (`i64`), a bucket is named by the
 //! moment it starts at, and a business day is a calendar day of the business time zone.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
 /// Unix milliseconds.
 pub type Millis = i64;
 
+/// Microseconds of a millisecond, and nanoseconds of a microsecond.
+pub const MICROS_PER_MILLI: i64 = 1_000;
 /// One second, in milliseconds.
 pub const SECOND: Millis = 1_000;
 /// One minute, in milliseconds.
@@ -108,8 +113,19 @@ pub fn bucket(at: Millis, width: Millis) -> Millis {
 
 /// Reads RFC 3339 (`2026-11-27T14:00:00.5Z`, `…+01:00`) into Unix milliseconds.
 pub fn parse_rfc3339(text: &str) -> Option<Millis> {
-    let at = text.parse::<Timestamp>().ok()?.as_millisecond();
+    let at = nine_digits(text).parse::<Timestamp>().ok()?.as_millisecond();
     (EARLIEST..=LATEST).contains(&at).then_some(at)
+}
+
+/// The text without the digits of its fraction after the ninth. RFC 3339 allows any number, the
+/// parser takes nine, and all of them but the first three are cut anyway.
+fn nine_digits(text: &str) -> Cow<'_, str> {
+    let Some((before, after)) = text.split_once('.') else { return Cow::Borrowed(text) };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    match digits {
+        ..=9 => Cow::Borrowed(text),
+        _ => Cow::Owned(format!("{before}.{}{}", &after[..9], &after[digits..])),
+    }
 }
 
 /// The event time that is kept: corrected by the sender's clock skew where the sender

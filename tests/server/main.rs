@@ -14,6 +14,7 @@ mod golden;
 mod history;
 mod metrics;
 mod replay;
+mod senders;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
