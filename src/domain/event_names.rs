@@ -47,7 +47,7 @@ pub struct MapSpec {
 /// The entries of `[[map]]`, to be looked up by name.
 #[derive(Clone, Debug, Default)]
 pub struct EventNames {
-    entries: Vec<Entry>,
+    entries: Vec<MapEntry>,
     /// Names in small letters, each with the place of its entry.
     exact: HashMap<String, usize>,
     /// Endings in small letters, the longest first.
@@ -55,7 +55,7 @@ pub struct EventNames {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct MapEntry {
     kind: String,
     /// What is picked from the properties: the amounts, then the order.
     wanted: Vec<String>,
@@ -94,7 +94,11 @@ impl EventNames {
         let place = self.entries.len();
         let mut wanted = spec.amount.0.clone();
         wanted.extend(spec.order.clone());
-        self.entries.push(Entry { kind: spec.kind.clone(), wanted, amounts: spec.amount.0.len() });
+        self.entries.push(MapEntry {
+            kind: spec.kind.clone(),
+            wanted,
+            amounts: spec.amount.0.len(),
+        });
         for name in &spec.event.0 {
             let name = name.trim().to_lowercase();
             match name.strip_prefix('*') {
@@ -109,7 +113,7 @@ impl EventNames {
     }
 
     /// The entry of a name, if it has one.
-    fn entry(&self, name: &str) -> Option<&Entry> {
+    fn entry(&self, name: &str) -> Option<&MapEntry> {
         let name = name.to_lowercase();
         let ending = || self.endings.iter().find(|(ending, _)| name.ends_with(ending.as_str()));
         let place = self.exact.get(&name).or_else(|| ending().map(|(_, place)| place));

@@ -92,10 +92,8 @@ fn check_finds_nothing_wrong_beside_the_server_that_runs() {
 fn rebuild_puts_the_sums_of_the_ledger_in_the_place_of_what_redis_has() {
     let (postgres, redis) = (Postgres::start(), RedisServer::start());
     let (url, redis_url) = (postgres.url(), redis.url());
-    let server = Server::spawn(
-        &["--postgres", &url, "--redis", &redis_url],
-        &[("FLOODMARK_BATCH__FLUSH_INTERVAL_MS", "10")],
-    );
+    let server =
+        Server::with(&[("FLOODMARK_POSTGRES__URL", &url), ("FLOODMARK_REDIS__URLS", &redis_url)]);
     assert_eq!(server.post(r#"[{"type":"page_view"},{"type":"page_view"}]"#).status, 202);
     server.until("both are counted", |server| server.current()["pageViews"] == 2);
     let ledger = || rows(&postgres, "SELECT coalesce(sum(events), 0) FROM ledger")[0][0].clone();

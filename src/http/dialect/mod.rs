@@ -273,7 +273,7 @@ pub trait ForEach {
 /// this order.
 pub fn for_each(each: &mut impl ForEach) {
     each.dialect::<native::Native>();
-    each.dialect::<segment::Segment>();
+    each.dialect::<segment::SegmentDialect>();
     each.dialect::<posthog::PostHog>();
     each.dialect::<sentry::Sentry>();
     each.dialect::<amplitude::Amplitude>();

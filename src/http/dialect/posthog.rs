@@ -34,13 +34,13 @@ use crate::{
 /// One request of a PostHog SDK.
 #[derive(Debug)]
 pub struct PostHog {
-    call: Call,
+    call: PostHogCall,
     /// The keys that the body has.
     keys: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
+enum PostHogCall {
     Capture,
     Flags,
     Config,
@@ -70,13 +70,13 @@ struct Captured<'a> {
 
 /// What stands in the properties of an exception.
 #[derive(Default, Deserialize)]
-struct Exceptions<'a> {
+struct CapturedExceptions<'a> {
     #[serde(borrow, rename = "$exception_list", default)]
-    list: Vec<Exception<'a>>,
+    list: Vec<CapturedException<'a>>,
 }
 
 #[derive(Clone, Default, Deserialize)]
-struct Exception<'a> {
+struct CapturedException<'a> {
     #[serde(borrow, rename = "type", default)]
     kind: Field<'a>,
     #[serde(borrow, default)]
@@ -107,9 +107,9 @@ impl Dialect for PostHog {
 
     fn open(request: &HttpRequest) -> Result<PostHog, ApiError> {
         let call = match request.match_info().get("call") {
-            None => Call::Config,
-            Some("flags" | "decide") => Call::Flags,
-            Some(_) => Call::Capture,
+            None => PostHogCall::Config,
+            Some("flags" | "decide") => PostHogCall::Flags,
+            Some(_) => PostHogCall::Capture,
         };
         Ok(PostHog { call, keys: Vec::new() })
     }
@@ -134,7 +134,7 @@ impl Dialect for PostHog {
         contents: &'a [u8],
         max_events: usize,
     ) -> Result<Split<'a, PostHogEvent<'a>>, ApiError> {
-        if self.call == Call::Config {
+        if self.call == PostHogCall::Config {
             return Ok(Split::default());
         }
         let envelope = Envelope::read(contents, "batch")?;
@@ -148,7 +148,7 @@ impl Dialect for PostHog {
         {
             self.keys.push(token.into_owned());
         }
-        if self.call == Call::Flags {
+        if self.call == PostHogCall::Flags {
             return Ok(Split::default());
         }
         let sent_at = envelope.field("sent_at");
@@ -178,11 +178,11 @@ impl Dialect for PostHog {
 
     fn answer(self, _: &Outcome) -> HttpResponse {
         HttpResponse::Ok().json(match self.call {
-            Call::Capture => json!({"status": 1}),
-            Call::Flags => {
+            PostHogCall::Capture => json!({"status": 1}),
+            PostHogCall::Flags => {
                 json!({"flags": {}, "featureFlags": {}, "errorsWhileComputingFlags": false})
             }
-            Call::Config => json!({"supportedCompression": ["gzip-js"]}),
+            PostHogCall::Config => json!({"supportedCompression": ["gzip-js"]}),
         })
     }
 
@@ -201,11 +201,11 @@ impl<'a> Captured<'a> {
     fn incoming(self, size: usize) -> Incoming<'a> {
         let own = object(self.properties);
         let person = self.distinct_id.or(property(own, "distinct_id"));
-        let exceptions: Exceptions<'a> = match &self.event {
+        let exceptions: CapturedExceptions<'a> = match &self.event {
             Field::Text(name) if name == "$exception" => {
                 parsed(self.properties).unwrap_or_default()
             }
-            _ => Exceptions::default(),
+            _ => CapturedExceptions::default(),
         };
         let exception = exceptions.list.first().cloned().unwrap_or_default();
         let properties = Added::to(own)

@@ -40,7 +40,7 @@ pub struct SentryEvent<'a> {
 
 /// The header of an envelope.
 #[derive(Default, Deserialize)]
-struct Header {
+struct EnvelopeHeader {
     #[serde(default)]
     event_id: String,
     #[serde(default)]
@@ -84,13 +84,13 @@ struct Reported<'a> {
 }
 
 #[derive(Default, Deserialize)]
-struct Exceptions<'a> {
+struct ReportedExceptions<'a> {
     #[serde(borrow, default)]
-    values: Vec<Exception<'a>>,
+    values: Vec<ReportedException<'a>>,
 }
 
 #[derive(Clone, Default, Deserialize)]
-struct Exception<'a> {
+struct ReportedException<'a> {
     #[serde(borrow, rename = "type", default)]
     kind: Field<'a>,
     #[serde(borrow, default)]
@@ -138,7 +138,7 @@ impl Dialect for Sentry {
         max_events: usize,
     ) -> Result<Split<'a, SentryEvent<'a>>, ApiError> {
         let (first, mut rest) = line(contents);
-        let header: Header = serde_json::from_slice(first).map_err(|e| {
+        let header: EnvelopeHeader = serde_json::from_slice(first).map_err(|e| {
             ApiError::bad_request("malformed", format!("the header of the envelope: {e}"))
         })?;
         // A DSN is `https://KEY@HOST/PROJECT`.
@@ -206,7 +206,7 @@ fn is_error(item: &[u8]) -> bool {
 
 impl<'a> Reported<'a> {
     fn incoming(self, size: usize) -> Incoming<'a> {
-        let exceptions: Exceptions<'a> = parsed(self.exception).unwrap_or_default();
+        let exceptions: ReportedExceptions<'a> = parsed(self.exception).unwrap_or_default();
         // Of errors that were caused by others the outermost stands last.
         let exception = exceptions.values.last().cloned().unwrap_or_default();
         let page: PageRequest<'a> = parsed(self.request).unwrap_or_default();

@@ -160,11 +160,11 @@ fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
                 let event = RawEvent { text: body, read: Some(read) };
                 return Ok((vec![event], Field::Absent));
             }
-            match serde_json::from_str::<Envelope>(text) {
-                Ok(Envelope { batch: Some(BatchField(list)), sent_at }) => {
+            match serde_json::from_str::<NativeEnvelope>(text) {
+                Ok(NativeEnvelope { batch: Some(BatchField(list)), sent_at }) => {
                     Ok((texts(list), sent_at))
                 }
-                Ok(Envelope { batch: None, sent_at }) => {
+                Ok(NativeEnvelope { batch: None, sent_at }) => {
                     Ok((vec![RawEvent::unread(body)], sent_at))
                 }
                 Err(e) => in_pieces(body, malformed(&e)),
@@ -193,7 +193,7 @@ fn in_pieces(body: &[u8], why: BodyError) -> Result<Events<'_>, BodyError> {
 /// A body that is an object. It is a batch where it has the member `batch` and that is an array.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct NativeEnvelope<'a> {
     #[serde(borrow, default, deserialize_with = "batch")]
     batch: Option<BatchField<'a>>,
     #[serde(borrow, default)]

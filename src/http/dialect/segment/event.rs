@@ -22,7 +22,7 @@ pub struct SegmentEvent<'a> {
 /// The members that are looked at.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Members<'a> {
+struct Tracked<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Field<'a>,
     #[serde(borrow, default)]
@@ -86,7 +86,7 @@ impl<'a> SegmentEvent<'a> {
             if !self.text.starts_with('{') {
                 return Err(Rejection::NotAnObject);
             }
-            let members: Members<'a> =
+            let members: Tracked<'a> =
                 serde_json::from_str(self.text).map_err(|e| Rejection::Malformed(e.to_string()))?;
             self.read = Some(members.incoming(self.kind, self.text.len()));
         }
@@ -94,7 +94,7 @@ impl<'a> SegmentEvent<'a> {
     }
 }
 
-impl<'a> Members<'a> {
+impl<'a> Tracked<'a> {
     fn incoming(self, by_path: Option<&'static str>, size: usize) -> Incoming<'a> {
         let call = match (&self.kind, by_path) {
             (Field::Text(kind), _) => kind.clone(),

@@ -29,15 +29,15 @@ use crate::{
 
 /// One request of a Segment SDK, or of one that speaks its language.
 #[derive(Debug)]
-pub struct Segment {
-    call: Call,
+pub struct SegmentDialect {
+    call: SegmentCall,
     /// The keys that the body has.
     keys: Vec<String>,
 }
 
 /// What a path asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Call {
+enum SegmentCall {
     /// Take events; each says itself what it is.
     Batch,
     /// Take one event of this type (`track`, `page`, …).
@@ -63,7 +63,7 @@ const TYPES: [(&str, &str); 6] = [
 const POST: &[Method] = &[Method::POST];
 const GET: &[Method] = &[Method::GET];
 
-impl Dialect for Segment {
+impl Dialect for SegmentDialect {
     const NAME: &'static str = "segment";
     const TRANSLATES: bool = true;
 
@@ -96,24 +96,24 @@ impl Dialect for Segment {
         }
     }
 
-    fn open(request: &HttpRequest) -> Result<Segment, ApiError> {
+    fn open(request: &HttpRequest) -> Result<SegmentDialect, ApiError> {
         let path = request.path();
         let found = request.match_info();
         let call = match (found.get("key"), found.get("call")) {
-            (Some(key), _) => Call::Settings(key.to_owned()),
-            (None, None) => Call::SourceConfig(query_key(request).unwrap_or_default()),
-            (None, Some("batch" | "import" | "b")) => Call::Batch,
+            (Some(key), _) => SegmentCall::Settings(key.to_owned()),
+            (None, None) => SegmentCall::SourceConfig(query_key(request).unwrap_or_default()),
+            (None, Some("batch" | "import" | "b")) => SegmentCall::Batch,
             (None, Some(name)) => {
                 let named = TYPES.iter().find(|(long, short)| name == *long || name == *short);
                 match named {
-                    Some((kind, _)) if path.starts_with("/api/s/") => Call::Jitsu(kind),
-                    Some((kind, _)) => Call::One(kind),
+                    Some((kind, _)) if path.starts_with("/api/s/") => SegmentCall::Jitsu(kind),
+                    Some((kind, _)) => SegmentCall::One(kind),
                     // Jitsu has types of its own (`event`), which say in the body what they are.
-                    None => Call::Jitsu("track"),
+                    None => SegmentCall::Jitsu("track"),
                 }
             }
         };
-        Ok(Segment { call, keys: Vec::new() })
+        Ok(SegmentDialect { call, keys: Vec::new() })
     }
 
     fn split<'a>(
@@ -122,9 +122,9 @@ impl Dialect for Segment {
         max_events: usize,
     ) -> Result<Split<'a, SegmentEvent<'a>>, ApiError> {
         let kind = match &self.call {
-            Call::Settings(_) | Call::SourceConfig(_) => return Ok(Split::default()),
-            Call::Batch => None,
-            Call::One(kind) | Call::Jitsu(kind) => Some(*kind),
+            SegmentCall::Settings(_) | SegmentCall::SourceConfig(_) => return Ok(Split::default()),
+            SegmentCall::Batch => None,
+            SegmentCall::One(kind) | SegmentCall::Jitsu(kind) => Some(*kind),
         };
         let envelope = Envelope::read(contents, "batch")?;
         self.keys.extend(envelope.text("writeKey"));
@@ -155,10 +155,10 @@ impl Dialect for Segment {
         // An event that is refused is a dead letter. If the request were refused for it, some of
         // these SDKs would send it again for ever, and all others with it.
         HttpResponse::Ok().json(match self.call {
-            Call::Batch | Call::One(_) => json!({"success": true}),
-            Call::Jitsu(_) => json!({"ok": true}),
-            Call::Settings(key) => json!({"integrations": {"Segment.io": {"apiKey": key}}}),
-            Call::SourceConfig(key) => json!({"source": {
+            SegmentCall::Batch | SegmentCall::One(_) => json!({"success": true}),
+            SegmentCall::Jitsu(_) => json!({"ok": true}),
+            SegmentCall::Settings(key) => json!({"integrations": {"Segment.io": {"apiKey": key}}}),
+            SegmentCall::SourceConfig(key) => json!({"source": {
                 "id": "floodmark", "name": "floodmark", "writeKey": key, "enabled": true,
                 "workspaceId": "floodmark", "config": {}, "destinations": [],
             }}),
