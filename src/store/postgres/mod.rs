@@ -183,7 +183,7 @@ impl PostgresStore {
             )
             .await?;
         for row in rows {
-            sum.rolled_up(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)?;
+            sum.rolled_up(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         }
         let client = session.client();
         let rows = client.query_typed_raw(

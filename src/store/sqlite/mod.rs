@@ -290,7 +290,7 @@ fn add_dropped(tx: &Connection, sum: &mut Summing, since: Millis) -> Result<(), 
     let mut rows = rollups.query([since])?;
     while let Some(row) = rows.next()? {
         let series: String = row.get(0)?;
-        sum.rolled_up(&series, row.get(1)?, row.get(2)?)?;
+        sum.rolled_up(&series, row.get(1)?, row.get(2)?);
     }
     let mut there = tx.prepare_cached(
         "SELECT l.delta FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
