@@ -9,11 +9,13 @@
 //! [`auth`] and [`origin`]. Every refusal has the form of [`error`].
 
 pub mod alerts;
+pub mod answer;
 pub mod assets;
 pub mod auth;
 pub mod breakdown;
 pub mod client;
 pub mod collect;
+pub mod connections;
 pub mod current;
 pub mod dialect;
 pub mod error;

@@ -12,8 +12,14 @@ use super::{Config, ConfigError, Problem};
 use crate::domain::time::BusinessZone;
 
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
-const MAY_BE_ZERO: [&str; 4] =
-    ["http.workers", "http.client_events_per_s", "spool.keep_s", "spool.keep_bytes"];
+const MAY_BE_ZERO: [&str; 6] = [
+    "http.workers",
+    "http.max_connections_per_address",
+    "http.min_body_bytes_per_s",
+    "http.client_events_per_s",
+    "spool.keep_s",
+    "spool.keep_bytes",
+];
 
 /// The shortest `http.header_timeout_ms`.
 const MIN_HEADER_TIMEOUT_MS: u64 = 1000;
@@ -48,6 +54,7 @@ impl Config {
         self.check_urls(&mut found);
         self.check_limits(&mut found);
         self.check_header_timeout(&mut found);
+        self.check_share(&mut found);
         self.check_ledger(&mut found);
         self.check_times(&mut found);
         self.check_sizes(&mut found);
@@ -175,6 +182,14 @@ impl Config {
                 "http.header_timeout_ms ({given}) must be at least {MIN_HEADER_TIMEOUT_MS}: it is \
                  kept to half a second, and a shorter one would refuse requests that came in time"
             ));
+        }
+    }
+
+    /// A share is a part of the whole.
+    fn check_share(&self, found: &mut Vec<String>) {
+        let given = self.http.client_inflight_share;
+        if !(0.0..=1.0).contains(&given) {
+            found.push(format!("http.client_inflight_share ({given}) must be from 0 to 1"));
         }
     }
 
