@@ -77,8 +77,8 @@ pub struct HttpConfig {
     pub client_events_per_s: u32,
     /// Bytes of bodies being read and decoded, over all requests.
     pub max_inflight_bytes: usize,
-    /// The share of `max_inflight_bytes` that one client may hold, from 0 to 1.
-    pub client_inflight_share: f64,
+    /// Percent of `max_inflight_bytes` that one client may hold.
+    pub client_inflight_percent: usize,
     /// How long a stopping server waits for requests under way.
     pub shutdown_timeout_ms: u64,
 }

@@ -45,7 +45,7 @@ impl AnswerWatch {
 
     /// Waits until the client has taken nothing for the timeout, then cuts it. The body ends it
     /// before, when it is dropped.
-    async fn cut_in_time(self, progress: Rc<Progress>) {
+    async fn cut_in_time(self, progress: Rc<AnswerProgress>) {
         loop {
             let taken = progress.waits_since.get();
             let until = taken.unwrap_or_else(Instant::now) + self.timeout;
@@ -62,7 +62,7 @@ impl AnswerWatch {
 
 /// What a body and its watch both know.
 #[derive(Default)]
-struct Progress {
+struct AnswerProgress {
     /// Since when a piece waits to be taken by the client; `None` while the server itself has not
     /// made the next one.
     waits_since: Cell<Option<Instant>>,
@@ -76,7 +76,7 @@ pub struct WatchedBody {
     rest: Bytes,
     handed_on: usize,
     watch: Option<AnswerWatch>,
-    progress: Rc<Progress>,
+    progress: Rc<AnswerProgress>,
     watching: Option<JoinHandle<()>>,
 }
 

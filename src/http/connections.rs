@@ -137,8 +137,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections_and_a_proxy_any() {
-        let http =
-            config::HttpConfig { max_connections_per_address: 2, ..Config::default().http };
+        let http = config::HttpConfig { max_connections_per_address: 2, ..Config::default().http };
         let connections = Connections::new(&http);
         let admit = |peer: &str| connections.admit(Some(format!("{peer}:1").parse().unwrap()));
         let first = admit("[2001:db8::1]").ok().flatten();

@@ -7,7 +7,7 @@ use metrics::Counter;
 pub enum Limit {
     /// `http.max_inflight_bytes`: 503 `overloaded`.
     Inflight,
-    /// `http.client_inflight_share`: 429 `too_many_bytes`.
+    /// `http.client_inflight_percent`: 429 `too_many_bytes`.
     ClientInflight,
     /// `http.min_body_bytes_per_s`: 408 `too_slow`.
     BodyRate,
@@ -32,7 +32,7 @@ impl Limit {
     fn key(self) -> &'static str {
         match self {
             Limit::Inflight => "max_inflight_bytes",
-            Limit::ClientInflight => "client_inflight_share",
+            Limit::ClientInflight => "client_inflight_percent",
             Limit::BodyRate => "min_body_bytes_per_s",
             Limit::BodyTime => "body_timeout_ms",
             Limit::WriteTime => "write_timeout_ms",

@@ -54,7 +54,6 @@ impl Config {
         self.check_urls(&mut found);
         self.check_limits(&mut found);
         self.check_header_timeout(&mut found);
-        self.check_share(&mut found);
         self.check_ledger(&mut found);
         self.check_times(&mut found);
         self.check_sizes(&mut found);
@@ -185,14 +184,6 @@ impl Config {
         }
     }
 
-    /// A share is a part of the whole.
-    fn check_share(&self, found: &mut Vec<String>) {
-        let given = self.http.client_inflight_share;
-        if !(0.0..=1.0).contains(&given) {
-            found.push(format!("http.client_inflight_share ({given}) must be from 0 to 1"));
-        }
-    }
-
     /// The ledger must be kept for long enough to rebuild the live counters.
     fn check_ledger(&self, found: &mut Vec<String>) {
         if self.ledger.keep_hours < MIN_KEEP_HOURS {
@@ -272,6 +263,12 @@ impl Config {
             decoded_bytes,
             ("http.max_inflight_bytes", http.max_inflight_bytes as u64),
             "one request has to fit",
+            found,
+        );
+        at_most(
+            ("http.client_inflight_percent", http.client_inflight_percent as u64),
+            ("100", 100),
+            "it is a part of http.max_inflight_bytes",
             found,
         );
     }

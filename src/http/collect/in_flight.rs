@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How many bytes of bodies are in memory, and how many may be: of all requests
-/// (`http.max_inflight_bytes`) and of each client (`http.client_inflight_share`). A clone shares
+/// (`http.max_inflight_bytes`) and of each client (`http.client_inflight_percent`). A clone shares
 /// the count.
 #[derive(Clone, Debug)]
 pub struct BytesInFlight(Arc<Bounds>);
@@ -37,12 +37,12 @@ struct Bounds {
     proxies: Vec<IpAddr>,
     /// With a single key, everybody who may send has it: it tells no client from another.
     tells_keys: bool,
-    held: Mutex<Held>,
+    held: Mutex<HeldBytes>,
 }
 
 /// `all` is the sum over all permits. `clients` has those who hold anything.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldBytes {
     all: usize,
     clients: HashMap<Client, usize>,
 }
@@ -63,7 +63,7 @@ impl BytesInFlight {
         // The largest request that is allowed has to fit into a share, packed and unpacked, or it
         // could never pass.
         let largest = http.max_body_bytes + http.max_decoded_bytes;
-        let share = ((max as f64 * http.client_inflight_share) as usize).max(largest).min(max);
+        let share = (max / 100 * http.client_inflight_percent).max(largest).min(max);
         let (proxies, held) = (http.proxies.clone(), Mutex::default());
         BytesInFlight(Arc::new(Bounds { max, share, proxies, tells_keys: keys > 1, held }))
     }
@@ -146,7 +146,7 @@ mod tests {
     fn bytes(keys: usize) -> BytesInFlight {
         let http = config::HttpConfig {
             max_inflight_bytes: 1_000,
-            client_inflight_share: 0.25,
+            client_inflight_percent: 25,
             max_body_bytes: 50,
             max_decoded_bytes: 50,
             ..Config::default().http
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_largest_request_fits_into_a_share() {
-        let http = config::HttpConfig { client_inflight_share: 0.0, ..Config::default().http };
+        let http = config::HttpConfig { client_inflight_percent: 1, ..Config::default().http };
         let mut permit = BytesInFlight::new(&http, 0).permit(None, at("192.0.2.1"));
         assert_eq!(code(permit.grow(http.max_body_bytes)), "ok");
         assert_eq!(code(permit.grow(http.max_decoded_bytes)), "ok");

@@ -133,7 +133,8 @@ impl Pace {
         Pace {
             end: begin + Duration::from_millis(limits.body_timeout_ms),
             grace,
-            least: (limits.min_body_bytes_per_s * limits.body_grace_ms / 1000) as usize,
+            least: (limits.min_body_bytes_per_s.saturating_mul(limits.body_grace_ms) / 1000)
+                as usize,
             span_end: begin + grace,
             arrived: 0,
         }
