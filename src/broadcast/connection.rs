@@ -9,16 +9,39 @@
 //! it back at its first request ([`ConnectionSocket::release`]); one that becomes a viewer's
 //! takes it along.
 
-use std::{any::Any, cell::Cell, io, time::Duration};
+use std::{cell::Cell, io, rc::Rc, time::Duration};
 
-use actix_web::{dev::Extensions, rt::net::TcpStream};
+use actix_web::rt::net::TcpStream;
 use socket2::{SockRef, Socket};
 
 /// The duplicate of its socket that a connection holds for the viewer that it may become. A
-/// handler gets it by `HttpRequest::conn_data`.
-pub struct ConnectionSocket(Cell<Option<ConnectionHandle>>);
+/// handler gets it by `HttpRequest::conn_data`. A clone shares it.
+#[derive(Clone)]
+pub struct ConnectionSocket(Rc<Cell<Option<ConnectionHandle>>>);
 
 impl ConnectionSocket {
+    /// The duplicate of a new connection's socket.
+    pub fn of(stream: &TcpStream) -> ConnectionSocket {
+        let socket = SockRef::from(stream).try_clone();
+        let socket = socket.inspect_err(|error| {
+            tracing::warn!(%error, "can't duplicate a socket: it can't become a viewer's");
+        });
+        ConnectionSocket(Rc::new(Cell::new(socket.ok().map(ConnectionHandle))))
+    }
+
+    /// One that holds no duplicate, as if it had been given back.
+    #[cfg(test)]
+    pub fn none() -> ConnectionSocket {
+        ConnectionSocket(Rc::default())
+    }
+
+    /// Ends the connection if the duplicate is still here.
+    pub fn cut(&self) {
+        if let Some(handle) = self.0.take() {
+            handle.cut();
+        }
+    }
+
     /// Takes the duplicate for the viewer that this connection becomes. `None` if it was taken
     /// or given back before.
     pub fn take(&self) -> Option<ConnectionHandle> {
@@ -49,21 +72,5 @@ impl ConnectionHandle {
     pub(super) fn cut(&self) {
         // This only fails if the socket is no longer connected, which is what was wanted.
         let _ = self.0.shutdown(std::net::Shutdown::Both);
-    }
-}
-
-/// Gives every request of a connection its [`ConnectionSocket`]. For `HttpServer::on_connect`,
-/// which has to be called before `bind`: listeners bound earlier never call it.
-pub fn on_connect(io: &dyn Any, data: &mut Extensions) {
-    let Some(stream) = io.downcast_ref::<TcpStream>() else {
-        return;
-    };
-    match SockRef::from(stream).try_clone() {
-        Ok(socket) => {
-            data.insert(ConnectionSocket(Cell::new(Some(ConnectionHandle(socket)))));
-        }
-        Err(error) => {
-            tracing::warn!(%error, "can't duplicate a socket: it can't become a viewer's");
-        }
     }
 }

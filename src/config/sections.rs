@@ -51,12 +51,22 @@ pub struct HttpConfig {
     pub workers: usize,
     /// Connections open at a time, over all workers.
     pub max_connections: usize,
+    /// Connections open at a time of one address that is not in `proxies`; 0: no such limit.
+    pub max_connections_per_address: usize,
+    /// Addresses behind which many clients are, so that no limit by address holds for them.
+    pub proxies: Vec<std::net::IpAddr>,
     /// How long an idle connection is kept.
     pub keep_alive_ms: u64,
     /// From the connect to the last byte of the header.
     pub header_timeout_ms: u64,
     /// From the last byte of the header to the last byte of the body.
     pub body_timeout_ms: u64,
+    /// The least bytes a second of a body, over each `body_grace_ms`; 0: no such limit.
+    pub min_body_bytes_per_s: u64,
+    /// The spans over which the rate of a body is measured.
+    pub body_grace_ms: u64,
+    /// A client that takes nothing of its answer for so long is cut.
+    pub write_timeout_ms: u64,
     /// Bytes of a body as it was sent.
     pub max_body_bytes: usize,
     /// Bytes of a body after decompression.
@@ -67,6 +77,8 @@ pub struct HttpConfig {
     pub client_events_per_s: u32,
     /// Bytes of bodies being read and decoded, over all requests.
     pub max_inflight_bytes: usize,
+    /// Percent of `max_inflight_bytes` that one client may hold.
+    pub client_inflight_percent: usize,
     /// How long a stopping server waits for requests under way.
     pub shutdown_timeout_ms: u64,
 }

@@ -9,13 +9,17 @@
 //! [`auth`] and [`origin`]. Every refusal has the form of [`error`].
 
 pub mod alerts;
+pub mod answer;
 pub mod assets;
 pub mod auth;
 pub mod breakdown;
+pub mod client;
 pub mod collect;
+pub mod connections;
 pub mod current;
 pub mod dialect;
 pub mod error;
+pub mod limit;
 pub mod methods;
 pub mod ops;
 pub mod origin;

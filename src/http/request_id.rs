@@ -1,26 +1,31 @@
 //! Every request has an id: the client's `X-Request-Id` where that is short and of plain
 //! characters, else a new one. The id is in the log lines of the request and in its answer.
 //!
-//! The same layer sets `X-Content-Type-Options`, which every answer has. A second layer would
-//! cost every request another allocation or two.
+//! The same layer sets `X-Content-Type-Options`, which every answer has, and has every answer
+//! watched ([`AnswerWatch`]). A second layer would cost every request another allocation or two.
 
 use actix_web::{
     Error,
-    body::MessageBody,
+    body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    http::{
+        StatusCode,
+        header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    },
     middleware::Next,
 };
 use tracing::Instrument;
 use uuid::Uuid;
+
+use crate::http::answer::{AnswerWatch, WatchedBody};
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware: gives the request its id, and the answer the headers that all answers have.
 pub async fn layer(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<WatchedBody>, Error> {
     // A client's id goes into log lines, so it may neither be long nor hold spaces or quotes.
     let given = request.headers().get(NAME).filter(|value| {
         let bytes = value.as_bytes();
@@ -33,6 +38,7 @@ pub async fn layer(
     });
     let text = id.to_str().unwrap_or_default();
     let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.path());
+    let watch = request.conn_data::<AnswerWatch>().cloned();
     let mut response = next.call(request).instrument(span.clone()).await?;
     if response.status().is_server_error() || response.status().is_client_error() {
         let _entered = span.enter();
@@ -41,5 +47,7 @@ pub async fn layer(
     let headers = response.headers_mut();
     headers.insert(NAME, id);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
+    // Of a viewer's connection the fan-out takes care, which knows when the next frame is due.
+    let watch = watch.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS);
+    Ok(response.map_body(|_, body| WatchedBody::new(body, watch)))
 }

@@ -12,6 +12,7 @@ use crate::{
     http::{
         alerts, assets, breakdown,
         collect::Intake,
+        connections::Connections,
         current, dialect, ops, request_id,
         scope::{self, Guards, Scopes},
         stream, timeseries,
@@ -73,9 +74,10 @@ pub fn start(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
+    let connections = Connections::new(&config.http);
     let server = HttpServer::new(app)
         .workers(workers)
-        .on_connect(broadcast::on_connect)
+        .on_connect(move |io, data| connections.on_connect(io, data))
         .h1_write_buffer_size(broadcast::WRITE_BUFFER_BYTES)
         .keep_alive(Duration::from_millis(config.http.keep_alive_ms))
         .client_request_timeout(Duration::from_millis(config.http.header_timeout_ms))

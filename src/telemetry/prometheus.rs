@@ -39,6 +39,7 @@ fn describe() {
     counter!("floodmark_events_duplicate_total", "Events whose id had come before");
     counter!("floodmark_events_stored_total", "Events committed to the store");
     counter!("floodmark_events_counted_total", "Events counted by the live side");
+    counter!("floodmark_http_limits_reached_total", "How often each limit of [http] was reached");
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
     gauge!("floodmark_spool_oldest_seconds", "How long the oldest such batch has waited");

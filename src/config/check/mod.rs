@@ -12,8 +12,14 @@ use super::{Config, ConfigError, Problem};
 use crate::domain::time::BusinessZone;
 
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
-const MAY_BE_ZERO: [&str; 4] =
-    ["http.workers", "http.client_events_per_s", "spool.keep_s", "spool.keep_bytes"];
+const MAY_BE_ZERO: [&str; 6] = [
+    "http.workers",
+    "http.max_connections_per_address",
+    "http.min_body_bytes_per_s",
+    "http.client_events_per_s",
+    "spool.keep_s",
+    "spool.keep_bytes",
+];
 
 /// The shortest `http.header_timeout_ms`.
 const MIN_HEADER_TIMEOUT_MS: u64 = 1000;
@@ -257,6 +263,12 @@ impl Config {
             decoded_bytes,
             ("http.max_inflight_bytes", http.max_inflight_bytes as u64),
             "one request has to fit",
+            found,
+        );
+        at_most(
+            ("http.client_inflight_percent", http.client_inflight_percent as u64),
+            ("100", 100),
+            "it is a part of http.max_inflight_bytes",
             found,
         );
     }

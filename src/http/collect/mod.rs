@@ -11,6 +11,7 @@
 
 pub mod append;
 pub mod check;
+pub mod in_flight;
 pub mod payload;
 pub mod quota;
 #[cfg(test)]
@@ -24,14 +25,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use self::{
     append::append,
     check::{Checked, check},
-    payload::BytesInFlight,
+    in_flight::BytesInFlight,
     quota::Quota,
 };
 use crate::{
     config::Config,
     domain::{event::EventLimits, event_names::EventNames, metric::MetricSet},
     http::{
-        auth::WriteKeys,
+        auth::{WriteAccess, WriteKeys},
         dialect::{Dialect, Outcome},
         error::ApiError,
     },
@@ -78,7 +79,7 @@ impl Intake {
             claims,
             keys: WriteKeys::new(&config.auth),
             quota: Quota::new(&config.http),
-            bytes_in_flight: BytesInFlight::new(config.http.max_inflight_bytes),
+            bytes_in_flight: BytesInFlight::new(&config.http, config.auth.write_keys.len()),
             http: config.http.clone(),
             event: EventLimits {
                 max_bytes: config.event.max_bytes,
@@ -123,10 +124,12 @@ async fn take_in<D: Dialect>(
     hand_over: &HandOver,
 ) -> Result<HttpResponse, ApiError> {
     let enter = |access| intake.quota.enter(access, request.peer_addr());
-    let in_head = intake.keys.in_head(|| D::offer(request))?.map(enter).transpose()?;
+    let access = intake.keys.in_head(|| D::offer(request))?;
+    let key = access.as_ref().and_then(WriteAccess::key);
+    let in_head = access.map(enter).transpose()?;
     let mut dialect = D::open(request)?;
     // The permit is held to the end, since the events stay in memory until they are on disk.
-    let mut bytes = intake.bytes_in_flight.permit();
+    let mut bytes = intake.bytes_in_flight.permit(key, request.peer_addr());
     let body = payload::read(request, payload, &intake.http, &mut bytes).await?;
     let contents = dialect.contents(body)?;
     let split = dialect.split(&contents, intake.http.max_request_events)?;

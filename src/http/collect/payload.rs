@@ -3,10 +3,6 @@
 
 use std::{
     io::{self, Read},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     time::Duration,
 };
 
@@ -18,61 +14,16 @@ use actix_web::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use tokio::time::{Instant, timeout_at};
 
-use crate::{config, http::error::ApiError};
-
-/// How many bytes of bodies are in memory, over all requests, and how many may be
-/// (`http.max_inflight_bytes`). A clone shares the count.
-#[derive(Clone, Debug)]
-pub struct BytesInFlight {
-    used: Arc<AtomicUsize>,
-    max: usize,
-}
-
-/// The bytes of [`BytesInFlight`] that one request takes. They are given back when it is dropped.
-#[derive(Debug)]
-pub struct BytesPermit {
-    of: BytesInFlight,
-    bytes: usize,
-}
-
-impl BytesInFlight {
-    /// A count of 0 bytes, of which `max` may be in flight.
-    pub fn new(max: usize) -> BytesInFlight {
-        BytesInFlight { used: Arc::default(), max }
-    }
-
-    /// A permit for one request. It holds no bytes yet.
-    pub fn permit(&self) -> BytesPermit {
-        BytesPermit { of: self.clone(), bytes: 0 }
-    }
-}
-
-impl BytesPermit {
-    /// Takes `bytes` more.
-    ///
-    /// # Errors
-    /// 503 where all requests together would hold more than the limit.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
-        // Also where this fails the bytes are counted, since dropping the permit subtracts them.
-        let before = self.of.used.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes += bytes;
-        if before + bytes > self.of.max {
-            return Err(ApiError::unavailable(
-                "overloaded",
-                "too many bytes in flight; try again",
-                1,
-            ));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for BytesPermit {
-    fn drop(&mut self) {
-        self.of.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
+use crate::{
+    config,
+    http::{
+        collect::in_flight::{BytesInFlight, BytesPermit},
+        error::ApiError,
+        limit::Limit,
+    },
+};
 
 /// How a body is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +77,9 @@ fn named(encoding: &str) -> Result<Encoding, ApiError> {
 /// Reads and unpacks the body of a request.
 ///
 /// # Errors
-/// 408 after `http.body_timeout_ms`, 413 beyond a limit, 415 for an unknown encoding, 400
-/// where it can't be unpacked or broke off, 503 where the server holds too much already.
+/// 408 after `http.body_timeout_ms` or below `http.min_body_bytes_per_s`, 413 beyond a limit, 415
+/// for an unknown encoding, 400 where it can't be unpacked or broke off, 429 where this client's
+/// bodies hold their share already, 503 where those of all clients hold too much.
 pub async fn read(
     request: &HttpRequest,
     payload: web::Payload,
@@ -135,12 +87,7 @@ pub async fn read(
     permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
     let mut encodings = encodings(request)?;
-    let timeout = Duration::from_millis(limits.body_timeout_ms);
-    let mut body = tokio::time::timeout(timeout, collect(payload, limits.max_body_bytes, permit))
-        .await
-        .map_err(|_| {
-            ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive in time")
-        })??;
+    let mut body = collect(payload, Pace::new(limits), limits.max_body_bytes, permit).await?;
     // Some browser SDKs pack the body and don't say so. No text begins with these two bytes.
     if encodings.is_empty() && body.starts_with(b"\x1f\x8b") {
         encodings.push(Encoding::Gzip);
@@ -153,7 +100,7 @@ pub async fn read(
 
 /// Unpacks a body by the name of its encoding, for fuzzing; `None` where it is refused.
 pub(crate) fn unpack_bytes(encoding: &str, packed: &[u8], max: usize) -> Option<Bytes> {
-    let mut permit = BytesInFlight::new(usize::MAX).permit();
+    let mut permit = BytesInFlight::unbounded();
     unpacked(named(encoding).ok()?, Bytes::copy_from_slice(packed), max, &mut permit).ok()
 }
 
@@ -189,15 +136,71 @@ fn unpacked(
     }
 }
 
+/// How fast a body has to arrive: all of it by `end`, and of each span of `grace` its least bytes.
+/// Spans and not an average count, since the average of a body that began fast stays high while it
+/// holds its bytes for hardly any more.
+struct Pace {
+    /// `http.body_timeout_ms` from its beginning.
+    end: Instant,
+    /// `http.body_grace_ms`.
+    grace: Duration,
+    /// What has to arrive in `grace`, by `http.min_body_bytes_per_s`.
+    least: usize,
+    /// The end of the present span, and what has arrived in it.
+    span_end: Instant,
+    arrived: usize,
+}
+
+impl Pace {
+    fn new(limits: &config::HttpConfig) -> Pace {
+        let (begin, grace) = (Instant::now(), Duration::from_millis(limits.body_grace_ms));
+        Pace {
+            end: begin + Duration::from_millis(limits.body_timeout_ms),
+            grace,
+            least: (limits.min_body_bytes_per_s.saturating_mul(limits.body_grace_ms) / 1000)
+                as usize,
+            span_end: begin + grace,
+            arrived: 0,
+        }
+    }
+
+    /// Waits for the next chunk; `None` at the end of the body.
+    async fn next(
+        &mut self,
+        payload: &mut web::Payload,
+    ) -> Result<Option<Result<Bytes, PayloadError>>, ApiError> {
+        loop {
+            if let Ok(chunk) = timeout_at(self.end.min(self.span_end), payload.next()).await {
+                self.arrived += chunk.as_ref().and_then(|c| c.as_ref().ok()).map_or(0, Bytes::len);
+                return Ok(chunk);
+            }
+            if Instant::now() >= self.end {
+                Limit::BodyTime.reached();
+                return Err(late("timeout", "the body did not arrive in time"));
+            }
+            if self.arrived < self.least {
+                Limit::BodyRate.reached();
+                return Err(late("too_slow", "the body arrives too slowly"));
+            }
+            (self.span_end, self.arrived) = (Instant::now() + self.grace, 0);
+        }
+    }
+}
+
+fn late(code: &'static str, message: &str) -> ApiError {
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, code, message)
+}
+
 async fn collect(
     mut payload: web::Payload,
+    mut pace: Pace,
     max: usize,
     permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
     // A small body is one chunk, which is taken without a copy; a second chunk makes one necessary.
     let mut only = Bytes::new();
     let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
+    while let Some(chunk) = pace.next(&mut payload).await? {
         let chunk = chunk.map_err(|e| match e {
             PayloadError::Overflow => too_large(max),
             e => ApiError::bad_request("incomplete_body", format!("the body broke off: {e}")),

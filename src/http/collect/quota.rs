@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,34 +19,13 @@ use parking_lot::Mutex;
 
 use crate::{
     config,
-    http::{auth::WriteAccess, error::ApiError},
+    http::{auth::WriteAccess, client::Client, error::ApiError},
 };
 
 /// How many seconds of its rate a client may send at once.
 const BURST_S: u32 = 10;
 /// How often the clients that are within their rate are forgotten, to give back their memory.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
-
-/// Whom a rate is for. All requests of one client share one rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Client {
-    /// The senders with this write key, by its place in the configuration.
-    Key(u32),
-    /// An address, where no keys are set. Of an IPv6 address only the first half counts, since a
-    /// provider gives a whole /64 network to one customer.
-    Address(IpAddr),
-}
-
-impl Client {
-    fn new(access: &WriteAccess, peer: Option<SocketAddr>) -> Client {
-        let address = match peer.map(|peer| peer.ip().to_canonical()) {
-            Some(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-            Some(ip) => ip,
-            None => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        access.key().map_or(Client::Address(address), Client::Key)
-    }
-}
 
 type Limiter =
     RateLimiter<Client, DashMapStateStore<Client>, DefaultClock, NoOpMiddleware<QuantaInstant>>;
@@ -104,7 +83,7 @@ impl Quota {
         peer: Option<SocketAddr>,
     ) -> Result<RatePermit<'_>, ApiError> {
         let Some(rates) = &self.0 else { return Ok(RatePermit(None)) };
-        let client = Client::new(&access, peer);
+        let client = Client::new(access.key(), peer);
         match rates.waits(client) {
             Some(wait) => Err(rates.refusal(wait)),
             None => Ok(RatePermit(Some((rates, client)))),

@@ -1,0 +1,164 @@
+//! What holds for a connection before anybody knows its requests: how many connections one address
+//! may have, and how long a client may leave what was sent to it untaken.
+//!
+//! A client that sends requests and never reads would otherwise keep its place among
+//! `http.max_connections` for ever: actix-http waits until it can write, without a limit.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    io::{Read, Write},
+    net::{IpAddr, Shutdown, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{dev::Extensions, rt::net::TcpStream};
+use parking_lot::Mutex;
+use socket2::SockRef;
+
+use crate::{
+    broadcast::ConnectionSocket,
+    config,
+    http::{answer::AnswerWatch, client::network, limit::Limit},
+};
+
+/// The answer to a connection that is one too many. It is sent before any request was read.
+const REFUSAL: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
+    Content-Type: application/json\r\n\
+    Content-Length: 92\r\n\
+    Retry-After: 1\r\n\
+    Connection: close\r\n\r\n\
+    {\"error\":{\"code\":\"too_many_connections\",\"message\":\"too many connections from this address\"}}";
+
+/// The connections of all workers, by address. A clone shares them.
+#[derive(Clone, Debug)]
+pub struct Connections(Arc<ByAddress>);
+
+#[derive(Debug)]
+struct ByAddress {
+    /// `http.max_connections_per_address`; 0: no limit.
+    most: usize,
+    /// `http.proxies`, for which the limit does not hold.
+    proxies: Vec<IpAddr>,
+    write_timeout: Duration,
+    /// How many connections each address has. An address without any is not in it.
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection's place among those of its address, which is given back when it is dropped.
+struct AddressPermit {
+    of: Arc<ByAddress>,
+    address: IpAddr,
+}
+
+impl Connections {
+    /// No connections, with the limits of a configuration.
+    pub fn new(http: &config::HttpConfig) -> Connections {
+        Limit::show_all();
+        Connections(Arc::new(ByAddress {
+            most: http.max_connections_per_address,
+            proxies: http.proxies.clone(),
+            write_timeout: Duration::from_millis(http.write_timeout_ms),
+            open: Mutex::default(),
+        }))
+    }
+
+    /// Takes a connection in, or refuses it. For `HttpServer::on_connect`, which has to be called
+    /// before `listen`: listeners added earlier never call it.
+    pub fn on_connect(&self, io: &dyn Any, data: &mut Extensions) {
+        let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
+        match self.admit(stream.peer_addr().ok()) {
+            Err(()) => {
+                Limit::AddressConnections.reached();
+                refuse(stream);
+            }
+            Ok(permit) => {
+                data.insert(permit);
+                self.watch(stream, data);
+            }
+        }
+    }
+
+    fn admit(&self, peer: Option<SocketAddr>) -> Result<Option<AddressPermit>, ()> {
+        let address = network(peer);
+        if self.0.most == 0 || self.0.proxies.contains(&address) {
+            return Ok(None);
+        }
+        let mut open = self.0.open.lock();
+        let has = open.entry(address).or_default();
+        if *has >= self.0.most {
+            return Err(());
+        }
+        *has += 1;
+        Ok(Some(AddressPermit { of: self.0.clone(), address }))
+    }
+
+    /// The kernel ends a connection whose peer acknowledges nothing, or keeps its window closed,
+    /// for this long. That holds for every connection and costs nothing. A peer that takes a byte
+    /// now and then is found by [`AnswerWatch`].
+    fn watch(&self, stream: &TcpStream, data: &mut Extensions) {
+        if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(self.0.write_timeout)) {
+            tracing::debug!(%error, "a new connection has ended already");
+        }
+        let socket = ConnectionSocket::of(stream);
+        data.insert(AnswerWatch::new(socket.clone(), self.0.write_timeout));
+        data.insert(socket);
+    }
+}
+
+/// Ends a connection at once, and tells why as far as the socket takes it.
+fn refuse(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    // None of these steps matters if it fails: the connection ends in any case.
+    let _ = (&*socket).write(REFUSAL);
+    let _ = socket.shutdown(Shutdown::Both);
+    // What has arrived already is taken out. Else actix-http would read it as a request and handle
+    // it, although its sender was told that it is refused. After the shutdown nothing is added.
+    let mut ignored = [0; 4096];
+    while matches!((&*socket).read(&mut ignored), Ok(1..)) {}
+}
+
+impl Drop for AddressPermit {
+    fn drop(&mut self) {
+        let mut open = self.of.open.lock();
+        let has = open.get_mut(&self.address).expect("this connection");
+        *has -= 1;
+        if *has == 0 {
+            open.remove(&self.address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn an_address_has_so_many_connections_and_a_proxy_any() {
+        let http = config::HttpConfig { max_connections_per_address: 2, ..Config::default().http };
+        let connections = Connections::new(&http);
+        let admit = |peer: &str| connections.admit(Some(format!("{peer}:1").parse().unwrap()));
+        let first = admit("[2001:db8::1]").ok().flatten();
+        let second = admit("[2001:db8::2]").ok().flatten();
+        assert!(first.is_some() && second.is_some());
+        assert!(admit("[2001:db8::3]").is_err(), "the same network");
+        assert!(admit("192.0.2.1").is_ok());
+        for _ in 0..3 {
+            assert!(matches!(admit("127.0.0.1"), Ok(None)), "a proxy");
+        }
+        drop(first);
+        assert!(admit("[2001:db8::3]").is_ok());
+        drop(second);
+        assert!(connections.0.open.lock().is_empty());
+    }
+
+    #[test]
+    fn the_refusal_is_whole() {
+        let text = std::str::from_utf8(REFUSAL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}
