@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     domain::{
         delta::Delta,
-        event::{EventLimits, Received, millis},
+        event::{EventLimits, EventTime, Received},
         metric::MetricSet,
         row::rows,
         time::{EARLIEST, LATEST},
@@ -44,7 +44,10 @@ pub fn ndjson(body: &[u8]) {
 /// nothing in the output.
 fn intake(body: &[u8], format: BodyFormat) {
     let Ok(mut split) = split(body, format, 5000) else { return };
-    let Ok(sent_at) = millis(split.sent_at()) else { return };
+    let sent_at = match EventTime::read(split.sent_at()) {
+        Ok(EventTime::At(at)) => Some(at),
+        _ => None,
+    };
     let received = Received { at: 1_795_766_400_000, sent_at };
     let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
     let metric_set = metric_set();

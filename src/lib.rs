@@ -23,6 +23,9 @@ mod open_files;
 mod panics;
 mod retry;
 mod server;
+#[cfg(test)]
+#[path = "simulation/tests/mod.rs"]
+mod simulation;
 
 #[doc(hidden)]
 pub mod alert;

@@ -14,7 +14,7 @@ use std::{
 use indicatif::HumanBytes;
 
 use super::{ServeArgs, connect};
-use crate::{config::Config, live};
+use crate::{config::Config, live, store::sqlite};
 
 /// The file in the data dir that a running server keeps locked.
 const LOCK_FILE: &str = "lock";
@@ -73,8 +73,10 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     say("alerts", alerts(&config));
     say("data dir", data_dir(&config.data_dir));
     say("free space", free_space(&config));
-    say("lock", lock(&config.data_dir));
-    say("address", address(&config));
+    let lock = lock(&config.data_dir);
+    let runs = matches!(lock, Doubtful(_));
+    say("lock", lock);
+    say("address", address(&config, runs));
     actix::System::new().block_on(async {
         say("store", store(&config).await);
         say("live counters", live(&config).await);
@@ -185,51 +187,59 @@ fn lock(dir: &Path) -> Finding {
     };
     match file.try_lock() {
         Ok(()) => Fine("free".to_owned()),
-        Err(TryLockError::WouldBlock) => Wrong(format!(
-            "a running floodmark has {}; a data dir belongs to one process",
+        // Another one can't start on it. That this one runs is what an operator wants to hear.
+        Err(TryLockError::WouldBlock) => Doubtful(format!(
+            "a running floodmark has {}; a second one needs a data dir of its own",
             dir.display()
         )),
         Err(TryLockError::Error(e)) => Wrong(format!("{}: {e}", path.display())),
     }
 }
 
-/// Whether the address can be listened on; the socket is closed again at once.
-fn address(config: &Config) -> Finding {
+/// Whether the address can be listened on; the socket is closed again at once. Where a server runs on
+/// the data dir already, the address is its own.
+fn address(config: &Config, runs: bool) -> Finding {
     let addresses = match config.listen_addresses() {
         Ok(addresses) => addresses,
         Err(words) => return Wrong(words),
     };
     match TcpListener::bind(&*addresses) {
         Ok(_) => Fine(format!("{} is free", config.listen)),
+        Err(e) if runs && e.kind() == io::ErrorKind::AddrInUse => {
+            Doubtful(format!("{} is in use, by the running floodmark it seems", config.listen))
+        }
         Err(e) => Wrong(format!("{} can't be listened on: {e}", config.listen)),
     }
 }
 
-/// Whether the store answers and takes writes.
+/// Whether the store answers and takes writes. A SQLite file that is not there yet is not made.
 async fn store(config: &Config) -> Finding {
-    let wanted = match config.postgres.url.as_str() {
-        "" => "SQLite in the data dir",
-        _ => "PostgreSQL",
-    };
+    if config.postgres.url.is_empty() {
+        return match sqlite::look(&config.data_dir) {
+            Ok(None) => {
+                Fine("SQLite in the data dir: not there yet, and made at the start".to_owned())
+            }
+            found => answered::<()>(
+                "SQLite in the data dir",
+                Ok(found.map(drop).map_err(|e| e.to_string())),
+            ),
+        };
+    }
     let look = async {
         let store = connect::stores(config).await?.info;
         store.check().await.map_err(|e| e.to_string())
     };
-    answered(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)
+    answered("PostgreSQL", tokio::time::timeout(ANSWER_WITHIN, look).await)
 }
 
 /// Whether the live counters answer and take writes.
 async fn live(config: &Config) -> Finding {
     let wanted = match config.redis.urls.len() {
-        0 => "in this process",
+        0 => return Fine("in this process: filled from the ledger at each start".to_owned()),
         1 => "Redis",
         _ => "Redis Cluster",
     };
-    let look = async {
-        let counters = connect::live(config).await?;
-        counters.check().await.map_err(|e| e.to_string())?;
-        live::redis_doubts(config).await.map_err(|e| e.to_string())
-    };
+    let look = async { live::redis_doubts(config).await.map_err(|e| e.to_string()) };
     let answer = tokio::time::timeout(ANSWER_WITHIN, look).await;
     match &answer {
         Ok(Ok(doubts)) if !doubts.is_empty() => {
@@ -286,7 +296,7 @@ mod tests {
         let file = fs::File::create(dir.path().join(LOCK_FILE)).unwrap();
         assert_eq!(lock(dir.path()), Fine("free".to_owned()));
         file.lock().unwrap();
-        assert!(matches!(lock(dir.path()), Wrong(_)));
+        assert!(matches!(lock(dir.path()), Doubtful(_)));
     }
 
     #[test]
@@ -294,9 +304,10 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let config =
             Config { listen: taken.local_addr().unwrap().to_string(), ..Config::default() };
-        assert!(matches!(address(&config), Wrong(_)));
+        assert!(matches!(address(&config, false), Wrong(_)));
+        assert!(matches!(address(&config, true), Doubtful(_)));
         drop(taken);
-        assert!(matches!(address(&config), Fine(_)));
+        assert!(matches!(address(&config, false), Fine(_)));
     }
 
     #[test]

@@ -1,14 +1,10 @@
 //! Opens the stores that a configuration names, for commands that talk to them without running a
 //! server.
 
-use std::sync::Arc;
-
-use tokio::sync::mpsc;
-
 use crate::{
     config::Config,
-    domain::time::{BusinessZone, now_ms},
-    live::{self, LiveStore},
+    domain::time::BusinessZone,
+    live,
     store::{self, Stores},
 };
 
@@ -17,21 +13,15 @@ pub async fn stores(config: &Config) -> Result<Stores, String> {
     store::open(config).await.map_err(|e| e.to_string())
 }
 
-/// The live counters: in Redis if `redis.urls` are set, else in this process.
-pub async fn live(config: &Config) -> Result<Arc<dyn LiveStore>, String> {
-    let ledger = stores(config).await?.ledger;
-    let zone = BusinessZone::named(&config.timezone)?;
-    // Nobody reads this feed, since there are no viewers. Its receiver is dropped at once, and
-    // the live side goes on without one.
-    let (feed, _) = mpsc::channel(1);
-    live::open(config, ledger, zone, feed, now_ms()).await.map_err(|e| e.to_string())
-}
-
 /// Brings the store's schema up to date. Returns in words what was done.
 pub async fn migrate(config: &Config) -> Result<String, String> {
     let store = stores(config).await?.info;
     store.check().await.map_err(|e| e.to_string())?;
-    Ok(format!("{}: the schema is up to date", store.name()))
+    let applied = store.migrate().await.map_err(|e| e.to_string())?;
+    Ok(match applied.is_empty() {
+        true => format!("{}: the schema was up to date already", store.name()),
+        false => format!("{}: applied {}", store.name(), applied.join(", ")),
+    })
 }
 
 /// Counts the live counters again from the ledger. Returns in words what was done.

@@ -1,4 +1,4 @@
-//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]` and `[[webhook]]`, and the table
+//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]` and `[[map]]`, and the table
 //! `[rates]`. The entries of a file are laid over the built-in ones by their name. Whatever is
 //! wrong with one is reported with the line that it stands at.
 
@@ -14,6 +14,7 @@ use super::{Place, Problem, webhook_url::place_of};
 use crate::domain::{
     alert::{AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
+    event_names::{EventNames, MapSpec},
     metric::{BreakdownSpec, MetricSet, MetricSpec},
     rule::{Fault, List},
 };
@@ -25,6 +26,8 @@ pub struct Rules {
     pub metric_set: Arc<MetricSet>,
     /// Alerts and webhooks, compiled.
     pub alerts: Arc<AlertRules>,
+    /// What events of other systems are called here.
+    pub event_names: Arc<EventNames>,
 }
 
 /// A rule that can be laid over another.
@@ -48,6 +51,16 @@ impl Rule for MetricSpec {
 impl Rule for BreakdownSpec {
     fn key(&self) -> String {
         format!("{}/{}", self.event, self.property)
+    }
+
+    fn is_off(&self) -> bool {
+        self.off
+    }
+}
+
+impl Rule for MapSpec {
+    fn key(&self) -> String {
+        self.event.0.join(",").to_lowercase()
     }
 
     fn is_off(&self) -> bool {
@@ -93,10 +106,11 @@ pub(super) struct RuleLayers {
     rates: Vec<(Place, String, String)>,
     alerts: Entries<AlertSpec>,
     webhooks: Entries<WebhookSpec>,
+    maps: Entries<MapSpec>,
 }
 
 /// The lists and tables of rules.
-const NAMES: [&str; 5] = ["metric", "breakdown", "rates", "alert", "webhook"];
+const NAMES: [&str; 6] = ["metric", "breakdown", "rates", "alert", "webhook", "map"];
 
 impl RuleLayers {
     /// Whether a name at the top level of a file is that of rules.
@@ -117,6 +131,7 @@ impl RuleLayers {
                 "breakdown" => self.breakdowns.add("breakdown", value, &place, problems),
                 "alert" => self.alerts.add("alert", value, &place, problems),
                 "webhook" => self.webhooks.add("webhook", value, &place, problems),
+                "map" => self.maps.add("map", value, &place, problems),
                 "rates" => self.add_rates(value, &place, problems),
                 _ => {}
             }
@@ -180,9 +195,14 @@ impl RuleLayers {
         let (breakdown_places, breakdowns) = self.breakdowns.in_force();
         let (alert_places, alerts) = self.alerts.in_force();
         let (webhook_places, webhooks) = self.webhooks.in_force();
+        let (map_places, maps) = self.maps.in_force();
         let compiled = MetricSet::compile(&metrics, &breakdowns, rates).and_then(|metric_set| {
             let alerts = AlertRules::compile(&alerts, &webhooks, &metric_set, place_of)?;
-            Ok(Rules { metric_set: Arc::new(metric_set), alerts: Arc::new(alerts) })
+            Ok(Rules {
+                metric_set: Arc::new(metric_set),
+                alerts: Arc::new(alerts),
+                event_names: Arc::new(EventNames::compile(&maps)?),
+            })
         });
         compiled.unwrap_or_else(|faults| {
             problems.extend(faults.into_iter().map(|Fault { list, index, message }| {
@@ -191,6 +211,7 @@ impl RuleLayers {
                     List::Breakdowns => &breakdown_places,
                     List::Alerts => &alert_places,
                     List::Webhooks => &webhook_places,
+                    List::Maps => &map_places,
                 };
                 wrong(places[index].clone(), format!("[[{list}]]: {message}"))
             }));

@@ -14,6 +14,7 @@ pub mod batch;
 pub mod currency;
 pub mod delta;
 pub mod event;
+pub mod event_names;
 pub mod ids;
 pub mod json;
 pub mod metric;

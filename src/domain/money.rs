@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 pub const UNITS_PER_WHOLE: i64 = 10_000;
 
 /// The largest amount of one event, in whole currency units. Beyond it an amount is
-/// taken for a mistake and the event is refused.
-pub const MAX_WHOLE_PER_EVENT: i64 = 100_000_000;
+/// taken for a mistake and the event is refused. It has room for a large order in any currency:
+/// 100 million dollars are some 2.6 * 10^12 in Vietnamese dong.
+pub const MAX_WHOLE_PER_EVENT: i64 = 10_000_000_000_000;
 
 const DECIMALS: i32 = 4;
 
@@ -133,7 +134,7 @@ mod tests {
             ("0.00005", 1),
             ("0.00004", 0),
             ("59.97000000000001", 599_700),
-            ("100000000", 1_000_000_000_000),
+            ("10000000000000", 100_000_000_000_000_000),
             ("0e999999999", 0),
             ("1e-999999999", 0),
         ] {
@@ -146,7 +147,7 @@ mod tests {
         for text in ["", "-", ".5", "5.", "1,5", "NaN", "1e", "0x10", "--1", "1 "] {
             assert_eq!(Amount::parse(text), Err(AmountError::NotANumber), "{text:?}");
         }
-        for text in ["100000000.01", "1e9", "1e999999999", "99999999999999999999999"] {
+        for text in ["10000000000000.01", "1e14", "1e999999999", "99999999999999999999999"] {
             assert_eq!(Amount::parse(text), Err(AmountError::TooLarge), "{text:?}");
         }
     }

@@ -8,6 +8,9 @@
 /// takes, which [`super::json`] finds out.
 const MAX_NUMBER: usize = 24;
 
+/// The most keys of an object that is plain.
+const MAX_KEYS: usize = 32;
+
 /// A cursor over a text.
 #[derive(Clone, Debug)]
 pub struct Scan<'a> {
@@ -76,6 +79,26 @@ impl<'a> Scan<'a> {
                 _ => return self.take(b'}'),
             }
         }
+    }
+
+    /// Reads an object of scalars in which no key stands twice.
+    pub fn flat_object(&mut self) -> Option<()> {
+        // A bit for each key by its length and its ends. Only where two keys have the same bit are
+        // they compared: that is rare, and comparing all of them would cost more than reading them.
+        let (mut bits, mut keys, mut count) = (0u64, [""; MAX_KEYS], 0);
+        self.object(|scan, key| {
+            let bytes = key.as_bytes();
+            let ends =
+                bytes.first().zip(bytes.last()).map_or(0, |(a, z)| *a as usize + 7 * *z as usize);
+            let bit = 1 << ((bytes.len() * 31 + ends) % 64);
+            if count == MAX_KEYS || (bits & bit != 0 && keys[..count].contains(&key)) {
+                return None;
+            }
+            bits |= bit;
+            keys[count] = key;
+            count += 1;
+            scan.scalar().map(drop)
+        })
     }
 
     /// Reads a scalar.

@@ -1,7 +1,7 @@
 //! Picks single properties out of an event's raw `properties`, in one walk and without
 //! parsing the others into values.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{
     Deserializer,
@@ -22,6 +22,38 @@ pub fn pick<'a>(properties: &'a str, wanted: &[String]) -> Vec<Option<Cow<'a, st
         pick_any(properties, wanted, &mut found);
     }
     found
+}
+
+/// The properties with more members, whose values are JSON. A member that is there already is
+/// replaced. Text that is no object is given back as it is.
+pub fn with(properties: &str, more: &[(&str, Cow<'_, str>)]) -> String {
+    let wanted: Vec<String> = more.iter().map(|(key, _)| (*key).to_owned()).collect();
+    let is_there = pick(properties, &wanted).iter().any(Option::is_some);
+    let without = if is_there { without(properties, &wanted) } else { None };
+    let own = without.as_deref().unwrap_or(properties).trim();
+    let Some(own) = own.strip_prefix('{').and_then(|own| own.strip_suffix('}')) else {
+        return properties.to_owned();
+    };
+    let mut all = String::with_capacity(own.len() + more.len() * 40);
+    for (key, value) in more {
+        all.push(if all.is_empty() { '{' } else { ',' });
+        all.push_str(&serde_json::Value::from(*key).to_string());
+        all.push(':');
+        all.push_str(value);
+    }
+    if !own.trim().is_empty() {
+        all.push(',');
+        all.push_str(own);
+    }
+    all.push('}');
+    all
+}
+
+/// The properties without some members; `None` where they are no object.
+fn without(properties: &str, keys: &[String]) -> Option<String> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(properties).ok()?;
+    let left = members.iter().filter(|(key, _)| !keys.contains(key));
+    serde_json::to_string(&left.collect::<BTreeMap<_, _>>()).ok()
 }
 
 /// The fast way. Returns `None` where the properties are not all plain; `found` may then be

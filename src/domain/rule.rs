@@ -29,6 +29,8 @@ pub enum List {
     Alerts,
     /// `[[webhook]]`
     Webhooks,
+    /// `[[map]]`
+    Maps,
 }
 
 impl fmt::Display for List {
@@ -38,6 +40,7 @@ impl fmt::Display for List {
             List::Breakdowns => "breakdown",
             List::Alerts => "alert",
             List::Webhooks => "webhook",
+            List::Maps => "map",
         })
     }
 }

@@ -1,13 +1,18 @@
 //! Moments and days. A moment is Unix milliseconds (`i64`), a bucket is named by the
 //! moment it starts at, and a business day is a calendar day of the business time zone.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use jiff::{Span, Timestamp, civil::Date, tz::TimeZone};
 
 /// Unix milliseconds.
 pub type Millis = i64;
 
+/// Microseconds of a millisecond, and nanoseconds of a microsecond.
+pub const MICROS_PER_MILLI: i64 = 1_000;
 /// One second, in milliseconds.
 pub const SECOND: Millis = 1_000;
 /// One minute, in milliseconds.
@@ -28,8 +33,57 @@ pub const LATEST: Millis = 253_402_214_400_000;
 
 /// The one clock: the moment now, in Unix milliseconds.
 pub fn now_ms() -> Millis {
+    #[cfg(test)]
+    if let Some(at) = simulated::wall() {
+        return at;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(LATEST)
+}
+
+/// The moment now by the clock that measures how long something takes. It never goes back.
+pub fn instant() -> Instant {
+    #[cfg(test)]
+    if let Some(at) = simulated::instant() {
+        return at;
+    }
+    Instant::now()
+}
+
+/// The clocks as the simulation sets them, for this thread.
+#[cfg(test)]
+pub mod simulated {
+    use std::{
+        cell::Cell,
+        sync::LazyLock,
+        time::{Duration, Instant},
+    };
+
+    use super::Millis;
+
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    thread_local! {
+        static CLOCKS: Cell<Option<(Millis, Duration)>> = const { Cell::new(None) };
+    }
+
+    /// From now on the wall shows `wall` (Unix ms), and `passed` has passed since the beginning.
+    pub fn set(wall: Millis, passed: Duration) {
+        CLOCKS.set(Some((wall, passed)));
+    }
+
+    /// The system's clocks are in force again.
+    pub fn end() {
+        CLOCKS.set(None);
+    }
+
+    pub(super) fn wall() -> Option<Millis> {
+        CLOCKS.get().map(|(wall, _)| wall)
+    }
+
+    pub(super) fn instant() -> Option<Instant> {
+        CLOCKS.get().map(|(_, passed)| *BEGAN + passed)
+    }
 }
 
 /// A clock for windows of time, such as the one in which an id counts once. It begins at the
@@ -43,12 +97,12 @@ pub struct Steady {
 impl Steady {
     /// Begins at `now`, Unix ms.
     pub fn begin(now: Millis) -> Steady {
-        Steady { began: Instant::now(), at: now }
+        Steady { began: instant(), at: now }
     }
 
     /// The moment now.
     pub fn now(&self) -> Millis {
-        self.at + i64::try_from(self.began.elapsed().as_millis()).unwrap_or(LATEST - self.at)
+        self.at + i64::try_from((instant() - self.began).as_millis()).unwrap_or(LATEST - self.at)
     }
 }
 
@@ -59,8 +113,19 @@ pub fn bucket(at: Millis, width: Millis) -> Millis {
 
 /// Reads RFC 3339 (`2026-11-27T14:00:00.5Z`, `…+01:00`) into Unix milliseconds.
 pub fn parse_rfc3339(text: &str) -> Option<Millis> {
-    let at = text.parse::<Timestamp>().ok()?.as_millisecond();
+    let at = nine_digits(text).parse::<Timestamp>().ok()?.as_millisecond();
     (EARLIEST..=LATEST).contains(&at).then_some(at)
+}
+
+/// The text without the digits of its fraction after the ninth. RFC 3339 allows any number, the
+/// parser takes nine, and all of them but the first three are cut anyway.
+fn nine_digits(text: &str) -> Cow<'_, str> {
+    let Some((before, after)) = text.split_once('.') else { return Cow::Borrowed(text) };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    match digits {
+        ..=9 => Cow::Borrowed(text),
+        _ => Cow::Owned(format!("{before}.{}{}", &after[..9], &after[digits..])),
+    }
 }
 
 /// The event time that is kept: corrected by the sender's clock skew where the sender

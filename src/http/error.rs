@@ -1,7 +1,7 @@
 //! The form of every refusal over HTTP: `{"error":{"code","message"}}` with a fitting status.
 
 use actix_web::{
-    HttpResponse, ResponseError,
+    HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},
 };
 use serde_json::json;
@@ -54,6 +54,27 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The answer with another body, as a vendor's clients expect it. Status and headers stay.
+    pub fn with_body(&self, body: serde_json::Value) -> HttpResponse {
+        self.head().json(body)
+    }
+
+    /// Status and headers.
+    fn head(&self) -> HttpResponseBuilder {
+        let mut response = HttpResponse::build(self.status);
+        // Every 429 and 503 says when to come back, also where the code that made it did not.
+        let again = matches!(self.status.as_u16(), 429 | 503);
+        if let Some(seconds) = self.retry_after.or(again.then_some(1)) {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"floodmark\""));
+        }
+        response
+    }
+}
+
 impl From<Unavailable> for ApiError {
     /// 503 `history_unavailable`. What the store said stands in the log and is not shown to the
     /// client.
@@ -72,16 +93,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        // Every 429 and 503 says when to come back, also where the code that made it did not.
-        let again = matches!(self.status.as_u16(), 429 | 503);
-        if let Some(seconds) = self.retry_after.or(again.then_some(1)) {
-            response.insert_header((header::RETRY_AFTER, seconds));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"floodmark\""));
-        }
-        response.json(self.body())
+        self.with_body(self.body())
     }
 }
 

@@ -2,16 +2,38 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix::Message;
+use actix::{Message, Recipient};
+use async_trait::async_trait;
 use jiff::civil::Date;
 
-use crate::{domain::delta::Delta, sink::SinkError};
+use crate::{
+    domain::delta::Delta,
+    sink::{SinkError, SinkErrorKind},
+};
 
 /// From the live target to the counter actor: note the visitors and distinct values of this delta.
 /// It is answered once the live store has them.
 #[derive(Message)]
 #[rtype(result = "Result<(), SinkError>")]
 pub struct Touch(pub Arc<Delta>);
+
+/// Notes visitors and distinct values before a batch is counted.
+#[async_trait]
+pub trait NotesVisitors: Send + Sync + 'static {
+    /// Notes those of a delta. To note them twice changes nothing.
+    async fn note(&self, delta: &Arc<Delta>) -> Result<(), SinkError>;
+}
+
+#[async_trait]
+impl NotesVisitors for Recipient<Touch> {
+    async fn note(&self, delta: &Arc<Delta>) -> Result<(), SinkError> {
+        let sent = self.send(Touch(delta.clone())).await;
+        sent.unwrap_or_else(|e| {
+            let message = format!("the counter actor did not answer: {e}");
+            Err(SinkError::new(SinkErrorKind::Unavailable, message))
+        })
+    }
+}
 
 /// How many different visitors and values were seen, over all nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

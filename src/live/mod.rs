@@ -35,7 +35,7 @@ use crate::{
     store::Ledger,
 };
 
-pub use messages::{Counted, Population, Touch};
+pub use messages::{Counted, NotesVisitors, Population, Touch};
 
 /// What became of a batch's delta that was to be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +194,7 @@ pub async fn redis_doubts(config: &Config) -> Result<BTreeSet<String>, SinkError
 ///
 /// The first batch of a run follows on one of an earlier run. That run may have gone on meanwhile, in
 /// another copy of the data dir, so it is enough that the lane has got as far.
-fn judge(last: impl Fn(RunId) -> u64, id: BatchId, after: Option<BatchId>) -> Applied {
+pub(crate) fn judge(last: impl Fn(RunId) -> u64, id: BatchId, after: Option<BatchId>) -> Applied {
     let own = last(id.run);
     let may_follow = match after {
         None => own == 0,

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use actix::Recipient;
 use async_trait::async_trait;
 
-use super::{Applied, LiveStore, Touch};
+use super::{Applied, LiveStore, NotesVisitors};
 use crate::{
     domain::{
         batch::{Batch, BatchId, LANES, RunId},
@@ -25,8 +24,8 @@ use crate::{
 pub struct LiveTarget {
     /// Where the counters are.
     pub live: Arc<dyn LiveStore>,
-    /// The counter actor, which notes visitors.
-    pub visitors: Recipient<Touch>,
+    /// Who notes visitors: the counter actor.
+    pub visitors: Arc<dyn NotesVisitors>,
     /// Reads batches that the live side has lost and that are still in the spool.
     pub reader: BatchReader,
     /// Has the deltas of batches that have left the spool.
@@ -133,10 +132,6 @@ impl LiveTarget {
 
     /// Has the counter actor note visitors and distinct values.
     async fn touch(&self, delta: &Arc<Delta>) -> Result<(), SinkError> {
-        let sent = self.visitors.send(Touch(delta.clone())).await;
-        sent.unwrap_or_else(|e| {
-            let message = format!("the counter actor did not answer: {e}");
-            Err(SinkError::new(SinkErrorKind::Unavailable, message))
-        })
+        self.visitors.note(delta).await
     }
 }

@@ -144,7 +144,7 @@ fn live_target(
     let counter = CounterActor::start_in_arbiter(&thread.handle(), |_| counter);
     Arc::new(LiveTarget {
         live: storage.live.clone(),
-        visitors: counter.recipient(),
+        visitors: Arc::new(counter.recipient()),
         reader: reader.clone(),
         ledger: storage.stores.ledger.clone(),
     })

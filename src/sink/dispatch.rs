@@ -38,8 +38,44 @@ pub struct Settled {
 /// The lanes of one sink, each with its writer.
 #[derive(Debug)]
 pub struct Dispatch {
-    sink: Sink,
+    lanes: LaneOrder,
     writers: Vec<Recipient<WriteBatch>>,
+}
+
+impl Dispatch {
+    /// `writers` has one writer for each lane, in the order of the lanes.
+    pub fn new(sink: Sink, writers: Vec<Recipient<WriteBatch>>) -> Dispatch {
+        assert_eq!(writers.len() as u64, LANES, "a writer for each lane");
+        Dispatch { lanes: LaneOrder::new(sink), writers }
+    }
+
+    /// Gives each idle writer the next batch of its lane.
+    pub fn pump(&mut self, spool: &Spool, recent: &RecentBatches) {
+        for lane in 0..LANES {
+            self.pump_lane(lane, spool, recent);
+        }
+    }
+
+    /// Notes that a writer is done with a batch, and gives it the next one.
+    pub fn settled(&mut self, seq: u64, spool: &Spool, recent: &RecentBatches) {
+        self.lanes.settled(seq, spool);
+        self.pump_lane(seq % LANES, spool, recent);
+    }
+
+    /// Gives one writer its next batch, if it is idle and there is one.
+    fn pump_lane(&mut self, lane: u64, spool: &Spool, recent: &RecentBatches) {
+        let Some(seq) = self.lanes.next(lane, spool) else { return };
+        // `do_send` ignores the mailbox's limit. A writer still never has more than this one
+        // message, since the next is sent only after its answer.
+        self.writers[lane as usize].do_send(WriteBatch { seq, batch: recent.get(seq) });
+    }
+}
+
+/// Which batch of each lane of a sink comes next. It is apart from the actors, so that the
+/// simulation goes by the same order.
+#[derive(Debug)]
+pub struct LaneOrder {
+    sink: Sink,
     lanes: [Lane; LANES as usize],
 }
 
@@ -51,39 +87,28 @@ struct Lane {
     last: u64,
 }
 
-impl Dispatch {
-    /// `writers` has one writer for each lane, in the order of the lanes.
-    pub fn new(sink: Sink, writers: Vec<Recipient<WriteBatch>>) -> Dispatch {
-        assert_eq!(writers.len() as u64, LANES, "a writer for each lane");
-        Dispatch { sink, writers, lanes: Default::default() }
+impl LaneOrder {
+    /// The lanes of a sink, all of them idle.
+    pub fn new(sink: Sink) -> LaneOrder {
+        LaneOrder { sink, lanes: Default::default() }
     }
 
-    /// Gives each idle writer the next batch of its lane.
-    pub fn pump(&mut self, spool: &Spool, recent: &RecentBatches) {
-        for lane in 0..LANES {
-            self.pump_lane(lane, spool, recent);
-        }
-    }
-
-    /// Notes that a writer is done with a batch, and gives it the next one. The spool may then
-    /// delete the batch, once the other sink has it too.
-    pub fn settled(&mut self, seq: u64, spool: &Spool, recent: &RecentBatches) {
-        spool.settle(self.sink, seq);
-        let lane = seq % LANES;
-        self.lanes[lane as usize].in_flight = None;
-        self.pump_lane(lane, spool, recent);
-    }
-
-    /// Gives one writer its next batch, if it is idle and there is one.
-    fn pump_lane(&mut self, number: u64, spool: &Spool, recent: &RecentBatches) {
+    /// The next batch of a lane, which is under way from then on; `None` while another one is under
+    /// way, and where there is none.
+    pub fn next(&mut self, number: u64, spool: &Spool) -> Option<u64> {
         let lane = &mut self.lanes[number as usize];
         if lane.in_flight.is_some() {
-            return;
+            return None;
         }
-        let Some(seq) = spool.next(self.sink, number, lane.last) else { return };
+        let seq = spool.next(self.sink, number, lane.last)?;
         *lane = Lane { in_flight: Some(seq), last: seq };
-        // `do_send` ignores the mailbox's limit. A writer still never has more than this one
-        // message, since the next is sent only after its answer.
-        self.writers[number as usize].do_send(WriteBatch { seq, batch: recent.get(seq) });
+        Some(seq)
+    }
+
+    /// Notes that the sink has a batch. The spool may then delete it, once the other sink has it
+    /// too.
+    pub fn settled(&mut self, seq: u64, spool: &Spool) {
+        spool.settle(self.sink, seq);
+        self.lanes[(seq % LANES) as usize].in_flight = None;
     }
 }

@@ -24,7 +24,7 @@ mod target;
 mod tests;
 
 pub use crate::domain::sink::Sink;
-pub use dispatch::{Dispatch, Settled, WriteBatch};
+pub use dispatch::{Dispatch, LaneOrder, Settled, WriteBatch};
 pub use error::{SinkError, SinkErrorKind};
 pub use heads::{HasHeads, Heads, last_of_lane, newest_of_lane, next_of_lane};
 pub use lane_writer::LaneWriter;

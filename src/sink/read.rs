@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use crate::{
     config,
     domain::batch::Batch,
@@ -55,8 +57,14 @@ impl BatchReader {
         // The caller is an actor that shares its thread with others, and a slow disk would hold
         // them all up.
         let spool = self.spool.clone();
-        let read = tokio::task::spawn_blocking(move || spool.read(seq)).await;
-        let read = read.unwrap_or_else(|e| Err(SpoolError::Interrupted(e.to_string())));
+        let read = match Handle::try_current() {
+            Ok(runtime) => {
+                let read = runtime.spawn_blocking(move || spool.read(seq)).await;
+                read.unwrap_or_else(|e| Err(SpoolError::Interrupted(e.to_string())))
+            }
+            // Without a runtime, as in the simulation, there is nobody else to hold up.
+            Err(_) => spool.read(seq),
+        };
         match &read {
             Ok(_) => self.health.well(SPOOL),
             Err(SpoolError::Gone { .. }) => {}

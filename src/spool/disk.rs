@@ -150,11 +150,11 @@ pub(super) fn may_pass(error: &io::Error) -> bool {
 
 #[cfg(test)]
 #[path = "tests/power.rs"]
-pub(super) mod power;
+pub(crate) mod power;
 
 /// Failures on demand, for this thread.
 #[cfg(test)]
-pub(super) mod faults {
+pub(crate) mod faults {
     use std::{cell::Cell, io};
 
     thread_local! {

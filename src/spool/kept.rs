@@ -18,7 +18,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use bytes::Bytes;
 use crate::{
     domain::{
         batch::{Batch, BatchId},
-        time::Millis,
+        time::{Millis, now_ms},
     },
     spool::{
         SpoolError, SpoolState, disk, failed,
@@ -160,7 +160,7 @@ pub(super) fn take(dir: &Path, first: u64) -> io::Result<()> {
     let _ = File::options()
         .write(true)
         .open(&from)
-        .and_then(|file| file.set_modified(SystemTime::now()));
+        .and_then(|file| file.set_modified(UNIX_EPOCH + Duration::from_millis(now_ms() as u64)));
     disk::rename(&from, &path(dir, first))
 }
 

@@ -82,7 +82,10 @@
 
 mod counts;
 mod cursor;
+#[cfg(not(test))]
 mod disk;
+#[cfg(test)]
+pub(crate) mod disk;
 mod error;
 mod group;
 mod ids;
@@ -98,6 +101,16 @@ mod retire;
 mod room;
 mod run_file;
 mod segment;
+/// Defects that the simulation plants, to see that it finds them; for this thread.
+#[cfg(test)]
+pub(crate) mod planted {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// A node has one run for all its life.
+        pub(crate) static SAME_RUN: Cell<bool> = const { Cell::new(false) };
+    }
+}
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -115,16 +115,12 @@ impl Summing {
         Ok(())
     }
 
-    /// Notes what the rollups have for a minute.
-    pub fn rolled_up(&mut self, series: &str, minute: Millis, value: i64) -> Result<(), SinkError> {
-        let series = Series::parse(series).ok_or_else(|| SinkError {
-            kind: SinkErrorKind::Schema,
-            message: format!(
-                "the rollups have the series {series:?}, which this version can't read"
-            ),
-        })?;
-        *self.dropped.entry((series, minute)).or_default() += value;
-        Ok(())
+    /// Notes what the rollups have for a minute. A series that a later version has made is left out: this
+    /// version has no counter for it.
+    pub fn rolled_up(&mut self, series: &str, minute: Millis, value: i64) {
+        if let Some(series) = Series::parse(series) {
+            *self.dropped.entry((series, minute)).or_default() += value;
+        }
     }
 
     /// The sum of all rows that were added, and of those that were dropped, which no lane has any

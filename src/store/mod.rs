@@ -262,4 +262,10 @@ pub trait StoreInfo: Send + Sync + 'static {
 
     /// Whether it answers and would take a write.
     async fn check(&self) -> Result<(), SinkError>;
+
+    /// Brings the schema up to date. Returns the names of the migrations that were applied for it.
+    ///
+    /// # Errors
+    /// The store can't be reached or written to, or its schema is of a later version.
+    async fn migrate(&self) -> Result<Vec<String>, SinkError>;
 }

@@ -4,6 +4,7 @@
 
 mod api_doc;
 mod breakdowns;
+mod commands;
 mod corpus;
 mod crash;
 mod crowd;
@@ -13,6 +14,7 @@ mod golden;
 mod history;
 mod metrics;
 mod replay;
+mod senders;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;

@@ -126,8 +126,8 @@ fn amounts_that_money_metrics_can_not_count_are_dead_letters() {
         &server,
         &json!([
             {"type": "refund", "properties": {}},
-            {"type": "refund", "properties": {"amount": -5}},
-            {"type": "purchase", "properties": {"amount": 1e12}},
+            {"type": "purchase", "properties": {"amount": -5}},
+            {"type": "purchase", "properties": {"amount": 1e14}},
             {"type": "purchase", "properties": {"amount": "lots"}},
             {"type": "purchase", "properties": {"amount": 1}},
         ]),

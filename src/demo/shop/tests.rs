@@ -74,7 +74,8 @@ fn the_mix_is_that_of_a_shop() {
     for event in Shop::new(11, START, 40.0, "USD").take(count) {
         *mix.entry(event.kind).or_default() += 100.0 / count as f64;
         let line = serde_json::to_string(&event.properties).unwrap();
-        assert_eq!(metric_set.plan(event.kind).check(event.kind, &line), Ok(()), "{line}");
+        let checked = metric_set.plan(event.kind).check(event.kind, &line, &mut Vec::new());
+        assert_eq!(checked, Ok(()), "{line}");
     }
     let within = |kind: &str, low: f64, high: f64| {
         assert!((low..high).contains(&mix[kind]), "{kind} of {mix:?}");

@@ -2,6 +2,9 @@
 //! checked here, whatever format they came in, and an event that passes is encoded as a row at
 //! once.
 
+mod event_time;
+mod note;
+
 use std::{borrow::Cow, cell::Cell};
 
 use uuid::Uuid;
@@ -10,13 +13,25 @@ use crate::domain::{
     json::{self, JsonFault},
     metric::{AmountFault, MetricSet},
     row::Row,
-    time::{self, EARLIEST, LATEST, Millis},
+    time::{self, Millis},
+};
+
+pub use self::{
+    event_time::{EARLIEST_EVENT, EventTime},
+    note::Note,
 };
 
 /// Longest `type`, in characters (which are ASCII).
 pub const MAX_TYPE: usize = 64;
 /// Longest `id`, in bytes.
 pub const MAX_ID: usize = 128;
+/// The smallest difference of clocks that is corrected where an SDK says when it sent an event.
+const LEAST_SKEW: Millis = 30 * time::SECOND;
+/// The properties of an event that has none.
+const NO_PROPERTIES: &str = "{}";
+/// Beyond this, 2^53, not every whole number is a float, so one that was written as a float may be
+/// another by now.
+const MAX_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 /// Longest `userId` and `sessionId`, in bytes.
 pub const MAX_VISITOR: usize = 256;
 
@@ -50,8 +65,10 @@ pub enum Field<'a> {
 pub struct Incoming<'a> {
     /// `type`.
     pub kind: Field<'a>,
-    /// `timestamp`: Unix ms or RFC 3339.
+    /// `timestamp`: Unix time or RFC 3339, see [`EventTime`].
     pub timestamp: Field<'a>,
+    /// When this event was sent, where its dialect says it of each event and not of the request.
+    pub sent_at: Field<'a>,
     /// `userId`.
     pub user_id: Field<'a>,
     /// `sessionId`.
@@ -65,6 +82,53 @@ pub struct Incoming<'a> {
     pub plain: bool,
     /// Bytes of the whole event, as sent.
     pub size: usize,
+    /// What was done to the event while it was read.
+    pub notes: Vec<Note>,
+}
+
+/// What became of an event that was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Its id, where the client set one: such an event is idempotent.
+    pub client_id: Option<String>,
+    /// What was done to it, beside the notes of [`Incoming`].
+    pub notes: Vec<Note>,
+}
+
+impl<'a> Field<'a> {
+    /// This field, or another where this one is absent.
+    pub fn or(self, other: Field<'a>) -> Field<'a> {
+        if self == Field::Absent { other } else { self }
+    }
+
+    /// The same field, which borrows from nothing.
+    pub fn into_owned(self) -> Field<'static> {
+        match self {
+            Field::Absent => Field::Absent,
+            Field::Text(text) => Field::Text(Cow::Owned(text.into_owned())),
+            Field::Integer(number) => Field::Integer(number),
+            Field::Float(number) => Field::Float(number),
+            Field::Other => Field::Other,
+        }
+    }
+}
+
+impl Incoming<'_> {
+    /// The same event, which borrows from nothing.
+    pub fn into_owned(self) -> Incoming<'static> {
+        Incoming {
+            kind: self.kind.into_owned(),
+            timestamp: self.timestamp.into_owned(),
+            sent_at: self.sent_at.into_owned(),
+            user_id: self.user_id.into_owned(),
+            session_id: self.session_id.into_owned(),
+            id: self.id.into_owned(),
+            properties: self.properties.map(|text| Cow::Owned(text.into_owned())),
+            plain: self.plain,
+            size: self.size,
+            notes: self.notes,
+        }
+    }
 }
 
 /// Why an event was refused. [`Rejection::code`] is what clients are told, and part of the
@@ -83,14 +147,11 @@ pub enum Rejection {
     /// Its `type` is none, see [`is_type`].
     #[error("type must be a string of 1 to {MAX_TYPE} characters of A-Z a-z 0-9 _ . : - or space")]
     InvalidType,
-    /// Its `timestamp` is no moment, or one beyond [`EARLIEST`] and [`LATEST`].
-    #[error("timestamp must be Unix milliseconds or RFC 3339, from 1970 to 9999")]
+    /// Its `timestamp` is no moment.
+    #[error("timestamp must be Unix time (s, ms, µs or ns) or RFC 3339")]
     InvalidTimestamp,
-    /// Its `userId` or `sessionId` (the field is named) can't be kept.
-    #[error("{0} must be a string of at most {MAX_VISITOR} bytes without NUL")]
-    InvalidVisitor(&'static str),
     /// Its `id` can't be kept.
-    #[error("id must be a string of 1 to {MAX_ID} bytes without NUL")]
+    #[error("id must be a string of 1 to {MAX_ID} bytes, or a whole number")]
     InvalidId,
     /// Its `properties` are another kind of JSON.
     #[error("properties must be a JSON object")]
@@ -115,8 +176,6 @@ impl Rejection {
             Rejection::MissingType => "missing_type",
             Rejection::InvalidType => "invalid_type",
             Rejection::InvalidTimestamp => "invalid_timestamp",
-            Rejection::InvalidVisitor("userId") => "invalid_user_id",
-            Rejection::InvalidVisitor(_) => "invalid_session_id",
             Rejection::InvalidId => "invalid_id",
             Rejection::PropertiesNotAnObject => "invalid_properties",
             Rejection::InvalidProperties(JsonFault::TooDeep(_)) => "too_deep",
@@ -137,8 +196,7 @@ pub struct Received {
 }
 
 impl Incoming<'_> {
-    /// Checks the event, also against the money metrics of `metric_set`, and appends its row to
-    /// `out`. Returns the id where the client set one: such an event is idempotent.
+    /// Checks the event, also against the metrics of `metric_set`, and appends its row to `out`.
     ///
     /// # Errors
     /// The first rule that the event breaks; `out` is then as it was.
@@ -148,36 +206,39 @@ impl Incoming<'_> {
         limits: EventLimits,
         metric_set: &MetricSet,
         out: &mut Vec<u8>,
-    ) -> Result<Option<String>, Rejection> {
+    ) -> Result<Encoded, Rejection> {
+        let mut notes = Vec::new();
         let kind = match &self.kind {
-            Field::Text(kind) => kind.as_ref(),
+            Field::Text(kind) => kind.trim(),
             Field::Absent => return Err(Rejection::MissingType),
             _ => return Err(Rejection::InvalidType),
         };
         if !is_type(kind) {
             return Err(Rejection::InvalidType);
         }
-        let time = match millis(&self.timestamp)? {
-            Some(at) => time::corrected(at, received.sent_at, received.at),
-            None => received.at,
+        let time = match EventTime::read(&self.timestamp)? {
+            EventTime::At(at) => {
+                let sent_at = match EventTime::read(&self.sent_at) {
+                    Ok(EventTime::At(sent_at)) => own_sent_at(sent_at, received.at),
+                    _ => received.sent_at,
+                };
+                time::corrected(at, sent_at, received.at)
+            }
+            EventTime::Absent => received.at,
+            EventTime::Impossible => {
+                notes.push(Note::TimestampReplaced);
+                received.at
+            }
         };
-        let user_id = visitor(&self.user_id, "userId")?;
-        let session_id = visitor(&self.session_id, "sessionId")?;
-        let client_id = text(&self.id, MAX_ID).map_err(|()| Rejection::InvalidId)?;
-
-        let properties = self.properties.as_deref().unwrap_or("{}");
+        let user_id = visitor(&self.user_id, "userId", &mut notes);
+        let session_id = visitor(&self.session_id, "sessionId", &mut notes);
+        let client_id = text(&self.id, MAX_ID, &mut notes).map_err(|()| Rejection::InvalidId)?;
         if self.size > limits.max_bytes {
             return Err(Rejection::TooLarge(self.size, limits.max_bytes));
         }
-        if !properties.starts_with('{') {
-            return Err(Rejection::PropertiesNotAnObject);
-        }
-        // The event itself is the first level.
-        let depth = limits.max_depth.saturating_sub(1);
-        if !self.plain || depth == 0 {
-            json::check(properties, depth).map_err(Rejection::InvalidProperties)?;
-        }
-        metric_set.plan(kind).check(kind, properties).map_err(Rejection::InvalidAmount)?;
+        let properties = self.checked_properties(limits, &mut notes)?;
+        let checked = metric_set.plan(kind).check(kind, &properties, &mut notes);
+        checked.map_err(Rejection::InvalidAmount)?;
 
         let mut made = Uuid::encode_buffer();
         let id = match &client_id {
@@ -191,11 +252,47 @@ impl Incoming<'_> {
             kind,
             user_id: user_id.as_deref(),
             session_id: session_id.as_deref(),
-            properties,
+            properties: &properties,
         };
         row.encode(out);
-        Ok(client_id.map(Cow::into_owned))
+        Ok(Encoded { client_id: client_id.map(Cow::into_owned), notes })
     }
+
+    /// The properties as they are kept: a JSON object that every store takes and reads alike.
+    fn checked_properties(
+        &self,
+        limits: EventLimits,
+        notes: &mut Vec<Note>,
+    ) -> Result<Cow<'_, str>, Rejection> {
+        let properties = match self.properties.as_deref() {
+            // PHP writes a map without entries as a list without entries.
+            None | Some("[]") => NO_PROPERTIES,
+            Some(properties) => properties,
+        };
+        if !properties.starts_with('{') {
+            return Err(Rejection::PropertiesNotAnObject);
+        }
+        // The event itself is the first level.
+        let depth = limits.max_depth.saturating_sub(1);
+        if self.plain && depth > 0 {
+            return Ok(Cow::Borrowed(properties));
+        }
+        let blemishes = json::check(properties, depth).map_err(Rejection::InvalidProperties)?;
+        if blemishes.text {
+            notes.push(Note::TextReplaced);
+        }
+        let mended = blemishes.mend(properties);
+        if mended.repeated {
+            notes.push(Note::KeyRepeated);
+        }
+        Ok(mended.text)
+    }
+}
+
+/// The time of sending that an event of an SDK has. SDKs keep the first one over their retries, so a
+/// small difference to the time of receipt says nothing of the sender's clock.
+fn own_sent_at(sent_at: Millis, received: Millis) -> Option<Millis> {
+    ((received - sent_at).abs() >= LEAST_SKEW).then_some(sent_at)
 }
 
 /// Makes a UUIDv7 of this moment. Its other 74 bits come from a counter that begins at a random
@@ -215,35 +312,43 @@ pub fn is_type(text: &str) -> bool {
     (1..=MAX_TYPE).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// Reads a moment: Unix ms as a number, or RFC 3339; `None` where the field is absent.
-pub fn millis(field: &Field<'_>) -> Result<Option<Millis>, Rejection> {
-    let at = match field {
-        Field::Absent => return Ok(None),
-        Field::Integer(at) => *at,
-        Field::Float(at) if (EARLIEST as f64..=LATEST as f64).contains(at) => *at as Millis,
-        Field::Text(text) => time::parse_rfc3339(text).ok_or(Rejection::InvalidTimestamp)?,
-        _ => return Err(Rejection::InvalidTimestamp),
-    };
-    if (EARLIEST..=LATEST).contains(&at) { Ok(Some(at)) } else { Err(Rejection::InvalidTimestamp) }
-}
-
+/// Reads `userId` or `sessionId`. One that can't be kept must not cost the event, which may be an
+/// order.
 fn visitor<'a>(
     field: &'a Field<'_>,
     name: &'static str,
-) -> Result<Option<Cow<'a, str>>, Rejection> {
-    text(field, MAX_VISITOR).map_err(|()| Rejection::InvalidVisitor(name))
+    notes: &mut Vec<Note>,
+) -> Option<Cow<'a, str>> {
+    text(field, MAX_VISITOR, notes).unwrap_or_else(|()| {
+        notes.push(Note::VisitorDropped(name));
+        None
+    })
 }
 
-/// Reads a name: a string, or an integer in decimal, since shops number their users. An empty
+/// Reads a name: a string, or a whole number in decimal, since shops number their users. An empty
 /// string counts as absent.
-fn text<'a>(field: &'a Field<'_>, max: usize) -> Result<Option<Cow<'a, str>>, ()> {
-    match field {
-        Field::Absent => Ok(None),
-        Field::Text(text) if text.is_empty() => Ok(None),
-        Field::Text(text) if text.len() <= max && !text.contains('\0') => {
-            Ok(Some(Cow::Borrowed(text.as_ref())))
+fn text<'a>(
+    field: &'a Field<'_>,
+    max: usize,
+    notes: &mut Vec<Note>,
+) -> Result<Option<Cow<'a, str>>, ()> {
+    let text = match field {
+        Field::Absent => return Ok(None),
+        Field::Text(text) if text.contains('\0') => {
+            notes.push(Note::TextReplaced);
+            Cow::Owned(text.replace('\0', "\u{fffd}"))
         }
-        Field::Integer(number) => Ok(Some(Cow::Owned(number.to_string()))),
+        Field::Text(text) => Cow::Borrowed(text.as_ref()),
+        Field::Integer(number) => Cow::Owned(number.to_string()),
+        // Languages with one kind of number write 42 as 42.0.
+        Field::Float(number) if number.fract() == 0.0 && number.abs() < MAX_EXACT_FLOAT => {
+            Cow::Owned(format!("{number:.0}"))
+        }
+        _ => return Err(()),
+    };
+    match text.len() {
+        0 => Ok(None),
+        len if len <= max => Ok(Some(text)),
         _ => Err(()),
     }
 }

@@ -95,6 +95,7 @@ fn check_fields(spec: &MetricSpec) -> Result<(), String> {
         ("where", !spec.filter.is_empty()),
         ("property", spec.property.is_some()),
         ("money", spec.money),
+        ("absolute", spec.absolute),
         ("of", !spec.of.0.is_empty()),
         ("per", !spec.per.0.is_empty()),
         ("minus", !spec.minus.0.is_empty()),

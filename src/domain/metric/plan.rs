@@ -12,7 +12,7 @@ use super::{
     metric_set::Metric,
     spec::MetricSpec,
 };
-use crate::domain::{currency::Rates, delta::DeltaSum, properties::pick, row::Row};
+use crate::domain::{currency::Rates, delta::DeltaSum, event::Note, properties::pick, row::Row};
 
 /// The picked properties of one event; `None` for one that is absent or no scalar.
 pub(super) type Picked<'a> = Vec<Option<Cow<'a, str>>>;
@@ -22,7 +22,7 @@ pub(super) type Picked<'a> = Vec<Option<Cow<'a, str>>>;
 pub struct Plan {
     wanted: Wanted,
     steps: Vec<Filtered>,
-    /// One of the steps refuses events that it can't count.
+    /// One of the steps refuses or notes events that it can't count.
     checks: bool,
     /// Breakdowns: name, and the place of the property among the wanted ones.
     breakdowns: Vec<(String, usize)>,
@@ -128,7 +128,12 @@ impl Plan {
     ///
     /// # Errors
     /// An amount of money is missing or absurd.
-    pub fn check(&self, kind: &str, properties: &str) -> Result<(), AmountFault> {
+    pub fn check(
+        &self,
+        kind: &str,
+        properties: &str,
+        notes: &mut Vec<Note>,
+    ) -> Result<(), AmountFault> {
         // Most types have nothing to check, and their properties are then not read here.
         if !self.checks {
             return Ok(());
@@ -137,7 +142,7 @@ impl Plan {
         let offered = Offered { kind, properties, picked: &picked, wanted: &self.wanted };
         for Filtered { filters, step } in &self.steps {
             if step.checks() && all(filters, &picked) {
-                step.check(offered)?;
+                step.check(offered, notes)?;
             }
         }
         Ok(())

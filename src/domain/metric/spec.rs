@@ -33,6 +33,9 @@ pub struct MetricSpec {
     /// event without a proper amount is refused.
     #[serde(default)]
     pub money: bool,
+    /// `sum`: an amount below zero counts as its magnitude, as some shops send refunds.
+    #[serde(default)]
+    pub absolute: bool,
     /// `ratio`, `difference`: the metrics whose sum is divided, or taken from.
     #[serde(default)]
     pub of: Names,

@@ -1,16 +1,22 @@
 //! The shipped metrics, from what events write to what is read.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::{
     config::Config,
     domain::{
+        aggregate::Aggregator,
+        currency::Rates,
         delta::{DeltaSum, Series},
+        event::Note,
         money::Amount,
+        row::Row,
         totals::Totals,
     },
 };
 
-fn shipped() -> std::sync::Arc<MetricSet> {
+fn shipped() -> Arc<MetricSet> {
     Config::default().rules.metric_set
 }
 
@@ -57,17 +63,79 @@ fn the_shipped_metrics_read_what_events_wrote() {
 #[test]
 fn an_amount_that_money_needs_is_asked_for_at_the_door() {
     let metric_set = shipped();
-    let fault = |kind: &str, properties| {
-        metric_set.plan(kind).check(kind, properties).unwrap_err().to_string()
+    let check = |kind: &str, properties: &str| {
+        metric_set.plan(kind).check(kind, properties, &mut Vec::new())
     };
+    let fault = |kind: &str, properties: &str| check(kind, properties).unwrap_err().to_string();
     assert_eq!(fault("purchase", "{}"), "a purchase needs properties.amount");
     assert_eq!(fault("refund", r#"{"amount":null}"#), "a refund needs properties.amount");
-    assert!(fault("purchase", r#"{"amount":-1}"#).contains("negative"));
+    let negative = fault("purchase", r#"{"amount":-1}"#);
+    assert!(negative.contains("negative") && negative.contains("\"revenue\""), "{negative}");
     assert!(fault("purchase", r#"{"amount":[]}"#).contains("is not a decimal number"));
     assert!(fault("purchase", r#"{"amount":"12 €"}"#).contains("is not a decimal number"));
-    assert!(fault("purchase", r#"{"amount":1e12}"#).contains("is beyond"));
-    assert_eq!(metric_set.plan("purchase").check("purchase", r#"{"amount":"19.99"}"#), Ok(()));
-    assert_eq!(metric_set.plan("page_view").check("page_view", "{}"), Ok(()));
+    assert!(fault("purchase", r#"{"amount":1e15}"#).contains("is beyond"));
+    assert_eq!(check("purchase", r#"{"amount":"19.99"}"#), Ok(()));
+    assert_eq!(check("refund", r#"{"amount":-5}"#), Ok(()));
+    assert_eq!(check("page_view", "{}"), Ok(()));
+    for currency in [r#"{"code":"JPY"}"#, "null", "\"jpy\"", "392"] {
+        let properties = format!(r#"{{"amount":5000,"currency":{currency}}}"#);
+        assert_eq!(check("purchase", &properties), Ok(()), "{currency}");
+    }
+    for currency in ["[]", "[\"JPY\"]", "{}", r#"{"code":7}"#, r#"{"code":"yen!"}"#] {
+        let properties = format!(r#"{{"amount":5000,"currency":{currency}}}"#);
+        assert!(fault("purchase", &properties).contains("code of three letters"), "{currency}");
+    }
+}
+
+#[test]
+fn a_number_that_is_not_added_up_is_noted() {
+    let spec = r#"{"name":"weight","kind":"sum","event":"parcel","property":"kg"}"#;
+    let spec = serde_json::from_str(spec).unwrap();
+    let metric_set = MetricSet::compile(&[spec], &[], Rates::new("USD")).unwrap();
+    let notes = |properties| {
+        let mut notes = Vec::new();
+        metric_set.plan("parcel").check("parcel", properties, &mut notes).unwrap();
+        notes.iter().map(Note::code).collect::<Vec<_>>()
+    };
+    assert_eq!(notes(r#"{"kg":2.5}"#), [""; 0]);
+    assert_eq!(notes("{}"), [""; 0]);
+    assert_eq!(notes(r#"{"kg":"two"}"#), ["not_summed"]);
+    assert_eq!(notes(r#"{"kg":1e15}"#), ["not_summed"]);
+}
+
+#[test]
+fn a_currency_in_an_object_is_its_code_and_a_negative_refund_a_refund() {
+    let mut rates = Rates::new("USD");
+    rates.add("JPY", "0.01").unwrap();
+    let specs = r#"[
+        {"name":"revenue","kind":"sum","event":"purchase","property":"amount","money":true},
+        {"name":"refunds","kind":"sum","event":"refund","property":"amount","money":true,
+         "absolute":true}]"#;
+    let specs: Vec<MetricSpec> = serde_json::from_str(specs).unwrap();
+    let metric_set = Arc::new(MetricSet::compile(&specs, &[], rates).unwrap());
+    let mut sum = DeltaSum::default();
+    let mut aggregator = Aggregator::new(metric_set.clone(), 10);
+    for (kind, properties) in [
+        ("purchase", r#"{"amount":5000,"currency":{"code":"JPY"}}"#),
+        ("refund", r#"{"amount":-7}"#),
+        ("refund", r#"{"amount":3}"#),
+    ] {
+        let row = Row {
+            time: 0,
+            received_at: 0,
+            id: "1",
+            kind,
+            user_id: None,
+            session_id: None,
+            properties,
+        };
+        aggregator.add(&mut sum, &row);
+    }
+    let mut totals = Totals::default();
+    sum.finish().cells().for_each(|(_, series, value)| totals.add(series, value));
+    let value = |name| metric_set.value(metric_set.metric(name).unwrap(), &totals);
+    assert_eq!(value("revenue"), Value::Amount(Amount(500_000)));
+    assert_eq!(value("refunds"), Value::Amount(Amount(100_000)));
 }
 
 #[test]

@@ -4,13 +4,10 @@ use super::Intake;
 use crate::{
     domain::{
         batch::DeadLetter,
-        event::{Received, Rejection, millis},
+        event::{EventTime, Received, Rejection},
         time::now_ms,
     },
-    http::{
-        dialect::{Dialect, Rejected, Split},
-        error::ApiError,
-    },
+    http::dialect::{Dialect, Notes, Rejected, Split},
     ingest::Request,
 };
 
@@ -25,21 +22,22 @@ pub struct Checked {
     pub request: Request,
     /// What the answer says of refused events: one entry for each dead letter.
     pub rejected: Vec<Rejected>,
+    /// What the answer says of events that were not taken exactly as they came.
+    pub notes: Notes,
 }
 
 /// Reads, checks and encodes each event. `body_bytes` is the length of the contents that the
 /// events were split from.
-///
-/// # Errors
-/// 400 where the time of sending (`sentAt`) can't be understood.
 pub fn check<D: Dialect>(
     mut split: Split<'_, D::Event<'_>>,
     body_bytes: usize,
     intake: &Intake,
-) -> Result<Checked, ApiError> {
-    let sent_at = millis(split.sent_at()).map_err(|_| {
-        ApiError::bad_request("invalid_sent_at", "sentAt must be Unix milliseconds or RFC 3339")
-    })?;
+) -> Checked {
+    // A time of sending that can't be understood says nothing of the events, and counts as none.
+    let sent_at = match EventTime::read(split.sent_at()) {
+        Ok(EventTime::At(at)) => Some(at),
+        _ => None,
+    };
     let received = Received { at: now_ms(), sent_at };
     let events = split.events();
     let mut request = Request {
@@ -47,10 +45,23 @@ pub fn check<D: Dialect>(
         rows: Vec::with_capacity(body_bytes + events.len() * ROW_OVERHEAD),
         ..Request::default()
     };
-    let mut rejected = Vec::new();
+    let (mut rejected, mut notes) = (Vec::new(), Notes::default());
     for (index, event) in events.iter_mut().enumerate() {
         let encoded = D::read(event).and_then(|incoming| {
-            incoming.encode(received, intake.event, &intake.metric_set, &mut request.rows)
+            let rows = &mut request.rows;
+            let translated;
+            let incoming = match D::TRANSLATES {
+                true => {
+                    translated = intake.event_names.translate(incoming);
+                    &translated
+                }
+                false => incoming,
+            };
+            let encoded = incoming.encode(received, intake.event, &intake.metric_set, rows)?;
+            if !(incoming.notes.is_empty() && encoded.notes.is_empty()) {
+                notes.add(index, incoming.notes.iter().cloned().chain(encoded.notes));
+            }
+            Ok(encoded.client_id)
         });
         match encoded {
             Ok(client_id) => {
@@ -70,7 +81,7 @@ pub fn check<D: Dialect>(
             }
         }
     }
-    Ok(Checked { request, rejected })
+    Checked { request, rejected, notes }
 }
 
 /// What is kept of an event that was refused: at most `max_bytes` of its text.

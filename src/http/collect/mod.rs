@@ -30,7 +30,7 @@ use self::{
 };
 use crate::{
     config::Config,
-    domain::{event::EventLimits, metric::MetricSet},
+    domain::{event::EventLimits, event_names::EventNames, metric::MetricSet},
     http::{
         auth::{WriteAccess, WriteKeys},
         dialect::{Dialect, Outcome},
@@ -61,6 +61,8 @@ pub struct Intake {
     event: EventLimits,
     /// The metrics, since an event is refused if a metric can't use its amount.
     metric_set: Arc<MetricSet>,
+    /// What events of other systems are called here.
+    event_names: Arc<EventNames>,
     /// How much of a refused event a dead letter keeps, in bytes (`dead_letters.max_bytes`).
     dead_letter_bytes: usize,
     /// `floodmark_events_accepted_total`. The counter is looked up once, since the lock and the
@@ -84,6 +86,7 @@ impl Intake {
                 max_depth: config.event.max_depth,
             },
             metric_set: config.rules.metric_set.clone(),
+            event_names: config.rules.event_names.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
             accepted: metrics::counter!("floodmark_events_accepted_total", "source" => "http"),
         }
@@ -134,11 +137,11 @@ async fn take_in<D: Dialect>(
         Some(rate) => rate,
         None => enter(intake.keys.in_body(&dialect.keys_in_body())?)?,
     };
-    let Checked { request, rejected } = check::<D>(split, contents.len(), intake)?;
+    let Checked { request, rejected, notes } = check::<D>(split, contents.len(), intake);
     let admission = rate.take(request.events as usize + rejected.len())?;
     let appended = append(intake, hand_over, admission, request).await?;
-    let outcome =
-        Outcome { accepted: appended.accepted, duplicates: appended.duplicates, rejected };
+    let (accepted, duplicates) = (appended.accepted, appended.duplicates);
+    let outcome = Outcome { accepted, duplicates, rejected, notes };
     count(intake, &outcome);
     Ok(dialect.answer(&outcome))
 }

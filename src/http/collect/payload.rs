@@ -35,11 +35,28 @@ enum Encoding {
     Zstd,
 }
 
-fn encoding(request: &HttpRequest) -> Result<Encoding, ApiError> {
-    let Some(value) = request.headers().get(header::CONTENT_ENCODING) else {
-        return Ok(Encoding::Identity);
-    };
-    named(value.to_str().unwrap_or_default())
+/// The most encodings that a body may have, one over the other: a client packs, and a proxy again.
+const MAX_ENCODINGS: usize = 2;
+
+/// How the body is packed, in the order in which that was done.
+fn encodings(request: &HttpRequest) -> Result<Vec<Encoding>, ApiError> {
+    let mut encodings = Vec::new();
+    for value in request.headers().get_all(header::CONTENT_ENCODING) {
+        for name in value.to_str().unwrap_or_default().split(',') {
+            match named(name)? {
+                Encoding::Identity => {}
+                encoding => encodings.push(encoding),
+            }
+        }
+    }
+    match encodings.len() {
+        ..=MAX_ENCODINGS => Ok(encodings),
+        more => Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_encoding",
+            format!("Content-Encoding names {more} encodings: send at most {MAX_ENCODINGS}"),
+        )),
+    }
 }
 
 fn named(encoding: &str) -> Result<Encoding, ApiError> {
@@ -69,9 +86,16 @@ pub async fn read(
     limits: &config::HttpConfig,
     permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
-    let encoding = encoding(request)?;
-    let packed = collect(payload, Pace::new(limits), limits.max_body_bytes, permit).await?;
-    unpacked(encoding, packed, limits.max_decoded_bytes, permit)
+    let mut encodings = encodings(request)?;
+    let mut body = collect(payload, Pace::new(limits), limits.max_body_bytes, permit).await?;
+    // Some browser SDKs pack the body and don't say so. No text begins with these two bytes.
+    if encodings.is_empty() && body.starts_with(b"\x1f\x8b") {
+        encodings.push(Encoding::Gzip);
+    }
+    for encoding in encodings.into_iter().rev() {
+        body = unpacked(encoding, body, limits.max_decoded_bytes, permit)?;
+    }
+    Ok(body)
 }
 
 /// Unpacks a body by the name of its encoding, for fuzzing; `None` where it is refused.

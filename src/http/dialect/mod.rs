@@ -8,7 +8,13 @@
 //! it, and name it in [`for_each`]. Its endpoints then hang in the scope `collect`, and its
 //! senders need a write key, without a further line.
 
+pub mod amplitude;
+pub mod envelope;
+pub mod member;
 pub mod native;
+pub mod posthog;
+pub mod segment;
+pub mod sentry;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +27,7 @@ use actix_web::{
 use bytes::Bytes;
 
 use crate::{
-    domain::event::{Field, Incoming, Rejection},
+    domain::event::{Field, Incoming, Note, Rejection},
     http::{
         auth::{self, Offer},
         error::ApiError,
@@ -36,6 +42,9 @@ use crate::{
 pub trait Dialect: Sized + 'static {
     /// The name of the dialect, in log lines.
     const NAME: &'static str;
+
+    /// Whether its events have names of their own, which `[[map]]` translates.
+    const TRANSLATES: bool = false;
 
     /// The paths that its clients send to.
     const ENDPOINTS: &'static [Endpoint];
@@ -124,7 +133,8 @@ pub struct Endpoint {
     pub methods: &'static [Method],
 }
 
-/// The events of one request, never more than a request may have.
+/// The events of one request, never more than a request may have. The default has none, for
+/// requests that ask for settings.
 #[derive(Debug)]
 pub struct Split<'a, Event> {
     events: Vec<Event>,
@@ -139,6 +149,12 @@ pub struct TooManyEvents {
     pub events: usize,
     /// How many it may have.
     pub max: usize,
+}
+
+impl<Event> Default for Split<'_, Event> {
+    fn default() -> Self {
+        Split { events: Vec::new(), sent_at: Field::Absent }
+    }
 }
 
 impl<'a, Event> Split<'a, Event> {
@@ -184,6 +200,50 @@ pub struct Outcome {
     pub duplicates: u32,
     /// Events that were refused, in the order of the body. They are dead letters now.
     pub rejected: Vec<Rejected>,
+    /// What was done to events that were accepted.
+    pub notes: Notes,
+}
+
+/// The notes on the events of a request. Equal ones are counted, so that an answer stays short.
+#[derive(Debug, Default)]
+pub struct Notes(Vec<Noted>);
+
+/// A note, and the events that it is about.
+#[derive(Debug)]
+pub struct Noted {
+    /// What was done.
+    pub note: Note,
+    /// The place of the first such event among the events of the request, from 0.
+    pub index: usize,
+    /// How many events of the request it is about.
+    pub events: usize,
+}
+
+/// The most different notes in an answer.
+const MAX_NOTES: usize = 50;
+
+impl Notes {
+    /// Adds the notes on the event at place `index`.
+    pub fn add(&mut self, index: usize, notes: impl IntoIterator<Item = Note>) {
+        for note in notes {
+            let known = self.0.iter().position(|known| known.note == note);
+            match known {
+                Some(known) => self.0[known].events += 1,
+                None if self.0.len() < MAX_NOTES => self.0.push(Noted { note, index, events: 1 }),
+                None => {}
+            }
+        }
+    }
+
+    /// All of them, in the order in which they first came.
+    pub fn iter(&self) -> impl Iterator<Item = &Noted> {
+        self.0.iter()
+    }
+
+    /// Whether every event was taken as it came.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// An event that was refused.
@@ -213,4 +273,8 @@ pub trait ForEach {
 /// this order.
 pub fn for_each(each: &mut impl ForEach) {
     each.dialect::<native::Native>();
+    each.dialect::<segment::SegmentDialect>();
+    each.dialect::<posthog::PostHog>();
+    each.dialect::<sentry::Sentry>();
+    each.dialect::<amplitude::Amplitude>();
 }

@@ -128,10 +128,21 @@ impl ForEach for Collect<'_> {
     }
 }
 
-/// Lets the pages of any site send events. Credentials are not allowed, and not needed: answers
-/// have no cookies.
+/// How long a browser may remember the answer to a preflight, in seconds. Browsers cut it to what
+/// they allow, two hours or a day.
+const PREFLIGHT_S: usize = 86_400;
+
+/// Lets the pages of any site send events, with credentials too: `sendBeacon` of JSON and several
+/// SDKs send in that mode, and a browser that may not would not send at all. The cookies that come
+/// along are never looked at. Pages may read when to send again.
 fn any_page() -> Cors {
-    Cors::default().allow_any_origin().allow_any_header().allow_any_method()
+    Cors::default()
+        .allow_any_origin()
+        .allow_any_header()
+        .allow_any_method()
+        .supports_credentials()
+        .expose_headers(["Retry-After", "X-Sentry-Rate-Limits", "X-Request-Id"])
+        .max_age(PREFLIGHT_S)
 }
 
 /// A layer for the routes of senders: their connections give back the handle that is kept in case

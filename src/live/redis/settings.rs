@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
 
-use super::{error::live_error, keys::RedisKeys, servers::Servers};
-use crate::{config::Config, sink::SinkError};
+use super::{error::live_error, keys::RedisKeys, script, servers::Servers};
+use crate::{config::Config, domain::batch::RunId, sink::SinkError};
 
 /// Less than this (bytes) is too little for what a subscriber may have waiting: a second of full
 /// batches is as much.
@@ -17,7 +17,7 @@ const LEAST_PUBSUB_LIMIT: u64 = 8 << 20;
 /// be looked at, with what to do. Nothing where all is well.
 ///
 /// # Errors
-/// A server can't be reached, is too old, or does not let us subscribe.
+/// A server can't be reached, is too old, takes no writes, or does not let us subscribe.
 pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>, SinkError> {
     let other = |message| SinkError { kind: crate::sink::SinkErrorKind::Other, message };
     let servers = Servers::new(&config.redis).map_err(other)?;
@@ -27,9 +27,17 @@ pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>,
     let (pushes, _unread) = mpsc::channel(1);
     let mut doubts = BTreeSet::new();
     let owners = servers.owners(&channels, Some(&pushes)).await?;
-    for (channel, mut line) in channels.iter().zip(owners) {
+    for ((lane, channel), mut line) in keys.lanes().zip(&channels).zip(owners) {
         let subscribed = redis::cmd("SSUBSCRIBE").arg(channel).exec_async(&mut line).await;
         subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
+        // The script reads, and Redis refuses it in every state in which it would refuse a write.
+        let (names, nobody) =
+            ([lane.meta(), lane.guards()], [RunId::nil().to_string().into_bytes()]);
+        let head = script::HEAD.call::<i64>(&mut line, &names, &nobody);
+        if head.await.map_err(|e| live_error("read the guards", &e))? < 0 {
+            doubts
+                .insert("it is new or was emptied: the server fills it from the ledger".to_owned());
+        }
         doubts.extend(limits(&mut line).await);
     }
     Ok(doubts)

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        batch::{DeadLetter, LANES},
+        batch::{DeadLetter, LANES, NodeId, RunId},
         ids::{IdQueue, Key},
         runs::Runs,
         time::Millis,
@@ -103,7 +103,7 @@ pub(super) fn open(
     for first in listing.segments {
         log.load(first)?;
     }
-    let end = log.finish(Uuid::new_v4())?;
+    let end = log.finish(new_run(options.node))?;
     let mut runs = log.runs;
     let oldest = kept.firsts().chain(log.index.oldest()).min().unwrap_or(log.index.next_seq());
     runs.forget_before(oldest.saturating_sub(LANES), run_file::REMEMBERED);
@@ -132,6 +132,16 @@ pub(super) fn open(
         !recovery.open.is_empty(),
     );
     Ok(Opened { spool: Spool { shared }, writer, recovery })
+}
+
+/// The identity of the run that begins. `node` is the one whose data dir this is.
+fn new_run(node: NodeId) -> RunId {
+    #[cfg(test)]
+    if super::planted::SAME_RUN.get() {
+        return node;
+    }
+    let _ = node;
+    Uuid::new_v4()
 }
 
 /// Reads which run sealed which batches, and whether that is known for certain. Where the file is

@@ -103,11 +103,6 @@ impl PostgresStore {
         })
     }
 
-    /// Brings the schema up to date, unless this store has done so before.
-    pub async fn migrate(&self) -> Result<(), SinkError> {
-        self.ready().await.map_err(|e| e.at(&self.place))
-    }
-
     /// Makes sure that the schema is up to date. Every way into the store begins here, since the
     /// server may have been away when the process started.
     async fn ready(&self) -> Result<(), Failure> {
@@ -188,7 +183,7 @@ impl PostgresStore {
             )
             .await?;
         for row in rows {
-            sum.rolled_up(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)?;
+            sum.rolled_up(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         }
         let client = session.client();
         let rows = client.query_typed_raw(
@@ -335,5 +330,15 @@ impl StoreInfo for PostgresStore {
 
     async fn check(&self) -> Result<(), SinkError> {
         self.try_check().await.map_err(|e| self.told(e))
+    }
+
+    async fn migrate(&self) -> Result<Vec<String>, SinkError> {
+        let migrate = async {
+            let session = self.writers.get().await?;
+            let applied = schema::migrate(&session).await?;
+            session.done();
+            Ok(applied)
+        };
+        migrate.await.map_err(|e| self.told(e))
     }
 }

@@ -20,27 +20,30 @@ pub(super) const LOCK: i64 = 0x666c_6f6f_646d_726b;
 /// The table in which refinery keeps what was applied.
 const HISTORY: &str = "refinery_schema_history";
 
-/// Brings the schema up to date. Where it is up to date already, nothing is written and no lock
-/// is taken, so that a read-only server passes too.
-pub(super) async fn migrate(session: &Session) -> Result<(), Failure> {
+/// Brings the schema up to date, and returns the names of what was applied. Where it is up to date
+/// already, nothing is written and no lock is taken, so that a read-only server passes too.
+pub(super) async fn migrate(session: &Session) -> Result<Vec<String>, Failure> {
     let mut wanted = embedded::migrations::runner().get_migrations().clone();
     wanted.sort();
     session.begin("").await?;
     let outcome = match missing(session, &wanted).await {
-        Ok(missing) if missing.is_empty() => Ok(()),
+        Ok(missing) if missing.is_empty() => Ok(Vec::new()),
         Ok(_) => apply(session, &wanted).await,
         Err(e) => Err(e),
     };
-    outcome?;
-    session.run("COMMIT").await
+    let applied = outcome?;
+    session.run("COMMIT").await?;
+    Ok(applied)
 }
 
 /// Applies what is missing, under the lock.
-async fn apply(session: &Session, wanted: &[Migration]) -> Result<(), Failure> {
+async fn apply(session: &Session, wanted: &[Migration]) -> Result<Vec<String>, Failure> {
+    let mut applied = Vec::new();
     session.run(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     // Look again: another node may have applied them while this one waited for the lock.
     for migration in missing(session, wanted).await? {
         tracing::info!("Postgres: applying migration {migration}");
+        applied.push(migration.to_string());
         let sql = migration.sql().expect("an embedded migration has its text");
         session.run(sql).await?;
         session
@@ -55,7 +58,7 @@ async fn apply(session: &Session, wanted: &[Migration]) -> Result<(), Failure> {
             ))
             .await?;
     }
-    Ok(())
+    Ok(applied)
 }
 
 /// An SQL expression that says whether a table of this name is there. It reads the catalogue

@@ -12,7 +12,7 @@ mod write;
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
@@ -51,6 +51,8 @@ pub struct SqliteStore {
     reader: Arc<Mutex<Connection>>,
     /// Reads for charts, which may take seconds.
     charts: Arc<Mutex<Connection>>,
+    /// The migrations that were applied when it was opened.
+    applied: Vec<String>,
 }
 
 impl SqliteStore {
@@ -67,10 +69,12 @@ impl SqliteStore {
             message: format!("{}: {e}", dir.display()),
         })?;
         let mut writer = connect(&path).map_err(at)?;
-        embedded::migrations::runner().run(&mut writer).map_err(|e| SinkError {
+        let migrated = embedded::migrations::runner().run(&mut writer);
+        let migrated = migrated.map_err(|e| SinkError {
             kind: SinkErrorKind::Schema,
             message: format!("{}: {e}", path.display()),
         })?;
+        let applied = migrated.applied_migrations().iter().map(ToString::to_string).collect();
         let reader = || {
             let reader = connect(&path).map_err(at)?;
             reader.pragma_update(None, "query_only", true).map_err(at)?;
@@ -80,8 +84,36 @@ impl SqliteStore {
             writer: Arc::new(Mutex::new(writer)),
             reader: reader()?,
             charts: reader()?,
+            applied,
         })
     }
+}
+
+/// Looks at `dir/floodmark.db` and changes nothing: `None` where there is no such file, else whether it
+/// can be read and written. Blocks.
+///
+/// # Errors
+/// It is no database, or it can't be opened for writing.
+pub fn look(dir: &Path) -> Result<Option<()>, SinkError> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let look = || {
+        let conn = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        conn.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        match conn.is_readonly(rusqlite::MAIN_DB)? {
+            true => Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY),
+                None,
+            )),
+            false => Ok(()),
+        }
+    };
+    look().map(Some).map_err(|e| {
+        let e = SinkError::from(e);
+        SinkError { message: format!("{}: {}", path.display(), e.message), ..e }
+    })
 }
 
 /// Opens a connection with the settings that all of them have.
@@ -209,6 +241,11 @@ impl StoreInfo for SqliteStore {
         })
         .await
     }
+
+    async fn migrate(&self) -> Result<Vec<String>, SinkError> {
+        // The schema was brought up to date when the file was opened.
+        Ok(self.applied.clone())
+    }
 }
 
 /// See [`Ledger::sum`].
@@ -253,7 +290,7 @@ fn add_dropped(tx: &Connection, sum: &mut Summing, since: Millis) -> Result<(), 
     let mut rows = rollups.query([since])?;
     while let Some(row) = rows.next()? {
         let series: String = row.get(0)?;
-        sum.rolled_up(&series, row.get(1)?, row.get(2)?)?;
+        sum.rolled_up(&series, row.get(1)?, row.get(2)?);
     }
     let mut there = tx.prepare_cached(
         "SELECT l.delta FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane

@@ -101,8 +101,10 @@ impl StoreTarget {
         if batch.events <= events && self.is_sealed_tail(batch.id) {
             tracing::warn!(
                 %run, seq, ours = batch.events, stored = events,
-                "the store has more of this batch, which another process went on with: nothing to do"
+                "the store has more of this batch, which another process went on with"
             );
+            // The live side may have our shorter form, if that process never came to count its own.
+            self.miscounted.notify_one();
             return Ok(());
         }
         let rest = self.remainder.of(batch, events, delta);

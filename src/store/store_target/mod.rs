@@ -26,6 +26,7 @@ use crate::{
     domain::{
         batch::{Batch, LANES, RunId},
         metric::MetricSet,
+        time::instant,
     },
     failpoint::kill_point,
     sink::{
@@ -102,6 +103,11 @@ impl StoreTarget {
             return Ok(());
         }
         tracing::warn!(lane, first, before, "the store lacks batches: writing them again");
+        // The newest batch that it has may be another's form of ours, of which it had the rest before.
+        if let Some(newest) = self.reader.find(last).await {
+            let written = self.batches.write(&newest).await?;
+            self.done(&newest, written).await?;
+        }
         let mut gone = None;
         for seq in (first..before).step_by(LANES as usize) {
             match self.reader.find(seq).await {
@@ -171,12 +177,12 @@ impl StoreTarget {
         let mut asked = self.asked.lock().await;
         if let Some((at, of, heads)) = *asked
             && of == run
-            && at.elapsed() < ASK_EVERY
+            && instant() - at < ASK_EVERY
         {
             return Ok(heads);
         }
         let heads = self.batches.heads(run).await?;
-        *asked = Some((Instant::now(), run, heads));
+        *asked = Some((instant(), run, heads));
         Ok(heads)
     }
 }

@@ -211,8 +211,9 @@ impl Run {
     }
 
     fn note_codes(&mut self, body: &Value) {
-        let rejected = body["rejected"].as_array().into_iter().flatten();
-        let codes = rejected.map(|rejected| &rejected["code"]).chain([&body["error"]["code"]]);
+        let of = |list: &str| body[list].as_array().into_iter().flatten();
+        let listed = of("rejected").chain(of("notes")).map(|about| &about["code"]);
+        let codes = listed.chain([&body["error"]["code"]]);
         self.codes.extend(codes.filter_map(Value::as_str).map(str::to_owned));
     }
 }

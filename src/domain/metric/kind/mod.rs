@@ -27,6 +27,7 @@ use super::{
     spec::{MetricSpec, Names},
     value::{Unit, Value},
 };
+use crate::domain::event::Note;
 
 /// What every kind of metric says about itself.
 pub(super) trait MetricKind: Sized {
@@ -80,8 +81,8 @@ pub(super) trait StepOf {
         false
     }
 
-    /// Refuses an event at the door that it can't count.
-    fn check(&self, _: Offered<'_>) -> Result<(), AmountFault> {
+    /// Refuses an event at the door that it can't count, or notes that it leaves it out.
+    fn check(&self, _: Offered<'_>, _: &mut Vec<Note>) -> Result<(), AmountFault> {
         Ok(())
     }
 }
@@ -182,8 +183,12 @@ macro_rules! kinds {
             }
 
             /// See [`StepOf::check`].
-            pub fn check(&self, offered: Offered<'_>) -> Result<(), AmountFault> {
-                match self { $(Step::$kind(it) => it.check(offered)),+ }
+            pub fn check(
+                &self,
+                offered: Offered<'_>,
+                notes: &mut Vec<Note>,
+            ) -> Result<(), AmountFault> {
+                match self { $(Step::$kind(it) => it.check(offered, notes)),+ }
             }
         }
     };

@@ -2,9 +2,14 @@
 //! in its own currency, and converted once, when its event comes in, for the sum in the base
 //! currency.
 
+use std::borrow::Cow;
+
+use serde_json::Value;
+
 use super::{MetricKind, StepOf};
 use crate::domain::{
     delta::Series,
+    event::Note,
     metric::{
         metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
         plan::{Offered, Seen, Tally, Wanted},
@@ -30,6 +35,8 @@ pub(in super::super) struct AddAmount {
     property: usize,
     /// Of a money metric: where the currency is.
     currency: Option<usize>,
+    /// An amount below zero counts as its magnitude.
+    absolute: bool,
 }
 
 /// Why an event can't be counted by a money metric. Found at the door: the event is refused,
@@ -53,13 +60,21 @@ pub enum AmountFault {
         why: AmountError,
     },
     /// It is below zero.
-    #[error("properties.{0} is negative; send a refund as an event of its own")]
-    Negative(String),
+    #[error("properties.{property} is negative, which the metric {metric:?} does not take")]
+    Negative {
+        /// Where it is.
+        property: String,
+        /// The metric that should add it up.
+        metric: String,
+    },
+    /// Its currency is no code of three letters, nor an object that has one.
+    #[error("properties.currency must be a code of three letters such as EUR")]
+    Currency,
 }
 
 impl MetricKind for Sum {
     const NEEDS: &'static [&'static str] = &["event", "property"];
-    const MAY_HAVE: &'static [&'static str] = &["where", "money"];
+    const MAY_HAVE: &'static [&'static str] = &["where", "money", "absolute"];
     type Step = AddAmount;
 
     fn compile(spec: &MetricSpec, _: &[Metric]) -> Result<(Sum, Unit), String> {
@@ -73,6 +88,7 @@ impl MetricKind for Sum {
             series: self.0.clone(),
             property: wanted.place(spec.property.as_deref()?),
             currency: spec.money.then(|| wanted.place(CURRENCY)),
+            absolute: spec.absolute,
         })
     }
 
@@ -98,11 +114,12 @@ impl StepOf for AddAmount {
         // Only a plain number may be missing or malformed here; the event is fine without it.
         // Of money the door made sure (`check`).
         let Some(text) = &seen.picked[self.property] else { return };
-        let Ok(amount) = Amount::parse(text.trim()) else { return };
+        let Ok(amount) = self.amount(text) else { return };
         let at = seen.row.time;
         let in_base = match self.currency {
-            Some(currency) => {
-                let code = tally.rates.code(seen.picked[currency].as_deref());
+            Some(place) => {
+                let sent = currency(seen.picked[place].as_deref(), seen.row.properties);
+                let code = tally.rates.code(sent.ok().flatten().as_deref());
                 tally.sum.money(&self.metric, code, at, amount.0);
                 tally.rates.to_base(amount, code)
             }
@@ -114,30 +131,78 @@ impl StepOf for AddAmount {
     }
 
     fn checks(&self) -> bool {
-        self.currency.is_some()
+        true
     }
 
-    fn check(&self, offered: Offered<'_>) -> Result<(), AmountFault> {
+    fn check(&self, offered: Offered<'_>, notes: &mut Vec<Note>) -> Result<(), AmountFault> {
         let property = || offered.wanted.name(self.property).to_owned();
-        let Some(text) = &offered.picked[self.property] else {
-            return Err(match is_there(offered.properties, &property()) {
-                true => AmountFault::Invalid { property: property(), why: AmountError::NotANumber },
-                false => {
-                    AmountFault::Missing { kind: offered.kind.to_owned(), property: property() }
-                }
-            });
+        let read = offered.picked[self.property].as_deref().map(|text| self.amount(text));
+        let Some(place) = self.currency else {
+            // The event is fine without the number, but its sender should know. Looking for a value
+            // that is no scalar would cost more than it is worth.
+            if let Some(Err(_)) = read {
+                notes.push(Note::NotSummed { property: property(), metric: self.metric.clone() });
+            }
+            return Ok(());
         };
-        match Amount::parse(text.trim()) {
-            Ok(amount) if amount < Amount(0) => Err(AmountFault::Negative(property())),
-            Ok(_) => Ok(()),
-            Err(why) => Err(AmountFault::Invalid { property: property(), why }),
+        match read {
+            Some(Ok(amount)) if amount < Amount(0) => {
+                Err(AmountFault::Negative { property: property(), metric: self.metric.clone() })
+            }
+            Some(Ok(_)) => currency(offered.picked[place].as_deref(), offered.properties).map(drop),
+            Some(Err(why)) => Err(AmountFault::Invalid { property: property(), why }),
+            None if is_there(offered.properties, &property()) => {
+                Err(AmountFault::Invalid { property: property(), why: AmountError::NotANumber })
+            }
+            None => {
+                Err(AmountFault::Missing { kind: offered.kind.to_owned(), property: property() })
+            }
         }
+    }
+}
+
+impl AddAmount {
+    /// Reads an amount as the metric counts it.
+    fn amount(&self, text: &str) -> Result<Amount, AmountError> {
+        let amount = Amount::parse(text.trim())?;
+        Ok(if self.absolute { Amount(amount.0.abs()) } else { amount })
+    }
+}
+
+/// The currency that an event names: `picked`, where it is a scalar. Shops also send it as an object
+/// with its `code`. `None` where there is none.
+///
+/// # Errors
+/// There is something else, which must not be taken for the base currency: 5,000 yen would count as
+/// 5,000 dollars.
+fn currency<'a>(
+    picked: Option<&'a str>,
+    properties: &'a str,
+) -> Result<Option<Cow<'a, str>>, AmountFault> {
+    if let Some(code) = picked {
+        return Ok(Some(code.into()));
+    }
+    // Events without a currency are usual, and this is faster than to parse all that they have.
+    if memchr::memmem::find(properties.as_bytes(), b"\"currency\"").is_none() {
+        return Ok(None);
+    }
+    match value_of(properties, CURRENCY) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(named)) => match named.get("code").and_then(Value::as_str) {
+            Some(code) if code.len() == 3 => Ok(Some(code.to_owned().into())),
+            _ => Err(AmountFault::Currency),
+        },
+        Some(_) => Err(AmountFault::Currency),
     }
 }
 
 /// Whether a property that is no scalar is there at all: an object or an array.
 fn is_there(properties: &str, name: &str) -> bool {
-    let parsed: Option<serde_json::Map<String, serde_json::Value>> =
-        serde_json::from_str(properties).ok();
-    parsed.and_then(|map| map.get(name).map(|value| !value.is_null())).unwrap_or(false)
+    value_of(properties, name).is_some_and(|value| !value.is_null())
+}
+
+/// The value of a property, whatever it is.
+fn value_of(properties: &str, name: &str) -> Option<Value> {
+    let mut all: serde_json::Map<String, Value> = serde_json::from_str(properties).ok()?;
+    all.remove(name)
 }

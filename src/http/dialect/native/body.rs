@@ -1,11 +1,14 @@
-//! Splits a body into events: `Content-Type` decides between one JSON document and one a line.
+//! Splits a body into events.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::event::{read_first, read_plain};
+use super::{
+    event::{read_first, read_plain},
+    pieces,
+};
 use crate::{
     domain::event::{Field, Incoming},
     http::dialect::{Split, TooManyEvents},
@@ -14,7 +17,7 @@ use crate::{
 /// How the body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFormat {
-    /// One JSON document.
+    /// One JSON document, or one a line where the first line is one.
     Json,
     /// One JSON document a line.
     NdJson,
@@ -23,7 +26,7 @@ pub enum BodyFormat {
 /// One event as the client sent it.
 #[derive(Debug)]
 pub struct RawEvent<'a> {
-    /// Its text. It is valid JSON, unless it is a line of NDJSON, which may be anything.
+    /// Its text. It may be anything, unless `read` has its fields.
     pub text: &'a [u8],
     /// Its fields, where splitting the body has read them already.
     pub(super) read: Option<Incoming<'a>>,
@@ -61,18 +64,46 @@ pub fn split(
     format: BodyFormat,
     max_events: usize,
 ) -> Result<Split<'_, RawEvent<'_>>, BodyError> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
+    let body = bare(body);
     if body.is_empty() {
         return Err(BodyError::Empty);
     }
     let (events, sent_at) = match format {
-        BodyFormat::Json => json(body, max_events)?,
-        BodyFormat::NdJson => {
-            let lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
-            (lines.map(RawEvent::unread).collect(), Field::Absent)
-        }
+        BodyFormat::NdJson => (lines(body), Field::Absent),
+        BodyFormat::Json => match json(body, max_events) {
+            // Shippers of logs often say application/json, or nothing, and send lines.
+            Err(BodyError::Malformed(_)) if begins_with_a_line(body) => {
+                (lines(body), Field::Absent)
+            }
+            read => read?,
+        },
     };
     Ok(Split::new(events, sent_at, max_events)?)
+}
+
+/// A text without what may stand around it: white space, a byte order mark, and the NUL that ends
+/// strings in C.
+fn bare(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii_start();
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let end = text.iter().rposition(|b| *b != 0 && !b.is_ascii_whitespace()).map_or(0, |at| at + 1);
+    text[..end].trim_ascii_start()
+}
+
+/// An event a line. Files that were joined may have a byte order mark at any line.
+fn lines(body: &[u8]) -> Vec<RawEvent<'_>> {
+    let lines = body.split(|b| *b == b'\n').map(bare);
+    lines.filter(|line| !line.is_empty()).map(RawEvent::unread).collect()
+}
+
+/// Whether a body of several lines begins with a line that is an object by itself.
+fn begins_with_a_line(body: &[u8]) -> bool {
+    let Some(end) = body.iter().position(|b| *b == b'\n') else { return false };
+    body[0] == b'{' && is_json(&body[..end])
+}
+
+fn is_json(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 /// Events that are read later, each from its own text.
@@ -109,28 +140,35 @@ pub(super) fn read_array(text: &str, max_events: usize) -> Option<Vec<RawEvent<'
 type Events<'a> = (Vec<RawEvent<'a>>, Field<'a>);
 
 fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        Err(e) => return in_pieces(body, BodyError::Malformed(e.to_string())),
+    };
     let malformed = |e: &dyn fmt::Display| BodyError::Malformed(e.to_string());
-    let text = std::str::from_utf8(body).map_err(|e| malformed(&e))?;
     match body[0] {
         b'[' => {
             if let Some(events) = read_array(text, max_events) {
                 return Ok((events, Field::Absent));
             }
-            let list: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-            Ok((texts(list), Field::Absent))
+            match serde_json::from_str::<Vec<&RawValue>>(text) {
+                Ok(list) => Ok((texts(list), Field::Absent)),
+                Err(e) => in_pieces(body, malformed(&e)),
+            }
         }
         b'{' => {
             if let Some(read) = read_plain(text).filter(|read| read.size == text.len()) {
                 let event = RawEvent { text: body, read: Some(read) };
                 return Ok((vec![event], Field::Absent));
             }
-            let envelope: Envelope = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-            let events = match envelope.batch {
-                BatchField::Absent => vec![RawEvent::unread(body)],
-                BatchField::List(list) => texts(list),
-                BatchField::Other => return Err(BodyError::NotEvents),
-            };
-            Ok((events, envelope.sent_at))
+            match serde_json::from_str::<NativeEnvelope>(text) {
+                Ok(NativeEnvelope { batch: Some(BatchField(list)), sent_at }) => {
+                    Ok((texts(list), sent_at))
+                }
+                Ok(NativeEnvelope { batch: None, sent_at }) => {
+                    Ok((vec![RawEvent::unread(body)], sent_at))
+                }
+                Err(e) => in_pieces(body, malformed(&e)),
+            }
         }
         _ => match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => Err(BodyError::NotEvents),
@@ -139,28 +177,36 @@ fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
     }
 }
 
-/// A body that is an object. It is a batch where it has the member `batch`, which no event has.
+/// The events of an array or a batch of which some are no JSON: these are refused one by one, and
+/// their neighbours are taken. `why` says what is wrong with the body as a whole; it stands where the
+/// body did not arrive whole, or where no event of it can be read.
+fn in_pieces(body: &[u8], why: BodyError) -> Result<Events<'_>, BodyError> {
+    let Some(pieces::BodyPieces { events, sent_at }) = pieces::of(body) else { return Err(why) };
+    if !events.iter().any(|event| is_json(event)) {
+        return Err(why);
+    }
+    // A time that can't be read counts as none.
+    let sent_at = sent_at.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
+    Ok((events.into_iter().map(RawEvent::unread).collect(), sent_at))
+}
+
+/// A body that is an object. It is a batch where it has the member `batch` and that is an array.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    #[serde(borrow, default)]
-    batch: BatchField<'a>,
+struct NativeEnvelope<'a> {
+    #[serde(borrow, default, deserialize_with = "batch")]
+    batch: Option<BatchField<'a>>,
     #[serde(borrow, default)]
     sent_at: Field<'a>,
 }
 
-/// The member `batch` of an object.
-#[derive(Default)]
-enum BatchField<'a> {
-    #[default]
-    Absent,
-    List(Vec<&'a RawValue>),
-    Other,
-}
+/// The events of the member `batch`.
+struct BatchField<'a>(Vec<&'a RawValue>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for BatchField<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(serde_json::from_str(raw.get()).map_or(BatchField::Other, BatchField::List))
-    }
+/// Reads the member `batch`; `None` where it is no array, and so belongs to a single event.
+fn batch<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BatchField<'a>>, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).ok().map(BatchField))
 }

@@ -1,8 +1,9 @@
 //! Reads one event of a body.
 //!
-//! Most events are plain (no escapes, nothing nested in their properties), and a cursor reads
-//! those in one pass ([`crate::domain::plain`]). serde reads all others. Where both can read an
-//! event they give the same, which a property test holds (`tests.rs`).
+//! Most events are plain (no escapes, nothing nested in their properties, no members but those of
+//! an event), and a cursor reads those in one pass ([`crate::domain::plain`]). serde reads all
+//! others ([`super::members`]). Where both can read an event they give the same, which a property
+//! test holds (`tests.rs`).
 
 use std::{borrow::Cow, fmt};
 
@@ -10,11 +11,11 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
 
-use super::body::RawEvent;
+use super::{body::RawEvent, members::Members};
 use crate::domain::{
-    event::{Field, Incoming, Rejection},
+    event::{Field, Incoming, Note, Rejection},
+    json,
     plain::{Scalar, Scan},
 };
 
@@ -44,8 +45,19 @@ pub(super) fn read_event(raw: &[u8]) -> Result<Incoming<'_>, Rejection> {
     if let Some(read) = read_plain(text).filter(|read| read.size == text.len()) {
         return Ok(Incoming { size: raw.len(), ..read });
     }
-    let members: Members = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-    Ok(members.incoming(raw.len()))
+    match serde_json::from_str::<Members>(text) {
+        Ok(members) => Ok(members.incoming(raw.len())),
+        Err(e) => read_mended(text, raw.len()).ok_or_else(|| malformed(&e)),
+    }
+}
+
+/// Reads an event in whose names or ids there is half of a surrogate pair, which is no character.
+fn read_mended(text: &str, size: usize) -> Option<Incoming<'static>> {
+    let Cow::Owned(mended) = json::replaced(text) else { return None };
+    let members: Members = serde_json::from_str(&mended).ok()?;
+    let mut event = members.incoming(size).into_owned();
+    event.notes.push(Note::TextReplaced);
+    Some(event)
 }
 
 /// Reads the event that a text begins with; `size` of what it gives says where the event ends.
@@ -76,7 +88,7 @@ pub(super) fn read_plain(text: &str) -> Option<Incoming<'_>> {
                 seen |= 32;
                 scan.peek()?;
                 let from = scan.position();
-                scan.object(|scan, _| scan.scalar().map(drop))?;
+                scan.flat_object()?;
                 event.properties = Some(Cow::Borrowed(scan.since(from)?));
                 return Some(());
             }
@@ -98,44 +110,6 @@ pub(super) fn read_plain(text: &str) -> Option<Incoming<'_>> {
     })?;
     event.size = scan.position();
     Some(event)
-}
-
-/// The members of an event as serde reads them; all others are ignored.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Members<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    timestamp: Field<'a>,
-    #[serde(borrow, default)]
-    user_id: Field<'a>,
-    #[serde(borrow, default)]
-    session_id: Field<'a>,
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow)]
-    properties: Option<&'a RawValue>,
-}
-
-impl<'a> Members<'a> {
-    /// `size` is the length of the whole event, in bytes.
-    pub(super) fn incoming(self, size: usize) -> Incoming<'a> {
-        Incoming {
-            kind: self.kind,
-            timestamp: self.timestamp,
-            user_id: self.user_id,
-            session_id: self.session_id,
-            id: self.id,
-            properties: self
-                .properties
-                .map(RawValue::get)
-                .filter(|raw| *raw != "null")
-                .map(Cow::Borrowed),
-            plain: false,
-            size,
-        }
-    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {

@@ -3,10 +3,13 @@
 //!
 //! [`body`] splits a body into events, [`event`] reads one of them. The answer is
 //! `{"accepted","duplicates","rejected":[{"index","code","message"}]}`: 202 where at least one
-//! event was good (or all were duplicates), 422 where none was.
+//! event was good (or all were duplicates), 422 where none was. Where an event was not taken exactly
+//! as it came, the answer has `"notes":[{"index","events","code","message"}]`, too.
 
 pub mod body;
 pub mod event;
+mod members;
+mod pieces;
 #[cfg(test)]
 mod tests;
 
@@ -34,8 +37,12 @@ pub struct Native {
 impl Dialect for Native {
     const NAME: &'static str = "native";
 
-    const ENDPOINTS: &'static [Endpoint] =
-        &[Endpoint { path: "/v1/events", methods: &[Method::POST] }];
+    // Senders that put a base address and a path together often end up with a slash too many.
+    const ENDPOINTS: &'static [Endpoint] = &[
+        Endpoint { path: "/v1/events", methods: &[Method::POST] },
+        Endpoint { path: "/v1/events/", methods: &[Method::POST] },
+        Endpoint { path: "//v1/events", methods: &[Method::POST] },
+    ];
 
     type Event<'a> = RawEvent<'a>;
 
@@ -80,6 +87,19 @@ struct Answer {
     accepted: u32,
     duplicates: u32,
     rejected: Vec<RejectedEvent>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<NotedEvents>,
+}
+
+/// What the answer says of events that were not taken exactly as they came.
+#[derive(Debug, Serialize)]
+struct NotedEvents {
+    /// The first of them.
+    index: usize,
+    /// How many there are.
+    events: usize,
+    code: &'static str,
+    message: String,
 }
 
 /// What the answer says of one rejected event.
@@ -97,10 +117,17 @@ impl From<&Outcome> for Answer {
             code: rejected.reason.code(),
             message: rejected.reason.to_string(),
         });
+        let notes = outcome.notes.iter().map(|noted| NotedEvents {
+            index: noted.index,
+            events: noted.events,
+            code: noted.note.code(),
+            message: noted.note.to_string(),
+        });
         Answer {
             accepted: outcome.accepted,
             duplicates: outcome.duplicates,
             rejected: rejected.collect(),
+            notes: notes.collect(),
         }
     }
 }
@@ -117,12 +144,18 @@ fn format(request: &HttpRequest) -> Result<BodyFormat, ApiError> {
     match essence.as_str() {
         // navigator.sendBeacon sends a text as text/plain, and `curl -d` without a header sends
         // application/x-www-form-urlencoded. Both usually carry JSON.
-        "" | "application/json" | "text/plain" | "application/x-www-form-urlencoded" => {
-            Ok(BodyFormat::Json)
-        }
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-            Ok(BodyFormat::NdJson)
-        }
+        ""
+        | "application/json"
+        | "text/json"
+        | "text/plain"
+        | "application/x-www-form-urlencoded" => Ok(BodyFormat::Json),
+        "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonl"
+        | "application/jsonlines"
+        | "application/x-jsonlines" => Ok(BodyFormat::NdJson),
+        // RFC 6839: whatever it is, it is written in JSON.
+        other if other.ends_with("+json") => Ok(BodyFormat::Json),
         other => Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_type",

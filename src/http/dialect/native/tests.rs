@@ -5,11 +5,15 @@ use serde_json::value::RawValue;
 
 use super::{
     body::{read_array, split, texts as unread},
-    event::{Members, read, read_event, read_plain},
+    event::{read, read_event, read_plain},
+    members::Members,
     *,
 };
 use crate::{
-    domain::{event::Field, json},
+    domain::{
+        event::{Field, Note},
+        json::{self, Blemishes},
+    },
     http::dialect::TooManyEvents,
 };
 
@@ -42,9 +46,13 @@ fn a_body_that_is_no_request_is_refused() {
     assert!(matches!(split_json(r#"[{"type":"a"}"#), Err(BodyError::Malformed(_))));
     assert!(matches!(split_json(r#"{"type":"a"} x"#), Err(BodyError::Malformed(_))));
     assert!(matches!(split(b"[\"\xff\"]", BodyFormat::Json, 3), Err(BodyError::Malformed(_))));
+    assert!(matches!(
+        split(b"{\"type\":\"\xff\"}", BodyFormat::Json, 3),
+        Err(BodyError::Malformed(_))
+    ));
+    assert!(matches!(split_json("[{\"type\":\"a\"},{\"type\":NaN}"), Err(BodyError::Malformed(_))));
     assert_eq!(split_json(" ").unwrap_err(), BodyError::Empty);
     assert_eq!(split_json("17").unwrap_err(), BodyError::NotEvents);
-    assert_eq!(split_json(r#"{"batch":{}}"#).unwrap_err(), BodyError::NotEvents);
     assert_eq!(
         split_json("[1,2,3,4]").unwrap_err(),
         BodyError::TooMany(TooManyEvents { events: 4, max: 3 })
@@ -54,7 +62,7 @@ fn a_body_that_is_no_request_is_refused() {
 #[test]
 fn an_event_is_read_field_by_field() {
     let raw = br#"{"type":"p\u00e9","timestamp":5,"userId":7,"sessionId":null,
-        "id":[1,{"a":2}],"properties":{"a":1},"extra":[[[]]]}"#;
+        "id":[1,{"a":2}],"properties":{"a":1}}"#;
     let event = read_event(raw).unwrap();
     assert_eq!(event.kind, Field::Text("pé".into()));
     assert_eq!(event.timestamp, Field::Integer(5));
@@ -71,9 +79,69 @@ fn what_is_no_event_says_why() {
     assert_eq!(code(b"17"), "not_an_object");
     assert_eq!(code(br#"["page_view"]"#), "not_an_object");
     assert_eq!(code(br#"{"type":"#), "malformed");
-    assert_eq!(code(br#"{"type":"\ud800"}"#), "malformed");
     assert_eq!(code(b"{\"type\":\"\xff\"}"), "malformed");
     assert_eq!(code(br#"{"type":"a","type":"b"}"#), "malformed");
+}
+
+#[test]
+fn one_bad_event_of_a_body_stands_alone() {
+    let good = r#"{"type":"a"}"#;
+    for bad in [&b"{\"type\":NaN}"[..], b"{\"type\":\"\xff\"}", b"{\"type\":\"\x01\"}", b"nonsense"]
+    {
+        let list = [b"[", good.as_bytes(), b",", bad, b" , ", good.as_bytes(), b"]"].concat();
+        let batch = [b"{\"sentAt\":5,\"batch\":", &list[..], b"}"].concat();
+        for body in [&list, &batch] {
+            let mut split = split(body, BodyFormat::Json, 3).unwrap();
+            let codes =
+                split.events().iter_mut().map(|raw| read(raw).map(drop).map_err(|e| e.code()));
+            assert_eq!(codes.collect::<Vec<_>>(), [Ok(()), Err("malformed"), Ok(())]);
+        }
+        assert_eq!(*split(&batch, BodyFormat::Json, 3).unwrap().sent_at(), Field::Integer(5));
+    }
+}
+
+#[test]
+fn a_batch_that_is_no_array_belongs_to_a_single_event() {
+    let mut split = split_json(r#"{"type":"a","batch":{"n":1},"sentAt":7}"#).unwrap();
+    assert_eq!(*split.sent_at(), Field::Integer(7));
+    let event = read(&mut split.events()[0]).unwrap();
+    assert_eq!(event.properties.as_deref(), Some(r#"{"batch":{"n":1}}"#));
+}
+
+#[test]
+fn lines_are_found_under_any_type() {
+    let lines = "\u{feff}{\"type\":\"a\"}\r\n\u{feff}{\"type\":\"b\"}\n\0\0";
+    for format in [BodyFormat::Json, BodyFormat::NdJson] {
+        let split = split(lines.as_bytes(), format, 3).unwrap();
+        assert_eq!(texts(split), [r#"{"type":"a"}"#, r#"{"type":"b"}"#]);
+    }
+}
+
+#[test]
+fn other_names_are_understood_and_other_members_kept() {
+    let raw = br#"{"event":"a","messageId":"m","user_id":7,"anonymousId":"s","data":[1],
+        "props":{"a":1},"plan":{"b":2},"a":3,"sentAt":9}"#;
+    let event = read_event(raw).unwrap();
+    assert_eq!(event.kind, Field::Text("a".into()));
+    assert_eq!(event.id, Field::Text("m".into()));
+    assert_eq!((event.user_id, event.session_id), (Field::Integer(7), Field::Text("s".into())));
+    assert_eq!(event.properties.as_deref(), Some(r#"{"data":[1],"plan":{"b":2},"a":3,"a":1}"#));
+    let renamed = event.notes.iter().filter(|note| matches!(note, Note::FieldRenamed { .. }));
+    assert_eq!(renamed.count(), 5);
+    let moved = |name: &str| event.notes.contains(&Note::FieldMoved(name.to_owned()));
+    assert!(moved("data") && moved("plan") && moved("a") && event.notes.len() == 8);
+
+    let own = read_event(br#"{"type":"a","event":"b","properties":null}"#).unwrap();
+    assert_eq!(own.kind, Field::Text("a".into()), "the field's own name comes first");
+    assert_eq!(own.properties.as_deref(), Some(r#"{"event":"b"}"#));
+}
+
+#[test]
+fn half_of_a_surrogate_pair_costs_no_event() {
+    let event = read_event(br#"{"type":"a","userId":"x\ud800","id":"\ud83d\ude00"}"#).unwrap();
+    assert_eq!(event.user_id, Field::Text("x\u{fffd}".into()));
+    assert_eq!(event.id, Field::Text("\u{1f600}".into()));
+    assert_eq!(event.notes, [Note::TextReplaced]);
 }
 
 #[test]
@@ -150,7 +218,8 @@ proptest! {
         let mut stream = serde_json::Deserializer::from_str(&text).into_iter::<Members>();
         let members = stream.next().expect("there is one").expect("it is well-formed");
         let read = Incoming { plain: true, ..members.incoming(stream.byte_offset()) };
-        prop_assert_eq!(json::check(read.properties.as_deref().unwrap_or("{}"), 1), Ok(()));
+        let properties = read.properties.as_deref().unwrap_or("{}");
+        prop_assert_eq!(json::check(properties, 1), Ok(Blemishes::default()));
         prop_assert_eq!(format!("{plain:?}"), format!("{read:?}"));
     }
 }

@@ -1,0 +1,62 @@
+//! Small steps that the dialects of JSON have in common.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::{event::Field, properties};
+
+/// Reads a member; `None` where it is absent or of another shape. What a vendor sends beside the event
+/// itself must never cost the event.
+pub fn parsed<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
+}
+
+/// The object that a member is, as text; `{}` where it is none.
+pub fn object(raw: Option<&RawValue>) -> &str {
+    raw.map(RawValue::get).filter(|text| text.starts_with('{')).unwrap_or("{}")
+}
+
+/// A text as JSON.
+pub fn json(text: &str) -> Cow<'static, str> {
+    Cow::Owned(serde_json::Value::from(text).to_string())
+}
+
+/// A property of an event, as a field.
+pub fn property<'a>(properties: &'a str, name: &str) -> Field<'a> {
+    let found = properties::pick(properties, &[name.to_owned()]).pop().flatten();
+    found.map_or(Field::Absent, Field::Text)
+}
+
+/// Members that are added to an event's properties where these don't have them.
+#[derive(Debug)]
+pub struct Added<'p, 'm> {
+    properties: &'p str,
+    more: Vec<(&'m str, Cow<'m, str>)>,
+}
+
+impl<'p, 'm> Added<'p, 'm> {
+    /// Nothing is added yet.
+    pub fn to(properties: &'p str) -> Added<'p, 'm> {
+        Added { properties, more: Vec::new() }
+    }
+
+    /// Adds a text under a name that is not there.
+    pub fn text(mut self, name: &'m str, text: &Field<'_>) -> Added<'p, 'm> {
+        if let Field::Text(text) = text
+            && property(self.properties, name) == Field::Absent
+        {
+            self.more.push((name, json(text)));
+        }
+        self
+    }
+
+    /// The properties with what was added.
+    pub fn finish(self) -> Cow<'p, str> {
+        match self.more.is_empty() {
+            true => Cow::Borrowed(self.properties),
+            false => Cow::Owned(properties::with(self.properties, &self.more)),
+        }
+    }
+}

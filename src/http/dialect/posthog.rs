@@ -1,0 +1,232 @@
+//! PostHog's capture API.
+//!
+//! - Servers send `POST /batch/`, browsers `POST /e/`, `/i/v0/e/` or `/capture/`: an object with the
+//!   list `batch`, an array, or one event; as JSON, or as `data=` in a form, in base64.
+//! - Browsers ask for settings as well (`/flags/`, `/decide/`, `/array/KEY/config`). They get empty
+//!   ones: no feature is on.
+//! - The answer is 200 with `{"status":1}`. Clients lose events after any other 2xx.
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode},
+    web::Query,
+};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+
+use super::{
+    Dialect, Endpoint, Outcome, Split,
+    envelope::Envelope,
+    member::{Added, object, parsed, property},
+};
+use crate::{
+    domain::event::{Field, Incoming, Rejection},
+    http::{
+        auth::{Offer, usual_write_keys},
+        error::ApiError,
+    },
+};
+
+/// One request of a PostHog SDK.
+#[derive(Debug)]
+pub struct PostHog {
+    call: PostHogCall,
+    /// The keys that the body has.
+    keys: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PostHogCall {
+    Capture,
+    Flags,
+    Config,
+}
+
+/// One event as it was sent.
+#[derive(Debug)]
+pub struct PostHogEvent<'a> {
+    text: &'a str,
+    read: Option<Incoming<'a>>,
+}
+
+/// The members that are looked at.
+#[derive(Deserialize)]
+struct Captured<'a> {
+    #[serde(borrow, default)]
+    event: Field<'a>,
+    #[serde(borrow, default)]
+    uuid: Field<'a>,
+    #[serde(borrow, default)]
+    timestamp: Field<'a>,
+    #[serde(borrow, default)]
+    distinct_id: Field<'a>,
+    #[serde(borrow)]
+    properties: Option<&'a RawValue>,
+}
+
+/// What stands in the properties of an exception.
+#[derive(Default, Deserialize)]
+struct CapturedExceptions<'a> {
+    #[serde(borrow, rename = "$exception_list", default)]
+    list: Vec<CapturedException<'a>>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+struct CapturedException<'a> {
+    #[serde(borrow, rename = "type", default)]
+    kind: Field<'a>,
+    #[serde(borrow, default)]
+    value: Field<'a>,
+}
+
+const POST: &[Method] = &[Method::POST];
+const GET: &[Method] = &[Method::GET];
+
+impl Dialect for PostHog {
+    const NAME: &'static str = "posthog";
+    const TRANSLATES: bool = true;
+
+    const ENDPOINTS: &'static [Endpoint] = &[
+        Endpoint { path: "/{call:batch|e|capture|flags|decide}", methods: POST },
+        Endpoint { path: "/{call:batch|e|capture|flags|decide}/", methods: POST },
+        Endpoint { path: "/i/v0/{call:e}/", methods: POST },
+        Endpoint { path: "/array/{key}/config", methods: GET },
+    ];
+
+    type Event<'a> = PostHogEvent<'a>;
+
+    fn offer(request: &HttpRequest) -> Offer {
+        let mut keys = usual_write_keys(request);
+        keys.extend(request.match_info().get("key").map(str::to_owned));
+        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+    }
+
+    fn open(request: &HttpRequest) -> Result<PostHog, ApiError> {
+        let call = match request.match_info().get("call") {
+            None => PostHogCall::Config,
+            Some("flags" | "decide") => PostHogCall::Flags,
+            Some(_) => PostHogCall::Capture,
+        };
+        Ok(PostHog { call, keys: Vec::new() })
+    }
+
+    fn contents(&mut self, body: Bytes) -> Result<Bytes, ApiError> {
+        if !body.starts_with(b"data=") {
+            return Ok(body);
+        }
+        let form = String::from_utf8_lossy(&body);
+        let form = Query::<Vec<(String, String)>>::from_query(&form).map(Query::into_inner);
+        let data = form.unwrap_or_default().into_iter().find(|(name, _)| name == "data");
+        // In a form `+` is a space. Clients that leave it as it is mean the character of base64.
+        let decoded = data.map(|(_, text)| text.replace(' ', "+")).unwrap_or_default();
+        let read = BASE64.decode(decoded.trim());
+        read.map(Bytes::from).map_err(|e| {
+            ApiError::bad_request("malformed_encoding", format!("data is no base64: {e}"))
+        })
+    }
+
+    fn split<'a>(
+        &mut self,
+        contents: &'a [u8],
+        max_events: usize,
+    ) -> Result<Split<'a, PostHogEvent<'a>>, ApiError> {
+        if self.call == PostHogCall::Config {
+            return Ok(Split::default());
+        }
+        let envelope = Envelope::read(contents, "batch")?;
+        let own = [envelope.text("api_key"), envelope.text("token")];
+        self.keys.extend(own.into_iter().flatten());
+        // A browser's array of events has the key in the properties of each.
+        let first = envelope.events.first().map(|event| event.get());
+        if let Some(first) = first
+            && let Ok(event) = serde_json::from_str::<Captured<'_>>(first)
+            && let Field::Text(token) = property(object(event.properties), "token")
+        {
+            self.keys.push(token.into_owned());
+        }
+        if self.call == PostHogCall::Flags {
+            return Ok(Split::default());
+        }
+        let sent_at = envelope.field("sent_at");
+        let unread = |raw: &&'a RawValue| PostHogEvent { text: raw.get(), read: None };
+        Ok(Split::new(envelope.events.iter().map(unread).collect(), sent_at, max_events)?)
+    }
+
+    fn keys_in_body(&self) -> Vec<String> {
+        self.keys.clone()
+    }
+
+    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
+        if event.read.is_none() {
+            if !event.text.starts_with('{') {
+                return Err(Rejection::NotAnObject);
+            }
+            let captured: Captured<'a> = serde_json::from_str(event.text)
+                .map_err(|e| Rejection::Malformed(e.to_string()))?;
+            event.read = Some(captured.incoming(event.text.len()));
+        }
+        Ok(event.read.get_or_insert_default())
+    }
+
+    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
+        Cow::Borrowed(event.text.as_bytes())
+    }
+
+    fn answer(self, _: &Outcome) -> HttpResponse {
+        HttpResponse::Ok().json(match self.call {
+            PostHogCall::Capture => json!({"status": 1}),
+            PostHogCall::Flags => {
+                json!({"flags": {}, "featureFlags": {}, "errorsWhileComputingFlags": false})
+            }
+            PostHogCall::Config => json!({"supportedCompression": ["gzip-js"]}),
+        })
+    }
+
+    fn refuse(_: &HttpRequest, error: &ApiError) -> HttpResponse {
+        let body = json!({"status": 0, "code": error.code, "detail": error.message});
+        // The browser SDK drops what gets a 429, as it does with every 4xx.
+        if error.status == StatusCode::TOO_MANY_REQUESTS {
+            let later = ApiError { status: StatusCode::SERVICE_UNAVAILABLE, ..error.clone() };
+            return later.with_body(body);
+        }
+        error.with_body(body)
+    }
+}
+
+impl<'a> Captured<'a> {
+    fn incoming(self, size: usize) -> Incoming<'a> {
+        let own = object(self.properties);
+        let person = self.distinct_id.or(property(own, "distinct_id"));
+        let exceptions: CapturedExceptions<'a> = match &self.event {
+            Field::Text(name) if name == "$exception" => {
+                parsed(self.properties).unwrap_or_default()
+            }
+            _ => CapturedExceptions::default(),
+        };
+        let exception = exceptions.list.first().cloned().unwrap_or_default();
+        let properties = Added::to(own)
+            .text("path", &property(own, "$pathname"))
+            .text("referrer", &property(own, "$referrer"))
+            .text("code", &exception.kind)
+            .text("message", &exception.value)
+            .finish();
+        // Before somebody logs in, the id is one that the browser has made up.
+        let is_anonymous = property(own, "$is_identified") == Field::Text("false".into());
+        Incoming {
+            kind: self.event,
+            timestamp: self.timestamp,
+            sent_at: Field::Absent,
+            user_id: if is_anonymous { Field::Absent } else { person.clone() },
+            session_id: property(own, "$session_id").or(person),
+            id: self.uuid,
+            properties: Some(properties),
+            plain: false,
+            size,
+            notes: Vec::new(),
+        }
+    }
+}

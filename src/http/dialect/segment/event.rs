@@ -1,0 +1,129 @@
+//! Reads one event of Segment's language.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    domain::event::{Field, Incoming, Rejection},
+    http::dialect::member::{Added, object, parsed},
+};
+
+/// One event as it was sent.
+#[derive(Debug)]
+pub struct SegmentEvent<'a> {
+    text: &'a str,
+    /// The type that the path says; in a batch the event says it.
+    kind: Option<&'static str>,
+    read: Option<Incoming<'a>>,
+}
+
+/// The members that are looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tracked<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Field<'a>,
+    #[serde(borrow, default)]
+    event: Field<'a>,
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    message_id: Field<'a>,
+    #[serde(borrow, default)]
+    timestamp: Field<'a>,
+    #[serde(borrow, default)]
+    original_timestamp: Field<'a>,
+    #[serde(borrow, default)]
+    sent_at: Field<'a>,
+    #[serde(borrow, default)]
+    user_id: Field<'a>,
+    #[serde(borrow, default)]
+    anonymous_id: Field<'a>,
+    #[serde(borrow)]
+    properties: Option<&'a RawValue>,
+    #[serde(borrow)]
+    traits: Option<&'a RawValue>,
+    #[serde(borrow)]
+    context: Option<&'a RawValue>,
+}
+
+/// What is looked at of the context. All of it is optional, and whatever is of another kind than
+/// expected counts as absent.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Context<'a> {
+    #[serde(borrow, default)]
+    session_id: Field<'a>,
+    #[serde(borrow)]
+    page: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Page<'a> {
+    #[serde(borrow, default)]
+    path: Field<'a>,
+}
+
+impl<'a> SegmentEvent<'a> {
+    /// An event of a body. `kind` is the type that the path says, if it says one.
+    pub fn unread(text: &'a str, kind: Option<&'static str>) -> SegmentEvent<'a> {
+        SegmentEvent { text, kind, read: None }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The event in the domain's terms.
+    ///
+    /// # Errors
+    /// It is no JSON object.
+    pub fn read(&mut self) -> Result<&Incoming<'a>, Rejection> {
+        if self.read.is_none() {
+            if !self.text.starts_with('{') {
+                return Err(Rejection::NotAnObject);
+            }
+            let members: Tracked<'a> =
+                serde_json::from_str(self.text).map_err(|e| Rejection::Malformed(e.to_string()))?;
+            self.read = Some(members.incoming(self.kind, self.text.len()));
+        }
+        Ok(self.read.get_or_insert_default())
+    }
+}
+
+impl<'a> Tracked<'a> {
+    fn incoming(self, by_path: Option<&'static str>, size: usize) -> Incoming<'a> {
+        let call = match (&self.kind, by_path) {
+            (Field::Text(kind), _) => kind.clone(),
+            (_, Some(kind)) => Cow::Borrowed(kind),
+            (_, None) => Cow::Borrowed("track"),
+        };
+        let context: Context<'a> = parsed(self.context).unwrap_or_default();
+        let page: Page<'a> = parsed(context.page).unwrap_or_default();
+        let own = object(self.properties.or(self.traits));
+        let kind = match &*call {
+            "track" => self.event,
+            // A page is named by its path, and a name that it has beside that is a property.
+            "page" | "screen" => Field::Text(Cow::Borrowed("page_view")),
+            _ => Field::Text(call.clone()),
+        };
+        let is_page = matches!(&*call, "page" | "screen");
+        let name = if is_page { self.name } else { Field::Absent };
+        let properties = Added::to(own).text("path", &page.path).text("name", &name).finish();
+        Incoming {
+            kind,
+            timestamp: self.timestamp.or(self.original_timestamp),
+            sent_at: self.sent_at,
+            user_id: self.user_id,
+            session_id: context.session_id.or(self.anonymous_id),
+            id: self.message_id,
+            properties: Some(properties),
+            plain: false,
+            size,
+            notes: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Each command that says that it did something has done it, and `check` has done nothing.
+
+use std::process::Output;
+
+use crate::support::{
+    postgres::Postgres,
+    program::{floodmark_output, scratch},
+    redis::RedisServer,
+    server::Server,
+};
+
+fn said(output: &Output) -> String {
+    let both = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+/// The tables of a database.
+fn tables(postgres: &Postgres) -> Vec<String> {
+    let sql = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = \
+               'public'::regnamespace ORDER BY relname";
+    rows(postgres, sql).into_iter().map(|row| row[0].clone()).collect()
+}
+
+fn rows(postgres: &Postgres, sql: &str) -> Vec<Vec<String>> {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(postgres.sql(sql))
+}
+
+fn keys(redis: &RedisServer) -> Vec<String> {
+    redis.run(&["KEYS", "*"])
+}
+
+#[test]
+fn migrate_makes_the_tables_of_an_empty_database_and_says_so() {
+    let postgres = Postgres::start();
+    assert_eq!(tables(&postgres), [""; 0]);
+    let url = postgres.url();
+    let migrate = || floodmark_output(&["migrate", "--postgres", &url]);
+    let first = migrate();
+    assert!(first.status.success() && said(&first).contains("V1__events_and_ledger"), "{first:?}");
+    for table in ["events", "ledger", "rollups", "dead_letters", "missing_batches"] {
+        assert!(tables(&postgres).iter().any(|it| it == table), "{table}: {:?}", tables(&postgres));
+    }
+    let again = migrate();
+    assert!(again.status.success() && said(&again).contains("up to date already"), "{again:?}");
+
+    // A later version of Floodmark was here.
+    rows(&postgres, "INSERT INTO refinery_schema_history VALUES (999, 'later', '', '1')");
+    let old = migrate();
+    assert!(!old.status.success() && said(&old).contains("V999__later"), "{old:?}");
+}
+
+#[test]
+fn migrate_makes_the_file_of_sqlite() {
+    let (_folder, data) = scratch("data");
+    let migrate = || floodmark_output(&["migrate", "--data-dir", data.to_str().unwrap()]);
+    let first = migrate();
+    assert!(first.status.success() && said(&first).contains("V1__events_and_ledger"), "{first:?}");
+    let file = rusqlite::Connection::open(data.join("floodmark.db")).expect("it is there");
+    let events: i64 = file.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+    assert_eq!(events, 0);
+    assert!(said(&migrate()).contains("up to date already"));
+}
+
+#[test]
+fn check_changes_nothing() {
+    let (postgres, redis) = (Postgres::start(), RedisServer::start());
+    let (_folder, data) = scratch("data");
+    let dir = data.to_str().unwrap();
+    let args = ["check", "--data-dir", dir, "--listen", "127.0.0.1:0"];
+    let embedded = floodmark_output(&args);
+    assert!(embedded.status.success(), "{embedded:?}");
+    let (url, redis_url) = (postgres.url(), redis.url());
+    let servers = [&args[..], &["--postgres", &url, "--redis", &redis_url]].concat();
+    let checked = floodmark_output(&servers);
+    assert!(checked.status.success(), "an empty Redis is no fault: {}", said(&checked));
+    assert!(!data.exists(), "no data dir is made");
+    assert_eq!(tables(&postgres), [""; 0]);
+    assert_eq!(keys(&redis), [""; 0]);
+}
+
+#[test]
+fn check_finds_nothing_wrong_beside_the_server_that_runs() {
+    let server = Server::start();
+    let (data, address) = (server.data(), server.addr().to_string());
+    let beside =
+        floodmark_output(&["check", "--data-dir", data.to_str().unwrap(), "--listen", &address]);
+    let words = said(&beside);
+    assert!(beside.status.success() && words.contains("by the running floodmark"), "{words}");
+}
+
+#[test]
+fn rebuild_puts_the_sums_of_the_ledger_in_the_place_of_what_redis_has() {
+    let (postgres, redis) = (Postgres::start(), RedisServer::start());
+    let (url, redis_url) = (postgres.url(), redis.url());
+    let server =
+        Server::with(&[("FLOODMARK_POSTGRES__URL", &url), ("FLOODMARK_REDIS__URLS", &redis_url)]);
+    assert_eq!(server.post(r#"[{"type":"page_view"},{"type":"page_view"}]"#).status, 202);
+    server.until("both are counted", |server| server.current()["pageViews"] == 2);
+    let ledger = || rows(&postgres, "SELECT coalesce(sum(events), 0) FROM ledger")[0][0].clone();
+    server.until("both are stored", |_| ledger() == "2");
+    // Somebody has meddled with a sum.
+    let day = keys(&redis).into_iter().find(|key| key.contains(":d:")).expect("a day's sums");
+    redis.run::<i64>(&["HSET", &day, "c:page_view", "700"]);
+    let rebuilt = floodmark_output(&["rebuild", "--postgres", &url, "--redis", &redis_url]);
+    assert!(rebuilt.status.success(), "{rebuilt:?}");
+    let sum = |key: &String| redis.run::<Option<i64>>(&["HGET", key, "c:page_view"]).unwrap_or(0);
+    let days: i64 = keys(&redis).iter().filter(|key| key.contains(":d:")).map(sum).sum();
+    assert_eq!(days, 2);
+    server.until("the server follows", |server| server.current()["pageViews"] == 2);
+}

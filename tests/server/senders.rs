@@ -1,0 +1,133 @@
+//! What senders of all kinds do, seen from outside: other types, names, encodings, notations of time
+//! and money. Each is taken as it was meant.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::support::{client::Answer, server::Server};
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body).expect("to memory");
+    encoder.finish().expect("to memory")
+}
+
+fn send(server: &Server, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let mut request = server.request("POST", path);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    request.body(body).send().expect("the server answers")
+}
+
+#[test]
+fn whatever_a_body_is_called_and_however_it_is_packed() {
+    let server = Server::start();
+    let one = br#"{"type":"page_view"}"#;
+    let lines = b"\xef\xbb\xbf{\"type\":\"page_view\"}\r\n\xef\xbb\xbf{\"type\":\"page_view\"}\n\0";
+    let (twice, packed) = (gzip(&gzip(one)), gzip(one));
+    let mut expected = 0;
+    for (path, headers, body, accepted) in [
+        ("/v1/events/", vec![], &one[..], 1),
+        ("//v1/events", vec![], one, 1),
+        ("/v1/events", vec![("Content-Type", "text/json; charset=utf-8")], one, 1),
+        ("/v1/events", vec![("Content-Type", "application/vnd.shop+json")], one, 1),
+        ("/v1/events", vec![("Content-Type", "application/jsonlines")], lines, 2),
+        ("/v1/events", vec![("Content-Type", "application/json")], lines, 2),
+        ("/v1/events", vec![("Content-Type", "text/plain")], lines, 2),
+        ("/v1/events", vec![("Content-Encoding", "gzip, gzip")], &twice, 1),
+        ("/v1/events", vec![("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")], &twice, 1),
+        ("/v1/events", vec![("Content-Encoding", "identity, gzip")], &packed, 1),
+    ] {
+        let answer = send(&server, path, &headers, body);
+        assert_eq!(answer.status, 202, "{path} {headers:?} {answer:?}");
+        assert_eq!(answer.json()["accepted"], accepted, "{path} {headers:?} {answer:?}");
+        expected += accepted;
+    }
+    let many = [("Content-Encoding", "gzip, gzip, gzip")];
+    assert_eq!(send(&server, "/v1/events", &many, &gzip(&twice)).status, 415);
+    server.until("all are stored", |server| server.count("events") == expected);
+}
+
+#[test]
+fn one_event_that_is_no_json_costs_no_other() {
+    let server = Server::start();
+    let good = r#"{"type":"page_view"}"#;
+    for bad in [
+        &b"{\"type\":\"a\",\"properties\":{\"x\":NaN}}"[..],
+        b"{\"type\":\"\xff\"}",
+        b"{\"type\":\"\x01\"}",
+    ] {
+        let list = [b"[", good.as_bytes(), b",", bad, b"]"].concat();
+        let batch = [b"{\"batch\":", &list[..], b",\"sentAt\":\"never\"}"].concat();
+        for body in [list, batch] {
+            let answer = send(&server, "/v1/events", &[], &body).json();
+            assert_eq!(
+                (&answer["accepted"], &answer["rejected"][0]["code"]),
+                (&json!(1), &json!("malformed"))
+            );
+        }
+    }
+    let cut = format!("[{good},{{\"type\":NaN}},{good}");
+    assert_eq!(send(&server, "/v1/events", &[], cut.as_bytes()).status, 400, "it is not whole");
+    server.until("the good ones are stored", |server| server.count("events") == 6);
+}
+
+#[test]
+fn money_and_time_are_counted_as_they_were_meant() {
+    let server = Server::with_config("[rates]\nJPY = 0.01\n");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let (s, us, ns) = (now.as_secs(), now.as_micros(), now.as_nanos());
+    let body = format!(
+        r#"[{{"type":"purchase","timestamp":{s},"properties":{{"amount":1}}}},
+            {{"type":"purchase","timestamp":"{s}","properties":{{"amount":2}}}},
+            {{"type":"purchase","timestamp":{us},"properties":{{"amount":4}}}},
+            {{"type":"purchase","timestamp":{ns},"properties":{{"amount":8}}}},
+            {{"type":"purchase","timestamp":0,"properties":{{"amount":16}}}},
+            {{"type":"purchase","properties":{{"amount":5000,"currency":{{"code":"JPY"}}}}}},
+            {{"type":"purchase","properties":{{"amount":5000,"currency":["JPY"]}}}},
+            {{"type":"purchase","properties":{{"amount":5,"amount":32}}}},
+            {{"type":"refund","properties":{{"amount":-3}}}},
+            {{"type":"purchase","userId":{{"id":7}},"properties":{{"amount":64}}}}]"#
+    );
+    let answer = send(&server, "/v1/events", &[], body.as_bytes()).json();
+    assert_eq!((&answer["accepted"], &answer["rejected"][0]["index"]), (&json!(9), &json!(6)));
+    assert_eq!(answer["rejected"][0]["code"], "invalid_amount");
+    let codes = answer["notes"].as_array().unwrap().iter().map(|note| note["code"].clone());
+    assert_eq!(
+        codes.collect::<Vec<_>>(),
+        ["timestamp_replaced", "key_repeated", "user_id_dropped"]
+    );
+    server.until("all of today's revenue is there", |server| {
+        let now = server.current();
+        now["revenue"] == json!(177) && now["metrics"]["refunds"] == json!(3)
+    });
+}
+
+#[test]
+fn a_page_of_another_site_may_send_with_credentials() {
+    let server = Server::with(&[("FLOODMARK_AUTH__WRITE_KEYS", "w1")]);
+    let origin = ("Origin", "https://shop.example");
+    let preflight = [
+        origin,
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "content-type,authorization"),
+    ];
+    let mut request = server.request("OPTIONS", "/v1/events");
+    for (name, value) in preflight {
+        request = request.header(name, value);
+    }
+    let asked = request.send().expect("an answer");
+    assert_eq!(asked.header("access-control-max-age"), Some("86400"), "{asked:?}");
+    let refused = send(&server, "/v1/events", &[origin], b"{}");
+    let taken = send(&server, "/v1/events?key=w1", &[origin], br#"{"type":"page_view"}"#);
+    assert_eq!((refused.status, taken.status), (401, 202));
+    for answer in [asked, refused, taken] {
+        let header = |name: &str| answer.header(name).unwrap_or_default().to_ascii_lowercase();
+        assert_eq!(header("access-control-allow-origin"), "https://shop.example", "{answer:?}");
+        assert_eq!(header("access-control-allow-credentials"), "true", "{answer:?}");
+    }
+    let read = server.request("GET", "/api/analytics/current").header("Origin", origin.1).send();
+    assert_eq!(read.unwrap().header("access-control-allow-credentials"), None, "not for reading");
+}
