@@ -13,23 +13,15 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{dev::Extensions, rt::net::TcpStream};
+use actix_web::{dev::Extensions, http::StatusCode, rt::net::TcpStream};
 use parking_lot::Mutex;
 use socket2::SockRef;
 
 use crate::{
     broadcast::ConnectionSocket,
     config,
-    http::{answer::AnswerWatch, client::network, limit::Limit},
+    http::{answer::AnswerWatch, client::network, error::ApiError, limit::Limit},
 };
-
-/// The answer to a connection that is one too many. It is sent before any request was read.
-const REFUSAL: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
-    Content-Type: application/json\r\n\
-    Content-Length: 92\r\n\
-    Retry-After: 1\r\n\
-    Connection: close\r\n\r\n\
-    {\"error\":{\"code\":\"too_many_connections\",\"message\":\"too many connections from this address\"}}";
 
 /// The connections of all workers, by address. A clone shares them.
 #[derive(Clone, Debug)]
@@ -42,6 +34,9 @@ struct ByAddress {
     /// `http.proxies`, for which the limit does not hold.
     proxies: Vec<IpAddr>,
     write_timeout: Duration,
+    /// The answer to a connection that is one too many. It is sent before any request was read, so
+    /// it is bytes.
+    refusal: Vec<u8>,
     /// How many connections each address has. An address without any is not in it.
     open: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -60,6 +55,7 @@ impl Connections {
             most: http.max_connections_per_address,
             proxies: http.proxies.clone(),
             write_timeout: Duration::from_millis(http.write_timeout_ms),
+            refusal: refusal(),
             open: Mutex::default(),
         }))
     }
@@ -71,7 +67,7 @@ impl Connections {
         match self.admit(stream.peer_addr().ok()) {
             Err(()) => {
                 Limit::AddressConnections.reached();
-                refuse(stream);
+                refuse(stream, &self.0.refusal);
             }
             Ok(permit) => {
                 data.insert(permit);
@@ -107,11 +103,27 @@ impl Connections {
     }
 }
 
+fn refusal() -> Vec<u8> {
+    let error = ApiError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_connections",
+        "too many connections from this address",
+    );
+    let body = error.body().to_string();
+    let head = format!(
+        "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Retry-After: 1\r\nConnection: close\r\n\r\n",
+        error.status,
+        body.len()
+    );
+    (head + &body).into_bytes()
+}
+
 /// Ends a connection at once, and tells why as far as the socket takes it.
-fn refuse(stream: &TcpStream) {
+fn refuse(stream: &TcpStream, answer: &[u8]) {
     let socket = SockRef::from(stream);
     // None of these steps matters if it fails: the connection ends in any case.
-    let _ = (&*socket).write(REFUSAL);
+    let _ = (&*socket).write(answer);
     let _ = socket.shutdown(Shutdown::Both);
     // What has arrived already is taken out. Else actix-http would read it as a request and handle
     // it, although its sender was told that it is refused. After the shutdown nothing is added.
@@ -156,8 +168,9 @@ mod tests {
 
     #[test]
     fn the_refusal_is_whole() {
-        let text = std::str::from_utf8(REFUSAL).unwrap();
+        let text = String::from_utf8(refusal()).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 429 Too Many Requests\r\n"), "{head}");
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
         assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
     }

@@ -174,21 +174,18 @@ impl Pace {
                 self.arrived += chunk.as_ref().and_then(|c| c.as_ref().ok()).map_or(0, Bytes::len);
                 return Ok(chunk);
             }
+            let late = StatusCode::REQUEST_TIMEOUT;
             if Instant::now() >= self.end {
                 Limit::BodyTime.reached();
-                return Err(late("timeout", "the body did not arrive in time"));
+                return Err(ApiError::new(late, "timeout", "the body did not arrive in time"));
             }
             if self.arrived < self.least {
                 Limit::BodyRate.reached();
-                return Err(late("too_slow", "the body arrives too slowly"));
+                return Err(ApiError::new(late, "too_slow", "the body arrives too slowly"));
             }
             (self.span_end, self.arrived) = (Instant::now() + self.grace, 0);
         }
     }
-}
-
-fn late(code: &'static str, message: &str) -> ApiError {
-    ApiError::new(StatusCode::REQUEST_TIMEOUT, code, message)
 }
 
 async fn collect(

@@ -20,6 +20,8 @@ const NOT_SHOWN: &[(&str, &str)] = &[
     ("spool_failed", "the disk has to fail"),
     ("spool_full", "the disk has to be full"),
     ("stopping", "the server has to be on its way down"),
+    ("too_many_bytes", "other requests have to be under way"),
+    ("too_many_connections", "other connections have to be open"),
 ];
 
 /// Headers that every HTTP server sends, and that have no special meaning here.
