@@ -287,7 +287,7 @@ fn append(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
         keep_ms: 0,
         keep_bytes: 0,
     };
-    let ids = IdWindow { window_ms: 1000, max_ids: 1000 };
+    let ids = IdWindow { window_ms: 1000, max_ids: 1000, max_bytes: usize::MAX };
     let opened = Spool::open(options, ids, NOW).expect("a spool");
     let (spool, mut writer) = (opened.spool, opened.writer);
     let delta = delta(batch);

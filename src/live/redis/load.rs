@@ -12,6 +12,11 @@
 //!                fields that m1 to m4 change ──^
 //! ```
 //!
+//! The drawing is that of one lane. Lanes are read one after the other, so that there is one copy of
+//! a lane's sums at a time, beside the sums of all lanes that were read. The messages of a lane that
+//! was read are added to these at once, and those of a lane whose turn has not come are passed over:
+//! its pages will have them.
+//!
 //! 1. The subscription runs before the first page is read, so every batch that is counted from then
 //!    on is a message. Each message names the fields that it changes.
 //! 2. A field that no message names has had one value all the time, and its page has that value.
@@ -25,15 +30,15 @@
 //! order, so with the answer every message is there that was published before it; the versions of
 //! the messages show that none is missing. A new generation ends the load, and it starts over.
 //!
-//! What is held in memory beside the counters themselves is one page for each lane, and the names of
-//! the fields that were written while the pages were read.
+//! What is held in memory beside the counters themselves is the sums of one lane, one page, and the
+//! names of the fields that were written while the pages were read. The counters stay within their
+//! limits while they are read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
 };
 
-use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use redis::{PushInfo, aio::MultiplexedConnection};
 use tokio::sync::mpsc;
@@ -71,10 +76,22 @@ struct Listening<'a> {
     /// The time of the load (Unix ms), which says which fields a message changes.
     now: Millis,
     lanes: Vec<LaneNews>,
+    /// The counters of the lanes that were read, and the breakdowns of all.
+    all: &'a Mutex<Counters>,
 }
 
-/// What the messages of one lane say.
-struct LaneNews {
+/// How far a lane is.
+enum LaneNews {
+    /// Its turn has not come. This is how far its last message came.
+    Waits(Option<Position>),
+    /// It is being read.
+    Reads(ReadingLane),
+    /// It was read, and its messages are added as they come. They have come so far.
+    Done(Position),
+}
+
+/// What the messages of a lane say that is being read.
+struct ReadingLane {
     /// How far they have come.
     position: Position,
     /// The fields that they change, until these are read again.
@@ -93,58 +110,20 @@ pub(super) async fn load(
     lines: &[MultiplexedConnection],
     pushes: &mut mpsc::Receiver<PushInfo>,
 ) -> Result<(Counters, Vec<Position>), SinkError> {
+    let _room = shared.spare.lock().await;
     let readers = shared.servers.owners(channels, None).await?;
     let keys: Vec<LaneKeys> = shared.keys.lanes().collect();
     let now = now_ms();
-    let starts = try_join_all(keys.iter().zip(&readers).map(|(keys, line)| position(keys, line)));
-    let starts = starts.await?;
-    // A lane has no counters, so Redis is new or was emptied.
-    if starts.iter().any(|start| start.generation.is_empty()) {
-        shared.rebuild_wanted.notify_one();
-        return Err(rebuilding());
+    let all = Mutex::new(Counters::within(shared.zone.clone(), shared.limits));
+    let lanes = keys.iter().map(|_| LaneNews::Waits(None)).collect();
+    let mut listening = Listening { channels, pushes, shared, now, lanes, all: &all };
+    for (lane, (keys, line)) in keys.iter().zip(&readers).enumerate() {
+        listening.read(lane, keys, line, lines).await?;
     }
-    let lanes = starts.iter().cloned().map(|position| LaneNews {
-        position,
-        changed: BTreeSet::new(),
-        keeps: false,
-        later: Vec::new(),
-    });
-    let mut listening = Listening { channels, pushes, shared, now, lanes: lanes.collect() };
-    // Each lane by itself: what a lane reads again takes the place of its own sums only.
-    let counters: Vec<_> =
-        keys.iter().map(|_| Mutex::new(Counters::new(shared.zone.clone()))).collect();
-
-    let lanes: Vec<_> = (0..)
-        .zip(keys.iter().zip(&readers).zip(&starts))
-        .map(|(number, ((keys, line), start))| LaneReader {
-            number,
-            keys,
-            line,
-            generation: &start.generation,
-            counters: &counters[number as usize],
-        })
-        .collect();
-    let buckets = Bucket::kept_at(now, &shared.zone);
-    let pages = try_join_all(lanes.iter().map(|lane| lane.read_pages(&buckets)));
-    let reached = listening.during(pages).await?;
-    listening.barrier(lines, &reached).await?;
-
-    let changed: Vec<_> = listening.lanes.iter_mut().map(LaneNews::keep).collect();
-    let again =
-        try_join_all(lanes.iter().zip(changed).map(|(lane, places)| lane.read_again(places)));
-    let again = listening.during(again).await?;
-    let reached: Vec<u64> =
-        again.iter().map(|again| again.values().copied().max().unwrap_or(0)).collect();
-    listening.barrier(lines, &reached).await?;
-
-    let mut all = Counters::new(shared.zone.clone());
-    let read = counters.into_iter().map(Mutex::into_inner);
-    for (((lane, mut counters), news), again) in (0..).zip(read).zip(&listening.lanes).zip(&again) {
-        news.add_later(&mut counters, lane, again);
-        all.merge(counters);
-    }
+    let positions = listening.lanes.into_iter().filter_map(LaneNews::position).collect();
+    let mut all = all.into_inner();
     all.prune(now);
-    Ok((all, listening.lanes.into_iter().map(|news| news.position).collect()))
+    Ok((all, positions))
 }
 
 /// Where a lane stands.
@@ -158,6 +137,46 @@ async fn position(keys: &LaneKeys, line: &MultiplexedConnection) -> Result<Posit
 }
 
 impl Listening<'_> {
+    /// Reads one lane, and adds it to the others.
+    async fn read(
+        &mut self,
+        lane: usize,
+        keys: &LaneKeys,
+        line: &MultiplexedConnection,
+        lines: &[MultiplexedConnection],
+    ) -> Result<(), SinkError> {
+        let start = self.during(position(keys, line)).await?;
+        // A lane has no counters, so Redis is new or was emptied.
+        if start.generation.is_empty() {
+            self.shared.rebuild_wanted.notify_one();
+            return Err(rebuilding());
+        }
+        let generation = start.generation.clone();
+        self.lanes[lane].begin(start);
+        // The lane by itself: what it reads again takes the place of its own sums only. Breakdowns
+        // are apart by lane anyway, so they go to their place at once.
+        let sums = Mutex::new(Counters::within(self.shared.zone.clone(), self.shared.limits));
+        let reader = LaneReader {
+            number: lane as u64,
+            keys,
+            line,
+            generation: &generation,
+            sums: &sums,
+            breakdowns: self.all,
+        };
+        let buckets = Bucket::kept_at(self.now, &self.shared.zone);
+        let reached = self.during(reader.read_pages(&buckets)).await?;
+        self.barrier(lines, lane, reached).await?;
+        let changed = self.lanes[lane].keep();
+        let again = self.during(reader.read_again(changed)).await?;
+        let reached = again.values().copied().max().unwrap_or(0);
+        self.barrier(lines, lane, reached).await?;
+
+        self.lanes[lane].finish(&reader, &again);
+        self.all.lock().merge(sums.into_inner());
+        Ok(())
+    }
+
     /// Hears messages while `work` is done.
     async fn during<T>(
         &mut self,
@@ -172,25 +191,25 @@ impl Listening<'_> {
         }
     }
 
-    /// Waits for every message that was published until now, and checks that those of each lane
-    /// come up to the version that was read of it.
+    /// Waits for every message that was published until now, and checks that those of a lane come up
+    /// to the version that was read of it.
     async fn barrier(
         &mut self,
         lines: &[MultiplexedConnection],
-        reached: &[u64],
+        lane: usize,
+        reached: u64,
     ) -> Result<(), SinkError> {
-        let pings = try_join_all(lines.iter().map(async |line| {
-            let answer = redis::cmd("PING").exec_async(&mut line.clone()).await;
+        let ping = async {
+            let answer = redis::cmd("PING").exec_async(&mut lines[lane].clone()).await;
             answer.map_err(|e| live_error("load the counters", &e))
-        }));
-        self.during(pings).await?;
+        };
+        self.during(ping).await?;
         while let Ok(push) = self.pushes.try_recv() {
             self.hear(Some(push))?;
         }
-        let up_to = |(news, reached): (&LaneNews, &u64)| news.position.version >= *reached;
-        match self.lanes.iter().zip(reached).all(up_to) {
-            true => Ok(()),
-            false => Err(unavailable("a message was lost while the counters were read")),
+        match &self.lanes[lane] {
+            LaneNews::Reads(news) if news.position.version >= reached => Ok(()),
+            _ => Err(unavailable("a message was lost while the counters were read")),
         }
     }
 
@@ -202,53 +221,103 @@ impl Listening<'_> {
             Err(why) => return Err(unavailable(why)),
         };
         let news = &mut self.lanes[lane];
-        if message.generation != news.position.generation {
+        let position = match news {
+            LaneNews::Waits(last) => {
+                let generation = message.generation.to_owned();
+                *last = Some(Position { generation, version: message.version });
+                return Ok(());
+            }
+            LaneNews::Reads(reading) => &mut reading.position,
+            LaneNews::Done(position) => position,
+        };
+        if message.generation != position.generation {
             return Err(unavailable("the counters were rebuilt while they were read"));
         }
-        if message.version <= news.position.version {
+        if message.version <= position.version {
             // It was counted before the first page was read.
             return Ok(());
         }
-        if message.version != news.position.version + 1 {
+        if message.version != position.version + 1 {
             return Err(unavailable("a message was lost while the counters were read"));
         }
-        news.position.version = message.version;
+        position.version = message.version;
         let (delta, _) = message.delta().map_err(unavailable)?;
-        let mut cells = Counters::new(self.shared.zone.clone());
-        cells.apply(lane as u64, &delta, self.now);
-        let adds = buckets_of(&cells);
-        if !news.keeps {
-            for (bucket, fields) in adds {
-                news.changed.extend(fields.into_iter().map(|(field, _)| (bucket, field)));
+        match news {
+            LaneNews::Reads(reading) => {
+                let mut cells = Counters::new(self.shared.zone.clone());
+                cells.apply(lane as u64, &delta, self.now);
+                reading.take(message.version, buckets_of(&cells))
             }
-        } else if news.later.len() < MAX_LATER {
-            news.later.push((message.version, adds));
-        } else {
-            return Err(unavailable("more is counted than can be read meanwhile"));
+            _ => {
+                self.all.lock().apply(lane as u64, &delta, self.now);
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
 impl LaneNews {
-    /// Gives the fields that have to be read again. From now on messages are kept.
-    fn keep(&mut self) -> BTreeSet<Place> {
-        self.keeps = true;
-        std::mem::take(&mut self.changed)
+    /// The lane stands at `start`, and is read from now on.
+    fn begin(&mut self, start: Position) {
+        let mut position = start;
+        // The pages come after the last message that was heard, even if that came while the servers
+        // were asked where the lane stands.
+        if let LaneNews::Waits(Some(last)) = self
+            && last.generation == position.generation
+        {
+            position.version = position.version.max(last.version);
+        }
+        let (changed, later) = (BTreeSet::new(), Vec::new());
+        *self = LaneNews::Reads(ReadingLane { position, changed, keeps: false, later });
     }
 
-    /// Adds the messages that were kept, as far as the fields do not contain them already.
-    fn add_later(&self, counters: &mut Counters, lane: u64, again: &ReadAgain) {
-        for (version, adds) in &self.later {
+    /// Gives the fields that have to be read again. From now on messages are kept.
+    fn keep(&mut self) -> BTreeSet<Place> {
+        let LaneNews::Reads(reading) = self else { return BTreeSet::new() };
+        reading.keeps = true;
+        std::mem::take(&mut reading.changed)
+    }
+
+    /// Adds the messages that were kept, as far as the fields do not contain them already. From now
+    /// on messages are added as they come.
+    fn finish(&mut self, reader: &LaneReader<'_>, again: &ReadAgain) {
+        let LaneNews::Reads(reading) = self else { return };
+        for (version, adds) in &reading.later {
             for (bucket, fields) in adds {
                 for (field, value) in fields {
                     let place = (*bucket, field.clone());
                     if again.get(&place).is_none_or(|read_at| read_at < version) {
-                        bucket.add_to(counters, lane, &[(place.1, value.clone())]);
+                        let mut counters = reader.counters_of(*bucket).lock();
+                        bucket.add_to(&mut counters, reader.number, &[(place.1, value.clone())]);
                     }
                 }
             }
         }
+        *self = LaneNews::Done(reading.position.clone());
+    }
+
+    /// How far a lane has come that was read.
+    fn position(self) -> Option<Position> {
+        match self {
+            LaneNews::Done(position) => Some(position),
+            _ => None,
+        }
+    }
+}
+
+impl ReadingLane {
+    /// Takes up what a message adds.
+    fn take(&mut self, version: u64, adds: BTreeMap<Bucket, Fields>) -> Result<(), SinkError> {
+        if !self.keeps {
+            for (bucket, fields) in adds {
+                self.changed.extend(fields.into_iter().map(|(field, _)| (bucket, field)));
+            }
+        } else if self.later.len() < MAX_LATER {
+            self.later.push((version, adds));
+        } else {
+            return Err(unavailable("more is counted than can be read meanwhile"));
+        }
+        Ok(())
     }
 }
 
@@ -259,11 +328,18 @@ struct LaneReader<'a> {
     line: &'a MultiplexedConnection,
     /// The generation that all pages have to be of.
     generation: &'a str,
-    /// Takes up what is read.
-    counters: &'a Mutex<Counters>,
+    /// Takes up the sums of this lane.
+    sums: &'a Mutex<Counters>,
+    /// Takes up the breakdowns of all lanes.
+    breakdowns: &'a Mutex<Counters>,
 }
 
 impl LaneReader<'_> {
+    /// What takes up the fields of a hash.
+    fn counters_of(&self, bucket: Bucket) -> &Mutex<Counters> {
+        if bucket.holds_numbers() { self.sums } else { self.breakdowns }
+    }
+
     /// Reads the hashes page by page, and gives the last version that the lane had meanwhile.
     async fn read_pages(&self, buckets: &[Bucket]) -> Result<u64, SinkError> {
         let mut reached = 0;
@@ -278,7 +354,7 @@ impl LaneReader<'_> {
                     page.map_err(|e| live_error("load the counters", &e))?;
                 reached = known(version)?;
                 // A page may repeat a field, so it takes the place of what there is.
-                bucket.set_in(&mut self.counters.lock(), self.number, &fields);
+                bucket.set_in(&mut self.counters_of(bucket).lock(), self.number, &fields);
                 if next == "0" {
                     break;
                 }
@@ -309,7 +385,7 @@ impl LaneReader<'_> {
                     // node shows.
                     if let Some(value) = value {
                         let field = [(field.clone(), value)];
-                        bucket.set_in(&mut self.counters.lock(), self.number, &field);
+                        bucket.set_in(&mut self.counters_of(bucket).lock(), self.number, &field);
                     }
                     again.insert((bucket, field.clone()), version);
                 }
