@@ -161,7 +161,7 @@ async fn insert_letters(
     let codes = texts(|letter| &letter.code);
     let messages = texts(|letter| &letter.message);
     let raws = texts(|letter| &letter.raw);
-    let digest = |letter: &DeadLetter| letter.digest().map(Vec::from);
+    let digest = |letter: &DeadLetter| letter.digest.map(Vec::from);
     let digests: Vec<Option<Vec<u8>>> = letters.iter().map(digest).collect();
     session
         .query(
