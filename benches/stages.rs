@@ -328,6 +328,7 @@ fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
         currencies: counts.currencies(),
         counts,
         active_users: 1840,
+        active_users_approximate: false,
         active_users_window_seconds: 300,
         day: "2026-11-27".to_owned(),
         timezone: "UTC".to_owned(),

@@ -12,6 +12,7 @@ pub mod aggregate;
 pub mod alert;
 pub mod batch;
 pub mod currency;
+pub mod dead_letter;
 pub mod delta;
 pub mod event;
 pub mod event_names;

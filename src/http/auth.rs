@@ -3,6 +3,8 @@
 //!
 //! Handlers don't check them. The scope in which a route hangs does ([`crate::http::scope`]).
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpRequest,
     http::{StatusCode, header},
@@ -10,13 +12,17 @@ use actix_web::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use crate::{config, http::error::ApiError};
+use crate::{config, domain::batch::DeadLetter, http::error::ApiError};
 
 /// The write keys of the configuration (`auth.write_keys`). An empty list lets everybody send;
 /// with one the server does not start on an address that other machines reach, unless it is told
 /// to (`--insecure`).
 #[derive(Clone, Debug)]
-pub struct WriteKeys(SecretList);
+pub struct WriteKeys {
+    list: SecretList,
+    /// For each key what dead letters say of it ([`DeadLetter::fingerprint`]).
+    fingerprints: Arc<[String]>,
+}
 
 /// What the head of a request says about its write key.
 #[derive(Debug)]
@@ -46,7 +52,14 @@ impl WriteAccess {
 impl WriteKeys {
     /// The keys of `[auth]`.
     pub fn new(config: &config::AuthConfig) -> WriteKeys {
-        WriteKeys(SecretList { allowed: config.write_keys.clone(), kind: &WRITE })
+        let allowed = config.write_keys.clone();
+        let fingerprints = allowed.iter().map(|key| DeadLetter::fingerprint(key)).collect();
+        WriteKeys { list: SecretList { allowed, kind: &WRITE }, fingerprints }
+    }
+
+    /// What dead letters say of a key, by its place in the configuration; empty for none.
+    pub fn fingerprint(&self, key: Option<u32>) -> &str {
+        key.and_then(|key| self.fingerprints.get(key as usize)).map_or("", String::as_str)
     }
 
     /// Checks the head of a request. `None` means that its body decides ([`WriteKeys::in_body`]).
@@ -55,7 +68,7 @@ impl WriteKeys {
     /// 401 where the head offers no known key.
     pub fn in_head(&self, offer: impl FnOnce() -> Offer) -> Result<Option<WriteAccess>, ApiError> {
         // Without keys in the configuration `offer` is not called: there is nothing to look for.
-        if self.0.allowed.is_empty() {
+        if self.list.allowed.is_empty() {
             return self.in_body(&[]).map(Some);
         }
         match offer() {
@@ -69,7 +82,7 @@ impl WriteKeys {
     /// # Errors
     /// 401 where none of them is known.
     pub fn in_body(&self, keys: &[String]) -> Result<WriteAccess, ApiError> {
-        Ok(WriteAccess { key: self.0.find(keys)? })
+        Ok(WriteAccess { key: self.list.find(keys)? })
     }
 }
 

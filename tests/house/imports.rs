@@ -69,7 +69,18 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("demo", &["domain"]),
     (
         "cli",
-        &["alert", "config", "demo", "domain", "live", "panics", "server", "store", "telemetry"],
+        &[
+            "alert",
+            "config",
+            "demo",
+            "domain",
+            "live",
+            "panics",
+            "server",
+            "sink",
+            "store",
+            "telemetry",
+        ],
     ),
 ];
 

@@ -3,6 +3,7 @@
 //! that bring servers, nodes or faults of their own have programs of their own.
 
 mod api_doc;
+mod bodies;
 mod breakdowns;
 mod commands;
 mod corpus;

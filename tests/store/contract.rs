@@ -194,7 +194,11 @@ async fn dead_letters_are_kept_with_their_batch(backend: Backend) {
 
 async fn a_refused_event_with_an_id_that_is_sent_again_is_one_dead_letter(backend: Backend) {
     let store = backend.open().await;
-    let letter = |raw: &str, n: u64| DeadLetter { raw: raw.to_owned(), ..dead_letter(n) };
+    let letter = |raw: &str, n: u64| DeadLetter {
+        raw: raw.to_owned(),
+        digest: raw.contains("id").then(|| DeadLetter::digest_of(raw.as_bytes())),
+        ..dead_letter(n)
+    };
     let identified = r#"{"id":"a","type":7}"#;
     let others = [r#"{"id":"a","type":8}"#, r#"{"id":7,"type":7}"#, r#"{"type":7}"#, "{"];
     // The same event comes again: in the same batch, in a later batch of another lane, and from
@@ -210,7 +214,7 @@ async fn a_refused_event_with_an_id_that_is_sent_again_is_one_dead_letter(backen
     assert_eq!(count(identified), 2, "one a node");
     // The same id with other bytes is another event. Events without an id can't be compared, so
     // each is kept.
-    assert_eq!(others.map(count), [2, 3, 3, 3]);
+    assert_eq!(others.map(count), [2, 2, 3, 3]);
 }
 
 async fn lanes_with_the_same_dead_letters_do_not_stand_in_each_others_way(backend: Backend) {
@@ -218,7 +222,8 @@ async fn lanes_with_the_same_dead_letters_do_not_stand_in_each_others_way(backen
     for round in 0..4u64 {
         let letter = |n| {
             let raw = format!(r#"{{"id":"{n}","type":{round}}}"#);
-            DeadLetter { raw, ..dead_letter(n) }
+            let digest = Some(DeadLetter::digest_of(raw.as_bytes()));
+            DeadLetter { raw, digest, ..dead_letter(n) }
         };
         let letters: Vec<_> = (0..2_000).map(letter).collect();
         let writes = (1..=4).map(|lane| {

@@ -118,5 +118,6 @@ pub fn dead_letter(n: u64) -> DeadLetter {
         code: "invalid_type".to_owned(),
         message: format!("event {n} has no type"),
         raw: format!("{{\"n\":{n}, \"nul\":\"\0\", ü"),
+        ..DeadLetter::default()
     }
 }

@@ -3,6 +3,7 @@
 //! once.
 
 mod event_time;
+mod native_form;
 mod note;
 
 use std::{borrow::Cow, cell::Cell};
@@ -10,6 +11,7 @@ use std::{borrow::Cow, cell::Cell};
 use uuid::Uuid;
 
 use crate::domain::{
+    ids,
     json::{self, JsonFault},
     metric::{AmountFault, MetricSet},
     row::Row,
@@ -89,7 +91,8 @@ pub struct Incoming<'a> {
 /// What became of an event that was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// Its id, where the client set one: such an event is idempotent.
+    /// Its id with its type ([`crate::domain::ids::of_type`]), where the client set an id: such an
+    /// event is idempotent.
     pub client_id: Option<String>,
     /// What was done to it, beside the notes of [`Incoming`].
     pub notes: Vec<Note>,
@@ -216,20 +219,10 @@ impl Incoming<'_> {
         if !is_type(kind) {
             return Err(Rejection::InvalidType);
         }
-        let time = match EventTime::read(&self.timestamp)? {
-            EventTime::At(at) => {
-                let sent_at = match EventTime::read(&self.sent_at) {
-                    Ok(EventTime::At(sent_at)) => own_sent_at(sent_at, received.at),
-                    _ => received.sent_at,
-                };
-                time::corrected(at, sent_at, received.at)
-            }
-            EventTime::Absent => received.at,
-            EventTime::Impossible => {
-                notes.push(Note::TimestampReplaced);
-                received.at
-            }
-        };
+        let (time, is_replaced) = self.moment(received)?;
+        if is_replaced {
+            notes.push(Note::TimestampReplaced);
+        }
         let user_id = visitor(&self.user_id, "userId", &mut notes);
         let session_id = visitor(&self.session_id, "sessionId", &mut notes);
         let client_id = text(&self.id, MAX_ID, &mut notes).map_err(|()| Rejection::InvalidId)?;
@@ -255,7 +248,7 @@ impl Incoming<'_> {
             properties: &properties,
         };
         row.encode(out);
-        Ok(Encoded { client_id: client_id.map(Cow::into_owned), notes })
+        Ok(Encoded { client_id: client_id.map(|id| ids::of_type(&id, kind)), notes })
     }
 
     /// The properties as they are kept: a JSON object that every store takes and reads alike.

@@ -61,7 +61,10 @@ fn a_client_id_is_kept_and_given_back() {
         ..event()
     };
     let encoded = event.encode(RECEIVED, LIMITS, &shipped(), &mut out).unwrap();
-    assert_eq!(encoded, Encoded { client_id: Some("order-1".into()), notes: Vec::new() });
+    assert_eq!(
+        encoded,
+        Encoded { client_id: Some(ids::of_type("order-1", "page_view")), notes: Vec::new() }
+    );
     let row = rows(&out).next().unwrap().unwrap();
     assert_eq!(row.id, "order-1");
     assert_eq!((row.user_id, row.session_id), (Some("42"), None));
@@ -106,7 +109,7 @@ fn accepted(event: &Incoming<'_>) -> (Vec<String>, Vec<&'static str>) {
     let fields = vec![
         row.kind.to_owned(),
         (row.time - RECEIVED.at).to_string(),
-        text(encoded.client_id.as_deref()),
+        text(encoded.client_id.as_deref().map(ids::bare_id)),
         text(row.user_id),
         text(row.session_id),
         row.properties.to_owned(),

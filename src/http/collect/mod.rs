@@ -12,6 +12,7 @@
 pub mod append;
 pub mod check;
 pub mod in_flight;
+pub mod letter;
 pub mod payload;
 pub mod quota;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use self::{
     append::append,
     check::{Checked, check},
     in_flight::BytesInFlight,
+    letter::LetterSender,
     quota::Quota,
 };
 use crate::{
@@ -125,7 +127,7 @@ async fn take_in<D: Dialect>(
 ) -> Result<HttpResponse, ApiError> {
     let enter = |access| intake.quota.enter(access, request.peer_addr());
     let access = intake.keys.in_head(|| D::offer(request))?;
-    let key = access.as_ref().and_then(WriteAccess::key);
+    let mut key = access.as_ref().and_then(WriteAccess::key);
     let in_head = access.map(enter).transpose()?;
     let mut dialect = D::open(request)?;
     // The permit is held to the end, since the events stay in memory until they are on disk.
@@ -135,9 +137,15 @@ async fn take_in<D: Dialect>(
     let split = dialect.split(&contents, intake.http.max_request_events)?;
     let rate = match in_head {
         Some(rate) => rate,
-        None => enter(intake.keys.in_body(&dialect.keys_in_body())?)?,
+        None => {
+            let access = intake.keys.in_body(&dialect.keys_in_body())?;
+            key = access.key();
+            enter(access)?
+        }
     };
-    let Checked { request, rejected, notes } = check::<D>(split, contents.len(), intake);
+    let sender =
+        LetterSender { source: String::new(), key: intake.keys.fingerprint(key).to_owned() };
+    let Checked { request, rejected, notes } = check::<D>(split, contents.len(), &sender, intake);
     let admission = rate.take(request.events as usize + rejected.len())?;
     let appended = append(intake, hand_over, admission, request).await?;
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);

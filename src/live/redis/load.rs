@@ -39,6 +39,7 @@ use std::{
     pin::pin,
 };
 
+use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use redis::{PushInfo, aio::MultiplexedConnection};
 use tokio::sync::mpsc;
@@ -114,6 +115,14 @@ pub(super) async fn load(
     let readers = shared.servers.owners(channels, None).await?;
     let keys: Vec<LaneKeys> = shared.keys.lanes().collect();
     let now = now_ms();
+    let starts = try_join_all(keys.iter().zip(&readers).map(|(keys, line)| position(keys, line)));
+    let starts = starts.await?;
+    starts.iter().try_for_each(|start| shared.of_owner(start.owner.as_deref()))?;
+    // A lane has no counters, so Redis is new or was emptied.
+    if starts.iter().any(|start| start.generation.is_empty()) {
+        shared.rebuild_wanted.notify_one();
+        return Err(rebuilding());
+    }
     let all = Mutex::new(Counters::within(shared.zone.clone(), shared.limits));
     let lanes = keys.iter().map(|_| LaneNews::Waits(None)).collect();
     let mut listening = Listening { channels, pushes, shared, now, lanes, all: &all };
@@ -129,11 +138,15 @@ pub(super) async fn load(
 /// Where a lane stands.
 async fn position(keys: &LaneKeys, line: &MultiplexedConnection) -> Result<Position, SinkError> {
     let mut ask = redis::cmd("HMGET");
-    ask.arg(keys.meta()).arg("generation").arg("version");
+    ask.arg(keys.meta()).arg("generation").arg("version").arg("installation");
     let answer = ask.query_async(&mut line.clone()).await;
-    let (generation, version): (Option<String>, Option<u64>) =
+    let (generation, version, owner): (Option<String>, Option<u64>, Option<String>) =
         answer.map_err(|e| live_error("load the counters", &e))?;
-    Ok(Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) })
+    Ok(Position {
+        generation: generation.unwrap_or_default(),
+        version: version.unwrap_or(0),
+        owner,
+    })
 }
 
 impl Listening<'_> {
@@ -146,7 +159,7 @@ impl Listening<'_> {
         lines: &[MultiplexedConnection],
     ) -> Result<(), SinkError> {
         let start = self.during(position(keys, line)).await?;
-        // A lane has no counters, so Redis is new or was emptied.
+        self.shared.of_owner(start.owner.as_deref())?;
         if start.generation.is_empty() {
             self.shared.rebuild_wanted.notify_one();
             return Err(rebuilding());
@@ -224,7 +237,7 @@ impl Listening<'_> {
         let position = match news {
             LaneNews::Waits(last) => {
                 let generation = message.generation.to_owned();
-                *last = Some(Position { generation, version: message.version });
+                *last = Some(Position { generation, version: message.version, owner: None });
                 return Ok(());
             }
             LaneNews::Reads(reading) => &mut reading.position,

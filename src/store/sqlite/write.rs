@@ -169,7 +169,7 @@ fn insert_letters(
             letter.code,
             letter.message,
             letter.raw,
-            letter.digest(),
+            letter.digest,
         ])?;
     }
     Ok(())

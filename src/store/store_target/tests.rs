@@ -73,6 +73,7 @@ async fn a_panic_begins_the_batch_again_and_stores_it_once() {
         code: "invalid_type".to_owned(),
         message: "no type".to_owned(),
         raw: "{}".to_owned(),
+        ..DeadLetter::default()
     };
     for seq in [1, 5] {
         let id = BatchId { run: node, seq };
