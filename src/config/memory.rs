@@ -68,6 +68,8 @@ struct Bounded {
     batches: u64,
     /// Sums by minute and day, and distinct values.
     sums: u64,
+    /// How many copies there may be of the sums.
+    copies: u64,
 }
 
 impl Bounded {
@@ -82,7 +84,7 @@ impl Bounded {
         let minutes = (DAY / MINUTE) as u64 + 3;
         let distinct = metric_set.distinct().count() as u64 * 3 * DISTINCT;
         let sums = series.saturating_mul(minutes * SUM * copies).saturating_add(distinct);
-        Bounded { bodies: config.http.max_inflight_bytes as u64, batches, sums }
+        Bounded { bodies: config.http.max_inflight_bytes as u64, batches, sums, copies }
     }
 
     /// What is taken off a budget before anything is shared.
@@ -127,17 +129,17 @@ impl Config {
                 mib(bounded.sums),
             ));
         };
-        // From Redis, two copies of the counters may be there at once.
-        let copies = if self.redis.urls.is_empty() { 1 } else { 2 };
+        // Breakdowns are not read by lane.
+        let breakdown_copies = bounded.copies.min(2);
         let percent = |of: u64| left / 100 * of;
         Ok(MemoryShares {
             total,
             recent_batches: recent(total),
             fixed: bounded.fixed(total),
-            ids: percent(45),
-            breakdowns: percent(27) / copies,
-            visitors: percent(12),
-            seconds: percent(10) / copies,
+            ids: percent(44),
+            breakdowns: percent(25) / breakdown_copies,
+            visitors: percent(11),
+            seconds: percent(14) / bounded.copies,
             samples: percent(6),
         })
     }
@@ -161,7 +163,7 @@ mod tests {
         assert!((all.total - 200..=all.total).contains(&(all.fixed + shared)), "{all:?}");
         let redis = shares(|c| c.redis.urls = vec!["redis://127.0.0.1".to_owned()]).unwrap();
         let shared =
-            redis.ids + 2 * redis.breakdowns + redis.visitors + 2 * redis.seconds + redis.samples;
+            redis.ids + 2 * redis.breakdowns + redis.visitors + 3 * redis.seconds + redis.samples;
         assert!((redis.total - 200..=redis.total).contains(&(redis.fixed + shared)), "{redis:?}");
     }
 

@@ -163,6 +163,20 @@ impl Counters {
         }
     }
 
+    /// Forgets the seconds before `since` (Unix ms): not all of them are there.
+    pub fn drop_seconds_before(&mut self, since: Millis) {
+        self.seconds_from = self.seconds_from.max(since);
+        self.prune_seconds(since);
+    }
+
+    fn prune_seconds(&mut self, before: Millis) {
+        while let Some(oldest) = self.seconds.first_entry()
+            && *oldest.key() < before
+        {
+            self.second_sums -= oldest.remove().len();
+        }
+    }
+
     /// Makes room among the seconds, an eighth of it at once, so that this is rare.
     fn drop_oldest_seconds(&mut self) {
         let enough = self.limits.second_sums / 8 * 7;
@@ -288,11 +302,7 @@ impl Counters {
 
     /// Forgets what is no longer kept at `now` (Unix ms).
     pub fn prune(&mut self, now: Millis) {
-        while let Some(oldest) = self.seconds.first_entry()
-            && *oldest.key() < now - SECONDS_KEPT
-        {
-            self.second_sums -= oldest.remove().len();
-        }
+        self.prune_seconds(now - SECONDS_KEPT);
         self.minutes = self.minutes.split_off(&bucket(now - MINUTES_KEPT, MINUTE));
         self.tops.prune(bucket(now - MINUTES_KEPT, MINUTE));
         let oldest = self.zone.day_of(now - DAYS_KEPT).date;

@@ -5,7 +5,7 @@
 //!
 //! | key | type | what | kept |
 //! | --- | --- | --- | --- |
-//! | `{…}:meta` | hash | `generation`, `version` | for good |
+//! | `{…}:meta` | hash | `generation`, `version`, `seconds_from` | for good |
 //! | `{…}:guards` | hash | node -> last batch counted | for good |
 //! | `{…}:s:HOUR` | hash | `SECOND:SERIES` -> sum | 3 h after the last write |
 //! | `{…}:m:HOUR` | hash | `MINUTE:SERIES` -> sum | 27 h after the last write |

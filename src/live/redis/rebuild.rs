@@ -234,6 +234,7 @@ async fn put_in_place(
     let mut args =
         vec![generation.clone().into_bytes(), mode.to_vec(), lane.channel().into_bytes()];
     args.push(token.as_bytes().to_vec());
+    args.push(rebuilt.counters.seconds_from().to_string().into_bytes());
     for (key, ttl, bucket) in hashes {
         // The fields of one hash at a time: as text they take several times their room.
         let fields = rebuilt.fields(*bucket);

@@ -129,6 +129,17 @@ pub(super) async fn load(
     Ok((all, positions))
 }
 
+/// Since when (Unix ms) a lane has all seconds. A rebuild had no room for older ones.
+async fn seconds_from(keys: &LaneKeys, line: &MultiplexedConnection) -> Result<Millis, SinkError> {
+    let mut ask = redis::cmd("HGET");
+    ask.arg(keys.meta()).arg("seconds_from");
+    let answer: Option<Millis> = ask
+        .query_async(&mut line.clone())
+        .await
+        .map_err(|e| live_error("load the counters", &e))?;
+    Ok(answer.unwrap_or(Millis::MIN))
+}
+
 /// Where a lane stands.
 async fn position(keys: &LaneKeys, line: &MultiplexedConnection) -> Result<Position, SinkError> {
     let mut ask = redis::cmd("HMGET");
@@ -179,8 +190,11 @@ impl Listening<'_> {
         let reached = again.values().copied().max().unwrap_or(0);
         self.barrier(lines, lane, reached).await?;
 
+        let since = self.during(seconds_from(keys, line)).await?;
         self.lanes[lane].finish(&reader, &again);
-        self.all.lock().merge(sums.into_inner());
+        let mut all = self.all.lock();
+        all.merge(sums.into_inner());
+        all.drop_seconds_before(since);
         Ok(())
     }
 
