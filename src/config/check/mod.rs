@@ -123,6 +123,12 @@ impl Config {
                     .to_owned(),
             );
         }
+        if let Err(wrong) = self.http.trusted_networks() {
+            found.push(format!(
+                "http.trusted_proxies: {wrong:?} is neither an address such as 10.0.0.1 nor a \
+                 network such as 10.0.0.0/8"
+            ));
+        }
         for origin in &self.stream.allowed_origins {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
