@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
-    /// Connection URL or libpq string; empty: SQLite in the data dir.
+    /// Connection URL; empty: SQLite in the data dir.
     pub url: String,
     /// How long connecting to one host may take.
     pub connect_timeout_ms: u64,

@@ -4,12 +4,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::server::Server;
 
-/// A server with a key and a token, whose log is in the file `log` of its data dir's parent.
-fn guarded(variables: &[(&str, &str)]) -> Server {
-    let mut all =
-        vec![("FLOODMARK_AUTH__WRITE_KEYS", "key-1"), ("FLOODMARK_AUTH__VIEWER_TOKENS", "token-1")];
-    all.extend_from_slice(variables);
-    Server::with(&all)
+/// A server with a key and a token.
+fn guarded() -> Server {
+    Server::with(&[
+        ("FLOODMARK_AUTH__WRITE_KEYS", "key-1"),
+        ("FLOODMARK_AUTH__VIEWER_TOKENS", "token-1"),
+    ])
 }
 
 fn metrics(server: &Server) -> String {
