@@ -30,3 +30,4 @@ pub mod sink;
 pub mod time;
 pub mod top;
 pub mod totals;
+pub mod veil;

@@ -27,7 +27,7 @@ use self::{
     append::append,
     check::{Checked, check},
     in_flight::BytesInFlight,
-    letter::LetterSender,
+    letter::{AGAIN, LetterSender},
     quota::Quota,
 };
 use crate::{
@@ -145,9 +145,13 @@ async fn take_in<D: Dialect>(
     };
     let sender =
         LetterSender { source: String::new(), key: intake.keys.fingerprint(key).to_owned() };
-    let Checked { request, rejected, notes } = check::<D>(split, contents.len(), &sender, intake);
-    let admission = rate.take(request.events as usize + rejected.len())?;
-    let appended = append(intake, hand_over, admission, request).await?;
+    let Checked { request: mut events, rejected, notes } =
+        check::<D>(split, contents.len(), &sender, intake);
+    if request.headers().contains_key(AGAIN) {
+        events.dead_letters.clear();
+    }
+    let admission = rate.take(events.events as usize + rejected.len())?;
+    let appended = append(intake, hand_over, admission, events).await?;
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);
     let outcome = Outcome { accepted, duplicates, rejected, notes };
     count(intake, &outcome);

@@ -22,6 +22,7 @@ mod alerts;
 mod copy;
 mod errors;
 mod guard;
+mod letters;
 mod partitions;
 mod password;
 mod rollups;

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod guard;
+mod letters;
 mod rollups;
 mod runs;
 mod write;
