@@ -39,7 +39,7 @@ enum Command {
     /// Bring the store's schema up to date, and stop
     Migrate(ServeArgs),
     /// Count the live counters anew from the ledger, and stop
-    Rebuild(ServeArgs),
+    Rebuild(maintain::RebuildArgs),
     /// Send a file of events to a server
     Replay(replay::ReplayArgs),
     /// Try the alerts against the past
@@ -101,7 +101,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => with_config(&args, serve::run),
         Command::Demo(args) => demo::run(&args),
         Command::Migrate(args) => with_config(&args, maintain::migrate),
-        Command::Rebuild(args) => with_config(&args, maintain::rebuild),
+        Command::Rebuild(args) => maintain::rebuild(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),

@@ -32,7 +32,7 @@ use crate::{
         time::{BusinessZone, MINUTE, Millis, SECOND, bucket},
     },
     sink::{Heads, Lease, SinkError},
-    store::Ledger,
+    store::Stores,
 };
 
 pub use messages::{Counted, NotesVisitors, Population, Touch};
@@ -126,6 +126,15 @@ pub trait LiveStore: Lease + Send + Sync + 'static {
 
     /// Whether it answers and would take a write.
     async fn check(&self) -> Result<(), SinkError>;
+
+    /// Makes sure that the counters are those of this node's installation, and were made by its
+    /// settings. What is in this process is so always.
+    ///
+    /// # Errors
+    /// [`crate::sink::SinkErrorKind::Foreign`] or `Settings`, or the live side can't be reached.
+    async fn claim(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// Why the live side can't be opened. An unreachable Redis is no such reason.
@@ -146,7 +155,7 @@ pub enum OpenError {
 /// unless the ledger's server is away. Redis is connected to in the background.
 pub async fn open(
     config: &Config,
-    ledger: Arc<dyn Ledger>,
+    stores: &Stores,
     zone: BusinessZone,
     feed: FeedSender,
     now: Millis,
@@ -154,10 +163,11 @@ pub async fn open(
     if config.redis.urls.is_empty() {
         let window = config.live.active_window_s as Millis * SECOND;
         let retry = &config.retry;
+        let ledger = stores.ledger.clone();
         let live = in_process::InProcess::start(ledger, zone, window, feed, now, retry).await?;
         return Ok(Arc::new(live));
     }
-    let live = redis::Redis::start(config, ledger, zone, feed).map_err(OpenError::Config)?;
+    let live = redis::Redis::start(config, stores, zone, feed).map_err(OpenError::Config)?;
     Ok(Arc::new(live))
 }
 
@@ -166,13 +176,13 @@ pub async fn open(
 /// nothing to do.
 pub async fn rebuild(
     config: &Config,
-    ledger: Arc<dyn Ledger>,
+    stores: &Stores,
     zone: BusinessZone,
 ) -> Result<(), SinkError> {
     if config.redis.urls.is_empty() {
         return Ok(());
     }
-    redis::rebuild(config, ledger, zone).await
+    redis::rebuild(config, stores, zone).await
 }
 
 /// What should be changed in the settings of Redis, or could not be looked at, in words; nothing

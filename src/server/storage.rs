@@ -1,7 +1,7 @@
 //! Opens the places that hold events and numbers: the data dir with the spool, the store, and the
 //! live side.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -16,7 +16,7 @@ use crate::{
     live::{self, LiveStore},
     numbers::{Mirror, real_clock},
     panics::Alarm,
-    sink::{BatchReader, Lease, Sink},
+    sink::{BatchReader, Lease, Sink, SinkError, SinkErrorKind},
     spool::{DataDir, IdWindow, Opened, Spool, SpoolOptions},
     store::{self, Stores},
     telemetry::health::Health,
@@ -25,6 +25,9 @@ use crate::{
 /// How many messages of the live side's feed may wait for the broadcaster. A full feed makes the
 /// live side wait, so a slow broadcaster costs no memory.
 const FEED_CAPACITY: usize = 256;
+
+/// How long a start waits for the store, and then for Redis, to say whose they are.
+const CLAIM_WITHIN: Duration = Duration::from_secs(3);
 
 /// The places that hold events and numbers, open.
 pub struct Storage {
@@ -70,9 +73,11 @@ impl Storage {
         mirror.freshness().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
 
         let stores = store::open(config).await.map_err(failed("store"))?;
-        let live = live::open(config, stores.ledger.clone(), zone.clone(), feed, now_ms())
+        refuse_foreign("store", stores.info.claim()).await?;
+        let live = live::open(config, &stores, zone.clone(), feed, now_ms())
             .await
             .map_err(failed("live"))?;
+        refuse_foreign("live", live.claim()).await?;
         let node = data_dir.node();
         let health = Health::default();
         let storage = Storage { data_dir, node, spool, stores, live, mirror, health, zone };
@@ -97,6 +102,20 @@ impl Storage {
             health: self.health.clone(),
             retry: config.retry.clone(),
         }
+    }
+}
+
+/// Fails where a part belongs to another installation, or has numbers that were made by other settings.
+/// A part that can't be reached now is asked again before anything is written to it.
+async fn refuse_foreign(
+    part: &str,
+    claim: impl Future<Output = Result<(), SinkError>>,
+) -> Result<(), StartError> {
+    match tokio::time::timeout(CLAIM_WITHIN, claim).await {
+        Ok(Err(e)) if matches!(e.kind, SinkErrorKind::Foreign | SinkErrorKind::Settings) => {
+            Err(failed(part)(e))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -45,7 +45,7 @@ use crate::{
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{Heads, Lease, SinkError, SinkErrorKind},
+    sink::{Heads, Installation, Lease, SinkError, SinkErrorKind},
     store::{
         alerts::AlertLog,
         letters::DeadLetters,
@@ -70,11 +70,13 @@ pub struct Stores {
     pub lease: Arc<dyn Lease>,
     /// Says what the store is and how it is.
     pub info: Arc<dyn StoreInfo>,
+    /// Which installation the store has to belong to.
+    pub installation: Arc<Installation>,
 }
 
 impl Stores {
     /// All parts, from one store that has them all.
-    pub fn all_in<S>(store: Arc<S>) -> Stores
+    pub fn all_in<S>(store: Arc<S>, installation: Arc<Installation>) -> Stores
     where
         S: BatchStore + Ledger + Rollups + AlertLog + DeadLetters + Lease + StoreInfo,
     {
@@ -86,6 +88,7 @@ impl Stores {
             letters: store.clone(),
             lease: store.clone(),
             info: store,
+            installation,
         }
     }
 }
@@ -95,15 +98,29 @@ impl Stores {
 /// its schema is brought up to date before the first write or read.
 ///
 /// # Errors
-/// `postgres.url` makes no sense, or the SQLite file can't be opened.
+/// `postgres.url` makes no sense, or the SQLite file can't be opened or belongs to another
+/// installation.
 pub async fn open(config: &Config) -> Result<Stores, SinkError> {
+    let installation = Installation::open(config)
+        .map_err(|e| SinkError::new(SinkErrorKind::Other, e.to_string()))?;
+    open_as(config, Arc::new(installation)).await
+}
+
+/// Opens the store as a part of `installation`.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_as(
+    config: &Config,
+    installation: Arc<Installation>,
+) -> Result<Stores, SinkError> {
     if !config.postgres.url.is_empty() {
-        let store = postgres::PostgresStore::open(&config.postgres)?;
-        return Ok(Stores::all_in(Arc::new(store)));
+        let store = postgres::PostgresStore::open(&config.postgres, installation.clone())?;
+        return Ok(Stores::all_in(Arc::new(store), installation));
     }
-    let dir = config.data_dir.clone();
-    match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open(&dir)).await {
-        Ok(store) => Ok(Stores::all_in(Arc::new(store?))),
+    let (dir, owner) = (config.data_dir.clone(), installation.clone());
+    match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open_as(&dir, owner)).await {
+        Ok(store) => Ok(Stores::all_in(Arc::new(store?), installation)),
         Err(e) => {
             let message = format!("SQLite: the blocking task ended early: {e}");
             Err(SinkError::new(SinkErrorKind::Other, message))
@@ -274,4 +291,17 @@ pub trait StoreInfo: Send + Sync + 'static {
     /// # Errors
     /// The store can't be reached or written to, or its schema is of a later version.
     async fn migrate(&self) -> Result<Vec<String>, SinkError>;
+
+    /// Makes sure that the store belongs to this node's installation and that its numbers were made
+    /// by this node's settings ([`crate::sink::Terms`]). A store that belongs to nobody is taken.
+    ///
+    /// # Errors
+    /// [`SinkErrorKind::Foreign`], [`SinkErrorKind::Settings`], or it can't be reached.
+    async fn claim(&self) -> Result<(), SinkError>;
+
+    /// Puts this node's time zone and Redis prefix in the place of those that the store keeps.
+    ///
+    /// # Errors
+    /// It is another installation's, its currency differs, or it can't be written to.
+    async fn change_terms(&self) -> Result<(), SinkError>;
 }

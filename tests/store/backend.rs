@@ -26,7 +26,7 @@ impl Backend {
     }
 
     pub fn config(&self) -> Config {
-        let mut config = Config::default();
+        let mut config = Config { data_dir: "/nonexistent".into(), ..Config::default() };
         match self {
             Backend::Sqlite(dir) => config.data_dir = dir.path().to_owned(),
             Backend::Postgres(postgres) => config.postgres.url = postgres.url(),

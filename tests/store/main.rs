@@ -3,6 +3,7 @@
 mod backend;
 mod baselines;
 mod contract;
+mod letters;
 mod postgres;
 mod rollups;
 #[path = "../support/mod.rs"]

@@ -98,6 +98,7 @@ pub(super) async fn load(
     let now = now_ms();
     let starts = try_join_all(keys.iter().zip(&readers).map(|(keys, line)| position(keys, line)));
     let starts = starts.await?;
+    starts.iter().try_for_each(|start| shared.of_owner(start.owner.as_deref()))?;
     // A lane has no counters, so Redis is new or was emptied.
     if starts.iter().any(|start| start.generation.is_empty()) {
         shared.rebuild_wanted.notify_one();
@@ -150,11 +151,15 @@ pub(super) async fn load(
 /// Where a lane stands.
 async fn position(keys: &LaneKeys, line: &MultiplexedConnection) -> Result<Position, SinkError> {
     let mut ask = redis::cmd("HMGET");
-    ask.arg(keys.meta()).arg("generation").arg("version");
+    ask.arg(keys.meta()).arg("generation").arg("version").arg("installation");
     let answer = ask.query_async(&mut line.clone()).await;
-    let (generation, version): (Option<String>, Option<u64>) =
+    let (generation, version, owner): (Option<String>, Option<u64>, Option<String>) =
         answer.map_err(|e| live_error("load the counters", &e))?;
-    Ok(Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) })
+    Ok(Position {
+        generation: generation.unwrap_or_default(),
+        version: version.unwrap_or(0),
+        owner,
+    })
 }
 
 impl Listening<'_> {

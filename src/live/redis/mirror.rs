@@ -173,6 +173,7 @@ impl Subscription {
             subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
         }
         let (stands, heads) = look(lines.clone(), shared).await?;
+        stands.iter().try_for_each(|stand| shared.of_owner(stand.owner.as_deref()))?;
         // A lane has no counters, so Redis is new or was emptied.
         if stands.iter().any(|stand| stand.generation.is_empty()) {
             shared.rebuild_wanted.notify_one();
@@ -297,14 +298,14 @@ async fn look(
     let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
         let keys = shared.keys.lane(lane);
         let mut ask = redis::cmd("HMGET");
-        ask.arg(keys.meta()).arg("generation").arg("version");
-        let (generation, version): (Option<String>, Option<u64>) =
+        ask.arg(keys.meta()).arg("generation").arg("version").arg("installation");
+        let (generation, version, owner): (Option<String>, Option<u64>, Option<String>) =
             ask.query_async(&mut line).await?;
         let mut ask = redis::cmd("HGETALL");
         ask.arg(keys.guards());
         let last: BTreeMap<String, u64> = ask.query_async(&mut line).await?;
-        let position =
-            Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) };
+        let (generation, version) = (generation.unwrap_or_default(), version.unwrap_or(0));
+        let position = Position { generation, version, owner };
         Ok((position, last))
     }));
     let answer = match tokio::time::timeout(shared.servers.probe_timeout(), asked).await {

@@ -11,6 +11,8 @@ pub(super) struct Position {
     pub generation: String,
     /// How many batches they have counted since then.
     pub version: u64,
+    /// Which installation's they are; `None` where no batch has said so yet.
+    pub owner: Option<String>,
 }
 
 /// A delta as it is published: `GENERATION:VERSION:`, which the script puts before it, then

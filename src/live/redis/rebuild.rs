@@ -60,7 +60,7 @@ pub(super) async fn run(shared: Arc<RedisShared>) {
     }
 }
 
-/// Rebuilds the lanes that have no generation, or waits until another node has done so.
+/// Rebuilds the lanes that have no generation or have come back as another's, or waits until another node has done so.
 async fn rebuild_missing(shared: &RedisShared) -> Result<(), SinkError> {
     loop {
         let missing = missing(shared).await?;
@@ -69,6 +69,7 @@ async fn rebuild_missing(shared: &RedisShared) -> Result<(), SinkError> {
         }
         if let Some(lock) = Lock::take(shared).await? {
             tracing::info!(lanes = ?missing, "Redis has no counters: rebuilding from the ledger");
+            shared.forget_foreign_visitors().await?;
             let rebuilt = rebuild(shared, &missing, false).await;
             lock.release(shared).await;
             return rebuilt;
@@ -99,25 +100,34 @@ pub(super) async fn rebuild_all(shared: &RedisShared) -> Result<(), SinkError> {
     rebuilt
 }
 
-/// The lanes that have no generation.
+/// The lanes that have no generation, or have come back with another installation's counters.
 async fn missing(shared: &RedisShared) -> Result<Vec<u64>, SinkError> {
     let look = async |mut connection: Connection| {
-        let mut missing = Vec::new();
+        let mut lanes = Vec::new();
         for lane in 0..LANES {
-            let mut has = redis::cmd("HEXISTS");
-            has.arg(shared.keys.lane(lane).meta()).arg("generation");
-            if !has.query_async::<bool>(&mut connection).await? {
-                missing.push(lane);
-            }
+            let mut ask = redis::cmd("HMGET");
+            ask.arg(shared.keys.lane(lane).meta()).arg("generation").arg("installation");
+            let found: (Option<String>, Option<String>) = ask.query_async(&mut connection).await?;
+            lanes.push((lane, found));
         }
-        Ok(missing)
+        Ok(lanes)
     };
-    shared.servers.run("look for the counters", look).await
+    let lanes = shared.servers.run("look for the counters", look).await?;
+    let mut missing = Vec::new();
+    for (lane, (generation, owner)) in lanes {
+        // The owner is looked at first: another's lane is left alone, whatever it lacks.
+        let replaced = shared.owner.judge(owner.as_deref())?;
+        if replaced || generation.is_none() {
+            missing.push(lane);
+        }
+    }
+    Ok(missing)
 }
 
 /// Reads the ledger and puts its sums in place. With `force`, counters that are there are replaced
 /// too.
 async fn rebuild(shared: &RedisShared, lanes: &[u64], force: bool) -> Result<(), SinkError> {
+    let token = shared.token().await?;
     let now = now_ms();
     let sum = shared
         .ledger
@@ -128,7 +138,7 @@ async fn rebuild(shared: &RedisShared, lanes: &[u64], force: bool) -> Result<(),
             message: format!("read the ledger to rebuild Redis: {error}"),
         })?;
     for &lane in lanes {
-        install(shared, lane, &sum.lanes[lane as usize], force).await?;
+        install(shared, lane, &sum.lanes[lane as usize], (&token, force)).await?;
     }
     // Redis may lack any of the visitors, so all of the ledger's are sent.
     shared.recent.forget();
@@ -143,7 +153,7 @@ async fn install(
     shared: &RedisShared,
     lane: u64,
     sum: &LaneSum,
-    force: bool,
+    (token, force): (&str, bool),
 ) -> Result<(), SinkError> {
     let now = now_ms();
     let mut counters = Counters::new(shared.zone.clone());
@@ -163,7 +173,7 @@ async fn install(
     let answer = shared
         .servers
         .run("put the rebuilt counters in place", async |connection| {
-            put_in_place(connection, &keys, &hashes, force).await
+            put_in_place(connection, &keys, &hashes, (token, force)).await
         })
         .await?;
     match answer {
@@ -178,13 +188,14 @@ async fn put_in_place(
     mut connection: Connection,
     lane: &LaneKeys,
     hashes: &[(String, Fields, i64)],
-    force: bool,
+    (token, force): (&str, bool),
 ) -> redis::RedisResult<i64> {
     let generation = Uuid::new_v4().simple().to_string();
     let mut keys = vec![lane.meta()];
     let mode: &[u8] = if force { b"force" } else { b"missing" };
     let mut args =
         vec![generation.clone().into_bytes(), mode.to_vec(), lane.channel().into_bytes()];
+    args.push(token.as_bytes().to_vec());
     for (key, fields, ttl) in hashes {
         let staged = staged(key, &generation);
         for chunk in fields.chunks(CHUNK) {

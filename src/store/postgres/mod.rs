@@ -22,6 +22,7 @@ mod alerts;
 mod copy;
 mod errors;
 mod guard;
+mod installation;
 mod letters;
 mod partitions;
 mod password;
@@ -31,7 +32,7 @@ mod session;
 mod tls;
 mod write;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -47,7 +48,7 @@ use crate::{
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{SinkError, SinkErrorKind},
+    sink::{Installation, SinkError, SinkErrorKind},
     store::{
         Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
         ledger::Summing,
@@ -71,13 +72,15 @@ const READERS: usize = 3;
 pub struct PostgresStore {
     /// Host, port and database, for messages.
     place: String,
+    /// Whose database it has to be.
+    installation: Arc<Installation>,
     /// One connection for each lane.
     writers: PostgresSessions,
     readers: PostgresSessions,
     rollups: RollupSessions,
     alerts: PostgresSessions,
     partitions: Partitions,
-    /// Whether the schema is known to be up to date. The lock is held while it is being brought
+    /// Whether the schema is known to be up to date, and the database to be ours. The lock is held while it is being brought
     /// there, so that one task migrates and the others wait for it.
     migrated: tokio::sync::Mutex<bool>,
 }
@@ -87,7 +90,10 @@ impl PostgresStore {
     ///
     /// # Errors
     /// The configuration makes no sense. Trying again does not help.
-    pub fn open(config: &config::PostgresConfig) -> Result<PostgresStore, SinkError> {
+    pub fn open(
+        config: &config::PostgresConfig,
+        installation: Arc<Installation>,
+    ) -> Result<PostgresStore, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let address = Address::parse(&config.url, connect_timeout)?;
         // The same settings with a shorter timeout, for alerts.
@@ -95,6 +101,7 @@ impl PostgresStore {
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(alerts::TIMEOUT_MS);
         Ok(PostgresStore {
             place: address.name.clone(),
+            installation,
             writers: PostgresSessions::new(config, &address, LANES as usize)?,
             readers: PostgresSessions::new(config, &address, READERS)?,
             rollups: RollupSessions::new(config, &address)?,
@@ -104,13 +111,13 @@ impl PostgresStore {
         })
     }
 
-    /// Makes sure that the schema is up to date. Every way into the store begins here, since the
+    /// Makes sure that the schema is up to date and the database ours. Every way into the store begins here, since the
     /// server may have been away when the process started.
     async fn ready(&self) -> Result<(), Failure> {
         let mut migrated = self.migrated.lock().await;
         if !*migrated {
             let session = self.writers.get().await?;
-            schema::migrate(&session).await?;
+            self.take_up(&session).await?;
             session.done();
             *migrated = true;
         }
@@ -340,6 +347,14 @@ impl StoreInfo for PostgresStore {
             session.done();
             Ok(applied)
         };
-        migrate.await.map_err(|e| self.told(e))
+        migrate.await.map_err(|e: Failure| self.told(e))
+    }
+
+    async fn claim(&self) -> Result<(), SinkError> {
+        self.ready().await.map_err(|e| self.told(e))
+    }
+
+    async fn change_terms(&self) -> Result<(), SinkError> {
+        self.try_change_terms().await.map_err(|e| self.told(e))
     }
 }

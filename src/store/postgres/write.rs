@@ -37,9 +37,9 @@ impl BatchStore for PostgresStore {
         match self.try_write(batch).await {
             Ok(written) => Ok(written),
             Err(failure) => {
-                if failure.kind == SinkErrorKind::Schema {
+                if matches!(failure.kind, SinkErrorKind::Schema | SinkErrorKind::Foreign) {
                     // The database was restored from a backup, or there is another one behind
-                    // the same name. The next attempt looks at its schema again.
+                    // the same name. The next attempt looks at it again, before anything else is done there.
                     *self.migrated.lock().await = false;
                     self.partitions.forget();
                 }
@@ -81,13 +81,14 @@ impl PostgresStore {
         // Both are sent together, which saves a round trip. To prepare the COPY changes nothing,
         // whatever the guard says.
         let (taken, statement) =
-            tokio::join!(guard::take_turn(&session, batch), copy::prepare(&session));
+            tokio::join!(self.take_turn(&session, batch), copy::prepare(&session));
         // The guard's error is reported first. It aborts the transaction, so that of the other
         // statement only follows from it.
         let (taken, statement) = (taken?, statement?);
         if !taken {
             drop(statement);
             session.run("ROLLBACK").await?;
+            self.still_ours(&session).await?;
             let judged = guard::why_not(&session, &entry).await?;
             session.done();
             return Ok(judged);

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod guard;
+mod installation;
 mod letters;
 mod rollups;
 mod runs;
@@ -18,12 +19,13 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 use crate::{
+    config::Config,
     domain::{
         batch::BatchId,
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{SinkError, SinkErrorKind},
+    sink::{Installation, SinkError, SinkErrorKind},
     store::{
         Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
         ledger::Summing,
@@ -54,11 +56,25 @@ pub struct SqliteStore {
     charts: Arc<Mutex<Connection>>,
     /// The migrations that were applied when it was opened.
     applied: Vec<String>,
+    /// Whose file it has to be.
+    installation: Arc<Installation>,
 }
 
 impl SqliteStore {
-    /// Opens or makes `dir/floodmark.db` and brings its schema up to date. Blocks.
+    /// Opens or makes `dir/floodmark.db` as a node with the default settings does. Blocks.
     pub fn open(dir: &Path) -> Result<SqliteStore, SinkError> {
+        let config = Config { data_dir: dir.to_owned(), ..Config::default() };
+        let installation = Installation::open(&config)
+            .map_err(|e| SinkError::new(SinkErrorKind::Other, e.to_string()))?;
+        SqliteStore::open_as(dir, Arc::new(installation))
+    }
+
+    /// Opens or makes `dir/floodmark.db` as a node of `installation`, and brings its schema up to date.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// It can't be opened or is damaged.
+    pub fn open_as(dir: &Path, installation: Arc<Installation>) -> Result<SqliteStore, SinkError> {
         let path = dir.join(FILE);
         let at = |e: rusqlite::Error| {
             let mut e = SinkError::from(e);
@@ -69,6 +85,7 @@ impl SqliteStore {
             kind: SinkErrorKind::Unavailable,
             message: format!("{}: {e}", dir.display()),
         })?;
+        installation::check_whole(&path)?;
         let mut writer = connect(&path).map_err(at)?;
         let migrated = embedded::migrations::runner().run(&mut writer);
         let migrated = migrated.map_err(|e| SinkError {
@@ -86,6 +103,7 @@ impl SqliteStore {
             reader: reader()?,
             charts: reader()?,
             applied,
+            installation,
         })
     }
 }
@@ -246,6 +264,16 @@ impl StoreInfo for SqliteStore {
     async fn migrate(&self) -> Result<Vec<String>, SinkError> {
         // The schema was brought up to date when the file was opened.
         Ok(self.applied.clone())
+    }
+
+    async fn claim(&self) -> Result<(), SinkError> {
+        let own = self.installation.clone();
+        with(&self.writer, move |conn| installation::claim(conn, &own)).await
+    }
+
+    async fn change_terms(&self) -> Result<(), SinkError> {
+        let own = self.installation.clone();
+        with(&self.writer, move |conn| installation::change_terms(conn, &own)).await
     }
 }
 

@@ -16,7 +16,8 @@ use floodmark::{
 };
 
 fn config(url: String) -> Config {
-    let mut config = Config::default();
+    // No data dir, so that nothing that lies in the working folder matters.
+    let mut config = Config { data_dir: "/nonexistent".into(), ..Config::default() };
     config.postgres.url = url;
     config
 }
