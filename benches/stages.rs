@@ -287,7 +287,7 @@ fn append(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
         keep_ms: 0,
         keep_bytes: 0,
     };
-    let ids = IdWindow { window_ms: 1000, max_ids: 1000 };
+    let ids = IdWindow { window_ms: 1000, max_ids: 1000, max_bytes: usize::MAX };
     let opened = Spool::open(options, ids, NOW).expect("a spool");
     let (spool, mut writer) = (opened.spool, opened.writer);
     let delta = delta(batch);
@@ -328,6 +328,7 @@ fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
         currencies: counts.currencies(),
         counts,
         active_users: 1840,
+        active_users_approximate: false,
         active_users_window_seconds: 300,
         day: "2026-11-27".to_owned(),
         timezone: "UTC".to_owned(),

@@ -141,7 +141,7 @@ pub fn segment(data: &[u8], dir: &Path) {
             keep_ms: 0,
             keep_bytes: 0,
         };
-        let window = IdWindow { window_ms: i64::MAX / 4, max_ids: 1000 };
+        let window = IdWindow { window_ms: i64::MAX / 4, max_ids: 1000, max_bytes: usize::MAX };
         let opened = Spool::open(options, window, 1_795_766_400_000).expect("it opens");
         let newest = opened.spool.newest_sealed();
         let oldest = opened.spool.oldest().unwrap_or(newest + 1);

@@ -57,6 +57,7 @@ impl Config {
         self.check_ledger(&mut found);
         self.check_times(&mut found);
         self.check_sizes(&mut found);
+        found.extend(self.memory_shares().err());
         if found.is_empty() {
             return Ok(());
         }
