@@ -63,7 +63,7 @@ fn is_hidden(name: &str, hidden: &[String]) -> bool {
         .collect();
     // A short part counts only as the whole name: there is "pin" in "shipping".
     let secret = |part: &&str| if part.len() < 5 { plain == **part } else { plain.contains(*part) };
-    SECRET.iter().any(|part| secret(&part)) || hidden.iter().any(|hidden| hidden == name)
+    SECRET.iter().any(secret) || hidden.iter().any(|hidden| hidden == name)
 }
 
 /// The words of a text, which may be names.
