@@ -21,6 +21,7 @@ use floodmark::{
         event::{EventLimits, Received},
         metric::MetricSet,
         row::{self, Row},
+        source::Provenance,
         totals::Totals,
     },
     http::dialect::native::{
@@ -41,6 +42,7 @@ const BATCH: usize = 5_000;
 
 const NOW: i64 = 1_795_420_800_000;
 const LIMITS: EventLimits = EventLimits { max_bytes: 65_536, max_depth: 32 };
+const FROM: Provenance<'_> = Provenance { source: "http", dialect: "native" };
 const RECEIVED: Received = Received { at: NOW, sent_at: None };
 
 /// The median of each measurement in ns for an iteration, in the order of measuring.
@@ -88,7 +90,9 @@ fn decode(body: &[u8], rows: &mut Vec<u8>) {
     let mut split = split(body, BodyFormat::Json, BATCH).expect("the shop sends requests");
     for raw in split.events() {
         let event = read(raw).expect("the shop sends events");
-        event.encode(RECEIVED, LIMITS, &METRIC_SET, rows).expect("the shop sends good events");
+        event
+            .encode(RECEIVED, FROM, LIMITS, &METRIC_SET, rows)
+            .expect("the shop sends good events");
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
         event::{EventLimits, EventTime, Received},
         metric::MetricSet,
         row::rows,
+        source::Provenance,
         time::{EARLIEST, LATEST},
     },
     http::{
@@ -29,6 +30,9 @@ use crate::{
     sink::Sink,
     spool::{self, IdWindow, Spool, SpoolOptions},
 };
+
+/// Who sends what is fuzzed.
+const FROM: Provenance<'_> = Provenance { source: "http", dialect: "native" };
 
 /// A body in Floodmark's own JSON.
 pub fn native(body: &[u8]) {
@@ -54,7 +58,9 @@ fn intake(body: &[u8], format: BodyFormat) {
     let (mut out, mut events) = (Vec::new(), 0);
     for raw in split.events() {
         let before = out.len();
-        match read(raw).and_then(|event| event.encode(received, limits, &metric_set, &mut out)) {
+        match read(raw)
+            .and_then(|event| event.encode(received, FROM, limits, &metric_set, &mut out))
+        {
             Ok(_) => events += 1,
             Err(reason) => {
                 assert_eq!(out.len(), before, "a refused event leaves nothing");

@@ -75,7 +75,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// `[log]`
     pub log: LogConfig,
-    /// `[rates]`, `[[metric]]`, `[[breakdown]]`, `[[alert]]` and `[[webhook]]`, compiled.
+    /// `[rates]`, `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]` and
+    /// `[[source]]`, compiled.
     /// Skipped by serde, since these tables have layers of their own (`rules.rs`).
     #[serde(skip)]
     pub rules: Rules,

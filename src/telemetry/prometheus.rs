@@ -34,7 +34,8 @@ fn describe() {
     use metrics::{
         describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
     };
-    counter!("floodmark_events_accepted_total", "Events on disk, by wire format");
+    counter!("floodmark_events_accepted_total", "Events on disk, by source");
+    counter!("floodmark_dialect_events_accepted_total", "Events on disk, by wire format");
     counter!("floodmark_events_rejected_total", "Events refused, by reason");
     counter!("floodmark_events_duplicate_total", "Events whose id had come before");
     counter!("floodmark_events_stored_total", "Events committed to the store");

@@ -47,7 +47,7 @@ impl Server {
     /// Starts a server with a configuration file of this content.
     pub fn with_config(toml: &str) -> Server {
         let data = TempDir::new().expect("a temporary folder");
-        let (dir, file) = (data.path().join("data"), data.path().join("floodmark.toml"));
+        let (dir, file) = (data.path().to_owned(), data.path().join("floodmark.toml"));
         std::fs::write(&file, toml).expect("a temporary folder can be written");
         let text = |path: &Path| path.to_str().expect("temporary names are plain").to_owned();
         let (dir, file) = (text(&dir), text(&file));

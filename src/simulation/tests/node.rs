@@ -144,6 +144,7 @@ impl Node {
                 user_id: None,
                 session_id: None,
                 properties: "{}",
+                ..Row::default()
             };
             let mut encoded = Vec::new();
             row.encode(&mut encoded);

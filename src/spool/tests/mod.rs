@@ -123,6 +123,7 @@ fn row(id: &str) -> Vec<u8> {
         user_id: None,
         session_id: Some("s"),
         properties: "{}",
+        ..Row::default()
     }
     .encode(&mut out);
     out
