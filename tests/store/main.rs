@@ -3,6 +3,7 @@
 mod backend;
 mod baselines;
 mod contract;
+mod ledger;
 mod letters;
 mod postgres;
 mod rollups;
