@@ -22,6 +22,7 @@ mod copy;
 mod errors;
 mod guard;
 mod installation;
+mod letters;
 mod partitions;
 mod password;
 mod rollups;
