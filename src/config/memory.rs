@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// What a program that has nothing to do takes, with its libraries, threads and connections.
-const PROGRAM: u64 = 32 << 20;
+const PROGRAM: u64 = 40 << 20;
 /// The part of the budget that the allocator loses to gaps: one of so many.
 const GAPS: u64 = 16;
 /// The most that batches which were sealed last may take.
@@ -136,11 +136,11 @@ impl Config {
             total,
             recent_batches: recent(total),
             fixed: bounded.fixed(total),
-            ids: percent(44),
-            breakdowns: percent(25) / breakdown_copies,
+            ids: percent(46),
+            breakdowns: percent(24) / breakdown_copies,
             visitors: percent(11),
             seconds: percent(14) / bounded.copies,
-            samples: percent(6),
+            samples: percent(5),
         })
     }
 }
