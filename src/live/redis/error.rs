@@ -22,6 +22,7 @@ const CODES: &[(&str, SinkErrorKind, &str)] = &[
         SinkErrorKind::Denied,
         "give the user the commands, keys and channels of redis.prefix",
     ),
+    ("ACL", SinkErrorKind::Denied, "give the user the commands that docs/OPERATIONS.md names"),
     ("LOADING", SinkErrorKind::Unavailable, "Redis is starting"),
     ("BUSY", SinkErrorKind::Unavailable, "a script is running"),
     ("CLUSTERDOWN", SinkErrorKind::Unavailable, "the cluster lacks a master"),
