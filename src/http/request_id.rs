@@ -2,14 +2,14 @@
 //! characters, else a new one. The id is in the log lines of the request and in its answer.
 //!
 //! The same layer sets `X-Content-Type-Options`, which every answer has, and has every answer
-//! watched ([`AnswerWatch`]). A second layer would cost every request another allocation or two.
+//! watched ([`AnswerWatch`]), and ends a connection that asked for another protocol and did not get it. A second layer would cost every request another allocation or two.
 
 use actix_web::{
     Error,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
@@ -38,11 +38,17 @@ pub async fn layer(
     });
     let text = id.to_str().unwrap_or_default();
     let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.path());
+    let upgrade = request.head().upgrade();
     let watch = request.conn_data::<AnswerWatch>().cloned();
     let mut response = next.call(request).instrument(span.clone()).await?;
     if response.status().is_server_error() || response.status().is_client_error() {
         let _entered = span.enter();
         tracing::debug!(status = response.status().as_u16(), "refused");
+    }
+    if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // actix-http ends such a connection after the answer, which would say `Connection: upgrade`.
+        // Said so, no client sends its next request into the end.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let headers = response.headers_mut();
     headers.insert(NAME, id);

@@ -16,6 +16,7 @@ mod history;
 mod metrics;
 mod replay;
 mod senders;
+mod stopping;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
