@@ -163,6 +163,14 @@ pub struct DedupeConfig {
     pub shared: bool,
 }
 
+/// `[memory]`: how much memory the process may take.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// Resident memory of the whole process but for its viewers ([`super::MemoryShares`]).
+    pub max_bytes: u64,
+}
+
 /// `[live]`: the live counters.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -189,6 +189,14 @@ impl Chunk {
         }
     }
 
+    /// Bytes that it takes.
+    fn size(&self) -> usize {
+        size_of::<Chunk>()
+            + self.bytes.capacity()
+            + self.begins.capacity() * size_of::<u32>()
+            + self.times.capacity() * size_of::<(u32, Millis)>()
+    }
+
     fn pop(&mut self) {
         self.ids -= 1;
         self.bytes.truncate(self.begin(self.ids));
@@ -212,6 +220,8 @@ pub struct IdQueue {
     chunks: VecDeque<Chunk>,
     front: u64,
     back: u64,
+    /// What the chunks take.
+    bytes: usize,
 }
 
 impl IdQueue {
@@ -270,7 +280,11 @@ impl IdQueue {
         if self.chunks.back().is_none_or(|chunk| chunk.ids == CHUNK) {
             self.chunks.push_back(Chunk::new());
         }
-        self.chunks.back_mut().expect("just pushed").push(key, time);
+        let chunk = self.chunks.back_mut().expect("just pushed");
+        // One without ids was weighed at 0.
+        let before = if chunk.ids == 0 { 0 } else { chunk.size() };
+        chunk.push(key, time);
+        self.bytes = self.bytes + chunk.size() - before;
         self.back += 1;
     }
 
@@ -279,16 +293,27 @@ impl IdQueue {
         if self.chunks.back().is_some_and(|chunk| chunk.ids == 0) {
             self.chunks.pop_back();
         }
-        self.chunks.back_mut().expect("there is an id").pop();
+        let chunk = self.chunks.back_mut().expect("there is an id");
+        let before = chunk.size();
+        chunk.pop();
+        let after = if chunk.ids == 0 { 0 } else { chunk.size() };
+        self.bytes = self.bytes + after - before;
         self.back -= 1;
     }
 
     /// Takes the oldest away; there has to be one.
     pub fn pop_front(&mut self) {
         self.front += 1;
-        if self.front.is_multiple_of(CHUNK as u64) {
-            self.chunks.pop_front();
+        if self.front.is_multiple_of(CHUNK as u64)
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            self.bytes -= chunk.size();
         }
+    }
+
+    /// Bytes that the queue takes, of the ids that were popped from a chunk that is still there too.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// From the oldest on: when it came, and the id as it came.
@@ -331,7 +356,9 @@ mod tests {
         let uuid = Uuid::from_u128(7).to_string();
         let pushed = [(5, "late"), (1, "a"), (1, &uuid), (2, "b"), (3, "c"), (2, "d")];
         pushed.iter().for_each(|(at, id)| queue.push_back(Key::new(id), *at));
-        let sorted: Vec<_> = queue.sorted().iter().collect();
+        let queue = queue.sorted();
+        assert_eq!(queue.bytes(), queue.chunks.iter().map(Chunk::size).sum::<usize>());
+        let sorted: Vec<_> = queue.iter().collect();
         let mut expected = pushed.map(|(at, id)| (at, id.to_owned()));
         expected.sort_by_key(|(at, _)| *at);
         assert_eq!(sorted, expected);

@@ -27,6 +27,7 @@ pub mod row;
 pub mod rule;
 pub mod runs;
 pub mod sink;
+pub mod source;
 pub mod time;
 pub mod top;
 pub mod totals;

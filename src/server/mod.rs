@@ -12,6 +12,7 @@
 //!
 //! [`Running::stop`] takes them apart in the reverse order.
 
+mod memory;
 mod pipeline;
 mod service;
 mod stop;
@@ -90,6 +91,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         Err(message) => tracing::warn!("{message}"),
     }
     let exporter = prometheus::start().map_err(failed("metrics"))?;
+    memory::announce(&config).map_err(StartError::new)?;
     // The address is taken first: a server that can't listen must not touch the data dir.
     let listener = TcpListener::bind(&config.listen)
         .map_err(failed(&format!("can't listen on {}", config.listen)))?;

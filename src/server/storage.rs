@@ -23,8 +23,9 @@ use crate::{
 };
 
 /// How many messages of the live side's feed may wait for the broadcaster. A full feed makes the
-/// live side wait, so a slow broadcaster costs no memory.
-const FEED_CAPACITY: usize = 256;
+/// live side wait, so a slow broadcaster costs no memory. A delta of full batches whose values are all
+/// made up takes half a megabyte.
+const FEED_CAPACITY: usize = 32;
 
 /// How long a start waits for the store, and then for Redis, to say whose they are.
 const CLAIM_WITHIN: Duration = Duration::from_secs(3);
@@ -129,9 +130,11 @@ fn open_spool(config: &Config, data_dir: &DataDir) -> Result<Opened, StartError>
         keep_ms: i64::try_from(config.spool.keep_s.saturating_mul(1000)).unwrap_or(i64::MAX),
         keep_bytes: config.spool.keep_bytes,
     };
+    let shares = config.memory_shares().map_err(StartError::new)?;
     let ids = IdWindow {
         window_ms: config.dedupe.window_s as i64 * 1000,
         max_ids: config.dedupe.max_ids,
+        max_bytes: shares.ids as usize,
     };
     let mut opened = Spool::open(options, ids, now_ms()).map_err(failed("spool"))?;
     opened.writer.watch_lock(data_dir.held());

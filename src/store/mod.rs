@@ -9,7 +9,7 @@
 //! | trait | what it does | who calls it |
 //! | --- | --- | --- |
 //! | [`BatchStore`] | writes a batch, once | the store's lane writers |
-//! | [`Ledger`] | sums what was counted | the live side, when it starts or is rebuilt |
+//! | [`Ledger`] | reads what was counted | the live side, when it starts or is rebuilt |
 //! | [`Rollups`] | folds the ledger into minutes, and reads them | [`RollupActor`](rollup_actor::RollupActor), charts, baselines, the backtest of alerts |
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
@@ -35,12 +35,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
+use tokio::sync::mpsc;
 
 use crate::{
     config::Config,
     domain::{
         batch::{Batch, BatchId, LANES, NodeId, RunId},
-        delta::{Delta, Series},
+        delta::{Delta, DeltaSum, Series},
         time::Millis,
     },
     sink::{Heads, Installation, Lease, SinkError, SinkErrorKind},
@@ -168,6 +169,20 @@ impl Missing {
     }
 }
 
+/// What of the ledger is to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerSpan {
+    /// The cells of batches whose span reaches this time (Unix ms) or later.
+    pub since: Millis,
+    /// The visitors of batches that were sealed at this time (Unix ms) or later.
+    pub visitors_since: Millis,
+    /// Of this lane only.
+    pub lane: Option<u64>,
+}
+
+/// For each lane and node the last batch that the ledger has, whatever its time.
+pub type LedgerHeads = [HashMap<NodeId, u64>; LANES as usize];
+
 /// The ledger summed up by lane: what the live counters must be.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerSum {
@@ -220,10 +235,33 @@ pub trait BatchStore: Send + Sync + 'static {
 /// The ledger: what each batch has added to the counters. Live counters are rebuilt from it.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Sums the ledger in one consistent read; where rows were dropped, the rollups say what they
-    /// counted by minute: the cells of batches whose span reaches `since` or
-    /// later, and the visitors of batches sealed at `visitors_since` or later (Unix ms).
-    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError>;
+    /// Reads the ledger in one consistent read; where rows were dropped, the rollups say what they
+    /// counted by minute. What it adds is sent to `parts`: a lane, and the sum of some of its rows.
+    /// It is never in memory as a whole, since it may have more than there is room for.
+    async fn read(
+        &self,
+        asked: LedgerSpan,
+        parts: mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, SinkError>;
+
+    /// The sum of all that [`Ledger::read`] sends. This takes as much memory as there is in the ledger.
+    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
+        let (parts, mut read) = mpsc::channel(1);
+        let mut sums: [DeltaSum; LANES as usize] = Default::default();
+        let added = async {
+            while let Some((lane, delta)) = read.recv().await {
+                sums[lane as usize].merge(&delta);
+            }
+        };
+        let asked = LedgerSpan { since, visitors_since, lane: None };
+        let (heads, ()) = tokio::join!(self.read(asked, parts), added);
+        let mut heads = heads?.into_iter();
+        let lane = |mut sum: DeltaSum| LaneSum {
+            delta: sum.finish(),
+            last: heads.next().unwrap_or_default(),
+        };
+        Ok(LedgerSum { lanes: sums.map(lane) })
+    }
 
     /// The delta of one batch, with its visitors; `None` where the ledger has no such row.
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError>;

@@ -82,6 +82,7 @@ mod tests {
             user_id: None,
             session_id: Some("s"),
             properties: r#"{"amount": 1e200000}"#,
+            ..Row::default()
         };
         let letter = refused(&row, "numeric field overflow".to_owned());
         assert_eq!(

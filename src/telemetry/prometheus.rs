@@ -34,7 +34,8 @@ fn describe() {
     use metrics::{
         describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
     };
-    counter!("floodmark_events_accepted_total", "Events on disk, by wire format");
+    counter!("floodmark_events_accepted_total", "Events on disk, by source");
+    counter!("floodmark_dialect_events_accepted_total", "Events on disk, by wire format");
     counter!("floodmark_events_rejected_total", "Events refused, by reason");
     counter!("floodmark_events_duplicate_total", "Events whose id had come before");
     counter!("floodmark_events_stored_total", "Events committed to the store");
@@ -55,6 +56,11 @@ fn describe() {
     gauge!("floodmark_viewers", "WebSocket viewers");
     counter!("floodmark_viewer_evictions_total", "Viewers closed because they could not keep up");
     gauge!("floodmark_active_users", "Distinct sessions of the active window");
+    gauge!("floodmark_active_users_approximate", "1 while active users are an estimate; else 0");
+    gauge!("floodmark_breakdown_bytes", "Bytes that the breakdowns of the last day take");
+    gauge!("floodmark_breakdowns_window_seconds", "How far back breakdowns have all values");
+    gauge!("floodmark_seconds_window_seconds", "How far back numbers are known by the second");
+    gauge!("floodmark_memory_share_bytes", "What each part may take of memory.max_bytes");
     gauge!("floodmark_business_total", "Today's totals as the dashboard shows them");
     gauge!("floodmark_alerts_firing", "1 while the alert fires, over all nodes; else 0");
     counter!(

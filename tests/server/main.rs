@@ -5,6 +5,7 @@
 mod api_doc;
 mod bodies;
 mod breakdowns;
+mod budget;
 mod commands;
 mod corpus;
 mod crash;

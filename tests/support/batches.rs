@@ -50,6 +50,7 @@ impl Event {
             user_id: self.user.as_deref(),
             session_id: self.session.as_deref(),
             properties: &self.properties,
+            ..Row::default()
         }
     }
 }

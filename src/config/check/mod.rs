@@ -58,6 +58,7 @@ impl Config {
         self.check_ledger(&mut found);
         self.check_times(&mut found);
         self.check_sizes(&mut found);
+        found.extend(self.memory_shares().err());
         if found.is_empty() {
             return Ok(());
         }
@@ -72,7 +73,10 @@ impl Config {
         };
         let is_set = |list: &[String]| list.iter().any(|item| !item.trim().is_empty());
         let missing: Vec<&str> = [
-            (is_set(&self.auth.write_keys), "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS)"),
+            (
+                is_set(&self.auth.write_keys) || !self.rules.sources.is_empty(),
+                "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS)",
+            ),
             (
                 is_set(&self.auth.viewer_tokens),
                 "auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS)",

@@ -15,6 +15,7 @@ use crate::domain::{
     json::{self, JsonFault},
     metric::{AmountFault, MetricSet},
     row::Row,
+    source::Provenance,
     time::{self, Millis},
 };
 
@@ -199,13 +200,15 @@ pub struct Received {
 }
 
 impl Incoming<'_> {
-    /// Checks the event, also against the metrics of `metric_set`, and appends its row to `out`.
+    /// Checks the event, also against the metrics of `metric_set`, and appends its row to `out`. `from`
+    /// says who sent it and how.
     ///
     /// # Errors
     /// The first rule that the event breaks; `out` is then as it was.
     pub fn encode(
         &self,
         received: Received,
+        from: Provenance<'_>,
         limits: EventLimits,
         metric_set: &MetricSet,
         out: &mut Vec<u8>,
@@ -246,6 +249,8 @@ impl Incoming<'_> {
             user_id: user_id.as_deref(),
             session_id: session_id.as_deref(),
             properties: &properties,
+            source: Some(from.source),
+            dialect: Some(from.dialect),
         };
         row.encode(out);
         Ok(Encoded { client_id: client_id.map(|id| ids::of_type(&id, kind)), notes })

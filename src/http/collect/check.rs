@@ -7,6 +7,7 @@ use super::{
 use crate::{
     domain::{
         event::{EventTime, Received},
+        source::Provenance,
         time::now_ms,
     },
     http::dialect::{Dialect, Notes, Rejected, Split, native::Native},
@@ -49,6 +50,7 @@ pub fn check<D: Dialect>(
         ..Request::default()
     };
     let is_native = D::NAME == Native::NAME;
+    let from = Provenance { source: &sender.source, dialect: D::NAME };
     let (mut rejected, mut notes) = (Vec::new(), Notes::default());
     for (index, event) in events.iter_mut().enumerate() {
         let (reason, parts) = match D::read(event) {
@@ -62,7 +64,7 @@ pub fn check<D: Dialect>(
                     false => incoming,
                 };
                 let rows = &mut request.rows;
-                match incoming.encode(received, intake.event, &intake.metric_set, rows) {
+                match incoming.encode(received, from, intake.event, &intake.metric_set, rows) {
                     Ok(encoded) => {
                         if !(incoming.notes.is_empty() && encoded.notes.is_empty()) {
                             notes.add(index, incoming.notes.iter().cloned().chain(encoded.notes));

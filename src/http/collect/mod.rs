@@ -9,6 +9,7 @@
 //! [`receive`] is the one handler of the scope `collect`. What differs between dialects is asked
 //! of [`Dialect`]; everything else is the same for all of them.
 
+mod accepted;
 pub mod append;
 pub mod check;
 pub mod in_flight;
@@ -24,6 +25,7 @@ use actix::Recipient;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use self::{
+    accepted::AcceptedCounts,
     append::append,
     check::{Checked, check},
     in_flight::BytesInFlight,
@@ -67,21 +69,22 @@ pub struct Intake {
     event_names: Arc<EventNames>,
     /// How much of a refused event a dead letter keeps, in bytes (`dead_letters.max_bytes`).
     dead_letter_bytes: usize,
-    /// `floodmark_events_accepted_total`. The counter is looked up once, since the lock and the
-    /// hash of the registry cost a request of one event more than its JSON does.
-    accepted: metrics::Counter,
+    /// What was accepted, by source and by dialect.
+    accepted: AcceptedCounts,
 }
 
 impl Intake {
     /// An intake with the keys and limits of a configuration.
     pub fn new(config: &Config, ingest: Recipient<Append>, claims: Option<Arc<Claims>>) -> Intake {
+        let keys = WriteKeys::new(&config.auth, &config.rules.sources);
         Intake {
             ingest,
             limit: QueueLimit::new(config.ingest.queue_requests),
             claims,
-            keys: WriteKeys::new(&config.auth),
+            accepted: AcceptedCounts::new(&keys),
             quota: Quota::new(&config.http),
-            bytes_in_flight: BytesInFlight::new(&config.http, config.auth.write_keys.len()),
+            bytes_in_flight: BytesInFlight::new(&config.http, keys.senders()),
+            keys,
             http: config.http.clone(),
             event: EventLimits {
                 max_bytes: config.event.max_bytes,
@@ -90,7 +93,6 @@ impl Intake {
             metric_set: config.rules.metric_set.clone(),
             event_names: config.rules.event_names.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
-            accepted: metrics::counter!("floodmark_events_accepted_total", "source" => "http"),
         }
     }
 
@@ -138,26 +140,27 @@ async fn take_in<D: Dialect>(
     let rate = match in_head {
         Some(rate) => rate,
         None => {
-            let access = intake.keys.in_body(&dialect.keys_in_body())?;
+            let access = intake.keys.in_body(&dialect.keys_in_body(), &dialect.ids_in_body())?;
             key = access.key();
             enter(access)?
         }
     };
-    let sender =
-        LetterSender { source: String::new(), key: intake.keys.fingerprint(key).to_owned() };
+    intake.keys.check_origin(key, request)?;
+    let known = intake.keys.sender(key);
+    let sender = LetterSender { source: known.source.clone(), key: known.fingerprint.clone() };
     let Checked { request, rejected, notes } = check::<D>(split, contents.len(), &sender, intake);
     let admission = rate.take(request.events as usize + rejected.len())?;
     let appended = append(intake, hand_over, admission, request).await?;
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);
     let outcome = Outcome { accepted, duplicates, rejected, notes };
-    count(intake, &outcome);
+    count(intake, &outcome, (key, D::NAME));
     Ok(dialect.answer(&outcome))
 }
 
 /// Adds the events of a request to the metrics. A request that was refused as a whole is not
 /// counted, nor are its bad events, since its sender sends it again.
-fn count(intake: &Intake, outcome: &Outcome) {
-    intake.accepted.increment(outcome.accepted.into());
+fn count(intake: &Intake, outcome: &Outcome, from: (Option<u32>, &'static str)) {
+    intake.accepted.add(outcome.accepted.into(), from);
     for rejected in &outcome.rejected {
         let code = rejected.reason.code();
         metrics::counter!("floodmark_events_rejected_total", "code" => code).increment(1);

@@ -170,7 +170,7 @@ mod tests {
             viewer_tokens: Vec::new(),
             insecure: false,
         };
-        let access = WriteKeys::new(&no_keys).in_body(&[]).expect("everybody is let in");
+        let access = WriteKeys::new(&no_keys, &[]).in_body(&[], &[]).expect("everybody is let in");
         let sent = quota.enter(access, Some(peer)).and_then(|permit| permit.take(events));
         sent.map(drop).map_err(|error| {
             assert_eq!(error.status, StatusCode::TOO_MANY_REQUESTS);

@@ -1,5 +1,6 @@
 //! The index of event ids, by which a duplicate is known. It is exact, and bounded in time
-//! (`dedupe.window_s`) and in number (`dedupe.max_ids`): at the limit the oldest ids go first.
+//! (`dedupe.window_s`), in number (`dedupe.max_ids`) and in memory (its share of `memory.max_bytes`):
+//! at a limit the oldest ids go first.
 //!
 //! ```text
 //!  hash tables   position ─────────┐      by the hash of the id
@@ -30,6 +31,9 @@ use crate::domain::{
 pub struct Dedupe {
     window_ms: Millis,
     max_ids: usize,
+    max_bytes: usize,
+    /// When the newest id came that a limit has pushed out, Unix ms.
+    pushed_out: Millis,
     /// It has a new random key at each start, so that nobody can prepare ids that collide.
     hasher: RandomState,
     ids: IdQueue,
@@ -39,11 +43,19 @@ pub struct Dedupe {
 }
 
 impl Dedupe {
-    /// An empty index. It never has more than 2^32 ids, as many as [`positions`] can tell apart.
+    /// An empty index, which takes as much memory as its ids do.
     pub fn new(window_ms: Millis, max_ids: usize) -> Dedupe {
+        Dedupe::within(window_ms, max_ids, usize::MAX)
+    }
+
+    /// An empty index, which takes up to `max_bytes`. It never has more than 2^32 ids, as many as
+    /// [`positions`] can tell apart.
+    pub fn within(window_ms: Millis, max_ids: usize, max_bytes: usize) -> Dedupe {
         Dedupe {
             window_ms,
             max_ids: max_ids.min(u32::MAX as usize),
+            max_bytes,
+            pushed_out: Millis::MIN,
             hasher: RandomState::new(),
             ids: IdQueue::default(),
             positions: Positions::new(),
@@ -78,7 +90,11 @@ impl Dedupe {
             return false;
         }
         if self.ids.len() >= self.max_ids {
-            self.forget_oldest();
+            self.push_out();
+        }
+        // The queue gives memory back by the chunk, so this forgets many ids at once or none.
+        while self.bytes() > self.max_bytes && !self.is_empty() {
+            self.push_out();
         }
         let position = self.ids.back();
         self.ids.push_back(key, at);
@@ -139,13 +155,25 @@ impl Dedupe {
         self.len() == 0
     }
 
-    /// How far back the index reaches at `now`, in ms: `dedupe.window_s`, or less where
-    /// `dedupe.max_ids` has pushed ids out.
+    /// Bytes that it takes, at most.
+    pub fn bytes(&self) -> usize {
+        self.ids.bytes() + self.ids.len() * positions::BYTES
+    }
+
+    /// How far back the index reaches at `now`, in ms: `dedupe.window_s`, or less where a limit has
+    /// pushed ids out.
     pub fn window_in_force(&self, now: Millis) -> Millis {
+        let is_short = self.ids.len() >= self.max_ids || self.pushed_out > now - self.window_ms;
         match self.ids.oldest() {
-            Some(oldest) if self.ids.len() >= self.max_ids => now - oldest,
+            Some(oldest) if is_short => now - oldest,
             _ => self.window_ms,
         }
+    }
+
+    /// Forgets the oldest id before its time.
+    fn push_out(&mut self) {
+        self.pushed_out = self.ids.oldest().unwrap_or(self.pushed_out);
+        self.forget_oldest();
     }
 
     /// Forgets the oldest id. It leaves the tables first: to find it there, its hash is needed,
@@ -224,6 +252,27 @@ mod tests {
         assert!(dedupe.insert("a", 30));
         assert!(!dedupe.insert("c", 30));
         assert_eq!((dedupe.len(), dedupe.window_in_force(50)), (2, 20));
+    }
+
+    #[test]
+    fn ids_of_any_length_stay_within_the_memory_of_the_index() {
+        let most = 4_000;
+        let mut dedupe = Dedupe::within(1000, usize::MAX, most);
+        for n in 0..2_000 {
+            let id = match n % 3 {
+                0 => Uuid::from_u128(n as u128).to_string(),
+                1 => format!("order-{n}"),
+                _ => format!("{n}-{}", "x".repeat(120)),
+            };
+            assert!(dedupe.insert(&id, n / 10));
+            assert!(!dedupe.insert(&id, n / 10), "the newest is never pushed out");
+            // One more chunk is under way while an id is added.
+            assert!(dedupe.bytes() <= most + 1_000, "{}", dedupe.bytes());
+        }
+        assert!(dedupe.len() >= 15);
+        assert_eq!(dedupe.window_in_force(200), 200 - dedupe.ids.oldest().unwrap());
+        dedupe.expire(2_000);
+        assert_eq!((dedupe.len(), dedupe.window_in_force(2_000)), (0, 1000));
     }
 
     #[test]

@@ -45,7 +45,10 @@ use self::{
     owner::Owner,
     servers::Servers,
 };
-use super::{Applied, FeedSender, LiveStore, Population, counters::Counters};
+use super::{
+    Applied, FeedSender, LiveStore, Population,
+    counters::{CounterLimits, Counters},
+};
 use crate::{
     config::{self, Config},
     domain::{
@@ -71,6 +74,11 @@ struct RedisShared {
     /// How long a visitor is active, in ms.
     active_window: Millis,
     retry: config::RetryConfig,
+    /// How much counters may hold.
+    limits: CounterLimits,
+    /// The room in which counters are loaded or rebuilt beside those that are shown. There is room
+    /// for one such copy.
+    spare: tokio::sync::Mutex<()>,
     /// The visitors that Redis has from this node.
     recent: active::RecentVisitors,
     /// Told when somebody finds a lane without a generation.
@@ -79,6 +87,7 @@ struct RedisShared {
 
 impl RedisShared {
     fn new(config: &Config, stores: &Stores, zone: BusinessZone) -> Result<RedisShared, String> {
+        let shares = config.memory_shares()?;
         Ok(RedisShared {
             servers: Servers::new(&config.redis)?,
             keys: RedisKeys::new(&config.redis.prefix)?,
@@ -88,7 +97,9 @@ impl RedisShared {
             distinct: config.rules.metric_set.distinct().map(str::to_owned).collect(),
             active_window: config.live.active_window_s as Millis * SECOND,
             retry: config.retry.clone(),
-            recent: active::RecentVisitors::default(),
+            recent: active::RecentVisitors::within(shares.visitors),
+            limits: CounterLimits::of(&shares),
+            spare: tokio::sync::Mutex::default(),
             rebuild_wanted: Notify::new(),
         })
     }
@@ -237,6 +248,7 @@ impl LiveStore for Redis {
         let RedisShared { servers, keys, distinct, .. } = &*self.shared;
         Ok(Population {
             active: active::count(servers, keys, since).await?,
+            approximate: false,
             distinct: distinct::counts(servers, keys, distinct, day).await?,
         })
     }

@@ -31,7 +31,7 @@ use crate::domain::{
 
 const NODE: NodeId = Uuid::from_u128(77);
 const NOW: Millis = 1_000_000;
-const WINDOW: IdWindow = IdWindow { window_ms: 1_000, max_ids: 1_000 };
+const WINDOW: IdWindow = IdWindow { window_ms: 1_000, max_ids: 1_000, max_bytes: usize::MAX };
 
 /// A spool in a temporary folder.
 struct Bench {
@@ -123,6 +123,7 @@ fn row(id: &str) -> Vec<u8> {
         user_id: None,
         session_id: Some("s"),
         properties: "{}",
+        ..Row::default()
     }
     .encode(&mut out);
     out

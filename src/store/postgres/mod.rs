@@ -35,6 +35,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -49,8 +50,8 @@ use crate::{
     },
     sink::{Installation, SinkError, SinkErrorKind},
     store::{
-        Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
-        ledger::Summing,
+        Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
+        ledger::{Summing, not_taken},
         postgres::{
             address::Address,
             errors::Failure,
@@ -132,11 +133,13 @@ impl PostgresStore {
         }
     }
 
-    async fn try_ledger_sum(
+    async fn try_read_ledger(
         &self,
-        since: Millis,
-        visitors_since: Millis,
-    ) -> Result<LedgerSum, Failure> {
+        asked: LedgerSpan,
+        parts: &mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, Failure> {
+        let LedgerSpan { since, visitors_since, lane } = asked;
+        let lane = lane.map(|lane| lane as i64);
         let session = self.reader().await?;
         // Both statements read one snapshot, so that heads and rows are of the same moment: the
         // live side takes the heads for its guards and the rows for its counters.
@@ -157,18 +160,27 @@ impl PostgresStore {
             "SELECT lane,
                     CASE WHEN last_second >= $1 THEN delta END,
                     CASE WHEN sealed_at >= $2 THEN visitors END
-             FROM ledger WHERE last_second >= $1 OR sealed_at >= $2",
-            [(since, Type::INT8), (visitors_since, Type::INT8)],
+             FROM ledger
+             WHERE (last_second >= $1 OR sealed_at >= $2) AND ($3 IS NULL OR lane = $3)",
+            [(Some(since), Type::INT8), (Some(visitors_since), Type::INT8), (lane, Type::INT8)],
         );
         let mut rows = std::pin::pin!(session.answer(rows).await?);
         while let Some(row) = session.answer(rows.try_next()).await? {
             let lane: i16 = row.try_get(0)?;
-            sum.add(lane.into(), row.try_get(1)?, row.try_get(2)?)?;
+            if let Some(part) = sum.add(lane.into(), row.try_get(1)?, row.try_get(2)?)? {
+                parts.send(part).await.map_err(not_taken)?;
+            }
         }
-        self.add_dropped(&session, &mut sum, since).await?;
+        if lane.is_none_or(|lane| lane == 0) {
+            self.add_dropped(&session, &mut sum, since).await?;
+        }
         session.run("COMMIT").await?;
         session.done();
-        Ok(sum.finish())
+        let (heads, last) = sum.finish();
+        for part in last {
+            parts.send(part).await.map_err(not_taken)?;
+        }
+        Ok(heads)
     }
 
     /// Adds what ledger rows have counted since then that were dropped, in the transaction of the sum.
@@ -278,9 +290,13 @@ impl PostgresStore {
 
 #[async_trait]
 impl Ledger for PostgresStore {
-    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
-        let sum = self.try_ledger_sum(since, visitors_since).await;
-        sum.map_err(|e| self.told(e))
+    async fn read(
+        &self,
+        asked: LedgerSpan,
+        parts: mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, SinkError> {
+        let heads = self.try_read_ledger(asked, &parts).await;
+        heads.map_err(|e| self.told(e))
     }
 
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError> {

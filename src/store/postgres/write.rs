@@ -99,7 +99,7 @@ impl PostgresStore {
         } else if apart {
             copy::copy_apart(&session, &statement, batch, &mut letters).await?
         } else {
-            let chunks = batch.rows.iter().cloned().map(CopyChunk::Shared);
+            let chunks = batch.rows.iter().map(copy::of_today).map(CopyChunk::Shared);
             copy::copy(&session, &statement, chunks).await?
         };
         drop(statement);

@@ -14,7 +14,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use uuid::Uuid;
 
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
     },
     sink::{Installation, SinkError, SinkErrorKind},
     store::{
-        Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
-        ledger::Summing,
+        Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
+        ledger::{Summing, not_taken},
         rollup::{FoldLimits, Folded, Known, Summed},
     },
 };
@@ -165,8 +165,12 @@ async fn with<T: Send + 'static>(
 
 #[async_trait]
 impl Ledger for SqliteStore {
-    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
-        with(&self.reader, move |conn| ledger_sum(conn, since, visitors_since)).await
+    async fn read(
+        &self,
+        asked: LedgerSpan,
+        parts: mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, SinkError> {
+        with(&self.reader, move |conn| read_ledger(conn, asked, &parts)).await
     }
 
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError> {
@@ -276,12 +280,14 @@ impl StoreInfo for SqliteStore {
     }
 }
 
-/// See [`Ledger::sum`].
-fn ledger_sum(
+/// See [`Ledger::read`].
+fn read_ledger(
     conn: &mut Connection,
-    since: Millis,
-    visitors_since: Millis,
-) -> Result<LedgerSum, SinkError> {
+    asked: LedgerSpan,
+    parts: &mpsc::Sender<(u64, Delta)>,
+) -> Result<LedgerHeads, SinkError> {
+    let LedgerSpan { since, visitors_since, lane } = asked;
+    let lane = lane.map(|lane| lane as i64);
     // One transaction, so that heads and rows are of the same moment: the live side takes the
     // heads for its guards and the rows for its counters.
     let tx = conn.transaction()?;
@@ -295,15 +301,24 @@ fn ledger_sum(
         "SELECT lane,
                 CASE WHEN last_second >= ?1 THEN delta END,
                 CASE WHEN sealed_at >= ?2 THEN visitors END
-         FROM ledger WHERE last_second >= ?1 OR sealed_at >= ?2",
+         FROM ledger
+         WHERE (last_second >= ?1 OR sealed_at >= ?2) AND (?3 IS NULL OR lane = ?3)",
     )?;
-    let mut rows = ledger.query([since, visitors_since])?;
+    let mut rows = ledger.query(params![since, visitors_since, lane])?;
     while let Some(row) = rows.next()? {
         let blob = |column| row.get_ref(column).map(|value| value.as_blob().ok());
-        sum.add(row.get(0)?, blob(1)?, blob(2)?)?;
+        if let Some(part) = sum.add(row.get(0)?, blob(1)?, blob(2)?)? {
+            parts.blocking_send(part).map_err(not_taken)?;
+        }
     }
-    add_dropped(&tx, &mut sum, since)?;
-    Ok(sum.finish())
+    if lane.is_none_or(|lane| lane == 0) {
+        add_dropped(&tx, &mut sum, since)?;
+    }
+    let (heads, last) = sum.finish();
+    for part in last {
+        parts.blocking_send(part).map_err(not_taken)?;
+    }
+    Ok(heads)
 }
 
 /// Adds what ledger rows have counted since then that were dropped, in the transaction of the sum.

@@ -17,7 +17,7 @@ use crate::{
 /// Rows of one INSERT. More rows make it no faster, since the cost is in binding the values.
 const ROWS_A_STATEMENT: usize = 32;
 /// Values of a row, in the order of [`COLUMNS`].
-const FIELDS: usize = 7;
+const FIELDS: usize = 9;
 
 #[async_trait]
 impl BatchStore for SqliteStore {
@@ -108,7 +108,7 @@ fn insert_rows(
     chunks: &[bytes::Bytes],
     letters: &mut Vec<DeadLetter>,
 ) -> Result<u64, SinkError> {
-    let one = "(?, ?, ?, ?, ?, ?, ?)";
+    let one = "(?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let sql = |rows| {
         let values = vec![one; rows].join(", ");
         format!("INSERT INTO events ({COLUMNS}) VALUES {values}")
@@ -147,7 +147,9 @@ fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusql
     insert.raw_bind_parameter(at + 4, row.kind)?;
     insert.raw_bind_parameter(at + 5, row.user_id)?;
     insert.raw_bind_parameter(at + 6, row.session_id)?;
-    insert.raw_bind_parameter(at + 7, row.properties)
+    insert.raw_bind_parameter(at + 7, row.properties)?;
+    insert.raw_bind_parameter(at + 8, row.source)?;
+    insert.raw_bind_parameter(at + 9, row.dialect)
 }
 
 /// Writes dead letters. One that is there already, by its digest, is left as it is.
@@ -195,6 +197,7 @@ mod tests {
             user_id: None,
             session_id: None,
             properties: "{}",
+            ..Row::default()
         };
         row.encode(&mut rows);
         let good = rows.clone();
