@@ -33,12 +33,12 @@ pub fn fit(config: &mut Config) -> Result<Option<String>, String> {
     if raised >= needed {
         return Ok(None);
     }
-    // Both shrink alike, so that what somebody has weighed against each other stays so.
-    let share = raised.saturating_sub(RESERVED) as f64 / (needed - RESERVED) as f64;
-    let fits = |most: usize| ((most as f64 * share) as usize).max(1);
     let (connections, viewers) = (config.http.max_connections, config.stream.max_viewers);
-    config.http.max_connections = fits(connections);
-    config.stream.max_viewers = fits(viewers.min(connections));
+    let room = raised.saturating_sub(RESERVED) as usize;
+    // A viewer takes two of them, so viewers can have a third. Fewer of them stay as they are.
+    let watch = viewers.min(room / 3).max(1);
+    config.stream.max_viewers = watch;
+    config.http.max_connections = room.saturating_sub(watch).max(1);
     Ok(Some(format!(
         "http.max_connections is {} instead of {connections} and stream.max_viewers {} instead of \
          {viewers}, which fits the hard limit of {hard} open files (ulimit -Hn; LimitNOFILE= in a \
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_that_do_not_fit_shrink_alike_and_are_told() {
+    fn limits_that_do_not_fit_become_what_fits_and_that_is_told() {
         let mut config = Config::default();
         config.http.max_connections = 1 << 40;
         config.stream.max_viewers = 1 << 39;
@@ -61,8 +61,10 @@ mod tests {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         assert_eq!(soft, hard, "as far as it goes");
         assert!(needed(&config) <= hard && needed(&config) > hard / 2, "{}", needed(&config));
-        let (connections, viewers) = (config.http.max_connections, config.stream.max_viewers);
-        assert!(connections.abs_diff(2 * viewers) <= 2, "{connections} and {viewers}");
+        config.http.max_connections = 1 << 40;
+        config.stream.max_viewers = 3;
+        fit(&mut config).unwrap();
+        assert_eq!(config.stream.max_viewers, 3, "so few are no reason");
         config.http.max_connections = 10;
         assert_eq!(fit(&mut config), Ok(None));
     }

@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode};
 
 use super::{
     exit::Exit,
-    signals::{StopRequest, Signals},
+    signals::{Signals, StopRequest},
 };
 use crate::{
     config::Config,
