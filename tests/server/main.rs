@@ -10,6 +10,7 @@ mod commands;
 mod corpus;
 mod crash;
 mod crowd;
+mod dead_letters;
 mod door;
 mod examples;
 mod golden;
