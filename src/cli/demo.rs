@@ -253,7 +253,7 @@ impl Api {
     async fn ready(&self) -> bool {
         let ask = async {
             loop {
-                let answer = self.client.get(format!("{}/readyz", self.base)).send().await;
+                let answer = self.client.get(format!("{}/readyz?sinks", self.base)).send().await;
                 if answer.is_ok_and(|answer| answer.status().is_success()) {
                     return;
                 }

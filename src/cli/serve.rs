@@ -24,6 +24,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         data_dir = %config.data_dir.display(),
         "Floodmark starts"
     );
+    super::keep_files_private();
     let running = server::start(config).await?;
     // Flushed, since a pipe would hold the line back. Errors are ignored: a server whose output
     // nobody reads works all the same.

@@ -13,7 +13,7 @@ use crate::{
     numbers::Mirror,
     sink::Sink,
     spool::Spool,
-    telemetry::health::Health,
+    telemetry::{health::Health, prometheus},
 };
 
 /// What the handlers of these routes share.
@@ -132,5 +132,5 @@ fn lags(ops: &Ops, now: Millis) -> serde_json::Map<String, Value> {
 async fn render_metrics(ops: web::Data<Ops>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(ops.metrics.render())
+        .body(prometheus::render(&ops.metrics))
 }

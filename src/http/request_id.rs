@@ -2,7 +2,11 @@
 //! characters, else a new one. The id is in the log lines of the request and in its answer.
 //!
 //! The same layer sets `X-Content-Type-Options`, which every answer has, and has every answer
-//! watched ([`AnswerWatch`]), and ends a connection that asked for another protocol and did not get it. A second layer would cost every request another allocation or two.
+//! watched ([`AnswerWatch`]) and counted ([`observed`]). It ends a connection whose client asked for
+//! another protocol and did not get it. A second layer would cost every request another allocation or
+//! two.
+
+use std::time::Instant;
 
 use actix_web::{
     Error,
@@ -17,7 +21,10 @@ use actix_web::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::http::answer::{AnswerWatch, WatchedBody};
+use crate::http::{
+    answer::{AnswerWatch, WatchedBody},
+    observed,
+};
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -26,6 +33,7 @@ pub async fn layer(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<WatchedBody>, Error> {
+    let began = Instant::now();
     // A client's id goes into log lines, so it may neither be long nor hold spaces or quotes.
     let given = request.headers().get(NAME).filter(|value| {
         let bytes = value.as_bytes();
@@ -50,6 +58,7 @@ pub async fn layer(
         // Said so, no client sends its next request into the end.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
+    observed::answered(&response, began);
     let headers = response.headers_mut();
     headers.insert(NAME, id);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -23,6 +23,7 @@ mod watching;
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -37,6 +38,7 @@ use crate::{
     open_files,
     panics::Alarm,
     spool::{DataDir, Spool},
+    store::StoreInfo,
     telemetry::{health::Health, prometheus},
 };
 
@@ -58,6 +60,7 @@ pub struct Running {
     health: Health,
     spool: Spool,
     alarm: Alarm,
+    store: Arc<dyn StoreInfo>,
     /// Keeps the lock of the data dir for as long as the server runs.
     _data_dir: DataDir,
 }
@@ -91,6 +94,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         Err(message) => tracing::warn!("{message}"),
     }
     let exporter = prometheus::start().map_err(failed("metrics"))?;
+    tokio::task::spawn_local(prometheus::upkeep(exporter.clone()));
     memory::announce(&config).map_err(StartError::new)?;
     // The address is taken first: a server that can't listen must not touch the data dir.
     let listener = TcpListener::bind(&config.listen)
@@ -125,6 +129,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         health: storage.health,
         spool: storage.spool,
         alarm,
+        store: storage.stores.info,
         _data_dir: storage.data_dir,
     })
 }

@@ -61,6 +61,8 @@ impl Running {
     /// 4. The open batch is sealed, and both sinks get as many batches as they can take before the
     ///    deadline. The others stay in the spool for the next start.
     ///
+    /// 5. The store's files are made whole, so that a copy of them is.
+    ///
     /// Viewers and requests have `http.shutdown_timeout_ms` together, the sinks as much again.
     pub async fn stop(self) -> Stopped {
         tracing::info!("stopping");
@@ -94,6 +96,9 @@ impl Running {
         let (done, closed) = oneshot::channel();
         self.ingest.do_send(Close(done));
         let _ = tokio::time::timeout(timeout, closed).await;
+        if let Ok(Err(error)) = tokio::time::timeout(timeout, self.store.settle()).await {
+            tracing::warn!(%error, "the store's files are not settled; the next start does that");
+        }
         let waits = Sink::ALL.iter().any(|sink| self.spool.lag(*sink).batches > 0);
         tracing::info!("stopped");
         if waits { Stopped::SpoolWaits } else { Stopped::Settled }

@@ -37,6 +37,7 @@ use crate::{
     domain::{event::EventLimits, event_names::EventNames, metric::MetricSet},
     http::{
         auth::{WriteAccess, WriteKeys},
+        client::ProxyNetworks,
         dialect::{Dialect, Outcome},
         error::ApiError,
     },
@@ -57,6 +58,8 @@ pub struct Intake {
     keys: WriteKeys,
     /// How many events each sender may send in a second.
     quota: Quota,
+    /// The proxies that say who the client is.
+    proxies: ProxyNetworks,
     /// How much memory the bodies of all requests take.
     bytes_in_flight: BytesInFlight,
     /// The limits of a request.
@@ -83,6 +86,7 @@ impl Intake {
             claims,
             accepted: AcceptedCounts::new(&keys),
             quota: Quota::new(&config.http),
+            proxies: ProxyNetworks::new(&config.http),
             bytes_in_flight: BytesInFlight::new(&config.http, keys.senders()),
             keys,
             http: config.http.clone(),
@@ -127,13 +131,14 @@ async fn take_in<D: Dialect>(
     intake: &Intake,
     hand_over: &HandOver,
 ) -> Result<HttpResponse, ApiError> {
-    let enter = |access| intake.quota.enter(access, request.peer_addr());
+    let client = intake.proxies.client_of(request);
+    let enter = |access| intake.quota.enter(access, client);
     let access = intake.keys.in_head(|| D::offer(request))?;
     let mut key = access.as_ref().and_then(WriteAccess::key);
     let in_head = access.map(enter).transpose()?;
     let mut dialect = D::open(request)?;
     // The permit is held to the end, since the events stay in memory until they are on disk.
-    let mut bytes = intake.bytes_in_flight.permit(key, request.peer_addr());
+    let mut bytes = intake.bytes_in_flight.permit(key, client);
     let body = payload::read(request, payload, &intake.http, &mut bytes).await?;
     let contents = dialect.contents(body)?;
     let split = dialect.split(&contents, intake.http.max_request_events)?;
