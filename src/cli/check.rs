@@ -232,7 +232,7 @@ async fn store(config: &Config) -> Finding {
         let store = connect::stores(config).await?.info;
         store.check().await.map_err(|e| e.to_string())
     };
-    answered("PostgreSQL", tokio::time::timeout(ANSWER_WITHIN, look).await)
+    with_doubts("PostgreSQL", tokio::time::timeout(ANSWER_WITHIN, look).await)
 }
 
 /// Whether the live counters answer and take writes.
@@ -243,13 +243,17 @@ async fn live(config: &Config) -> Finding {
         _ => "Redis Cluster",
     };
     let look = async { live::redis_doubts(config).await.map_err(|e| e.to_string()) };
-    let answer = tokio::time::timeout(ANSWER_WITHIN, look).await;
-    match &answer {
+    let look = async { look.await.map(|doubts| doubts.into_iter().collect()) };
+    with_doubts(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)
+}
+
+/// Puts an answer with doubts into words.
+fn with_doubts<Late>(wanted: &str, answer: Result<Result<Vec<String>, String>, Late>) -> Finding {
+    match answer {
         Ok(Ok(doubts)) if !doubts.is_empty() => {
-            let doubts: Vec<&str> = doubts.iter().map(String::as_str).collect();
             Doubtful(format!("{wanted}: answers and takes writes\n{}", doubts.join("\n")))
         }
-        _ => answered(wanted, answer.map(|answer| answer.map(drop))),
+        other => answered(wanted, other.map(|answer| answer.map(drop))),
     }
 }
 

@@ -79,6 +79,38 @@ fn check_changes_nothing() {
 }
 
 #[test]
+fn check_is_strict_about_rights_in_postgres_and_leaves_none_of_its_trials() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    assert!(floodmark_output(&["migrate", "--postgres", &url]).status.success());
+    rows(&postgres, "CREATE ROLE reader LOGIN PASSWORD 'reader'");
+    rows(&postgres, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader");
+    let (_folder, data) = scratch("data");
+    let reader = postgres.url_with("reader", "reader", postgres.port());
+    let check = || {
+        let dir = data.to_str().unwrap();
+        let args = ["check", "--data-dir", dir, "--listen", "127.0.0.1:0", "--postgres", &reader];
+        let output = floodmark_output(&args);
+        (output.status.success(), said(&output))
+    };
+    let (fine, words) = check();
+    assert!(!fine && words.contains("INSERT ON events"), "{words}");
+    // It gets what the message asks for, and no more. Then it may serve.
+    let grants: Vec<&str> = words.split("GRANT ").skip(1).collect();
+    for grant in grants {
+        let statement = grant.split(';').next().unwrap();
+        rows(&postgres, &format!("GRANT {statement}"));
+    }
+    let (fine, words) = check();
+    assert!(fine && words.contains("can't make partitions"), "{words}");
+    let events = rows(&postgres, "SELECT count(*) FROM events");
+    assert_eq!(events[0][0], "0");
+    let server = Server::with(&[("FLOODMARK_POSTGRES__URL", &reader)]);
+    assert_eq!(server.post(r#"{"type":"page_view"}"#).status, 202);
+    server.until("it is stored", |server| server.has_metric("floodmark_events_stored_total 1"));
+}
+
+#[test]
 fn check_finds_nothing_wrong_beside_the_server_that_runs() {
     let server = Server::start();
     let (data, address) = (server.data(), server.addr().to_string());

@@ -6,7 +6,11 @@ use std::collections::BTreeSet;
 use redis::aio::MultiplexedConnection;
 
 use super::{error::live_error, keys::RedisKeys, push::push_queue, script, servers::Servers};
-use crate::{config::Config, domain::batch::RunId, sink::SinkError};
+use crate::{
+    config::Config,
+    domain::{batch::RunId, time::now_ms},
+    sink::SinkError,
+};
 
 /// Less than this (bytes) is too little for what a subscriber may have waiting: a second of full
 /// batches is as much.
@@ -37,9 +41,32 @@ pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>,
             doubts
                 .insert("it is new or was emptied: the server fills it from the ledger".to_owned());
         }
+        let tried = [lane.trial(), format!("{}:to", lane.trial())];
+        let channel = [lane.trial().into_bytes()];
+        let tried = script::RIGHTS.call::<i64>(&mut line, &tried, &channel);
+        tried.await.map_err(|e| live_error("try all commands that counting needs", &e))?;
         doubts.extend(limits(&mut line).await);
     }
+    doubts.extend(clock(&servers).await);
     Ok(doubts)
+}
+
+/// How far (ms) the clock of Redis may be from ours: a lease and the age of visitors are in its time.
+const CLOCK_SLACK_MS: i64 = 5_000;
+
+/// What there is to say about the clock, where this user may ask for it.
+async fn clock(servers: &Servers) -> Option<String> {
+    let ask = async |mut line: super::connection::Connection| {
+        redis::cmd("TIME").query_async::<(i64, i64)>(&mut line).await
+    };
+    let asked_at = now_ms();
+    let (seconds, micros) = servers.run("ask for the time", ask).await.ok()?;
+    let skew = seconds * 1000 + micros / 1000 - (asked_at + now_ms()) / 2;
+    (skew.abs() > CLOCK_SLACK_MS).then(|| {
+        let side = if skew > 0 { "ahead of" } else { "behind" };
+        let seconds = skew.abs() / 1000;
+        format!("its clock is {seconds} s {side} that of this machine: set both by NTP")
+    })
 }
 
 /// What there is to say about the limits of one server.
