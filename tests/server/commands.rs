@@ -111,6 +111,36 @@ fn check_is_strict_about_rights_in_postgres_and_leaves_none_of_its_trials() {
 }
 
 #[test]
+fn check_refuses_what_is_another_shops() {
+    let (postgres, redis) = (Postgres::start(), RedisServer::start());
+    let (url, redis_url) = (postgres.url(), redis.url());
+    let mut theirs =
+        Server::with(&[("FLOODMARK_POSTGRES__URL", &url), ("FLOODMARK_REDIS__URLS", &redis_url)]);
+    assert_eq!(theirs.post(r#"{"type":"page_view"}"#).status, 202);
+    theirs.until("it is counted", |server| server.current()["pageViews"] == 1);
+    theirs.until("it is stored", |server| server.has_metric("floodmark_events_stored_total 1"));
+    theirs.terminate();
+    // Our own shop has a data dir already.
+    let (_folder, data) = scratch("data");
+    let mut ours = Server::on(&data, &[]);
+    assert_eq!(ours.post(r#"{"type":"page_view"}"#).status, 202);
+    ours.until("it is stored", |server| server.has_metric("floodmark_events_stored_total 1"));
+    ours.terminate();
+    let before = keys(&redis);
+    let dir = data.to_str().unwrap();
+    let args = ["check", "--data-dir", dir, "--listen", "127.0.0.1:0"];
+    for more in [["--postgres", &url], ["--redis", &redis_url]] {
+        let mut command = floodmark();
+        // The zone of the servers above, so that only the shop differs.
+        command.args(args).args(more).env("FLOODMARK_TIMEZONE", noon_zone());
+        let output = command.output().expect("the program was built");
+        let words = said(&output);
+        assert!(!output.status.success() && words.contains("belongs to installation"), "{words}");
+    }
+    assert_eq!(keys(&redis).len(), before.len());
+}
+
+#[test]
 fn check_finds_nothing_wrong_beside_the_server_that_runs() {
     let server = Server::start();
     let (data, address) = (server.data(), server.addr().to_string());

@@ -1,15 +1,17 @@
 //! Reads the settings of the servers that decide whether the live numbers are right, for
 //! `floodmark check`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use redis::aio::MultiplexedConnection;
 
-use super::{error::live_error, keys::RedisKeys, push::push_queue, script, servers::Servers};
+use super::{
+    error::live_error, keys::RedisKeys, owner::Owner, push::push_queue, script, servers::Servers,
+};
 use crate::{
     config::Config,
     domain::{batch::RunId, time::now_ms},
-    sink::SinkError,
+    sink::{Installation, SinkError},
 };
 
 /// Less than this (bytes) is too little for what a subscriber may have waiting: a second of full
@@ -21,7 +23,10 @@ const LEAST_PUBSUB_LIMIT: u64 = 8 << 20;
 ///
 /// # Errors
 /// A server can't be reached, is too old, takes no writes, or does not let us subscribe.
-pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>, SinkError> {
+pub(in crate::live) async fn doubts(
+    config: &Config,
+    installation: Arc<Installation>,
+) -> Result<BTreeSet<String>, SinkError> {
     let other = |message| SinkError { kind: crate::sink::SinkErrorKind::Other, message };
     let servers = Servers::new(&config.redis).map_err(other)?;
     let keys = RedisKeys::new(&config.redis.prefix).map_err(other)?;
@@ -33,6 +38,11 @@ pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>,
     for ((lane, channel), mut line) in keys.lanes().zip(&channels).zip(owners) {
         let subscribed = redis::cmd("SSUBSCRIBE").arg(channel).exec_async(&mut line).await;
         subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
+        // Before anything is tried there: nothing is written to what is another shop's.
+        let owner: redis::RedisResult<Option<String>> =
+            redis::cmd("HGET").arg(lane.meta()).arg("installation").query_async(&mut line).await;
+        let owner = owner.map_err(|e| live_error("ask whose the counters are", &e))?;
+        Owner::new(installation.clone()).judge(owner.as_deref())?;
         // The script reads, and Redis refuses it in every state in which it would refuse a write.
         let (names, nobody) =
             ([lane.meta(), lane.guards()], [RunId::nil().to_string().into_bytes()]);
