@@ -4,6 +4,7 @@
 mod alerts;
 mod check;
 mod connect;
+mod dead_letters;
 mod demo;
 mod maintain;
 mod replay;
@@ -43,6 +44,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Try the alerts against the past
     Alerts(alerts::AlertsArgs),
+    /// Show which events were refused and why, or send them again
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Check the configuration and every connection, in words
     Check(ServeArgs),
 }
@@ -101,6 +104,7 @@ pub fn run() -> ExitCode {
         Command::Rebuild(args) => maintain::rebuild(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Alerts(args) => alerts::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Check(args) => check::run(&args),
     }
 }

@@ -31,3 +31,4 @@ pub mod source;
 pub mod time;
 pub mod top;
 pub mod totals;
+pub mod veil;

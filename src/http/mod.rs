@@ -17,6 +17,7 @@ pub mod client;
 pub mod collect;
 pub mod connections;
 pub mod current;
+pub mod dead_letters;
 pub mod dialect;
 pub mod error;
 pub mod limit;

@@ -13,7 +13,9 @@ use crate::{
         alerts, assets, breakdown,
         collect::Intake,
         connections::Connections,
-        current, dialect, ops, request_id,
+        current,
+        dead_letters::{self, LetterReader},
+        dialect, ops, request_id,
         scope::{self, Guards, Scopes},
         stream, timeseries,
     },
@@ -58,6 +60,7 @@ pub fn start(
     let mirror = web::Data::new(state.storage.mirror.clone());
     let viewers = web::Data::new(state.viewers.clone());
     let series = web::Data::new(state.series);
+    let letters = web::Data::new(LetterReader(state.storage.stores.letters.clone()));
     let app = move || {
         scope::app(guards.clone(), routes)
             .app_data(intake.clone())
@@ -68,6 +71,7 @@ pub fn start(
             .app_data(mirror.clone())
             .app_data(viewers.clone())
             .app_data(series.clone())
+            .app_data(letters.clone())
             .wrap(from_fn(request_id::layer))
     };
     let workers = match config.http.workers {
@@ -96,6 +100,7 @@ fn routes(scopes: &mut Scopes<'_>) {
     current::routes(view);
     timeseries::routes(view);
     alerts::routes(view);
+    dead_letters::routes(view);
     breakdown::routes(view);
     ops::routes(open, view);
     assets::routes(open);

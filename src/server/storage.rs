@@ -23,8 +23,9 @@ use crate::{
 };
 
 /// How many messages of the live side's feed may wait for the broadcaster. A full feed makes the
-/// live side wait, so a slow broadcaster costs no memory.
-const FEED_CAPACITY: usize = 256;
+/// live side wait, so a slow broadcaster costs no memory. A delta of full batches whose values are all
+/// made up takes half a megabyte.
+const FEED_CAPACITY: usize = 32;
 
 /// How long a start waits for the store, and then for Redis, to say whose they are.
 const CLAIM_WITHIN: Duration = Duration::from_secs(3);

@@ -12,6 +12,7 @@
 //! | [`Ledger`] | reads what was counted | the live side, when it starts or is rebuilt |
 //! | [`Rollups`] | folds the ledger into minutes, and reads them | [`RollupActor`](rollup_actor::RollupActor), charts, baselines, the backtest of alerts |
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
+//! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
 //!
@@ -24,6 +25,7 @@
 
 pub mod alerts;
 mod ledger;
+pub mod letters;
 pub mod poison;
 pub mod postgres;
 pub mod rollup;
@@ -47,6 +49,7 @@ use crate::{
     sink::{Heads, Installation, Lease, SinkError, SinkErrorKind},
     store::{
         alerts::AlertLog,
+        letters::DeadLetters,
         rollup::{FoldLimits, Folded, Known, Summed},
     },
 };
@@ -62,6 +65,8 @@ pub struct Stores {
     pub rollups: Arc<dyn Rollups>,
     /// The log of firings and the outbox of notices.
     pub alerts: Arc<dyn AlertLog>,
+    /// What was refused.
+    pub letters: Arc<dyn DeadLetters>,
     /// Lets one node lead, where there is no Redis.
     pub lease: Arc<dyn Lease>,
     /// Says what the store is and how it is.
@@ -74,13 +79,14 @@ impl Stores {
     /// All parts, from one store that has them all.
     pub fn all_in<S>(store: Arc<S>, installation: Arc<Installation>) -> Stores
     where
-        S: BatchStore + Ledger + Rollups + AlertLog + Lease + StoreInfo,
+        S: BatchStore + Ledger + Rollups + AlertLog + DeadLetters + Lease + StoreInfo,
     {
         Stores {
             batches: store.clone(),
             ledger: store.clone(),
             rollups: store.clone(),
             alerts: store.clone(),
+            letters: store.clone(),
             lease: store.clone(),
             info: store,
             installation,

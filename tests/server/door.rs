@@ -262,6 +262,7 @@ fn who_may_call_a_route_is_decided_by_its_scope() {
         ("GET", "/api/analytics/timeseries?type=error", view),
         ("GET", breakdown, view),
         ("GET", "/api/analytics/alerts", view),
+        ("GET", "/api/analytics/dead-letters", view),
         ("GET", "/metrics", view),
         // A client with a viewer token that does not ask for a WebSocket gets 400.
         ("GET", "/api/analytics/stream", [refused, refused, 400, refused]),

@@ -5,10 +5,12 @@
 mod api_doc;
 mod bodies;
 mod breakdowns;
+mod budget;
 mod commands;
 mod corpus;
 mod crash;
 mod crowd;
+mod dead_letters;
 mod door;
 mod examples;
 mod golden;

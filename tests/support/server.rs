@@ -134,10 +134,19 @@ impl Server {
 
     /// The memory that the server holds now (`VmRSS`), in kB.
     pub fn memory_kb(&self) -> u64 {
+        self.status_kb("VmRSS:")
+    }
+
+    /// The most memory that the server has held (`VmHWM`), in kB.
+    pub fn peak_memory_kb(&self) -> u64 {
+        self.status_kb("VmHWM:")
+    }
+
+    fn status_kb(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("it runs, on Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let digits = line.expect("VmRSS").trim().trim_end_matches(" kB");
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let digits = line.expect("a line of it").trim().trim_end_matches(" kB");
         digits.parse().expect("a number")
     }
 

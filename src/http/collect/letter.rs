@@ -9,6 +9,10 @@ use crate::domain::{
     event::{Field, Incoming, Received, Rejection},
 };
 
+/// The header of a request that sends dead letters again. What is refused of it makes no new letter,
+/// since the old one still waits.
+pub const AGAIN: &str = "x-dead-letters-again";
+
 /// Who sent a request, as dead letters say it.
 #[derive(Clone, Debug, Default)]
 pub struct LetterSender {

@@ -29,7 +29,7 @@ use self::{
     append::append,
     check::{Checked, check},
     in_flight::BytesInFlight,
-    letter::LetterSender,
+    letter::{AGAIN, LetterSender},
     quota::Quota,
 };
 use crate::{
@@ -166,9 +166,13 @@ async fn take_in<D: Dialect>(
     intake.keys.check_origin(key, request)?;
     let known = intake.keys.sender(key);
     let sender = LetterSender { source: known.source.clone(), key: known.fingerprint.clone() };
-    let Checked { request, rejected, notes } = check::<D>(split, contents.len(), &sender, intake);
-    let admission = rate.take(request.events as usize + rejected.len())?;
-    let appended = append(intake, hand_over, admission, request).await?;
+    let Checked { request: mut events, rejected, notes } =
+        check::<D>(split, contents.len(), &sender, intake);
+    if request.headers().contains_key(AGAIN) {
+        events.dead_letters.clear();
+    }
+    let admission = rate.take(events.events as usize + rejected.len())?;
+    let appended = append(intake, hand_over, admission, events).await?;
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);
     let outcome = Outcome { accepted, duplicates, rejected, notes };
     count(intake, &outcome, (key, D::NAME));

@@ -23,6 +23,7 @@ mod copy;
 mod errors;
 mod guard;
 mod installation;
+mod letters;
 mod partitions;
 mod password;
 mod rollups;

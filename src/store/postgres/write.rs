@@ -161,15 +161,23 @@ async fn insert_letters(
     let codes = texts(|letter| &letter.code);
     let messages = texts(|letter| &letter.message);
     let raws = texts(|letter| &letter.raw);
+    let (sources, keys) = (texts(|letter| &letter.source), texts(|letter| &letter.key));
+    let (dialects, events) = (texts(|letter| &letter.dialect), texts(|letter| &letter.event));
+    let cuts: Vec<bool> = letters.iter().map(|letter| letter.cut).collect();
+    let times: Vec<Option<Millis>> = letters.iter().map(|letter| letter.time).collect();
     let digest = |letter: &DeadLetter| letter.digest.map(Vec::from);
     let digests: Vec<Option<Vec<u8>>> = letters.iter().map(digest).collect();
     session
         .query(
             // They are inserted in the order of their digests: two lanes that insert the same
             // letters then wait for each other in one direction only, and can't deadlock.
-            "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest)
-         SELECT $1, $2, timestamptz 'epoch' + received * interval '1 ms', code, message, raw, digest
-         FROM unnest($3, $4, $5, $6, $7) AS letters (received, code, message, raw, digest)
+            "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest, cut, source,
+                                   write_key, dialect, event, event_time)
+         SELECT $1, $2, timestamptz 'epoch' + received * interval '1 ms', code, message, raw, digest,
+                cut, source, write_key, dialect, event, event_time
+         FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             AS letters (received, code, message, raw, digest, cut, source, write_key, dialect,
+                         event, event_time)
          ORDER BY digest ON CONFLICT DO NOTHING",
             &[
                 (&batch.node, Type::UUID),
@@ -179,6 +187,12 @@ async fn insert_letters(
                 (&messages, Type::TEXT_ARRAY),
                 (&raws, Type::TEXT_ARRAY),
                 (&digests, Type::BYTEA_ARRAY),
+                (&cuts, Type::BOOL_ARRAY),
+                (&sources, Type::TEXT_ARRAY),
+                (&keys, Type::TEXT_ARRAY),
+                (&dialects, Type::TEXT_ARRAY),
+                (&events, Type::TEXT_ARRAY),
+                (&times, Type::INT8_ARRAY),
             ],
         )
         .await?;

@@ -160,8 +160,9 @@ fn insert_letters(
     letters: &[DeadLetter],
 ) -> Result<(), rusqlite::Error> {
     let mut insert = tx.prepare_cached(
-        "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest, cut, source,
+                                   write_key, dialect, event, event_time, letter)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, randomblob(16)) ON CONFLICT DO NOTHING",
     )?;
     for letter in letters {
         insert.execute(params![
@@ -172,6 +173,12 @@ fn insert_letters(
             letter.message,
             letter.raw,
             letter.digest,
+            letter.cut,
+            letter.source,
+            letter.key,
+            letter.dialect,
+            letter.event,
+            letter.time,
         ])?;
     }
     Ok(())

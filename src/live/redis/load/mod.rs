@@ -44,14 +44,13 @@ use std::{
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use redis::{PushInfo, aio::MultiplexedConnection};
-use tokio::sync::mpsc;
 
 use self::pages::{LaneReader, Place, ReadAgain};
 use super::{
     RedisShared,
     error::{live_error, rebuilding, unavailable},
     keys::{Bucket, Fields, LaneKeys, buckets_of},
-    push::{Heard, Position, heard},
+    push::{Heard, Position, PushReceiver, heard},
 };
 use crate::{
     domain::time::{Millis, now_ms},
@@ -59,13 +58,13 @@ use crate::{
     sink::SinkError,
 };
 
-/// How many messages may come while fields are read again.
-const MAX_LATER: usize = 4096;
+/// How many bytes of fields and values messages may bring while fields are read again.
+const MAX_LATER: usize = 8 << 20;
 
 /// What the subscription says while the counters are read.
 struct Listening<'a> {
     channels: &'a [String],
-    pushes: &'a mut mpsc::Receiver<PushInfo>,
+    pushes: &'a mut PushReceiver,
     shared: &'a RedisShared,
     /// The time of the load (Unix ms), which says which fields a message changes.
     now: Millis,
@@ -94,6 +93,8 @@ struct ReadingLane {
     keeps: bool,
     /// The messages that were kept: version, and what it adds to each hash.
     later: Vec<(u64, BTreeMap<Bucket, Fields>)>,
+    /// Bytes of their fields and values.
+    later_bytes: usize,
 }
 
 /// Reads the counters of all lanes, and says how far they have come. `lines` are the connections of
@@ -102,7 +103,7 @@ pub(super) async fn load(
     shared: &RedisShared,
     channels: &[String],
     lines: &[MultiplexedConnection],
-    pushes: &mut mpsc::Receiver<PushInfo>,
+    pushes: &mut PushReceiver,
 ) -> Result<(Counters, Vec<Position>), SinkError> {
     let _room = shared.spare.lock().await;
     let readers = shared.servers.owners(channels, None).await?;
@@ -210,7 +211,7 @@ impl Listening<'_> {
             answer.map_err(|e| live_error("load the counters", &e))
         };
         self.during(ping).await?;
-        while let Ok(push) = self.pushes.try_recv() {
+        while let Some(push) = self.pushes.try_recv() {
             self.hear(Some(push))?;
         }
         match &self.lanes[lane] {
@@ -274,7 +275,8 @@ impl LaneNews {
             position.version = position.version.max(last.version);
         }
         let (changed, later) = (BTreeSet::new(), Vec::new());
-        *self = LaneNews::Reads(ReadingLane { position, changed, keeps: false, later });
+        let (keeps, later_bytes) = (false, 0);
+        *self = LaneNews::Reads(ReadingLane { position, changed, keeps, later, later_bytes });
     }
 
     /// Gives the fields that have to be read again. From now on messages are kept.
@@ -318,7 +320,11 @@ impl ReadingLane {
             for (bucket, fields) in adds {
                 self.changed.extend(fields.into_iter().map(|(field, _)| (bucket, field)));
             }
-        } else if self.later.len() < MAX_LATER {
+            return Ok(());
+        }
+        let text = |(field, value): &(String, String)| field.len() + value.len();
+        self.later_bytes += adds.values().flatten().map(text).sum::<usize>();
+        if self.later_bytes <= MAX_LATER {
             self.later.push((version, adds));
         } else {
             return Err(unavailable("more is counted than can be read meanwhile"));
