@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ServeArgs, connect, with_config};
+use super::{ServeArgs, connect, keep_files_private, with_config};
 use crate::config::Config;
 
 /// Runs `floodmark migrate`.
@@ -32,6 +32,8 @@ pub fn rebuild(args: &RebuildArgs) -> ExitCode {
 
 /// Does the work in an actix system, and prints what came of it.
 fn once(command: &str, work: impl Future<Output = Result<String, String>>) -> ExitCode {
+    // `migrate` makes a SQLite file that is not there yet.
+    keep_files_private();
     match actix::System::new().block_on(work) {
         Ok(words) => {
             println!("{words}");

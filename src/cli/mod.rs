@@ -123,6 +123,12 @@ fn with_config(args: &ServeArgs, then: impl FnOnce(Config) -> ExitCode) -> ExitC
 /// The exit code for wrong arguments or a wrong configuration; clap uses the same.
 const USAGE: u8 = 2;
 
+/// Lets only this user read the files that this process makes from now on: events and node identities
+/// are nobody else's business. What is there already keeps its mode.
+fn keep_files_private() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
 /// Parses a flag's value, which has to be a number above 0.
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -10,6 +10,7 @@
 mod check;
 mod layers;
 mod memory;
+mod postgres_url;
 mod problem;
 mod rules;
 mod sections;
@@ -18,6 +19,7 @@ mod webhook_url;
 
 pub use layers::Overrides;
 pub use memory::MemoryShares;
+pub use postgres_url::{PostgresAddress, Verify};
 pub use problem::{ConfigError, Place, Problem};
 pub use rules::Rules;
 pub use sections::{

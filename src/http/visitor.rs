@@ -7,12 +7,15 @@
 
 use std::fmt::Write;
 
-use actix_web::{HttpRequest, http::header};
+use actix_web::{HttpRequest, http::header, web};
 use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::Mutex;
 use sha2::Sha256;
 
-use crate::domain::time::{DAY, Millis, now_ms};
+use crate::{
+    domain::time::{DAY, Millis, now_ms},
+    http::collect::Intake,
+};
 
 /// The salt of one day.
 struct Salt {
@@ -31,10 +34,10 @@ const BYTES: usize = 16;
 /// The visitor of a request to a site, as a session id of 32 hexadecimal digits, for today.
 pub fn of_today(request: &HttpRequest, site: &str) -> String {
     let agent = request.headers().get(header::USER_AGENT).map_or(&[][..], |agent| agent.as_bytes());
-    // Behind a proxy the header has the visitor's address. A client that makes an address up only
-    // makes up a visitor, which it can do with an id as well.
-    let connection = request.connection_info();
-    let address = connection.realip_remote_addr().unwrap_or_default();
+    // Behind a trusted proxy this is the visitor, and not the proxy.
+    let intake = request.app_data::<web::Data<Intake>>();
+    let client = intake.and_then(|intake| intake.client_of(request)).or(request.peer_addr());
+    let address = client.map(|client| client.ip().to_canonical().to_string()).unwrap_or_default();
     hashed(&SALT, now_ms(), &[address.as_bytes(), agent, site.as_bytes()])
 }
 

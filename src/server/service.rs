@@ -11,11 +11,14 @@ use crate::{
     config::Config,
     http::{
         alerts, assets, breakdown,
+        client::ProxyNetworks,
         collect::Intake,
         connections::Connections,
         current,
         dead_letters::{self, LetterReader},
-        dialect, ops, request_id,
+        dialect,
+        observed::{self, RefusalLog},
+        ops, request_id,
         scope::{self, Guards, Scopes},
         stream, timeseries,
     },
@@ -50,6 +53,8 @@ pub fn start(
     let for_workers = intake.clone();
     let intake = web::Data::new(intake);
     let guards = Guards::new(config);
+    observed::show_all();
+    let refusals = web::Data::new(RefusalLog::new(ProxyNetworks::new(&config.http)));
     let ops = web::Data::new(ops::Ops {
         health: state.storage.health.clone(),
         spool: state.storage.spool.clone(),
@@ -68,6 +73,7 @@ pub fn start(
             // over, so that they never wait for each other.
             .app_data(web::Data::new(for_workers.hand_over()))
             .app_data(ops.clone())
+            .app_data(refusals.clone())
             .app_data(mirror.clone())
             .app_data(viewers.clone())
             .app_data(series.clone())

@@ -337,6 +337,12 @@ pub trait StoreInfo: Send + Sync + 'static {
     /// [`SinkErrorKind::Foreign`], [`SinkErrorKind::Settings`], or it can't be reached.
     async fn claim(&self) -> Result<(), SinkError>;
 
+    /// Puts all that was written into the store's own files, for whoever copies them after the server
+    /// has stopped. Nothing is lost where it is not called.
+    async fn settle(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Puts this node's time zone and Redis prefix in the place of those that the store keeps.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod examples;
 mod golden;
 mod history;
 mod metrics;
+mod refusals;
 mod replay;
 mod senders;
 mod stream;

@@ -37,6 +37,7 @@ use crate::{
     domain::{event::EventLimits, event_names::EventNames, metric::MetricSet},
     http::{
         auth::{WriteAccess, WriteKeys},
+        client::ProxyNetworks,
         dialect::{
             Dialect, Outcome,
             cloud_events::{CloudEvents, is_cloud_event},
@@ -61,6 +62,8 @@ pub struct Intake {
     keys: WriteKeys,
     /// How many events each sender may send in a second.
     quota: Quota,
+    /// The proxies that say who the client is.
+    proxies: ProxyNetworks,
     /// How much memory the bodies of all requests take.
     bytes_in_flight: BytesInFlight,
     /// The limits of a request.
@@ -87,6 +90,7 @@ impl Intake {
             claims,
             accepted: AcceptedCounts::new(&keys),
             quota: Quota::new(&config.http),
+            proxies: ProxyNetworks::new(&config.http),
             bytes_in_flight: BytesInFlight::new(&config.http, keys.senders()),
             keys,
             http: config.http.clone(),
@@ -98,6 +102,11 @@ impl Intake {
             event_names: config.rules.event_names.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
         }
+    }
+
+    /// The client that sent a request, also where a trusted proxy passed it on.
+    pub fn client_of(&self, request: &HttpRequest) -> Option<std::net::SocketAddr> {
+        self.proxies.client_of(request)
     }
 
     /// The way to the ingest actor, for one worker.
@@ -145,13 +154,14 @@ async fn take_in<D: Dialect>(
     intake: &Intake,
     hand_over: &HandOver,
 ) -> Result<HttpResponse, ApiError> {
-    let enter = |access| intake.quota.enter(access, request.peer_addr());
+    let client = intake.proxies.client_of(request);
+    let enter = |access| intake.quota.enter(access, client);
     let access = intake.keys.in_head(|| D::offer(request))?;
     let mut key = access.as_ref().and_then(WriteAccess::key);
     let in_head = access.map(enter).transpose()?;
     let mut dialect = D::open(request)?;
     // The permit is held to the end, since the events stay in memory until they are on disk.
-    let mut bytes = intake.bytes_in_flight.permit(key, request.peer_addr());
+    let mut bytes = intake.bytes_in_flight.permit(key, client);
     let body = payload::read(request, payload, &intake.http, &mut bytes).await?;
     let contents = dialect.contents(body)?;
     let split = dialect.split(&contents, intake.http.max_request_events)?;

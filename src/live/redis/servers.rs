@@ -22,7 +22,7 @@ use redis::{
 
 use super::{
     connection::{Connection, Line},
-    error::{live_error, unavailable},
+    error::{connect_error, live_error, unavailable},
     push::PushSender,
     seeds::Seeds,
     slots::{self, Slots},
@@ -213,7 +213,9 @@ impl Servers {
                 redis::cmd("HELLO").query_async(&mut line).await?;
             Ok((line, hello))
         };
-        let (mut line, hello) = connect.await.map_err(|e| live_error(&doing, &e))?;
+        let with_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let (mut line, hello) =
+            connect.await.map_err(|e| connect_error(live_error(&doing, &e), &e, with_tls))?;
         let text = |field: &str| match hello.get(field) {
             Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             Some(Value::SimpleString(text)) => text.clone(),

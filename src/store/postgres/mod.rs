@@ -17,7 +17,6 @@
 //! already, and ledger and live counters always agree. The column `poisoned` of the ledger says
 //! by how many rows both are above `events`.
 
-mod address;
 mod alerts;
 mod copy;
 mod errors;
@@ -43,7 +42,7 @@ use uuid::Uuid;
 pub use partitions::{PARTITION_DAYS_AHEAD, PARTITION_DAYS_BACK};
 
 use crate::{
-    config,
+    config::{self, PostgresAddress},
     domain::{
         batch::{BatchId, LANES},
         delta::{Delta, Series},
@@ -54,7 +53,6 @@ use crate::{
         Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
         ledger::{Summing, not_taken},
         postgres::{
-            address::Address,
             errors::Failure,
             partitions::Partitions,
             rollups::RollupSessions,
@@ -96,7 +94,8 @@ impl PostgresStore {
         installation: Arc<Installation>,
     ) -> Result<PostgresStore, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
-        let address = Address::parse(&config.url, connect_timeout)?;
+        let address = PostgresAddress::parse(&config.url, connect_timeout)
+            .map_err(|words| SinkError::new(SinkErrorKind::Other, words))?;
         // The same settings with a shorter timeout, for alerts.
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(alerts::TIMEOUT_MS);

@@ -274,6 +274,19 @@ impl StoreInfo for SqliteStore {
         with(&self.writer, move |conn| installation::claim(conn, &own)).await
     }
 
+    async fn settle(&self) -> Result<(), SinkError> {
+        with(&self.writer, |conn| {
+            // The answer is a row: whether it was held up by a reader, and two counts of pages.
+            let busy: i64 =
+                conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            match busy {
+                0 => Ok(()),
+                _ => Err(SinkError::new(SinkErrorKind::Unavailable, "a reader holds the WAL")),
+            }
+        })
+        .await
+    }
+
     async fn change_terms(&self) -> Result<(), SinkError> {
         let own = self.installation.clone();
         with(&self.writer, move |conn| installation::change_terms(conn, &own)).await
