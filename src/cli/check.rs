@@ -14,7 +14,7 @@ use std::{
 
 use indicatif::HumanBytes;
 
-use super::ServeArgs;
+use super::{ServeArgs, exit::Exit};
 use crate::{
     config::Config,
     live,
@@ -67,7 +67,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(config) => config,
         Err(e) => {
             say("configuration", Wrong(e.to_string()));
-            return ExitCode::FAILURE;
+            return Exit::Usage.into();
         }
     };
     let origin = args.config.as_ref().map_or_else(
@@ -96,10 +96,10 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     });
     if all_fine {
         println!("Floodmark can start.");
-        ExitCode::SUCCESS
+        Exit::Done.into()
     } else {
         println!("Floodmark can't run like this; see above.");
-        ExitCode::FAILURE
+        Exit::Failed.into()
     }
 }
 
