@@ -17,6 +17,7 @@ pub mod in_process;
 mod messages;
 pub mod redis;
 pub mod sessions;
+pub mod tails;
 pub mod target;
 
 use std::{collections::BTreeSet, sync::Arc};

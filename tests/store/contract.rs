@@ -2,10 +2,10 @@
 
 use floodmark::{
     domain::{
-        batch::{Batch, BatchId, DeadLetter},
+        batch::{Batch, BatchId, DeadLetter, RestOf},
         time::SECOND,
     },
-    store::{Missing, StoreTotals, Written},
+    store::{LaneHead, Missing, StoreTotals, Written},
 };
 
 use crate::{
@@ -50,6 +50,7 @@ contract!(
     a_void_batch_moves_its_lane_on,
     a_reader_does_not_wait_for_writers,
     only_the_next_batch_of_a_lane_is_taken,
+    a_batch_that_comes_in_parts_is_whole_before_the_next,
     a_replay_is_compared_with_what_is_stored,
     what_is_missing_is_noted_and_the_next_batch_follows,
 );
@@ -307,8 +308,9 @@ async fn only_the_next_batch_of_a_lane_is_taken(backend: Backend) {
     assert_eq!(write(of_run(3, 9, Some((1, 5)))).await, stored(10));
     assert_eq!(write(of_run(4, 13, Some((1, 9)))).await, Written::Gap, "run 1 has no batch 9");
     assert_eq!(write(of_run(2, 9, Some((1, 5)))).await, Written::AlreadyStored);
-    assert_eq!(store.batches.heads(node(1)).await.unwrap(), [0, 5, 0, 0]);
-    assert_eq!(store.batches.heads(node(3)).await.unwrap(), [0, 9, 0, 0]);
+    let heads = async |run| store.batches.heads(node(run)).await.unwrap().map(|head| head.seq);
+    assert_eq!(heads(1).await, [0, 5, 0, 0]);
+    assert_eq!(heads(3).await, [0, 9, 0, 0]);
     assert_eq!(store.info.totals().await.unwrap().events, 40);
 }
 
@@ -317,12 +319,56 @@ async fn a_replay_is_compared_with_what_is_stored(backend: Backend) {
     let whole = batch(node(1), 1, 20);
     assert_eq!(store.batches.write(&whole).await.unwrap(), stored(20));
     let part = Batch { after: None, ..batch(node(1), 1, 10) };
-    let differs = Written::Differs { events: 20, delta: whole.delta.encode_cells() };
+    let differs =
+        Written::Differs { events: 20, whole_events: 20, delta: whole.delta.encode_cells() };
     assert_eq!(store.batches.write(&part).await.unwrap(), differs);
     // A batch whose bytes a damaged disk has lost says nothing of what is stored.
     let void = Batch::void(whole.id);
     assert_eq!(store.batches.write(&void).await.unwrap(), Written::AlreadyStored);
     assert_eq!(store.info.totals().await.unwrap().events, 20);
+}
+
+async fn a_batch_that_comes_in_parts_is_whole_before_the_next(backend: Backend) {
+    let store = backend.open().await;
+    let write = async |batch: &Batch| store.batches.write(batch).await.unwrap();
+    let id = BatchId { run: node(1), seq: 1 };
+    let events = async || store.batches.events_of(id).await.unwrap();
+    // A copy of the data dir has sealed 10 events; the process itself goes on to 25.
+    assert_eq!(events().await, None);
+    assert_eq!(write(&batch(node(1), 1, 10)).await, stored(10));
+    let next = Batch { after_events: 25, ..of_run(1, 5, Some((1, 1))) };
+    assert_eq!(write(&next).await, Written::Gap, "15 events of the batch before are missing");
+    let of_other_run = Batch { after_events: 25, ..of_run(2, 5, Some((1, 1))) };
+    assert_eq!(write(&of_other_run).await, Written::Gap);
+    let rest = |run: u128, known, size| Batch {
+        rest_of: Some(RestOf { id, known }),
+        after: None,
+        ..batch(node(run), 1, size)
+    };
+    assert_eq!(write(&rest(7, 9, 16)).await, Written::Gap, "the store has 10 events and not 9");
+    assert_eq!(write(&rest(7, 10, 5)).await, stored(5));
+    assert_eq!(events().await, Some(15));
+    assert_eq!(write(&rest(7, 10, 5)).await, Written::Gap, "it has these");
+    assert_eq!(write(&next).await, Written::Gap, "10 are missing still");
+    assert_eq!(write(&rest(8, 15, 10)).await, stored(10));
+    let heads = store.batches.heads(node(1)).await.unwrap();
+    assert_eq!(heads[1], LaneHead { seq: 1, events: Some(25) });
+    let delta = batch(node(1), 1, 10).delta.encode_cells();
+    let differs = Written::Differs { events: 10, whole_events: 25, delta };
+    assert_eq!(write(&batch(node(1), 1, 25)).await, differs, "a replay hears what is there");
+    assert_eq!(write(&next).await, stored(10));
+    assert_eq!(write(&of_other_run).await, stored(10));
+    assert_eq!(store.info.totals().await.unwrap().events, 45);
+    // What nobody has any more is noted, and the next batch follows.
+    let id = BatchId { run: node(3), seq: 1 };
+    assert_eq!(write(&batch(node(3), 1, 10)).await, stored(10));
+    let missing = Missing { node: node(9), first: id, last: id, events: Some(2) };
+    for _ in 0..2 {
+        store.batches.skip(&missing, 12).await.unwrap();
+    }
+    let next = Batch { after_events: 12, ..of_run(3, 5, Some((3, 1))) };
+    assert_eq!(write(&next).await, stored(10));
+    assert_eq!(store.batches.missing(node(9)).await.unwrap(), [missing]);
 }
 
 async fn what_is_missing_is_noted_and_the_next_batch_follows(backend: Backend) {
@@ -331,7 +377,7 @@ async fn what_is_missing_is_noted_and_the_next_batch_follows(backend: Backend) {
     let id = |seq| BatchId { run: node(1), seq };
     let missing = Missing { node: node(7), first: id(5), last: id(13), events: Some(30) };
     for _ in 0..2 {
-        store.batches.skip(&missing).await.unwrap();
+        store.batches.skip(&missing, 0).await.unwrap();
     }
     assert_eq!(missing.batches(), 3);
     assert_eq!(store.batches.write(&batch(node(1), 17, 10)).await.unwrap(), stored(10));
