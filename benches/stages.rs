@@ -21,6 +21,7 @@ use floodmark::{
         event::{EventLimits, Received},
         metric::MetricSet,
         row::{self, Row},
+        source::Provenance,
         totals::Totals,
     },
     http::dialect::native::{
@@ -41,6 +42,7 @@ const BATCH: usize = 5_000;
 
 const NOW: i64 = 1_795_420_800_000;
 const LIMITS: EventLimits = EventLimits { max_bytes: 65_536, max_depth: 32 };
+const FROM: Provenance<'_> = Provenance { source: "http", dialect: "native" };
 const RECEIVED: Received = Received { at: NOW, sent_at: None };
 
 /// The median of each measurement in ns for an iteration, in the order of measuring.
@@ -88,7 +90,9 @@ fn decode(body: &[u8], rows: &mut Vec<u8>) {
     let mut split = split(body, BodyFormat::Json, BATCH).expect("the shop sends requests");
     for raw in split.events() {
         let event = read(raw).expect("the shop sends events");
-        event.encode(RECEIVED, LIMITS, &METRIC_SET, rows).expect("the shop sends good events");
+        event
+            .encode(RECEIVED, FROM, LIMITS, &METRIC_SET, rows)
+            .expect("the shop sends good events");
     }
 }
 
@@ -287,7 +291,7 @@ fn append(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
         keep_ms: 0,
         keep_bytes: 0,
     };
-    let ids = IdWindow { window_ms: 1000, max_ids: 1000 };
+    let ids = IdWindow { window_ms: 1000, max_ids: 1000, max_bytes: usize::MAX };
     let opened = Spool::open(options, ids, NOW).expect("a spool");
     let (spool, mut writer) = (opened.spool, opened.writer);
     let delta = delta(batch);
@@ -328,6 +332,7 @@ fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
         currencies: counts.currencies(),
         counts,
         active_users: 1840,
+        active_users_approximate: false,
         active_users_window_seconds: 300,
         day: "2026-11-27".to_owned(),
         timezone: "UTC".to_owned(),

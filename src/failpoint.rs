@@ -22,6 +22,8 @@
 //! | `store-committed` | they are committed, the spool does not know it |
 //! | `ids-claimed` | the ids of a request are claimed for this node (`dedupe.shared`), nothing is written |
 //! | `ids-appended` | its events are on disk, Redis has not been told |
+//! | `letters-marked` | dead letters are marked as being sent, nothing has left |
+//! | `letters-sent` | the server has answered, they are not marked as sent |
 //! | `alert-changed` | an alert has fired or cleared, nobody knows of it (panics) |
 //! | `live-counted` | a batch is counted, the spool does not know it |
 

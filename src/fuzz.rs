@@ -17,6 +17,7 @@ use crate::{
         event::{EventLimits, EventTime, Received},
         metric::MetricSet,
         row::rows,
+        source::Provenance,
         time::{EARLIEST, LATEST},
     },
     http::{
@@ -29,6 +30,9 @@ use crate::{
     sink::Sink,
     spool::{self, IdWindow, Spool, SpoolOptions},
 };
+
+/// Who sends what is fuzzed.
+const FROM: Provenance<'_> = Provenance { source: "http", dialect: "native" };
 
 /// A body in Floodmark's own JSON.
 pub fn native(body: &[u8]) {
@@ -54,7 +58,9 @@ fn intake(body: &[u8], format: BodyFormat) {
     let (mut out, mut events) = (Vec::new(), 0);
     for raw in split.events() {
         let before = out.len();
-        match read(raw).and_then(|event| event.encode(received, limits, &metric_set, &mut out)) {
+        match read(raw)
+            .and_then(|event| event.encode(received, FROM, limits, &metric_set, &mut out))
+        {
             Ok(_) => events += 1,
             Err(reason) => {
                 assert_eq!(out.len(), before, "a refused event leaves nothing");
@@ -141,7 +147,7 @@ pub fn segment(data: &[u8], dir: &Path) {
             keep_ms: 0,
             keep_bytes: 0,
         };
-        let window = IdWindow { window_ms: i64::MAX / 4, max_ids: 1000 };
+        let window = IdWindow { window_ms: i64::MAX / 4, max_ids: 1000, max_bytes: usize::MAX };
         let opened = Spool::open(options, window, 1_795_766_400_000).expect("it opens");
         let newest = opened.spool.newest_sealed();
         let oldest = opened.spool.oldest().unwrap_or(newest + 1);

@@ -44,6 +44,13 @@ test('totals are the snapshot plus every delta', () => {
   assert.equal(state.activeUsers, 6, 'a delta without activeUsers keeps the last one');
 });
 
+test('a type that every object has counts as any other', () => {
+  const counts: unknown = JSON.parse('{ "__proto__": 2, "constructor": 3, "page_view": 1 }');
+  const state = after(snapshot({ counts, pageViews: 1 }), delta({ counts }));
+  assert.equal(state.totals.events, 12);
+  assert.equal(state.totals.pageViews, 2);
+});
+
 test('money adds up exactly where floats would drift', () => {
   const tenth = delta({ revenue: 0.1, seconds: [{ timestamp: NOON, counts: { purchase: 1 }, revenue: 0.1 }] });
   const state = after(snapshot(), ...Array.from({ length: 1000 }, () => tenth));

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     alert::{
         Direct, LeaseHolder, Notifier, Payload,
+        trouble::Trouble,
         watched::{Moment, Watched},
     },
     domain::{
@@ -94,8 +95,11 @@ struct AlertWatch {
     /// Set after the store failed: it is not asked again before then. Otherwise each look would
     /// wait for it, and looks would be more than a second apart.
     store_rests_until: Option<Instant>,
-    /// The trouble that was logged last and is not over.
-    trouble: Option<String>,
+    /// What is wrong with the store.
+    store_trouble: Trouble,
+    /// What is wrong with the lease. It is another part, so that one of them that is well does not
+    /// say that the other is.
+    lease_trouble: Trouble,
     /// Whether the server stops. Then this node does not take the lease again.
     has_resigned: bool,
 }
@@ -120,7 +124,8 @@ impl AlertActor {
             known: AlertHistory::default(),
             read_at: None,
             store_rests_until: None,
-            trouble: None,
+            store_trouble: Trouble::default(),
+            lease_trouble: Trouble::default(),
             has_resigned: false,
         };
         AlertActor { watch: Arc::new(Mutex::new(watch)) }
@@ -192,9 +197,12 @@ impl AlertWatch {
             return;
         }
         let leads = match self.setup.lease.renew().await {
-            Ok(leads) => leads,
+            Ok(leads) => {
+                self.lease_trouble.is_over("the lease of alerts is renewed again");
+                leads
+            }
             Err(e) => {
-                self.trouble("the lease of alerts can't be renewed", &e);
+                self.lease_trouble.is("the lease of alerts can't be renewed", &e);
                 self.setup.lease.leading().now()
             }
         };
@@ -307,7 +315,8 @@ impl AlertWatch {
                         Ok(Err(e)) => e.to_string(),
                         _ => format!("no answer within {} s", STORE_WITHIN.as_secs()),
                     };
-                    self.trouble("alerts can't be recorded; they are told from memory", &why);
+                    self.store_trouble
+                        .is("alerts can't be recorded; they are told from memory", &why);
                     self.store_rests_until = Some(Instant::now() + STORE_REST);
                     return self.tell_from_memory();
                 }
@@ -342,8 +351,8 @@ impl AlertWatch {
             Ok(Ok(known)) => {
                 self.known = known;
                 self.read_at = Some(Instant::now());
-                if self.unrecorded.is_empty() && self.trouble.take().is_some() {
-                    tracing::info!("alerts are well again");
+                if self.unrecorded.is_empty() {
+                    self.store_trouble.is_over("alerts are well again");
                 }
             }
             failed => {
@@ -351,7 +360,7 @@ impl AlertWatch {
                     Ok(Err(e)) => e.to_string(),
                     _ => format!("no answer within {} s", STORE_WITHIN.as_secs()),
                 };
-                self.trouble("alerts can't be read", &why);
+                self.store_trouble.is("alerts can't be read", &why);
                 self.store_rests_until = Some(Instant::now() + STORE_REST);
             }
         }
@@ -380,13 +389,5 @@ impl AlertWatch {
                 .set(if fires { 1.0 } else { 0.0 });
         }
         self.setup.mirror.alerts().show(shown.firing, shown.over);
-    }
-
-    /// Logs a trouble, unless it was the last one that was logged and is not over.
-    fn trouble(&mut self, what: &str, why: &str) {
-        if self.trouble.as_deref() != Some(what) {
-            tracing::warn!(why, "{what}");
-            self.trouble = Some(what.to_owned());
-        }
     }
 }

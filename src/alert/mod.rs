@@ -25,6 +25,7 @@ mod backtest;
 mod lease;
 mod notifier;
 mod payload;
+mod trouble;
 mod watched;
 
 pub use actor::{AlertActor, AlertSetup, Resign};

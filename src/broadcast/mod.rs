@@ -85,3 +85,7 @@ const VIEWER_EVICTIONS: &str = "floodmark_viewer_evictions_total";
 const INGEST_TO_VIEWER: &str = "floodmark_ingest_to_viewer_seconds";
 const BUSINESS: &str = "floodmark_business_total";
 const ACTIVE_USERS: &str = "floodmark_active_users";
+const ACTIVE_USERS_APPROXIMATE: &str = "floodmark_active_users_approximate";
+const SECONDS_WINDOW: &str = "floodmark_seconds_window_seconds";
+const BREAKDOWNS_WINDOW: &str = "floodmark_breakdowns_window_seconds";
+const BREAKDOWN_BYTES: &str = "floodmark_breakdown_bytes";

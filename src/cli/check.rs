@@ -92,20 +92,23 @@ pub fn run(args: &ServeArgs) -> ExitCode {
 
 /// Who may send events and who may see the numbers.
 fn access(config: &Config) -> Finding {
-    let (keys, tokens) = (&config.auth.write_keys, &config.auth.viewer_tokens);
-    let who = |list: &[String], known: &str| match list.len() {
+    let (keys, tokens) = (config.auth.write_keys.len(), config.auth.viewer_tokens.len());
+    let sources = &config.rules.sources;
+    let who = |count: usize, known: &str| match count {
         0 => "anyone".to_owned(),
         1 => format!("1 {known}"),
         n => format!("{n} {known}s"),
     };
-    let words = format!(
-        "{} may send events, {} may see the numbers",
-        who(keys, "write key"),
-        who(tokens, "viewer token"),
-    );
+    let senders = match sources.len() {
+        0 => who(keys, "write key"),
+        named if keys == 0 => who(named, "source"),
+        named => format!("{} and {}", who(keys, "write key"), who(named, "source")),
+    };
+    let words =
+        format!("{senders} may send events, {} may see the numbers", who(tokens, "viewer token"),);
     let addresses = config.listen_addresses().unwrap_or_default();
     let is_local = addresses.iter().all(|address| address.ip().is_loopback());
-    if is_local || !keys.is_empty() && !tokens.is_empty() {
+    if is_local || keys + sources.len() > 0 && tokens > 0 {
         Fine(words)
     } else {
         Doubtful(format!("{words}, from any machine that reaches {}", config.listen))

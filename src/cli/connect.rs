@@ -1,16 +1,24 @@
 //! Opens the stores that a configuration names, for commands that talk to them without running a
 //! server.
 
+use std::sync::Arc;
+
 use crate::{
     config::Config,
     domain::time::BusinessZone,
     live,
+    sink::{Installation, SinkError},
     store::{self, Stores},
 };
 
 /// The store: PostgreSQL where `postgres.url` is set, else SQLite in the data dir.
 pub async fn stores(config: &Config) -> Result<Stores, String> {
-    store::open(config).await.map_err(|e| e.to_string())
+    // A command for a server may run anywhere, so no data dir says which installation it is of.
+    let opened = match config.postgres.url.is_empty() {
+        true => store::open(config).await,
+        false => store::open_as(config, Arc::new(Installation::of_command(config))).await,
+    };
+    opened.map_err(|e| e.to_string())
 }
 
 /// Brings the store's schema up to date. Returns in words what was done.
@@ -24,15 +32,29 @@ pub async fn migrate(config: &Config) -> Result<String, String> {
     })
 }
 
-/// Counts the live counters again from the ledger. Returns in words what was done.
-pub async fn rebuild(config: &Config) -> Result<String, String> {
-    if config.redis.urls.is_empty() {
-        return Ok("the counters live in the server's process, which counts them anew from \
-                   the ledger at each start: nothing to do"
-            .to_owned());
-    }
-    let ledger = stores(config).await?.ledger;
+/// Counts the live counters again from the ledger. With `change_settings`, the time zone and the
+/// Redis prefix become those of this configuration; without, it is an error where they differ. Returns in words what was done.
+pub async fn rebuild(config: &Config, change_settings: bool) -> Result<String, String> {
     let zone = BusinessZone::named(&config.timezone)?;
-    live::rebuild(config, ledger, zone).await.map_err(|e| e.to_string())?;
-    Ok("the counters in Redis are what the ledger says".to_owned())
+    let stores = stores(config).await?;
+    let words = |e: SinkError| e.to_string();
+    if !change_settings {
+        stores.info.claim().await.map_err(words)?;
+    }
+    // In this order: a server that still runs with the old time zone refuses to count from the moment
+    // at which Redis has the new one, and one that starts refuses from the moment at which the store
+    // has it. Where this ends in between, no server starts until it was run again.
+    stores.info.change_terms().await.map_err(words)?;
+    if config.redis.urls.is_empty() {
+        return Ok(format!(
+            "the store has the time zone {}; the counters live in the server's process, which counts \
+             them anew from the ledger at each start",
+            config.timezone
+        ));
+    }
+    live::rebuild(config, &stores, zone).await.map_err(words)?;
+    Ok(format!(
+        "the counters in Redis are what the ledger says, by days of the time zone {}",
+        config.timezone
+    ))
 }

@@ -165,7 +165,8 @@ async fn open_shop(args: &DemoArgs, config: &Config, base: &str) -> Result<(), S
     if is_empty {
         println!("  The hour before this moment is being filled in.");
     }
-    let key = config.auth.write_keys.first().map(String::as_str);
+    let named = || config.rules.sources.iter().find_map(|source| source.key.0.first());
+    let key = config.auth.write_keys.first().or_else(named).map(String::as_str);
     let sender = Sender::new(base, key, MAX_REQUESTS, PATIENCE)?;
     send_traffic(shop, Rc::new(sender)).await
 }

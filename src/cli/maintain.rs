@@ -3,7 +3,9 @@
 
 use std::process::ExitCode;
 
-use super::connect;
+use clap::Args;
+
+use super::{ServeArgs, connect, keep_files_private, with_config};
 use crate::config::Config;
 
 /// Runs `floodmark migrate`.
@@ -11,13 +13,27 @@ pub fn migrate(config: Config) -> ExitCode {
     once("migrate", connect::migrate(&config))
 }
 
+/// The flags of `floodmark rebuild`.
+#[derive(Args, Clone, Debug)]
+pub struct RebuildArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+    /// Make this configuration's timezone and redis.prefix those of the whole installation
+    #[arg(long)]
+    change_settings: bool,
+}
+
 /// Runs `floodmark rebuild`.
-pub fn rebuild(config: Config) -> ExitCode {
-    once("rebuild", connect::rebuild(&config))
+pub fn rebuild(args: &RebuildArgs) -> ExitCode {
+    with_config(&args.serve, |config| {
+        once("rebuild", connect::rebuild(&config, args.change_settings))
+    })
 }
 
 /// Does the work in an actix system, and prints what came of it.
 fn once(command: &str, work: impl Future<Output = Result<String, String>>) -> ExitCode {
+    // `migrate` makes a SQLite file that is not there yet.
+    keep_files_private();
     match actix::System::new().block_on(work) {
         Ok(words) => {
             println!("{words}");

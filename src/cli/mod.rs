@@ -4,6 +4,7 @@
 mod alerts;
 mod check;
 mod connect;
+mod dead_letters;
 mod demo;
 mod maintain;
 mod replay;
@@ -38,11 +39,13 @@ enum Command {
     /// Bring the store's schema up to date, and stop
     Migrate(ServeArgs),
     /// Count the live counters anew from the ledger, and stop
-    Rebuild(ServeArgs),
+    Rebuild(maintain::RebuildArgs),
     /// Send a file of events to a server
     Replay(replay::ReplayArgs),
     /// Try the alerts against the past
     Alerts(alerts::AlertsArgs),
+    /// Show which events were refused and why, or send them again
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Check the configuration and every connection, in words
     Check(ServeArgs),
 }
@@ -98,9 +101,10 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => with_config(&args, serve::run),
         Command::Demo(args) => demo::run(&args),
         Command::Migrate(args) => with_config(&args, maintain::migrate),
-        Command::Rebuild(args) => with_config(&args, maintain::rebuild),
+        Command::Rebuild(args) => maintain::rebuild(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Alerts(args) => alerts::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Check(args) => check::run(&args),
     }
 }
@@ -118,6 +122,12 @@ fn with_config(args: &ServeArgs, then: impl FnOnce(Config) -> ExitCode) -> ExitC
 
 /// The exit code for wrong arguments or a wrong configuration; clap uses the same.
 const USAGE: u8 = 2;
+
+/// Lets only this user read the files that this process makes from now on: events and node identities
+/// are nobody else's business. What is there already keeps its mode.
+fn keep_files_private() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
 
 /// Parses a flag's value, which has to be a number above 0.
 fn positive(text: &str) -> Result<f64, String> {

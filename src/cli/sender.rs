@@ -29,6 +29,8 @@ pub struct Sender {
     url: String,
     key: Option<String>,
     patience: Duration,
+    /// One more header of each request.
+    mark: Option<&'static str>,
 }
 
 /// What the server said about a batch.
@@ -50,6 +52,8 @@ pub struct SendReply {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 pub struct EventRejection {
+    /// Its place among the events of the request, from 0.
+    pub index: usize,
     /// The reason's code.
     pub code: String,
     /// The reason in words.
@@ -105,7 +109,18 @@ impl Sender {
             .timeout(ATTEMPT_TIMEOUT)
             .disable_redirects()
             .finish();
-        Ok(Sender { client, url: events_url(base)?, key: key.map(str::to_owned), patience })
+        Ok(Sender {
+            client,
+            url: events_url(base)?,
+            key: key.map(str::to_owned),
+            patience,
+            mark: None,
+        })
+    }
+
+    /// The same sender, each of whose requests has a header of this name.
+    pub fn marked(self, header: &'static str) -> Sender {
+        Sender { mark: Some(header), ..self }
     }
 
     /// Sends `events` lines of NDJSON until the server has taken them. An `SendReply` accounts
@@ -143,6 +158,9 @@ impl Sender {
             .insert_header((header::CONTENT_TYPE, "application/x-ndjson"));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
+        }
+        if let Some(mark) = self.mark {
+            request = request.insert_header((mark, "1"));
         }
         let mut response = request.send_body(body).await.map_err(|e| match e {
             SendRequestError::Url(e) => Attempt::Never(SendError::Refused {
@@ -220,6 +238,7 @@ fn error_of(body: &[u8]) -> EventRejection {
     match serde_json::from_slice::<Whole>(body) {
         Ok(whole) => whole.error,
         Err(_) => EventRejection {
+            index: 0,
             code: "unknown".to_owned(),
             message: String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
         },

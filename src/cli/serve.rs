@@ -15,6 +15,7 @@ use crate::{
 pub async fn start(config: Config) -> Result<Running, StartError> {
     log::start(&config.log).map_err(StartError::new)?;
     panics::install_hook();
+    super::keep_files_private();
     let running = server::start(config).await?;
     // Flushed, since a pipe would hold the line back. Errors are ignored: a server whose output
     // nobody reads works all the same.

@@ -9,6 +9,8 @@
 
 mod check;
 mod layers;
+mod memory;
+mod postgres_url;
 mod problem;
 mod rules;
 mod sections;
@@ -16,12 +18,14 @@ mod variable;
 mod webhook_url;
 
 pub use layers::Overrides;
+pub use memory::MemoryShares;
+pub use postgres_url::{PostgresAddress, Verify};
 pub use problem::{ConfigError, Place, Problem};
 pub use rules::Rules;
 pub use sections::{
     AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HttpConfig,
-    IngestConfig, LedgerConfig, LiveConfig, LogConfig, NotifyConfig, PostgresConfig, RedisConfig,
-    RetryConfig, SpoolConfig, StreamConfig,
+    IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig,
+    RedisConfig, RetryConfig, SpoolConfig, StreamConfig,
 };
 pub use variable::variable_name;
 
@@ -61,6 +65,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// `[dedupe]`
     pub dedupe: DedupeConfig,
+    /// `[memory]`
+    pub memory: MemoryConfig,
     /// `[live]`
     pub live: LiveConfig,
     /// `[stream]`
@@ -71,7 +77,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// `[log]`
     pub log: LogConfig,
-    /// `[rates]`, `[[metric]]`, `[[breakdown]]`, `[[alert]]` and `[[webhook]]`, compiled.
+    /// `[rates]`, `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]` and
+    /// `[[source]]`, compiled.
     /// Skipped by serde, since these tables have layers of their own (`rules.rs`).
     #[serde(skip)]
     pub rules: Rules,

@@ -1,5 +1,5 @@
-//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]` and `[[map]]`, and the table
-//! `[rates]`. The entries of a file are laid over the built-in ones by their name. Whatever is
+//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]` and `[[source]]`,
+//! and the table `[rates]`. The entries of a file are laid over the built-in ones by their name. Whatever is
 //! wrong with one is reported with the line that it stands at.
 
 use std::{fmt::Display, sync::Arc};
@@ -17,6 +17,7 @@ use crate::domain::{
     event_names::{EventNames, MapSpec},
     metric::{BreakdownSpec, MetricSet, MetricSpec},
     rule::{Fault, List},
+    source::{self, SourceSpec},
 };
 
 /// The rules in force.
@@ -28,6 +29,8 @@ pub struct Rules {
     pub alerts: Arc<AlertRules>,
     /// What events of other systems are called here.
     pub event_names: Arc<EventNames>,
+    /// Who may send, beside the keys of `auth.write_keys`.
+    pub sources: Arc<[SourceSpec]>,
 }
 
 /// A rule that can be laid over another.
@@ -61,6 +64,16 @@ impl Rule for BreakdownSpec {
 impl Rule for MapSpec {
     fn key(&self) -> String {
         self.event.0.join(",").to_lowercase()
+    }
+
+    fn is_off(&self) -> bool {
+        self.off
+    }
+}
+
+impl Rule for SourceSpec {
+    fn key(&self) -> String {
+        self.name.clone()
     }
 
     fn is_off(&self) -> bool {
@@ -107,10 +120,11 @@ pub(super) struct RuleLayers {
     alerts: Entries<AlertSpec>,
     webhooks: Entries<WebhookSpec>,
     maps: Entries<MapSpec>,
+    sources: Entries<SourceSpec>,
 }
 
 /// The lists and tables of rules.
-const NAMES: [&str; 6] = ["metric", "breakdown", "rates", "alert", "webhook", "map"];
+const NAMES: [&str; 7] = ["metric", "breakdown", "rates", "alert", "webhook", "map", "source"];
 
 impl RuleLayers {
     /// Whether a name at the top level of a file is that of rules.
@@ -132,6 +146,7 @@ impl RuleLayers {
                 "alert" => self.alerts.add("alert", value, &place, problems),
                 "webhook" => self.webhooks.add("webhook", value, &place, problems),
                 "map" => self.maps.add("map", value, &place, problems),
+                "source" => self.sources.add("source", value, &place, problems),
                 "rates" => self.add_rates(value, &place, problems),
                 _ => {}
             }
@@ -164,21 +179,25 @@ impl RuleLayers {
         }
     }
 
-    /// Replaces `${NAME}` in the URLs and secrets of webhooks by the text of that variable.
+    /// Replaces `${NAME}` in the URLs and secrets of webhooks and in the keys of sources by the text of that variable.
     pub fn fill_in(&mut self, variables: &[(String, String)], problems: &mut Vec<Problem>) {
         let find = |name: &str| {
             let found = variables.iter().find(|(known, _)| known == name);
             found.map(|(_, text)| text.as_str())
         };
+        let mut fill =
+            |place: &Place, what: String, secret: &mut String| match with_variables(secret, find) {
+                Ok(text) => *secret = text,
+                Err(message) => problems.push(wrong(place.clone(), format!("{what}: {message}"))),
+            };
         for (place, spec) in self.webhooks.0.iter_mut().filter(|(_, spec)| !spec.off) {
             for (key, secret) in [("url", &mut spec.url), ("secret", &mut spec.secret)] {
-                match with_variables(&secret.0, find) {
-                    Ok(text) => secret.0 = text,
-                    Err(message) => {
-                        let message = format!("[[webhook]]: {}: {key}: {message}", spec.name);
-                        problems.push(wrong(place.clone(), message));
-                    }
-                }
+                fill(place, format!("[[webhook]]: {}: {key}", spec.name), &mut secret.0);
+            }
+        }
+        for (place, spec) in self.sources.0.iter_mut().filter(|(_, spec)| !spec.off) {
+            for key in &mut spec.key.0 {
+                fill(place, format!("[[source]]: {}: key", spec.name), key);
             }
         }
     }
@@ -196,12 +215,14 @@ impl RuleLayers {
         let (alert_places, alerts) = self.alerts.in_force();
         let (webhook_places, webhooks) = self.webhooks.in_force();
         let (map_places, maps) = self.maps.in_force();
+        let (source_places, sources) = self.sources.in_force();
         let compiled = MetricSet::compile(&metrics, &breakdowns, rates).and_then(|metric_set| {
             let alerts = AlertRules::compile(&alerts, &webhooks, &metric_set, place_of)?;
             Ok(Rules {
                 metric_set: Arc::new(metric_set),
                 alerts: Arc::new(alerts),
                 event_names: Arc::new(EventNames::compile(&maps)?),
+                sources: source::check(&sources).map(|()| sources.into())?,
             })
         });
         compiled.unwrap_or_else(|faults| {
@@ -212,6 +233,7 @@ impl RuleLayers {
                     List::Alerts => &alert_places,
                     List::Webhooks => &webhook_places,
                     List::Maps => &map_places,
+                    List::Sources => &source_places,
                 };
                 wrong(places[index].clone(), format!("[[{list}]]: {message}"))
             }));

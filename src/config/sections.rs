@@ -1,13 +1,16 @@
 //! The sections of the configuration, in the order of `config/default.toml`. A field is the key
 //! of the same name; names ending in `_ms` are milliseconds, in `_s` seconds, in `_bytes` bytes.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// `[postgres]`: where PostgreSQL is and how long it may take.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
-    /// Connection URL or libpq string; empty: SQLite in the data dir.
+    /// Connection URL; empty: SQLite in the data dir.
     pub url: String,
     /// How long connecting to one host may take.
     pub connect_timeout_ms: u64,
@@ -55,6 +58,8 @@ pub struct HttpConfig {
     pub max_connections_per_address: usize,
     /// Addresses behind which many clients are, so that no limit by address holds for them.
     pub proxies: Vec<std::net::IpAddr>,
+    /// Addresses or networks of proxies whose `X-Forwarded-For` names the client.
+    pub trusted_proxies: Vec<String>,
     /// How long an idle connection is kept.
     pub keep_alive_ms: u64,
     /// From the connect to the last byte of the header.
@@ -81,6 +86,21 @@ pub struct HttpConfig {
     pub client_inflight_percent: usize,
     /// How long a stopping server waits for requests under way.
     pub shutdown_timeout_ms: u64,
+}
+
+impl HttpConfig {
+    /// `trusted_proxies` as networks; a single address is a network of one.
+    ///
+    /// # Errors
+    /// The first one that is neither.
+    pub fn trusted_networks(&self) -> Result<Vec<IpNet>, String> {
+        let parse = |text: &String| {
+            let network = text.parse::<IpNet>().ok();
+            let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+            network.or_else(address).ok_or_else(|| text.clone())
+        };
+        self.trusted_proxies.iter().map(parse).collect()
+    }
 }
 
 /// `[event]`: the limits of one event.
@@ -159,6 +179,14 @@ pub struct DedupeConfig {
     pub max_ids: usize,
     /// Whether all nodes share their ids, through Redis.
     pub shared: bool,
+}
+
+/// `[memory]`: how much memory the process may take.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// Resident memory of the whole process but for its viewers ([`super::MemoryShares`]).
+    pub max_bytes: u64,
 }
 
 /// `[live]`: the live counters.

@@ -1,13 +1,13 @@
 //! A batch: the unit that is sealed on disk once and then written, exactly once, to the
 //! store and to the live side.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+pub use crate::domain::dead_letter::DeadLetter;
 use crate::domain::{
     delta::Delta,
     row::{self, Row, RowError},
@@ -42,37 +42,6 @@ impl BatchId {
     /// The lane that writes this batch.
     pub fn lane(self) -> u64 {
         self.seq % LANES
-    }
-}
-
-/// An event that was refused, kept with its reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// When it was received, Unix ms.
-    pub received_at: Millis,
-    /// The reason's code, as the answer gave it (`invalid_type`, …).
-    pub code: String,
-    /// The reason in words.
-    pub message: String,
-    /// What the client sent, cut to `dead_letters.max_bytes`; not valid JSON perhaps.
-    pub raw: String,
-}
-
-impl DeadLetter {
-    /// What a refused event is recognised by when it is sent again, as after a lost answer: the
-    /// SHA-256 of what the client sent. `None` where that has no readable `id`, since another
-    /// event may then have the same bytes.
-    pub fn digest(&self) -> Option<[u8; 32]> {
-        #[derive(Deserialize)]
-        struct Identified<'a> {
-            #[serde(borrow)]
-            id: Cow<'a, str>,
-        }
-        // An event that was cut short is no JSON. Where bytes were no UTF-8 they were replaced
-        // (U+FFFD), so what the client sent is not known.
-        let event: Identified<'_> = serde_json::from_str(&self.raw).ok()?;
-        let known = !event.id.is_empty() && !self.raw.contains('\u{fffd}');
-        known.then(|| Sha256::digest(&self.raw).into())
     }
 }
 
@@ -141,42 +110,6 @@ impl Batch {
             rows: Vec::new(),
             dead_letters: Vec::new(),
             delta: Arc::default(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn digest(raw: &str) -> Option<[u8; 32]> {
-        let letter = DeadLetter {
-            received_at: 0,
-            code: "invalid_type".to_owned(),
-            message: String::new(),
-            raw: raw.to_owned(),
-        };
-        letter.digest()
-    }
-
-    #[test]
-    fn a_refused_event_is_recognised_by_its_bytes_where_it_has_an_id() {
-        let sent = r#"{"type":7,"id":"\u0061","properties":{"id":2}}"#;
-        assert!(digest(sent).is_some());
-        assert_eq!(digest(sent), digest(sent));
-        assert_ne!(digest(sent), digest(&sent.replace('7', "8")));
-        for unknown in [
-            r#"{"type":7}"#,
-            r#"{"id":"","type":7}"#,
-            r#"{"id":1,"type":7}"#,
-            r#"{"id":null}"#,
-            r#"{"id":"a","id":"b"}"#,
-            r#"{"id":"a","type":"#,
-            "{\"id\":\"a\",\"type\":\"\u{fffd}\"}",
-            r#""id""#,
-            "",
-        ] {
-            assert_eq!(digest(unknown), None, "{unknown}");
         }
     }
 }

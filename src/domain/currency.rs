@@ -15,6 +15,9 @@ const MAX_RATE: i64 = 1_000_000;
 /// in ISO 4217, so that a client can't make up currencies without end.
 pub const NO_CURRENCY: &str = "XXX";
 
+/// How many codes ISO 4217 has, rounded up: in so many currencies may a client send amounts.
+pub const CODES: usize = 192;
+
 /// The base currency and what others are worth in it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rates {

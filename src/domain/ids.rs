@@ -14,9 +14,39 @@ const CHUNK: usize = if cfg!(test) { 4 } else { 4096 };
 
 const UUID: usize = 16;
 
+/// Stands between an id and the type of its event. Neither holds this character: the door replaces
+/// it in an id, and refuses it in a type.
+const OF_TYPE: char = '\0';
+
+/// The text by which an event is known again: its id together with its type, since the same id on an
+/// event of another type is another event. Indexes, records on disk and Redis hold such texts.
+///
+/// What earlier versions wrote there is the id alone ([`Key::untyped`]). It stands for the id on
+/// events of every type, so that nothing that was taken in before is taken in again.
+pub fn of_type(id: &str, kind: &str) -> String {
+    let mut text = String::with_capacity(id.len() + 1 + kind.len());
+    text.push_str(id);
+    text.push(OF_TYPE);
+    text.push_str(kind);
+    text
+}
+
+/// The id in a text that [`of_type`] made, or that is an id alone.
+pub fn bare_id(text: &str) -> &str {
+    text.split(OF_TYPE).next().unwrap_or(text)
+}
+
+/// An id and the type of its event, in the form in which they are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<'a> {
+    id: HeldId<'a>,
+    /// The type; empty where it is not known.
+    kind: &'a str,
+}
+
 /// An id in the form in which it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Key<'a> {
+enum HeldId<'a> {
     /// The 16 bytes of a UUID that came in its canonical form (lower case, hyphens), so the text
     /// can be made of them again.
     Uuid([u8; UUID]),
@@ -25,23 +55,36 @@ pub enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// The key of an id of up to 128 bytes, which is the most that the door lets in.
-    pub fn new(id: &'a str) -> Key<'a> {
+    /// The key of a text that [`of_type`] has made, or of an id alone.
+    pub fn new(text: &'a str) -> Key<'a> {
+        let (id, kind) = text.split_once(OF_TYPE).unwrap_or((text, ""));
         let mut canonical = Uuid::encode_buffer();
-        match Uuid::try_parse(id) {
+        let id = match Uuid::try_parse(id) {
             Ok(uuid) if uuid.hyphenated().encode_lower(&mut canonical) == id => {
-                Key::Uuid(*uuid.as_bytes())
+                HeldId::Uuid(*uuid.as_bytes())
             }
-            _ => Key::Text(id.as_bytes()),
-        }
+            _ => HeldId::Text(id.as_bytes()),
+        };
+        Key { id, kind }
     }
 
-    /// The id as it came.
+    /// The same id where the type of its event is not known.
+    pub fn untyped(self) -> Key<'a> {
+        Key { kind: "", ..self }
+    }
+
+    /// Whether the type is not known.
+    pub fn is_untyped(&self) -> bool {
+        self.kind.is_empty()
+    }
+
+    /// The text that it was made of.
     pub fn text(&self) -> String {
-        match self {
-            Key::Uuid(bytes) => Uuid::from_bytes(*bytes).to_string(),
-            Key::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        }
+        let id = match self.id {
+            HeldId::Uuid(bytes) => Uuid::from_bytes(bytes).to_string(),
+            HeldId::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        if self.is_untyped() { id } else { of_type(&id, self.kind) }
     }
 }
 
@@ -51,6 +94,7 @@ impl<'a> Key<'a> {
 /// bytes   [ 16 bytes of a UUID | order-7 | 16 bytes of a UUID | …
 /// begins    0                    16|TEXT   23                      (empty while all are UUIDs)
 /// times   [ (0, 10:00:00.000), (2, 10:00:00.200), …                (ids 0 and 1 came at once)
+/// kinds   [ page_view, purchase ]      kind_of [ 0, 0, 1, …        (the third is a purchase)
 /// ```
 #[derive(Debug)]
 struct Chunk {
@@ -62,6 +106,10 @@ struct Chunk {
     /// The first id of each run of ids with the same time, and that time (Unix ms). Ids come by
     /// the batch, so this takes less room than a time for each.
     times: Vec<(u32, Millis)>,
+    /// The types that occur in this chunk, each once.
+    kinds: Vec<Box<str>>,
+    /// For each id the place of its type in `kinds`.
+    kind_of: Vec<u16>,
 }
 
 /// The bit of a beginning that marks an id as text. Ids have 128 bytes at most, so no chunk is so
@@ -75,6 +123,8 @@ impl Chunk {
             bytes: Vec::with_capacity(CHUNK * UUID),
             begins: Vec::new(),
             times: Vec::new(),
+            kinds: Vec::new(),
+            kind_of: Vec::new(),
         }
     }
 
@@ -87,11 +137,13 @@ impl Chunk {
     }
 
     fn key(&self, at: usize) -> Key<'_> {
+        let kind = &*self.kinds[usize::from(self.kind_of[at])];
         if self.begins.get(at).is_some_and(|begin| begin & TEXT != 0) {
-            return Key::Text(&self.bytes[self.begin(at)..self.begin(at + 1)]);
+            let id = HeldId::Text(&self.bytes[self.begin(at)..self.begin(at + 1)]);
+            return Key { id, kind };
         }
         let bytes = self.bytes[self.begin(at)..].first_chunk();
-        Key::Uuid(*bytes.expect("a UUID is pushed whole"))
+        Key { id: HeldId::Uuid(*bytes.expect("a UUID is pushed whole")), kind }
     }
 
     fn time(&self, at: usize) -> Millis {
@@ -102,14 +154,21 @@ impl Chunk {
     fn push(&mut self, key: Key<'_>, time: Millis) {
         let begin = u32::try_from(self.bytes.len()).ok().filter(|begin| begin & TEXT == 0);
         let begin = begin.expect("ids are short");
-        match key {
-            Key::Uuid(bytes) => {
+        let known = self.kinds.iter().position(|kind| **kind == *key.kind);
+        let kind = known.unwrap_or_else(|| {
+            self.kinds.push(key.kind.into());
+            self.kinds.len() - 1
+        });
+        // A chunk has no more types than ids, and far fewer of these than 2^16.
+        self.kind_of.push(kind as u16);
+        match key.id {
+            HeldId::Uuid(bytes) => {
                 if !self.begins.is_empty() {
                     self.begins.push(begin);
                 }
                 self.bytes.extend_from_slice(&bytes);
             }
-            Key::Text(bytes) => {
+            HeldId::Text(bytes) => {
                 if self.begins.is_empty() {
                     self.begins.extend((0..self.ids).map(|at| (at * UUID) as u32));
                 }
@@ -125,13 +184,29 @@ impl Chunk {
             self.bytes.shrink_to_fit();
             self.begins.shrink_to_fit();
             self.times.shrink_to_fit();
+            self.kinds.shrink_to_fit();
+            self.kind_of.shrink_to_fit();
         }
+    }
+
+    /// Bytes that it takes.
+    fn size(&self) -> usize {
+        size_of::<Chunk>()
+            + self.bytes.capacity()
+            + self.begins.capacity() * size_of::<u32>()
+            + self.times.capacity() * size_of::<(u32, Millis)>()
     }
 
     fn pop(&mut self) {
         self.ids -= 1;
         self.bytes.truncate(self.begin(self.ids));
         self.begins.truncate(self.ids);
+        // Types stand in the order in which they first came, so only the last may be gone with it.
+        let kind = self.kind_of.pop();
+        let last = self.kinds.len().checked_sub(1).map(|last| last as u16);
+        if kind == last && !kind.is_some_and(|kind| self.kind_of.contains(&kind)) {
+            self.kinds.pop();
+        }
         if self.times.last().is_some_and(|(from, _)| *from as usize == self.ids) {
             self.times.pop();
         }
@@ -145,6 +220,8 @@ pub struct IdQueue {
     chunks: VecDeque<Chunk>,
     front: u64,
     back: u64,
+    /// What the chunks take.
+    bytes: usize,
 }
 
 impl IdQueue {
@@ -203,7 +280,11 @@ impl IdQueue {
         if self.chunks.back().is_none_or(|chunk| chunk.ids == CHUNK) {
             self.chunks.push_back(Chunk::new());
         }
-        self.chunks.back_mut().expect("just pushed").push(key, time);
+        let chunk = self.chunks.back_mut().expect("just pushed");
+        // One without ids was weighed at 0.
+        let before = if chunk.ids == 0 { 0 } else { chunk.size() };
+        chunk.push(key, time);
+        self.bytes = self.bytes + chunk.size() - before;
         self.back += 1;
     }
 
@@ -212,16 +293,27 @@ impl IdQueue {
         if self.chunks.back().is_some_and(|chunk| chunk.ids == 0) {
             self.chunks.pop_back();
         }
-        self.chunks.back_mut().expect("there is an id").pop();
+        let chunk = self.chunks.back_mut().expect("there is an id");
+        let before = chunk.size();
+        chunk.pop();
+        let after = if chunk.ids == 0 { 0 } else { chunk.size() };
+        self.bytes = self.bytes + after - before;
         self.back -= 1;
     }
 
     /// Takes the oldest away; there has to be one.
     pub fn pop_front(&mut self) {
         self.front += 1;
-        if self.front.is_multiple_of(CHUNK as u64) {
-            self.chunks.pop_front();
+        if self.front.is_multiple_of(CHUNK as u64)
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            self.bytes -= chunk.size();
         }
+    }
+
+    /// Bytes that the queue takes, of the ids that were popped from a chunk that is still there too.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// From the oldest on: when it came, and the id as it came.
@@ -264,7 +356,9 @@ mod tests {
         let uuid = Uuid::from_u128(7).to_string();
         let pushed = [(5, "late"), (1, "a"), (1, &uuid), (2, "b"), (3, "c"), (2, "d")];
         pushed.iter().for_each(|(at, id)| queue.push_back(Key::new(id), *at));
-        let sorted: Vec<_> = queue.sorted().iter().collect();
+        let queue = queue.sorted();
+        assert_eq!(queue.bytes(), queue.chunks.iter().map(Chunk::size).sum::<usize>());
+        let sorted: Vec<_> = queue.iter().collect();
         let mut expected = pushed.map(|(at, id)| (at, id.to_owned()));
         expected.sort_by_key(|(at, _)| *at);
         assert_eq!(sorted, expected);

@@ -2,7 +2,9 @@
 //! that the spool holds and that COPY sends unchanged.
 //!
 //! Fields, in order: `time timestamptz`, `received_at timestamptz`, `id text`,
-//! `type text`, `user_id text?`, `session_id text?`, `properties jsonb`.
+//! `type text`, `user_id text?`, `session_id text?`, `properties jsonb`, `source text?`,
+//! `dialect text?`. The last two came later: rows of before have seven fields, and the count at their
+//! head says so.
 //! A tuple is an `i16` count of fields, then for each an `i32` length (-1 for NULL) and
 //! the bytes, all big-endian; a timestamptz is microseconds since 2000-01-01; a jsonb is
 //! one version byte (1) and the JSON text.
@@ -13,14 +15,17 @@ use crate::domain::time::Millis;
 /// 2000-01-01T00:00:00Z in Unix milliseconds: where PostgreSQL's timestamps begin.
 const PG_EPOCH_MS: Millis = 946_684_800_000;
 
-const FIELDS: i16 = 7;
+const FIELDS: i16 = 9;
+/// The fields of a row of before there were source and dialect.
+const FIELDS_BEFORE_SOURCE: i16 = 7;
 const JSONB_VERSION: u8 = 1;
 
 /// The columns of `events`, in the order in which a row holds them.
-pub const COLUMNS: &str = "time, received_at, id, type, user_id, session_id, properties";
+pub const COLUMNS: &str =
+    "time, received_at, id, type, user_id, session_id, properties, source, dialect";
 
 /// One event, borrowed: what a row is encoded from and decodes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Row<'a> {
     /// Event time, Unix ms.
     pub time: Millis,
@@ -36,6 +41,11 @@ pub struct Row<'a> {
     pub session_id: Option<&'a str>,
     /// A JSON object, as the client wrote it.
     pub properties: &'a str,
+    /// The name of the sender's key ([`crate::domain::source`]); `None` in rows of before there were
+    /// names.
+    pub source: Option<&'a str>,
+    /// The format that it came in; `None` in rows of before this was kept.
+    pub dialect: Option<&'a str>,
 }
 
 /// Bytes that are no row of this layout.
@@ -59,6 +69,8 @@ impl<'a> Row<'a> {
         out.extend_from_slice(&(self.properties.len() as i32 + 1).to_be_bytes());
         out.push(JSONB_VERSION);
         out.extend_from_slice(self.properties.as_bytes());
+        put(out, self.source);
+        put(out, self.dialect);
     }
 
     /// The one who counts as active: the session, or the user where there is no session.
@@ -80,6 +92,13 @@ fn put(out: &mut Vec<u8>, text: Option<&str>) {
         }
         None => out.extend_from_slice(&(-1i32).to_be_bytes()),
     }
+}
+
+/// Whether encoded rows are in the form of before there were source and dialect, which COPY does not
+/// take for the columns of today. All rows of a chunk have one form, since a start of the server begins
+/// a new chunk.
+pub fn is_of_before_source(chunk: &[u8]) -> bool {
+    chunk.starts_with(&FIELDS_BEFORE_SOURCE.to_be_bytes())
 }
 
 /// Walks the rows in a run of encoded tuples. Ends after the first malformed one.
@@ -155,10 +174,11 @@ impl<'a> Reader<'a> {
     }
 
     fn row(&mut self) -> Option<Row<'a>> {
-        if self.take(2)? != FIELDS.to_be_bytes() {
+        let fields = i16::from_be_bytes(self.take(2)?.try_into().ok()?);
+        if ![FIELDS, FIELDS_BEFORE_SOURCE].contains(&fields) {
             return None;
         }
-        Some(Row {
+        let mut row = Row {
             time: self.time()?,
             received_at: self.time()?,
             id: self.text()??,
@@ -166,7 +186,13 @@ impl<'a> Reader<'a> {
             user_id: self.text()?,
             session_id: self.text()?,
             properties: self.text()??.strip_prefix(JSONB_VERSION as char)?,
-        })
+            source: None,
+            dialect: None,
+        };
+        if fields == FIELDS {
+            (row.source, row.dialect) = (self.text()?, self.text()?);
+        }
+        Some(row)
     }
 }
 
@@ -186,17 +212,32 @@ mod tests {
             kind in "[a-z_]{1,20}",
             user in proptest::option::of(".{0,9}"),
             session in proptest::option::of(".{0,9}"),
+            source in proptest::option::of("[a-z]{1,9}"),
         ) {
             let row = Row {
                 time, received_at, id: &id, kind: &kind,
                 user_id: user.as_deref(), session_id: session.as_deref(),
                 properties: r#"{"a":"ü"}"#,
+                source: source.as_deref(), dialect: Some("native"),
             };
             let mut bytes = Vec::new();
             row.encode(&mut bytes);
             row.encode(&mut bytes);
             let decoded: Vec<_> = rows(&bytes).collect();
             prop_assert_eq!(decoded, vec![Ok(row), Ok(row)]);
+        }
+
+        #[test]
+        fn rows_of_before_source_and_dialect_are_read(id in ".{1,20}", user in proptest::option::of(".{0,9}")) {
+            let row = Row { id: &id, kind: "a", user_id: user.as_deref(), properties: "{}", ..Row::default() };
+            let mut bytes = Vec::new();
+            row.encode(&mut bytes);
+            // Two NULLs end a row of today that has neither.
+            let mut before = FIELDS_BEFORE_SOURCE.to_be_bytes().to_vec();
+            before.extend_from_slice(&bytes[2..bytes.len() - 8]);
+            prop_assert!(is_of_before_source(&before) && !is_of_before_source(&bytes));
+            let both = [before, bytes].concat();
+            prop_assert_eq!(rows(&both).collect::<Vec<_>>(), vec![Ok(row), Ok(row)]);
         }
 
         #[test]

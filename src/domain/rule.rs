@@ -31,6 +31,8 @@ pub enum List {
     Webhooks,
     /// `[[map]]`
     Maps,
+    /// `[[source]]`
+    Sources,
 }
 
 impl fmt::Display for List {
@@ -41,6 +43,7 @@ impl fmt::Display for List {
             List::Alerts => "alert",
             List::Webhooks => "webhook",
             List::Maps => "map",
+            List::Sources => "source",
         })
     }
 }

@@ -111,6 +111,11 @@ pub fn bucket(at: Millis, width: Millis) -> Millis {
     at - at.rem_euclid(width)
 }
 
+/// A moment (Unix ms) as RFC 3339, in UTC.
+pub fn rfc3339(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| at.to_string())
+}
+
 /// Reads RFC 3339 (`2026-11-27T14:00:00.5Z`, `…+01:00`) into Unix milliseconds.
 pub fn parse_rfc3339(text: &str) -> Option<Millis> {
     let at = nine_digits(text).parse::<Timestamp>().ok()?.as_millisecond();

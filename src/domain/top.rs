@@ -52,31 +52,49 @@ impl Top {
 
     /// Adds all counts of another summary, and trims.
     pub fn merge(&mut self, other: &Top) {
-        self.merge_shared(other, |value| value.into());
+        self.merge_shared(other, &mut ());
     }
 
-    /// Adds all counts of another summary, and trims. Where a value is new here, `share` returns
-    /// the shared copy of it that this summary is to hold.
-    pub fn merge_shared(&mut self, other: &Top, mut share: impl FnMut(&str) -> Arc<str>) {
+    /// Adds all counts of another summary, and trims. The values are those of `values`.
+    pub fn merge_shared(&mut self, other: &Top, values: &mut impl SharedValues) {
         for (value, n) in other.iter() {
-            self.add_shared(value, n, &mut share);
+            self.add_shared(value, n, |value| values.share(value));
         }
         self.shaved = self.shaved.saturating_add(other.shaved);
-        self.trim();
+        self.shorten(CAPACITY, values);
     }
 
     /// Shaves down to [`CAPACITY`] values.
     pub fn trim(&mut self) {
-        if self.counts.len() <= CAPACITY {
+        self.shorten(CAPACITY, &mut ());
+    }
+
+    /// Shaves down to `most` values, which are those of `values`, and gives their room back.
+    pub fn shorten(&mut self, most: usize, values: &mut impl SharedValues) {
+        if self.counts.len() <= most {
             return;
         }
         let mut counts: Vec<u64> = self.counts.iter().map(|(_, count)| *count).collect();
-        let (_, &mut shave, _) = counts.select_nth_unstable_by(CAPACITY, |a, b| b.cmp(a));
-        self.counts.retain_mut(|(_, count)| {
+        let (_, &mut shave, _) = counts.select_nth_unstable_by(most, |a, b| b.cmp(a));
+        self.counts.retain_mut(|(value, count)| {
             *count = count.saturating_sub(shave);
+            if *count == 0 {
+                values.leave(value);
+            }
             *count > 0
         });
+        self.counts.shrink_to_fit();
         self.shaved = self.shaved.saturating_add(shave);
+    }
+
+    /// The values, as they are shared.
+    pub fn shared(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.counts.iter().map(|(value, _)| value)
+    }
+
+    /// Bytes of the list, without the values.
+    pub fn bytes(&self) -> usize {
+        self.counts.capacity() * size_of::<(Arc<str>, u64)>()
     }
 
     /// How many different values are kept.
@@ -112,6 +130,24 @@ impl Top {
         all.truncate(n);
         all
     }
+}
+
+/// Where summaries have their values from that they share with others.
+pub trait SharedValues {
+    /// The shared copy of a value.
+    fn share(&mut self, value: &str) -> Arc<str>;
+
+    /// Is told of a value that a summary is about to let go of.
+    fn leave(&mut self, value: &Arc<str>);
+}
+
+/// Nothing is shared: each summary has its own copy of a value.
+impl SharedValues for () {
+    fn share(&mut self, value: &str) -> Arc<str> {
+        value.into()
+    }
+
+    fn leave(&mut self, _: &Arc<str>) {}
 }
 
 /// Counts that are being added up. They are hashed, so that adding is fast; [`TopSum::finish`]

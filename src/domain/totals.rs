@@ -44,6 +44,11 @@ impl Totals {
             .for_each(|(series, value)| self.add_shared(series, *value, |_| series.clone()));
     }
 
+    /// How many series it has.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

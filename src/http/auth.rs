@@ -3,6 +3,8 @@
 //!
 //! Handlers don't check them. The scope in which a route hangs does ([`crate::http::scope`]).
 
+use std::{collections::HashMap, sync::Arc};
+
 use actix_web::{
     HttpRequest,
     http::{StatusCode, header},
@@ -10,13 +12,42 @@ use actix_web::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use crate::{config, http::error::ApiError};
+use crate::{
+    config,
+    domain::{
+        batch::DeadLetter,
+        source::{SourceSpec, UNNAMED},
+    },
+    http::error::ApiError,
+};
 
-/// The write keys of the configuration (`auth.write_keys`). An empty list lets everybody send;
-/// with one the server does not start on an address that other machines reach, unless it is told
-/// to (`--insecure`).
+/// Who may send: the write keys of `auth.write_keys`, and the keys and ids of `[[source]]`. Without any,
+/// everybody may; the server then does not start on an address that other machines reach, unless it
+/// is told to (`--insecure`).
 #[derive(Clone, Debug)]
-pub struct WriteKeys(SecretList);
+pub struct WriteKeys {
+    list: SecretList,
+    /// For each key of the list the place of its sender.
+    owners: Arc<[u32]>,
+    /// The ids of clients that send no key, each with the place of its sender. They are no secrets.
+    ids: Arc<HashMap<String, u32>>,
+    senders: Arc<[EventSender]>,
+    /// Who sends where there are no keys.
+    anybody: Arc<EventSender>,
+}
+
+/// One who may send: a key of `auth.write_keys`, or a source with all of its keys and ids.
+#[derive(Debug)]
+pub struct EventSender {
+    /// The name of the source; [`UNNAMED`] where it has none.
+    pub source: String,
+    /// What dead letters say of its (first) key ([`DeadLetter::fingerprint`]); empty without one.
+    pub fingerprint: String,
+    /// Whether its key stands in pages, where everybody can read it.
+    pub is_public: bool,
+    /// The origins whose pages may send for it; empty: those of all.
+    allowed_origins: Vec<String>,
+}
 
 /// What the head of a request says about its write key.
 #[derive(Debug)]
@@ -36,17 +67,54 @@ pub struct WriteAccess {
 }
 
 impl WriteAccess {
-    /// The place of the sender's key in the list of the configuration, from 0; `None` where the
-    /// configuration has no keys.
+    /// The place of the sender among all senders, from 0; `None` where the configuration has no keys.
     pub fn key(&self) -> Option<u32> {
         self.key
     }
 }
 
 impl WriteKeys {
-    /// The keys of `[auth]`.
-    pub fn new(config: &config::AuthConfig) -> WriteKeys {
-        WriteKeys(SecretList { allowed: config.write_keys.clone(), kind: &WRITE })
+    /// The keys of `[auth]` and of `[[source]]`.
+    pub fn new(config: &config::AuthConfig, sources: &[SourceSpec]) -> WriteKeys {
+        let mut keys = WriteKeys {
+            list: SecretList { allowed: Vec::new(), kind: &WRITE },
+            owners: Arc::default(),
+            ids: Arc::default(),
+            senders: Arc::default(),
+            anybody: Arc::new(EventSender::unnamed(String::new())),
+        };
+        let mut senders = Vec::new();
+        let (mut owners, mut ids) = (Vec::new(), HashMap::new());
+        for key in &config.write_keys {
+            owners.push(senders.len() as u32);
+            keys.list.allowed.push(key.clone());
+            senders.push(EventSender::unnamed(DeadLetter::fingerprint(key)));
+        }
+        for source in sources {
+            let place = senders.len() as u32;
+            owners.extend(source.key.0.iter().map(|_| place));
+            keys.list.allowed.extend(source.key.0.iter().cloned());
+            ids.extend(source.ids.0.iter().map(|id| (id.clone(), place)));
+            let first = source.key.0.first();
+            senders.push(EventSender {
+                source: source.name.clone(),
+                fingerprint: first.map(|key| DeadLetter::fingerprint(key)).unwrap_or_default(),
+                is_public: source.public,
+                allowed_origins: source.allowed_origins.0.clone(),
+            });
+        }
+        (keys.owners, keys.ids, keys.senders) = (owners.into(), ids.into(), senders.into());
+        keys
+    }
+
+    /// How many senders there are.
+    pub fn senders(&self) -> usize {
+        self.senders.len()
+    }
+
+    /// A sender by its place.
+    pub fn sender(&self, key: Option<u32>) -> &EventSender {
+        key.and_then(|key| self.senders.get(key as usize)).unwrap_or(&self.anybody)
     }
 
     /// Checks the head of a request. `None` means that its body decides ([`WriteKeys::in_body`]).
@@ -55,21 +123,64 @@ impl WriteKeys {
     /// 401 where the head offers no known key.
     pub fn in_head(&self, offer: impl FnOnce() -> Offer) -> Result<Option<WriteAccess>, ApiError> {
         // Without keys in the configuration `offer` is not called: there is nothing to look for.
-        if self.0.allowed.is_empty() {
-            return self.in_body(&[]).map(Some);
+        if self.senders.is_empty() {
+            return Ok(Some(WriteAccess { key: None }));
         }
         match offer() {
-            Offer::Head(keys) => self.in_body(&keys).map(Some),
+            Offer::Head(keys) => self.in_body(&keys, &[]).map(Some),
             Offer::Body => Ok(None),
         }
     }
 
-    /// Checks the keys that were found in a body.
+    /// Checks the keys and ids that were found in a body.
     ///
     /// # Errors
     /// 401 where none of them is known.
-    pub fn in_body(&self, keys: &[String]) -> Result<WriteAccess, ApiError> {
-        Ok(WriteAccess { key: self.0.find(keys)? })
+    pub fn in_body(&self, keys: &[String], ids: &[String]) -> Result<WriteAccess, ApiError> {
+        if self.senders.is_empty() {
+            return Ok(WriteAccess { key: None });
+        }
+        if let Some(place) = ids.iter().find_map(|id| self.ids.get(id)) {
+            return Ok(WriteAccess { key: Some(*place) });
+        }
+        if keys.is_empty() && !ids.is_empty() {
+            return Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "no [[source]] of the configuration has this id",
+            ));
+        }
+        let at = self.list.find(keys)?;
+        Ok(WriteAccess { key: Some(self.owners[at as usize]) })
+    }
+
+    /// Checks the page that a request is from, where its sender is for the pages of some sites. A
+    /// request that no page sends has no `Origin`.
+    ///
+    /// # Errors
+    /// 403 where the page may not send.
+    pub fn check_origin(&self, key: Option<u32>, request: &HttpRequest) -> Result<(), ApiError> {
+        let allowed = &self.sender(key).allowed_origins;
+        let Some(origin) = request.headers().get(header::ORIGIN).filter(|_| !allowed.is_empty())
+        else {
+            return Ok(());
+        };
+        if allowed.iter().any(|allowed| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+        {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "origin",
+            "pages of this origin may not send for this source; see allowed_origins of [[source]]",
+        ))
+    }
+}
+
+impl EventSender {
+    fn unnamed(fingerprint: String) -> EventSender {
+        let (source, allowed_origins) = (UNNAMED.to_owned(), Vec::new());
+        EventSender { source, fingerprint, is_public: false, allowed_origins }
     }
 }
 
@@ -126,12 +237,8 @@ struct SecretList {
 }
 
 impl SecretList {
-    /// The place of the allowed secret that is among `given`; `None` where no secrets are set.
-    /// An error where none of `given` is allowed.
-    fn find(&self, given: &[String]) -> Result<Option<u32>, ApiError> {
-        if self.allowed.is_empty() {
-            return Ok(None);
-        }
+    /// The place of the allowed secret that is among `given`. An error where none of them is.
+    fn find(&self, given: &[String]) -> Result<u32, ApiError> {
         // Every allowed secret is compared with every offer, also after a match. The time that
         // this takes then says nothing about which one matched, or how nearly.
         let (mut known, mut which) = (Choice::from(0), 0);
@@ -143,7 +250,7 @@ impl SecretList {
             }
         }
         if known.into() {
-            return Ok(Some(which));
+            return Ok(which);
         }
         let Kind { name, parameter, .. } = self.kind;
         let message = match given.is_empty() {
@@ -187,7 +294,8 @@ mod tests {
 
     fn keys(allowed: &[&str]) -> WriteKeys {
         let allowed = allowed.iter().map(|key| (*key).to_owned()).collect();
-        WriteKeys::new(&config::AuthConfig { write_keys: allowed, ..Config::default().auth })
+        let auth = config::AuthConfig { write_keys: allowed, ..Config::default().auth };
+        WriteKeys::new(&auth, &[])
     }
 
     #[test]
@@ -199,14 +307,42 @@ mod tests {
         assert_eq!(keys.in_head(|| Offer::Head(offer("c"))).unwrap_err().code, "unauthorized");
         assert!(keys.in_head(|| Offer::Head(Vec::new())).is_err());
         assert!(keys.in_head(|| Offer::Body).unwrap().is_none(), "the body decides");
-        assert_eq!(keys.in_body(&offer("a")).unwrap().key(), Some(0));
+        assert_eq!(keys.in_body(&offer("a"), &[]).unwrap().key(), Some(0));
         // A dialect that sends the guard to the body and finds no key there lets nobody in.
-        assert!(keys.in_body(&[]).is_err());
+        assert!(keys.in_body(&[], &[]).is_err());
     }
 
     #[test]
     fn without_keys_nobody_is_asked_for_one() {
         let access = keys(&[]).in_head(|| unreachable!("no need to look")).unwrap();
         assert_eq!(access.map(|access| access.key()), Some(None));
+    }
+
+    #[test]
+    fn a_source_is_known_by_each_of_its_keys_and_ids() {
+        let text = "[[source]]\nname = 'web'\nkey = ['w1', 'w2']\nids = 'shop.example'\n\
+                    public = true\nallowed_origins = 'https://shop.example'";
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file), std::iter::empty(), &Default::default()).unwrap();
+        let keys = WriteKeys::new(&config.auth, &config.rules.sources);
+        let of = |keys_: &[&str], ids: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+            keys.in_body(&owned(keys_), &owned(ids)).map(|access| access.key())
+        };
+        for (key, id) in [("w1", ""), ("w2", ""), ("", "shop.example")] {
+            assert_eq!(of(&[key], &[id]).unwrap(), Some(0), "{key} {id}");
+        }
+        assert!(keys.sender(Some(0)).is_public && keys.sender(Some(0)).source == "web");
+        assert!(of(&["shop.example"], &[]).is_err(), "an id is no key");
+        assert!(of(&[], &["w1"]).is_err(), "a key is no id");
+        let from = |origin: &str| {
+            let request = actix_web::test::TestRequest::default();
+            let request = request.insert_header((header::ORIGIN, origin)).to_http_request();
+            keys.check_origin(Some(0), &request).map_err(|error| error.status.as_u16())
+        };
+        assert_eq!(from("https://shop.example"), Ok(()));
+        assert_eq!(from("https://other.example"), Err(403));
     }
 }

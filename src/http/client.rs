@@ -1,6 +1,14 @@
 //! Who a request comes from, for limits that hold for each client by itself.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use actix_web::HttpRequest;
+use ipnet::IpNet;
+
+use crate::config;
 
 /// Whom a limit is for. All requests of one client share what it allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,9 +38,59 @@ pub fn network(peer: Option<SocketAddr>) -> IpAddr {
     }
 }
 
+/// The proxies of `http.trusted_proxies`, whose `X-Forwarded-For` is believed. A clone shares them.
+#[derive(Clone, Debug, Default)]
+pub struct ProxyNetworks(Arc<[IpNet]>);
+
+impl ProxyNetworks {
+    /// Those of a configuration that was checked.
+    pub fn new(http: &config::HttpConfig) -> ProxyNetworks {
+        ProxyNetworks(http.trusted_networks().unwrap_or_default().into())
+    }
+
+    /// Whether this address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address.to_canonical()))
+    }
+
+    /// The client that sent a request: the peer, or, where that is a trusted proxy, the last address
+    /// in `X-Forwarded-For` that is not one. What stands before that address was written by the
+    /// client, and may be anything. Without such a header, or with one that is no list of
+    /// addresses, it is the proxy.
+    pub fn client_of(&self, request: &HttpRequest) -> Option<SocketAddr> {
+        let peer = request.peer_addr()?;
+        if self.0.is_empty() || !self.contains(peer.ip()) {
+            return Some(peer);
+        }
+        let mut client = peer;
+        // A proxy may add to the header's line or add a line, so the last line is the latest.
+        let lines: Vec<_> = request.headers().get_all("x-forwarded-for").collect();
+        for line in lines.iter().rev() {
+            for hop in line.to_str().ok()?.rsplit(',') {
+                let Some(address) = address_of(hop.trim()) else { return Some(client) };
+                client = SocketAddr::new(address, 0);
+                if !self.contains(address) {
+                    return Some(client);
+                }
+            }
+        }
+        Some(client)
+    }
+}
+
+/// An address as proxies write it: alone, with a port, or in brackets.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare.parse().ok().or_else(with_port)
+}
+
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn the_addresses_of_one_customer_are_one_client() {
@@ -43,5 +101,32 @@ mod tests {
         assert_ne!(client("192.0.2.1:1"), client("192.0.2.2:1"));
         assert_eq!(client("[::1]:1"), Client::Address("::1".parse().unwrap()));
         assert_eq!(Client::new(Some(3), None), Client::Key(3));
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_names_the_client() {
+        let trusted = vec!["10.0.0.0/8".to_owned(), "::1".to_owned()];
+        let http = config::HttpConfig { trusted_proxies: trusted, ..Config::default().http };
+        let proxies = ProxyNetworks::new(&http);
+        let client = |peer: &str, lines: &[&str]| {
+            let mut request = TestRequest::default().peer_addr(peer.parse().unwrap());
+            for line in lines {
+                request = request.append_header(("X-Forwarded-For", *line));
+            }
+            proxies.client_of(&request.to_http_request()).unwrap().ip().to_string()
+        };
+        for (peer, lines, expected) in [
+            ("192.0.2.9:1", &["198.51.100.1"][..], "192.0.2.9"),
+            ("10.1.2.3:1", &[], "10.1.2.3"),
+            ("10.1.2.3:1", &["198.51.100.1"], "198.51.100.1"),
+            // What the client has written itself stands to the left.
+            ("10.1.2.3:1", &["203.0.113.7, 198.51.100.1, 10.9.9.9"], "198.51.100.1"),
+            ("[::1]:1", &["203.0.113.7", "198.51.100.1:4711"], "198.51.100.1"),
+            ("[::1]:1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("[::ffff:10.1.2.3]:1", &["unknown"], "::ffff:10.1.2.3"),
+            ("10.1.2.3:1", &["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
+        ] {
+            assert_eq!(client(peer, lines), expected, "{peer} {lines:?}");
+        }
     }
 }

@@ -20,7 +20,12 @@ use socket2::SockRef;
 use crate::{
     broadcast::ConnectionSocket,
     config,
-    http::{answer::AnswerWatch, client::network, error::ApiError, limit::Limit},
+    http::{
+        answer::AnswerWatch,
+        client::{ProxyNetworks, network},
+        error::ApiError,
+        limit::Limit,
+    },
 };
 
 /// The connections of all workers, by address. A clone shares them.
@@ -31,8 +36,9 @@ pub struct Connections(Arc<ByAddress>);
 struct ByAddress {
     /// `http.max_connections_per_address`; 0: no limit.
     most: usize,
-    /// `http.proxies`, for which the limit does not hold.
+    /// `http.proxies` and `http.trusted_proxies`, for which the limit does not hold.
     proxies: Vec<IpAddr>,
+    trusted: ProxyNetworks,
     write_timeout: Duration,
     /// The answer to a connection that is one too many. It is sent before any request was read, so
     /// it is bytes.
@@ -54,6 +60,7 @@ impl Connections {
         Connections(Arc::new(ByAddress {
             most: http.max_connections_per_address,
             proxies: http.proxies.clone(),
+            trusted: ProxyNetworks::new(http),
             write_timeout: Duration::from_millis(http.write_timeout_ms),
             refusal: refusal(),
             open: Mutex::default(),
@@ -78,7 +85,9 @@ impl Connections {
 
     fn admit(&self, peer: Option<SocketAddr>) -> Result<Option<AddressPermit>, ()> {
         let address = network(peer);
-        if self.0.most == 0 || self.0.proxies.contains(&address) {
+        let is_proxy = self.0.proxies.contains(&address)
+            || peer.is_some_and(|peer| self.0.trusted.contains(peer.ip()));
+        if self.0.most == 0 || is_proxy {
             return Ok(None);
         }
         let mut open = self.0.open.lock();

@@ -6,7 +6,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use crate::numbers::Unavailable;
+use crate::{http::observed::RefusalCode, numbers::Unavailable};
 
 /// `Retry-After` in seconds, where the store did not answer.
 const ASK_AGAIN: u32 = 5;
@@ -71,6 +71,7 @@ impl ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"floodmark\""));
         }
+        response.extensions_mut().insert(RefusalCode(self.code));
         response
     }
 }

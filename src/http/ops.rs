@@ -11,7 +11,7 @@ use crate::{
     numbers::Mirror,
     sink::Sink,
     spool::Spool,
-    telemetry::health::Health,
+    telemetry::{health::Health, prometheus},
 };
 
 /// What the handlers of these routes share.
@@ -83,5 +83,5 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
 async fn render_metrics(ops: web::Data<Ops>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(ops.metrics.render())
+        .body(prometheus::render(&ops.metrics))
 }

@@ -2,7 +2,9 @@
 //! characters, else a new one. The id is in the log lines of the request and in its answer.
 //!
 //! The same layer sets `X-Content-Type-Options`, which every answer has, and has every answer
-//! watched ([`AnswerWatch`]). A second layer would cost every request another allocation or two.
+//! watched ([`AnswerWatch`]) and counted ([`observed`]). A second layer would cost every request another allocation or two.
+
+use std::time::Instant;
 
 use actix_web::{
     Error,
@@ -17,7 +19,10 @@ use actix_web::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::http::answer::{AnswerWatch, WatchedBody};
+use crate::http::{
+    answer::{AnswerWatch, WatchedBody},
+    observed,
+};
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -26,6 +31,7 @@ pub async fn layer(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<WatchedBody>, Error> {
+    let began = Instant::now();
     // A client's id goes into log lines, so it may neither be long nor hold spaces or quotes.
     let given = request.headers().get(NAME).filter(|value| {
         let bytes = value.as_bytes();
@@ -44,6 +50,7 @@ pub async fn layer(
         let _entered = span.enter();
         tracing::debug!(status = response.status().as_u16(), "refused");
     }
+    observed::answered(&response, began);
     let headers = response.headers_mut();
     headers.insert(NAME, id);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -224,7 +224,7 @@ mod tests {
             keep_ms: 0,
             keep_bytes: 0,
         };
-        let window = IdWindow { window_ms: 1000, max_ids: 10 };
+        let window = IdWindow { window_ms: 1000, max_ids: 10, max_bytes: usize::MAX };
         let Opened { spool, mut writer, .. } = Spool::open(options, window, 0).unwrap();
         writer.watch_lock(dir.held());
         let (told, commits) = tokio::sync::mpsc::unbounded_channel();

@@ -18,11 +18,14 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::{
-    Applied, Feed, FeedSender, LiveStore, Population, counters::Counters, distinct::DistinctDays,
-    judge, ledger_since, sessions::ActiveSessions,
+    Applied, Feed, FeedSender, LiveStore, Population, TakesLedger,
+    counters::{CounterLimits, Counters},
+    distinct::DistinctDays,
+    judge, ledger_since, read_ledger,
+    visitors::ActiveVisitors,
 };
 use crate::{
-    config,
+    config::{self, MemoryShares},
     domain::{
         batch::{BatchId, LANES, NodeId, RunId},
         delta::Delta,
@@ -30,7 +33,7 @@ use crate::{
     },
     retry::Backoff,
     sink::{Lease, SinkError, SinkErrorKind},
-    store::{Ledger, LedgerSum},
+    store::{Ledger, LedgerHeads, LedgerSpan},
 };
 
 /// The in-process live store.
@@ -52,16 +55,15 @@ struct InProcessCounters {
 }
 
 /// The visitors and the distinct values that were seen.
-#[derive(Default)]
 struct NotedVisitors {
-    sessions: ActiveSessions,
+    visitors: ActiveVisitors,
     distinct: DistinctDays,
 }
 
 impl NotedVisitors {
     fn touch(&mut self, zone: &BusinessZone, delta: &Delta) {
         for &(visitor, at) in delta.visitors() {
-            self.sessions.touch(visitor, at);
+            self.visitors.touch(visitor, at);
         }
         for (at, metric, hash) in delta.distinct() {
             self.distinct.note(zone.day_of(at).date, metric, hash);
@@ -69,27 +71,92 @@ impl NotedVisitors {
     }
 }
 
+/// What the ledger says, within the shares of memory. It is put together while the ledger is read.
+pub(super) struct RecountedLedger {
+    zone: BusinessZone,
+    shares: MemoryShares,
+    counters: Counters,
+    noted: NotedVisitors,
+    heads: LedgerHeads,
+    /// The time of the read, Unix ms, which says what is too old.
+    now: Millis,
+}
+
+impl RecountedLedger {
+    /// Nothing read yet.
+    pub(super) fn nothing(zone: BusinessZone, shares: &MemoryShares) -> RecountedLedger {
+        RecountedLedger {
+            counters: Counters::within(zone.clone(), CounterLimits::of(shares)),
+            noted: NotedVisitors {
+                visitors: ActiveVisitors::within(shares.visitors),
+                distinct: DistinctDays::default(),
+            },
+            heads: LedgerHeads::default(),
+            now: now_ms(),
+            zone,
+            shares: *shares,
+        }
+    }
+
+    /// Reads the ledger as of `now` (Unix ms), from the beginning.
+    async fn read(
+        &mut self,
+        ledger: &dyn Ledger,
+        active_window: Millis,
+        now: Millis,
+    ) -> Result<(), SinkError> {
+        *self = RecountedLedger::nothing(self.zone.clone(), &self.shares);
+        let asked = LedgerSpan {
+            since: ledger_since(&self.zone, now),
+            visitors_since: now - active_window,
+            lane: None,
+        };
+        self.now = now;
+        self.heads = read_ledger(ledger, asked, self).await?;
+        Ok(())
+    }
+
+    /// Sends the counters to the feed as its [`Feed::Reset`], and goes on with the rest.
+    async fn begin(self, feed: &FeedSender) -> InProcessCounters {
+        // The error is ignored: the receiver is gone only while the process stops.
+        let _ = feed.send(Feed::Reset(Box::new(self.counters))).await;
+        InProcessCounters {
+            lanes: self.heads.map(tokio::sync::Mutex::new),
+            noted: Mutex::new(self.noted),
+            zone: self.zone,
+        }
+    }
+}
+
+#[async_trait]
+impl TakesLedger for RecountedLedger {
+    async fn take(&mut self, lane: u64, delta: &Delta) -> Result<(), SinkError> {
+        self.counters.apply(lane, delta, self.now);
+        self.noted.touch(&self.zone, delta);
+        Ok(())
+    }
+}
+
 impl InProcess {
-    /// Sums the ledger as of `now` (Unix ms), sends the first [`Feed::Reset`] and counts
-    /// on from there. Visitors seen within `active_window` ms are active from the start.
+    /// Reads the ledger as of `now` (Unix ms) into `start`, sends the first [`Feed::Reset`] and
+    /// counts on from there. Visitors seen within `active_window` ms are active from the start.
     /// A ledger that can't be reached is waited for in the background.
-    pub async fn start(
+    pub(super) async fn start(
         ledger: Arc<dyn Ledger>,
-        zone: BusinessZone,
+        mut start: RecountedLedger,
         active_window: Millis,
         feed: FeedSender,
         now: Millis,
         retry: &config::RetryConfig,
     ) -> Result<InProcess, SinkError> {
-        let sum = ledger.sum(ledger_since(&zone, now), now - active_window).await;
-        let error = match sum {
-            Ok(sum) => return Ok(InProcess::continue_from(sum, zone, feed, now).await),
+        let error = match start.read(&*ledger, active_window, now).await {
+            Ok(()) => return Ok(InProcess::continue_from(start, feed).await),
             Err(error) if error.kind == SinkErrorKind::Unavailable => error,
             Err(error) => return Err(error),
         };
         let reason = format!("can't read the ledger that the counters start from: {error}");
         tracing::warn!(reason, "the live numbers start once the ledger can be read");
-        // The error is ignored here and below: the receiver is gone only while the process stops.
+        // The error is ignored: the receiver is gone only while the process stops.
         let _ = feed.send(Feed::Interrupted { reason }).await;
         let counted = Arc::new(OnceLock::new());
         let mut backoff = Backoff::new(retry);
@@ -100,10 +167,8 @@ impl InProcess {
             async move {
                 loop {
                     tokio::time::sleep(backoff.pause()).await;
-                    let now = now_ms();
-                    let since = ledger_since(&zone, now);
-                    if let Ok(sum) = ledger.sum(since, now - active_window).await {
-                        let _ = counted.set(InProcessCounters::from(sum, zone, &feed, now).await);
+                    if start.read(&*ledger, active_window, now_ms()).await.is_ok() {
+                        let _ = counted.set(start.begin(&feed).await);
                         return;
                     }
                 }
@@ -113,13 +178,8 @@ impl InProcess {
     }
 
     /// The store as it goes on from what the ledger says.
-    async fn continue_from(
-        sum: LedgerSum,
-        zone: BusinessZone,
-        feed: FeedSender,
-        now: Millis,
-    ) -> InProcess {
-        let counted = InProcessCounters::from(sum, zone, &feed, now).await;
+    async fn continue_from(start: RecountedLedger, feed: FeedSender) -> InProcess {
+        let counted = start.begin(&feed).await;
         InProcess { counted: Arc::new(OnceLock::from(counted)), feed, waiting: None }
     }
 
@@ -135,29 +195,6 @@ impl InProcess {
 impl Drop for InProcess {
     fn drop(&mut self) {
         self.waiting.iter().for_each(JoinHandle::abort);
-    }
-}
-
-impl InProcessCounters {
-    /// What the ledger says. The feed gets the counters as its [`Feed::Reset`].
-    async fn from(
-        sum: LedgerSum,
-        zone: BusinessZone,
-        feed: &FeedSender,
-        now: Millis,
-    ) -> InProcessCounters {
-        let mut counters = Counters::new(zone.clone());
-        let mut noted = NotedVisitors::default();
-        for (number, lane) in (0..).zip(&sum.lanes) {
-            counters.apply(number, &lane.delta, now);
-            noted.touch(&zone, &lane.delta);
-        }
-        let _ = feed.send(Feed::Reset(Box::new(counters))).await;
-        InProcessCounters {
-            lanes: sum.lanes.map(|lane| tokio::sync::Mutex::new(lane.last)),
-            noted: Mutex::new(noted),
-            zone,
-        }
     }
 }
 
@@ -210,10 +247,8 @@ impl LiveStore for InProcess {
 
     async fn population(&self, since: Millis, day: Date) -> Result<Population, SinkError> {
         let mut noted = self.counted()?.noted.lock();
-        Ok(Population {
-            active: noted.sessions.active(since),
-            distinct: noted.distinct.counts(day),
-        })
+        let (active, approximate) = noted.visitors.active(since);
+        Ok(Population { active, approximate, distinct: noted.distinct.counts(day) })
     }
 
     async fn head(&self, run: RunId, lane: u64) -> Result<u64, SinkError> {
@@ -242,6 +277,11 @@ mod tests {
         Arc::new(sum.finish())
     }
 
+    fn nothing() -> RecountedLedger {
+        let shares = config::Config::default().memory_shares().unwrap();
+        RecountedLedger::nothing(BusinessZone::named("UTC").unwrap(), &shares)
+    }
+
     fn batch(seq: u64) -> BatchId {
         BatchId { run: NodeId::nil(), seq }
     }
@@ -253,12 +293,12 @@ mod tests {
 
     #[tokio::test]
     async fn continues_where_the_ledger_stands() {
-        let mut sum = LedgerSum::default();
-        sum.lanes[1].delta = (*delta("page_view", 7)).clone();
-        sum.lanes[1].last.insert(NodeId::nil(), 5);
+        let mut start = nothing();
+        start.now = NOW;
+        start.take(1, &delta("page_view", 7)).await.unwrap();
+        start.heads[1].insert(NodeId::nil(), 5);
         let (feed, mut fed) = mpsc::channel(8);
-        let zone = BusinessZone::named("UTC").unwrap();
-        let live = InProcess::continue_from(sum, zone, feed, NOW).await;
+        let live = InProcess::continue_from(start, feed).await;
 
         let Some(Feed::Reset(counters)) = fed.recv().await else {
             panic!("the feed starts with a reset");
@@ -281,8 +321,7 @@ mod tests {
     #[tokio::test]
     async fn giving_up_on_a_full_feed_changes_nothing() {
         let (feed, mut fed) = mpsc::channel(1);
-        let zone = BusinessZone::named("UTC").unwrap();
-        let live = InProcess::continue_from(LedgerSum::default(), zone, feed, NOW).await;
+        let live = InProcess::continue_from(nothing(), feed).await;
         let error = delta("error", 8);
         {
             // The feed has room for one message, and the reset is still in it. One poll shows that

@@ -40,6 +40,8 @@ impl NotesVisitors for Recipient<Touch> {
 pub struct Population {
     /// Active visitors.
     pub active: u64,
+    /// Whether `active` is an estimate, since they are more than there is room for.
+    pub approximate: bool,
     /// By distinct metric, the number of different values on the business day asked for.
     pub distinct: BTreeMap<String, u64>,
 }

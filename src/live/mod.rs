@@ -17,8 +17,10 @@ pub mod in_process;
 mod messages;
 pub mod redis;
 pub mod sessions;
+mod sliding;
 pub mod tails;
 pub mod target;
+mod visitors;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -33,7 +35,7 @@ use crate::{
         time::{BusinessZone, MINUTE, Millis, SECOND, bucket},
     },
     sink::{Heads, Lease, SinkError},
-    store::Ledger,
+    store::{Ledger, LedgerHeads, LedgerSpan, Stores},
 };
 
 pub use messages::{Counted, NotesVisitors, Population, Touch};
@@ -127,12 +129,21 @@ pub trait LiveStore: Lease + Send + Sync + 'static {
 
     /// Whether it answers and would take a write.
     async fn check(&self) -> Result<(), SinkError>;
+
+    /// Makes sure that the counters are those of this node's installation, and were made by its
+    /// settings. What is in this process is so always.
+    ///
+    /// # Errors
+    /// [`crate::sink::SinkErrorKind::Foreign`] or `Settings`, or the live side can't be reached.
+    async fn claim(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// Why the live side can't be opened. An unreachable Redis is no such reason.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A key of `[redis]` makes no sense.
+    /// A key of `[redis]` or `[memory]` makes no sense.
     #[error("{0}")]
     Config(String),
     /// The ledger that the in-process counters start from can't be read.
@@ -147,18 +158,21 @@ pub enum OpenError {
 /// unless the ledger's server is away. Redis is connected to in the background.
 pub async fn open(
     config: &Config,
-    ledger: Arc<dyn Ledger>,
+    stores: &Stores,
     zone: BusinessZone,
     feed: FeedSender,
     now: Millis,
 ) -> Result<Arc<dyn LiveStore>, OpenError> {
     if config.redis.urls.is_empty() {
         let window = config.live.active_window_s as Millis * SECOND;
+        let shares = config.memory_shares().map_err(OpenError::Config)?;
+        let start = in_process::RecountedLedger::nothing(zone, &shares);
         let retry = &config.retry;
-        let live = in_process::InProcess::start(ledger, zone, window, feed, now, retry).await?;
+        let ledger = stores.ledger.clone();
+        let live = in_process::InProcess::start(ledger, start, window, feed, now, retry).await?;
         return Ok(Arc::new(live));
     }
-    let live = redis::Redis::start(config, ledger, zone, feed).map_err(OpenError::Config)?;
+    let live = redis::Redis::start(config, stores, zone, feed).map_err(OpenError::Config)?;
     Ok(Arc::new(live))
 }
 
@@ -167,13 +181,13 @@ pub async fn open(
 /// nothing to do.
 pub async fn rebuild(
     config: &Config,
-    ledger: Arc<dyn Ledger>,
+    stores: &Stores,
     zone: BusinessZone,
 ) -> Result<(), SinkError> {
     if config.redis.urls.is_empty() {
         return Ok(());
     }
-    redis::rebuild(config, ledger, zone).await
+    redis::rebuild(config, stores, zone).await
 }
 
 /// What should be changed in the settings of Redis, or could not be looked at, in words; nothing
@@ -209,6 +223,32 @@ pub(crate) fn judge(last: impl Fn(RunId) -> u64, id: BatchId, after: Option<Batc
     } else {
         Applied::Gap { last: own }
     }
+}
+
+/// Takes up what the ledger says.
+#[async_trait]
+trait TakesLedger: Send {
+    /// Takes up what some rows of a lane add.
+    async fn take(&mut self, lane: u64, delta: &Delta) -> Result<(), SinkError>;
+}
+
+/// Reads the ledger, and has `taker` take up each part of it as it comes. Gives the last batches. The
+/// ledger is read no faster than its parts are taken up.
+async fn read_ledger(
+    ledger: &dyn Ledger,
+    asked: LedgerSpan,
+    taker: &mut dyn TakesLedger,
+) -> Result<LedgerHeads, SinkError> {
+    let (parts, mut read) = tokio::sync::mpsc::channel(1);
+    let taken = async move {
+        while let Some((lane, delta)) = read.recv().await {
+            taker.take(lane, &delta).await?;
+        }
+        Ok(())
+    };
+    let (heads, taken) = tokio::join!(ledger.read(asked, parts), taken);
+    // If it could not be taken up, then the ledger could not be read for that reason.
+    taken.and(heads)
 }
 
 /// How far back the ledger is summed up, so that everything that a mirror shows is complete: the

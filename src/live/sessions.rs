@@ -1,5 +1,6 @@
-//! The active visitors, for the in-process live store: an exact set, with the time at which each
-//! visitor was last seen. (With Redis, sorted sets hold the same.)
+//! The active visitors, for the in-process live store, as far as there is room for each of them: an
+//! exact set, with the time at which each visitor was last seen. (With Redis, sorted sets hold the
+//! same.)
 //!
 //! ```text
 //!  last      A: 12.7 s   B: 10.2 s   C: 11.9 s      the newest sighting of each
@@ -77,6 +78,16 @@ impl ActiveSessions {
             self.last.shrink_to(self.last.len() * 2);
         }
         self.last.len() as u64
+    }
+
+    /// How many visitors are in it.
+    pub(super) fn len(&self) -> usize {
+        self.last.len()
+    }
+
+    /// Each visitor with the time at which it was last seen.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Visitor, Millis)> {
+        self.last.iter().map(|(visitor, at)| (*visitor, *at))
     }
 
     /// Puts a visitor into the bucket of a second.

@@ -57,6 +57,10 @@ pub struct Current {
     pub counts: Totals,
     /// Distinct visitors of the window.
     pub active_users: u64,
+    /// Whether `active_users` is an estimate (standard error 0.8 %), since the visitors are more
+    /// than their share of memory has room for; left out while the number is exact.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub active_users_approximate: bool,
     /// The window of `active_users`.
     pub active_users_window_seconds: u64,
     /// The business day that "today" is, `2026-11-27`.
@@ -93,6 +97,7 @@ impl Current {
             currencies,
             counts: totals,
             active_users: mirror.active_users(),
+            active_users_approximate: mirror.active_users_approximate(),
             active_users_window_seconds: mirror.active_window_s(),
             day: day.date.to_string(),
             timezone: mirror.zone().name().to_owned(),

@@ -5,7 +5,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -16,9 +16,12 @@ use crate::{
     domain::{
         delta::Delta,
         metric::MetricSet,
-        time::{BusinessZone, Millis, now_ms},
+        time::{BusinessZone, MINUTE, Millis, now_ms},
     },
-    live::{Population, counters::Counters},
+    live::{
+        Population,
+        counters::{Counters, MINUTES_KEPT, SECONDS_KEPT},
+    },
     numbers::{Alerts, Current, freshness::Freshness},
 };
 
@@ -44,6 +47,8 @@ struct MirrorState {
     counters: RwLock<Counters>,
     /// How many distinct visitors the active window has.
     active: AtomicU64,
+    /// Whether that is an estimate.
+    approximate: AtomicBool,
     /// Distinct values of a business day, by metric.
     distinct: RwLock<(Date, BTreeMap<String, u64>)>,
     freshness: Freshness,
@@ -65,6 +70,7 @@ impl Mirror {
         let mirror = Mirror(Arc::new(MirrorState {
             counters: RwLock::new(Counters::new(zone.clone())),
             active: AtomicU64::new(0),
+            approximate: AtomicBool::new(false),
             distinct: RwLock::default(),
             freshness: Freshness::unread(clock()),
             alerts: Alerts::default(),
@@ -111,9 +117,24 @@ impl Mirror {
         self.0.active.load(Ordering::Relaxed)
     }
 
+    /// Whether [`Mirror::active_users`] is an estimate.
+    pub fn active_users_approximate(&self) -> bool {
+        self.0.approximate.load(Ordering::Relaxed)
+    }
+
     /// The length of the active window, in seconds.
     pub fn active_window_s(&self) -> u64 {
         self.0.active_window_s
+    }
+
+    /// How far back (ms) the mirror has what it promises: all seconds, and all values of breakdowns
+    /// that a summary keeps. It is less than [`SECONDS_KEPT`] and [`MINUTES_KEPT`] where there was no
+    /// room for more.
+    pub fn windows(&self) -> (Millis, Millis) {
+        let (now, counters) = (self.now(), self.counters());
+        let seconds = now.saturating_sub(counters.seconds_from());
+        let whole = counters.shortened_to().map_or(MINUTES_KEPT, |minute| now - minute - MINUTE);
+        (seconds.clamp(0, SECONDS_KEPT), whole.clamp(0, MINUTES_KEPT))
     }
 
     /// Today's totals.
@@ -159,6 +180,7 @@ impl MirrorWriter {
     pub fn set_population(&mut self, population: Population, day: Date) {
         let Mirror(shared) = &self.0;
         shared.active.store(population.active, Ordering::Relaxed);
+        shared.approximate.store(population.approximate, Ordering::Relaxed);
         *shared.distinct.write() = (day, population.distinct);
     }
 

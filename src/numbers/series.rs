@@ -113,7 +113,15 @@ impl TimeSeries {
         }
         let counters = self.mirror.counters();
         let buckets = older.iter().zip(starts.windows(2));
+        // Of a second that went before its time nothing is known.
+        let gone = match query.interval {
+            Interval::Second => counters.seconds_from(),
+            _ => Millis::MIN,
+        };
         let value = |(older, pair): (&RollupSums, &[Millis])| {
+            if pair[0] < gone {
+                return Value::Unknown;
+            }
             let newer = Sums::new(&*counters, pair[0].max(mirrored), pair[1]);
             query.what.value(metric_set, &Both { older, newer })
         };

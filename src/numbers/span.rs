@@ -134,7 +134,7 @@ impl<'a> Spans<'a, Counters, Baselines> {
         baselines: &'a Baselines,
         now: Millis,
     ) -> Self {
-        let by_second_since = now - SECONDS_KEPT + SLACK;
+        let by_second_since = (now - SECONDS_KEPT + SLACK).max(counters.seconds_from());
         Spans { metric_set, buckets: counters, earlier: baselines, by_second_since }
     }
 }

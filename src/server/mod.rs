@@ -12,6 +12,7 @@
 //!
 //! [`Running::stop`] takes them apart in the reverse order.
 
+mod memory;
 mod pipeline;
 mod service;
 mod stop;
@@ -22,6 +23,7 @@ mod watching;
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,7 +32,7 @@ use actix_web::dev::ServerHandle;
 
 use crate::{
     alert::AlertActor, broadcast::Viewers, config::Config, ingest::actor::IngestActor, open_files,
-    panics::Alarm, spool::DataDir, telemetry::prometheus,
+    panics::Alarm, spool::DataDir, store::StoreInfo, telemetry::prometheus,
 };
 
 use storage::Storage;
@@ -47,6 +49,7 @@ pub struct Running {
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
     shutdown_timeout: Duration,
     alarm: Alarm,
+    store: Arc<dyn StoreInfo>,
     /// Keeps the lock of the data dir for as long as the server runs.
     _data_dir: DataDir,
 }
@@ -78,6 +81,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tracing::warn!("{message}");
     }
     let exporter = prometheus::start().map_err(failed("metrics"))?;
+    tokio::task::spawn_local(prometheus::upkeep(exporter.clone()));
+    memory::announce(&config).map_err(StartError::new)?;
     // The address is taken first: a server that can't listen must not touch the data dir.
     let listener = TcpListener::bind(&config.listen)
         .map_err(failed(&format!("can't listen on {}", config.listen)))?;
@@ -108,6 +113,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         serving: tokio::task::spawn_local(server),
         shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
         alarm,
+        store: storage.stores.info,
         _data_dir: storage.data_dir,
     })
 }

@@ -11,9 +11,14 @@ use crate::{
     config::Config,
     http::{
         alerts, assets, breakdown,
+        client::ProxyNetworks,
         collect::Intake,
         connections::Connections,
-        current, dialect, ops, request_id,
+        current,
+        dead_letters::{self, LetterReader},
+        dialect,
+        observed::{self, RefusalLog},
+        ops, request_id,
         scope::{self, Guards, Scopes},
         stream, timeseries,
     },
@@ -48,6 +53,8 @@ pub fn start(
     let for_workers = intake.clone();
     let intake = web::Data::new(intake);
     let guards = Guards::new(config);
+    observed::show_all();
+    let refusals = web::Data::new(RefusalLog::new(ProxyNetworks::new(&config.http)));
     let ops = web::Data::new(ops::Ops {
         health: state.storage.health.clone(),
         spool: state.storage.spool.clone(),
@@ -58,6 +65,7 @@ pub fn start(
     let mirror = web::Data::new(state.storage.mirror.clone());
     let viewers = web::Data::new(state.viewers.clone());
     let series = web::Data::new(state.series);
+    let letters = web::Data::new(LetterReader(state.storage.stores.letters.clone()));
     let app = move || {
         scope::app(guards.clone(), routes)
             .app_data(intake.clone())
@@ -65,9 +73,11 @@ pub fn start(
             // over, so that they never wait for each other.
             .app_data(web::Data::new(for_workers.hand_over()))
             .app_data(ops.clone())
+            .app_data(refusals.clone())
             .app_data(mirror.clone())
             .app_data(viewers.clone())
             .app_data(series.clone())
+            .app_data(letters.clone())
             .wrap(from_fn(request_id::layer))
     };
     let workers = match config.http.workers {
@@ -96,6 +106,7 @@ fn routes(scopes: &mut Scopes<'_>) {
     current::routes(view);
     timeseries::routes(view);
     alerts::routes(view);
+    dead_letters::routes(view);
     breakdown::routes(view);
     ops::routes(open, view);
     assets::routes(open);

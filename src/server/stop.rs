@@ -40,6 +40,8 @@ impl Running {
     /// 4. The open batch is sealed, and both sinks get as many batches as they can take before the
     ///    deadline. The others stay in the spool for the next start.
     ///
+    /// 5. The store's files are made whole, so that a copy of them is.
+    ///
     /// Viewers and requests have `http.shutdown_timeout_ms` together, the sinks as much again.
     pub async fn stop(self) {
         tracing::info!("stopping");
@@ -72,6 +74,9 @@ impl Running {
         let (done, closed) = oneshot::channel();
         self.ingest.do_send(Close(done));
         let _ = tokio::time::timeout(timeout, closed).await;
+        if let Ok(Err(error)) = tokio::time::timeout(timeout, self.store.settle()).await {
+            tracing::warn!(%error, "the store's files are not settled; the next start does that");
+        }
         tracing::info!("stopped");
     }
 }

@@ -1,7 +1,7 @@
 //! Opens the places that hold events and numbers: the data dir with the spool, the store, and the
 //! live side.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -16,15 +16,19 @@ use crate::{
     live::{self, LiveStore},
     numbers::{Mirror, real_clock},
     panics::Alarm,
-    sink::{BatchReader, Lease, Sink},
+    sink::{BatchReader, Lease, Sink, SinkError, SinkErrorKind},
     spool::{DataDir, IdWindow, Opened, Spool, SpoolOptions},
     store::{self, Stores},
     telemetry::health::Health,
 };
 
 /// How many messages of the live side's feed may wait for the broadcaster. A full feed makes the
-/// live side wait, so a slow broadcaster costs no memory.
-const FEED_CAPACITY: usize = 256;
+/// live side wait, so a slow broadcaster costs no memory. A delta of full batches whose values are all
+/// made up takes half a megabyte.
+const FEED_CAPACITY: usize = 32;
+
+/// How long a start waits for the store, and then for Redis, to say whose they are.
+const CLAIM_WITHIN: Duration = Duration::from_secs(3);
 
 /// The places that hold events and numbers, open.
 pub struct Storage {
@@ -70,9 +74,11 @@ impl Storage {
         mirror.freshness().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
 
         let stores = store::open(config).await.map_err(failed("store"))?;
-        let live = live::open(config, stores.ledger.clone(), zone.clone(), feed, now_ms())
+        refuse_foreign("store", stores.info.claim()).await?;
+        let live = live::open(config, &stores, zone.clone(), feed, now_ms())
             .await
             .map_err(failed("live"))?;
+        refuse_foreign("live", live.claim()).await?;
         let node = data_dir.node();
         let health = Health::default();
         let storage = Storage { data_dir, node, spool, stores, live, mirror, health, zone };
@@ -100,6 +106,20 @@ impl Storage {
     }
 }
 
+/// Fails where a part belongs to another installation, or has numbers that were made by other settings.
+/// A part that can't be reached now is asked again before anything is written to it.
+async fn refuse_foreign(
+    part: &str,
+    claim: impl Future<Output = Result<(), SinkError>>,
+) -> Result<(), StartError> {
+    match tokio::time::timeout(CLAIM_WITHIN, claim).await {
+        Ok(Err(e)) if matches!(e.kind, SinkErrorKind::Foreign | SinkErrorKind::Settings) => {
+            Err(failed(part)(e))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Opens the spool and logs what its recovery found.
 fn open_spool(config: &Config, data_dir: &DataDir) -> Result<Opened, StartError> {
     let options = SpoolOptions {
@@ -110,9 +130,11 @@ fn open_spool(config: &Config, data_dir: &DataDir) -> Result<Opened, StartError>
         keep_ms: i64::try_from(config.spool.keep_s.saturating_mul(1000)).unwrap_or(i64::MAX),
         keep_bytes: config.spool.keep_bytes,
     };
+    let shares = config.memory_shares().map_err(StartError::new)?;
     let ids = IdWindow {
         window_ms: config.dedupe.window_s as i64 * 1000,
         max_ids: config.dedupe.max_ids,
+        max_bytes: shares.ids as usize,
     };
     let mut opened = Spool::open(options, ids, now_ms()).map_err(failed("spool"))?;
     opened.writer.watch_lock(data_dir.held());

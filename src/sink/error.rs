@@ -33,6 +33,10 @@ pub enum SinkErrorKind {
     Schema,
     /// The counters are being rebuilt from the ledger. Only the live side says this.
     Rebuilding,
+    /// The sink belongs to another installation ([`super::Installation`]).
+    Foreign,
+    /// The sink's numbers were made by settings that this node does not have ([`super::Terms`]).
+    Settings,
     /// Anything else that the sink answered.
     Other,
 }
@@ -47,6 +51,8 @@ impl SinkErrorKind {
             SinkErrorKind::Full => "full",
             SinkErrorKind::Schema => "schema",
             SinkErrorKind::Rebuilding => "rebuilding",
+            SinkErrorKind::Foreign => "foreign",
+            SinkErrorKind::Settings => "settings",
             SinkErrorKind::Other => "other",
         }
     }

@@ -15,6 +15,7 @@
 mod dispatch;
 mod error;
 mod heads;
+mod installation;
 mod lane_writer;
 mod lease;
 mod read;
@@ -27,6 +28,7 @@ pub use crate::domain::sink::Sink;
 pub use dispatch::{Dispatch, LaneOrder, Settled, WriteBatch};
 pub use error::{SinkError, SinkErrorKind};
 pub use heads::{HasHeads, Heads, last_of_lane, newest_of_lane, next_of_lane};
+pub use installation::{INSTALLATION_FILE, Installation, Terms};
 pub use lane_writer::LaneWriter;
 pub use lease::Lease;
 pub use read::BatchReader;

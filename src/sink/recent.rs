@@ -5,23 +5,27 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::domain::batch::Batch;
 
 /// The last sealed batches. They are kept so that a sink that keeps up never reads the disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RecentBatches {
     batches: VecDeque<Arc<Batch>>,
     bytes: usize,
+    /// The most bytes of rows that are kept. The newest batch is kept whatever its size.
+    max_bytes: usize,
 }
 
-/// The most bytes of rows that [`RecentBatches`] keeps. The newest batch is kept whatever its size.
-const RECENT_BYTES: usize = 32 << 20;
-
 impl RecentBatches {
+    /// None yet; of their rows up to `max_bytes` are kept.
+    pub fn within(max_bytes: usize) -> RecentBatches {
+        RecentBatches { batches: VecDeque::new(), bytes: 0, max_bytes }
+    }
+
     /// Adds the newest batch.
     pub fn push(&mut self, batch: Arc<Batch>) {
         self.bytes += batch.bytes();
         self.batches.push_back(batch);
         // A batch that is dropped here is still on disk: a sink that is so far behind reads it
         // from the spool.
-        while self.bytes > RECENT_BYTES && self.batches.len() > 1 {
+        while self.bytes > self.max_bytes && self.batches.len() > 1 {
             self.pop();
         }
     }

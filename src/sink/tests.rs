@@ -80,7 +80,12 @@ impl Alone {
             keep_ms: 0,
             keep_bytes: 0,
         };
-        let spool = Spool::open(options, IdWindow { window_ms: 1000, max_ids: 10 }, 0).unwrap();
+        let spool = Spool::open(
+            options,
+            IdWindow { window_ms: 1000, max_ids: 10, max_bytes: usize::MAX },
+            0,
+        )
+        .unwrap();
         let (told, settled) = mpsc::unbounded_channel();
         let health = Health::default();
         let retry = config::RetryConfig { initial_ms: 1, max_ms: 2 };

@@ -9,7 +9,7 @@
 //!              an id: u16 len, text
 //! Seal         u64 seq | i64 sealed_at | u64 events | u64 bytes of the batch before the seal
 //!              | u32 len of cells | cells | visitors        (domain::delta's encodings)
-//! DeadLetters  postcard of Vec<DeadLetter>
+//! DeadLetters  postcard of Vec<DeadLetter>; in earlier spools, of Vec<PlainDeadLetter>
 //! Ids          i64 received_at | ids
 //! ```
 //!

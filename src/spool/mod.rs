@@ -169,6 +169,8 @@ pub struct IdWindow {
     pub window_ms: i64,
     /// At most this many ids are kept; the oldest go first.
     pub max_ids: usize,
+    /// The most bytes that they may take in memory.
+    pub max_bytes: usize,
 }
 
 /// What a sink still has before it.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     domain::{
         batch::{Batch, BatchId, DeadLetter},
+        dead_letter::PlainDeadLetter,
         delta::Delta,
     },
     spool::{
@@ -129,6 +130,11 @@ impl Contents {
                 record::DEAD_LETTERS => {
                     let letters: Vec<DeadLetter> = postcard::from_bytes(&bytes[payload]).ok()?;
                     contents.dead_letters.extend(letters);
+                }
+                record::PLAIN_DEAD_LETTERS => {
+                    let letters: Vec<PlainDeadLetter> =
+                        postcard::from_bytes(&bytes[payload]).ok()?;
+                    contents.dead_letters.extend(letters.into_iter().map(DeadLetter::from));
                 }
                 _ => return None,
             }

@@ -18,12 +18,14 @@ pub(super) const HEAD: usize = 12;
 pub(super) const ROWS: u8 = 1;
 /// The end of a batch.
 pub(super) const SEAL: u8 = 2;
-/// Refused events.
-pub(super) const DEAD_LETTERS: u8 = 3;
+/// Refused events as earlier versions wrote them, without source and dialect.
+pub(super) const PLAIN_DEAD_LETTERS: u8 = 3;
 /// Client ids without their rows. Such records are only in id files.
 pub(super) const IDS: u8 = 4;
 /// How many events batches have that left the disk. Such records are only in the file `counts`.
 pub(super) const COUNTS: u8 = 5;
+/// Refused events.
+pub(super) const DEAD_LETTERS: u8 = 6;
 
 /// Starts a record at the end of `out` and returns its offset. The caller appends the payload
 /// and then calls [`finish`] with the bytes from that offset on.
@@ -143,7 +145,7 @@ fn resync(bytes: &[u8]) -> usize {
     (0..bytes.len())
         .find(|&at| {
             // The kind is looked at first, since that rules out nearly every position.
-            let known = bytes.get(at + 8).is_some_and(|kind| (1..=COUNTS).contains(kind));
+            let known = bytes.get(at + 8).is_some_and(|kind| (1..=DEAD_LETTERS).contains(kind));
             let rest = &bytes[at..];
             known && head(rest).is_some_and(|(kind, len)| is_intact(rest, kind, len))
         })

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! All batches of a segment are of the run in its header. Version 1, from before there were runs,
-//! has the node's identity there, which stands for the one run that such a node had. Nothing else
-//! differs; the number keeps a program that knows no runs from taking the segment for a foreign
-//! one.
+//! has the node's identity there, which stands for the one run that such a node had. In versions 1 and 2
+//! rows have no source and no dialect ([`crate::domain::row`]). The number keeps a program that does not
+//! know these from taking such a segment for a foreign one, or its rows for damaged ones.
 
 use std::{
     fs::File,
@@ -28,7 +28,7 @@ use crate::{
 /// What a segment file begins with.
 const MAGIC: &[u8; 8] = b"FLOODSEG";
 /// The format that is written; older ones are read.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// Bytes before the first record.
 pub(super) const HEADER: usize = 40;
 

@@ -9,7 +9,7 @@ use crate::{
         time::{MINUTE, Millis, bucket},
     },
     sink::{SinkError, SinkErrorKind},
-    store::{LedgerSum, Written},
+    store::{LedgerHeads, Written},
 };
 
 /// A ledger row, encoded and ready to be written.
@@ -83,11 +83,17 @@ pub(crate) struct StoredEntry {
     pub delta: Vec<u8>,
 }
 
-/// Adds up ledger rows, in any order, into a [`LedgerSum`].
+/// How much ([`Delta::weight`]) is added up before it goes on as a part: so much that the rows of a
+/// lane, which mostly name the same seconds, become few cells, and so little that it takes no room.
+const PART: usize = 32_768;
+
+/// Adds up ledger rows, in any order, into parts of bounded size.
 #[derive(Default)]
 pub(crate) struct Summing {
     lanes: [DeltaSum; LANES as usize],
-    sum: LedgerSum,
+    /// What was added to each lane since its last part.
+    weights: [usize; LANES as usize],
+    heads: LedgerHeads,
     /// What the rollups have more than the folded ledger rows, by series and minute (Unix ms). That is
     /// what dropped rows have counted.
     dropped: HashMap<(Series, Millis), i64>,
@@ -98,18 +104,18 @@ impl Summing {
     /// error, here and below: its events would be missing from the sum without a word.
     pub fn head(&mut self, node: NodeId, lane: i64, seq: i64) -> Result<(), SinkError> {
         let lane = lane_index(lane)?;
-        self.sum.lanes[lane].last.insert(node, seq as u64);
+        self.heads[lane].insert(node, seq as u64);
         Ok(())
     }
 
-    /// Adds one row. `cells` and `visitors` are `None` where the row lies before the time that was
-    /// asked for.
+    /// Adds one row, and gives a part where there is enough for one. `cells` and `visitors` are
+    /// `None` where the row lies before the time that was asked for.
     pub fn add(
         &mut self,
         lane: i64,
         cells: Option<&[u8]>,
         visitors: Option<&[u8]>,
-    ) -> Result<(), SinkError> {
+    ) -> Result<Option<(u64, Delta)>, SinkError> {
         let lane = lane_index(lane)?;
         let nothing;
         let cells = match cells {
@@ -119,8 +125,14 @@ impl Summing {
                 &nothing
             }
         };
-        self.lanes[lane].merge(&Delta::decode(cells, visitors)?);
-        Ok(())
+        let delta = Delta::decode(cells, visitors)?;
+        self.lanes[lane].merge(&delta);
+        self.weights[lane] += delta.weight();
+        if self.weights[lane] < PART {
+            return Ok(None);
+        }
+        self.weights[lane] = 0;
+        Ok(Some((lane as u64, self.lanes[lane].finish())))
     }
 
     /// Takes a folded ledger row off what the rollups have: it is not among the dropped ones. Only what
@@ -143,16 +155,22 @@ impl Summing {
         }
     }
 
-    /// The sum of all rows that were added, and of those that were dropped, which no lane has any
-    /// more: the first one gets them.
-    pub fn finish(mut self) -> LedgerSum {
+    /// The last parts, and the heads. What dropped rows have counted no lane has any more, so the first
+    /// one gets it.
+    pub fn finish(mut self) -> (LedgerHeads, Vec<(u64, Delta)>) {
         for ((series, minute), value) in self.dropped.drain().filter(|(_, value)| *value != 0) {
             self.lanes[0].sum(&series, minute, value);
         }
-        for (sum, lane) in self.lanes.iter_mut().zip(&mut self.sum.lanes) {
-            lane.delta = sum.finish();
-        }
-        self.sum
+        let parts = (0..).zip(&mut self.lanes).map(|(lane, sum)| (lane, sum.finish()));
+        (self.heads, parts.filter(|(_, delta)| !delta.is_empty()).collect())
+    }
+}
+
+/// What becomes of a part that nobody takes any more.
+pub(crate) fn not_taken<T>(_: T) -> SinkError {
+    SinkError {
+        kind: SinkErrorKind::Other,
+        message: "what the ledger says is not taken up any more".to_owned(),
     }
 }
 

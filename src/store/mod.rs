@@ -9,9 +9,10 @@
 //! | trait | what it does | who calls it |
 //! | --- | --- | --- |
 //! | [`BatchStore`] | writes a batch, once | the store's lane writers |
-//! | [`Ledger`] | sums what was counted | the live side, when it starts or is rebuilt |
+//! | [`Ledger`] | reads what was counted | the live side, when it starts or is rebuilt |
 //! | [`Rollups`] | folds the ledger into minutes, and reads them | [`RollupActor`](rollup_actor::RollupActor), charts, baselines, the backtest of alerts |
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
+//! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
 //!
@@ -24,6 +25,7 @@
 
 pub mod alerts;
 mod ledger;
+pub mod letters;
 pub mod poison;
 pub mod postgres;
 pub mod rollup;
@@ -35,17 +37,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
+use tokio::sync::mpsc;
 
 use crate::{
     config::Config,
     domain::{
         batch::{Batch, BatchId, LANES, NodeId, RunId},
-        delta::{Delta, Series},
+        delta::{Delta, DeltaSum, Series},
         time::Millis,
     },
-    sink::{Lease, SinkError, SinkErrorKind},
+    sink::{Installation, Lease, SinkError, SinkErrorKind},
     store::{
         alerts::AlertLog,
+        letters::DeadLetters,
         rollup::{FoldLimits, Folded, Known, Summed},
     },
 };
@@ -61,25 +65,31 @@ pub struct Stores {
     pub rollups: Arc<dyn Rollups>,
     /// The log of firings and the outbox of notices.
     pub alerts: Arc<dyn AlertLog>,
+    /// What was refused.
+    pub letters: Arc<dyn DeadLetters>,
     /// Lets one node lead, where there is no Redis.
     pub lease: Arc<dyn Lease>,
     /// Says what the store is and how it is.
     pub info: Arc<dyn StoreInfo>,
+    /// Which installation the store has to belong to.
+    pub installation: Arc<Installation>,
 }
 
 impl Stores {
     /// All parts, from one store that has them all.
-    pub fn all_in<S>(store: Arc<S>) -> Stores
+    pub fn all_in<S>(store: Arc<S>, installation: Arc<Installation>) -> Stores
     where
-        S: BatchStore + Ledger + Rollups + AlertLog + Lease + StoreInfo,
+        S: BatchStore + Ledger + Rollups + AlertLog + DeadLetters + Lease + StoreInfo,
     {
         Stores {
             batches: store.clone(),
             ledger: store.clone(),
             rollups: store.clone(),
             alerts: store.clone(),
+            letters: store.clone(),
             lease: store.clone(),
             info: store,
+            installation,
         }
     }
 }
@@ -89,15 +99,29 @@ impl Stores {
 /// its schema is brought up to date before the first write or read.
 ///
 /// # Errors
-/// `postgres.url` makes no sense, or the SQLite file can't be opened.
+/// `postgres.url` makes no sense, or the SQLite file can't be opened or belongs to another
+/// installation.
 pub async fn open(config: &Config) -> Result<Stores, SinkError> {
+    let installation = Installation::open(config)
+        .map_err(|e| SinkError::new(SinkErrorKind::Other, e.to_string()))?;
+    open_as(config, Arc::new(installation)).await
+}
+
+/// Opens the store as a part of `installation`.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_as(
+    config: &Config,
+    installation: Arc<Installation>,
+) -> Result<Stores, SinkError> {
     if !config.postgres.url.is_empty() {
-        let store = postgres::PostgresStore::open(&config.postgres)?;
-        return Ok(Stores::all_in(Arc::new(store)));
+        let store = postgres::PostgresStore::open(&config.postgres, installation.clone())?;
+        return Ok(Stores::all_in(Arc::new(store), installation));
     }
-    let dir = config.data_dir.clone();
-    match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open(&dir)).await {
-        Ok(store) => Ok(Stores::all_in(Arc::new(store?))),
+    let (dir, owner) = (config.data_dir.clone(), installation.clone());
+    match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open_as(&dir, owner)).await {
+        Ok(store) => Ok(Stores::all_in(Arc::new(store?), installation)),
         Err(e) => {
             let message = format!("SQLite: the blocking task ended early: {e}");
             Err(SinkError::new(SinkErrorKind::Other, message))
@@ -172,6 +196,20 @@ impl Missing {
     }
 }
 
+/// What of the ledger is to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerSpan {
+    /// The cells of batches whose span reaches this time (Unix ms) or later.
+    pub since: Millis,
+    /// The visitors of batches that were sealed at this time (Unix ms) or later.
+    pub visitors_since: Millis,
+    /// Of this lane only.
+    pub lane: Option<u64>,
+}
+
+/// For each lane and node the last batch that the ledger has, whatever its time.
+pub type LedgerHeads = [HashMap<NodeId, u64>; LANES as usize];
+
 /// The ledger summed up by lane: what the live counters must be.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerSum {
@@ -236,10 +274,33 @@ pub trait BatchStore: Send + Sync + 'static {
 /// The ledger: what each batch has added to the counters. Live counters are rebuilt from it.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Sums the ledger in one consistent read; where rows were dropped, the rollups say what they
-    /// counted by minute: the cells of batches whose span reaches `since` or
-    /// later, and the visitors of batches sealed at `visitors_since` or later (Unix ms).
-    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError>;
+    /// Reads the ledger in one consistent read; where rows were dropped, the rollups say what they
+    /// counted by minute. What it adds is sent to `parts`: a lane, and the sum of some of its rows.
+    /// It is never in memory as a whole, since it may have more than there is room for.
+    async fn read(
+        &self,
+        asked: LedgerSpan,
+        parts: mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, SinkError>;
+
+    /// The sum of all that [`Ledger::read`] sends. This takes as much memory as there is in the ledger.
+    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
+        let (parts, mut read) = mpsc::channel(1);
+        let mut sums: [DeltaSum; LANES as usize] = Default::default();
+        let added = async {
+            while let Some((lane, delta)) = read.recv().await {
+                sums[lane as usize].merge(&delta);
+            }
+        };
+        let asked = LedgerSpan { since, visitors_since, lane: None };
+        let (heads, ()) = tokio::join!(self.read(asked, parts), added);
+        let mut heads = heads?.into_iter();
+        let lane = |mut sum: DeltaSum| LaneSum {
+            delta: sum.finish(),
+            last: heads.next().unwrap_or_default(),
+        };
+        Ok(LedgerSum { lanes: sums.map(lane) })
+    }
 
     /// The delta of one batch, with its visitors; `None` where the ledger has no such row.
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError>;
@@ -301,4 +362,23 @@ pub trait StoreInfo: Send + Sync + 'static {
     /// # Errors
     /// The store can't be reached or written to, or its schema is of a later version.
     async fn migrate(&self) -> Result<Vec<String>, SinkError>;
+
+    /// Makes sure that the store belongs to this node's installation and that its numbers were made
+    /// by this node's settings ([`crate::sink::Terms`]). A store that belongs to nobody is taken.
+    ///
+    /// # Errors
+    /// [`SinkErrorKind::Foreign`], [`SinkErrorKind::Settings`], or it can't be reached.
+    async fn claim(&self) -> Result<(), SinkError>;
+
+    /// Puts all that was written into the store's own files, for whoever copies them after the server
+    /// has stopped. Nothing is lost where it is not called.
+    async fn settle(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Puts this node's time zone and Redis prefix in the place of those that the store keeps.
+    ///
+    /// # Errors
+    /// It is another installation's, its currency differs, or it can't be written to.
+    async fn change_terms(&self) -> Result<(), SinkError>;
 }

@@ -41,13 +41,17 @@ pub fn refused(row: &Row<'_>, reason: String) -> DeadLetter {
             properties,
         })
     });
+    // Where the properties are no JSON, no event can be made of the row, so its fields are kept as
+    // they are.
+    let raw = event.unwrap_or_else(|_| format!("{row:?}"));
     DeadLetter {
         received_at: row.received_at,
         code: POISONED.to_owned(),
         message: reason,
-        // Where the properties are no JSON, no event can be made of the row, so its fields are
-        // kept as they are.
-        raw: event.unwrap_or_else(|_| format!("{row:?}")),
+        digest: Some(DeadLetter::digest_of(raw.as_bytes())),
+        raw,
+        time: Some(row.time),
+        ..DeadLetter::default()
     }
 }
 
@@ -59,6 +63,8 @@ pub fn malformed(bytes: &[u8]) -> DeadLetter {
         code: MALFORMED.to_owned(),
         message: format!("{} bytes of a batch that hold no readable row", bytes.len()),
         raw: String::from_utf8_lossy(kept).into_owned(),
+        cut: kept.len() < bytes.len(),
+        ..DeadLetter::default()
     }
 }
 
@@ -76,6 +82,7 @@ mod tests {
             user_id: None,
             session_id: Some("s"),
             properties: r#"{"amount": 1e200000}"#,
+            ..Row::default()
         };
         let letter = refused(&row, "numeric field overflow".to_owned());
         assert_eq!(

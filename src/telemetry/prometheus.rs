@@ -1,13 +1,17 @@
 //! The Prometheus exporter. The names of metrics are a contract: dashboards and alerts of
 //! operators rely on them, so they never change.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
 
 /// The upper bounds of the buckets of all histograms of seconds.
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// How often histograms are brought up to date where nobody asks for metrics.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The recorder of this process. The crate `metrics` allows only one.
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -25,7 +29,24 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     let handle = HANDLE.get_or_init(|| handle).clone();
     describe();
+    metrics::gauge!("floodmark_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Collector::default().describe();
     Ok(handle)
+}
+
+/// What `/metrics` answers. What the system says of this process (`process_*`) is read now.
+pub fn render(handle: &PrometheusHandle) -> String {
+    Collector::default().collect();
+    handle.render()
+}
+
+/// Takes the values of histograms out of their queues from time to time. The exporter does so when it
+/// renders, so without this a server that nobody scrapes would keep every value for ever.
+pub async fn upkeep(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        handle.run_upkeep();
+    }
 }
 
 /// Registers the help texts that `/metrics` shows. Each metric is explained at length in
@@ -34,11 +55,16 @@ fn describe() {
     use metrics::{
         describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
     };
-    counter!("floodmark_events_accepted_total", "Events on disk, by wire format");
+    counter!("floodmark_events_accepted_total", "Events on disk, by source");
+    counter!("floodmark_dialect_events_accepted_total", "Events on disk, by wire format");
     counter!("floodmark_events_rejected_total", "Events refused, by reason");
     counter!("floodmark_events_duplicate_total", "Events whose id had come before");
     counter!("floodmark_events_stored_total", "Events committed to the store");
     counter!("floodmark_events_counted_total", "Events counted by the live side");
+    gauge!("floodmark_build_info", "1; the label says which version runs");
+    counter!("floodmark_http_requests_total", "Requests answered, by route and status");
+    counter!("floodmark_http_refused_total", "Requests refused, by code");
+    histogram!("floodmark_http_request_seconds", "From the head of a request to its answer");
     counter!("floodmark_http_limits_reached_total", "How often each limit of [http] was reached");
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
@@ -55,6 +81,11 @@ fn describe() {
     gauge!("floodmark_viewers", "WebSocket viewers");
     counter!("floodmark_viewer_evictions_total", "Viewers closed because they could not keep up");
     gauge!("floodmark_active_users", "Distinct sessions of the active window");
+    gauge!("floodmark_active_users_approximate", "1 while active users are an estimate; else 0");
+    gauge!("floodmark_breakdown_bytes", "Bytes that the breakdowns of the last day take");
+    gauge!("floodmark_breakdowns_window_seconds", "How far back breakdowns have all values");
+    gauge!("floodmark_seconds_window_seconds", "How far back numbers are known by the second");
+    gauge!("floodmark_memory_share_bytes", "What each part may take of memory.max_bytes");
     gauge!("floodmark_business_total", "Today's totals as the dashboard shows them");
     gauge!("floodmark_alerts_firing", "1 while the alert fires, over all nodes; else 0");
     counter!(

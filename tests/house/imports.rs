@@ -41,6 +41,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "numbers",
             "sink",
             "spool",
+            "store",
             "telemetry",
         ],
     ),
@@ -69,7 +70,20 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("demo", &["domain"]),
     (
         "cli",
-        &["alert", "config", "demo", "domain", "live", "panics", "server", "store", "telemetry"],
+        &[
+            "alert",
+            "config",
+            "demo",
+            "domain",
+            "failpoint",
+            "http",
+            "live",
+            "panics",
+            "server",
+            "sink",
+            "store",
+            "telemetry",
+        ],
     ),
 ];
 

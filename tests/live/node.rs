@@ -121,7 +121,7 @@ impl Node {
                 follower.take(told);
             }
         });
-        let live = live::open(config, store.ledger.clone(), zone(), feed, now_ms()).await.unwrap();
+        let live = live::open(config, &store, zone(), feed, now_ms()).await.unwrap();
         Node { id: NodeId::new_v4(), live, mirror, spool: Mutex::default(), store }
     }
 

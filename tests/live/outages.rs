@@ -159,7 +159,7 @@ async fn a_forced_rebuild_puts_wrong_counters_right() {
     for day in &days {
         server.run::<()>(&["HINCRBY", day, "c:page_view", "1000000"]);
     }
-    live::rebuild(&site.config, site.store.ledger.clone(), zone()).await.unwrap();
+    live::rebuild(&site.config, &site.store, zone()).await.unwrap();
     node.drain().await;
     node.shows(&[&node]).await;
     // A node that reads all counters anew sees the same, and no staged keys are left over.

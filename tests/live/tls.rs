@@ -132,7 +132,7 @@ async fn a_ca_that_makes_no_sense_is_an_error_of_the_configuration() {
     let refused = async |site: &Site| {
         let (feed, _fed) = tokio::sync::mpsc::channel(1);
         let zone = crate::node::zone();
-        match live::open(&site.config, site.store.ledger.clone(), zone, feed, 0).await {
+        match live::open(&site.config, &site.store, zone, feed, 0).await {
             Ok(_) => panic!("it opens"),
             Err(e) => e.to_string(),
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     shop::{Live, Shop, drained},
-    support::{redis::RedisServer, sums::Sums},
+    support::{program::noon_zone, redis::RedisServer, sums::Sums},
 };
 
 /// (start of the bucket in Unix ms, series) -> sum.
@@ -92,7 +92,7 @@ fn rows(shop: &Shop, width: Millis) -> Buckets {
 
 /// The sums of the ledger's deltas, in minutes.
 fn ledger(shop: &Shop) -> Buckets {
-    let mut config = Config::default();
+    let mut config = Config { timezone: noon_zone(), ..Config::default() };
     config.postgres.url = shop.postgres.url();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let sum = runtime

@@ -47,6 +47,7 @@ fn a_million_events_are_off_by_no_more_than_is_said() {
             user_id: None,
             session_id: None,
             properties: &properties,
+            ..Row::default()
         };
         aggregator.add(&mut sum, &row);
         *exact.entry(path).or_default() += 1;

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use crate::support::{
     postgres::Postgres,
-    program::{floodmark_output, scratch},
+    program::{floodmark, floodmark_output, noon_zone, scratch},
     redis::RedisServer,
     server::Server,
 };
@@ -92,8 +92,12 @@ fn check_finds_nothing_wrong_beside_the_server_that_runs() {
 fn rebuild_puts_the_sums_of_the_ledger_in_the_place_of_what_redis_has() {
     let (postgres, redis) = (Postgres::start(), RedisServer::start());
     let (url, redis_url) = (postgres.url(), redis.url());
-    let server =
-        Server::with(&[("FLOODMARK_POSTGRES__URL", &url), ("FLOODMARK_REDIS__URLS", &redis_url)]);
+    let server = Server::with(&[
+        ("FLOODMARK_POSTGRES__URL", &url),
+        ("FLOODMARK_REDIS__URLS", &redis_url),
+        // That of the command below.
+        ("FLOODMARK_TIMEZONE", "UTC"),
+    ]);
     assert_eq!(server.post(r#"[{"type":"page_view"},{"type":"page_view"}]"#).status, 202);
     server.until("both are counted", |server| server.current()["pageViews"] == 2);
     let ledger = || rows(&postgres, "SELECT coalesce(sum(events), 0) FROM ledger")[0][0].clone();
@@ -107,4 +111,90 @@ fn rebuild_puts_the_sums_of_the_ledger_in_the_place_of_what_redis_has() {
     let days: i64 = keys(&redis).iter().filter(|key| key.contains(":d:")).map(sum).sum();
     assert_eq!(days, 2);
     server.until("the server follows", |server| server.current()["pageViews"] == 2);
+}
+
+#[test]
+fn another_time_zone_is_refused_until_rebuild_was_run_with_it() {
+    let (postgres, redis) = (Postgres::start(), RedisServer::start());
+    let (url, redis_url) = (postgres.url(), redis.url());
+    let (_folder, data) = scratch("data");
+    let settings = |zone| {
+        [
+            ("FLOODMARK_POSTGRES__URL", url.clone()),
+            ("FLOODMARK_REDIS__URLS", redis_url.clone()),
+            ("FLOODMARK_TIMEZONE", zone),
+        ]
+    };
+    let in_zone = |zone: &str| {
+        let settings = settings(zone.to_owned());
+        Server::on(&data, &settings.each_ref().map(|(name, value)| (*name, value.as_str())))
+    };
+    let command = |names: &[&str], zone: &str| {
+        let mut command = floodmark();
+        command.args(names).args(["--data-dir", data.to_str().unwrap()]);
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.envs(settings(zone.to_owned())).output().expect("it runs")
+    };
+    let mut server = in_zone("UTC");
+    assert_eq!(server.post(r#"[{"type":"page_view"},{"type":"page_view"}]"#).status, 202);
+    server.until("both are counted", |server| server.current()["pageViews"] == 2);
+    let ledger = || rows(&postgres, "SELECT coalesce(sum(events), 0) FROM ledger")[0][0].clone();
+    server.until("both are stored", |_| ledger() == "2");
+    server.terminate();
+
+    // A zone in which it is about noon, so that the day of the events does not end meanwhile.
+    // At noon in Greenwich that would be UTC itself.
+    let zone = match noon_zone() {
+        utc if utc == "UTC" => "Etc/GMT-1".to_owned(),
+        zone => zone,
+    };
+    let refused = command(&["serve"], &zone);
+    let words = said(&refused);
+    assert!(!refused.status.success() && words.contains("floodmark rebuild"), "{words}");
+    assert!(words.contains("UTC") && words.contains(&zone), "{words}");
+
+    let unasked = command(&["rebuild"], &zone);
+    assert!(
+        !unasked.status.success() && said(&unasked).contains("--change-settings"),
+        "{unasked:?}"
+    );
+    assert_eq!(rows(&postgres, "SELECT zone FROM installation"), [["UTC"]]);
+    let rebuilt = command(&["rebuild", "--change-settings"], &zone);
+    assert!(rebuilt.status.success() && said(&rebuilt).contains(&zone), "{rebuilt:?}");
+    assert_eq!(rows(&postgres, "SELECT zone FROM installation"), [[zone.clone()]]);
+    let server = in_zone(&zone);
+    server.until("both are shown", |server| server.current()["pageViews"] == 2);
+    assert_eq!(server.post(r#"[{"type":"page_view"}]"#).status, 202);
+    server.until("the third is counted, too", |server| server.current()["pageViews"] == 3);
+    let refused = command(&["serve"], "UTC");
+    assert!(!refused.status.success(), "the old zone is the other one now: {}", said(&refused));
+}
+
+#[test]
+fn a_damaged_file_of_sqlite_is_noticed_at_start() {
+    let (_folder, data) = scratch("data");
+    let mut server = Server::on(&data, &[("FLOODMARK_TIMEZONE", "UTC")]);
+    assert_eq!(server.post(r#"[{"type":"page_view"}]"#).status, 202);
+    server.until("it is stored", |server| server.get("/readyz")["lag"]["store"]["events"] == 0);
+    server.terminate();
+    let file = data.join("floodmark.db");
+    // What is still in the WAL would take the place of what is damaged.
+    let database = rusqlite::Connection::open(&file).expect("the database");
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("a checkpoint");
+    drop(database);
+    let mut bytes = std::fs::read(&file).expect("the file");
+    // The middle of the file, beyond the first page, so that it still opens.
+    let (from, to) = (4096, bytes.len());
+    bytes[from..to].fill(0xa5);
+    std::fs::write(&file, bytes).expect("the damage");
+    let begun = floodmark_output(&[
+        "serve",
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    let words = said(&begun);
+    assert!(!begun.status.success() && words.contains("is damaged"), "{words}");
+    assert!(words.contains("backup"), "it says what to do: {words}");
 }

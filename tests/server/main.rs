@@ -3,16 +3,20 @@
 //! that bring servers, nodes or faults of their own have programs of their own.
 
 mod api_doc;
+mod bodies;
 mod breakdowns;
+mod budget;
 mod commands;
 mod corpus;
 mod crash;
 mod crowd;
+mod dead_letters;
 mod door;
 mod examples;
 mod golden;
 mod history;
 mod metrics;
+mod refusals;
 mod replay;
 mod senders;
 mod stream;

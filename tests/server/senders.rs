@@ -131,3 +131,48 @@ fn a_page_of_another_site_may_send_with_credentials() {
     let read = server.request("GET", "/api/analytics/current").header("Origin", origin.1).send();
     assert_eq!(read.unwrap().header("access-control-allow-credentials"), None, "not for reading");
 }
+
+#[test]
+fn each_event_says_who_sent_it_and_how() {
+    let server = Server::with_config(
+        "[[source]]\nname = 'web'\nkey = 'w1'\npublic = true\n\
+         allowed_origins = 'https://shop.example'\n\
+         [[source]]\nname = 'back-end'\nkey = ['b1', 'b2']\n\
+         [auth]\nwrite_keys = ['plain']\n",
+    );
+    let event = br#"{"type":"page_view"}"#;
+    for (key, status) in [("w1", 202), ("b1", 202), ("b2", 202), ("plain", 202), ("web", 401)] {
+        let answer = send(&server, &format!("/v1/events?key={key}"), &[], event);
+        assert_eq!(answer.status, status, "{key} {answer:?}");
+    }
+    let track = br#"{"batch":[{"type":"track","event":"a","messageId":"1"}],"writeKey":"b1"}"#;
+    assert_eq!(send(&server, "/v1/batch", &[], track).status, 200);
+    for (origin, status) in [("https://shop.example", 202), ("https://other.example", 403)] {
+        let answer = send(&server, "/v1/events?key=w1", &[("Origin", origin)], event);
+        assert_eq!(answer.status, status, "{origin} {answer:?}");
+    }
+    server.until("all are stored", |server| server.count("events") == 6);
+    let database = server.database();
+    let sql = "SELECT source, dialect, count(*) FROM events GROUP BY 1, 2 ORDER BY 1, 2";
+    let mut select = database.prepare(sql).expect("the columns are there");
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let rows: Vec<(String, String, i64)> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+    let expected = [
+        ("back-end", "native", 2),
+        ("back-end", "segment", 1),
+        ("http", "native", 1),
+        ("web", "native", 2),
+    ];
+    let expected = expected.map(|(source, dialect, n)| (source.to_owned(), dialect.to_owned(), n));
+    assert_eq!(rows, expected);
+    for line in [
+        r#"floodmark_events_accepted_total{source="back-end"} 3"#,
+        r#"floodmark_events_accepted_total{source="web"} 2"#,
+        r#"floodmark_events_accepted_total{source="http"} 1"#,
+        r#"floodmark_dialect_events_accepted_total{dialect="native"} 5"#,
+        r#"floodmark_dialect_events_accepted_total{dialect="segment"} 1"#,
+        r#"floodmark_dialect_events_accepted_total{dialect="sentry"} 0"#,
+    ] {
+        assert!(server.has_metric(line), "{line}");
+    }
+}

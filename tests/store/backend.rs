@@ -26,7 +26,7 @@ impl Backend {
     }
 
     pub fn config(&self) -> Config {
-        let mut config = Config::default();
+        let mut config = Config { data_dir: "/nonexistent".into(), ..Config::default() };
         match self {
             Backend::Sqlite(dir) => config.data_dir = dir.path().to_owned(),
             Backend::Postgres(postgres) => config.postgres.url = postgres.url(),
@@ -78,6 +78,26 @@ impl Backend {
                     }
                 });
                 rows.collect()
+            }
+        }
+    }
+
+    /// How many events there are of each source and dialect ("SOURCE DIALECT", "-" where unknown), the
+    /// fewest first.
+    pub async fn sources(&self) -> Vec<(String, u64)> {
+        let sql = "SELECT coalesce(source, '-') || ' ' || coalesce(dialect, '-') AS name, count(*)
+                   FROM events GROUP BY 1 ORDER BY 2";
+        match self {
+            Backend::Sqlite(dir) => {
+                let db = rusqlite::Connection::open(dir.path().join("floodmark.db")).unwrap();
+                let mut select = db.prepare(sql).unwrap();
+                let rows =
+                    select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)));
+                rows.unwrap().collect::<Result<_, _>>().unwrap()
+            }
+            Backend::Postgres(postgres) => {
+                let rows = postgres.sql(sql).await.into_iter();
+                rows.map(|row| (row[0].clone(), row[1].parse().unwrap())).collect()
             }
         }
     }

@@ -3,6 +3,8 @@
 mod backend;
 mod baselines;
 mod contract;
+mod ledger;
+mod letters;
 mod postgres;
 mod rollups;
 #[path = "../support/mod.rs"]

@@ -50,6 +50,7 @@ impl Event {
             user_id: self.user.as_deref(),
             session_id: self.session.as_deref(),
             properties: &self.properties,
+            ..Row::default()
         }
     }
 }
@@ -118,5 +119,6 @@ pub fn dead_letter(n: u64) -> DeadLetter {
         code: "invalid_type".to_owned(),
         message: format!("event {n} has no type"),
         raw: format!("{{\"n\":{n}, \"nul\":\"\0\", ü"),
+        ..DeadLetter::default()
     }
 }

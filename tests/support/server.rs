@@ -47,7 +47,7 @@ impl Server {
     /// Starts a server with a configuration file of this content.
     pub fn with_config(toml: &str) -> Server {
         let data = TempDir::new().expect("a temporary folder");
-        let (dir, file) = (data.path().join("data"), data.path().join("floodmark.toml"));
+        let (dir, file) = (data.path().to_owned(), data.path().join("floodmark.toml"));
         std::fs::write(&file, toml).expect("a temporary folder can be written");
         let text = |path: &Path| path.to_str().expect("temporary names are plain").to_owned();
         let (dir, file) = (text(&dir), text(&file));
@@ -134,10 +134,19 @@ impl Server {
 
     /// The memory that the server holds now (`VmRSS`), in kB.
     pub fn memory_kb(&self) -> u64 {
+        self.status_kb("VmRSS:")
+    }
+
+    /// The most memory that the server has held (`VmHWM`), in kB.
+    pub fn peak_memory_kb(&self) -> u64 {
+        self.status_kb("VmHWM:")
+    }
+
+    fn status_kb(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("it runs, on Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let digits = line.expect("VmRSS").trim().trim_end_matches(" kB");
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let digits = line.expect("a line of it").trim().trim_end_matches(" kB");
         digits.parse().expect("a number")
     }
 

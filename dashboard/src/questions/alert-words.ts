@@ -60,14 +60,18 @@ export function whatHappened(alert: Alert, currency: string, unitOf: UnitOf = ()
   return `${what}${within}, ${usual}.`;
 }
 
-const NOUNS: Readonly<Record<string, string>> = { error: 'errors', purchase: 'orders', page_view: 'page views' };
+const NOUNS: ReadonlyMap<string, string> = new Map([
+  ['error', 'errors'],
+  ['purchase', 'orders'],
+  ['page_view', 'page views'],
+]);
 
 /** "gateway=adyen: 94% of the new errors." Empty where nothing explains it. */
 export function whatExplains({ explains, value, baseline, threshold }: Alert): string {
   const isFall = value < (baseline ?? threshold);
   return explains
     .map(({ property, value: which, share, event }) => {
-      const noun = NOUNS[event] ?? (event ? `${event} events` : 'change');
+      const noun = NOUNS.get(event) ?? (event ? `${event} events` : 'change');
       const kind = event ? (isFall ? 'missing ' : 'new ') : '';
       return `${property}=${which}: ${percentShort(share)} of the ${kind}${noun}.`;
     })

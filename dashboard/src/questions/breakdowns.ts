@@ -76,13 +76,18 @@ export function compare(
   };
 }
 
-const TITLES: Readonly<Record<string, string>> = {
-  error: 'What breaks',
-  purchase: 'What sells',
-  page_view: 'What is read',
-};
+// These are maps, since a type may be called `constructor`, which every object has.
+const TITLES: ReadonlyMap<string, string> = new Map([
+  ['error', 'What breaks'],
+  ['purchase', 'What sells'],
+  ['page_view', 'What is read'],
+]);
 
-const NOUNS: Readonly<Record<string, string>> = { error: 'Errors', purchase: 'Orders', page_view: 'Page views' };
+const NOUNS: ReadonlyMap<string, string> = new Map([
+  ['error', 'Errors'],
+  ['purchase', 'Orders'],
+  ['page_view', 'Page views'],
+]);
 
 export interface BreakdownGroup {
   type: string;
@@ -92,11 +97,11 @@ export interface BreakdownGroup {
 
 /** By event type, in the order errors, orders, page views, then what the configuration adds. */
 export function grouped(breakdowns: readonly Breakdown[]): BreakdownGroup[] {
-  const types = [...new Set([...Object.keys(TITLES), ...breakdowns.map(({ type }) => type)])];
+  const types = [...new Set([...TITLES.keys(), ...breakdowns.map(({ type }) => type)])];
   return types
     .map((type) => ({
       type,
-      title: TITLES[type] ?? nameInWords(type),
+      title: TITLES.get(type) ?? nameInWords(type),
       breakdowns: breakdowns.filter((breakdown) => breakdown.type === type),
     }))
     .filter((group) => group.breakdowns.length > 0);
@@ -104,4 +109,4 @@ export function grouped(breakdowns: readonly Breakdown[]): BreakdownGroup[] {
 
 /** "Errors by gateway" */
 export const breakdownTitle = ({ type, property }: BreakdownName): string =>
-  `${NOUNS[type] ?? nameInWords(type)} by ${nameInWords(property).toLowerCase()}`;
+  `${NOUNS.get(type) ?? nameInWords(type)} by ${nameInWords(property).toLowerCase()}`;

@@ -59,11 +59,9 @@ export type Frame = SnapshotFrame | DeltaFrame;
 export const toMoneyUnits = (value: unknown): MoneyUnits => Math.round(number(value) * MONEY_SCALE);
 
 function toCounts(value: unknown): Record<string, number> {
-  const counts: Record<string, number> = {};
-  if (isObject(value)) {
-    for (const [type, count] of Object.entries(value)) counts[type] = number(count);
-  }
-  return counts;
+  if (!isObject(value)) return {};
+  // A type may be called `__proto__`, which could not be assigned to.
+  return Object.fromEntries(Object.entries(value).map(([type, count]) => [type, number(count)]));
 }
 
 function toBuckets(value: unknown): Bucket[] {

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::{
     broadcast::{
-        ACTIVE_USERS, BUSINESS, INGEST_TO_VIEWER, VIEWER_EVICTIONS, VIEWERS,
+        ACTIVE_USERS, ACTIVE_USERS_APPROXIMATE, BREAKDOWN_BYTES, BREAKDOWNS_WINDOW, BUSINESS,
+        INGEST_TO_VIEWER, SECONDS_WINDOW, VIEWER_EVICTIONS, VIEWERS,
         connection::ConnectionHandle,
         history::HistoryLimits,
         hub::{Deliver, Hub, OfferError, Outlet, Pulse, ViewerId, ViewerLimits},
@@ -184,6 +185,12 @@ impl Broadcaster {
             metrics::gauge!(BUSINESS, "metric" => metric).set(value);
         }
         metrics::gauge!(ACTIVE_USERS).set(current.active_users as f64);
+        let approximate = current.active_users_approximate;
+        metrics::gauge!(ACTIVE_USERS_APPROXIMATE).set(f64::from(u8::from(approximate)));
+        let (seconds, breakdowns) = self.mirror.windows();
+        metrics::gauge!(SECONDS_WINDOW).set(seconds as f64 / 1000.0);
+        metrics::gauge!(BREAKDOWNS_WINDOW).set(breakdowns as f64 / 1000.0);
+        metrics::gauge!(BREAKDOWN_BYTES).set(self.mirror.counters().breakdown_bytes() as f64);
     }
 
     /// Goes on with a shutdown: tells the next batch of viewers, and answers at the end.

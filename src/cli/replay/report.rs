@@ -63,7 +63,7 @@ impl ReplayTally {
         self.duplicates += answer.duplicates;
         self.retries += answer.retries;
         let accounted = answer.accepted + answer.duplicates + answer.rejected.len() as u64;
-        for EventRejection { code, message } in answer.rejected {
+        for EventRejection { code, message, .. } in answer.rejected {
             self.rejected.entry(code).or_insert((0, message)).0 += 1;
         }
         if accounted != events {
@@ -193,6 +193,7 @@ mod tests {
 
     fn answer(accepted: u64, duplicates: u64, rejected: &[(&str, &str)]) -> SendReply {
         let rejection = |&(code, message): &(&str, &str)| EventRejection {
+            index: 0,
             code: code.to_owned(),
             message: message.to_owned(),
         };

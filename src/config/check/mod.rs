@@ -4,11 +4,15 @@
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     str::FromStr,
+    time::Duration,
 };
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError, Problem};
+use super::{
+    Config, ConfigError, PostgresAddress, Problem,
+    postgres_url::{ENCODING_HINT, scheme},
+};
 use crate::domain::time::BusinessZone;
 
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
@@ -57,6 +61,7 @@ impl Config {
         self.check_ledger(&mut found);
         self.check_times(&mut found);
         self.check_sizes(&mut found);
+        found.extend(self.memory_shares().err());
         if found.is_empty() {
             return Ok(());
         }
@@ -71,7 +76,10 @@ impl Config {
         };
         let is_set = |list: &[String]| list.iter().any(|item| !item.trim().is_empty());
         let missing: Vec<&str> = [
-            (is_set(&self.auth.write_keys), "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS)"),
+            (
+                is_set(&self.auth.write_keys) || !self.rules.sources.is_empty(),
+                "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS)",
+            ),
             (
                 is_set(&self.auth.viewer_tokens),
                 "auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS)",
@@ -119,6 +127,12 @@ impl Config {
                     .to_owned(),
             );
         }
+        if let Err(wrong) = self.http.trusted_networks() {
+            found.push(format!(
+                "http.trusted_proxies: {wrong:?} is neither an address such as 10.0.0.1 nor a \
+                 network such as 10.0.0.0/8"
+            ));
+        }
         for origin in &self.stream.allowed_origins {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
@@ -132,13 +146,11 @@ impl Config {
 
     /// URLs that must be readable. The messages leave them out, since they may hold passwords.
     fn check_urls(&self, found: &mut Vec<String>) {
+        let connect_timeout = Duration::from_millis(self.postgres.connect_timeout_ms);
         if !self.postgres.url.is_empty()
-            && let Err(e) = tokio_postgres::Config::from_str(&self.postgres.url)
+            && let Err(words) = PostgresAddress::parse(&self.postgres.url, connect_timeout)
         {
-            found.push(format!(
-                "postgres.url: is not a URL such as postgres://user:password@host:5432/database \
-                 ({e})"
-            ));
+            found.push(words);
         }
         if self.dedupe.shared && self.redis.urls.is_empty() {
             found.push(
@@ -148,8 +160,13 @@ impl Config {
         }
         for (at, url) in self.redis.urls.iter().enumerate() {
             if redis::parse_redis_url(url).is_none() {
+                let why = match scheme(url) {
+                    Some("redis" | "rediss") => ENCODING_HINT.to_owned(),
+                    Some(other) => format!("its scheme is {other}://, not redis:// or rediss://"),
+                    None => "it has no scheme".to_owned(),
+                };
                 found.push(format!(
-                    "redis.urls: number {} is not a URL such as redis://:password@host:6379",
+                    "redis.urls: number {} is not a URL such as redis://:password@host:6379: {why}",
                     at + 1
                 ));
             }

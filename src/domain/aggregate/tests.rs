@@ -16,6 +16,7 @@ fn row<'a>(kind: &'a str, properties: &'a str) -> Row<'a> {
         user_id: Some("u"),
         session_id: Some("s"),
         properties,
+        ..Row::default()
     }
 }
 

@@ -99,6 +99,12 @@ impl Delta {
         &self.visitors
     }
 
+    /// How many things it holds: increments, values, visitors. Each takes 16 to 170 bytes.
+    pub fn weight(&self) -> usize {
+        let values: usize = self.tops.iter().map(|(_, _, top)| top.len()).sum();
+        self.cells.len() + values + self.distinct.len() + self.visitors.len()
+    }
+
     /// First and last second touched, Unix ms; `None` without cells.
     pub fn span(&self) -> Option<(Millis, Millis)> {
         let (first, last) = (self.cells.first()?, self.cells.last()?);

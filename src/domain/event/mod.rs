@@ -3,6 +3,7 @@
 //! once.
 
 mod event_time;
+mod native_form;
 mod note;
 
 use std::{borrow::Cow, cell::Cell};
@@ -10,9 +11,11 @@ use std::{borrow::Cow, cell::Cell};
 use uuid::Uuid;
 
 use crate::domain::{
+    ids,
     json::{self, JsonFault},
     metric::{AmountFault, MetricSet},
     row::Row,
+    source::Provenance,
     time::{self, Millis},
 };
 
@@ -89,7 +92,8 @@ pub struct Incoming<'a> {
 /// What became of an event that was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// Its id, where the client set one: such an event is idempotent.
+    /// Its id with its type ([`crate::domain::ids::of_type`]), where the client set an id: such an
+    /// event is idempotent.
     pub client_id: Option<String>,
     /// What was done to it, beside the notes of [`Incoming`].
     pub notes: Vec<Note>,
@@ -196,13 +200,15 @@ pub struct Received {
 }
 
 impl Incoming<'_> {
-    /// Checks the event, also against the metrics of `metric_set`, and appends its row to `out`.
+    /// Checks the event, also against the metrics of `metric_set`, and appends its row to `out`. `from`
+    /// says who sent it and how.
     ///
     /// # Errors
     /// The first rule that the event breaks; `out` is then as it was.
     pub fn encode(
         &self,
         received: Received,
+        from: Provenance<'_>,
         limits: EventLimits,
         metric_set: &MetricSet,
         out: &mut Vec<u8>,
@@ -216,20 +222,10 @@ impl Incoming<'_> {
         if !is_type(kind) {
             return Err(Rejection::InvalidType);
         }
-        let time = match EventTime::read(&self.timestamp)? {
-            EventTime::At(at) => {
-                let sent_at = match EventTime::read(&self.sent_at) {
-                    Ok(EventTime::At(sent_at)) => own_sent_at(sent_at, received.at),
-                    _ => received.sent_at,
-                };
-                time::corrected(at, sent_at, received.at)
-            }
-            EventTime::Absent => received.at,
-            EventTime::Impossible => {
-                notes.push(Note::TimestampReplaced);
-                received.at
-            }
-        };
+        let (time, is_replaced) = self.moment(received)?;
+        if is_replaced {
+            notes.push(Note::TimestampReplaced);
+        }
         let user_id = visitor(&self.user_id, "userId", &mut notes);
         let session_id = visitor(&self.session_id, "sessionId", &mut notes);
         let client_id = text(&self.id, MAX_ID, &mut notes).map_err(|()| Rejection::InvalidId)?;
@@ -253,9 +249,11 @@ impl Incoming<'_> {
             user_id: user_id.as_deref(),
             session_id: session_id.as_deref(),
             properties: &properties,
+            source: Some(from.source),
+            dialect: Some(from.dialect),
         };
         row.encode(out);
-        Ok(Encoded { client_id: client_id.map(Cow::into_owned), notes })
+        Ok(Encoded { client_id: client_id.map(|id| ids::of_type(&id, kind)), notes })
     }
 
     /// The properties as they are kept: a JSON object that every store takes and reads alike.

@@ -11,6 +11,7 @@ fn shipped() -> Arc<MetricSet> {
 
 const LIMITS: EventLimits = EventLimits { max_bytes: 1000, max_depth: 4 };
 const RECEIVED: Received = Received { at: 1_795_420_800_000, sent_at: None };
+const FROM: Provenance<'_> = Provenance { source: "http", dialect: "native" };
 
 fn event<'a>() -> Incoming<'a> {
     Incoming { kind: Field::Text("page_view".into()), ..Incoming::default() }
@@ -18,7 +19,7 @@ fn event<'a>() -> Incoming<'a> {
 
 fn refused(event: &Incoming<'_>) -> &'static str {
     let mut out = vec![7];
-    let code = event.encode(RECEIVED, LIMITS, &shipped(), &mut out).unwrap_err().code();
+    let code = event.encode(RECEIVED, FROM, LIMITS, &shipped(), &mut out).unwrap_err().code();
     assert_eq!(out, [7], "a refused event leaves nothing behind");
     code
 }
@@ -26,7 +27,7 @@ fn refused(event: &Incoming<'_>) -> &'static str {
 #[test]
 fn the_plainest_event_gets_time_id_and_properties() {
     let mut out = Vec::new();
-    let encoded = event().encode(RECEIVED, LIMITS, &shipped(), &mut out);
+    let encoded = event().encode(RECEIVED, FROM, LIMITS, &shipped(), &mut out);
     assert_eq!(encoded, Ok(Encoded::default()));
     let row = rows(&out).next().unwrap().unwrap();
     assert_eq!((row.time, row.received_at), (RECEIVED.at, RECEIVED.at));
@@ -60,8 +61,11 @@ fn a_client_id_is_kept_and_given_back() {
         timestamp: Field::Text("2026-11-23T07:59:00Z".into()),
         ..event()
     };
-    let encoded = event.encode(RECEIVED, LIMITS, &shipped(), &mut out).unwrap();
-    assert_eq!(encoded, Encoded { client_id: Some("order-1".into()), notes: Vec::new() });
+    let encoded = event.encode(RECEIVED, FROM, LIMITS, &shipped(), &mut out).unwrap();
+    assert_eq!(
+        encoded,
+        Encoded { client_id: Some(ids::of_type("order-1", "page_view")), notes: Vec::new() }
+    );
     let row = rows(&out).next().unwrap().unwrap();
     assert_eq!(row.id, "order-1");
     assert_eq!((row.user_id, row.session_id), (Some("42"), None));
@@ -90,7 +94,7 @@ fn each_broken_rule_has_its_code() {
     }
     let flat = Incoming { plain: true, ..event() };
     let shallow = EventLimits { max_depth: 1, ..LIMITS };
-    let too_deep = flat.encode(RECEIVED, shallow, &shipped(), &mut Vec::new());
+    let too_deep = flat.encode(RECEIVED, FROM, shallow, &shipped(), &mut Vec::new());
     assert_eq!(too_deep.unwrap_err().code(), "too_deep");
     assert_eq!(refused(&Incoming { size: 1001, ..event() }), "event_too_large");
     assert_eq!(refused(&Incoming { kind: text("purchase"), ..event() }), "invalid_amount");
@@ -100,13 +104,13 @@ fn each_broken_rule_has_its_code() {
 /// codes of its notes.
 fn accepted(event: &Incoming<'_>) -> (Vec<String>, Vec<&'static str>) {
     let mut out = Vec::new();
-    let encoded = event.encode(RECEIVED, LIMITS, &shipped(), &mut out).unwrap();
+    let encoded = event.encode(RECEIVED, FROM, LIMITS, &shipped(), &mut out).unwrap();
     let row = rows(&out).next().unwrap().unwrap();
     let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let fields = vec![
         row.kind.to_owned(),
         (row.time - RECEIVED.at).to_string(),
-        text(encoded.client_id.as_deref()),
+        text(encoded.client_id.as_deref().map(ids::bare_id)),
         text(row.user_id),
         text(row.session_id),
         row.properties.to_owned(),

@@ -8,7 +8,11 @@ use super::{
     plan::Plan,
     value::{Unit, Value},
 };
-use crate::domain::{currency::Rates, delta::Series, money::UNITS_PER_WHOLE};
+use crate::domain::{
+    currency::{CODES, Rates},
+    delta::Series,
+    money::UNITS_PER_WHOLE,
+};
 
 /// All metrics and breakdowns, ready for use.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +134,21 @@ impl MetricSet {
         parts.series.sort();
         parts.series.dedup();
         parts
+    }
+
+    /// How many series the events of a node can make at most, where `max_types` event types that
+    /// no rule names have counters of their own.
+    pub fn most_series(&self, max_types: usize) -> usize {
+        let mut parts = MetricSeries::default();
+        self.metrics.iter().for_each(|metric| metric.definition.add_parts(self, &mut parts));
+        parts.series.sort();
+        parts.series.dedup();
+        let is_money = |metric: &&Metric| {
+            metric.unit == Unit::Money && matches!(metric.definition, Definition::Sum(_))
+        };
+        let money = self.metrics.iter().filter(is_money).count();
+        // One more stands for the events of all further types.
+        max_types + 1 + self.plans.len() + parts.series.len() + money * CODES
     }
 
     /// The sum of some metrics, in 1/10,000; `None` where one of them is not known. Metrics mean

@@ -128,6 +128,7 @@ fn a_currency_in_an_object_is_its_code_and_a_negative_refund_a_refund() {
             user_id: None,
             session_id: None,
             properties,
+            ..Row::default()
         };
         aggregator.add(&mut sum, &row);
     }

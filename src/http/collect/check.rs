@@ -1,13 +1,16 @@
 //! Turns the events of a request into encoded rows, and those that are refused into dead letters.
 
-use super::Intake;
+use super::{
+    Intake,
+    letter::{LetterSender, ReadParts, dead_letter},
+};
 use crate::{
     domain::{
-        batch::DeadLetter,
-        event::{EventTime, Received, Rejection},
+        event::{EventTime, Received},
+        source::Provenance,
         time::now_ms,
     },
-    http::dialect::{Dialect, Notes, Rejected, Split},
+    http::dialect::{Dialect, Notes, Rejected, Split, native::Native},
     ingest::Request,
 };
 
@@ -31,6 +34,7 @@ pub struct Checked {
 pub fn check<D: Dialect>(
     mut split: Split<'_, D::Event<'_>>,
     body_bytes: usize,
+    sender: &LetterSender,
     intake: &Intake,
 ) -> Checked {
     // A time of sending that can't be understood says nothing of the events, and counts as none.
@@ -45,58 +49,42 @@ pub fn check<D: Dialect>(
         rows: Vec::with_capacity(body_bytes + events.len() * ROW_OVERHEAD),
         ..Request::default()
     };
+    let is_native = D::NAME == Native::NAME;
+    let from = Provenance { source: &sender.source, dialect: D::NAME };
     let (mut rejected, mut notes) = (Vec::new(), Notes::default());
     for (index, event) in events.iter_mut().enumerate() {
-        let encoded = D::read(event).and_then(|incoming| {
-            let rows = &mut request.rows;
-            let translated;
-            let incoming = match D::TRANSLATES {
-                true => {
-                    translated = intake.event_names.translate(incoming);
-                    &translated
+        let (reason, parts) = match D::read(event) {
+            Ok(incoming) => {
+                let translated;
+                let incoming = match D::TRANSLATES {
+                    true => {
+                        translated = intake.event_names.translate(incoming);
+                        &translated
+                    }
+                    false => incoming,
+                };
+                let rows = &mut request.rows;
+                match incoming.encode(received, from, intake.event, &intake.metric_set, rows) {
+                    Ok(encoded) => {
+                        if !(incoming.notes.is_empty() && encoded.notes.is_empty()) {
+                            notes.add(index, incoming.notes.iter().cloned().chain(encoded.notes));
+                        }
+                        if let Some(id) = encoded.client_id {
+                            request.client_ids.push((request.events, id));
+                        }
+                        request.events += 1;
+                        continue;
+                    }
+                    Err(reason) => (reason, ReadParts::of(incoming, received, is_native)),
                 }
-                false => incoming,
-            };
-            let encoded = incoming.encode(received, intake.event, &intake.metric_set, rows)?;
-            if !(incoming.notes.is_empty() && encoded.notes.is_empty()) {
-                notes.add(index, incoming.notes.iter().cloned().chain(encoded.notes));
             }
-            Ok(encoded.client_id)
-        });
-        match encoded {
-            Ok(client_id) => {
-                if let Some(id) = client_id {
-                    request.client_ids.push((request.events, id));
-                }
-                request.events += 1;
-            }
-            Err(reason) => {
-                request.dead_letters.push(dead_letter(
-                    &D::as_sent(event),
-                    &reason,
-                    received,
-                    intake.dead_letter_bytes,
-                ));
-                rejected.push(Rejected { index, reason });
-            }
-        }
+            Err(reason) => (reason, ReadParts::of_text(&D::as_sent(event))),
+        };
+        let about = (received, sender, D::NAME);
+        let text = D::as_sent(event);
+        let letter = dead_letter(&text, &reason, parts, about, intake.dead_letter_bytes);
+        request.dead_letters.push(letter);
+        rejected.push(Rejected { index, reason });
     }
     Checked { request, rejected, notes }
-}
-
-/// What is kept of an event that was refused: at most `max_bytes` of its text.
-fn dead_letter(
-    as_sent: &[u8],
-    reason: &Rejection,
-    received: Received,
-    max_bytes: usize,
-) -> DeadLetter {
-    let kept = &as_sent[..as_sent.len().min(max_bytes)];
-    DeadLetter {
-        received_at: received.at,
-        code: reason.code().to_owned(),
-        message: reason.to_string(),
-        // A column of type `text` in PostgreSQL can't hold the character NUL.
-        raw: String::from_utf8_lossy(kept).replace('\0', "\u{fffd}"),
-    }
 }

@@ -9,9 +9,11 @@
 //! [`receive`] is the one handler of the scope `collect`. What differs between dialects is asked
 //! of [`Dialect`]; everything else is the same for all of them.
 
+mod accepted;
 pub mod append;
 pub mod check;
 pub mod in_flight;
+pub mod letter;
 pub mod payload;
 pub mod quota;
 #[cfg(test)]
@@ -23,9 +25,11 @@ use actix::Recipient;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use self::{
+    accepted::AcceptedCounts,
     append::append,
     check::{Checked, check},
     in_flight::BytesInFlight,
+    letter::{AGAIN, LetterSender},
     quota::Quota,
 };
 use crate::{
@@ -33,6 +37,7 @@ use crate::{
     domain::{event::EventLimits, event_names::EventNames, metric::MetricSet},
     http::{
         auth::{WriteAccess, WriteKeys},
+        client::ProxyNetworks,
         dialect::{Dialect, Outcome},
         error::ApiError,
     },
@@ -53,6 +58,8 @@ pub struct Intake {
     keys: WriteKeys,
     /// How many events each sender may send in a second.
     quota: Quota,
+    /// The proxies that say who the client is.
+    proxies: ProxyNetworks,
     /// How much memory the bodies of all requests take.
     bytes_in_flight: BytesInFlight,
     /// The limits of a request.
@@ -65,21 +72,23 @@ pub struct Intake {
     event_names: Arc<EventNames>,
     /// How much of a refused event a dead letter keeps, in bytes (`dead_letters.max_bytes`).
     dead_letter_bytes: usize,
-    /// `floodmark_events_accepted_total`. The counter is looked up once, since the lock and the
-    /// hash of the registry cost a request of one event more than its JSON does.
-    accepted: metrics::Counter,
+    /// What was accepted, by source and by dialect.
+    accepted: AcceptedCounts,
 }
 
 impl Intake {
     /// An intake with the keys and limits of a configuration.
     pub fn new(config: &Config, ingest: Recipient<Append>, claims: Option<Arc<Claims>>) -> Intake {
+        let keys = WriteKeys::new(&config.auth, &config.rules.sources);
         Intake {
             ingest,
             limit: QueueLimit::new(config.ingest.queue_requests),
             claims,
-            keys: WriteKeys::new(&config.auth),
+            accepted: AcceptedCounts::new(&keys),
             quota: Quota::new(&config.http),
-            bytes_in_flight: BytesInFlight::new(&config.http, config.auth.write_keys.len()),
+            proxies: ProxyNetworks::new(&config.http),
+            bytes_in_flight: BytesInFlight::new(&config.http, keys.senders()),
+            keys,
             http: config.http.clone(),
             event: EventLimits {
                 max_bytes: config.event.max_bytes,
@@ -88,7 +97,6 @@ impl Intake {
             metric_set: config.rules.metric_set.clone(),
             event_names: config.rules.event_names.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
-            accepted: metrics::counter!("floodmark_events_accepted_total", "source" => "http"),
         }
     }
 
@@ -123,33 +131,45 @@ async fn take_in<D: Dialect>(
     intake: &Intake,
     hand_over: &HandOver,
 ) -> Result<HttpResponse, ApiError> {
-    let enter = |access| intake.quota.enter(access, request.peer_addr());
+    let client = intake.proxies.client_of(request);
+    let enter = |access| intake.quota.enter(access, client);
     let access = intake.keys.in_head(|| D::offer(request))?;
-    let key = access.as_ref().and_then(WriteAccess::key);
+    let mut key = access.as_ref().and_then(WriteAccess::key);
     let in_head = access.map(enter).transpose()?;
     let mut dialect = D::open(request)?;
     // The permit is held to the end, since the events stay in memory until they are on disk.
-    let mut bytes = intake.bytes_in_flight.permit(key, request.peer_addr());
+    let mut bytes = intake.bytes_in_flight.permit(key, client);
     let body = payload::read(request, payload, &intake.http, &mut bytes).await?;
     let contents = dialect.contents(body)?;
     let split = dialect.split(&contents, intake.http.max_request_events)?;
     let rate = match in_head {
         Some(rate) => rate,
-        None => enter(intake.keys.in_body(&dialect.keys_in_body())?)?,
+        None => {
+            let access = intake.keys.in_body(&dialect.keys_in_body(), &dialect.ids_in_body())?;
+            key = access.key();
+            enter(access)?
+        }
     };
-    let Checked { request, rejected, notes } = check::<D>(split, contents.len(), intake);
-    let admission = rate.take(request.events as usize + rejected.len())?;
-    let appended = append(intake, hand_over, admission, request).await?;
+    intake.keys.check_origin(key, request)?;
+    let known = intake.keys.sender(key);
+    let sender = LetterSender { source: known.source.clone(), key: known.fingerprint.clone() };
+    let Checked { request: mut events, rejected, notes } =
+        check::<D>(split, contents.len(), &sender, intake);
+    if request.headers().contains_key(AGAIN) {
+        events.dead_letters.clear();
+    }
+    let admission = rate.take(events.events as usize + rejected.len())?;
+    let appended = append(intake, hand_over, admission, events).await?;
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);
     let outcome = Outcome { accepted, duplicates, rejected, notes };
-    count(intake, &outcome);
+    count(intake, &outcome, (key, D::NAME));
     Ok(dialect.answer(&outcome))
 }
 
 /// Adds the events of a request to the metrics. A request that was refused as a whole is not
 /// counted, nor are its bad events, since its sender sends it again.
-fn count(intake: &Intake, outcome: &Outcome) {
-    intake.accepted.increment(outcome.accepted.into());
+fn count(intake: &Intake, outcome: &Outcome, from: (Option<u32>, &'static str)) {
+    intake.accepted.add(outcome.accepted.into(), from);
     for rejected in &outcome.rejected {
         let code = rejected.reason.code();
         metrics::counter!("floodmark_events_rejected_total", "code" => code).increment(1);

@@ -37,7 +37,8 @@ pub struct Quota(Option<Arc<ClientRates>>);
 struct ClientRates {
     /// `http.client_events_per_s`.
     a_second: u32,
-    /// The most events that one client may send at once.
+    /// The most events that one client may send at once: a bucket that is full. A single request
+    /// may have more, for which its client then waits ([`ClientRates::take`]).
     most: u32,
     limiter: Limiter,
     turned_away: Mutex<TurnedAway>,
@@ -55,11 +56,7 @@ impl Quota {
     /// With the rate of `http.client_events_per_s`; 0 limits nobody.
     pub fn new(config: &config::HttpConfig) -> Quota {
         Quota(NonZeroU32::new(config.client_events_per_s).map(|a_second| {
-            // A burst has to hold the largest request that is allowed, or such a request could
-            // never pass.
-            let largest = u32::try_from(config.max_request_events).unwrap_or(u32::MAX);
             let most = a_second.saturating_mul(BURST_S.try_into().expect("not 0"));
-            let most = most.max(a_second.saturating_add(largest - 1));
             let quota = governor::Quota::per_second(a_second).allow_burst(most);
             Arc::new(ClientRates {
                 a_second: a_second.get(),
@@ -115,16 +112,40 @@ impl RatePermit<'_> {
 }
 
 impl ClientRates {
+    /// Takes the events out of the client's bucket. A request that is larger than the bucket needs a
+    /// full one, or it could never pass. Its client then waits for as long as that many events take
+    /// at its rate, which is when the bucket is full again. So no client is faster than its rate
+    /// for long, however it cuts its events into requests.
     fn take(&self, client: Client, events: u32) -> Result<(), ApiError> {
-        let Some(events) = NonZeroU32::new(events.min(self.most)) else { return Ok(()) };
-        let Ok(taken) = self.limiter.check_key_n(&client, events) else {
+        let Some(from_bucket) = NonZeroU32::new(events.min(self.most)) else { return Ok(()) };
+        // Another request of the same client may have been let in at the same time as this one.
+        if let Some(wait) = self.waits(client) {
+            return Err(self.refusal(wait));
+        }
+        let Ok(taken) = self.limiter.check_key_n(&client, from_bucket) else {
             unreachable!("never more than the burst");
         };
-        taken.map_err(|until| {
-            let wait = until.wait_time_from(self.limiter.clock().now());
-            self.turned_away.lock().until.insert(client, Instant::now() + wait);
-            self.refusal(wait)
-        })
+        match taken {
+            Ok(()) if events > self.most => {
+                self.turn_away(client, Duration::from_secs_f64(self.seconds(events)));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(until) => {
+                let wait = until.wait_time_from(self.limiter.clock().now());
+                self.turn_away(client, wait);
+                Err(self.refusal(wait))
+            }
+        }
+    }
+
+    /// How long so many events take at the rate of a client.
+    fn seconds(&self, events: u32) -> f64 {
+        f64::from(events) / f64::from(self.a_second)
+    }
+
+    fn turn_away(&self, client: Client, wait: Duration) {
+        self.turned_away.lock().until.insert(client, Instant::now() + wait);
     }
 
     fn refusal(&self, wait: Duration) -> ApiError {
@@ -170,7 +191,7 @@ mod tests {
             viewer_tokens: Vec::new(),
             insecure: false,
         };
-        let access = WriteKeys::new(&no_keys).in_body(&[]).expect("everybody is let in");
+        let access = WriteKeys::new(&no_keys, &[]).in_body(&[], &[]).expect("everybody is let in");
         let sent = quota.enter(access, Some(peer)).and_then(|permit| permit.take(events));
         sent.map(drop).map_err(|error| {
             assert_eq!(error.status, StatusCode::TOO_MANY_REQUESTS);
@@ -195,10 +216,21 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_request_passes_at_the_lowest_rate() {
+    fn the_largest_request_passes_at_the_lowest_rate_and_is_waited_for() {
         let quota = quota(1, 5_000);
         assert_eq!(send(&quota, "192.0.2.1", 5_000), Ok(()));
-        assert!(send(&quota, "192.0.2.1", 5_000).unwrap_err() > 4_000);
+        assert!(send(&quota, "192.0.2.1", 1).unwrap_err() > 4_990);
+        // One that has used a part of its bucket waits until that is full.
+        assert_eq!(send(&quota, "192.0.2.2", 5), Ok(()));
+        let wait = send(&quota, "192.0.2.2", 5_000).unwrap_err();
+        assert!((1..=5).contains(&wait), "{wait}");
+    }
+
+    #[test]
+    fn small_requests_get_no_more_at_once_than_the_bucket_holds() {
+        let quota = quota(5, 5_000);
+        let taken = (0..100).filter(|_| send(&quota, "192.0.2.1", 1).is_ok()).count();
+        assert!((50..=51).contains(&taken), "{taken}");
     }
 
     #[test]

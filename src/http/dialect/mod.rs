@@ -97,6 +97,12 @@ pub trait Dialect: Sized + 'static {
         Vec::new()
     }
 
+    /// The ids that the body, or the query, offers in place of a key, for clients that can't send one
+    /// (`ids` of `[[source]]`). Called where [`Dialect::keys_in_body`] is.
+    fn ids_in_body(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The event in the domain's terms. Its fields borrow from the contents, or own their text
     /// where the dialect has to build it. The value stays in `event`: moving it costs more
     /// than looking at it.

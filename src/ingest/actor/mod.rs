@@ -12,7 +12,7 @@ use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
 use self::group::{Durable, Gathering};
 use crate::{
-    config::Config,
+    config::{Config, MemoryShares},
     domain::{
         aggregate::Aggregator,
         batch::NodeId,
@@ -128,6 +128,8 @@ pub struct IngestSetup {
     pub spool: Spool,
     /// What the start has found in the spool.
     pub recovery: Recovery,
+    /// What the index of ids and the recent batches may take.
+    pub shares: MemoryShares,
     /// Store and live, in this order.
     pub sinks: [Dispatch; 2],
     /// The thread that writes the spool.
@@ -146,7 +148,8 @@ impl IngestActor {
     /// Continues from what the spool has: its ids, its unsealed batch, its next number.
     pub fn new(config: &Config, setup: IngestSetup) -> IngestActor {
         let window_ms = config.dedupe.window_s as Millis * 1000;
-        let mut dedupe = Dedupe::new(window_ms, config.dedupe.max_ids);
+        let mut dedupe =
+            Dedupe::within(window_ms, config.dedupe.max_ids, setup.shares.ids as usize);
         let clock = Steady::begin(now_ms());
         dedupe.recover(setup.recovery.ids, clock.now());
         let mut aggregator =
@@ -171,7 +174,7 @@ impl IngestActor {
             dedupe,
             clock,
             sinks: setup.sinks,
-            recent: RecentBatches::default(),
+            recent: RecentBatches::within(setup.shares.recent_batches as usize),
             open: OpenBatch::recovered(&mut aggregator, recovered.rows, recovered.dead_letters),
             aggregator,
             next_seq: setup.recovery.next_seq,

@@ -1,5 +1,6 @@
 //! The index of event ids, by which a duplicate is known. It is exact, and bounded in time
-//! (`dedupe.window_s`) and in number (`dedupe.max_ids`): at the limit the oldest ids go first.
+//! (`dedupe.window_s`), in number (`dedupe.max_ids`) and in memory (its share of `memory.max_bytes`):
+//! at a limit the oldest ids go first.
 //!
 //! ```text
 //!  hash tables   position ─────────┐      by the hash of the id
@@ -9,8 +10,11 @@
 //!
 //! Ids lie in a queue in the order in which they came ([`crate::domain::ids`]), and hash tables
 //! have their positions in it ([`positions`]). A UUID takes 16 bytes instead of its 36 characters,
-//! and any other id its own bytes and 4 more. With its share of the tables, an id takes 28 bytes if
-//! it is a UUID and 41 if it is 24 letters, where there are four million of them.
+//! and any other id its own bytes and 4 more. With its share of the tables, an id takes 30 bytes if
+//! it is a UUID and 43 if it is 24 letters, where there are four million of them.
+//!
+//! What is held is the id with the type of its event ([`crate::domain::ids::of_type`]). Where an earlier
+//! version wrote an id without the type, it stands for events of every type until its window is over.
 
 mod positions;
 
@@ -27,21 +31,35 @@ use crate::domain::{
 pub struct Dedupe {
     window_ms: Millis,
     max_ids: usize,
+    max_bytes: usize,
+    /// When the newest id came that a limit has pushed out, Unix ms.
+    pushed_out: Millis,
     /// It has a new random key at each start, so that nobody can prepare ids that collide.
     hasher: RandomState,
     ids: IdQueue,
     positions: Positions,
+    /// How many of the ids were written without the type of their event.
+    untyped: usize,
 }
 
 impl Dedupe {
-    /// An empty index. It never has more than 2^32 ids, as many as [`positions`] can tell apart.
+    /// An empty index, which takes as much memory as its ids do.
     pub fn new(window_ms: Millis, max_ids: usize) -> Dedupe {
+        Dedupe::within(window_ms, max_ids, usize::MAX)
+    }
+
+    /// An empty index, which takes up to `max_bytes`. It never has more than 2^32 ids, as many as
+    /// [`positions`] can tell apart.
+    pub fn within(window_ms: Millis, max_ids: usize, max_bytes: usize) -> Dedupe {
         Dedupe {
             window_ms,
             max_ids: max_ids.min(u32::MAX as usize),
+            max_bytes,
+            pushed_out: Millis::MIN,
             hasher: RandomState::new(),
             ids: IdQueue::default(),
             positions: Positions::new(),
+            untyped: 0,
         }
     }
 
@@ -65,19 +83,32 @@ impl Dedupe {
     fn insert_key(&mut self, key: Key<'_>, at: Millis) -> bool {
         self.expire(at);
         let hash = self.hasher.hash_one(key);
-        let ids = &self.ids;
-        if self.positions.contains(hash, |low| ids.key(whole(ids, low)) == key) {
+        if self.has(hash, key) {
+            return false;
+        }
+        if self.untyped > 0 && self.has(self.hasher.hash_one(key.untyped()), key.untyped()) {
             return false;
         }
         if self.ids.len() >= self.max_ids {
-            self.forget_oldest();
+            self.push_out();
+        }
+        // The queue gives memory back by the chunk, so this forgets many ids at once or none.
+        while self.bytes() > self.max_bytes && !self.is_empty() {
+            self.push_out();
         }
         let position = self.ids.back();
         self.ids.push_back(key, at);
+        self.untyped += usize::from(key.is_untyped());
         let (ids, hasher) = (&self.ids, &self.hasher);
         let hash_of = |low| hasher.hash_one(ids.key(whole(ids, low)));
         self.positions.insert(hash, position as u32, hash_of);
         true
+    }
+
+    /// Whether a key is there; with its hash.
+    fn has(&self, hash: u64, key: Key<'_>) -> bool {
+        let ids = &self.ids;
+        self.positions.contains(hash, |low| ids.key(whole(ids, low)) == key)
     }
 
     /// Removes the `n` newest ids, whose group did not reach the disk.
@@ -124,13 +155,25 @@ impl Dedupe {
         self.len() == 0
     }
 
-    /// How far back the index reaches at `now`, in ms: `dedupe.window_s`, or less where
-    /// `dedupe.max_ids` has pushed ids out.
+    /// Bytes that it takes, at most.
+    pub fn bytes(&self) -> usize {
+        self.ids.bytes() + self.ids.len() * positions::BYTES
+    }
+
+    /// How far back the index reaches at `now`, in ms: `dedupe.window_s`, or less where a limit has
+    /// pushed ids out.
     pub fn window_in_force(&self, now: Millis) -> Millis {
+        let is_short = self.ids.len() >= self.max_ids || self.pushed_out > now - self.window_ms;
         match self.ids.oldest() {
-            Some(oldest) if self.ids.len() >= self.max_ids => now - oldest,
+            Some(oldest) if is_short => now - oldest,
             _ => self.window_ms,
         }
+    }
+
+    /// Forgets the oldest id before its time.
+    fn push_out(&mut self) {
+        self.pushed_out = self.ids.oldest().unwrap_or(self.pushed_out);
+        self.forget_oldest();
     }
 
     /// Forgets the oldest id. It leaves the tables first: to find it there, its hash is needed,
@@ -147,6 +190,7 @@ impl Dedupe {
         let (ids, hasher) = (&self.ids, &self.hasher);
         let hash_of = |low| hasher.hash_one(ids.key(whole(ids, low)));
         self.positions.remove(hash_of(position as u32), position as u32, hash_of);
+        self.untyped -= usize::from(self.ids.key(position).is_untyped());
     }
 }
 
@@ -162,6 +206,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::ids::of_type;
 
     #[test]
     fn a_uuid_in_another_spelling_is_another_id() {
@@ -170,6 +215,31 @@ mod tests {
         assert!(!dedupe.insert("0190a6e8-7c1f-7000-8000-000000000001", 1));
         assert!(dedupe.insert("0190A6E8-7C1F-7000-8000-000000000001", 1));
         assert!(dedupe.insert("0190a6e87c1f70008000000000000001", 1));
+    }
+
+    #[test]
+    fn the_same_id_on_another_type_is_another_event() {
+        let mut dedupe = Dedupe::new(1000, 10);
+        for id in ["o-1", "0190a6e8-7c1f-7000-8000-000000000001"] {
+            assert!(dedupe.insert(&of_type(id, "purchase"), 1));
+            assert!(dedupe.insert(&of_type(id, "refund"), 1));
+            assert!(!dedupe.insert(&of_type(id, "purchase"), 1));
+            assert!(!dedupe.insert(&of_type(id, "refund"), 1));
+        }
+    }
+
+    #[test]
+    fn an_id_that_was_written_without_a_type_stands_for_all_types_while_its_window_lasts() {
+        let mut before = IdQueue::default();
+        before.push_back(Key::new("o-1"), 1);
+        let mut dedupe = Dedupe::new(1000, 10);
+        dedupe.recover(before, 5);
+        assert!(!dedupe.insert(&of_type("o-1", "purchase"), 500));
+        assert!(!dedupe.insert(&of_type("o-1", "refund"), 500));
+        assert!(dedupe.insert(&of_type("o-2", "refund"), 500));
+        assert!(dedupe.insert(&of_type("o-1", "refund"), 1001));
+        dedupe.take_back(1);
+        assert!(dedupe.insert(&of_type("o-1", "refund"), 1001));
     }
 
     #[test]
@@ -182,6 +252,27 @@ mod tests {
         assert!(dedupe.insert("a", 30));
         assert!(!dedupe.insert("c", 30));
         assert_eq!((dedupe.len(), dedupe.window_in_force(50)), (2, 20));
+    }
+
+    #[test]
+    fn ids_of_any_length_stay_within_the_memory_of_the_index() {
+        let most = 4_000;
+        let mut dedupe = Dedupe::within(1000, usize::MAX, most);
+        for n in 0..2_000 {
+            let id = match n % 3 {
+                0 => Uuid::from_u128(n as u128).to_string(),
+                1 => format!("order-{n}"),
+                _ => format!("{n}-{}", "x".repeat(120)),
+            };
+            assert!(dedupe.insert(&id, n / 10));
+            assert!(!dedupe.insert(&id, n / 10), "the newest is never pushed out");
+            // One more chunk is under way while an id is added.
+            assert!(dedupe.bytes() <= most + 1_000, "{}", dedupe.bytes());
+        }
+        assert!(dedupe.len() >= 15);
+        assert_eq!(dedupe.window_in_force(200), 200 - dedupe.ids.oldest().unwrap());
+        dedupe.expire(2_000);
+        assert_eq!((dedupe.len(), dedupe.window_in_force(2_000)), (0, 1000));
     }
 
     #[test]

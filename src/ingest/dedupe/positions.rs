@@ -8,6 +8,10 @@
 
 use hashbrown::HashTable;
 
+/// Bytes that a position takes, at most: a slot has 5, and 7 of 16 are taken in a table that has just
+/// grown.
+pub(super) const BYTES: usize = 12;
+
 /// How many tables there are; a power of two.
 const SHARDS: usize = if cfg!(test) { 4 } else { 256 };
 

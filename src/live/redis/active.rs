@@ -27,8 +27,10 @@ use crate::{
 
 /// Visitors in one command. Redis does nothing else while it runs a command, so none is very large.
 const CHUNK: usize = 4096;
-/// Visitors in one generation of [`RecentVisitors`], which bounds its memory.
+/// Visitors in one generation of [`RecentVisitors`], at most.
 const MAX_RECENT: usize = 100_000;
+/// Bytes of one visitor in a generation, at most: a table that has just doubled, and the one before.
+const RECENT: u64 = 128;
 /// How long a generation of [`RecentVisitors`] gathers.
 const RECENT_FOR: Duration = Duration::from_secs(2);
 
@@ -36,8 +38,12 @@ const RECENT_FOR: Duration = Duration::from_secs(2);
 /// There are two generations: the newer takes visitors in, and after a while it becomes the older,
 /// whose visitors are dropped all at once. Whatever hints at a Redis that has lost something
 /// empties both ([`RecentVisitors::forget`]).
-#[derive(Debug, Default)]
-pub(super) struct RecentVisitors(Mutex<Generations>);
+#[derive(Debug)]
+pub(super) struct RecentVisitors {
+    generations: Mutex<Generations>,
+    /// Visitors in one generation, which bounds the memory.
+    most: usize,
+}
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -53,10 +59,16 @@ struct Generations {
 }
 
 impl RecentVisitors {
+    /// None yet; two generations of them take no more than `bytes`.
+    pub(super) fn within(bytes: u64) -> RecentVisitors {
+        let most = MAX_RECENT.min((bytes / (2 * RECENT)) as usize);
+        RecentVisitors { generations: Mutex::default(), most }
+    }
+
     /// The sightings that Redis is not known to have, and the count of losses, which
     /// [`RecentVisitors::noted`] wants back.
     fn news(&self, visitors: &[(Visitor, Millis)]) -> (Vec<(Visitor, Millis)>, u64) {
-        let known = self.0.lock();
+        let known = self.generations.lock();
         let is_news = |&&(visitor, at): &&(Visitor, Millis)| {
             let last = known.now.get(&visitor).max(known.before.get(&visitor));
             last.is_none_or(|&last| last < bucket(at, SECOND))
@@ -66,11 +78,11 @@ impl RecentVisitors {
 
     /// Notes that Redis has these now, unless it may have lost them since they were sent.
     fn noted(&self, visitors: &[(Visitor, Millis)], losses: u64) {
-        let mut known = self.0.lock();
+        let mut known = self.generations.lock();
         if known.losses != losses {
             return;
         }
-        if known.now.len() >= MAX_RECENT
+        if known.now.len() >= self.most
             || known.since.is_none_or(|since| since.elapsed() >= RECENT_FOR)
         {
             known.before = std::mem::take(&mut known.now);
@@ -84,7 +96,7 @@ impl RecentVisitors {
 
     /// Forgets everything, since Redis may have lost any of it.
     pub(super) fn forget(&self) {
-        let mut known = self.0.lock();
+        let mut known = self.generations.lock();
         let losses = known.losses + 1;
         *known = Generations { losses, ..Generations::default() };
     }
@@ -172,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_same_second_is_news_once() {
-        let recent = RecentVisitors::default();
+        let recent = RecentVisitors::within(u64::MAX);
         let (news, losses) = recent.news(&[(1, 5_100), (2, 5_900)]);
         assert_eq!(news.len(), 2);
         recent.noted(&news, losses);
@@ -187,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_before_a_loss_is_not_known_after_it() {
-        let recent = RecentVisitors::default();
+        let recent = RecentVisitors::within(u64::MAX);
         let (news, losses) = recent.news(&[(1, 5_000)]);
         recent.forget();
         recent.noted(&news, losses);
@@ -196,11 +208,11 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let recent = RecentVisitors::default();
+        let recent = RecentVisitors::within(u64::MAX);
         for visitor in 0..3 * MAX_RECENT as u128 {
             recent.noted(&[(visitor, 5_000)], 0);
         }
-        let known = recent.0.lock();
+        let known = recent.generations.lock();
         assert!(known.now.len() <= MAX_RECENT && known.before.len() <= MAX_RECENT);
     }
 
@@ -210,7 +222,7 @@ mod tests {
         fn counts_are_those_without_it(
             seen in proptest::collection::vec((0..6u128, 0..9_000i64), 1..60),
         ) {
-            let recent = RecentVisitors::default();
+            let recent = RecentVisitors::within(u64::MAX);
             let (mut all, mut sent) = (HashMap::new(), HashMap::new());
             let add = |set: &mut HashMap<Visitor, Millis>, (visitor, at): (Visitor, Millis)| {
                 let last = set.entry(visitor).or_insert(at);

@@ -48,6 +48,22 @@ pub(super) fn live_error(doing: &str, error: &RedisError) -> SinkError {
     SinkError { kind, message: format!("{doing}: {text}{hint}") }
 }
 
+/// Adds to the error of a connection that one side perhaps speaks TLS and the other does not. Redis
+/// answers a TLS handshake with nothing, since it waits for the end of a line, or with an error in plain
+/// text; a TLS server ends a connection that begins in plain text.
+pub(super) fn connect_error(error: SinkError, of: &RedisError, with_tls: bool) -> SinkError {
+    let text = of.to_string();
+    let is_handshake = text.contains("corrupt message") || text.contains("InvalidMessage");
+    if of.code().is_some() || !(is_handshake || of.is_timeout() || of.is_connection_dropped()) {
+        return error;
+    }
+    let hint = match with_tls {
+        true => "if this port speaks no TLS, begin the URL with redis://",
+        false => "if this port speaks TLS, begin the URL with rediss://",
+    };
+    SinkError { message: format!("{} ({hint})", error.message), ..error }
+}
+
 /// What to do about a certificate that is refused.
 fn tls_hint(text: &str) -> Option<&'static str> {
     if text.contains("UnknownIssuer") {

@@ -22,7 +22,7 @@
 //! are strings under the tags `{PREFIX:idsN}`, kept for the window, beside the hash `:nodes` of the
 //! runs that may claim and the hash `:owing` of the nodes that have to tell their ids again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
@@ -287,30 +287,47 @@ impl Bucket {
 
 /// Takes a mirror that holds one lane apart into bucket hashes.
 pub(super) fn buckets_of(counters: &Counters) -> BTreeMap<Bucket, Fields> {
-    let mut all: BTreeMap<Bucket, Fields> = BTreeMap::new();
-    let mut add = |bucket: Bucket, at: String, totals: &Totals| {
-        let fields = all.entry(bucket).or_default();
-        fields.extend(
-            totals.iter().map(|(series, value)| (format!("{at}{series}"), value.to_string())),
-        );
+    let hour = |at: Millis| at.div_euclid(HOUR);
+    let seconds = counters.seconds().map(|(second, _)| Bucket::Seconds(hour(second)));
+    let minutes = counters.minutes().map(|(minute, _)| Bucket::Minutes(hour(minute)));
+    let days = counters.days().map(|(date, _)| Bucket::Day(date));
+    let tops = counters.tops().map(|(minute, ..)| Bucket::Tops(hour(minute)));
+    let all: BTreeSet<Bucket> = seconds.chain(minutes).chain(days).chain(tops).collect();
+    all.into_iter().map(|bucket| (bucket, fields_of(counters, bucket))).collect()
+}
+
+/// The fields of one bucket hash, of a mirror that holds one lane.
+pub(super) fn fields_of(counters: &Counters, bucket: Bucket) -> Fields {
+    let mut fields = Fields::new();
+    let mut add = |at: &str, totals: &Totals| {
+        let field = |(series, value)| (format!("{at}{series}"), i64::to_string(&value));
+        fields.extend(totals.iter().map(field));
     };
-    for (second, totals) in counters.seconds() {
-        let at = format!("{}:", second.rem_euclid(HOUR) / SECOND);
-        add(Bucket::Seconds(second.div_euclid(HOUR)), at, totals);
+    let hour = |hour: i64| (hour * HOUR, (hour + 1) * HOUR);
+    match bucket {
+        Bucket::Seconds(of) => {
+            let (from, to) = hour(of);
+            for (second, totals) in counters.seconds_in(from, to) {
+                add(&format!("{}:", (second - from) / SECOND), totals);
+            }
+        }
+        Bucket::Minutes(of) => {
+            let (from, to) = hour(of);
+            for (minute, totals) in counters.minutes_in(from, to) {
+                add(&format!("{}:", (minute - from) / MINUTE), totals);
+            }
+        }
+        Bucket::Day(date) => counters.day(date).into_iter().for_each(|totals| add("", totals)),
+        Bucket::Tops(of) => {
+            let (from, to) = hour(of);
+            fields.extend(counters.tops_in(from, to).map(|(minute, name, _, top)| {
+                let json = serde_json::to_string(top);
+                let json = json.expect("a map of strings to numbers is JSON");
+                (format!("{}:{name}", (minute - from) / MINUTE), json)
+            }));
+        }
     }
-    for (minute, totals) in counters.minutes() {
-        let at = format!("{}:", minute.rem_euclid(HOUR) / MINUTE);
-        add(Bucket::Minutes(minute.div_euclid(HOUR)), at, totals);
-    }
-    for (date, totals) in counters.days() {
-        add(Bucket::Day(date), String::new(), totals);
-    }
-    for (minute, name, _, top) in counters.tops() {
-        let field = format!("{}:{name}", minute.rem_euclid(HOUR) / MINUTE);
-        let json = serde_json::to_string(top).expect("a map of strings to numbers is JSON");
-        all.entry(Bucket::Tops(minute.div_euclid(HOUR))).or_default().push((field, json));
-    }
-    all
+    fields
 }
 
 #[cfg(test)]

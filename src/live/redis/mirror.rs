@@ -25,13 +25,12 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use redis::{PushInfo, aio::MultiplexedConnection};
-use tokio::sync::mpsc;
 
 use super::{
     RedisShared,
     error::{live_error, rebuilding, unavailable},
     load,
-    push::{Heard, Position, heard},
+    push::{Heard, Position, PushReceiver, heard, push_queue},
 };
 use crate::{
     domain::batch::LANES,
@@ -40,9 +39,6 @@ use crate::{
     sink::{SinkError, SinkErrorKind},
 };
 
-/// How many messages may wait for the broadcaster. Further ones are dropped; the next message then
-/// has a version that is not the next, and the subscription starts over.
-const MAX_WAITING: usize = 4096;
 /// How often the subscription is probed.
 const PROBE_INTERVAL: Duration = Duration::from_millis(1000);
 /// How long a lost subscription may take to come back before the feed counts as interrupted: a
@@ -69,7 +65,7 @@ struct Subscription {
     /// How far the mirror has come, by lane.
     positions: Vec<Position>,
     /// What the servers publish.
-    pushes: mpsc::Receiver<PushInfo>,
+    pushes: PushReceiver,
 }
 
 /// Why a subscription ended.
@@ -164,7 +160,7 @@ impl Subscription {
         reached: &Heads,
         fewer_since: &mut Option<tokio::time::Instant>,
     ) -> Result<(Subscription, Counters), SinkError> {
-        let (sender, mut pushes) = mpsc::channel(MAX_WAITING);
+        let (sender, mut pushes) = push_queue();
         let channels: Vec<String> = shared.keys.lanes().map(|lane| lane.channel()).collect();
         let mut lines = shared.servers.owners(&channels, Some(&sender)).await?;
         // Subscribed first: what is published while the counters are read must not be missed.
@@ -173,6 +169,7 @@ impl Subscription {
             subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
         }
         let (stands, heads) = look(lines.clone(), shared).await?;
+        stands.iter().try_for_each(|stand| shared.of_owner(stand.owner.as_deref()))?;
         // A lane has no counters, so Redis is new or was emptied.
         if stands.iter().any(|stand| stand.generation.is_empty()) {
             shared.rebuild_wanted.notify_one();
@@ -229,7 +226,7 @@ impl Subscription {
                 Err(error) => return FollowEnd::Lost(error.to_string()),
             };
             // Some of them may have arrived at the same time as the probe's answer.
-            while let Ok(push) = self.pushes.try_recv() {
+            while let Some(push) = self.pushes.try_recv() {
                 if let Err(end) = self.take(Some(push), feed).await {
                     return end;
                 }
@@ -297,14 +294,14 @@ async fn look(
     let asked = try_join_all((0..LANES).zip(lines).map(|(lane, mut line)| async move {
         let keys = shared.keys.lane(lane);
         let mut ask = redis::cmd("HMGET");
-        ask.arg(keys.meta()).arg("generation").arg("version");
-        let (generation, version): (Option<String>, Option<u64>) =
+        ask.arg(keys.meta()).arg("generation").arg("version").arg("installation");
+        let (generation, version, owner): (Option<String>, Option<u64>, Option<String>) =
             ask.query_async(&mut line).await?;
         let mut ask = redis::cmd("HGETALL");
         ask.arg(keys.guards());
         let last: BTreeMap<String, u64> = ask.query_async(&mut line).await?;
-        let position =
-            Position { generation: generation.unwrap_or_default(), version: version.unwrap_or(0) };
+        let (generation, version) = (generation.unwrap_or_default(), version.unwrap_or(0));
+        let position = Position { generation, version, owner };
         Ok((position, last))
     }));
     let answer = match tokio::time::timeout(shared.servers.probe_timeout(), asked).await {

@@ -23,6 +23,7 @@ mod error;
 mod keys;
 mod load;
 mod mirror;
+mod owner;
 mod push;
 mod rebuild;
 mod script;
@@ -41,9 +42,13 @@ use self::{
     connection::Connection,
     error::rebuilding,
     keys::{RedisKeys, buckets_of},
+    owner::Owner,
     servers::Servers,
 };
-use super::{Applied, FeedSender, LiveStore, Population, counters::Counters};
+use super::{
+    Applied, FeedSender, LiveStore, Population,
+    counters::{CounterLimits, Counters},
+};
 use crate::{
     config::{self, Config},
     domain::{
@@ -53,7 +58,7 @@ use crate::{
         top,
     },
     sink::{Lease, SinkError, SinkErrorKind},
-    store::Ledger,
+    store::{Ledger, Stores},
 };
 
 /// What the parts of the Redis live store have in common.
@@ -62,11 +67,18 @@ struct RedisShared {
     keys: RedisKeys,
     zone: BusinessZone,
     ledger: Arc<dyn Ledger>,
+    /// Whose counters Redis must have.
+    owner: Owner,
     /// The names of the distinct metrics.
     distinct: Vec<String>,
     /// How long a visitor is active, in ms.
     active_window: Millis,
     retry: config::RetryConfig,
+    /// How much counters may hold.
+    limits: CounterLimits,
+    /// The room in which counters are loaded or rebuilt beside those that are shown. There is room
+    /// for one such copy.
+    spare: tokio::sync::Mutex<()>,
     /// The visitors that Redis has from this node.
     recent: active::RecentVisitors,
     /// Told when somebody finds a lane without a generation.
@@ -74,20 +86,20 @@ struct RedisShared {
 }
 
 impl RedisShared {
-    fn new(
-        config: &Config,
-        ledger: Arc<dyn Ledger>,
-        zone: BusinessZone,
-    ) -> Result<RedisShared, String> {
+    fn new(config: &Config, stores: &Stores, zone: BusinessZone) -> Result<RedisShared, String> {
+        let shares = config.memory_shares()?;
         Ok(RedisShared {
             servers: Servers::new(&config.redis)?,
             keys: RedisKeys::new(&config.redis.prefix)?,
             zone,
-            ledger,
+            ledger: stores.ledger.clone(),
+            owner: Owner::new(stores.installation.clone()),
             distinct: config.rules.metric_set.distinct().map(str::to_owned).collect(),
             active_window: config.live.active_window_s as Millis * SECOND,
             retry: config.retry.clone(),
-            recent: active::RecentVisitors::default(),
+            recent: active::RecentVisitors::within(shares.visitors),
+            limits: CounterLimits::of(&shares),
+            spare: tokio::sync::Mutex::default(),
             rebuild_wanted: Notify::new(),
         })
     }
@@ -122,16 +134,26 @@ impl Redis {
     /// until it is there, the feed says that it is interrupted.
     pub(super) fn start(
         config: &Config,
-        ledger: Arc<dyn Ledger>,
+        stores: &Stores,
         zone: BusinessZone,
         feed: FeedSender,
     ) -> Result<Redis, String> {
-        let shared = Arc::new(RedisShared::new(config, ledger, zone)?);
+        let shared = Arc::new(RedisShared::new(config, stores, zone)?);
         let tasks = vec![
             tokio::spawn(mirror::run(shared.clone(), feed)),
             tokio::spawn(rebuild::run(shared.clone())),
         ];
         Ok(Redis { shared, tasks })
+    }
+
+    /// Says why a lane is not ours, and sees to it that it is rebuilt where that is due.
+    async fn not_ours(&self) -> SinkError {
+        self.shared.recent.forget();
+        match self.shared.look_at_owner().await {
+            Err(why) => why,
+            // It was rebuilt meanwhile.
+            Ok(()) => rebuilding(),
+        }
     }
 
     /// Asks for a rebuild, and says to the caller why it has to wait.
@@ -145,10 +167,10 @@ impl Redis {
 /// Rebuilds all counters from the ledger, in place of whatever Redis has.
 pub(super) async fn rebuild(
     config: &Config,
-    ledger: Arc<dyn Ledger>,
+    stores: &Stores,
     zone: BusinessZone,
 ) -> Result<(), SinkError> {
-    let shared = RedisShared::new(config, ledger, zone)
+    let shared = RedisShared::new(config, stores, zone)
         .map_err(|message| SinkError { kind: SinkErrorKind::Other, message })?;
     rebuild::rebuild_all(&shared).await
 }
@@ -187,6 +209,7 @@ impl LiveStore for Redis {
         ];
         let numbers = buckets.iter().filter(|(bucket, _)| bucket.holds_numbers());
         args.push(number(numbers.map(|(_, fields)| fields.len() as i64).sum()));
+        args.push(self.shared.token().await?.into_bytes());
         args.extend(buckets.keys().map(|bucket| number(bucket.ttl())));
         // The script takes the numbers first and the breakdowns after them.
         for holds_numbers in [true, false] {
@@ -211,11 +234,13 @@ impl LiveStore for Redis {
             (0, _) => Ok(Applied::Counted),
             (1, _) => Ok(Applied::AlreadyCounted),
             (2, last) => Ok(Applied::Gap { last }),
+            (4, _) => Err(self.not_ours().await),
             _ => Err(self.want_rebuild()),
         }
     }
 
     async fn touch(&self, delta: &Delta) -> Result<(), SinkError> {
+        self.shared.is_ours().await?;
         self.shared.touch(delta).await
     }
 
@@ -223,19 +248,24 @@ impl LiveStore for Redis {
         let RedisShared { servers, keys, distinct, .. } = &*self.shared;
         Ok(Population {
             active: active::count(servers, keys, since).await?,
+            approximate: false,
             distinct: distinct::counts(servers, keys, distinct, day).await?,
         })
     }
 
     async fn head(&self, run: RunId, lane: u64) -> Result<u64, SinkError> {
         let keys = self.shared.keys.lane(lane);
-        let (keys, run) = ([keys.meta(), keys.guards()], [run.to_string().into_bytes()]);
+        let keys = [keys.meta(), keys.guards()];
+        let run = [run.to_string().into_bytes(), self.shared.token().await?.into_bytes()];
         let ask = async |mut connection: Connection| {
             script::HEAD.call::<i64>(&mut connection, &keys, &run).await
         };
         let head = self.shared.servers.run("read the guards", ask).await?;
-        // The script answers -1 where the lane has no counters.
-        u64::try_from(head).map_err(|_| self.want_rebuild())
+        match head {
+            -2 => Err(self.not_ours().await),
+            // The script answers -1 where the lane has no counters.
+            head => u64::try_from(head).map_err(|_| self.want_rebuild()),
+        }
     }
 
     async fn rebuild(&self) -> Result<(), SinkError> {
@@ -244,6 +274,10 @@ impl LiveStore for Redis {
 
     async fn check(&self) -> Result<(), SinkError> {
         self.heads(RunId::nil()).await.map(drop)
+    }
+
+    async fn claim(&self) -> Result<(), SinkError> {
+        self.shared.look_at_owner().await
     }
 }
 

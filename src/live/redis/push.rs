@@ -1,6 +1,12 @@
 //! What the servers publish: how a counted batch is told to every mirror, and where a lane stands.
 
-use redis::{PushInfo, PushKind, Value};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use redis::{PushInfo, PushKind, Value, aio::SendError};
+use tokio::sync::mpsc;
 
 use crate::domain::{delta::Delta, time::Millis};
 
@@ -11,6 +17,8 @@ pub(super) struct Position {
     pub generation: String,
     /// How many batches they have counted since then.
     pub version: u64,
+    /// Which installation's they are; `None` where no batch has said so yet.
+    pub owner: Option<String>,
 }
 
 /// A delta as it is published: `GENERATION:VERSION:`, which the script puts before it, then
@@ -49,6 +57,76 @@ impl<'a> PushMessage<'a> {
     }
 }
 
+/// How many messages may wait to be read.
+const MAX_WAITING: usize = 4096;
+/// How many bytes they may have. One message that is longer than that goes through alone.
+const MAX_WAITING_BYTES: usize = 8 << 20;
+
+/// The way of what the servers publish, from the connections to whoever reads it. What has no room on
+/// it is dropped: the next message then has a version that is not the next, and the subscription
+/// starts over.
+pub(super) fn push_queue() -> (PushSender, PushReceiver) {
+    let (queue, read) = mpsc::channel(MAX_WAITING);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    (PushSender { queue, bytes: bytes.clone() }, PushReceiver { queue: read, bytes })
+}
+
+/// The end at the connections.
+#[derive(Clone)]
+pub(super) struct PushSender {
+    queue: mpsc::Sender<PushInfo>,
+    /// Of the messages that wait.
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The end at the reader.
+pub(super) struct PushReceiver {
+    queue: mpsc::Receiver<PushInfo>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl PushSender {
+    /// Hands a message over, if there is room.
+    pub fn send(&self, push: PushInfo) -> Result<(), SendError> {
+        let size = size(&push);
+        let waiting = self.bytes.fetch_add(size, Ordering::Relaxed);
+        let fits = waiting == 0 || waiting + size <= MAX_WAITING_BYTES;
+        if fits && self.queue.try_send(push).is_ok() {
+            return Ok(());
+        }
+        self.bytes.fetch_sub(size, Ordering::Relaxed);
+        Err(SendError)
+    }
+}
+
+impl PushReceiver {
+    /// The next message; `None` once the connections are gone.
+    pub async fn recv(&mut self) -> Option<PushInfo> {
+        let push = self.queue.recv().await?;
+        Some(self.taken(push))
+    }
+
+    /// The next message, if one waits.
+    pub fn try_recv(&mut self) -> Option<PushInfo> {
+        let push = self.queue.try_recv().ok()?;
+        Some(self.taken(push))
+    }
+
+    fn taken(&self, push: PushInfo) -> PushInfo {
+        self.bytes.fetch_sub(size(&push), Ordering::Relaxed);
+        push
+    }
+}
+
+/// Bytes of the texts in a push.
+fn size(push: &PushInfo) -> usize {
+    let text = |value: &Value| match value {
+        Value::BulkString(text) => text.len(),
+        _ => 0,
+    };
+    push.data.iter().map(text).sum()
+}
+
 /// What a push on a subscription says.
 pub(super) enum Heard<'a> {
     /// A batch of a lane was counted, or the lane was rebuilt.
@@ -79,4 +157,31 @@ pub(super) fn heard<'a>(
         return Err("somebody else publishes on our channels");
     };
     Ok(Heard::Message(lane, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(bytes: usize) -> PushInfo {
+        PushInfo { kind: PushKind::SMessage, data: vec![Value::BulkString(vec![0; bytes])] }
+    }
+
+    #[tokio::test]
+    async fn messages_wait_as_far_as_their_bytes_have_room() {
+        let (sender, mut receiver) = push_queue();
+        let half = MAX_WAITING_BYTES / 2;
+        assert!(sender.send(push(half)).is_ok() && sender.send(push(half)).is_ok());
+        assert!(sender.send(push(1)).is_err());
+        assert_eq!(size(&receiver.recv().await.unwrap()), half);
+        assert!(sender.send(push(half)).is_ok());
+        assert!(receiver.try_recv().is_some() && receiver.try_recv().is_some());
+        // Nothing waits any more, so one goes through that is larger than all room there is.
+        assert!(sender.send(push(2 * MAX_WAITING_BYTES)).is_ok());
+        assert!(sender.send(push(1)).is_err());
+        assert!(receiver.try_recv().is_some() && receiver.try_recv().is_none());
+        // Small ones are bounded by their number.
+        let sent = (0..2 * MAX_WAITING).filter(|_| sender.send(push(1)).is_ok()).count();
+        assert_eq!(sent, MAX_WAITING);
+    }
 }

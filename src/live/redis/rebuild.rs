@@ -6,28 +6,33 @@
 //! ```
 //!
 //! A lane without a generation refuses every batch, so nothing is counted between the read of the
-//! ledger and the moment at which its sum is put in place. Sum and guards come from one consistent
-//! read and are put in place in one step. Whatever the ledger has got since then is a gap to the
+//! ledger and the moment at which its sum is put in place. Sum and guards of a lane come from one
+//! consistent read and are put in place in one step. Whatever the ledger has got since then is a gap to the
 //! strict guard, and is replayed. It is therefore harmless if two nodes rebuild at once: the second
 //! finds a generation and leaves it. The lock only saves the work.
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{
     RedisShared,
     connection::Connection,
     error::unavailable,
-    keys::{Bucket, Fields, LaneKeys, buckets_of, staged},
+    keys::{Bucket, Fields, LaneKeys, fields_of, staged},
     script,
 };
 use crate::{
-    domain::{batch::LANES, time::now_ms},
-    live::{counters::Counters, ledger_since},
+    domain::{
+        batch::LANES,
+        delta::Delta,
+        time::{Millis, now_ms},
+    },
+    live::{TakesLedger, counters::Counters, ledger_since, read_ledger},
     retry::Backoff,
     sink::{SinkError, SinkErrorKind},
-    store::LaneSum,
+    store::LedgerSpan,
 };
 
 /// How long the lock keeps other nodes from rebuilding, in ms. It lets go by itself, should the
@@ -60,7 +65,7 @@ pub(super) async fn run(shared: Arc<RedisShared>) {
     }
 }
 
-/// Rebuilds the lanes that have no generation, or waits until another node has done so.
+/// Rebuilds the lanes that have no generation or have come back as another's, or waits until another node has done so.
 async fn rebuild_missing(shared: &RedisShared) -> Result<(), SinkError> {
     loop {
         let missing = missing(shared).await?;
@@ -69,6 +74,7 @@ async fn rebuild_missing(shared: &RedisShared) -> Result<(), SinkError> {
         }
         if let Some(lock) = Lock::take(shared).await? {
             tracing::info!(lanes = ?missing, "Redis has no counters: rebuilding from the ledger");
+            shared.forget_foreign_visitors().await?;
             let rebuilt = rebuild(shared, &missing, false).await;
             lock.release(shared).await;
             return rebuilt;
@@ -99,71 +105,112 @@ pub(super) async fn rebuild_all(shared: &RedisShared) -> Result<(), SinkError> {
     rebuilt
 }
 
-/// The lanes that have no generation.
+/// The lanes that have no generation, or have come back with another installation's counters.
 async fn missing(shared: &RedisShared) -> Result<Vec<u64>, SinkError> {
     let look = async |mut connection: Connection| {
-        let mut missing = Vec::new();
+        let mut lanes = Vec::new();
         for lane in 0..LANES {
-            let mut has = redis::cmd("HEXISTS");
-            has.arg(shared.keys.lane(lane).meta()).arg("generation");
-            if !has.query_async::<bool>(&mut connection).await? {
-                missing.push(lane);
-            }
+            let mut ask = redis::cmd("HMGET");
+            ask.arg(shared.keys.lane(lane).meta()).arg("generation").arg("installation");
+            let found: (Option<String>, Option<String>) = ask.query_async(&mut connection).await?;
+            lanes.push((lane, found));
         }
-        Ok(missing)
+        Ok(lanes)
     };
-    shared.servers.run("look for the counters", look).await
+    let lanes = shared.servers.run("look for the counters", look).await?;
+    let mut missing = Vec::new();
+    for (lane, (generation, owner)) in lanes {
+        // The owner is looked at first: another's lane is left alone, whatever it lacks.
+        let replaced = shared.owner.judge(owner.as_deref())?;
+        if replaced || generation.is_none() {
+            missing.push(lane);
+        }
+    }
+    Ok(missing)
 }
 
-/// Reads the ledger and puts its sums in place. With `force`, counters that are there are replaced
-/// too.
+/// Reads the ledger and puts its sums in place, one lane after the other, so that the sums of one
+/// lane are in memory. With `force`, counters that are there are replaced too.
 async fn rebuild(shared: &RedisShared, lanes: &[u64], force: bool) -> Result<(), SinkError> {
-    let now = now_ms();
-    let sum = shared
-        .ledger
-        .sum(ledger_since(&shared.zone, now), now - shared.active_window)
-        .await
-        .map_err(|error| SinkError {
-            kind: SinkErrorKind::Rebuilding,
-            message: format!("read the ledger to rebuild Redis: {error}"),
-        })?;
-    for &lane in lanes {
-        install(shared, lane, &sum.lanes[lane as usize], force).await?;
-    }
-    // Redis may lack any of the visitors, so all of the ledger's are sent.
+    let _room = shared.spare.lock().await;
+    let token = shared.token().await?;
+    // Redis may lack any of the visitors, so all of the ledger's are sent, of all lanes.
     shared.recent.forget();
-    for lane in &sum.lanes {
-        shared.touch(&lane.delta).await?;
+    for lane in 0..LANES {
+        let rebuilt = read_lane(shared, lane).await?;
+        if lanes.contains(&lane) {
+            install(shared, lane, &rebuilt, (&token, force)).await?;
+        }
     }
     Ok(())
+}
+
+/// What a lane must have.
+struct RebuiltLane {
+    counters: Counters,
+    guards: Fields,
+}
+
+impl RebuiltLane {
+    /// The fields of a hash of buckets; without one those of the guards.
+    fn fields(&self, of: Option<Bucket>) -> Fields {
+        of.map_or_else(|| self.guards.clone(), |bucket| fields_of(&self.counters, bucket))
+    }
+}
+
+/// What is read of a lane.
+struct ReadingLedger<'a> {
+    shared: &'a RedisShared,
+    counters: Counters,
+    /// The time of the read, Unix ms, which says what is too old.
+    now: Millis,
+}
+
+#[async_trait]
+impl TakesLedger for ReadingLedger<'_> {
+    async fn take(&mut self, lane: u64, delta: &Delta) -> Result<(), SinkError> {
+        self.counters.apply(lane, delta, self.now);
+        self.shared.touch(delta).await
+    }
+}
+
+/// Reads what the ledger has of a lane, and notes its visitors and distinct values in Redis.
+async fn read_lane(shared: &RedisShared, lane: u64) -> Result<RebuiltLane, SinkError> {
+    let now = now_ms();
+    let asked = LedgerSpan {
+        since: ledger_since(&shared.zone, now),
+        visitors_since: now - shared.active_window,
+        lane: Some(lane),
+    };
+    let counters = Counters::within(shared.zone.clone(), shared.limits);
+    let mut reading = ReadingLedger { shared, counters, now };
+    let heads = read_ledger(&*shared.ledger, asked, &mut reading).await;
+    let heads = heads.map_err(|error| SinkError {
+        kind: SinkErrorKind::Rebuilding,
+        message: format!("read the ledger to rebuild Redis: {error}"),
+    })?;
+    let counters = reading.counters;
+    let last = &heads[lane as usize];
+    let guards = last.iter().map(|(node, last)| (node.to_string(), last.to_string())).collect();
+    Ok(RebuiltLane { counters, guards })
 }
 
 /// Stages what the hashes of a lane must hold, then puts them in place.
 async fn install(
     shared: &RedisShared,
     lane: u64,
-    sum: &LaneSum,
-    force: bool,
+    rebuilt: &RebuiltLane,
+    (token, force): (&str, bool),
 ) -> Result<(), SinkError> {
-    let now = now_ms();
-    let mut counters = Counters::new(shared.zone.clone());
-    counters.apply(lane, &sum.delta, now);
-    let mut buckets = buckets_of(&counters);
-    // Hashes that have to be empty are named too, so that nothing old stays in them.
-    for bucket in Bucket::kept_at(now, &shared.zone) {
-        buckets.entry(bucket).or_default();
-    }
     let keys = shared.keys.lane(lane);
-    let guards: Fields =
-        sum.last.iter().map(|(node, last)| (node.to_string(), last.to_string())).collect();
-    let mut hashes = vec![(keys.guards(), guards, 0)];
-    hashes.extend(
-        buckets.into_iter().map(|(bucket, fields)| (keys.bucket(bucket), fields, bucket.ttl())),
-    );
+    let mut hashes = vec![(keys.guards(), 0, None)];
+    // Hashes that have to be empty are named too, so that nothing old stays in them.
+    let buckets = Bucket::kept_at(now_ms(), &shared.zone).into_iter();
+    hashes.extend(buckets.map(|bucket| (keys.bucket(bucket), bucket.ttl(), Some(bucket))));
     let answer = shared
         .servers
         .run("put the rebuilt counters in place", async |connection| {
-            put_in_place(connection, &keys, &hashes, force).await
+            put_in_place(connection, &keys, &hashes, rebuilt, (token, force)).await
         })
         .await?;
     match answer {
@@ -177,15 +224,19 @@ async fn install(
 async fn put_in_place(
     mut connection: Connection,
     lane: &LaneKeys,
-    hashes: &[(String, Fields, i64)],
-    force: bool,
+    hashes: &[(String, i64, Option<Bucket>)],
+    rebuilt: &RebuiltLane,
+    (token, force): (&str, bool),
 ) -> redis::RedisResult<i64> {
     let generation = Uuid::new_v4().simple().to_string();
     let mut keys = vec![lane.meta()];
     let mode: &[u8] = if force { b"force" } else { b"missing" };
     let mut args =
         vec![generation.clone().into_bytes(), mode.to_vec(), lane.channel().into_bytes()];
-    for (key, fields, ttl) in hashes {
+    args.push(token.as_bytes().to_vec());
+    for (key, ttl, bucket) in hashes {
+        // The fields of one hash at a time: as text they take several times their room.
+        let fields = rebuilt.fields(*bucket);
         let staged = staged(key, &generation);
         for chunk in fields.chunks(CHUNK) {
             let mut set = redis::cmd("HSET");

@@ -16,13 +16,14 @@ use std::{
 use parking_lot::Mutex;
 use rand::seq::SliceRandom;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, PushInfo, RedisResult,
-    TlsCertificates, Value, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisResult, TlsCertificates,
+    Value, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
 };
 
 use super::{
     connection::{Connection, Line},
-    error::{live_error, unavailable},
+    error::{connect_error, live_error, unavailable},
+    push::PushSender,
     seeds::Seeds,
     slots::{self, Slots},
 };
@@ -196,13 +197,13 @@ impl Servers {
     async fn connect(
         &self,
         info: &ConnectionInfo,
-        pushes: Option<tokio::sync::mpsc::Sender<PushInfo>>,
+        pushes: Option<PushSender>,
     ) -> Result<(MultiplexedConnection, bool), SinkError> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.response_timeout));
         if let Some(pushes) = pushes {
-            config = config.set_push_sender(move |push| pushes.try_send(push));
+            config = config.set_push_sender(move |push| pushes.send(push));
         }
         let doing = format!("connect to Redis at {}", info.addr());
         let connect = async {
@@ -212,7 +213,9 @@ impl Servers {
                 redis::cmd("HELLO").query_async(&mut line).await?;
             Ok((line, hello))
         };
-        let (mut line, hello) = connect.await.map_err(|e| live_error(&doing, &e))?;
+        let with_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let (mut line, hello) =
+            connect.await.map_err(|e| connect_error(live_error(&doing, &e), &e, with_tls))?;
         let text = |field: &str| match hello.get(field) {
             Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             Some(Value::SimpleString(text)) => text.clone(),
@@ -261,7 +264,7 @@ impl Servers {
     pub(super) async fn owners(
         &self,
         keys: &[String],
-        pushes: Option<&tokio::sync::mpsc::Sender<PushInfo>>,
+        pushes: Option<&PushSender>,
     ) -> Result<Vec<MultiplexedConnection>, SinkError> {
         if !self.is_cluster().await? {
             let (line, _) = self.connect(&self.seeds[0], pushes.cloned()).await?;

@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 
 use redis::aio::MultiplexedConnection;
-use tokio::sync::mpsc;
 
-use super::{error::live_error, keys::RedisKeys, script, servers::Servers};
+use super::{error::live_error, keys::RedisKeys, push::push_queue, script, servers::Servers};
 use crate::{config::Config, domain::batch::RunId, sink::SinkError};
 
 /// Less than this (bytes) is too little for what a subscriber may have waiting: a second of full
@@ -24,7 +23,7 @@ pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>,
     let keys = RedisKeys::new(&config.redis.prefix).map_err(other)?;
     let channels: Vec<String> = keys.lanes().map(|lane| lane.channel()).collect();
     // Nobody reads what is published meanwhile.
-    let (pushes, _unread) = mpsc::channel(1);
+    let (pushes, _unread) = push_queue();
     let mut doubts = BTreeSet::new();
     let owners = servers.owners(&channels, Some(&pushes)).await?;
     for ((lane, channel), mut line) in keys.lanes().zip(&channels).zip(owners) {

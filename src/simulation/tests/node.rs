@@ -90,7 +90,7 @@ impl Node {
             keep_bytes: 1 << 24,
         };
         planted::SAME_RUN.set(shop.planted == Planted::SameRun);
-        let window = IdWindow { window_ms: 60_000, max_ids: 10 };
+        let window = IdWindow { window_ms: 60_000, max_ids: 10, max_bytes: usize::MAX };
         let opened = Spool::open(options, window, now_ms());
         planted::SAME_RUN.set(false);
         let Ok(Opened { spool, writer, recovery }) = opened else { return false };
@@ -145,6 +145,7 @@ impl Node {
                 user_id: None,
                 session_id: None,
                 properties: "{}",
+                ..Row::default()
             };
             let mut encoded = Vec::new();
             row.encode(&mut encoded);

@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use super::{
     Planted,
@@ -21,7 +22,7 @@ use crate::{
     },
     live::{Applied, judge},
     sink::{SinkError, SinkErrorKind},
-    store::{BatchStore, LaneHead, LaneHeads, LaneSum, Ledger, LedgerSum, Missing, Written},
+    store::{BatchStore, LaneHead, LaneHeads, Ledger, LedgerHeads, LedgerSpan, Missing, Written},
 };
 
 /// `ledger.keep_hours`, in ms.
@@ -257,8 +258,12 @@ impl BatchStore for ModelStore {
 
 #[async_trait]
 impl Ledger for ModelStore {
-    async fn sum(&self, _: Millis, _: Millis) -> Result<LedgerSum, SinkError> {
-        Ok(LedgerSum { lanes: std::array::from_fn(|_| LaneSum::default()) })
+    async fn read(
+        &self,
+        _: LedgerSpan,
+        _: mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, SinkError> {
+        Ok(LedgerHeads::default())
     }
 
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError> {

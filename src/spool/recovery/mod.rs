@@ -256,6 +256,8 @@ struct NewestIds {
     since: Millis,
     /// At most this many are kept.
     max: usize,
+    /// They take at most so many bytes.
+    max_bytes: usize,
     ids: IdQueue,
 }
 
@@ -264,6 +266,7 @@ impl NewestIds {
         NewestIds {
             since: now.saturating_sub(window.window_ms),
             max: window.max_ids,
+            max_bytes: window.max_bytes,
             ids: IdQueue::default(),
         }
     }
@@ -273,6 +276,9 @@ impl NewestIds {
             return;
         }
         if self.ids.len() == self.max {
+            self.ids.pop_front();
+        }
+        while self.ids.bytes() > self.max_bytes && !self.ids.is_empty() {
             self.ids.pop_front();
         }
         self.ids.push_back(Key::new(id), received_at);

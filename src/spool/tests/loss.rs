@@ -137,12 +137,12 @@ fn stray_files_are_survived_and_named() {
 fn a_newer_format_is_refused_and_left_alone() {
     let bench = Bench::new(300);
     let mut header = segment::header(NODE, 1);
-    header[8] = 3;
+    header[8] = 4;
     let crc = crc32fast::hash(&header[..segment::HEADER - 4]).to_le_bytes();
     header[segment::HEADER - 4..].copy_from_slice(&crc);
     fs::write(segment::path(bench.dir.path(), 1), &header).unwrap();
     let error = Spool::open(bench.options(), WINDOW, NOW).unwrap_err();
-    assert!(matches!(error, SpoolError::Version { version: 3, .. }), "{error}");
+    assert!(matches!(error, SpoolError::Version { version: 4, .. }), "{error}");
     assert_eq!(fs::read(segment::path(bench.dir.path(), 1)).unwrap(), header);
 }
 

@@ -22,7 +22,7 @@ use std::{
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{disk::faults, *};
+use super::{disk::faults, reader::Contents, *};
 use crate::domain::{
     batch::{DeadLetter, LANES},
     delta::{Delta, DeltaSum},
@@ -31,7 +31,7 @@ use crate::domain::{
 
 const NODE: NodeId = Uuid::from_u128(77);
 const NOW: Millis = 1_000_000;
-const WINDOW: IdWindow = IdWindow { window_ms: 1_000, max_ids: 1_000 };
+const WINDOW: IdWindow = IdWindow { window_ms: 1_000, max_ids: 1_000, max_bytes: usize::MAX };
 
 /// A spool in a temporary folder.
 struct Bench {
@@ -123,6 +123,7 @@ fn row(id: &str) -> Vec<u8> {
         user_id: None,
         session_id: Some("s"),
         properties: "{}",
+        ..Row::default()
     }
     .encode(&mut out);
     out
@@ -199,6 +200,20 @@ fn a_batch_has_as_many_events_as_it_has_rows_whatever_its_seal_says() {
 }
 
 #[test]
+fn refused_events_of_an_earlier_version_are_read() {
+    // What that version wrote is a sequence of (i64, text, text, text), which a tuple also is.
+    let letters = [(NOW, "invalid_type", "no type", r#"{"id":"a"}"#)];
+    let mut bytes = Vec::new();
+    let at = record::begin(&mut bytes);
+    bytes.extend(postcard::to_stdvec(&letters[..]).unwrap());
+    record::finish(&mut bytes[at..], record::PLAIN_DEAD_LETTERS);
+    let items = record::scan(&bytes, 0);
+    let found = Contents::of(&bytes, &items).unwrap().dead_letters;
+    assert_eq!((found[0].received_at, &*found[0].raw), (NOW, letters[0].3));
+    assert!(found.len() == 1 && found[0].digest.is_some() && found[0].source.is_empty());
+}
+
+#[test]
 fn a_batch_comes_back_as_it_was_sealed() {
     let bench = Bench::new(1 << 20);
     let Opened { spool, mut writer, recovery } = bench.open();
@@ -211,6 +226,7 @@ fn a_batch_comes_back_as_it_was_sealed() {
         code: "invalid_type".to_owned(),
         message: "no type".to_owned(),
         raw: "{".to_owned(),
+        ..DeadLetter::default()
     }];
     let mut group = Group::default();
     put(&mut group, "a");

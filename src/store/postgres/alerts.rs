@@ -41,7 +41,11 @@ impl PostgresStore {
     }
 
     /// Runs one statement in a transaction of its own, and says how many rows it changed.
-    async fn change(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<usize, Failure> {
+    pub(super) async fn change(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<usize, Failure> {
         let session = self.changing().await?;
         let rows = session.query(&format!("{sql} RETURNING 1"), parameters).await?;
         session.run("COMMIT").await?;

@@ -80,6 +80,24 @@ struct Messages<I> {
     ended: bool,
 }
 
+/// A chunk in today's form. One that an earlier version left in the spool has fewer fields than the
+/// COPY statement names columns, and is written anew.
+pub(super) fn of_today(chunk: &Bytes) -> Bytes {
+    if !row::is_of_before_source(chunk) {
+        return chunk.clone();
+    }
+    let mut again = Vec::with_capacity(chunk.len() * 2);
+    // Bytes that are no row stay as they are, so that COPY refuses them and they are set apart.
+    let mut rows = row::rows(chunk);
+    let mut read = 0;
+    while let Some(Ok(row)) = rows.next() {
+        row.encode(&mut again);
+        read = rows.position();
+    }
+    again.extend_from_slice(&chunk[read..]);
+    again.into()
+}
+
 impl<'a, I: Iterator<Item = CopyChunk<'a>>> Messages<I> {
     fn new(chunks: I) -> Self {
         Messages { chunks, gathered: BytesMut::from(HEADER), ready: VecDeque::new(), ended: false }
@@ -134,7 +152,8 @@ pub(super) async fn copy_apart(
     batch: &Batch,
     letters: &mut Vec<DeadLetter>,
 ) -> Result<u64, Failure> {
-    let rows = apart(batch, letters);
+    let chunks: Vec<Bytes> = batch.rows.iter().map(of_today).collect();
+    let rows = apart(&chunks, letters);
     // The whole batch has failed before, so it begins with the halves. The stack has the first
     // half on top, which keeps the rows in their order.
     let half = rows.len() / 2;
@@ -171,10 +190,10 @@ pub(super) async fn copy_apart(
 /// A row: its bytes, and what they mean.
 type Encoded<'a> = (&'a [u8], Row<'a>);
 
-/// Takes a batch apart into its rows. Bytes that are no row become a dead letter.
-fn apart<'a>(batch: &'a Batch, letters: &mut Vec<DeadLetter>) -> Vec<Encoded<'a>> {
-    let mut apart = Vec::with_capacity(batch.events as usize);
-    for chunk in &batch.rows {
+/// Takes the chunks of a batch apart into its rows. Bytes that are no row become a dead letter.
+fn apart<'a>(chunks: &'a [Bytes], letters: &mut Vec<DeadLetter>) -> Vec<Encoded<'a>> {
+    let mut apart = Vec::new();
+    for chunk in chunks {
         let mut rows = row::rows(chunk);
         let mut from = 0;
         while let Some(row) = rows.next() {

@@ -4,7 +4,7 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{PostgresStore, errors::Failure, session::Session};
+use super::{PostgresStore, errors::Failure, installation, session::Session};
 use crate::{
     domain::batch::{Batch, BatchId, NodeId, RestOf, RunId},
     store::{
@@ -13,49 +13,67 @@ use crate::{
     },
 };
 
-/// Moves the head of the lane on to this batch, in the transaction of the batch; `false` where it is not
-/// the batch that comes next, or where the store has only the beginning of the one before it. The row stays locked until the transaction ends, so another writer of the
-/// same lane waits here and then sees its outcome.
-pub(super) async fn take_turn(session: &Session, batch: &Batch) -> Result<bool, Failure> {
-    let BatchId { run, seq } = batch.id;
-    let (lane, known) = (batch.id.lane(), batch.after_events);
-    let is_whole = |after: RunId, last: u64| {
-        format!(
-            "NOT EXISTS (SELECT FROM ledger WHERE node = '{after}' AND lane = {lane} AND seq = {last}
-                         AND coalesce(whole_events, events) < {known})"
-        )
-    };
-    let sql = match batch.after {
-        Some(BatchId { run: after, seq: last }) if after == run => format!(
-            "UPDATE ledger_heads SET seq = {seq}
-             WHERE node = '{run}' AND lane = {lane} AND seq = {last} AND {} RETURNING seq",
-            is_whole(after, last)
-        ),
-        Some(BatchId { run: after, seq: last }) => format!(
-            "INSERT INTO ledger_heads (node, lane, seq) SELECT '{run}', {lane}, {seq}
-             WHERE EXISTS (SELECT FROM ledger_heads
-                           WHERE node = '{after}' AND lane = {lane} AND seq >= {last})
-             AND {} ON CONFLICT DO NOTHING RETURNING seq",
-            is_whole(after, last)
-        ),
-        None => format!(
-            "INSERT INTO ledger_heads (node, lane, seq) VALUES ('{run}', {lane}, {seq})
-             ON CONFLICT DO NOTHING RETURNING seq"
-        ),
-    };
-    Ok(!session.rows(&sql).await?.is_empty())
-}
+impl PostgresStore {
+    /// Moves the head of the lane on to this batch, in the transaction of the batch; `false` where it
+    /// is not the batch that comes next, the store has only the beginning of the one before it, or the
+    /// database is not that of this installation. The row stays locked until the transaction ends, so another writer of the same lane waits here and then
+    /// sees its outcome.
+    pub(super) async fn take_turn(
+        &self,
+        session: &Session,
+        batch: &Batch,
+    ) -> Result<bool, Failure> {
+        let BatchId { run, seq } = batch.id;
+        let (lane, known) = (batch.id.lane(), batch.after_events);
+        let is_whole = |after: RunId, last: u64| {
+            format!(
+                "NOT EXISTS (SELECT FROM ledger
+                             WHERE node = '{after}' AND lane = {lane} AND seq = {last}
+                             AND coalesce(whole_events, events) < {known})"
+            )
+        };
+        // It is known since `ready`, which every write begins with.
+        let ours = self.installation.known().map_or("false".to_owned(), installation::is_still);
+        let sql = match batch.after {
+            Some(BatchId { run: after, seq: last }) if after == run => format!(
+                "UPDATE ledger_heads SET seq = {seq}
+                 WHERE node = '{run}' AND lane = {lane} AND seq = {last} AND {ours} AND {}
+                 RETURNING seq",
+                is_whole(after, last)
+            ),
+            Some(BatchId { run: after, seq: last }) => format!(
+                "INSERT INTO ledger_heads (node, lane, seq) SELECT '{run}', {lane}, {seq}
+                 WHERE {ours} AND EXISTS (SELECT FROM ledger_heads
+                                          WHERE node = '{after}' AND lane = {lane} AND seq >= {last})
+                 AND {} ON CONFLICT DO NOTHING RETURNING seq",
+                is_whole(after, last)
+            ),
+            None => format!(
+                "INSERT INTO ledger_heads (node, lane, seq) SELECT '{run}', {lane}, {seq}
+                 WHERE {ours} ON CONFLICT DO NOTHING RETURNING seq"
+            ),
+        };
+        Ok(!session.rows(&sql).await?.is_empty())
+    }
 
-/// Notes that the store gets `events` more events of a batch; `false` where it does not have exactly
-/// those before them. The row stays locked until the transaction ends.
-pub(super) async fn lengthen(session: &Session, of: RestOf, events: u64) -> Result<bool, Failure> {
-    let (BatchId { run, seq }, lane, known) = (of.id, of.id.lane(), of.known);
-    let whole = known + events;
-    let sql = format!(
-        "UPDATE ledger SET whole_events = {whole} WHERE node = '{run}' AND lane = {lane}
-         AND seq = {seq} AND coalesce(whole_events, events) = {known} RETURNING seq"
-    );
-    Ok(!session.rows(&sql).await?.is_empty())
+    /// Notes that the store gets `events` more events of a batch; `false` where it does not have exactly
+    /// those before them, or the database is not that of this installation. The row stays locked until
+    /// the transaction ends.
+    pub(super) async fn lengthen(
+        &self,
+        session: &Session,
+        of: RestOf,
+        events: u64,
+    ) -> Result<bool, Failure> {
+        let (BatchId { run, seq }, lane, known) = (of.id, of.id.lane(), of.known);
+        let ours = self.installation.known().map_or("false".to_owned(), installation::is_still);
+        let whole = known + events;
+        let sql = format!(
+            "UPDATE ledger SET whole_events = {whole} WHERE node = '{run}' AND lane = {lane}
+             AND seq = {seq} AND coalesce(whole_events, events) = {known} AND {ours} RETURNING seq"
+        );
+        Ok(!session.rows(&sql).await?.is_empty())
+    }
 }
 
 /// Says why a batch was not the next: it is a replay, which is compared with its ledger row, or an
@@ -135,6 +153,7 @@ impl PostgresStore {
         let Missing { node, first, last, events } = missing;
         let session = self.writers.get().await?;
         session.begin("ISOLATION LEVEL READ COMMITTED").await?;
+        self.still_ours(&session).await?;
         let (lane, first_seq) = (last.lane() as i16, first.seq as i64);
         let (last_seq, events) = (last.seq as i64, events.map(|events| events as i64));
         session

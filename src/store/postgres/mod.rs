@@ -17,11 +17,12 @@
 //! already, and ledger and live counters always agree. The column `poisoned` of the ledger says
 //! by how many rows both are above `events`.
 
-mod address;
 mod alerts;
 mod copy;
 mod errors;
 mod guard;
+mod installation;
+mod letters;
 mod partitions;
 mod password;
 mod rollups;
@@ -30,28 +31,28 @@ mod session;
 mod tls;
 mod write;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
+use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 pub use partitions::{PARTITION_DAYS_AHEAD, PARTITION_DAYS_BACK};
 
 use crate::{
-    config,
+    config::{self, PostgresAddress},
     domain::{
         batch::{BatchId, LANES},
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{SinkError, SinkErrorKind},
+    sink::{Installation, SinkError, SinkErrorKind},
     store::{
-        Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
-        ledger::Summing,
+        Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
+        ledger::{Summing, not_taken},
         postgres::{
-            address::Address,
             errors::Failure,
             partitions::Partitions,
             rollups::RollupSessions,
@@ -70,13 +71,15 @@ const READERS: usize = 3;
 pub struct PostgresStore {
     /// Host, port and database, for messages.
     place: String,
+    /// Whose database it has to be.
+    installation: Arc<Installation>,
     /// One connection for each lane.
     writers: PostgresSessions,
     readers: PostgresSessions,
     rollups: RollupSessions,
     alerts: PostgresSessions,
     partitions: Partitions,
-    /// Whether the schema is known to be up to date. The lock is held while it is being brought
+    /// Whether the schema is known to be up to date, and the database to be ours. The lock is held while it is being brought
     /// there, so that one task migrates and the others wait for it.
     migrated: tokio::sync::Mutex<bool>,
 }
@@ -86,14 +89,19 @@ impl PostgresStore {
     ///
     /// # Errors
     /// The configuration makes no sense. Trying again does not help.
-    pub fn open(config: &config::PostgresConfig) -> Result<PostgresStore, SinkError> {
+    pub fn open(
+        config: &config::PostgresConfig,
+        installation: Arc<Installation>,
+    ) -> Result<PostgresStore, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
-        let address = Address::parse(&config.url, connect_timeout)?;
+        let address = PostgresAddress::parse(&config.url, connect_timeout)
+            .map_err(|words| SinkError::new(SinkErrorKind::Other, words))?;
         // The same settings with a shorter timeout, for alerts.
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(alerts::TIMEOUT_MS);
         Ok(PostgresStore {
             place: address.name.clone(),
+            installation,
             writers: PostgresSessions::new(config, &address, LANES as usize)?,
             readers: PostgresSessions::new(config, &address, READERS)?,
             rollups: RollupSessions::new(config, &address)?,
@@ -103,13 +111,13 @@ impl PostgresStore {
         })
     }
 
-    /// Makes sure that the schema is up to date. Every way into the store begins here, since the
+    /// Makes sure that the schema is up to date and the database ours. Every way into the store begins here, since the
     /// server may have been away when the process started.
     async fn ready(&self) -> Result<(), Failure> {
         let mut migrated = self.migrated.lock().await;
         if !*migrated {
             let session = self.writers.get().await?;
-            schema::migrate(&session).await?;
+            self.take_up(&session).await?;
             session.done();
             *migrated = true;
         }
@@ -125,11 +133,13 @@ impl PostgresStore {
         }
     }
 
-    async fn try_ledger_sum(
+    async fn try_read_ledger(
         &self,
-        since: Millis,
-        visitors_since: Millis,
-    ) -> Result<LedgerSum, Failure> {
+        asked: LedgerSpan,
+        parts: &mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, Failure> {
+        let LedgerSpan { since, visitors_since, lane } = asked;
+        let lane = lane.map(|lane| lane as i64);
         let session = self.reader().await?;
         // Both statements read one snapshot, so that heads and rows are of the same moment: the
         // live side takes the heads for its guards and the rows for its counters.
@@ -150,18 +160,27 @@ impl PostgresStore {
             "SELECT lane,
                     CASE WHEN last_second >= $1 THEN delta END,
                     CASE WHEN sealed_at >= $2 THEN visitors END
-             FROM ledger WHERE last_second >= $1 OR sealed_at >= $2",
-            [(since, Type::INT8), (visitors_since, Type::INT8)],
+             FROM ledger
+             WHERE (last_second >= $1 OR sealed_at >= $2) AND ($3 IS NULL OR lane = $3)",
+            [(Some(since), Type::INT8), (Some(visitors_since), Type::INT8), (lane, Type::INT8)],
         );
         let mut rows = std::pin::pin!(session.answer(rows).await?);
         while let Some(row) = session.answer(rows.try_next()).await? {
             let lane: i16 = row.try_get(0)?;
-            sum.add(lane.into(), row.try_get(1)?, row.try_get(2)?)?;
+            if let Some(part) = sum.add(lane.into(), row.try_get(1)?, row.try_get(2)?)? {
+                parts.send(part).await.map_err(not_taken)?;
+            }
         }
-        self.add_dropped(&session, &mut sum, since).await?;
+        if lane.is_none_or(|lane| lane == 0) {
+            self.add_dropped(&session, &mut sum, since).await?;
+        }
         session.run("COMMIT").await?;
         session.done();
-        Ok(sum.finish())
+        let (heads, last) = sum.finish();
+        for part in last {
+            parts.send(part).await.map_err(not_taken)?;
+        }
+        Ok(heads)
     }
 
     /// Adds what ledger rows have counted since then that were dropped, in the transaction of the sum.
@@ -271,9 +290,13 @@ impl PostgresStore {
 
 #[async_trait]
 impl Ledger for PostgresStore {
-    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
-        let sum = self.try_ledger_sum(since, visitors_since).await;
-        sum.map_err(|e| self.told(e))
+    async fn read(
+        &self,
+        asked: LedgerSpan,
+        parts: mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, SinkError> {
+        let heads = self.try_read_ledger(asked, &parts).await;
+        heads.map_err(|e| self.told(e))
     }
 
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError> {
@@ -339,6 +362,14 @@ impl StoreInfo for PostgresStore {
             session.done();
             Ok(applied)
         };
-        migrate.await.map_err(|e| self.told(e))
+        migrate.await.map_err(|e: Failure| self.told(e))
+    }
+
+    async fn claim(&self) -> Result<(), SinkError> {
+        self.ready().await.map_err(|e| self.told(e))
+    }
+
+    async fn change_terms(&self) -> Result<(), SinkError> {
+        self.try_change_terms().await.map_err(|e| self.told(e))
     }
 }

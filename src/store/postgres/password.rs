@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use tokio_postgres::config::{Config, Host};
 
-use crate::store::postgres::address::Address;
+use crate::config::PostgresAddress;
 
 /// The password for this address, if one is to be found outside of its URL.
-pub(super) fn find(address: &Address) -> Option<String> {
+pub(super) fn find(address: &PostgresAddress) -> Option<String> {
     if let Some(password) = std::env::var("PGPASSWORD").ok().filter(|it| !it.is_empty()) {
         return Some(password);
     }

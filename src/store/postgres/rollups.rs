@@ -10,15 +10,12 @@ use super::{
     session::{PostgresSessions, Session},
 };
 use crate::{
-    config,
+    config::{self, PostgresAddress},
     domain::{delta::Series, time::Millis},
     sink::{SinkError, SinkErrorKind},
-    store::{
-        postgres::address::Address,
-        rollup::{
-            ADD_UP, BEHIND, Fold, FoldLane, FoldLimits, Folded, Head, KNOWN, Known, LedgerRow,
-            ROLLUP_ROWS, Summed, too_many_minutes,
-        },
+    store::rollup::{
+        ADD_UP, BEHIND, Fold, FoldLane, FoldLimits, Folded, Head, KNOWN, Known, LedgerRow,
+        ROLLUP_ROWS, Summed, too_many_minutes,
     },
 };
 
@@ -43,7 +40,7 @@ impl RollupSessions {
     /// Pools for `address`. Connects to nothing yet.
     pub fn new(
         config: &config::PostgresConfig,
-        address: &Address,
+        address: &PostgresAddress,
     ) -> Result<RollupSessions, SinkError> {
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(CHART_TIMEOUT_MS);

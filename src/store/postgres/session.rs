@@ -16,9 +16,9 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
-    config::PostgresConfig,
+    config::{PostgresAddress, PostgresConfig},
     sink::{SinkError, SinkErrorKind},
-    store::postgres::{address::Address, errors::Failure, password, tls},
+    store::postgres::{errors::Failure, password, tls},
 };
 
 /// How much longer than `statement_timeout` we wait, so that the server has time to cancel a slow
@@ -36,7 +36,7 @@ impl PostgresSessions {
     /// A pool of at most `size` connections. Connects to nothing yet.
     pub fn new(
         config: &PostgresConfig,
-        address: &Address,
+        address: &PostgresAddress,
         size: usize,
     ) -> Result<PostgresSessions, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
@@ -78,7 +78,7 @@ impl PostgresSessions {
 /// Makes the connections of a pool.
 struct Connector {
     tls: MakeRustlsConnect,
-    address: Arc<Address>,
+    address: Arc<PostgresAddress>,
 }
 
 type Connecting<'a> =

@@ -17,11 +17,11 @@ use rustls::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::config::{PostgresAddress, Verify};
 use crate::sink::{SinkError, SinkErrorKind};
-use crate::store::postgres::address::{Address, Verify};
 
 /// Makes the TLS connector for an address.
-pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, SinkError> {
+pub(super) fn connector(address: &PostgresAddress) -> Result<MakeRustlsConnect, SinkError> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match address.verify {
         Verify::Nothing => Arc::new(Anyone(provider.clone())),
@@ -47,7 +47,7 @@ fn failed(why: &str) -> SinkError {
 /// The roots to trust: those of `sslrootcert`, else those of `~/.postgresql/root.crt`, where libpq
 /// looks too. An empty list stands for the public roots, which are also what
 /// `sslrootcert=system` asks for.
-fn roots(address: &Address) -> Result<Vec<CertificateDer<'static>>, SinkError> {
+fn roots(address: &PostgresAddress) -> Result<Vec<CertificateDer<'static>>, SinkError> {
     let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".postgresql/root.crt"));
     let path = match &address.roots {
         Some(path) if path.as_os_str() == "system" => None,

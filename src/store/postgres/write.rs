@@ -41,9 +41,9 @@ impl BatchStore for PostgresStore {
         match self.try_write(batch).await {
             Ok(written) => Ok(written),
             Err(failure) => {
-                if failure.kind == SinkErrorKind::Schema {
+                if matches!(failure.kind, SinkErrorKind::Schema | SinkErrorKind::Foreign) {
                     // The database was restored from a backup, or there is another one behind
-                    // the same name. The next attempt looks at its schema again.
+                    // the same name. The next attempt looks at it again, before anything else is done there.
                     *self.migrated.lock().await = false;
                     self.partitions.forget();
                 }
@@ -83,7 +83,7 @@ impl PostgresStore {
         self.partitions.ensure(&session, &batch.delta).await?;
         session.begin("ISOLATION LEVEL READ COMMITTED").await?;
         if let Some(of) = batch.rest_of
-            && !guard::lengthen(&session, of, batch.events).await?
+            && !self.lengthen(&session, of, batch.events).await?
         {
             session.run("ROLLBACK").await?;
             session.done();
@@ -92,7 +92,7 @@ impl PostgresStore {
         // Both are sent together, which saves a round trip. To prepare the COPY changes nothing,
         // whatever the guard says.
         let (taken, statement) =
-            tokio::join!(guard::take_turn(&session, batch), copy::prepare(&session));
+            tokio::join!(self.take_turn(&session, batch), copy::prepare(&session));
         // The guard's error is reported first. It aborts the transaction, so that of the other
         // statement only follows from it.
         let (taken, statement) = (taken?, statement?);
@@ -105,6 +105,7 @@ impl PostgresStore {
                 return Ok(Written::AlreadyStored);
             }
             session.run("ROLLBACK").await?;
+            self.still_ours(&session).await?;
             let judged = guard::why_not(&session, &entry).await?;
             session.done();
             return Ok(judged);
@@ -115,7 +116,7 @@ impl PostgresStore {
         } else if apart {
             copy::copy_apart(&session, &statement, batch, &mut letters).await?
         } else {
-            let chunks = batch.rows.iter().cloned().map(CopyChunk::Shared);
+            let chunks = batch.rows.iter().map(copy::of_today).map(CopyChunk::Shared);
             copy::copy(&session, &statement, chunks).await?
         };
         drop(statement);
@@ -177,15 +178,23 @@ async fn insert_letters(
     let codes = texts(|letter| &letter.code);
     let messages = texts(|letter| &letter.message);
     let raws = texts(|letter| &letter.raw);
-    let digest = |letter: &DeadLetter| letter.digest().map(Vec::from);
+    let (sources, keys) = (texts(|letter| &letter.source), texts(|letter| &letter.key));
+    let (dialects, events) = (texts(|letter| &letter.dialect), texts(|letter| &letter.event));
+    let cuts: Vec<bool> = letters.iter().map(|letter| letter.cut).collect();
+    let times: Vec<Option<Millis>> = letters.iter().map(|letter| letter.time).collect();
+    let digest = |letter: &DeadLetter| letter.digest.map(Vec::from);
     let digests: Vec<Option<Vec<u8>>> = letters.iter().map(digest).collect();
     session
         .query(
             // They are inserted in the order of their digests: two lanes that insert the same
             // letters then wait for each other in one direction only, and can't deadlock.
-            "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest)
-         SELECT $1, $2, timestamptz 'epoch' + received * interval '1 ms', code, message, raw, digest
-         FROM unnest($3, $4, $5, $6, $7) AS letters (received, code, message, raw, digest)
+            "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest, cut, source,
+                                   write_key, dialect, event, event_time)
+         SELECT $1, $2, timestamptz 'epoch' + received * interval '1 ms', code, message, raw, digest,
+                cut, source, write_key, dialect, event, event_time
+         FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             AS letters (received, code, message, raw, digest, cut, source, write_key, dialect,
+                         event, event_time)
          ORDER BY digest ON CONFLICT DO NOTHING",
             &[
                 (&batch.node, Type::UUID),
@@ -195,6 +204,12 @@ async fn insert_letters(
                 (&messages, Type::TEXT_ARRAY),
                 (&raws, Type::TEXT_ARRAY),
                 (&digests, Type::BYTEA_ARRAY),
+                (&cuts, Type::BOOL_ARRAY),
+                (&sources, Type::TEXT_ARRAY),
+                (&keys, Type::TEXT_ARRAY),
+                (&dialects, Type::TEXT_ARRAY),
+                (&events, Type::TEXT_ARRAY),
+                (&times, Type::INT8_ARRAY),
             ],
         )
         .await?;

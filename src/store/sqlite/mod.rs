@@ -5,6 +5,9 @@
 
 mod alerts;
 mod guard;
+mod installation;
+mod ledger;
+mod letters;
 mod rollups;
 mod runs;
 mod write;
@@ -13,19 +16,18 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use tokio::sync::{Mutex, OwnedMutexGuard};
-use uuid::Uuid;
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use crate::{
+    config::Config,
     domain::{
         batch::BatchId,
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{SinkError, SinkErrorKind},
+    sink::{Installation, SinkError, SinkErrorKind},
     store::{
-        Ledger, LedgerSum, Rollups, StoreInfo, StoreTotals,
-        ledger::Summing,
+        Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
         rollup::{FoldLimits, Folded, Known, Summed},
     },
 };
@@ -53,11 +55,25 @@ pub struct SqliteStore {
     charts: Arc<Mutex<Connection>>,
     /// The migrations that were applied when it was opened.
     applied: Vec<String>,
+    /// Whose file it has to be.
+    installation: Arc<Installation>,
 }
 
 impl SqliteStore {
-    /// Opens or makes `dir/floodmark.db` and brings its schema up to date. Blocks.
+    /// Opens or makes `dir/floodmark.db` as a node with the default settings does. Blocks.
     pub fn open(dir: &Path) -> Result<SqliteStore, SinkError> {
+        let config = Config { data_dir: dir.to_owned(), ..Config::default() };
+        let installation = Installation::open(&config)
+            .map_err(|e| SinkError::new(SinkErrorKind::Other, e.to_string()))?;
+        SqliteStore::open_as(dir, Arc::new(installation))
+    }
+
+    /// Opens or makes `dir/floodmark.db` as a node of `installation`, and brings its schema up to date.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// It can't be opened or is damaged.
+    pub fn open_as(dir: &Path, installation: Arc<Installation>) -> Result<SqliteStore, SinkError> {
         let path = dir.join(FILE);
         let at = |e: rusqlite::Error| {
             let mut e = SinkError::from(e);
@@ -68,6 +84,7 @@ impl SqliteStore {
             kind: SinkErrorKind::Unavailable,
             message: format!("{}: {e}", dir.display()),
         })?;
+        installation::check_whole(&path)?;
         let mut writer = connect(&path).map_err(at)?;
         let migrated = embedded::migrations::runner().run(&mut writer);
         let migrated = migrated.map_err(|e| SinkError {
@@ -85,6 +102,7 @@ impl SqliteStore {
             reader: reader()?,
             charts: reader()?,
             applied,
+            installation,
         })
     }
 }
@@ -147,8 +165,12 @@ async fn with<T: Send + 'static>(
 
 #[async_trait]
 impl Ledger for SqliteStore {
-    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
-        with(&self.reader, move |conn| ledger_sum(conn, since, visitors_since)).await
+    async fn read(
+        &self,
+        asked: LedgerSpan,
+        parts: mpsc::Sender<(u64, Delta)>,
+    ) -> Result<LedgerHeads, SinkError> {
+        with(&self.reader, move |conn| ledger::read(conn, asked, &parts)).await
     }
 
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError> {
@@ -246,62 +268,29 @@ impl StoreInfo for SqliteStore {
         // The schema was brought up to date when the file was opened.
         Ok(self.applied.clone())
     }
-}
 
-/// See [`Ledger::sum`].
-fn ledger_sum(
-    conn: &mut Connection,
-    since: Millis,
-    visitors_since: Millis,
-) -> Result<LedgerSum, SinkError> {
-    // One transaction, so that heads and rows are of the same moment: the live side takes the
-    // heads for its guards and the rows for its counters.
-    let tx = conn.transaction()?;
-    let mut sum = Summing::default();
-    let mut heads = tx.prepare_cached("SELECT node, lane, seq FROM ledger_heads")?;
-    let mut rows = heads.query([])?;
-    while let Some(row) = rows.next()? {
-        sum.head(Uuid::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)?;
+    async fn claim(&self) -> Result<(), SinkError> {
+        let own = self.installation.clone();
+        with(&self.writer, move |conn| installation::claim(conn, &own)).await
     }
-    let mut ledger = tx.prepare_cached(
-        "SELECT lane,
-                CASE WHEN last_second >= ?1 THEN delta END,
-                CASE WHEN sealed_at >= ?2 THEN visitors END
-         FROM ledger WHERE last_second >= ?1 OR sealed_at >= ?2",
-    )?;
-    let mut rows = ledger.query([since, visitors_since])?;
-    while let Some(row) = rows.next()? {
-        let blob = |column| row.get_ref(column).map(|value| value.as_blob().ok());
-        sum.add(row.get(0)?, blob(1)?, blob(2)?)?;
-    }
-    add_dropped(&tx, &mut sum, since)?;
-    Ok(sum.finish())
-}
 
-/// Adds what ledger rows have counted since then that were dropped, in the transaction of the sum.
-fn add_dropped(tx: &Connection, sum: &mut Summing, since: Millis) -> Result<(), SinkError> {
-    let asked = "SELECT count(*) FROM fold_heads WHERE dropped_to >= ?";
-    let lanes: i64 = tx.query_row(asked, [since], |row| row.get(0))?;
-    if lanes == 0 {
-        return Ok(());
+    async fn settle(&self) -> Result<(), SinkError> {
+        with(&self.writer, |conn| {
+            // The answer is a row: whether it was held up by a reader, and two counts of pages.
+            let busy: i64 =
+                conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            match busy {
+                0 => Ok(()),
+                _ => Err(SinkError::new(SinkErrorKind::Unavailable, "a reader holds the WAL")),
+            }
+        })
+        .await
     }
-    let mut rollups =
-        tx.prepare_cached("SELECT series, minute, value FROM rollups WHERE minute >= ?")?;
-    let mut rows = rollups.query([since])?;
-    while let Some(row) = rows.next()? {
-        let series: String = row.get(0)?;
-        sum.rolled_up(&series, row.get(1)?, row.get(2)?);
+
+    async fn change_terms(&self) -> Result<(), SinkError> {
+        let own = self.installation.clone();
+        with(&self.writer, move |conn| installation::change_terms(conn, &own)).await
     }
-    let mut there = tx.prepare_cached(
-        "SELECT l.delta FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
-         WHERE l.last_second >= ? AND l.seq <= f.seq",
-    )?;
-    let mut rows = there.query([since])?;
-    while let Some(row) = rows.next()? {
-        let cells: Vec<u8> = row.get(0)?;
-        sum.is_there(&cells, since)?;
-    }
-    Ok(())
 }
 
 impl From<rusqlite::Error> for SinkError {

@@ -287,6 +287,7 @@ mod tests {
                     user_id: None,
                     session_id: None,
                     properties: "{}",
+                    ..EventRow::default()
                 };
                 sum.count(row.kind, row.time);
                 row.encode(&mut rows);

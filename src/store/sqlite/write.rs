@@ -17,7 +17,7 @@ use crate::{
 /// Rows of one INSERT. More rows make it no faster, since the cost is in binding the values.
 const ROWS_A_STATEMENT: usize = 32;
 /// Values of a row, in the order of [`COLUMNS`].
-const FIELDS: usize = 7;
+const FIELDS: usize = 9;
 
 #[async_trait]
 impl BatchStore for SqliteStore {
@@ -121,7 +121,7 @@ fn insert_rows(
     chunks: &[bytes::Bytes],
     letters: &mut Vec<DeadLetter>,
 ) -> Result<u64, SinkError> {
-    let one = "(?, ?, ?, ?, ?, ?, ?)";
+    let one = "(?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let sql = |rows| {
         let values = vec![one; rows].join(", ");
         format!("INSERT INTO events ({COLUMNS}) VALUES {values}")
@@ -160,7 +160,9 @@ fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusql
     insert.raw_bind_parameter(at + 4, row.kind)?;
     insert.raw_bind_parameter(at + 5, row.user_id)?;
     insert.raw_bind_parameter(at + 6, row.session_id)?;
-    insert.raw_bind_parameter(at + 7, row.properties)
+    insert.raw_bind_parameter(at + 7, row.properties)?;
+    insert.raw_bind_parameter(at + 8, row.source)?;
+    insert.raw_bind_parameter(at + 9, row.dialect)
 }
 
 /// Writes dead letters. One that is there already, by its digest, is left as it is.
@@ -171,8 +173,9 @@ fn insert_letters(
     letters: &[DeadLetter],
 ) -> Result<(), rusqlite::Error> {
     let mut insert = tx.prepare_cached(
-        "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO dead_letters (node, seq, received_at, code, message, raw, digest, cut, source,
+                                   write_key, dialect, event, event_time, letter)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, randomblob(16)) ON CONFLICT DO NOTHING",
     )?;
     for letter in letters {
         insert.execute(params![
@@ -182,7 +185,13 @@ fn insert_letters(
             letter.code,
             letter.message,
             letter.raw,
-            letter.digest(),
+            letter.digest,
+            letter.cut,
+            letter.source,
+            letter.key,
+            letter.dialect,
+            letter.event,
+            letter.time,
         ])?;
     }
     Ok(())
@@ -208,6 +217,7 @@ mod tests {
             user_id: None,
             session_id: None,
             properties: "{}",
+            ..Row::default()
         };
         row.encode(&mut rows);
         let good = rows.clone();

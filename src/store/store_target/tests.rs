@@ -61,7 +61,9 @@ async fn a_panic_begins_the_batch_again_and_stores_it_once() {
         keep_ms: 0,
         keep_bytes: 0,
     };
-    let spool = Spool::open(options, IdWindow { window_ms: 1000, max_ids: 10 }, 0).unwrap();
+    let spool =
+        Spool::open(options, IdWindow { window_ms: 1000, max_ids: 10, max_bytes: usize::MAX }, 0)
+            .unwrap();
     let store = SqliteStore::open(dir.path()).unwrap();
     let store = Arc::new(Clumsy { store, has_panicked: AtomicBool::new(false) });
     let (told, mut settled) = mpsc::unbounded_channel();
@@ -75,6 +77,7 @@ async fn a_panic_begins_the_batch_again_and_stores_it_once() {
         code: "invalid_type".to_owned(),
         message: "no type".to_owned(),
         raw: "{}".to_owned(),
+        ..DeadLetter::default()
     };
     for seq in [1, 5] {
         let id = BatchId { run: node, seq };

@@ -76,7 +76,6 @@ fn data_dir_goes_back_twice() {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn data_dir_of_another_shop() {
     let mut cell = Cell::new(
         ["data dir", "foreign"],

@@ -12,7 +12,6 @@ use super::{
 use crate::shop::runtime;
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn postgres_of_another_shop() {
     let mut cell = Cell::new(
         ["Postgres", "foreign"],

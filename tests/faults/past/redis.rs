@@ -106,7 +106,6 @@ fn send_until_202(addr: std::net::SocketAddr, body: &str) -> Answer {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn redis_of_another_shop() {
     let cell = Cell::new(
         ["Redis", "foreign"],

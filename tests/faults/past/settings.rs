@@ -50,7 +50,6 @@ const EURO: Changed = Changed { set: ("FLOODMARK_CURRENCY", "EUR"), names: "curr
 const ZONE: Changed = Changed { set: ("FLOODMARK_TIMEZONE", "Asia/Kolkata"), names: "rebuild" };
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn another_currency() {
     let cell = Cell::new(
         ["configuration", "older copy"],
@@ -62,7 +61,6 @@ fn another_currency() {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn another_currency_on_sqlite() {
     let cell = Cell::new(
         ["configuration", "older copy"],
@@ -74,7 +72,6 @@ fn another_currency_on_sqlite() {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn another_time_zone() {
     let cell = Cell::new(
         ["configuration", "older copy"],
@@ -100,7 +97,6 @@ fn differs(mut cell: Cell, changed: Changed) {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn nodes_with_two_currencies() {
     let cell = Cell::new(
         ["configuration", "clone"],
@@ -112,7 +108,6 @@ fn nodes_with_two_currencies() {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn nodes_with_two_time_zones() {
     let cell = Cell::new(
         ["configuration", "clone"],
@@ -124,7 +119,6 @@ fn nodes_with_two_time_zones() {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn nodes_with_two_prefixes() {
     let cell = Cell::new(
         ["configuration", "clone"],
@@ -140,7 +134,6 @@ fn nodes_with_two_prefixes() {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn two_shops_with_one_prefix() {
     let mut cell = Cell::new(
         ["configuration", "foreign"],

@@ -124,7 +124,6 @@ fn sqlite_deleted_and_the_spool_kept_nothing() {
 }
 
 #[test]
-#[ignore = "open: a foreign installation or other settings are not refused yet"]
 fn sqlite_of_another_shop() {
     let cell = Cell::new(
         ["SQLite", "foreign"],

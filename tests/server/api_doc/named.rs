@@ -20,6 +20,7 @@ const NOT_SHOWN: &[(&str, &str)] = &[
     ("spool_failed", "the disk has to fail"),
     ("spool_full", "the disk has to be full"),
     ("stopping", "the server has to be on its way down"),
+    ("store_unavailable", "the store has to fail"),
     ("too_many_bytes", "other requests have to be under way"),
     ("too_many_connections", "other connections have to be open"),
 ];

@@ -16,8 +16,11 @@ use floodmark::{
 };
 
 fn config(url: String) -> Config {
-    let mut config = Config::default();
+    // No data dir, so that nothing that lies in the working folder matters.
+    let mut config = Config { data_dir: "/nonexistent".into(), ..Config::default() };
     config.postgres.url = url;
+    // What the store is opened with has passed the check of every configuration, as in the server.
+    config.check().expect("a configuration that can be used");
     config
 }
 

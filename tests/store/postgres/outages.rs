@@ -121,6 +121,25 @@ async fn set_read_only(postgres: &Postgres, on: bool) {
 }
 
 #[tokio::test]
+async fn nothing_is_written_to_a_database_that_has_become_anothers() {
+    let postgres = Postgres::start();
+    let store = open(postgres.url()).await;
+    write_until_stored(&store, &batch(node(1), 4, 10)).await;
+    let own = postgres.sql("SELECT id FROM installation").await;
+    // Another database answers behind the address, and the connections stay, as behind a pooler.
+    postgres.sql("UPDATE installation SET id = gen_random_uuid()").await;
+    for _ in 0..2 {
+        let refused = store.batches.write(&batch(node(1), 8, 10)).await;
+        assert_eq!(kind(refused), SinkErrorKind::Foreign);
+    }
+    assert_eq!(store.info.claim().await.unwrap_err().kind, SinkErrorKind::Foreign);
+    assert_eq!(store_events(&postgres).await, 10);
+    postgres.sql(&format!("UPDATE installation SET id = '{}'", own[0][0])).await;
+    let written = store.batches.write(&batch(node(1), 8, 10)).await;
+    assert_eq!(written.unwrap(), Written::Stored { events: 10, poisoned: 0 });
+}
+
+#[tokio::test]
 async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     let postgres = Postgres::start();
     let store = open(postgres.url()).await;
@@ -130,7 +149,8 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     postgres
         .sql(
             "DROP TABLE events, ledger, ledger_heads, dead_letters, rollups, fold_heads,
-                        alerts, notifications, leases, missing_batches, refinery_schema_history",
+                        alerts, notifications, leases, missing_batches, installation,
+                        refinery_schema_history",
         )
         .await;
     assert_eq!(kind(store.batches.write(&batch(node(1), 2, 10)).await), SinkErrorKind::Schema);

@@ -96,10 +96,11 @@ fn lines(body: &[u8]) -> Vec<RawEvent<'_>> {
     lines.filter(|line| !line.is_empty()).map(RawEvent::unread).collect()
 }
 
-/// Whether a body of several lines begins with a line that is an object by itself.
+/// Whether a body of several lines begins with a line that is an object by itself, well-formed or
+/// not: it closes what it opens.
 fn begins_with_a_line(body: &[u8]) -> bool {
     let Some(end) = body.iter().position(|b| *b == b'\n') else { return false };
-    body[0] == b'{' && is_json(&body[..end])
+    body[0] == b'{' && pieces::is_whole(&body[..end])
 }
 
 fn is_json(text: &[u8]) -> bool {

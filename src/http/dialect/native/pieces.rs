@@ -39,6 +39,11 @@ pub(super) fn of(body: &[u8]) -> Option<BodyPieces<'_>> {
     }
 }
 
+/// Whether a text is an object or array that closes every bracket that it opens, and ends there.
+pub(super) fn is_whole(text: &[u8]) -> bool {
+    items(text).is_some()
+}
+
 /// What stands between the commas of an array or object, which has to be all of the text.
 fn items(text: &[u8]) -> Option<Vec<&[u8]>> {
     let mut items = Vec::new();

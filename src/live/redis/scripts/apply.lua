@@ -6,10 +6,11 @@
 --
 -- KEYS  meta, guards, then one hash for each bucket
 -- ARGV  run, seq, the batch that it follows on in the lane (its run, or nothing, and its seq),
---       channel, message, capacity of a breakdown, number of increments, then the TTL of each bucket (seconds), then for each increment
---       (bucket, field, increment), then for each breakdown (bucket, field, breakdown as JSON)
--- Gives {0, seq} counted, {1, last} counted before, {2, last} gap, {3, 0} no generation; `last` is
---       the last batch of the run that this lane has counted
+--       channel, message, capacity of a breakdown, number of increments, the installation, then the
+--       TTL of each bucket (seconds), then for each increment (bucket, field, increment), then for
+--       each breakdown (bucket, field, breakdown as JSON)
+-- Gives {0, seq} counted, {1, last} counted before, {2, last} gap, {3, 0} no generation, {4, 0}
+--       another installation's lane; `last` is the last batch of the run that this lane has counted
 
 -- A key of another type would make a write fail in the middle.
 for _, key in ipairs(KEYS) do
@@ -21,6 +22,8 @@ end
 -- Without a generation the lane is being rebuilt, and must not count before it has its sums.
 local generation = redis.call('HGET', KEYS[1], 'generation')
 if not generation then return {3, 0} end
+local owner = redis.call('HGET', KEYS[1], 'installation')
+if owner and owner ~= ARGV[9] then return {4, 0} end
 local seq = tonumber(ARGV[2])
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)
 -- The guard: `judge` in src/live/mod.rs says the same.
@@ -60,11 +63,13 @@ local function merged(old, new, capacity)
   return cjson.encode(top)
 end
 
+-- A version of Floodmark that named no owner has counted here before.
+if not owner then redis.call('HSET', KEYS[1], 'installation', ARGV[9]) end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 local buckets = #KEYS - 2
-local tops_from = 9 + buckets + 3 * tonumber(ARGV[8])
-for i = 9 + buckets, tops_from - 1, 3 do
+local tops_from = 10 + buckets + 3 * tonumber(ARGV[8])
+for i = 10 + buckets, tops_from - 1, 3 do
   local key, field, value = KEYS[2 + tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
   local reply = redis.pcall('HINCRBY', key, field, value)
   if type(reply) == 'table' and reply.err then
@@ -81,7 +86,7 @@ for i = tops_from, #ARGV, 3 do
   redis.call('HSET', key, field, value)
 end
 for i = 1, buckets do
-  redis.call('EXPIRE', KEYS[2 + i], ARGV[8 + i])
+  redis.call('EXPIRE', KEYS[2 + i], ARGV[9 + i])
 end
 -- The version is a Lua number, and '..' would write a large one as 1e+14.
 redis.call('SPUBLISH', ARGV[5], generation .. ':' .. string.format('%.0f', version) .. ':' .. ARGV[6])

@@ -16,6 +16,11 @@ local mine = ARGV[1] .. ':' .. ARGV[2] .. ':' .. ARGV[3]
 local found, undecided = {}, false
 for i = 4, #KEYS do
   local value, state = redis.call('GET', KEYS[i]), 0
+  if not value then
+    -- Earlier versions wrote the id without the type of its event, which stands behind a NUL.
+    local behind = string.find(KEYS[i], '\0', 1, true)
+    value = behind and redis.call('GET', string.sub(KEYS[i], 1, behind - 1))
+  end
   if value == '1' then
     state = 1
   elseif value and value ~= mine then

@@ -4,22 +4,24 @@
 -- keys expired, so its size is checked before anything is written.
 --
 -- KEYS  meta, then (final, staged) for each hash
--- ARGV  generation, 'missing' (only where there is no generation) or 'force', channel,
---       then for each pair (fields staged, TTL in seconds or 0 for ever)
+-- ARGV  generation, 'missing' (only where there is no generation, or another installation's) or
+--       'force', channel, the installation, then for each pair (fields staged, TTL in seconds or 0 for ever)
 -- Gives 1 installed, 0 there is a generation already, -1 what was staged is gone
-if ARGV[2] == 'missing' and redis.call('HEXISTS', KEYS[1], 'generation') == 1 then
+local owner = redis.call('HGET', KEYS[1], 'installation')
+if ARGV[2] == 'missing' and redis.call('HEXISTS', KEYS[1], 'generation') == 1
+    and (not owner or owner == ARGV[4]) then
   return 0
 end
 local pairs_ = (#KEYS - 1) / 2
 for i = 1, pairs_ do
-  if redis.call('HLEN', KEYS[2 * i + 1]) ~= tonumber(ARGV[2 + 2 * i]) then return -1 end
+  if redis.call('HLEN', KEYS[2 * i + 1]) ~= tonumber(ARGV[3 + 2 * i]) then return -1 end
 end
 -- Versions begin again: the generation before them tells the old ones from the new.
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'version', 0)
+redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'version', 0, 'installation', ARGV[4])
 for i = 1, pairs_ do
-  local final, staged, ttl = KEYS[2 * i], KEYS[2 * i + 1], ARGV[3 + 2 * i]
-  if ARGV[2 + 2 * i] == '0' then
+  local final, staged, ttl = KEYS[2 * i], KEYS[2 * i + 1], ARGV[4 + 2 * i]
+  if ARGV[3 + 2 * i] == '0' then
     redis.call('DEL', final)
   else
     redis.call('RENAME', staged, final)

@@ -4,17 +4,30 @@
 //!
 //! This is the side that writes. It adds deltas, forgets what is old, and hands the buckets out as
 //! they are. How a number over a span of time is made of them is said in `numbers/`.
+//!
+//! They are bounded ([`CounterLimits`]). Where the seconds reach their limit, the oldest go before
+//! their hour is over, and [`Counters::seconds_from`] says so. Where the breakdowns do, those of old
+//! minutes keep fewer values ([`tops`]). Minutes and days need no limit: there are so many of them,
+//! each with so many series.
+
+#[cfg(test)]
+mod tests;
+mod tops;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::civil::Date;
 
-use crate::domain::{
-    delta::{Delta, Series},
-    pool::Pool,
-    time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis, bucket},
-    top::Top,
-    totals::Totals,
+use self::tops::Tops;
+use crate::{
+    config::MemoryShares,
+    domain::{
+        delta::{Delta, Series},
+        pool::Pool,
+        time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND, bucket},
+        top::Top,
+        totals::Totals,
+    },
 };
 
 /// How long a second stays, in ms.
@@ -23,6 +36,31 @@ pub const SECONDS_KEPT: Millis = HOUR;
 pub const MINUTES_KEPT: Millis = DAY;
 /// How long a business day's total stays after its end, in ms.
 pub const DAYS_KEPT: Millis = DAY;
+
+/// How much counters may hold. By default that is as much as comes.
+#[derive(Clone, Copy, Debug)]
+pub struct CounterLimits {
+    /// Sums by second and series.
+    pub second_sums: usize,
+    /// Bytes of breakdowns.
+    pub breakdown_bytes: usize,
+}
+
+impl Default for CounterLimits {
+    fn default() -> CounterLimits {
+        CounterLimits { second_sums: usize::MAX, breakdown_bytes: usize::MAX }
+    }
+}
+
+impl CounterLimits {
+    /// The limits of one copy of the counters.
+    pub fn of(shares: &MemoryShares) -> CounterLimits {
+        CounterLimits {
+            second_sums: shares.second_sums(),
+            breakdown_bytes: shares.breakdowns as usize,
+        }
+    }
+}
 
 /// All live counters. A live store starts a feed with them, and every node keeps a copy.
 #[derive(Clone, Debug)]
@@ -33,30 +71,34 @@ pub struct Counters {
     /// By the start of the minute, Unix ms.
     minutes: BTreeMap<Millis, Totals>,
     days: BTreeMap<Date, Totals>,
-    /// The names of the breakdowns seen so far. They are few, since only rules make them.
-    names: Vec<String>,
-    /// By minute, breakdown (its index in `names`) and lane. Each lane is summed by itself,
-    /// batch by batch in its order, so that what a full summary drops is the same in every
-    /// mirror.
-    tops: BTreeMap<(Millis, usize, u64), Top>,
+    tops: Tops,
     /// Each series once: the minutes of a day name the same ones again and again.
     series: Pool<Series>,
-    /// Each value of a breakdown once, for the same reason.
-    values: Pool<str>,
+    limits: CounterLimits,
+    /// How many sums all seconds have.
+    second_sums: usize,
+    /// Seconds before this one (Unix ms) went before their time, since there were too many sums.
+    seconds_from: Millis,
 }
 
 impl Counters {
-    /// Nothing counted yet.
+    /// Nothing counted yet, and no limits.
     pub fn new(zone: BusinessZone) -> Counters {
+        Counters::within(zone, CounterLimits::default())
+    }
+
+    /// Nothing counted yet.
+    pub fn within(zone: BusinessZone, limits: CounterLimits) -> Counters {
         Counters {
             zone,
             seconds: BTreeMap::new(),
             minutes: BTreeMap::new(),
             days: BTreeMap::new(),
-            names: Vec::new(),
-            tops: BTreeMap::new(),
+            tops: Tops::within(limits.breakdown_bytes),
             series: Pool::default(),
-            values: Pool::default(),
+            limits,
+            second_sums: 0,
+            seconds_from: Millis::MIN,
         }
     }
 
@@ -92,26 +134,44 @@ impl Counters {
         }
     }
 
-    /// Adds all counters of another copy.
+    /// Adds all counters of another copy, which gives its memory back meanwhile.
     pub fn merge(&mut self, other: Counters) {
-        for (second, totals) in &other.seconds {
-            totals.iter().for_each(|(series, value)| self.add_second(*second, series, value));
+        self.seconds_from = self.seconds_from.max(other.seconds_from);
+        for (second, totals) in other.seconds {
+            totals.iter().for_each(|(series, value)| self.add_second(second, series, value));
         }
-        for (minute, totals) in &other.minutes {
-            totals.iter().for_each(|(series, value)| self.add_minute(*minute, series, value));
+        for (minute, totals) in other.minutes {
+            totals.iter().for_each(|(series, value)| self.add_minute(minute, series, value));
         }
-        for (date, totals) in &other.days {
-            totals.iter().for_each(|(series, value)| self.add_day(*date, series, value));
+        for (date, totals) in other.days {
+            totals.iter().for_each(|(series, value)| self.add_day(date, series, value));
         }
-        for (minute, name, lane, top) in other.tops() {
-            self.add_top(minute, name, lane, top);
-        }
+        self.tops.merge(other.tops);
     }
 
     /// Adds to the second that starts at `second` (Unix ms).
     pub fn add_second(&mut self, second: Millis, series: &Series, value: i64) {
+        if second < self.seconds_from {
+            return;
+        }
         let totals = self.seconds.entry(second).or_default();
+        let before = totals.len();
         totals.add_shared(series, value, |series| shared(&mut self.series, series));
+        self.second_sums += totals.len() - before;
+        if self.second_sums > self.limits.second_sums {
+            self.drop_oldest_seconds();
+        }
+    }
+
+    /// Makes room among the seconds, an eighth of it at once, so that this is rare.
+    fn drop_oldest_seconds(&mut self) {
+        let enough = self.limits.second_sums / 8 * 7;
+        while self.second_sums > enough
+            && let Some((second, totals)) = self.seconds.pop_first()
+        {
+            self.second_sums -= totals.len();
+            self.seconds_from = second + SECOND;
+        }
     }
 
     /// Adds to the minute that starts at `minute` (Unix ms).
@@ -128,18 +188,15 @@ impl Counters {
 
     /// Adds to a breakdown's minute (its start in Unix ms) of one lane.
     pub fn add_top(&mut self, minute: Millis, name: &str, lane: u64, top: &Top) {
-        let name = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.names.push(name.to_owned());
-            self.names.len() - 1
-        });
-        let kept = self.tops.entry((minute, name, lane)).or_default();
-        kept.merge_shared(top, |value| self.values.share(value, || value.into()));
+        self.tops.add(minute, name, lane, top);
     }
 
     /// Forgets a series of a second.
     pub fn clear_second(&mut self, second: Millis, series: &Series) {
         if let Some(totals) = self.seconds.get_mut(&second) {
+            let before = totals.len();
             totals.clear(series);
+            self.second_sums -= before - totals.len();
         }
     }
 
@@ -159,23 +216,44 @@ impl Counters {
 
     /// Forgets a breakdown's minute of one lane.
     pub fn clear_top(&mut self, minute: Millis, name: &str, lane: u64) {
-        if let Some(name) = self.names.iter().position(|known| known == name) {
-            self.tops.remove(&(minute, name, lane));
-        }
+        self.tops.clear(minute, name, lane);
     }
 
     /// Every minute of every breakdown and lane: (start in Unix ms, name, lane, values).
     pub fn tops(&self) -> impl Iterator<Item = (Millis, &str, u64, &Top)> {
-        let named = |name: usize| self.names[name].as_str();
-        self.tops.iter().map(move |(&(minute, name, lane), top)| (minute, named(name), lane, top))
+        self.tops.iter(Millis::MIN, Millis::MAX)
+    }
+
+    /// The same, of the minutes that start in `[from, to)` (Unix ms).
+    pub fn tops_in(
+        &self,
+        from: Millis,
+        to: Millis,
+    ) -> impl Iterator<Item = (Millis, &str, u64, &Top)> {
+        self.tops.iter(from, to)
     }
 
     /// The values of a breakdown in the minutes that start in `[from, to)` (Unix ms), by minute
     /// and lane, in an order that is the same on every node.
     pub fn tops_of(&self, name: &str, from: Millis, to: Millis) -> impl Iterator<Item = &Top> {
-        let name = self.names.iter().position(|known| known == name);
-        let found = self.tops.range((from, 0, 0)..(to.max(from), 0, 0));
-        found.filter(move |((_, of, _), _)| Some(*of) == name).map(|(_, top)| top)
+        let of_name = move |(_, of, _, _): &(Millis, &str, u64, &Top)| *of == name;
+        self.tops.iter(from, to).filter(of_name).map(|(.., top)| top)
+    }
+
+    /// Bytes that the breakdowns take.
+    pub fn breakdown_bytes(&self) -> usize {
+        self.tops.bytes()
+    }
+
+    /// The newest minute (its start in Unix ms) of which breakdowns have fewer values than there
+    /// were, for want of room; `None` where none has.
+    pub fn shortened_to(&self) -> Option<Millis> {
+        self.tops.shortened_to()
+    }
+
+    /// From this second on (Unix ms) all seconds are there that [`SECONDS_KEPT`] promises.
+    pub fn seconds_from(&self) -> Millis {
+        self.seconds_from
     }
 
     /// Every second that has something, oldest first.
@@ -210,9 +288,13 @@ impl Counters {
 
     /// Forgets what is no longer kept at `now` (Unix ms).
     pub fn prune(&mut self, now: Millis) {
-        self.seconds = self.seconds.split_off(&(now - SECONDS_KEPT));
+        while let Some(oldest) = self.seconds.first_entry()
+            && *oldest.key() < now - SECONDS_KEPT
+        {
+            self.second_sums -= oldest.remove().len();
+        }
         self.minutes = self.minutes.split_off(&bucket(now - MINUTES_KEPT, MINUTE));
-        self.tops = self.tops.split_off(&(bucket(now - MINUTES_KEPT, MINUTE), 0, 0));
+        self.tops.prune(bucket(now - MINUTES_KEPT, MINUTE));
         let oldest = self.zone.day_of(now - DAYS_KEPT).date;
         self.days = self.days.split_off(&oldest);
     }
@@ -230,74 +312,4 @@ fn within(
     to: Millis,
 ) -> impl Iterator<Item = (Millis, &Totals)> {
     buckets.range(from..to.max(from)).map(|(start, totals)| (*start, totals))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{
-        delta::DeltaSum,
-        time::{SECOND, parse_rfc3339},
-    };
-
-    fn counters(zone: &str) -> Counters {
-        Counters::new(BusinessZone::named(zone).unwrap())
-    }
-
-    fn one(kind: &str, at: Millis) -> Delta {
-        let mut sum = DeltaSum::default();
-        sum.count(kind, at);
-        sum.finish()
-    }
-
-    #[test]
-    fn an_event_goes_to_the_buckets_of_its_own_time() {
-        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
-        let mut counters = counters("UTC");
-        counters.apply(0, &one("page_view", now), now);
-        counters.apply(0, &one("page_view", now - 10 * SECOND), now);
-        counters.apply(0, &one("page_view", now - 2 * HOUR), now);
-        counters.apply(0, &one("page_view", now - 15 * HOUR), now);
-        counters.apply(0, &one("page_view", now - 50 * HOUR), now);
-
-        let today = counters.day(counters.zone().day_of(now).date).unwrap();
-        assert_eq!(today.count("page_view"), 3);
-        let seconds: Vec<_> = counters.seconds_in(now - MINUTE, now + SECOND).collect();
-        let starts: Vec<_> = seconds.iter().map(|(start, _)| *start).collect();
-        assert_eq!(starts, [now - 10 * SECOND, now]);
-        assert!(seconds.iter().all(|(_, totals)| totals.count("page_view") == 1));
-        let day = counters.minutes_in(bucket(now, MINUTE) - DAY, now + MINUTE);
-        assert_eq!(day.map(|(_, totals)| totals.events()).sum::<u64>(), 4);
-    }
-
-    #[test]
-    fn what_many_buckets_name_is_held_once() {
-        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
-        let mut counters = counters("UTC");
-        for back in [0, 1, 2] {
-            let at = now - back * MINUTE;
-            let mut sum = DeltaSum::default();
-            sum.count("error", at);
-            sum.top("error/code", at, "E1", 1);
-            counters.apply(back as u64, &sum.finish(), now);
-        }
-        let values: Vec<_> = counters.tops().flat_map(|(.., top)| top.iter()).collect();
-        assert_eq!(values.len(), 3);
-        assert!(values.iter().all(|(value, _)| value.as_ptr() == values[0].0.as_ptr()));
-        let all = counters.seconds().chain(counters.minutes());
-        let series: Vec<_> = all.flat_map(|(_, totals)| totals.iter()).collect();
-        assert_eq!(series.len(), 6);
-        assert!(series.iter().all(|(one, _)| std::ptr::eq(*one, series[0].0)));
-    }
-
-    #[test]
-    fn old_buckets_are_forgotten() {
-        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
-        let mut counters = counters("UTC");
-        counters.apply(0, &one("error", now), now);
-        counters.prune(now + 3 * DAY);
-        assert!(
-            counters.seconds.is_empty() && counters.minutes.is_empty() && counters.days.is_empty()
-        );
-    }
 }

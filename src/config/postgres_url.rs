@@ -1,4 +1,4 @@
-//! The reader of `postgres.url`. Most parameters go to tokio-postgres as they are. Those that it
+//! The one reader of `postgres.url`, for the check of a configuration and for the store. Most parameters go to tokio-postgres as they are. Those that it
 //! does not know (verify-ca, verify-full, sslrootcert, passfile) are read here, with the meaning
 //! that they have in libpq.
 //! Source: PostgreSQL 15 documentation, 34.1 "Database Connection Control Functions".
@@ -7,11 +7,9 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
 
-use crate::sink::{SinkError, SinkErrorKind};
-
 /// What of the server's certificate is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verify {
+pub enum Verify {
     /// Nothing: the connection may be encrypted, but the server may be anyone.
     Nothing,
     /// The certificate is signed by a root that we trust (verify-ca).
@@ -23,7 +21,7 @@ pub(super) enum Verify {
 
 /// Where the server is, how to reach it and how far to trust it.
 #[derive(Clone, Debug)]
-pub(super) struct Address {
+pub struct PostgresAddress {
     /// What tokio-postgres connects with: hosts, user, database, timeouts.
     pub config: Config,
     /// What of the server's certificate is checked.
@@ -45,12 +43,18 @@ const KEEPALIVES_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVES_RETRIES: u32 = 3;
 
-impl Address {
-    /// Reads the URL. `connect_timeout` is also how long sent data may stay without the
+impl PostgresAddress {
+    /// Reads the URL; connects to nothing. `connect_timeout` is also how long sent data may stay without the
     /// other side's acknowledgement, unless the URL says otherwise.
-    pub fn parse(url: &str, connect_timeout: Duration) -> Result<Address, SinkError> {
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(invalid("it must begin with postgres:// or postgresql://"));
+    ///
+    /// # Errors
+    /// It is no such URL. The text says why, and never has the password in it.
+    pub fn parse(url: &str, connect_timeout: Duration) -> Result<PostgresAddress, String> {
+        let form = "a URL such as postgres://user:password@host:5432/database is needed";
+        match scheme(url) {
+            Some("postgres" | "postgresql") => {}
+            Some(other) => return Err(invalid(&format!("the scheme is {other}://, and {form}"))),
+            None => return Err(invalid(&format!("it has no scheme, and {form}"))),
         }
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let mut kept = Vec::new();
@@ -83,11 +87,19 @@ impl Address {
             .parse()
             .map_err(|e: tokio_postgres::Error| {
                 let cause = std::error::Error::source(&e).map(|cause| cause.to_string());
-                invalid(&cause.unwrap_or_else(|| e.to_string()))
+                let cause = cause.unwrap_or_else(|| e.to_string());
+                invalid(&format!("{cause}; {ENCODING_HINT}"))
             })?;
+        // A password with an @ in it ends at that @, and the rest of it would be the host's name.
+        let has_at = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+        if config.get_hosts().iter().any(has_at) {
+            return Err(invalid(&format!(
+                "there is an @ in the name of the host; {ENCODING_HINT}"
+            )));
+        }
         config.ssl_mode(ssl_mode);
         defaults(&mut config, connect_timeout);
-        Ok(Address { name: name(&config), config, verify, roots, passfile })
+        Ok(PostgresAddress { name: name(&config), config, verify, roots, passfile })
     }
 }
 
@@ -138,12 +150,23 @@ fn name(config: &Config) -> String {
     format!("{}/{dbname}", hosts.join(","))
 }
 
-fn invalid(why: &str) -> SinkError {
-    SinkError { kind: SinkErrorKind::Other, message: format!("postgres.url: {why}") }
+fn invalid(why: &str) -> String {
+    format!("postgres.url: {why}")
 }
 
+/// What a URL begins with, before `://`, as far as it can be shown: never what may be a password.
+pub fn scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once("://")?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    scheme.bytes().all(is_plain).then_some(scheme)
+}
+
+/// What is wrong most often with a URL that can't be read.
+pub const ENCODING_HINT: &str = "in user names and passwords, @ : / ? # [ ] and % have to be \
+     percent-encoded (@ is %40, / is %2F)";
+
 /// Undoes percent-encoding.
-fn decode(value: &str) -> Result<String, SinkError> {
+fn decode(value: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
@@ -154,20 +177,20 @@ fn decode(value: &str) -> Result<String, SinkError> {
         }
         let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
         let decoded = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        bytes.push(
-            decoded.ok_or_else(|| invalid(&format!("{value:?} has a % without two hex digits")))?,
-        );
+        bytes.push(decoded.ok_or_else(|| {
+            invalid(&format!("a parameter has a % without two hex digits; {ENCODING_HINT}"))
+        })?);
         rest = &tail[2..];
     }
-    String::from_utf8(bytes).map_err(|_| invalid(&format!("{value:?} is not UTF-8")))
+    String::from_utf8(bytes).map_err(|_| invalid("a parameter is not UTF-8"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(url: &str) -> Result<Address, String> {
-        Address::parse(url, Duration::from_secs(5)).map_err(|e| e.message)
+    fn parse(url: &str) -> Result<PostgresAddress, String> {
+        PostgresAddress::parse(url, Duration::from_secs(5))
     }
 
     #[test]
@@ -200,11 +223,22 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_url_is_told_what_to_change() {
+        let mysql = parse("mysql://u@h").unwrap_err();
+        assert!(mysql.contains("the scheme is mysql://"), "{mysql}");
+        let at = parse("postgres://u:a@b@h/db").unwrap_err();
+        assert!(at.contains("@ is %40"), "{at}");
+        assert!(parse("postgres://u:a%40b@h/db").is_ok());
+    }
+
+    #[test]
     fn a_wrong_url_is_told_without_its_password() {
         for url in [
             "mysql://u:secret@h",
             "postgres://u:secret@h/db?colour=red",
             "postgres://u:secret@h:port/db",
+            "host=h user=u password=secret",
+            "postgres://u:x@secret@h/db",
         ] {
             let message = parse(url).unwrap_err();
             assert!(message.starts_with("postgres.url: "), "{message}");

@@ -1,0 +1,96 @@
+//! What is shown of an event that somebody sent: without secrets.
+//!
+//! A refused event is kept as it came, and may hold a password that somebody put into a field by
+//! mistake. Whoever looks at numbers need not see it.
+
+use serde_json::{Value, value::RawValue};
+
+/// Parts of names of properties whose values are not shown, in small letters and without `_` and `-`.
+const SECRET: &[&str] = &[
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "apikey",
+    "writekey",
+    "privatekey",
+    "authorization",
+    "cookie",
+    "cardnumber",
+    "cvc",
+    "cvv",
+    "iban",
+    "pin",
+    "ssn",
+];
+
+/// What stands in the place of a value.
+const VEILED: &str = "(not shown)";
+
+/// The text of an event with the values of secrets, and of the properties in `hidden`, replaced. A text
+/// that is no JSON, as where only its beginning was kept, is shown only where it names none of them.
+pub fn veiled(text: &str, hidden: &[String]) -> String {
+    match serde_json::from_str::<&RawValue>(text).and_then(|_| serde_json::from_str(text)) {
+        Ok(mut value) => {
+            veil(&mut value, hidden);
+            value.to_string()
+        }
+        Err(_) if words(text).any(|word| is_hidden(word, hidden)) => VEILED.to_owned(),
+        Err(_) => text.to_owned(),
+    }
+}
+
+fn veil(value: &mut Value, hidden: &[String]) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match is_hidden(name, hidden) {
+                    true => *value = VEILED.into(),
+                    false => veil(value, hidden),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| veil(item, hidden)),
+        _ => {}
+    }
+}
+
+fn is_hidden(name: &str, hidden: &[String]) -> bool {
+    let plain: String = name
+        .chars()
+        .filter(|c| !matches!(c, '_' | '-' | '.'))
+        .flat_map(char::to_lowercase)
+        .collect();
+    // A short part counts only as the whole name: there is "pin" in "shipping".
+    let secret = |part: &&str| if part.len() < 5 { plain == **part } else { plain.contains(*part) };
+    SECRET.iter().any(secret) || hidden.iter().any(|hidden| hidden == name)
+}
+
+/// The words of a text, which may be names.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown_wherever_they_are() {
+        let shown = veiled(
+            r#"{"type":7,"properties":{"api_key":"k","a":[{"Password":{"x":1}}],"shipping":5,"mail":"m"}}"#,
+            &["mail".to_owned()],
+        );
+        assert_eq!(
+            shown,
+            r#"{"properties":{"a":[{"Password":"(not shown)"}],"api_key":"(not shown)","mail":"(not shown)","shipping":5},"type":7}"#
+        );
+    }
+
+    #[test]
+    fn a_text_that_can_not_be_read_is_shown_only_without_secrets() {
+        assert_eq!(veiled(r#"{"amount":NaN"#, &[]), r#"{"amount":NaN"#);
+        assert_eq!(veiled(r#"{"user_password":"x"#, &[]), VEILED);
+        assert_eq!(veiled(r#"{"mail":"x"#, &["mail".to_owned()]), VEILED);
+    }
+}

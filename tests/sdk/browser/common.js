@@ -1,0 +1,34 @@
+// What each page sends: EACH orders, refunds, errors and identifies, each with its mark. What the SDK says
+// goes to the page's own server.
+
+const query = new URLSearchParams(location.search);
+export const BASE = query.get('base');
+export const KEY = query.get('key');
+const EACH = Number(query.get('each'));
+
+export const order = (mark) => ({ order_id: mark, total: 59.97, revenue: 49.97, currency: 'EUR', mark });
+export const error = (mark) => ({ code: 'CARD_DECLINED', message: 'card declined', gateway: 'stripe', mark });
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const tell = (what) => fetch('/said', { method: 'POST', body: what, keepalive: true });
+for (const kind of ['log', 'warn', 'error', 'info']) {
+  const own = console[kind];
+  console[kind] = (...words) => {
+    own(...words);
+    tell(`${kind}: ${words.map(String).join(' ').slice(0, 300)}`);
+  };
+}
+addEventListener('unhandledrejection', (event) => tell(`unhandled: ${event.reason}`));
+addEventListener('error', (event) => tell(`error: ${event.message}`));
+
+/** Calls the four functions EACH times, `pace` ms apart, and says that it has. */
+export async function all({ onOrder, onRefund, onError, onIdentify }, pace = 4, isLast = true) {
+  for (let n = 0; n < EACH; n += 1) {
+    onOrder?.(`mk-o-${n}`);
+    onRefund?.(`mk-r-${n}`);
+    onError?.(`mk-e-${n}`);
+    onIdentify?.(`mk-i-${n}`);
+    await sleep(pace);
+  }
+  if (isLast) await tell('sent');
+}
