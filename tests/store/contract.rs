@@ -2,15 +2,16 @@
 
 use floodmark::{
     domain::{
-        batch::{Batch, BatchId, DeadLetter, RestOf},
+        batch::{Batch, BatchId, DeadLetter},
         row::Row,
         time::SECOND,
     },
-    store::{LaneHead, Missing, StoreTotals, Written},
+    store::{Missing, StoreTotals, Written},
 };
 
 use crate::{
     backend::{Backend, delta_of, ledger_total, node},
+    parts::a_batch_that_comes_in_parts_is_whole_before_the_next,
     support::batches::{Event, START, batch, dead_letter, event},
 };
 
@@ -57,7 +58,7 @@ contract!(
     what_is_missing_is_noted_and_the_next_batch_follows,
 );
 
-fn stored(events: u64) -> Written {
+pub(crate) fn stored(events: u64) -> Written {
     Written::Stored { events, poisoned: 0 }
 }
 
@@ -320,7 +321,7 @@ async fn a_reader_does_not_wait_for_writers(backend: Backend) {
 }
 
 /// Batch `seq` of a run of node 1, which follows on `after`.
-fn of_run(run: u128, seq: u64, after: Option<(u128, u64)>) -> Batch {
+pub(crate) fn of_run(run: u128, seq: u64, after: Option<(u128, u64)>) -> Batch {
     let id = |run, seq| BatchId { run: node(run), seq };
     let after = after.map(|(run, seq)| id(run, seq));
     Batch { id: id(run, seq), after, ..batch(node(1), seq, 10) }
@@ -356,49 +357,6 @@ async fn a_replay_is_compared_with_what_is_stored(backend: Backend) {
     let void = Batch::void(whole.id);
     assert_eq!(store.batches.write(&void).await.unwrap(), Written::AlreadyStored);
     assert_eq!(store.info.totals().await.unwrap().events, 20);
-}
-
-async fn a_batch_that_comes_in_parts_is_whole_before_the_next(backend: Backend) {
-    let store = backend.open().await;
-    let write = async |batch: &Batch| store.batches.write(batch).await.unwrap();
-    let id = BatchId { run: node(1), seq: 1 };
-    let events = async || store.batches.events_of(id).await.unwrap();
-    // A copy of the data dir has sealed 10 events; the process itself goes on to 25.
-    assert_eq!(events().await, None);
-    assert_eq!(write(&batch(node(1), 1, 10)).await, stored(10));
-    let next = Batch { after_events: 25, ..of_run(1, 5, Some((1, 1))) };
-    assert_eq!(write(&next).await, Written::Gap, "15 events of the batch before are missing");
-    let of_other_run = Batch { after_events: 25, ..of_run(2, 5, Some((1, 1))) };
-    assert_eq!(write(&of_other_run).await, Written::Gap);
-    let rest = |run: u128, known, size| Batch {
-        rest_of: Some(RestOf { id, known }),
-        after: None,
-        ..batch(node(run), 1, size)
-    };
-    assert_eq!(write(&rest(7, 9, 16)).await, Written::Gap, "the store has 10 events and not 9");
-    assert_eq!(write(&rest(7, 10, 5)).await, stored(5));
-    assert_eq!(events().await, Some(15));
-    assert_eq!(write(&rest(7, 10, 5)).await, Written::Gap, "it has these");
-    assert_eq!(write(&next).await, Written::Gap, "10 are missing still");
-    assert_eq!(write(&rest(8, 15, 10)).await, stored(10));
-    let heads = store.batches.heads(node(1)).await.unwrap();
-    assert_eq!(heads[1], LaneHead { seq: 1, events: Some(25) });
-    let delta = batch(node(1), 1, 10).delta.encode_cells();
-    let differs = Written::Differs { events: 10, whole_events: 25, delta };
-    assert_eq!(write(&batch(node(1), 1, 25)).await, differs, "a replay hears what is there");
-    assert_eq!(write(&next).await, stored(10));
-    assert_eq!(write(&of_other_run).await, stored(10));
-    assert_eq!(store.info.totals().await.unwrap().events, 45);
-    // What nobody has any more is noted, and the next batch follows.
-    let id = BatchId { run: node(3), seq: 1 };
-    assert_eq!(write(&batch(node(3), 1, 10)).await, stored(10));
-    let missing = Missing { node: node(9), first: id, last: id, events: Some(2) };
-    for _ in 0..2 {
-        store.batches.skip(&missing, 12).await.unwrap();
-    }
-    let next = Batch { after_events: 12, ..of_run(3, 5, Some((3, 1))) };
-    assert_eq!(write(&next).await, stored(10));
-    assert_eq!(store.batches.missing(node(9)).await.unwrap(), [missing]);
 }
 
 async fn what_is_missing_is_noted_and_the_next_batch_follows(backend: Backend) {
