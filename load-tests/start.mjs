@@ -22,7 +22,7 @@ const url = await new Promise((found, ended) => {
 const listens = since();
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 const readyz = async () => {
-  const answer = await fetch(`${url}/readyz`);
+  const answer = await fetch(`${url}/readyz?sinks`);
   return { ready: answer.ok, ...(await answer.json()) };
 };
 let state = await readyz();

@@ -4,10 +4,19 @@
 
 use std::{
     fs,
-    path::Path,
     sync::{Arc, LazyLock},
 };
 
+use actix_web::{
+    HttpRequest,
+    dev::{Path, ResourceDef},
+    http::{
+        Uri,
+        header::{HeaderName, HeaderValue},
+    },
+    test::TestRequest,
+};
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::{
@@ -22,10 +31,14 @@ use crate::{
     },
     http::{
         collect::payload,
-        dialect::native::{
-            body::{BodyFormat, split},
-            event::read,
+        dialect::{
+            Dialect, ForEach, Outcome, Rejected, for_each,
+            native::{
+                body::{BodyFormat, split},
+                event::read,
+            },
         },
+        error::ApiError,
     },
     sink::Sink,
     spool::{self, IdWindow, Spool, SpoolOptions},
@@ -81,6 +94,79 @@ fn intake(body: &[u8], format: BodyFormat) {
     assert_eq!(found, events);
 }
 
+/// A request in any dialect: a line `METHOD PATH`, a line for each header, an empty line, the body.
+///
+/// The law: a dialect takes any bytes. Each of its events becomes a row or is refused, and the request
+/// gets an answer.
+pub fn dialect(request: &[u8]) {
+    let Some(at) = request.windows(2).position(|pair| pair == b"\n\n") else { return };
+    let head = String::from_utf8_lossy(&request[..at]);
+    let body = Bytes::copy_from_slice(&request[at + 2..]);
+    for_each(&mut OneRequest { head: &head, body });
+}
+
+/// What each dialect is tried with.
+struct OneRequest<'r> {
+    head: &'r str,
+    body: Bytes,
+}
+
+impl OneRequest<'_> {
+    /// The request, if it is to this path.
+    fn to(&self, endpoint: &str) -> Option<HttpRequest> {
+        let mut lines = self.head.lines();
+        let (method, uri) = lines.next()?.split_once(' ')?;
+        let uri: Uri = uri.parse().ok()?;
+        let mut path = Path::new(uri.path());
+        if !ResourceDef::new(endpoint).capture_match_info(&mut path) {
+            return None;
+        }
+        let mut request = TestRequest::with_uri(&uri.to_string()).method(method.parse().ok()?);
+        for (name, value) in path.iter() {
+            request = request.param(name.to_owned(), value.to_owned());
+        }
+        for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+            let Ok(name) = name.parse::<HeaderName>() else { continue };
+            let Ok(value) = HeaderValue::from_str(value) else { continue };
+            request = request.append_header((name, value));
+        }
+        Some(request.to_http_request())
+    }
+}
+
+impl ForEach for OneRequest<'_> {
+    fn dialect<D: Dialect>(&mut self) {
+        let request = D::ENDPOINTS.iter().find_map(|endpoint| self.to(endpoint.path));
+        let Some(request) = request else { return };
+        let _ = D::offer(&request);
+        if let Err(error) = taken_in::<D>(&request, self.body.clone()) {
+            assert!(D::refuse(&request, &error).status().as_u16() >= 400);
+        }
+    }
+}
+
+fn taken_in<D: Dialect>(request: &HttpRequest, body: Bytes) -> Result<(), ApiError> {
+    let received = Received { at: 1_795_766_400_000, sent_at: None };
+    let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
+    let metric_set = metric_set();
+    let mut dialect = D::open(request)?;
+    let contents = dialect.contents(body)?;
+    let mut split = dialect.split(&contents, 5000)?;
+    let (mut out, mut outcome) = (Vec::new(), Outcome::default());
+    for (index, event) in split.events().iter_mut().enumerate() {
+        let read = D::read(event);
+        match read.and_then(|event| event.encode(received, FROM, limits, &metric_set, &mut out)) {
+            Ok(_) => outcome.accepted += 1,
+            Err(reason) => outcome.rejected.push(Rejected { index, reason }),
+        }
+        let _ = D::as_sent(event);
+    }
+    assert_eq!(rows(&out).filter(Result::is_ok).count(), outcome.accepted as usize);
+    let _ = (dialect.keys_in_body(), dialect.ids_in_body());
+    assert!(dialect.answer(&outcome).status().as_u16() < 500);
+    Ok(())
+}
+
 /// The metrics of the built-in configuration.
 fn metric_set() -> Arc<MetricSet> {
     static METRIC_SET: LazyLock<Arc<MetricSet>> =
@@ -132,7 +218,7 @@ pub fn delta(data: &[u8]) {
 ///
 /// The law: whatever the segment holds, the spool opens, its batches can be read, and a second
 /// start finds what the first one has left.
-pub fn segment(data: &[u8], dir: &Path) {
+pub fn segment(data: &[u8], dir: &std::path::Path) {
     let node = Uuid::from_u128(77);
     let Some((how, rest)) = data.split_first() else { return };
     let bytes = spool::fuzzed_segment(node, rest, how % 2 == 1);

@@ -15,30 +15,36 @@ fn needed(config: &Config) -> u64 {
     (config.http.max_connections + viewers) as u64 + RESERVED
 }
 
-/// Raises the soft limit (`ulimit -n`) as far as that is needed and allowed.
+/// Raises the soft limit (`ulimit -n`) as far as that is needed and allowed. Where the hard limit is too
+/// low, `http.max_connections` and `stream.max_viewers` become what fits, and the result says in words
+/// what they became.
 ///
 /// # Errors
-/// The hard limit is too low. The error says in words what to change; the server runs all the
-/// same.
-pub fn raise(config: &Config) -> Result<(), String> {
+/// The limit can't be read or raised, in words. The server runs all the same.
+pub fn fit(config: &mut Config) -> Result<Option<String>, String> {
     let needed = needed(config);
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
         .map_err(|e| format!("the limit of open files can't be read: {e}"))?;
-    if soft >= needed {
-        return Ok(());
+    let raised = needed.min(hard).max(soft);
+    if raised > soft {
+        setrlimit(Resource::RLIMIT_NOFILE, raised, hard)
+            .map_err(|e| format!("the limit of open files can't be raised to {raised}: {e}"))?;
     }
-    let raised = needed.min(hard);
-    setrlimit(Resource::RLIMIT_NOFILE, raised, hard)
-        .map_err(|e| format!("the limit of open files can't be raised to {raised}: {e}"))?;
-    if raised < needed {
-        return Err(format!(
-            "http.max_connections ({}) and stream.max_viewers ({}) can come to {needed} open \
-             files, and the hard limit (ulimit -Hn) is {hard}: raise it (LimitNOFILE= in a \
-             systemd unit), or lower these",
-            config.http.max_connections, config.stream.max_viewers
-        ));
+    if raised >= needed {
+        return Ok(None);
     }
-    Ok(())
+    let (connections, viewers) = (config.http.max_connections, config.stream.max_viewers);
+    let room = raised.saturating_sub(RESERVED) as usize;
+    // A viewer takes two of them, so viewers can have a third. Fewer of them stay as they are.
+    let watch = viewers.min(room / 3).max(1);
+    config.stream.max_viewers = watch;
+    config.http.max_connections = room.saturating_sub(watch).max(1);
+    Ok(Some(format!(
+        "http.max_connections is {} instead of {connections} and stream.max_viewers {} instead of \
+         {viewers}, which fits the hard limit of {hard} open files (ulimit -Hn; LimitNOFILE= in a \
+         systemd unit)",
+        config.http.max_connections, config.stream.max_viewers
+    )))
 }
 
 #[cfg(test)]
@@ -46,14 +52,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_that_is_too_low_is_told_with_the_keys_to_change() {
+    fn limits_that_do_not_fit_become_what_fits_and_that_is_told() {
         let mut config = Config::default();
-        config.http.max_connections = usize::MAX >> 8;
-        let told = raise(&config).unwrap_err();
+        config.http.max_connections = 1 << 40;
+        config.stream.max_viewers = 1 << 39;
+        let told = fit(&mut config).unwrap().expect("they don't fit");
         assert!(told.contains("http.max_connections"), "{told}");
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         assert_eq!(soft, hard, "as far as it goes");
+        assert!(needed(&config) <= hard && needed(&config) > hard / 2, "{}", needed(&config));
+        config.http.max_connections = 1 << 40;
+        config.stream.max_viewers = 3;
+        fit(&mut config).unwrap();
+        assert_eq!(config.stream.max_viewers, 3, "so few are no reason");
         config.http.max_connections = 10;
-        assert_eq!(raise(&config), Ok(()));
+        assert_eq!(fit(&mut config), Ok(None));
     }
 }

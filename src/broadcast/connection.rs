@@ -5,11 +5,22 @@
 //! taken here can: shutting it down makes the connection fail wherever it hangs.
 //!
 //! actix-web shows the socket only when the connection is accepted, before anyone knows what
-//! its requests will be. So each connection starts with a duplicate. One that sends events gives
-//! it back at its first request ([`ConnectionSocket::release`]); one that becomes a viewer's
-//! takes it along.
+//! its requests will be. So each connection starts with a duplicate, and one that becomes a viewer's
+//! takes it along. Any connection may become a viewer's, also one that has sent events: reverse
+//! proxies use theirs for everything. But a duplicate is a file descriptor, so once
+//! `stream.max_viewers` of them are kept, those who send events give theirs back
+//! ([`ConnectionSocket::release`]).
 
-use std::{cell::Cell, io, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use actix_web::rt::net::TcpStream;
 use socket2::{SockRef, Socket};
@@ -19,14 +30,36 @@ use socket2::{SockRef, Socket};
 #[derive(Clone)]
 pub struct ConnectionSocket(Rc<Cell<Option<ConnectionHandle>>>);
 
+/// How many duplicates are kept, over all workers. A clone shares the count.
+#[derive(Clone, Debug, Default)]
+pub struct SocketBudget {
+    kept: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl SocketBudget {
+    /// Connections that send events keep their duplicates while there are at most this many.
+    pub fn new(most: usize) -> SocketBudget {
+        SocketBudget { kept: Arc::default(), most }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) > self.most
+    }
+}
+
 impl ConnectionSocket {
     /// The duplicate of a new connection's socket.
-    pub fn of(stream: &TcpStream) -> ConnectionSocket {
+    pub fn of(stream: &TcpStream, budget: &SocketBudget) -> ConnectionSocket {
         let socket = SockRef::from(stream).try_clone();
         let socket = socket.inspect_err(|error| {
             tracing::warn!(%error, "can't duplicate a socket: it can't become a viewer's");
         });
-        ConnectionSocket(Rc::new(Cell::new(socket.ok().map(ConnectionHandle))))
+        let handle = socket.ok().map(|socket| {
+            budget.kept.fetch_add(1, Ordering::Relaxed);
+            ConnectionHandle { socket, budget: budget.clone() }
+        });
+        ConnectionSocket(Rc::new(Cell::new(handle)))
     }
 
     /// One that holds no duplicate, as if it had been given back.
@@ -48,29 +81,42 @@ impl ConnectionSocket {
         self.0.take()
     }
 
-    /// Gives the duplicate back, since this connection sends events. It takes one file
-    /// descriptor from now on, not two, and can't become a viewer's.
+    /// Notes that this connection sends events. Where too many duplicates are kept, it gives its own
+    /// back: it takes one file descriptor from now on, not two, and can't become a viewer's.
     pub fn release(&self) {
-        drop(self.0.take());
+        if let Some(handle) = self.0.take()
+            && !handle.budget.is_spent()
+        {
+            self.0.set(Some(handle));
+        }
     }
 }
 
 /// A duplicate of one connection's socket, by which a viewer is cut.
 #[derive(Debug)]
-pub struct ConnectionHandle(Socket);
+pub struct ConnectionHandle {
+    socket: Socket,
+    budget: SocketBudget,
+}
+
+impl Drop for ConnectionHandle {
+    fn drop(&mut self) {
+        self.budget.kept.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl ConnectionHandle {
     /// Makes it a viewer's connection: a small send buffer, so that the kernel does not
     /// hide megabytes of lag; unacknowledged data or a window closed for `silence` ends it.
     pub(super) fn tune(&self, send_buffer_bytes: usize, silence: Duration) -> io::Result<()> {
-        self.0.set_send_buffer_size(send_buffer_bytes)?;
-        self.0.set_tcp_user_timeout(Some(silence))?;
-        self.0.set_tcp_nodelay(true)
+        self.socket.set_send_buffer_size(send_buffer_bytes)?;
+        self.socket.set_tcp_user_timeout(Some(silence))?;
+        self.socket.set_tcp_nodelay(true)
     }
 
     /// Ends the connection, whatever its session is waiting for.
     pub(super) fn cut(&self) {
         // This only fails if the socket is no longer connected, which is what was wanted.
-        let _ = self.0.shutdown(std::net::Shutdown::Both);
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 }

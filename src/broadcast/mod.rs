@@ -42,7 +42,7 @@ mod viewers;
 mod wire_frame;
 
 pub use broadcaster::{Broadcaster, Shutdown};
-pub use connection::{ConnectionHandle, ConnectionSocket};
+pub use connection::{ConnectionHandle, ConnectionSocket, SocketBudget};
 pub use permit::AcquireError;
 pub use pieces::WRITE_BUFFER_BYTES;
 pub use session::ViewerSession;

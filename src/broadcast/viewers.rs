@@ -5,7 +5,11 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, Addr, Arbiter, Recipient};
-use actix_web::{HttpRequest, HttpResponse, http::header::SEC_WEBSOCKET_EXTENSIONS, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL},
+    web,
+};
 use actix_web_actors::{HttpContext, ws};
 use tokio::sync::mpsc;
 
@@ -85,6 +89,9 @@ impl Viewers {
         if deflates {
             response.insert_header((SEC_WEBSOCKET_EXTENSIONS, deflate::TAKEN));
         }
+        if let Some(protocol) = asked_protocol(request) {
+            response.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol));
+        }
         let session = ViewerSession {
             pulse: Arc::new(Pulse::new(monotonic_ms())),
             mailbox_frames: self.stream.mailbox_frames,
@@ -106,6 +113,14 @@ impl Viewers {
         let asked = self.broadcaster.send(Shutdown { within });
         asked.await.unwrap_or(0)
     }
+}
+
+/// The subprotocol that the client names first. What is sent is the same under any name, and several
+/// clients give up where they named one and the answer has none (RFC 6455, 4.1).
+fn asked_protocol(request: &HttpRequest) -> Option<String> {
+    let asked = request.headers().get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = asked.split(',').next()?.trim();
+    (!first.is_empty()).then(|| first.to_owned())
 }
 
 /// Whether the client offers compressed messages that can be accepted.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::{ServeArgs, connect, with_config};
+use super::{ServeArgs, connect, exit::Exit, with_config};
 use crate::{
     alert::Backtest,
     config::Config,
@@ -53,10 +53,10 @@ pub fn run(args: &AlertsArgs) -> ExitCode {
     with_config(&args.serve, |config| {
         let to = args.to.unwrap_or_else(now_ms);
         match actix::System::new().block_on(test(&config, args.from, to)) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => Exit::Done.into(),
             Err(words) => {
                 eprintln!("floodmark alerts test: {words}");
-                ExitCode::FAILURE
+                Exit::Failed.into()
             }
         }
     })

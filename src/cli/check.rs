@@ -8,13 +8,19 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use indicatif::HumanBytes;
 
-use super::{ServeArgs, connect};
-use crate::{config::Config, live, store::sqlite};
+use super::{ServeArgs, exit::Exit};
+use crate::{
+    config::Config,
+    live,
+    sink::Installation,
+    store::{self, sqlite},
+};
 
 /// The file in the data dir that a running server keeps locked.
 const LOCK_FILE: &str = "lock";
@@ -61,7 +67,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(config) => config,
         Err(e) => {
             say("configuration", Wrong(e.to_string()));
-            return ExitCode::FAILURE;
+            return Exit::Usage.into();
         }
     };
     let origin = args.config.as_ref().map_or_else(
@@ -78,15 +84,22 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     say("lock", lock);
     say("address", address(&config, runs));
     actix::System::new().block_on(async {
-        say("store", store(&config).await);
-        say("live counters", live(&config).await);
+        // Both are compared with the data dir, and with each other.
+        match Installation::of_check(&config) {
+            Ok(installation) => {
+                let installation = Arc::new(installation);
+                say("store", store(&config, installation.clone()).await);
+                say("live counters", live(&config, installation).await);
+            }
+            Err(e) => say("installation", Wrong(e.to_string())),
+        }
     });
     if all_fine {
         println!("Floodmark can start.");
-        ExitCode::SUCCESS
+        Exit::Done.into()
     } else {
         println!("Floodmark can't run like this; see above.");
-        ExitCode::FAILURE
+        Exit::Failed.into()
     }
 }
 
@@ -216,7 +229,7 @@ fn address(config: &Config, runs: bool) -> Finding {
 }
 
 /// Whether the store answers and takes writes. A SQLite file that is not there yet is not made.
-async fn store(config: &Config) -> Finding {
+async fn store(config: &Config, installation: Arc<Installation>) -> Finding {
     if config.postgres.url.is_empty() {
         return match sqlite::look(&config.data_dir) {
             Ok(None) => {
@@ -229,27 +242,31 @@ async fn store(config: &Config) -> Finding {
         };
     }
     let look = async {
-        let store = connect::stores(config).await?.info;
-        store.check().await.map_err(|e| e.to_string())
+        let stores = store::open_as(config, installation).await.map_err(|e| e.to_string())?;
+        stores.info.check().await.map_err(|e| e.to_string())
     };
-    answered("PostgreSQL", tokio::time::timeout(ANSWER_WITHIN, look).await)
+    with_doubts("PostgreSQL", tokio::time::timeout(ANSWER_WITHIN, look).await)
 }
 
 /// Whether the live counters answer and take writes.
-async fn live(config: &Config) -> Finding {
+async fn live(config: &Config, installation: Arc<Installation>) -> Finding {
     let wanted = match config.redis.urls.len() {
         0 => return Fine("in this process: filled from the ledger at each start".to_owned()),
         1 => "Redis",
         _ => "Redis Cluster",
     };
-    let look = async { live::redis_doubts(config).await.map_err(|e| e.to_string()) };
-    let answer = tokio::time::timeout(ANSWER_WITHIN, look).await;
-    match &answer {
+    let look = async { live::redis_doubts(config, installation).await.map_err(|e| e.to_string()) };
+    let look = async { look.await.map(|doubts| doubts.into_iter().collect()) };
+    with_doubts(wanted, tokio::time::timeout(ANSWER_WITHIN, look).await)
+}
+
+/// Puts an answer with doubts into words.
+fn with_doubts<Late>(wanted: &str, answer: Result<Result<Vec<String>, String>, Late>) -> Finding {
+    match answer {
         Ok(Ok(doubts)) if !doubts.is_empty() => {
-            let doubts: Vec<&str> = doubts.iter().map(String::as_str).collect();
             Doubtful(format!("{wanted}: answers and takes writes\n{}", doubts.join("\n")))
         }
-        _ => answered(wanted, answer.map(|answer| answer.map(drop))),
+        other => answered(wanted, other.map(|answer| answer.map(drop))),
     }
 }
 

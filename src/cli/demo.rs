@@ -16,7 +16,7 @@ use indicatif::HumanCount;
 use serde::Deserialize;
 use tokio::{sync::Semaphore, time::sleep};
 
-use super::{ServeArgs, positive, sender::Sender, serve};
+use super::{ServeArgs, exit::Exit, positive, sender::Sender, serve, signals::Signals};
 use crate::{
     config::Config,
     demo::{
@@ -83,16 +83,16 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         _ => serve_shop(args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit.into(),
         Err(message) => {
             eprintln!("floodmark demo: {message}");
-            ExitCode::FAILURE
+            Exit::Failed.into()
         }
     }
 }
 
 /// Writes the traffic to a file.
-fn write(args: &DemoArgs, path: &Path, events: u64) -> Result<(), String> {
+fn write(args: &DemoArgs, path: &Path, events: u64) -> Result<Exit, String> {
     let config = args.serve.load().map_err(|e| e.to_string())?;
     let span = (args.hours * HOUR as f64) as Millis;
     let plan = TrafficPlan {
@@ -104,11 +104,11 @@ fn write(args: &DemoArgs, path: &Path, events: u64) -> Result<(), String> {
     };
     let bytes = file::write(&plan, path).map_err(|e| format!("{}: {e}", path.display()))?;
     println!("{}: {} events, {}", path.display(), HumanCount(events), indicatif::HumanBytes(bytes));
-    Ok(())
+    Ok(Exit::Done)
 }
 
 /// Runs the server and the shop.
-fn serve_shop(args: &DemoArgs) -> Result<(), String> {
+fn serve_shop(args: &DemoArgs) -> Result<Exit, String> {
     let mut config = args.serve.load().map_err(|e| e.to_string())?;
     let is_default = config.data_dir == Config::default().data_dir;
     if args.ephemeral {
@@ -125,7 +125,8 @@ fn serve_shop(args: &DemoArgs) -> Result<(), String> {
     result
 }
 
-async fn serve_until_stopped(args: &DemoArgs, config: &Config) -> Result<(), String> {
+async fn serve_until_stopped(args: &DemoArgs, config: &Config) -> Result<Exit, String> {
+    let mut signals = Signals::listen();
     let running = serve::start(config.clone()).await.map_err(|e| e.to_string())?;
     let base = format!("http://{}", reachable(running.addr));
     println!(
@@ -138,11 +139,19 @@ async fn serve_until_stopped(args: &DemoArgs, config: &Config) -> Result<(), Str
         if args.ephemeral { ", deleted at the end" } else { "" },
     );
     let result = tokio::select! {
-        result = open_shop(args, config, &base) => result,
-        stopped = serve::until_stopped(&running) => stopped.map_err(|e| e.to_string()),
+        result = open_shop(args, config, &base) => result.map(|()| None),
+        ended = serve::told_to_stop(&running, &mut signals) => Ok(ended),
     };
-    running.stop().await;
-    result
+    let ended = match result {
+        Ok(Some(Exit::CutShort)) => return Ok(Exit::CutShort),
+        Ok(ended) => ended,
+        Err(message) => {
+            serve::stop(running, &mut signals).await;
+            return Err(message);
+        }
+    };
+    let stopped = serve::stop(running, &mut signals).await;
+    Ok(ended.unwrap_or(stopped))
 }
 
 /// The address by which to reach a server that listens on `addr`: 0.0.0.0 listens everywhere
@@ -244,7 +253,7 @@ impl Api {
     async fn ready(&self) -> bool {
         let ask = async {
             loop {
-                let answer = self.client.get(format!("{}/readyz", self.base)).send().await;
+                let answer = self.client.get(format!("{}/readyz?sinks", self.base)).send().await;
                 if answer.is_ok_and(|answer| answer.status().is_success()) {
                     return;
                 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ServeArgs, connect, keep_files_private, with_config};
+use super::{ServeArgs, connect, exit::Exit, keep_files_private, with_config};
 use crate::config::Config;
 
 /// Runs `floodmark migrate`.
@@ -37,11 +37,11 @@ fn once(command: &str, work: impl Future<Output = Result<String, String>>) -> Ex
     match actix::System::new().block_on(work) {
         Ok(words) => {
             println!("{words}");
-            ExitCode::SUCCESS
+            Exit::Done.into()
         }
         Err(words) => {
             eprintln!("floodmark {command}: {words}");
-            ExitCode::FAILURE
+            Exit::Failed.into()
         }
     }
 }

@@ -6,6 +6,7 @@ mod check;
 mod connect;
 mod dead_letters;
 mod demo;
+mod exit;
 mod maintain;
 mod replay;
 mod sender;
@@ -16,8 +17,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-pub use signals::shutdown;
-
+use self::exit::Exit;
 use crate::config::{Config, ConfigError, Overrides};
 
 /// Live numbers for a shop: every event kept, every second shown.
@@ -97,7 +97,13 @@ impl ServeArgs {
 /// Reads the arguments of this process and runs the command that they name.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+    let Some(command) = cli.command else {
+        return with_config(&cli.serve, |config| {
+            serve::announce(&config);
+            serve::run(config)
+        });
+    };
+    match command {
         Command::Serve(args) => with_config(&args, serve::run),
         Command::Demo(args) => demo::run(&args),
         Command::Migrate(args) => with_config(&args, maintain::migrate),
@@ -115,13 +121,10 @@ fn with_config(args: &ServeArgs, then: impl FnOnce(Config) -> ExitCode) -> ExitC
         Ok(config) => then(config),
         Err(e) => {
             eprintln!("floodmark: the configuration can't be used:\n{e}");
-            ExitCode::from(USAGE)
+            Exit::Usage.into()
         }
     }
 }
-
-/// The exit code for wrong arguments or a wrong configuration; clap uses the same.
-const USAGE: u8 = 2;
 
 /// Lets only this user read the files that this process makes from now on: events and node identities
 /// are nobody else's business. What is there already keeps its mode.

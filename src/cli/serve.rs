@@ -1,12 +1,16 @@
-//! `floodmark serve`: starts the server, prints its address, runs until SIGTERM or SIGINT, and
+//! `floodmark serve`: starts the server, prints its address, runs until it is told to stop, and
 //! stops in order.
 
 use std::{io::Write, process::ExitCode};
 
+use super::{
+    exit::Exit,
+    signals::{Signals, StopRequest},
+};
 use crate::{
     config::Config,
     panics,
-    server::{self, Running, StartError},
+    server::{self, Running, StartError, Stopped},
     telemetry::log,
 };
 
@@ -15,6 +19,11 @@ use crate::{
 pub async fn start(config: Config) -> Result<Running, StartError> {
     log::start(&config.log).map_err(StartError::new)?;
     panics::install_hook();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %config.data_dir.display(),
+        "Floodmark starts"
+    );
     super::keep_files_private();
     let running = server::start(config).await?;
     // Flushed, since a pipe would hold the line back. Errors are ignored: a server whose output
@@ -25,34 +34,75 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     Ok(running)
 }
 
-/// Runs the command until SIGTERM or SIGINT.
+/// Says what `floodmark` without a command is about to do, for those who only wanted to see what it
+/// is.
+pub fn announce(config: &Config) {
+    eprintln!(
+        "floodmark: no command, so this is `floodmark serve`: it writes into {} and listens on {}. \
+         `floodmark --help` lists the commands; Ctrl-C stops.",
+        config.data_dir.display(),
+        config.listen
+    );
+}
+
+/// Runs the command until it is told to stop.
 pub fn run(config: Config) -> ExitCode {
-    let result = actix::System::new().block_on(async {
+    let exit = actix::System::new().block_on(async {
+        let mut signals = Signals::listen();
         match start(config).await {
-            Ok(running) => {
-                let result = until_stopped(&running).await;
-                running.stop().await;
-                result
+            Ok(running) => match told_to_stop(&running, &mut signals).await {
+                Some(Exit::CutShort) => Exit::CutShort,
+                Some(broken) => {
+                    stop(running, &mut signals).await;
+                    broken
+                }
+                None => stop(running, &mut signals).await,
+            },
+            Err(e) => {
+                eprintln!("floodmark: {e}");
+                Exit::Failed
             }
-            Err(e) => Err(e),
         }
     });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("floodmark: {e}");
-            ExitCode::FAILURE
+    exit.into()
+}
+
+/// Waits until the process is told to stop, and has load balancers notice. `Some` where that is not
+/// how it went: a part of the server has broken, which is named on standard error, or a second signal
+/// came.
+pub async fn told_to_stop(running: &Running, signals: &mut Signals) -> Option<Exit> {
+    let asked = tokio::select! {
+        asked = signals.stop() => asked,
+        broken = running.broken() => {
+            eprintln!("floodmark: {broken}");
+            return Some(Exit::Failed);
         }
+    };
+    running.announce_stop();
+    let drain = running.drain_time();
+    // Whoever sits at the terminal does not wait for load balancers.
+    if asked == StopRequest::ByManager && !drain.is_zero() {
+        tracing::info!(ms = drain.as_millis() as u64, "draining: /readyz says 503");
+        tokio::select! {
+            () = tokio::time::sleep(drain) => {}
+            _ = signals.stop() => return Some(cut_short()),
+        }
+    }
+    None
+}
+
+/// Stops the server in order, unless a signal comes meanwhile.
+pub async fn stop(running: Running, signals: &mut Signals) -> Exit {
+    tokio::select! {
+        stopped = running.stop() => match stopped {
+            Stopped::Settled => Exit::Done,
+            Stopped::SpoolWaits => Exit::SpoolWaits,
+        },
+        _ = signals.stop() => cut_short(),
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-///
-/// # Errors
-/// An actor or a thread that the server can't do without has panicked or must not go on.
-pub async fn until_stopped(running: &Running) -> Result<(), StartError> {
-    tokio::select! {
-        () = super::shutdown() => Ok(()),
-        broken = running.broken() => Err(broken),
-    }
+fn cut_short() -> Exit {
+    tracing::warn!("told to stop again: ending at once");
+    Exit::CutShort
 }

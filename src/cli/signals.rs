@@ -1,13 +1,60 @@
-//! The signals by which this process is asked to stop.
+//! The signals that this process handles.
+//!
+//! | signal | what it does |
+//! | --- | --- |
+//! | SIGTERM | stops in order, after `http.drain_ms` in which `/readyz` says 503 |
+//! | SIGINT (Ctrl-C), SIGQUIT | stop in order, at once |
+//! | any of these again | ends the process at once; what was answered with 202 is on disk |
+//! | SIGHUP, SIGUSR1, SIGUSR2 | are logged, and change nothing |
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for SIGTERM or for SIGINT (Ctrl-C).
-pub async fn shutdown() {
-    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be caught");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT can be caught");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// How the process was asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopRequest {
+    /// By whatever runs it: load balancers get time to notice.
+    ByManager,
+    /// By somebody at a terminal, who waits.
+    ByHand,
+}
+
+/// Listens for signals for as long as it lives.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    ignored: [(Signal, &'static str); 3],
+}
+
+impl Signals {
+    /// Takes the place of what these signals do by themselves, which is to end the process.
+    pub fn listen() -> Signals {
+        let listen = |kind| signal(kind).expect("a signal of this list can be caught");
+        Signals {
+            terminate: listen(SignalKind::terminate()),
+            interrupt: listen(SignalKind::interrupt()),
+            quit: listen(SignalKind::quit()),
+            ignored: [
+                (listen(SignalKind::hangup()), "SIGHUP"),
+                (listen(SignalKind::user_defined1()), "SIGUSR1"),
+                (listen(SignalKind::user_defined2()), "SIGUSR2"),
+            ],
+        }
+    }
+
+    /// Waits until the process is asked to stop.
+    pub async fn stop(&mut self) -> StopRequest {
+        let [(hangup, _), (first, _), (second, _)] = &mut self.ignored;
+        loop {
+            let name = tokio::select! {
+                _ = self.terminate.recv() => return StopRequest::ByManager,
+                _ = self.interrupt.recv() => return StopRequest::ByHand,
+                _ = self.quit.recv() => return StopRequest::ByHand,
+                _ = hangup.recv() => "SIGHUP",
+                _ = first.recv() => "SIGUSR1",
+                _ = second.recv() => "SIGUSR2",
+            };
+            tracing::info!(signal = name, "this signal changes nothing");
+        }
     }
 }

@@ -84,6 +84,8 @@ pub struct HttpConfig {
     pub max_inflight_bytes: usize,
     /// Percent of `max_inflight_bytes` that one client may hold.
     pub client_inflight_percent: usize,
+    /// How long `/readyz` says 503 before a server that got SIGTERM closes its door.
+    pub drain_ms: u64,
     /// How long a stopping server waits for requests under way.
     pub shutdown_timeout_ms: u64,
 }
@@ -155,7 +157,7 @@ pub struct SpoolConfig {
     pub keep_bytes: u64,
     /// How often cursors are written and segments removed.
     pub cursor_interval_ms: u64,
-    /// A sink whose oldest batch waits longer than this makes `/readyz` say 503.
+    /// A sink whose oldest batch waits longer than this is a reason of `/readyz`.
     pub unready_lag_s: u64,
 }
 

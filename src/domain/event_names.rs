@@ -35,10 +35,10 @@ pub struct MapSpec {
     /// The properties that may hold the amount; the first one that is there does.
     #[serde(default)]
     pub amount: Names,
-    /// The property that names the order. An order that comes twice, or from two systems, then counts
+    /// The properties that may name the order; the first one that is there does. An order that comes twice, or from two systems, then counts
     /// once: its id is `order:` and this.
     #[serde(default)]
-    pub order: Option<String>,
+    pub order: Names,
     /// `true` takes the entry with the same names away that an earlier layer has.
     #[serde(default)]
     pub off: bool,
@@ -57,7 +57,7 @@ pub struct EventNames {
 #[derive(Clone, Debug)]
 struct MapEntry {
     kind: String,
-    /// What is picked from the properties: the amounts, then the order.
+    /// What is picked from the properties: the amounts, then the orders.
     wanted: Vec<String>,
     amounts: usize,
 }
@@ -93,7 +93,7 @@ impl EventNames {
         }
         let place = self.entries.len();
         let mut wanted = spec.amount.0.clone();
-        wanted.extend(spec.order.clone());
+        wanted.extend(spec.order.0.clone());
         self.entries.push(MapEntry {
             kind: spec.kind.clone(),
             wanted,
@@ -148,9 +148,8 @@ impl EventNames {
             {
                 more.push((AMOUNT, json_text(amount).into()));
             }
-            if let Some(Some(order)) = order.first()
-                && !order.trim().is_empty()
-            {
+            let order = order.iter().flatten().find(|order| !order.trim().is_empty());
+            if let Some(order) = order {
                 event.id = Field::Text(format!("order:{}", order.trim()).into());
             }
         }

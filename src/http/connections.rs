@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 
 use crate::{
-    broadcast::ConnectionSocket,
-    config,
+    broadcast::{ConnectionSocket, SocketBudget},
+    config::Config,
     http::{
         answer::AnswerWatch,
         client::{ProxyNetworks, network},
@@ -40,6 +40,8 @@ struct ByAddress {
     proxies: Vec<IpAddr>,
     trusted: ProxyNetworks,
     write_timeout: Duration,
+    /// Shared by all connections.
+    sockets: SocketBudget,
     /// The answer to a connection that is one too many. It is sent before any request was read, so
     /// it is bytes.
     refusal: Vec<u8>,
@@ -55,13 +57,15 @@ struct AddressPermit {
 
 impl Connections {
     /// No connections, with the limits of a configuration.
-    pub fn new(http: &config::HttpConfig) -> Connections {
+    pub fn new(config: &Config) -> Connections {
+        let http = &config.http;
         Limit::show_all();
         Connections(Arc::new(ByAddress {
             most: http.max_connections_per_address,
             proxies: http.proxies.clone(),
             trusted: ProxyNetworks::new(http),
             write_timeout: Duration::from_millis(http.write_timeout_ms),
+            sockets: SocketBudget::new(config.stream.max_viewers),
             refusal: refusal(),
             open: Mutex::default(),
         }))
@@ -106,7 +110,7 @@ impl Connections {
         if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(self.0.write_timeout)) {
             tracing::debug!(%error, "a new connection has ended already");
         }
-        let socket = ConnectionSocket::of(stream);
+        let socket = ConnectionSocket::of(stream, &self.0.sockets);
         data.insert(AnswerWatch::new(socket.clone(), self.0.write_timeout));
         data.insert(socket);
     }
@@ -158,8 +162,9 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections_and_a_proxy_any() {
-        let http = config::HttpConfig { max_connections_per_address: 2, ..Config::default().http };
-        let connections = Connections::new(&http);
+        let mut config = Config::default();
+        config.http.max_connections_per_address = 2;
+        let connections = Connections::new(&config);
         let admit = |peer: &str| connections.admit(Some(format!("{peer}:1").parse().unwrap()));
         let first = admit("[2001:db8::1]").ok().flatten();
         let second = admit("[2001:db8::2]").ok().flatten();

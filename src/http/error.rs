@@ -60,6 +60,11 @@ impl ApiError {
         self.head().json(body)
     }
 
+    /// The answer with a body that is no JSON. Status and headers stay.
+    pub fn with_bytes(&self, kind: &'static str, body: Vec<u8>) -> HttpResponse {
+        self.head().content_type(kind).body(body)
+    }
+
     /// Status and headers.
     fn head(&self) -> HttpResponseBuilder {
         let mut response = HttpResponse::build(self.status);

@@ -31,3 +31,4 @@ pub mod request_id;
 pub mod scope;
 pub mod stream;
 pub mod timeseries;
+pub mod visitor;

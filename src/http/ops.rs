@@ -1,13 +1,15 @@
-//! The routes for operators: `/healthz` (the process lives), `/readyz` (it takes events and all
-//! its parts are well; if not, which part is not), and `/metrics` for Prometheus.
+//! The routes for operators: `/healthz` (the process lives), `/readyz` (it takes events, and which
+//! part is not well), and `/metrics` for Prometheus.
 
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::{
     domain::time::{Millis, now_ms},
     http::scope::{Open, View},
+    ingest::INTAKE,
     numbers::Mirror,
     sink::Sink,
     spool::Spool,
@@ -25,7 +27,7 @@ pub struct Ops {
     pub mirror: Mirror,
     /// Renders the metrics as Prometheus reads them.
     pub metrics: PrometheusHandle,
-    /// A sink whose oldest batch has waited for longer (ms) makes the node unready:
+    /// A sink whose oldest batch has waited for longer (ms) is a reason of `/readyz`:
     /// `spool.unready_lag_s`.
     pub unready_lag_ms: Millis,
 }
@@ -40,21 +42,60 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// 200 where events are taken in, all parts are well and no sink is further behind than
-/// `spool.unready_lag_s`; else 503 with the reasons. The body is
-/// `{"status","reasons":[…],"lag":{sink:{"events","batches","oldest","seconds"}}}`.
-async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
-    let mut reasons: Vec<String> =
-        ops.health.troubles().into_iter().map(|(part, why)| format!("{part}: {why}")).collect();
+/// What may be asked of `/readyz`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadyQuery {
+    /// Present, with whatever value: sinks and numbers have to be well, too.
+    sinks: Option<String>,
+}
+
+/// Whether a load balancer should send here. 503 only while events are refused or the server is about
+/// to stop: an outage of the store or of Redis is no reason to send the same events elsewhere, since
+/// all nodes share both. What else is not well stands in `reasons`, and makes 503 of `?sinks`. The body
+/// is `{"status","reasons":[…],"lag":{sink:{"events","batches","oldest","seconds"}}}`.
+async fn readyz(asked: web::Query<ReadyQuery>, ops: web::Data<Ops>) -> HttpResponse {
+    let now = now_ms();
+    let refusals = refusals(&ops);
+    let reasons = [refusals.clone(), troubles(&ops, now)].concat();
+    let unready = match asked.sinks {
+        Some(_) => !reasons.is_empty(),
+        None => !refusals.is_empty(),
+    };
+    let status = match (unready, reasons.is_empty()) {
+        (true, _) => "not ready",
+        (false, true) => "ready",
+        (false, false) => "degraded",
+    };
+    let mut response = match unready {
+        true => HttpResponse::ServiceUnavailable(),
+        false => HttpResponse::Ok(),
+    };
+    response.json(json!({"status": status, "reasons": reasons, "lag": lags(&ops, now)}))
+}
+
+/// Why events are refused, or will be soon.
+fn refusals(ops: &Ops) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if ops.health.is_stopping() {
+        reasons.push("stopping: the server is about to stop".to_owned());
+    }
     if ops.spool.refuses() {
         reasons.push(format!("spool: full with {} bytes; requests get 503", ops.spool.bytes()));
     }
-    let standing = ops.health.standing_reasons();
+    let troubles = ops.health.troubles().into_iter();
+    reasons.extend(troubles.filter(|(part, _)| *part == INTAKE).map(of_part));
+    reasons
+}
+
+/// What is not well while events are taken in all the same.
+fn troubles(ops: &Ops, now: Millis) -> Vec<String> {
+    let troubles = ops.health.troubles().into_iter();
+    let mut reasons: Vec<String> =
+        troubles.filter(|(part, _)| *part != INTAKE).map(of_part).collect();
     if let Some(reason) = ops.mirror.freshness().interrupted() {
         reasons.push(format!("live: {reason}"));
     }
-    let now = now_ms();
-    let mut lags = serde_json::Map::new();
     for sink in Sink::ALL {
         let lag = ops.spool.lag(sink);
         let waits = lag.waits_ms(now);
@@ -66,18 +107,26 @@ async fn readyz(ops: web::Data<Ops>) -> HttpResponse {
                 lag.batches
             ));
         }
+    }
+    reasons.extend(ops.health.standing_reasons());
+    reasons
+}
+
+fn of_part((part, why): (&'static str, String)) -> String {
+    format!("{part}: {why}")
+}
+
+/// How far each sink is behind.
+fn lags(ops: &Ops, now: Millis) -> serde_json::Map<String, Value> {
+    let of = |sink: &Sink| {
+        let lag = ops.spool.lag(*sink);
         let value = json!({
             "events": lag.events, "batches": lag.batches, "oldest": lag.oldest_ms,
-            "seconds": waits as f64 / 1000.0,
+            "seconds": lag.waits_ms(now) as f64 / 1000.0,
         });
-        lags.insert(sink.as_str().to_owned(), value);
-    }
-    let (mut response, status) = match reasons.is_empty() {
-        true => (HttpResponse::Ok(), "ready"),
-        false => (HttpResponse::ServiceUnavailable(), "not ready"),
+        (sink.as_str().to_owned(), value)
     };
-    reasons.extend(standing);
-    response.json(json!({"status": status, "reasons": reasons, "lag": lags}))
+    Sink::ALL.iter().map(of).collect()
 }
 
 async fn render_metrics(ops: web::Data<Ops>) -> HttpResponse {

@@ -2,7 +2,9 @@
 //! characters, else a new one. The id is in the log lines of the request and in its answer.
 //!
 //! The same layer sets `X-Content-Type-Options`, which every answer has, and has every answer
-//! watched ([`AnswerWatch`]) and counted ([`observed`]). A second layer would cost every request another allocation or two.
+//! watched ([`AnswerWatch`]) and counted ([`observed`]). It ends a connection whose client asked for
+//! another protocol and did not get it. A second layer would cost every request another allocation or
+//! two.
 
 use std::time::Instant;
 
@@ -11,7 +13,7 @@ use actix_web::{
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        ConnectionType, StatusCode,
         header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
@@ -44,11 +46,17 @@ pub async fn layer(
     });
     let text = id.to_str().unwrap_or_default();
     let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.path());
+    let upgrade = request.head().upgrade();
     let watch = request.conn_data::<AnswerWatch>().cloned();
     let mut response = next.call(request).instrument(span.clone()).await?;
     if response.status().is_server_error() || response.status().is_client_error() {
         let _entered = span.enter();
         tracing::debug!(status = response.status().as_u16(), "refused");
+    }
+    if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // actix-http ends such a connection after the answer, which would say `Connection: upgrade`.
+        // Said so, no client sends its next request into the end.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     observed::answered(&response, began);
     let headers = response.headers_mut();

@@ -49,8 +49,8 @@ async fn stream(
 /// viewer is admitted only together with that handle, because one that stops reading can be ended
 /// only by closing its socket. The client has to open a new connection.
 fn needs_new_connection() -> HttpResponse {
-    let message = "this connection has sent events, or the server is short of file descriptors; \
-                   open a new one for the stream";
+    let message = "this connection has sent events while very many others did, or the server is short \
+                   of file descriptors; open a new one for the stream";
     let mut response =
         ApiError::unavailable("new_connection_needed", message, RETRY_AFTER_SHUTDOWN)
             .error_response();

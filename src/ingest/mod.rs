@@ -25,6 +25,9 @@ use tokio::sync::oneshot;
 
 use crate::domain::{batch::DeadLetter, time::Millis};
 
+/// The part of `/readyz` that is in trouble while events are refused.
+pub const INTAKE: &str = "intake";
+
 /// The events of one request, which the HTTP worker has checked and encoded.
 #[derive(Debug, Default)]
 pub struct Request {

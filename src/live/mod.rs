@@ -34,7 +34,7 @@ use crate::{
         delta::Delta,
         time::{BusinessZone, MINUTE, Millis, SECOND, bucket},
     },
-    sink::{Heads, Lease, SinkError},
+    sink::{Heads, Installation, Lease, SinkError},
     store::{Ledger, LedgerHeads, LedgerSpan, Stores},
 };
 
@@ -195,11 +195,14 @@ pub async fn rebuild(
 ///
 /// # Errors
 /// A server of Redis can't be reached, is too old, or does not let us subscribe.
-pub async fn redis_doubts(config: &Config) -> Result<BTreeSet<String>, SinkError> {
+pub async fn redis_doubts(
+    config: &Config,
+    installation: Arc<Installation>,
+) -> Result<BTreeSet<String>, SinkError> {
     if config.redis.urls.is_empty() {
         return Ok(BTreeSet::new());
     }
-    redis::settings::doubts(config).await
+    redis::settings::doubts(config, installation).await
 }
 
 /// The strict guard of a lane: what becomes of batch `id`, which follows on `after`. `last` gives the

@@ -31,10 +31,18 @@ use actix::Addr;
 use actix_web::dev::ServerHandle;
 
 use crate::{
-    alert::AlertActor, broadcast::Viewers, config::Config, ingest::actor::IngestActor, open_files,
-    panics::Alarm, spool::DataDir, store::StoreInfo, telemetry::prometheus,
+    alert::AlertActor,
+    broadcast::Viewers,
+    config::Config,
+    ingest::actor::IngestActor,
+    open_files,
+    panics::Alarm,
+    spool::{DataDir, Spool},
+    store::StoreInfo,
+    telemetry::{health::Health, prometheus},
 };
 
+pub use stop::Stopped;
 use storage::Storage;
 
 /// A running server. Stop it with [`Running::stop`].
@@ -47,7 +55,10 @@ pub struct Running {
     alerts: Addr<AlertActor>,
     server: ServerHandle,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    drain_time: Duration,
     shutdown_timeout: Duration,
+    health: Health,
+    spool: Spool,
     alarm: Alarm,
     store: Arc<dyn StoreInfo>,
     /// Keeps the lock of the data dir for as long as the server runs.
@@ -76,9 +87,11 @@ fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_
 /// # Errors
 /// The data dir is in use or can't be written, the address is taken, or the store can't be
 /// opened. A Postgres or Redis that is down is no error: the server keeps trying.
-pub async fn start(config: Config) -> Result<Running, StartError> {
-    if let Err(message) = open_files::raise(&config) {
-        tracing::warn!("{message}");
+pub async fn start(mut config: Config) -> Result<Running, StartError> {
+    match open_files::fit(&mut config) {
+        Ok(None) => {}
+        Ok(Some(became)) => tracing::info!("{became}"),
+        Err(message) => tracing::warn!("{message}"),
     }
     let exporter = prometheus::start().map_err(failed("metrics"))?;
     tokio::task::spawn_local(prometheus::upkeep(exporter.clone()));
@@ -111,7 +124,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         alerts: watching.alerts,
         server: server.handle(),
         serving: tokio::task::spawn_local(server),
+        drain_time: Duration::from_millis(config.http.drain_ms),
         shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
+        health: storage.health,
+        spool: storage.spool,
         alarm,
         store: storage.stores.info,
         _data_dir: storage.data_dir,

@@ -84,7 +84,7 @@ pub fn start(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let connections = Connections::new(&config.http);
+    let connections = Connections::new(config);
     let server = HttpServer::new(app)
         .workers(workers)
         .on_connect(move |io, data| connections.on_connect(io, data))

@@ -8,6 +8,7 @@ use super::{Running, StartError};
 use crate::{
     alert::Resign,
     ingest::messages::{Close, Drain},
+    sink::Sink,
 };
 
 /// The share of `http.shutdown_timeout_ms` after which the connections of the remaining viewers
@@ -18,7 +19,26 @@ const VIEWERS_SHARE: f64 = 0.7;
 /// clients opened before that may wait in the kernel's queue.
 const ACCEPTS_FOR: Duration = Duration::from_millis(100);
 
+/// How a server was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Both sinks have everything.
+    Settled,
+    /// Events wait in the spool for the next start on this data dir.
+    SpoolWaits,
+}
+
 impl Running {
+    /// Has `/readyz` say 503 from now on, while requests are still taken.
+    pub fn announce_stop(&self) {
+        self.health.stop();
+    }
+
+    /// `http.drain_ms`: for how long load balancers should see that before [`Running::stop`].
+    pub fn drain_time(&self) -> Duration {
+        self.drain_time
+    }
+
     /// Waits until a part that the process can't do without has panicked or must not go on. The
     /// result says which part it was and why, and the caller should [`Running::stop`] the server.
     pub async fn broken(&self) -> StartError {
@@ -34,7 +54,8 @@ impl Running {
 
     /// Stops the parts in an order in which nothing is lost:
     ///
-    /// 1. No new connection is accepted, and another node may lead.
+    /// 1. `/readyz` says 503. (A caller that wants load balancers to notice waits then, see
+    ///    [`Running::announce_stop`].) No new connection is accepted, and another node may lead.
     /// 2. No new viewer is accepted. Viewers get a Close with 1001, and are given time to go.
     /// 3. Requests that were begun get their answer.
     /// 4. The open batch is sealed, and both sinks get as many batches as they can take before the
@@ -43,8 +64,9 @@ impl Running {
     /// 5. The store's files are made whole, so that a copy of them is.
     ///
     /// Viewers and requests have `http.shutdown_timeout_ms` together, the sinks as much again.
-    pub async fn stop(self) {
+    pub async fn stop(self) -> Stopped {
         tracing::info!("stopping");
+        self.announce_stop();
         let timeout = self.shutdown_timeout;
         let serving_until = tokio::time::Instant::now() + timeout;
         // A connection that the kernel has accepted and actix has not would be reset by `pause`.
@@ -77,6 +99,8 @@ impl Running {
         if let Ok(Err(error)) = tokio::time::timeout(timeout, self.store.settle()).await {
             tracing::warn!(%error, "the store's files are not settled; the next start does that");
         }
+        let waits = Sink::ALL.iter().any(|sink| self.spool.lag(*sink).batches > 0);
         tracing::info!("stopped");
+        if waits { Stopped::SpoolWaits } else { Stopped::Settled }
     }
 }

@@ -119,6 +119,14 @@ impl Installation {
         Installation { id: OnceLock::new(), file: None, terms: Terms::of(config) }
     }
 
+    /// The installation that a server on this data dir would be of, for `check`, which writes nothing.
+    ///
+    /// # Errors
+    /// As [`Installation::open`].
+    pub fn of_check(config: &Config) -> io::Result<Installation> {
+        Ok(Installation { file: None, ..Installation::open(config)? })
+    }
+
     /// The id; `None` while nobody has said which.
     pub fn known(&self) -> Option<Uuid> {
         self.id.get().copied()

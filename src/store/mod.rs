@@ -354,8 +354,9 @@ pub trait StoreInfo: Send + Sync + 'static {
     /// Counts what it holds. This reads every row, so it is for commands and tests only.
     async fn totals(&self) -> Result<StoreTotals, SinkError>;
 
-    /// Whether it answers and would take a write.
-    async fn check(&self) -> Result<(), SinkError>;
+    /// Whether it answers and lets this user write all that a server writes. Nothing is changed. Returns
+    /// what an operator should know although a server would run.
+    async fn check(&self) -> Result<Vec<String>, SinkError>;
 
     /// Brings the schema up to date. Returns the names of the migrations that were applied for it.
     ///

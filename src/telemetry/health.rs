@@ -1,6 +1,12 @@
 //! The state of each part of the server, in words. Actors write it and `/readyz` reads it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use parking_lot::RwLock;
 
@@ -9,6 +15,7 @@ use parking_lot::RwLock;
 pub struct Health {
     troubles: Arc<RwLock<BTreeMap<&'static str, String>>>,
     standing: Arc<RwLock<BTreeMap<&'static str, String>>>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Health {
@@ -42,6 +49,16 @@ impl Health {
     /// All that was noted with [`Health::standing`].
     pub fn standing_reasons(&self) -> Vec<String> {
         self.standing.read().values().cloned().collect()
+    }
+
+    /// Notes that the server is about to stop, so that load balancers send nothing more.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// All parts that are not well, as (part, reason).

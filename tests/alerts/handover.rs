@@ -31,7 +31,7 @@ fn is_handed_over(stores: &str) {
     let config = format!("{stores}\n{}", rules(&receiver));
     let node = || {
         let node = Server::with_config(&config);
-        wait_until("it is ready", || match node.request("GET", "/readyz").send() {
+        wait_until("it is ready", || match node.request("GET", "/readyz?sinks").send() {
             Ok(answer) if answer.status == 200 => Ok(()),
             other => Err(format!("{other:?}")),
         });

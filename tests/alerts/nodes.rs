@@ -64,7 +64,7 @@ impl Shop {
             self.redis.url()
         );
         let node = Server::with_config(&format!("{stores}{}", rules(&self.receiver)));
-        wait_until("it is ready", || match node.request("GET", "/readyz").send() {
+        wait_until("it is ready", || match node.request("GET", "/readyz?sinks").send() {
             Ok(answer) if answer.status == 200 => Ok(()),
             other => Err(format!("{other:?}")),
         });

@@ -47,7 +47,7 @@ fn a_webhook_that_is_down_over_a_restart_is_told_once_in_order_when_it_is_back()
     server.restart();
     let undone =
         "SELECT count(*) FROM notifications WHERE done_at IS NULL OR outcome <> 'delivered'";
-    let database = rusqlite::Connection::open(server.data().join("data/floodmark.db")).unwrap();
+    let database = server.database();
     let left: i64 = database.query_row(undone, [], |row| row.get(0)).unwrap();
     assert_eq!((left, receiver.requests().len()), (0, 2));
 }

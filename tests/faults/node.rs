@@ -16,7 +16,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::support::{client::Request, program::noon_zone};
+use crate::support::{client::Request, port::Port, program::noon_zone};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Node {
     child: Option<Child>,
     addr: SocketAddr,
+    _port: Port,
     settings: Vec<(String, String)>,
     scratch: tempfile::TempDir,
     data: PathBuf,
@@ -63,8 +64,10 @@ impl Node {
 
     fn stopped(scratch: tempfile::TempDir, data: PathBuf, settings: &[(&str, &str)]) -> Node {
         let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let addr = "127.0.0.1:0".parse().expect("an address");
-        Node { child: None, addr, settings, scratch, data, peak: 0 }
+        // The node comes back on the same port, which nobody else may have taken meanwhile.
+        let port = Port::free();
+        let addr = ([127, 0, 0, 1], port.number()).into();
+        Node { child: None, addr, _port: port, settings, scratch, data, peak: 0 }
     }
 
     /// Starts a node that may refuse to start.

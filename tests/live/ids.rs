@@ -6,7 +6,7 @@ use floodmark::{
     config::Config,
     domain::{
         batch::NodeId,
-        ids::{KnownIds, Page},
+        ids::{KnownIds, Page, of_type},
         time::Millis,
     },
     live::redis::claims::Claims,
@@ -75,6 +75,19 @@ impl IdNode {
 
 fn ids(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|n| format!("order-{n}")).collect()
+}
+
+#[tokio::test]
+async fn an_id_that_an_earlier_version_kept_stands_for_every_type() {
+    let redis = RedisServer::start();
+    let (one, other) = (IdNode::start(&redis.url()), IdNode::start(&redis.url()));
+    // An earlier version wrote the id alone.
+    assert!(one.take("o-1").await);
+    for kind in ["purchase", "refund"] {
+        assert!(!other.take(&of_type("o-1", kind)).await, "{kind}");
+        assert!(other.take(&of_type("o-2", kind)).await, "{kind}: another type, another event");
+        assert!(!one.take(&of_type("o-2", kind)).await, "{kind}");
+    }
 }
 
 /// Every id that one of the nodes has taken is a duplicate at the other.

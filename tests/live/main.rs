@@ -1,5 +1,6 @@
 //! Tests of the live stores: counters in the process, in a real Redis, and in a real Redis Cluster.
 
+mod acl;
 mod cluster;
 mod contract;
 mod ids;

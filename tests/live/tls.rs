@@ -146,3 +146,24 @@ async fn a_ca_that_makes_no_sense_is_an_error_of_the_configuration() {
     let message = refused(&site).await;
     assert!(message.contains("write rediss://") && !message.contains("secret"), "{message}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_on_one_side_only_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let ours = Authority::new(dir.path(), "ours");
+    let (server, address) = ours.server();
+    let plain_port = server.url().replace("redis://", "rediss://");
+    for (url, hint) in [
+        (plain_port, "begin the URL with redis://"),
+        (format!("redis://{address}"), "begin the URL with rediss://"),
+    ] {
+        let mut site = Site::new(vec![url.clone()]).await;
+        if url.starts_with("rediss") {
+            site.config.redis.tls_ca = text(&ours.ca);
+        }
+        let node = site.node().await;
+        node.seal(1);
+        let error = node.apply(1).await.unwrap_err();
+        assert!(error.message.contains(hint), "{url}: {error}");
+    }
+}

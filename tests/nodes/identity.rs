@@ -69,7 +69,7 @@ fn a_node_without_redis_starts_while_its_postgres_is_away() {
     let node = Server::with(&[("FLOODMARK_POSTGRES__URL", &postgres.url())]);
     let answer = node.post(br#"{"type":"signup"}"#);
     assert_eq!(answer.status, 202, "it is on disk: {answer:?}");
-    let reasons = node.request("GET", "/readyz").send().unwrap();
+    let reasons = node.request("GET", "/readyz?sinks").send().unwrap();
     assert_eq!(reasons.status, 503, "{reasons:?}");
     assert!(reasons.text().contains("ledger"), "{reasons:?}");
     postgres.start_again();

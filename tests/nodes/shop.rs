@@ -173,7 +173,7 @@ impl Shop {
 
 /// Waits until a node is ready.
 pub fn ready(node: &Server) {
-    wait_until("it is ready", || match node.request("GET", "/readyz").send() {
+    wait_until("it is ready", || match node.request("GET", "/readyz?sinks").send() {
         Ok(answer) if answer.status == 200 => Ok(()),
         other => Err(format!("{other:?}")),
     });

@@ -15,9 +15,15 @@ export const marksIn = (text) => [...new Set(text.match(/mk-[orei]-\d+/g) ?? [])
 /** The bodies of SDKs as text: gzip (said or not), base64 in a form, or as they are. */
 function readable(body) {
   if (body[0] === 0x1f && body[1] === 0x8b) return zlib.gunzipSync(body).toString();
-  const text = body.toString();
-  const data = /^data=([^&]*)/.exec(text)?.[1];
-  return data ? Buffer.from(decodeURIComponent(data), 'base64').toString() : text;
+  return unwrapped(body.toString());
+}
+
+/** A form or a query as text. Mixpanel's SDKs have JSON or base64 in the field `data`. */
+function unwrapped(text) {
+  const data = /(?:^|[?&])data=([^&]*)/.exec(text)?.[1];
+  if (!data) return text;
+  const plain = decodeURIComponent(data.replaceAll('+', ' '));
+  return /^[[{]/.test(plain) ? plain : Buffer.from(plain, 'base64').toString();
 }
 
 /** Starts a proxy to the server at `target`; `faults` as `FAULTS`. */
@@ -29,7 +35,8 @@ export async function startProxy(target, faults) {
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
       const body = Buffer.concat(chunks);
-      const marks = request.method === 'POST' ? marksIn(readable(body)) : [];
+      const sent = request.method === 'POST' ? readable(body) : unwrapped(request.url);
+      const marks = request.method === 'OPTIONS' ? [] : marksIn(sent);
       const fault = marks.length > 0 ? (faults[spoilt++] ?? 'pass') : 'pass';
       const note = { path: request.url, marks, fault, status: null };
       if (marks.length > 0) requests.push(note);

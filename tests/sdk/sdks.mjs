@@ -3,6 +3,7 @@
 // each      how many events of each kind (order, refund, error, identify) it sends
 // kinds     the kinds that it has; all four unless it says otherwise
 // retries   it sends a request again until it is taken, so every event must arrive
+// noIds     its events have no ids, so one that the server took twice is there twice
 // givesUp   what it never sends again after such an end of a request, although it does after others
 // quietMs   a page is done when nothing came for so long, unless that is 8 s
 // grumbles  what it may print while requests are spoilt, each with the reason
@@ -26,10 +27,16 @@ export const SDKS = [
   { name: 'amplitude', on: 'node', ...RETRIES, givesUp: RESETS, grumbles: AMPLITUDE },
   { name: 'jitsu', on: 'node', ...ONCE, grumbles: [/^Call to .* failed with error/] },
   { name: 'sentry', on: 'node', ...ONCE, kinds: 'e' },
+  { name: 'mixpanel', on: 'node', ...ONCE, kinds: 'ore', noIds: true },
+  { name: 'umami', on: 'node', ...ONCE, kinds: 'oe', noIds: true },
+  { name: 'matomo', on: 'node', ...ONCE, kinds: 'o', noIds: true },
+  { name: 'otlp', on: 'node', ...ONCE, kinds: 'oe', noIds: true },
+  { name: 'snowplow', on: 'node', ...RETRIES, kinds: 'oe' },
   { name: 'segment_', on: 'python', ...RETRIES },
   { name: 'rudder', on: 'python', ...RETRIES },
   { name: 'posthog_', on: 'python', ...RETRIES, grumbles: [/flush ran out of budget/] },
   { name: 'amplitude_', on: 'python', ...RETRIES, givesUp: RESETS },
+  { name: 'mixpanel_', on: 'python', ...ONCE, kinds: 'ore' },
   { name: 'sentry', on: 'python', ...ONCE, kinds: 'e' },
   { name: 'segment', on: 'browser', ...RETRIES },
   { name: 'rudder', on: 'browser', ...RETRIES },
@@ -37,4 +44,6 @@ export const SDKS = [
   { name: 'amplitude', on: 'browser', ...RETRIES, grumbles: AMPLITUDE },
   { name: 'jitsu', on: 'browser', ...ONCE, grumbles: [/Call to .* failed with error/] },
   { name: 'sentry', on: 'browser', ...ONCE, kinds: 'e' },
+  { name: 'mixpanel', on: 'browser', ...ONCE, kinds: 'ore' },
+  { name: 'plausible', on: 'browser', ...ONCE, kinds: 'oe', noIds: true },
 ];

@@ -13,9 +13,14 @@ export const KEY = 'wk_test';
 /** Starts a server, and gives its address and what a test asks of it. */
 export async function startServer() {
   const data = fs.mkdtempSync(path.join(os.tmpdir(), 'floodmark-sdk-'));
+  // SDKs that can't send a key send an id: a domain, a website, a site's number, an app.
+  const ids = ['shop.example', '94db1cb1-74f4-4a40-ad6c-962362670409', '1', 'shop'];
+  const config = path.join(data, 'floodmark.toml');
+  const source = `[[source]]\nname = 'web'\nkey = '${KEY}'\npublic = true\nids = ${JSON.stringify(ids)}\n`;
+  fs.writeFileSync(config, source);
   const variables = Object.entries(process.env).filter(([name]) => !name.startsWith('FLOODMARK_'));
-  const env = { ...Object.fromEntries(variables), FLOODMARK_AUTH__WRITE_KEYS: KEY };
-  const child = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--data-dir', data], { env });
+  const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', data, '--config', config];
+  const child = spawn(program, args, { env: Object.fromEntries(variables) });
   let said = '';
   child.stderr.on('data', (text) => (said += text));
   const url = await new Promise((resolve, reject) => {

@@ -79,6 +79,68 @@ fn check_changes_nothing() {
 }
 
 #[test]
+fn check_is_strict_about_rights_in_postgres_and_leaves_none_of_its_trials() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    assert!(floodmark_output(&["migrate", "--postgres", &url]).status.success());
+    rows(&postgres, "CREATE ROLE reader LOGIN PASSWORD 'reader'");
+    rows(&postgres, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader");
+    let (_folder, data) = scratch("data");
+    let reader = postgres.url_with("reader", "reader", postgres.port());
+    let check = || {
+        let dir = data.to_str().unwrap();
+        let args = ["check", "--data-dir", dir, "--listen", "127.0.0.1:0", "--postgres", &reader];
+        let output = floodmark_output(&args);
+        (output.status.success(), said(&output))
+    };
+    let (fine, words) = check();
+    assert!(!fine && words.contains("INSERT ON events"), "{words}");
+    // It gets what the message asks for, and no more. Then it may serve.
+    let grants: Vec<&str> = words.split("GRANT ").skip(1).collect();
+    for grant in grants {
+        let statement = grant.split(';').next().unwrap();
+        rows(&postgres, &format!("GRANT {statement}"));
+    }
+    let (fine, words) = check();
+    assert!(fine && words.contains("can't make partitions"), "{words}");
+    let events = rows(&postgres, "SELECT count(*) FROM events");
+    assert_eq!(events[0][0], "0");
+    let server = Server::with(&[("FLOODMARK_POSTGRES__URL", &reader)]);
+    assert_eq!(server.post(r#"{"type":"page_view"}"#).status, 202);
+    server.until("it is stored", |server| server.has_metric("floodmark_events_stored_total 1"));
+}
+
+#[test]
+fn check_refuses_what_is_another_shops() {
+    let (postgres, redis) = (Postgres::start(), RedisServer::start());
+    let (url, redis_url) = (postgres.url(), redis.url());
+    let mut theirs =
+        Server::with(&[("FLOODMARK_POSTGRES__URL", &url), ("FLOODMARK_REDIS__URLS", &redis_url)]);
+    assert_eq!(theirs.post(r#"{"type":"page_view"}"#).status, 202);
+    theirs.until("it is counted", |server| server.current()["pageViews"] == 1);
+    theirs.until("it is stored", |server| server.has_metric("floodmark_events_stored_total 1"));
+    theirs.terminate();
+    // Our own shop has a data dir already.
+    let (_folder, data) = scratch("data");
+    let mut ours = Server::on(&data, &[]);
+    assert_eq!(ours.post(r#"{"type":"page_view"}"#).status, 202);
+    ours.until("it is stored", |server| server.has_metric("floodmark_events_stored_total 1"));
+    ours.terminate();
+    let before = keys(&redis);
+    let dir = data.to_str().unwrap();
+    let args = ["check", "--data-dir", dir, "--listen", "127.0.0.1:0"];
+    for more in [["--postgres", &url], ["--redis", &redis_url]] {
+        let mut command = floodmark();
+        // The zone of the servers above, so that only the shop differs.
+        command.args(args).args(more).env("FLOODMARK_TIMEZONE", noon_zone());
+        let output = command.output().expect("the program was built");
+        let words = said(&output);
+        assert!(!output.status.success() && words.contains("belongs to installation"), "{words}");
+    }
+    assert_eq!(keys(&redis).len(), before.len());
+}
+
+#[test]
 fn check_finds_nothing_wrong_beside_the_server_that_runs() {
     let server = Server::start();
     let (data, address) = (server.data(), server.addr().to_string());

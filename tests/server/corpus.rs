@@ -31,6 +31,11 @@ fn ndjson() {
 }
 
 #[test]
+fn dialects() {
+    run("dialects", floodmark::fuzz::dialect);
+}
+
+#[test]
 fn unpack() {
     run("unpack", floodmark::fuzz::unpack);
 }

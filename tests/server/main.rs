@@ -19,6 +19,7 @@ mod metrics;
 mod refusals;
 mod replay;
 mod senders;
+mod stopping;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,8 +1,16 @@
 //! What an operator sees of requests: metrics by route and status, and refusals in the log.
 
-use std::os::unix::fs::PermissionsExt;
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+};
 
-use crate::support::server::Server;
+use crate::support::{
+    client::Request,
+    program::{scratch, setpriv},
+    server::Server,
+};
 
 /// A server with a key and a token.
 fn guarded() -> Server {
@@ -103,4 +111,50 @@ fn files_are_their_owners_alone_and_a_stopped_database_is_one_file() {
     let copy = rusqlite::Connection::open(copy).unwrap();
     let events: i64 = copy.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(events, 1);
+}
+
+#[test]
+fn the_log_names_refusals_and_never_a_secret() {
+    let (folder, data) = scratch("data");
+    let log = folder.path().join("log");
+    let mut child = setpriv()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()])
+        .env("FLOODMARK_AUTH__WRITE_KEYS", "key-of-one,key-of-two")
+        .env("FLOODMARK_AUTH__VIEWER_TOKENS", "token-of-one")
+        // All that any part has to say, in the form that a machine reads.
+        .env("FLOODMARK_LOG__LEVEL", "trace")
+        .env("FLOODMARK_LOG__FORMAT", "json")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .expect("setpriv (apt-get install util-linux) starts the server");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let addr = line.trim().rsplit('/').next().unwrap().parse().expect("its address");
+    let status = |request: Request| request.send().expect("the server answers").status;
+    let event = "{\"type\":\"page_view\"}";
+    assert_eq!(status(Request::post(addr, "/v1/events?key=key-of-one", event)), 202);
+    for _ in 0..20 {
+        assert_eq!(status(Request::post(addr, "/v1/events?key=rotated-key", event)), 401);
+    }
+    let current = "/api/analytics/current";
+    assert_eq!(status(Request::get(addr, &format!("{current}?token=token-of-one"))), 200);
+    assert_eq!(status(Request::get(addr, &format!("{current}?token=guessed-token"))), 401);
+    let bearer = Request::get(addr, current).header("Authorization", "Bearer token-of-one");
+    assert_eq!(status(bearer), 200);
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let text = std::fs::read_to_string(&log).unwrap();
+    let refused: Vec<&str> =
+        text.lines().filter(|line| line.contains("requests are refused")).collect();
+    assert_eq!(refused.len(), 1, "one line a minute for one code: {refused:?}");
+    for part in ["\"code\":\"unauthorized\"", "\"route\":\"/v1/events\"", "127.0.0.1"] {
+        assert!(refused[0].contains(part), "{part} in {}", refused[0]);
+    }
+    for secret in ["key-of-one", "key-of-two", "token-of-one", "rotated-key", "guessed-token"] {
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(secret)).collect();
+        assert!(lines.is_empty(), "{secret} in {lines:?}");
+    }
 }

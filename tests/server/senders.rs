@@ -176,3 +176,67 @@ fn each_event_says_who_sent_it_and_how() {
         assert!(server.has_metric(line), "{line}");
     }
 }
+
+#[test]
+fn a_client_that_sends_an_id_is_let_in_by_its_source() {
+    let server = Server::with_config(
+        "[[source]]\nname = 'pages'\npublic = true\nids = ['shop.example', 'w1', '7', 'app', 'G-1']\n\
+         [[source]]\nname = 'back-end'\nkey = 'b1'\n",
+    );
+    let snowplow = "/com.snowplowanalytics.snowplow/tp2";
+    let json = ("Content-Type", "application/json");
+    let log = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":17}]}]}]}"#;
+    let mixpanel = r#"[{"event":"Signed Up","properties":{"token":"b1"}}]"#;
+    let cloud = r#"{"specversion":"1.0","type":"cart","source":"/s","id":"1"}"#;
+    for (path, body, status) in [
+        ("/api/event", r#"{"n":"pageview","u":"https://shop.example/a","d":"shop.example"}"#, 202),
+        ("/api/event", r#"{"n":"pageview","u":"https://shop.example/a","d":"other"}"#, 401),
+        ("/api/send", r#"{"type":"event","payload":{"website":"w1","url":"/a"}}"#, 200),
+        ("/api/send", r#"{"type":"event","payload":{"url":"/a"}}"#, 401),
+        ("/matomo.php?idsite=7&url=https%3A%2F%2Fshop.example%2Fa", "", 200),
+        ("/matomo.php?idsite=8", "", 401),
+        ("/matomo.php", r#"{"requests":["?idsite=7&idgoal=0&ec_id=o1&revenue=2"]}"#, 200),
+        (snowplow, r#"{"schema":"x","data":[{"e":"pv","aid":"app","duid":"d"}]}"#, 200),
+        (snowplow, r#"{"schema":"x","data":[{"e":"pv"}]}"#, 401),
+        ("/g/collect?tid=G-1&en=page_view&cid=1", "", 204),
+        ("/g/collect?tid=G-2&en=page_view&cid=1", "", 401),
+        ("/mp/collect?api_secret=b1", r#"{"client_id":"1","events":[{"name":"sign_up"}]}"#, 204),
+        ("/mp/collect?api_secret=no", r#"{"client_id":"1","events":[{"name":"sign_up"}]}"#, 401),
+        ("/track", mixpanel, 200),
+        ("/track", r#"[{"event":"Signed Up","properties":{"token":"no"}}]"#, 401),
+        ("/v1/logs?key=b1", log, 200),
+        ("/v1/logs", log, 401),
+        ("/v1/cloudevents?key=b1", cloud, 202),
+    ] {
+        let answer = send(&server, path, &[json], body.as_bytes());
+        assert_eq!(answer.status, status, "{path} {body} {answer:?}");
+    }
+    // The same event again, at the path of Floodmark's own.
+    let kind = ("Content-Type", "application/cloudevents-batch+json");
+    let again = send(&server, "/v1/events?key=b1", &[kind], format!("[{cloud}]").as_bytes());
+    assert_eq!(again.json()["duplicates"], 1, "{again:?}");
+    server.until("all are stored", |server| server.count("events") == 10);
+    let database = server.database();
+    let sql = "SELECT source || ' ' || dialect || ' ' || type FROM events ORDER BY 1";
+    let mut select = database.prepare(sql).expect("the columns are there");
+    let rows = select.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let rows: Vec<String> = rows.collect::<Result<_, _>>().unwrap();
+    assert_eq!(
+        rows,
+        [
+            "back-end cloudevents cart",
+            "back-end ga4 signup",
+            "back-end mixpanel signup",
+            "back-end otlp error",
+            "pages ga4 page_view",
+            "pages matomo page_view",
+            "pages matomo purchase",
+            "pages plausible page_view",
+            "pages snowplow page_view",
+            "pages umami page_view",
+        ]
+    );
+    let sessions = "SELECT count(DISTINCT session_id) FROM events WHERE length(session_id) = 32";
+    let sessions: i64 = database.query_row(sessions, [], |row| row.get(0)).unwrap();
+    assert_eq!(sessions, 3, "a visitor of each system that names no session");
+}

@@ -21,6 +21,8 @@ fn without_settings(mut command: Command) -> Command {
             command.env_remove(name);
         }
     }
+    // No load balancer has to notice that a test's server stops.
+    command.env("FLOODMARK_HTTP__DRAIN_MS", "0");
     command
 }
 

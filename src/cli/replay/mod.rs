@@ -24,7 +24,7 @@ use self::{
     report::{ReplayTally, Report},
     stamp::Stamp,
 };
-use super::{positive, sender::Sender};
+use super::{exit::Exit, positive, sender::Sender};
 use crate::domain::time::now_ms;
 
 /// `floodmark replay`
@@ -89,11 +89,11 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     match actix::System::new().block_on(replay(args)) {
         Ok(tally) => {
             print!("{tally}");
-            if tally.all_taken() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if tally.all_taken() { Exit::Done.into() } else { Exit::Failed.into() }
         }
         Err(message) => {
             eprintln!("floodmark replay: {message}");
-            ExitCode::FAILURE
+            Exit::Failed.into()
         }
     }
 }

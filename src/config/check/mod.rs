@@ -16,7 +16,8 @@ use super::{
 use crate::domain::time::BusinessZone;
 
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
-const MAY_BE_ZERO: [&str; 6] = [
+const MAY_BE_ZERO: [&str; 7] = [
+    "http.drain_ms",
     "http.workers",
     "http.max_connections_per_address",
     "http.min_body_bytes_per_s",

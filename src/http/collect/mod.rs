@@ -38,7 +38,11 @@ use crate::{
     http::{
         auth::{WriteAccess, WriteKeys},
         client::ProxyNetworks,
-        dialect::{Dialect, Outcome},
+        dialect::{
+            Dialect, Outcome,
+            cloud_events::{CloudEvents, is_cloud_event},
+            native::Native,
+        },
         error::ApiError,
     },
     ingest::{hand_over::HandOver, messages::Append, permits::QueueLimit},
@@ -100,6 +104,11 @@ impl Intake {
         }
     }
 
+    /// The client that sent a request, also where a trusted proxy passed it on.
+    pub fn client_of(&self, request: &HttpRequest) -> Option<std::net::SocketAddr> {
+        self.proxies.client_of(request)
+    }
+
     /// The way to the ingest actor, for one worker.
     pub fn hand_over(&self) -> HandOver {
         HandOver::new(self.ingest.clone(), self.limit.clone())
@@ -113,11 +122,25 @@ pub async fn receive<D: Dialect>(
     intake: web::Data<Intake>,
     hand_over: web::Data<HandOver>,
 ) -> HttpResponse {
-    match take_in::<D>(&request, payload, &intake, &hand_over).await {
+    // CloudEvents come to the path of our own events, too, and the head tells them apart.
+    if D::NAME == Native::NAME && is_cloud_event(&request) {
+        return received::<CloudEvents>(&request, payload, &intake, &hand_over).await;
+    }
+    received::<D>(&request, payload, &intake, &hand_over).await
+}
+
+/// Answers a request whose dialect is known.
+async fn received<D: Dialect>(
+    request: &HttpRequest,
+    payload: web::Payload,
+    intake: &Intake,
+    hand_over: &HandOver,
+) -> HttpResponse {
+    match take_in::<D>(request, payload, intake, hand_over).await {
         Ok(answer) => answer,
         Err(error) => {
             tracing::debug!(dialect = D::NAME, code = error.code, "refused as a whole");
-            D::refuse(&request, &error)
+            D::refuse(request, &error)
         }
     }
 }

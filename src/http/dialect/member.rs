@@ -52,11 +52,41 @@ impl<'p, 'm> Added<'p, 'm> {
         self
     }
 
+    /// Gives a property another value.
+    pub fn replaced(mut self, name: &'m str, value: Cow<'m, str>) -> Added<'p, 'm> {
+        self.more.push((name, value));
+        self
+    }
+
     /// The properties with what was added.
     pub fn finish(self) -> Cow<'p, str> {
         match self.more.is_empty() {
             true => Cow::Borrowed(self.properties),
             false => Cow::Owned(properties::with(self.properties, &self.more)),
+        }
+    }
+}
+
+/// The path of a URL, without its query, which may hold secrets.
+pub fn path_of(url: &str) -> String {
+    let behind_host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = behind_host.find('/').map_or("/", |at| &behind_host[at..]);
+    path.split(['?', '#']).next().unwrap_or("/").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_cut_out_of_a_url() {
+        for (url, path) in [
+            ("https://a.example/b/c?d#e", "/b/c"),
+            ("https://a.example", "/"),
+            ("/b", "/b"),
+            ("https://a.example/#/spa", "/"),
+        ] {
+            assert_eq!(path_of(url), path, "{url}");
         }
     }
 }

@@ -9,14 +9,23 @@
 //! senders need a write key, without a further line.
 
 pub mod amplitude;
+pub mod built;
+pub mod cloud_events;
 pub mod envelope;
+pub mod ga4;
+pub mod matomo;
 pub mod member;
+pub mod mixpanel;
 pub mod native;
+pub mod otlp;
+pub mod plausible;
 pub mod posthog;
 pub mod segment;
 pub mod sentry;
+pub mod snowplow;
 #[cfg(test)]
 mod tests;
+pub mod umami;
 
 use std::borrow::Cow;
 
@@ -283,4 +292,12 @@ pub fn for_each(each: &mut impl ForEach) {
     each.dialect::<posthog::PostHog>();
     each.dialect::<sentry::Sentry>();
     each.dialect::<amplitude::Amplitude>();
+    each.dialect::<ga4::Ga4>();
+    each.dialect::<plausible::Plausible>();
+    each.dialect::<umami::Umami>();
+    each.dialect::<matomo::Matomo>();
+    each.dialect::<cloud_events::CloudEvents>();
+    each.dialect::<mixpanel::Mixpanel>();
+    each.dialect::<otlp::Otlp>();
+    each.dialect::<snowplow::Snowplow>();
 }

@@ -12,7 +12,7 @@ use serde_json::{json, value::RawValue};
 
 use super::{
     Dialect, Endpoint, Outcome, Split,
-    member::{Added, parsed},
+    member::{Added, parsed, path_of},
 };
 use crate::{
     domain::event::{Field, Incoming, Rejection},
@@ -237,13 +237,6 @@ impl<'a> Reported<'a> {
     }
 }
 
-/// The path of a URL, without its query, which may hold secrets.
-fn path_of(url: &str) -> String {
-    let behind_host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = behind_host.find('/').map_or("/", |at| &behind_host[at..]);
-    path.split(['?', '#']).next().unwrap_or("/").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,17 +271,5 @@ mod tests {
         }
         assert_eq!(sentry.keys_in_body(), ["k1"]);
         assert_eq!(Sentry::default().split(b"no", 10).unwrap_err().code, "malformed");
-    }
-
-    #[test]
-    fn a_path_is_cut_out_of_a_url() {
-        for (url, path) in [
-            ("https://a.example/b/c?d#e", "/b/c"),
-            ("https://a.example", "/"),
-            ("/b", "/b"),
-            ("https://a.example/#/spa", "/"),
-        ] {
-            assert_eq!(path_of(url), path, "{url}");
-        }
     }
 }

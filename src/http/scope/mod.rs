@@ -145,9 +145,8 @@ fn any_page() -> Cors {
         .max_age(PREFLIGHT_S)
 }
 
-/// A layer for the routes of senders: their connections give back the handle that is kept in case
-/// a connection becomes a viewer's. A handle is a file descriptor, and senders have many
-/// connections.
+/// A layer for the routes of senders: once there are very many, their connections give back the handle
+/// that is kept in case a connection becomes a viewer's. A handle is a file descriptor.
 async fn never_a_viewer<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,

@@ -1,10 +1,11 @@
 //! What the ingest actor reports to operators: metrics, and the state of the spool's disk.
 
 use super::IngestActor;
-use crate::{domain::time::now_ms, ingest::NotTaken, sink::Sink};
-
-/// The part of the health that is told about the spool's disk.
-const INTAKE: &str = "intake";
+use crate::{
+    domain::time::now_ms,
+    ingest::{INTAKE, NotTaken},
+    sink::Sink,
+};
 
 impl IngestActor {
     /// Notes how the last write went, for `/readyz`.

@@ -40,12 +40,22 @@ pub(super) fn live_error(doing: &str, error: &RedisError) -> SinkError {
         .and_then(by_code)
         .or_else(|| text.split(|c: char| !c.is_ascii_uppercase()).find_map(by_code));
     let (kind, hint) = match known {
+        _ if is_denied_in_script(&text) => (
+            SinkErrorKind::Denied,
+            Some("give the user the commands that docs/OPERATIONS.md names"),
+        ),
         Some(&(_, kind, hint)) => (kind, Some(hint)),
         None => (kind_of(error, &text), None),
     };
     let hint = hint.or_else(|| tls_hint(&text));
     let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
     SinkError { kind, message: format!("{doing}: {text}{hint}") }
+}
+
+/// Whether a script met a command or key that the user lacks. Redis 7.0 has no code for that; from 7.2
+/// on it says "ACL failure in script".
+fn is_denied_in_script(text: &str) -> bool {
+    text.contains("The user executing the script") || text.contains("ACL failure in script")
 }
 
 /// Adds to the error of a connection that one side perhaps speaks TLS and the other does not. Redis

@@ -153,6 +153,11 @@ pub(super) fn active_shard(visitor: Visitor) -> usize {
 }
 
 impl LaneKeys {
+    /// A key, and a channel, on which `floodmark check` tries what this user may do.
+    pub(super) fn trial(&self) -> String {
+        format!("{}:trial", self.tag)
+    }
+
     /// Generation and version.
     pub(super) fn meta(&self) -> String {
         format!("{}:meta", self.tag)

@@ -24,6 +24,7 @@ script!(LOAD, "load.lua");
 script!(REREAD, "reread.lua");
 script!(INSTALL, "install.lua");
 script!(HEAD, "head.lua");
+script!(RIGHTS, "rights.lua");
 script!(UNLOCK, "unlock.lua");
 script!(LEASE, "lease.lua");
 script!(RECLAIM, "reclaim.lua");

@@ -1,12 +1,18 @@
 //! Reads the settings of the servers that decide whether the live numbers are right, for
 //! `floodmark check`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use redis::aio::MultiplexedConnection;
 
-use super::{error::live_error, keys::RedisKeys, push::push_queue, script, servers::Servers};
-use crate::{config::Config, domain::batch::RunId, sink::SinkError};
+use super::{
+    error::live_error, keys::RedisKeys, owner::Owner, push::push_queue, script, servers::Servers,
+};
+use crate::{
+    config::Config,
+    domain::{batch::RunId, time::now_ms},
+    sink::{Installation, SinkError},
+};
 
 /// Less than this (bytes) is too little for what a subscriber may have waiting: a second of full
 /// batches is as much.
@@ -17,7 +23,10 @@ const LEAST_PUBSUB_LIMIT: u64 = 8 << 20;
 ///
 /// # Errors
 /// A server can't be reached, is too old, takes no writes, or does not let us subscribe.
-pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>, SinkError> {
+pub(in crate::live) async fn doubts(
+    config: &Config,
+    installation: Arc<Installation>,
+) -> Result<BTreeSet<String>, SinkError> {
     let other = |message| SinkError { kind: crate::sink::SinkErrorKind::Other, message };
     let servers = Servers::new(&config.redis).map_err(other)?;
     let keys = RedisKeys::new(&config.redis.prefix).map_err(other)?;
@@ -29,6 +38,11 @@ pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>,
     for ((lane, channel), mut line) in keys.lanes().zip(&channels).zip(owners) {
         let subscribed = redis::cmd("SSUBSCRIBE").arg(channel).exec_async(&mut line).await;
         subscribed.map_err(|e| live_error("subscribe to the deltas", &e))?;
+        // Before anything is tried there: nothing is written to what is another shop's.
+        let owner: redis::RedisResult<Option<String>> =
+            redis::cmd("HGET").arg(lane.meta()).arg("installation").query_async(&mut line).await;
+        let owner = owner.map_err(|e| live_error("ask whose the counters are", &e))?;
+        Owner::new(installation.clone()).judge(owner.as_deref())?;
         // The script reads, and Redis refuses it in every state in which it would refuse a write.
         let (names, nobody) =
             ([lane.meta(), lane.guards()], [RunId::nil().to_string().into_bytes()]);
@@ -37,9 +51,32 @@ pub(in crate::live) async fn doubts(config: &Config) -> Result<BTreeSet<String>,
             doubts
                 .insert("it is new or was emptied: the server fills it from the ledger".to_owned());
         }
+        let tried = [lane.trial(), format!("{}:to", lane.trial())];
+        let channel = [lane.trial().into_bytes()];
+        let tried = script::RIGHTS.call::<i64>(&mut line, &tried, &channel);
+        tried.await.map_err(|e| live_error("try all commands that counting needs", &e))?;
         doubts.extend(limits(&mut line).await);
     }
+    doubts.extend(clock(&servers).await);
     Ok(doubts)
+}
+
+/// How far (ms) the clock of Redis may be from ours: a lease and the age of visitors are in its time.
+const CLOCK_SLACK_MS: i64 = 5_000;
+
+/// What there is to say about the clock, where this user may ask for it.
+async fn clock(servers: &Servers) -> Option<String> {
+    let ask = async |mut line: super::connection::Connection| {
+        redis::cmd("TIME").query_async::<(i64, i64)>(&mut line).await
+    };
+    let asked_at = now_ms();
+    let (seconds, micros) = servers.run("ask for the time", ask).await.ok()?;
+    let skew = seconds * 1000 + micros / 1000 - (asked_at + now_ms()) / 2;
+    (skew.abs() > CLOCK_SLACK_MS).then(|| {
+        let side = if skew > 0 { "ahead of" } else { "behind" };
+        let seconds = skew.abs() / 1000;
+        format!("its clock is {seconds} s {side} that of this machine: set both by NTP")
+    })
 }
 
 /// What there is to say about the limits of one server.

@@ -32,6 +32,12 @@ impl PostgresStore {
         self.claim(session).await
     }
 
+    /// Fails where the database is another installation's, or has other settings; for `check`, after
+    /// which nothing of the installation is there that was not there before.
+    pub(super) async fn compare_if_there(&self, session: &Session) -> Result<(), Failure> {
+        self.compare(session).await.map(drop)
+    }
+
     /// Compares the row, if there is one, with what this node knows.
     async fn compare(&self, session: &Session) -> Result<bool, Failure> {
         let Some((id, terms)) = kept(session).await? else { return Ok(false) };

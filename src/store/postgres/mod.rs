@@ -25,6 +25,7 @@ mod installation;
 mod letters;
 mod partitions;
 mod password;
+mod rights;
 mod rollups;
 mod schema;
 mod session;
@@ -261,22 +262,24 @@ impl PostgresStore {
         })
     }
 
-    /// Asks the server whether it would take a write, without writing. The transaction has no
-    /// mode, so that it shows the database's own default.
-    async fn try_check(&self) -> Result<(), Failure> {
+    /// Asks the server whether it would take all writes, and leaves none behind. The transaction has
+    /// no mode, so that it shows the database's own default.
+    async fn try_check(&self) -> Result<Vec<String>, Failure> {
         let session = self.readers.get().await?;
         session.begin("").await?;
         let rows = session
             .rows("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")
             .await?;
-        session.run("ROLLBACK").await?;
         let told = |i: usize| rows[0][i].as_deref().unwrap_or_default();
         let why = match (told(0), told(1)) {
             ("t", _) => "it is a standby, and takes no writes",
             (_, "on") => "default_transaction_read_only is on, it takes no writes",
             _ => {
+                let doubts = rights::try_all(&session).await?;
+                self.compare_if_there(&session).await?;
+                session.run("ROLLBACK").await?;
                 session.done();
-                return Ok(());
+                return Ok(doubts);
             }
         };
         Err(Failure::new(SinkErrorKind::ReadOnly, why))
@@ -351,7 +354,7 @@ impl StoreInfo for PostgresStore {
         self.try_totals().await.map_err(|e| self.told(e))
     }
 
-    async fn check(&self) -> Result<(), SinkError> {
+    async fn check(&self) -> Result<Vec<String>, SinkError> {
         self.try_check().await.map_err(|e| self.told(e))
     }
 

@@ -36,6 +36,18 @@ pub(super) async fn migrate(session: &Session) -> Result<Vec<String>, Failure> {
     Ok(applied)
 }
 
+/// Applies what is missing in the transaction that is open, for a caller that rolls it back. A server
+/// that runs on the database is not held up for long: a lock that is not free soon ends the attempt.
+pub(super) async fn rehearse(session: &Session) -> Result<(), Failure> {
+    let mut wanted = embedded::migrations::runner().get_migrations().clone();
+    wanted.sort();
+    if missing(session, &wanted).await?.is_empty() {
+        return Ok(());
+    }
+    session.run("SET LOCAL lock_timeout = '3s'").await?;
+    apply(session, &wanted).await.map(drop)
+}
+
 /// Applies what is missing, under the lock.
 async fn apply(session: &Session, wanted: &[Migration]) -> Result<Vec<String>, Failure> {
     let mut applied = Vec::new();

@@ -255,11 +255,11 @@ impl StoreInfo for SqliteStore {
         .await
     }
 
-    async fn check(&self) -> Result<(), SinkError> {
+    async fn check(&self) -> Result<Vec<String>, SinkError> {
         with(&self.writer, |conn| {
             // An immediate transaction takes the lock for writing, and fails where it can't.
             conn.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
-            Ok(())
+            Ok(Vec::new())
         })
         .await
     }

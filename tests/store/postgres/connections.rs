@@ -26,7 +26,8 @@ async fn credentials_are_refused_found_and_changed() {
     // This user may connect and do nothing else.
     postgres.sql("CREATE ROLE guest LOGIN PASSWORD 'guest'").await;
     let guest = open(postgres.url_with("guest", "guest", postgres.port())).await;
-    guest.info.check().await.unwrap();
+    let error = guest.info.check().await.unwrap_err();
+    assert_eq!(error.kind, SinkErrorKind::Denied, "{error}");
     assert_eq!(kind(guest.batches.write(&batch(node(1), 1, 1)).await), SinkErrorKind::Denied);
 
     // The password is read from a file, which changes together with the password.

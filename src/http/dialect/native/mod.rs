@@ -67,18 +67,23 @@ impl Dialect for Native {
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
-        let answer = Answer::from(outcome);
-        if outcome.all_rejected() {
-            return HttpResponse::UnprocessableEntity().json(serde_json::json!({
-                "error": {
-                    "code": "all_rejected",
-                    "message": "every event of the request was rejected",
-                },
-                "accepted": 0, "duplicates": 0, "rejected": answer.rejected,
-            }));
-        }
-        HttpResponse::Accepted().json(answer)
+        answer(outcome)
     }
+}
+
+/// What senders of events that have no words of their own are told.
+pub fn answer(outcome: &Outcome) -> HttpResponse {
+    let answer = Answer::from(outcome);
+    if outcome.all_rejected() {
+        return HttpResponse::UnprocessableEntity().json(serde_json::json!({
+            "error": {
+                "code": "all_rejected",
+                "message": "every event of the request was rejected",
+            },
+            "accepted": 0, "duplicates": 0, "rejected": answer.rejected,
+        }));
+    }
+    HttpResponse::Accepted().json(answer)
 }
 
 /// The answer to a request of which at least one event was taken (or all were duplicates).
