@@ -53,6 +53,11 @@ pub struct Batch {
     /// The batch before it in its lane, perhaps of an earlier run. A sink takes a batch only after
     /// this one. `None` for the first batch of a lane.
     pub after: Option<BatchId>,
+    /// How many events the batch before it has in this data dir; 0 where that is not known. A store
+    /// that has fewer of them has a shorter form of that batch, and has to get its end first.
+    pub after_events: u64,
+    /// Set where this is no batch of the spool, but the end of one.
+    pub rest_of: Option<RestOf>,
     /// The node whose data dir it is from.
     pub node: NodeId,
     /// When it was sealed, Unix ms.
@@ -66,6 +71,16 @@ pub struct Batch {
     pub dead_letters: Vec<DeadLetter>,
     /// What the rows add to the counters.
     pub delta: Arc<Delta>,
+}
+
+/// Of which batch another one is the end: a store has the beginning of that batch, as where a data dir
+/// was copied while it was open (`src/store/store_target/conflict.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestOf {
+    /// The batch.
+    pub id: BatchId,
+    /// How many events the store has of it, from the first on.
+    pub known: u64,
 }
 
 impl Batch {
@@ -87,6 +102,8 @@ impl Batch {
         Batch {
             id,
             after: before.map(|seq| BatchId { seq, ..id }),
+            after_events: 0,
+            rest_of: None,
             node: NodeId::nil(),
             sealed_at: 0,
             events: 0,

@@ -18,6 +18,7 @@ mod messages;
 pub mod redis;
 pub mod sessions;
 mod sliding;
+pub mod tails;
 pub mod target;
 mod visitors;
 

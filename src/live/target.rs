@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Applied, LiveStore, NotesVisitors};
+use super::{Applied, LiveStore, NotesVisitors, tails::Tails};
 use crate::{
     domain::{
         batch::{Batch, BatchId, LANES, RunId},
@@ -30,6 +30,8 @@ pub struct LiveTarget {
     pub reader: BatchReader,
     /// Has the deltas of batches that have left the spool.
     pub ledger: Arc<dyn Ledger>,
+    /// Batches of which another process may have sealed a longer form.
+    pub tails: Tails,
 }
 
 #[async_trait]
@@ -50,6 +52,9 @@ impl Target for LiveTarget {
         if let Err(e) = self.catch_up(lane, last + LANES).await {
             // The next look asks again, and a batch would report it.
             tracing::debug!(error = %e, "could not look whether the live side has all batches");
+        }
+        if let Err(e) = self.tails.look(lane).await {
+            tracing::debug!(error = %e, "could not ask the store about the tails of earlier runs");
         }
     }
 }
@@ -94,7 +99,11 @@ impl LiveTarget {
         sealed_at: Millis,
         delta: &Arc<Delta>,
     ) -> Result<Applied, SinkError> {
-        self.live.apply(id, after, sealed_at, delta).await
+        let applied = self.live.apply(id, after, sealed_at, delta).await?;
+        if applied == Applied::Counted {
+            self.tails.counted(id);
+        }
+        Ok(applied)
     }
 
     /// Counts the batches of a lane that the live side lacks, up to batch `before` and without it.

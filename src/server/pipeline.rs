@@ -27,7 +27,7 @@ use crate::{
         actor::{IngestActor, IngestSetup},
         committer::Committer,
     },
-    live::{redis::claims::Claims, target::LiveTarget},
+    live::{redis::claims::Claims, tails::Tails, target::LiveTarget},
     panics::Alarm,
     retry::Backoff,
     sink::{BatchReader, Dispatch, LaneWriter, Settled, Target},
@@ -58,7 +58,8 @@ pub fn start(
     // Each sink has a thread of its own, so that a busy one does not hold the other up.
     let (store_thread, live_thread) = (Arbiter::new(), Arbiter::new());
     let store = store_target(config, storage, &reader);
-    let live = live_target(config, storage, viewers, &reader, &live_thread);
+    let tails = Tails::new(reader.clone(), storage.stores.batches.clone(), store.miscounted());
+    let live = live_target(config, storage, viewers, tails, &reader, &live_thread);
     let sinks = [
         writers(&store_thread, store, &reader, &settled),
         writers(&live_thread, live, &reader, &settled),
@@ -133,6 +134,7 @@ fn live_target(
     config: &Config,
     storage: &Storage,
     viewers: &Viewers,
+    tails: Tails,
     reader: &BatchReader,
     thread: &Arbiter,
 ) -> Arc<LiveTarget> {
@@ -148,6 +150,7 @@ fn live_target(
         visitors: Arc::new(counter.recipient()),
         reader: reader.clone(),
         ledger: storage.stores.ledger.clone(),
+        tails,
     })
 }
 

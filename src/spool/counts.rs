@@ -14,7 +14,7 @@ use std::{
 use crate::{
     domain::batch::LANES,
     spool::{
-        disk,
+        SpoolState, disk,
         record::{self, Item, le32, le64},
     },
 };
@@ -23,6 +23,27 @@ pub(super) const FILE: &str = "counts";
 
 /// About a million batches: more than a day of a node that seals ten a second.
 const MAX_BYTES: u64 = if cfg!(test) { 400 } else { 4 << 20 };
+
+impl SpoolState {
+    /// How many events batch `seq` has; `None` where nobody knows any more. This reads the file only
+    /// for batches that left the log before this start, or a while ago.
+    pub(super) fn events_of(&self, seq: u64) -> Option<u64> {
+        let known = self.index.lock().events_of(seq);
+        let known = known.or_else(|| self.kept.lock().events_of(seq));
+        known.or_else(|| {
+            let events = sum(&self.options.dir, seq, seq + LANES)?;
+            self.index.lock().remember_events(seq, events);
+            Some(events)
+        })
+    }
+
+    /// How many events the batch before batch `seq` in its lane has; 0 where there is none, or where
+    /// nobody knows any more.
+    pub(super) fn events_before(&self, seq: u64) -> u64 {
+        let before = seq.checked_sub(LANES).filter(|&before| before > 0);
+        before.and_then(|before| self.events_of(before)).unwrap_or(0)
+    }
+}
 
 /// Adds the events of the batches from `first` on.
 pub(super) fn append(dir: &Path, first: u64, events: &[u64]) -> io::Result<()> {

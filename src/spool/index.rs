@@ -41,6 +41,11 @@ impl BatchEntry {
         BatchEntry { segment, offset, len, events, sealed_at, void, gone, settled }
     }
 
+    /// How many events a reader gets.
+    fn events(&self) -> u64 {
+        if self.void { 0 } else { self.events }
+    }
+
     /// A batch of which nothing is left.
     pub(super) fn void(sealed_at: Millis) -> BatchEntry {
         BatchEntry { void: true, ..BatchEntry::new(0, 0, 0, 0, sealed_at) }
@@ -96,6 +101,8 @@ pub(super) struct SpoolIndex {
     sinks: [Progress; 2],
     /// Oldest first; the last one is written to.
     pub segments: VecDeque<Segment>,
+    /// The newest batch of each lane that is not among the entries any more, with its events.
+    newest_left: [(u64, u64); LANES as usize],
 }
 
 impl SpoolIndex {
@@ -108,6 +115,7 @@ impl SpoolIndex {
             sinks: settled
                 .map(|seq| Progress { watermark: seq.max(oldest - 1), ..Progress::default() }),
             segments: VecDeque::new(),
+            newest_left: Default::default(),
         }
     }
 
@@ -191,7 +199,7 @@ impl SpoolIndex {
     pub(super) fn oldest_events(&self) -> (u64, Vec<u64>) {
         let keep = self.segments.get(1).map_or(self.oldest, |next| next.first);
         let batches = keep.saturating_sub(self.oldest) as usize;
-        (self.oldest, self.entries.iter().take(batches).map(|entry| entry.events).collect())
+        (self.oldest, self.entries.iter().take(batches).map(BatchEntry::events).collect())
     }
 
     /// The events of the batches `from`, `from + LANES` and so on before `before`, as far as they
@@ -280,8 +288,33 @@ impl SpoolIndex {
         let Some(keep) = self.segments.front().map(|segment| segment.first) else {
             return;
         };
-        while self.oldest < keep && self.entries.pop_front().is_some() {
+        while self.oldest < keep
+            && let Some(entry) = self.entries.pop_front()
+        {
+            if !entry.gone {
+                self.remember_events(self.oldest, entry.events());
+            }
             self.oldest += 1;
+        }
+    }
+
+    /// How many events a batch has; `None` where that is not known here.
+    pub(super) fn events_of(&self, seq: u64) -> Option<u64> {
+        match self.get(seq) {
+            Some(entry) if !entry.gone => Some(entry.events()),
+            _ => {
+                let (newest, events) = self.newest_left[(seq % LANES) as usize];
+                (newest == seq && seq > 0).then_some(events)
+            }
+        }
+    }
+
+    /// Remembers how many events a batch has that is not among the entries, if it is the newest of
+    /// its lane.
+    pub(super) fn remember_events(&mut self, seq: u64, events: u64) {
+        let left = &mut self.newest_left[(seq % LANES) as usize];
+        if left.0 <= seq {
+            *left = (seq, events);
         }
     }
 

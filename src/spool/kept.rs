@@ -61,6 +61,7 @@ struct BatchPlace {
     seq: u64,
     offset: u64,
     len: u64,
+    events: u64,
 }
 
 /// All kept segments. It does no I/O, so that readers and the writer may share it behind a lock.
@@ -134,6 +135,12 @@ impl KeptSegments {
         let first = self.segments.get(after.checked_sub(1)?)?.first;
         let places = self.places.iter().find(|(of, _)| *of == first);
         Some((first, places.map(|(_, places)| places.clone())))
+    }
+
+    /// How many events batch `seq` has, if it lies in a segment whose places are remembered.
+    pub(super) fn events_of(&self, seq: u64) -> Option<u64> {
+        let (_, places) = self.find(seq)?;
+        places?.iter().rfind(|place| place.seq == seq).map(|place| place.events)
     }
 
     fn remember(&mut self, first: u64, places: Arc<[BatchPlace]>) {
@@ -252,7 +259,8 @@ fn places_in(file: &File, id: BatchId) -> io::Result<Vec<BatchPlace>> {
             if let Some(seal) = parse_seal_numbers(&numbers)
                 && let Some(offset) = at.checked_sub(seal.bytes)
             {
-                places.push(BatchPlace { seq: seal.seq, offset, len: end - offset });
+                let (seq, events, len) = (seal.seq, seal.events, end - offset);
+                places.push(BatchPlace { seq, offset, len, events });
             }
         }
         reader.seek_relative((payload - read) as i64)?;

@@ -351,6 +351,17 @@ impl Spool {
         self.shared.runs.lock().before(seq)
     }
 
+    /// How many events batch `seq` has, also where it has left the disk; `None` where that is not known.
+    pub fn events_of(&self, seq: u64) -> Option<u64> {
+        self.shared.events_of(seq)
+    }
+
+    /// How many events the batch before batch `seq` in its lane has; 0 where there is none or where
+    /// that is not known.
+    pub fn events_before(&self, seq: u64) -> u64 {
+        self.shared.events_before(seq)
+    }
+
     /// The runs of this data dir that are still known.
     pub fn runs(&self) -> Runs {
         self.shared.runs.lock().clone()

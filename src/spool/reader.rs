@@ -25,7 +25,12 @@ pub(super) fn read(shared: &SpoolState, seq: u64) -> Result<Batch, SpoolError> {
         let runs = shared.runs.lock();
         (runs.batch(seq).ok_or(SpoolError::Gone { seq })?, runs.before(seq))
     };
-    let placed = |batch| Batch { after, node: shared.options.node, ..batch };
+    let placed = |batch| Batch {
+        after,
+        after_events: shared.events_before(seq),
+        node: shared.options.node,
+        ..batch
+    };
     let entry = |seq| shared.index.lock().get(seq).copied();
     let found = match entry(seq) {
         Some(found) if !found.gone => found,

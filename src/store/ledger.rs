@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 
 use crate::{
     domain::{
-        batch::{Batch, BatchId, LANES, NodeId},
+        batch::{Batch, BatchId, LANES, NodeId, RestOf},
         delta::{Delta, DeltaError, DeltaSum, Series},
         time::{MINUTE, Millis, bucket},
     },
@@ -16,6 +16,12 @@ use crate::{
 pub(crate) struct Entry {
     /// The batch.
     pub id: BatchId,
+    /// The batch before it in its lane ([`Batch::after`]).
+    pub after: Option<BatchId>,
+    /// How many events of that batch the store has to have ([`Batch::after_events`]).
+    pub after_events: u64,
+    /// Of which batch it is the end ([`Batch::rest_of`]).
+    pub rest_of: Option<RestOf>,
     /// When the batch was sealed, Unix ms.
     pub sealed_at: Millis,
     /// How many events the batch had when it was sealed, refused rows included.
@@ -35,6 +41,9 @@ impl Entry {
     pub fn of(batch: &Batch) -> Entry {
         Entry {
             id: batch.id,
+            after: batch.after,
+            after_events: batch.after_events,
+            rest_of: batch.rest_of,
             sealed_at: batch.sealed_at,
             events: batch.events,
             span: batch.delta.span(),
@@ -44,23 +53,34 @@ impl Entry {
     }
 
     /// What becomes of this batch where it is not the next one of its lane: `head` is the last batch
-    /// of its run there (0 for none), `stored` what the ledger has under its number, as (events,
-    /// encoded cells).
-    pub fn judge(&self, head: u64, stored: Option<(u64, Vec<u8>)>) -> Written {
+    /// of its run there (0 for none), `stored` what the ledger has under its number.
+    pub fn judge(&self, head: u64, stored: Option<StoredEntry>) -> Written {
         if head < self.id.seq {
             return Written::Gap;
         }
         match stored {
             // A batch without events may stand for one whose bytes a damaged disk has lost. Without
             // a row there is nothing to compare with: it was folded and dropped.
-            Some((events, delta))
-                if self.events > 0 && (events, &delta) != (self.events, &self.delta) =>
+            Some(StoredEntry { events, whole_events, delta })
+                if self.events > 0
+                    && (events, whole_events, &delta)
+                        != (self.events, self.events, &self.delta) =>
             {
-                Written::Differs { events, delta }
+                Written::Differs { events, whole_events, delta }
             }
             _ => Written::AlreadyStored,
         }
     }
+}
+
+/// What a ledger row says of a batch that a replay is compared with.
+pub(crate) struct StoredEntry {
+    /// Events that were written with the row.
+    pub events: u64,
+    /// These, and those of its end that were written later ([`Batch::rest_of`]).
+    pub whole_events: u64,
+    /// What the first of them count, encoded ([`Delta::encode_cells`]).
+    pub delta: Vec<u8>,
 }
 
 /// How much ([`Delta::weight`]) is added up before it goes on as a part: so much that the rows of a

@@ -46,7 +46,7 @@ use crate::{
         delta::{Delta, DeltaSum, Series},
         time::Millis,
     },
-    sink::{Heads, Installation, Lease, SinkError, SinkErrorKind},
+    sink::{Installation, Lease, SinkError, SinkErrorKind},
     store::{
         alerts::AlertLog,
         letters::DeadLetters,
@@ -144,18 +144,39 @@ pub enum Written {
     /// The store lacks the batch that this one follows on, as after it was put back to an older
     /// state. Nothing was written. The caller has to bring the earlier batches first.
     Gap,
-    /// The ledger has another batch under this number: somebody else went on with the same run.
-    /// Nothing was written.
+    /// The ledger has another form of this batch: somebody else went on with the same run. Nothing
+    /// was written.
     Differs {
-        /// How many events that batch has.
+        /// How many events were written under the batch's own identity.
         events: u64,
-        /// What it adds to the counters, encoded ([`Delta::encode_cells`]).
+        /// These, and those of its end that were written later ([`Batch::rest_of`]).
+        whole_events: u64,
+        /// What the former add to the counters, encoded ([`Delta::encode_cells`]).
         delta: Vec<u8>,
     },
 }
 
-/// Batches that are missing in the store for good: it does not have them, and the node has no copy
-/// any more.
+/// The newest batch of a lane that a store has of one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneHead {
+    /// Its number; 0 for none.
+    pub seq: u64,
+    /// How many events the store has of it; `None` where its ledger row was dropped.
+    pub events: Option<u64>,
+}
+
+impl LaneHead {
+    /// Whether the store has fewer than `events` events of its newest batch.
+    pub fn is_shorter(self, events: Option<u64>) -> bool {
+        self.events.zip(events).is_some_and(|(stored, ours)| stored < ours)
+    }
+}
+
+/// The newest batch of each lane that a store has of one run, by lane.
+pub type LaneHeads = [LaneHead; LANES as usize];
+
+/// Batches that are missing in the store for good: it does not have them, or only the beginning of the
+/// last one, and the node has no copy any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// The node that took their events in.
@@ -222,17 +243,29 @@ pub struct StoreTotals {
 pub trait BatchStore: Send + Sync + 'static {
     /// Writes a batch exactly once: its rows, dead letters and ledger row in one transaction, or
     /// nothing. It is written only right after [`Batch::after`]: the guard judges as that of the live
-    /// side does (`judge` in `src/live/mod.rs`), and compares a replay with its ledger row.
+    /// side does (`judge` in `src/live/mod.rs`), and compares a replay with its ledger row. Of the batch
+    /// before it the store also has to have [`Batch::after_events`] events, or it answers
+    /// [`Written::Gap`].
+    ///
+    /// The end of a batch ([`Batch::rest_of`]) is written only where the store has exactly the events
+    /// before it; else the answer is [`Written::Gap`] too. The ledger row of that batch then says how
+    /// many events the store has of it, in the same transaction.
     ///
     /// # Errors
     /// The batch is not known to be written. To call again with the same batch is safe.
     async fn write(&self, batch: &Batch) -> Result<Written, SinkError>;
 
-    /// The last batch of each lane that the store has of a run, by lane; 0 for none.
-    async fn heads(&self, run: RunId) -> Result<Heads, SinkError>;
+    /// The last batch of each lane that the store has of a run.
+    async fn heads(&self, run: RunId) -> Result<LaneHeads, SinkError>;
 
-    /// Notes that batches are missing, and lets the batch after them follow, in one transaction.
-    async fn skip(&self, missing: &Missing) -> Result<(), SinkError>;
+    /// How many events the store has of a batch, those of its end that were written later included;
+    /// `None` where it has no ledger row of it.
+    async fn events_of(&self, id: BatchId) -> Result<Option<u64>, SinkError>;
+
+    /// Notes that batches are missing, and lets the batch after them follow, in one transaction. Where
+    /// only the end of the last one is missing, `whole_events` is how many events the node gave it;
+    /// else it is 0.
+    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError>;
 
     /// What was noted as missing of a node.
     async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError>;

@@ -5,6 +5,7 @@ mod baselines;
 mod contract;
 mod ledger;
 mod letters;
+mod parts;
 mod postgres;
 mod rollups;
 #[path = "../support/mod.rs"]

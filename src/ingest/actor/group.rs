@@ -133,7 +133,8 @@ impl StreamHandler<Committed> for IngestActor {
                     let (id, after) =
                         (self.spool.batch_id(batch.id.seq), self.spool.before(batch.id.seq));
                     let id = id.expect("the spool knows the run of each batch that it has sealed");
-                    self.recent.push(Arc::new(Batch { id, after, ..batch }));
+                    let after_events = self.spool.events_before(id.seq);
+                    self.recent.push(Arc::new(Batch { id, after, after_events, ..batch }));
                 }
                 // The buffers of this group are used again, unless the next group has begun to fill
                 // its own.

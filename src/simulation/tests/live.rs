@@ -37,6 +37,8 @@ pub struct ModelLive {
     pub store: Arc<ModelStore>,
     /// For how many more requests it is away.
     pub away: Mutex<u64>,
+    /// How many of a hundred messages are lost.
+    pub loses: Mutex<u64>,
     pub chance: Chance,
 }
 
@@ -50,7 +52,13 @@ impl LiveState {
 
 impl ModelLive {
     pub fn new(store: Arc<ModelStore>, chance: Chance) -> ModelLive {
-        ModelLive { state: Mutex::default(), store, away: Mutex::default(), chance }
+        ModelLive {
+            state: Mutex::default(),
+            store,
+            away: Mutex::default(),
+            loses: Mutex::new(2),
+            chance,
+        }
     }
 
     async fn travel(&self) -> Result<(), SinkError> {
@@ -59,7 +67,7 @@ impl ModelLive {
         }
         let unavailable = SinkErrorKind::Unavailable;
         let mut left = self.away.lock();
-        if *left > 0 || self.chance.percent(2) {
+        if *left > 0 || self.chance.percent(*self.loses.lock()) {
             *left = left.saturating_sub(1);
             return Err(SinkError::new(unavailable, "away, for the simulation"));
         }

@@ -47,14 +47,23 @@ pub enum Planted {
     GuardApart,
     /// What no kept segment has any more is skipped and not named.
     SkippedUnnamed,
+    /// The store does not note how many events it has of a batch that came in parts.
+    RestUnnoted,
 }
 
 /// Steps of a run.
 const STEPS: u64 = 250;
 
-/// Runs one seed. Returns how often each fault was there; the error says what is wrong, with all
-/// steps.
-fn run(seed: u64, planted: Planted) -> Result<BTreeMap<&'static str, u64>, String> {
+/// What was seen in a run that is right.
+struct Outcome {
+    /// How often each fault was there.
+    faults: BTreeMap<&'static str, u64>,
+    /// How many events are stored and not counted, for a reason that [`judge`] knows.
+    excused: u64,
+}
+
+/// Runs one seed. The error says what is wrong, with all steps.
+fn run(seed: u64, planted: Planted) -> Result<Outcome, String> {
     let mut shop = Shop::new(seed, planted);
     let faults = 3 + shop.chance.below(6);
     for step in 0..STEPS {
@@ -88,7 +97,7 @@ fn run(seed: u64, planted: Planted) -> Result<BTreeMap<&'static str, u64>, Strin
     let judged = shop.heal().and_then(|()| judge(&shop));
     simulated::end();
     match judged {
-        Ok(()) => Ok(shop.faults),
+        Ok(excused) => Ok(Outcome { faults: shop.faults, excused }),
         Err(wrong) => Err(format!(
             "{}\nseed {seed} ({planted:?}): {wrong}\nSIMULATION_SEED={seed}",
             shop.trace
@@ -97,7 +106,12 @@ fn run(seed: u64, planted: Planted) -> Result<BTreeMap<&'static str, u64>, Strin
 }
 
 /// Every acknowledged event is stored once and counted once, or named missing; nothing else is there.
-fn judge(shop: &Shop) -> Result<(), String> {
+///
+/// One case is excused, and its events are returned: a node stored a batch and did not count it, and was
+/// then put back to a copy from before the batch. The store alone has it, and nobody counts it before
+/// the next rebuild.
+fn judge(shop: &Shop) -> Result<u64, String> {
+    let mut excused = 0;
     let (store, live) = (shop.store.state.lock(), shop.live.state.lock());
     let batch_of = shop.store.batch_of.lock();
     for event in 0..shop.sent {
@@ -117,29 +131,22 @@ fn judge(shop: &Shop) -> Result<(), String> {
         }
         let may_lack = !shop.acknowledged.contains(&event);
         if stored > 1 || (stored == 0 && !may_lack) {
-            let form = match shop.forked.contains(&event) {
-                true => ", and a copy of the folder has the beginning of its batch",
-                false => "",
-            };
-            return Err(format!(
-                "event {event} is stored {stored} times, counted {counted} times{form}"
-            ));
+            return Err(format!("event {event} is stored {stored} times, counted {counted} times"));
         }
-        // The live side may not have got as far as the store when a folder was put back. Nobody
-        // counts such a batch before the next rebuild. Nor does anybody, where the live side has
-        // the shorter form of a batch that a copy seals as well, and the store was put back between.
-        let known = [&shop.discarded, &shop.gone, &shop.forked];
-        let is_known = known.iter().any(|events| events.contains(&event));
-        let may_lack = counted == 0 && is_known;
-        if counted != stored as i64 && !may_lack {
+        if counted == stored as i64 {
+            continue;
+        }
+        let is_put_back = shop.discarded.contains(&event) || shop.gone.contains(&event);
+        if counted != 0 || !is_put_back {
             return Err(format!(
                 "event {event} is stored {stored} times, but counted {counted} times"
             ));
         }
+        excused += 1;
     }
     match store.rows.keys().find(|&&event| event >= shop.sent) {
         Some(event) => Err(format!("event {event} was never sent")),
-        None => Ok(()),
+        None => Ok(excused),
     }
 }
 
@@ -156,8 +163,8 @@ fn finds(planted: Planted, seeds: u64) {
 fn nothing_is_lost_or_doubled_with_any_of_the_fixed_seeds() {
     let mut seen = BTreeMap::new();
     for seed in 0..300 {
-        let faults = run(seed, Planted::Nothing).unwrap_or_else(|wrong| panic!("{wrong}"));
-        faults.into_iter().for_each(|(what, n)| *seen.entry(what).or_insert(0) += n);
+        let outcome = run(seed, Planted::Nothing).unwrap_or_else(|wrong| panic!("{wrong}"));
+        outcome.faults.into_iter().for_each(|(what, n)| *seen.entry(what).or_insert(0) += n);
     }
     println!("{seen:#?}");
     assert!(seen.len() >= 11, "each kind of fault was there");
@@ -211,13 +218,25 @@ fn new_seeds_for_a_while() {
     let (began, first) = (Instant::now(), rand::random::<u64>() >> 1);
     let mut n = 0;
     let mut wrong = Vec::new();
+    let (mut excused_events, mut excused_seeds) = (0, 0);
     while began.elapsed() < time {
-        wrong.extend(run(first + n, Planted::Nothing).err());
+        match run(first + n, Planted::Nothing) {
+            Ok(outcome) => {
+                excused_events += outcome.excused;
+                excused_seeds += u64::from(outcome.excused > 0);
+            }
+            Err(said) => wrong.push(said),
+        }
         n += 1;
     }
     for wrong in &wrong {
         println!("{}", wrong.lines().rev().nth(1).unwrap_or_default());
     }
-    println!("{n} seeds in {:?}, {} of them wrong", began.elapsed(), wrong.len());
+    println!(
+        "{n} seeds in {:?}, {} of them wrong; {excused_events} events of {excused_seeds} seeds are \
+         stored and not counted, since their node was put back",
+        began.elapsed(),
+        wrong.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong[0]);
 }

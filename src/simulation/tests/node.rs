@@ -20,7 +20,7 @@ use crate::{
         time::{Millis, now_ms},
     },
     ingest::open_batch::OpenBatch,
-    live::target::LiveTarget,
+    live::{tails::Tails, target::LiveTarget},
     sink::{BatchReader, LaneOrder, Sink, Target},
     spool::{CommitError, Group, IdWindow, Opened, Spool, SpoolOptions, SpoolWriter, planted},
     store::store_target::StoreTarget,
@@ -38,10 +38,9 @@ pub struct Node {
     pub up: Option<Up>,
     /// How far its clock is ahead of the true time, in ms.
     pub skew: Millis,
-    /// The acknowledged events that its folder has taken in, in their order.
+    /// The events that its folder has taken in, in their order. Those without an answer may be there,
+    /// too.
     pub holds: Vec<u64>,
-    /// Whether a copy of the folder has a part of the batch that is open now.
-    pub is_forked: bool,
 }
 
 /// A node that runs.
@@ -77,7 +76,7 @@ pub enum Answer {
 
 impl Node {
     pub fn new(name: String, dir: PathBuf) -> Node {
-        Node { name, dir, up: None, skew: 0, holds: Vec::new(), is_forked: false }
+        Node { name, dir, up: None, skew: 0, holds: Vec::new() }
     }
 
     /// Starts the node. What a crash left open is sealed first. `false` if the disk failed.
@@ -102,11 +101,13 @@ impl Node {
         };
         let store =
             Arc::new(StoreTarget::new(shop.store.clone(), reader.clone(), Arc::default(), 10));
+        let tails = Tails::new(reader.clone(), shop.store.clone(), store.miscounted());
         let live = LiveTarget {
             live: shop.live.clone(),
             visitors: shop.live.clone(),
             reader,
             ledger: shop.store.clone(),
+            tails,
         };
         let side = |target: Arc<dyn Target>| SinkSide {
             order: LaneOrder::new(target.sink()),
@@ -150,9 +151,10 @@ impl Node {
             row.encode(&mut encoded);
             up.open.push(&mut up.aggregator, &row, &encoded, None);
         }
+        let numbers = events.iter().map(|&(event, _)| event);
         match up.commit(seal) {
             Ok(()) => {
-                self.holds.extend(events.iter().map(|&(event, _)| event));
+                self.holds.extend(numbers);
                 Answer::Accepted
             }
             Err(CommitError::Full(_)) => {
@@ -161,6 +163,7 @@ impl Node {
                 Answer::Refused
             }
             Err(_) => {
+                self.holds.extend(numbers);
                 self.up = None;
                 Answer::None
             }
@@ -168,8 +171,7 @@ impl Node {
     }
 
     /// Copies the folder as it is now.
-    pub fn copy_to(&mut self, to: &Path) {
-        self.is_forked |= self.up.as_ref().is_some_and(Up::has_open);
+    pub fn copy_to(&self, to: &Path) {
         copy(&self.dir, to);
     }
 }

@@ -21,21 +21,23 @@ use crate::{
         time::{HOUR, Millis},
     },
     live::{Applied, judge},
-    sink::{Heads, SinkError, SinkErrorKind},
-    store::{BatchStore, Ledger, LedgerHeads, LedgerSpan, Missing, Written},
+    sink::{SinkError, SinkErrorKind},
+    store::{BatchStore, LaneHead, LaneHeads, Ledger, LedgerHeads, LedgerSpan, Missing, Written},
 };
 
 /// `ledger.keep_hours`, in ms.
 pub const KEEP: Millis = 48 * HOUR;
 
 /// The last batch of each run and lane.
-pub type LaneHeads = BTreeMap<(RunId, u64), u64>;
+pub type RunHeads = BTreeMap<(RunId, u64), u64>;
 
 /// What the ledger has of a batch.
 #[derive(Clone)]
 pub struct LedgerEntry {
     sealed_at: Millis,
     events: u64,
+    /// These, and those of its end that came later.
+    whole_events: u64,
     delta: Arc<Delta>,
 }
 
@@ -44,7 +46,7 @@ pub struct LedgerEntry {
 pub struct StoreState {
     /// Each event with how often it is there.
     pub rows: BTreeMap<u64, u64>,
-    heads: LaneHeads,
+    heads: RunHeads,
     ledger: BTreeMap<BatchId, LedgerEntry>,
     pub missing: Vec<Missing>,
 }
@@ -56,6 +58,8 @@ pub struct ModelStore {
     pub late: Mutex<Vec<Batch>>,
     /// For how many more requests it is away.
     pub away: Mutex<u64>,
+    /// How many of a hundred messages are lost.
+    pub loses: Mutex<u64>,
     /// Under which identity each event was stored, at whatever time.
     pub batch_of: Mutex<BTreeMap<u64, BTreeSet<BatchId>>>,
     /// What became of each write since the last look, for the trace.
@@ -79,6 +83,7 @@ impl ModelStore {
             state: Mutex::default(),
             late: Mutex::default(),
             away: Mutex::default(),
+            loses: Mutex::new(2),
             batch_of: Mutex::default(),
             log: Mutex::default(),
             planted,
@@ -97,7 +102,7 @@ impl ModelStore {
             return Err(away());
         }
         drop(left);
-        match self.chance.percent(2) {
+        match self.chance.percent(*self.loses.lock()) {
             true => Err(away()),
             false => Ok(()),
         }
@@ -127,7 +132,7 @@ impl ModelStore {
     }
 
     /// What the live side is rebuilt from: heads, and the deltas of all batches.
-    pub fn sums(&self) -> (LaneHeads, Vec<Arc<Delta>>) {
+    pub fn sums(&self) -> (RunHeads, Vec<Arc<Delta>>) {
         let state = self.state.lock();
         (state.heads.clone(), state.ledger.values().map(|entry| entry.delta.clone()).collect())
     }
@@ -141,6 +146,21 @@ impl StoreState {
     fn write(&mut self, batch: &Batch, planted: Planted) -> Written {
         let (id, lane) = (batch.id, batch.id.lane());
         let mut verdict = judge(|run| self.head(run, lane), id, batch.after);
+        if let Some(after) = batch.after
+            && verdict == Applied::Counted
+            && planted != Planted::RestUnnoted
+            && self.ledger.get(&after).is_some_and(|row| row.whole_events < batch.after_events)
+        {
+            verdict = Applied::Gap { last: self.head(id.run, lane) };
+        }
+        if let Some(of) = batch.rest_of
+            && planted != Planted::RestUnnoted
+        {
+            match self.ledger.get_mut(&of.id) {
+                Some(row) if row.whole_events == of.known => row.whole_events += batch.events,
+                _ => return Written::Gap,
+            }
+        }
         if planted == Planted::LooseGuard && matches!(verdict, Applied::Gap { .. }) {
             verdict = Applied::Counted;
         }
@@ -149,11 +169,12 @@ impl StoreState {
             Applied::AlreadyCounted => match self.ledger.get(&id) {
                 Some(entry)
                     if planted != Planted::SameRun
-                        && (entry.events, entry.delta.encode_cells())
-                            != (batch.events, batch.delta.encode_cells()) =>
+                        && batch.events > 0
+                        && (entry.events, entry.whole_events, entry.delta.encode_cells())
+                            != (batch.events, batch.events, batch.delta.encode_cells()) =>
                 {
-                    let delta = entry.delta.encode_cells();
-                    Written::Differs { events: entry.events, delta }
+                    let (events, whole_events) = (entry.events, entry.whole_events);
+                    Written::Differs { events, whole_events, delta: entry.delta.encode_cells() }
                 }
                 _ => Written::AlreadyStored,
             },
@@ -175,14 +196,15 @@ impl StoreState {
         let Batch { id, sealed_at, events, delta, .. } = batch;
         self.heads.insert((id.run, id.lane()), id.seq);
         let (sealed_at, events, delta) = (*sealed_at, *events, delta.clone());
-        self.ledger.insert(*id, LedgerEntry { sealed_at, events, delta });
+        let entry = LedgerEntry { sealed_at, events, whole_events: events, delta };
+        self.ledger.insert(*id, entry);
     }
 }
 
 #[async_trait]
 impl BatchStore for ModelStore {
     async fn write(&self, batch: &Batch) -> Result<Written, SinkError> {
-        if self.chance.percent(2) {
+        if self.chance.percent(*self.loses.lock()) {
             // The request is on its way still when its sender gives up.
             self.late.lock().push(batch.clone());
             return Err(away());
@@ -199,17 +221,29 @@ impl BatchStore for ModelStore {
         Ok(written)
     }
 
-    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
+    async fn heads(&self, run: RunId) -> Result<LaneHeads, SinkError> {
         self.travel().await?;
         let state = self.state.lock();
-        Ok(std::array::from_fn(|lane| state.head(run, lane as u64)))
+        Ok(std::array::from_fn(|lane| {
+            let seq = state.head(run, lane as u64);
+            let events = state.ledger.get(&BatchId { run, seq }).map(|entry| entry.whole_events);
+            LaneHead { seq, events }
+        }))
     }
 
-    async fn skip(&self, missing: &Missing) -> Result<(), SinkError> {
+    async fn events_of(&self, id: BatchId) -> Result<Option<u64>, SinkError> {
+        self.travel().await?;
+        Ok(self.state.lock().ledger.get(&id).map(|entry| entry.whole_events))
+    }
+
+    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError> {
         self.travel().await?;
         let mut state = self.state.lock();
         let head = state.heads.entry((missing.last.run, missing.last.seq % LANES)).or_default();
         *head = (*head).max(missing.last.seq);
+        if let Some(entry) = state.ledger.get_mut(&missing.last) {
+            entry.whole_events = entry.whole_events.max(whole_events);
+        }
         if self.planted != Planted::SkippedUnnamed && !state.missing.contains(missing) {
             state.missing.push(missing.clone());
         }

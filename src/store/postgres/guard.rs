@@ -6,15 +6,17 @@ use uuid::Uuid;
 
 use super::{PostgresStore, errors::Failure, installation, session::Session};
 use crate::{
-    domain::batch::{Batch, BatchId, LANES, NodeId, RunId},
-    sink::Heads,
-    store::{Missing, Written, ledger::Entry},
+    domain::batch::{Batch, BatchId, NodeId, RestOf, RunId},
+    store::{
+        LaneHeads, Missing, Written,
+        ledger::{Entry, StoredEntry},
+    },
 };
 
 impl PostgresStore {
     /// Moves the head of the lane on to this batch, in the transaction of the batch; `false` where it
-    /// is not the batch that comes next, or the database is not that of this installation. The row
-    /// stays locked until the transaction ends, so another writer of the same lane waits here and then
+    /// is not the batch that comes next, the store has only the beginning of the one before it, or the
+    /// database is not that of this installation. The row stays locked until the transaction ends, so another writer of the same lane waits here and then
     /// sees its outcome.
     pub(super) async fn take_turn(
         &self,
@@ -22,25 +24,54 @@ impl PostgresStore {
         batch: &Batch,
     ) -> Result<bool, Failure> {
         let BatchId { run, seq } = batch.id;
-        let lane = batch.id.lane();
+        let (lane, known) = (batch.id.lane(), batch.after_events);
+        let is_whole = |after: RunId, last: u64| {
+            format!(
+                "NOT EXISTS (SELECT FROM ledger
+                             WHERE node = '{after}' AND lane = {lane} AND seq = {last}
+                             AND coalesce(whole_events, events) < {known})"
+            )
+        };
         // It is known since `ready`, which every write begins with.
         let ours = self.installation.known().map_or("false".to_owned(), installation::is_still);
         let sql = match batch.after {
             Some(BatchId { run: after, seq: last }) if after == run => format!(
                 "UPDATE ledger_heads SET seq = {seq}
-                 WHERE node = '{run}' AND lane = {lane} AND seq = {last} AND {ours} RETURNING seq"
+                 WHERE node = '{run}' AND lane = {lane} AND seq = {last} AND {ours} AND {}
+                 RETURNING seq",
+                is_whole(after, last)
             ),
             Some(BatchId { run: after, seq: last }) => format!(
                 "INSERT INTO ledger_heads (node, lane, seq) SELECT '{run}', {lane}, {seq}
                  WHERE {ours} AND EXISTS (SELECT FROM ledger_heads
                                           WHERE node = '{after}' AND lane = {lane} AND seq >= {last})
-                 ON CONFLICT DO NOTHING RETURNING seq"
+                 AND {} ON CONFLICT DO NOTHING RETURNING seq",
+                is_whole(after, last)
             ),
             None => format!(
                 "INSERT INTO ledger_heads (node, lane, seq) SELECT '{run}', {lane}, {seq}
                  WHERE {ours} ON CONFLICT DO NOTHING RETURNING seq"
             ),
         };
+        Ok(!session.rows(&sql).await?.is_empty())
+    }
+
+    /// Notes that the store gets `events` more events of a batch; `false` where it does not have exactly
+    /// those before them, or the database is not that of this installation. The row stays locked until
+    /// the transaction ends.
+    pub(super) async fn lengthen(
+        &self,
+        session: &Session,
+        of: RestOf,
+        events: u64,
+    ) -> Result<bool, Failure> {
+        let (BatchId { run, seq }, lane, known) = (of.id, of.id.lane(), of.known);
+        let ours = self.installation.known().map_or("false".to_owned(), installation::is_still);
+        let whole = known + events;
+        let sql = format!(
+            "UPDATE ledger SET whole_events = {whole} WHERE node = '{run}' AND lane = {lane}
+             AND seq = {seq} AND coalesce(whole_events, events) = {known} AND {ours} RETURNING seq"
+        );
         Ok(!session.rows(&sql).await?.is_empty())
     }
 }
@@ -50,7 +81,7 @@ impl PostgresStore {
 pub(super) async fn why_not(session: &Session, entry: &Entry) -> Result<Written, Failure> {
     let rows = session
         .query(
-            "SELECT h.seq, l.events, l.delta FROM ledger_heads h
+            "SELECT h.seq, l.events, l.delta, coalesce(l.whole_events, l.events) FROM ledger_heads h
              LEFT JOIN ledger l ON l.node = h.node AND l.lane = h.lane AND l.seq = $3
              WHERE h.node = $1 AND h.lane = $2",
             &[
@@ -62,32 +93,62 @@ pub(super) async fn why_not(session: &Session, entry: &Entry) -> Result<Written,
         .await?;
     let Some(row) = rows.first() else { return Ok(Written::Gap) };
     let events: Option<i64> = row.try_get(1)?;
-    let stored = match (events, row.try_get(2)?) {
-        (Some(events), Some(delta)) => Some((events as u64, delta)),
+    let whole: Option<i64> = row.try_get(3)?;
+    let stored = match (events, whole, row.try_get(2)?) {
+        (Some(events), Some(whole), Some(delta)) => {
+            Some(StoredEntry { events: events as u64, whole_events: whole as u64, delta })
+        }
         _ => None,
     };
     Ok(entry.judge(row.try_get::<_, i64>(0)? as u64, stored))
 }
 
 impl PostgresStore {
-    pub(super) async fn try_heads(&self, run: RunId) -> Result<Heads, Failure> {
+    pub(super) async fn try_heads(&self, run: RunId) -> Result<LaneHeads, Failure> {
         let session = self.reader().await?;
         session.begin("READ ONLY").await?;
-        let sql = "SELECT lane, seq FROM ledger_heads WHERE node = $1";
+        let sql = "SELECT h.lane, h.seq, coalesce(l.whole_events, l.events) FROM ledger_heads h
+                   LEFT JOIN ledger l ON l.node = h.node AND l.lane = h.lane AND l.seq = h.seq
+                   WHERE h.node = $1";
         let rows = session.query(sql, &[(&run, Type::UUID)]).await?;
         session.run("COMMIT").await?;
         session.done();
-        let mut heads = [0; LANES as usize];
+        let mut heads = LaneHeads::default();
         for row in rows {
             let (lane, seq): (i16, i64) = (row.try_get(0)?, row.try_get(1)?);
             if let Some(head) = heads.get_mut(lane as usize) {
-                *head = seq as u64;
+                head.seq = seq as u64;
+                head.events = row.try_get::<_, Option<i64>>(2)?.map(|events| events as u64);
             }
         }
         Ok(heads)
     }
 
-    pub(super) async fn try_skip(&self, missing: &Missing) -> Result<(), Failure> {
+    pub(super) async fn try_events_of(&self, id: BatchId) -> Result<Option<u64>, Failure> {
+        let session = self.reader().await?;
+        session.begin("READ ONLY").await?;
+        let rows = session
+            .query(
+                "SELECT coalesce(whole_events, events) FROM ledger
+                 WHERE node = $1 AND lane = $2 AND seq = $3",
+                &[
+                    (&id.run, Type::UUID),
+                    (&(id.lane() as i16), Type::INT2),
+                    (&(id.seq as i64), Type::INT8),
+                ],
+            )
+            .await?;
+        session.run("COMMIT").await?;
+        session.done();
+        let events: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
+        Ok(events.map(|events| events as u64))
+    }
+
+    pub(super) async fn try_skip(
+        &self,
+        missing: &Missing,
+        whole_events: u64,
+    ) -> Result<(), Failure> {
         self.ready().await?;
         let Missing { node, first, last, events } = missing;
         let session = self.writers.get().await?;
@@ -101,6 +162,19 @@ impl PostgresStore {
                  ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
                  WHERE ledger_heads.seq < excluded.seq",
                 &[(&last.run, Type::UUID), (&lane, Type::INT2), (&last_seq, Type::INT8)],
+            )
+            .await?;
+        session
+            .query(
+                "UPDATE ledger SET whole_events = $4
+                 WHERE node = $1 AND lane = $2 AND seq = $3
+                 AND coalesce(whole_events, events) < $4",
+                &[
+                    (&last.run, Type::UUID),
+                    (&lane, Type::INT2),
+                    (&last_seq, Type::INT8),
+                    (&(whole_events as i64), Type::INT8),
+                ],
             )
             .await?;
         session

@@ -12,21 +12,25 @@ use super::{
 };
 use crate::{
     domain::{
-        batch::{Batch, DeadLetter, NodeId, RunId},
+        batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
         time::Millis,
     },
-    sink::{Heads, SinkError, SinkErrorKind},
-    store::{BatchStore, Missing, Written, ledger::Entry},
+    sink::{SinkError, SinkErrorKind},
+    store::{BatchStore, LaneHeads, Missing, Written, ledger::Entry},
 };
 
 #[async_trait]
 impl BatchStore for PostgresStore {
-    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
+    async fn heads(&self, run: RunId) -> Result<LaneHeads, SinkError> {
         self.try_heads(run).await.map_err(|e| self.told(e))
     }
 
-    async fn skip(&self, missing: &Missing) -> Result<(), SinkError> {
-        self.try_skip(missing).await.map_err(|e| self.told(e))
+    async fn events_of(&self, id: BatchId) -> Result<Option<u64>, SinkError> {
+        self.try_events_of(id).await.map_err(|e| self.told(e))
+    }
+
+    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError> {
+        self.try_skip(missing, whole_events).await.map_err(|e| self.told(e))
     }
 
     async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError> {
@@ -78,6 +82,13 @@ impl PostgresStore {
         let session = self.writers.get().await?;
         self.partitions.ensure(&session, &batch.delta).await?;
         session.begin("ISOLATION LEVEL READ COMMITTED").await?;
+        if let Some(of) = batch.rest_of
+            && !self.lengthen(&session, of, batch.events).await?
+        {
+            session.run("ROLLBACK").await?;
+            session.done();
+            return Ok(Written::Gap);
+        }
         // Both are sent together, which saves a round trip. To prepare the COPY changes nothing,
         // whatever the guard says.
         let (taken, statement) =
@@ -87,6 +98,12 @@ impl PostgresStore {
         let (taken, statement) = (taken?, statement?);
         if !taken {
             drop(statement);
+            if batch.rest_of.is_some() {
+                // An earlier version wrote this rest, and did not note it at the beginning's row.
+                session.run("COMMIT").await?;
+                session.done();
+                return Ok(Written::AlreadyStored);
+            }
             session.run("ROLLBACK").await?;
             self.still_ours(&session).await?;
             let judged = guard::why_not(&session, &entry).await?;

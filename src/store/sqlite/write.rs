@@ -10,8 +10,8 @@ use crate::{
         row::{self, COLUMNS, Row},
         time::now_ms,
     },
-    sink::{Heads, SinkError, SinkErrorKind},
-    store::{BatchStore, Missing, Written, ledger::Entry, poison},
+    sink::{SinkError, SinkErrorKind},
+    store::{BatchStore, LaneHeads, Missing, Written, ledger::Entry, poison},
 };
 
 /// Rows of one INSERT. More rows make it no faster, since the cost is in binding the values.
@@ -25,17 +25,21 @@ impl BatchStore for SqliteStore {
         let entry = Entry::of(batch);
         let rows = batch.rows.clone();
         let letters = batch.dead_letters.clone();
-        let (after, from) = (batch.after, batch.node);
-        with(&self.writer, move |conn| write(conn, &entry, after, &rows, (from, letters))).await
+        let from = batch.node;
+        with(&self.writer, move |conn| write(conn, &entry, &rows, (from, letters))).await
     }
 
-    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
+    async fn heads(&self, run: RunId) -> Result<LaneHeads, SinkError> {
         with(&self.reader, move |conn| guard::heads(conn, run)).await
     }
 
-    async fn skip(&self, missing: &Missing) -> Result<(), SinkError> {
+    async fn events_of(&self, id: BatchId) -> Result<Option<u64>, SinkError> {
+        with(&self.reader, move |conn| guard::events_of(conn, id)).await
+    }
+
+    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError> {
         let missing = missing.clone();
-        with(&self.writer, move |conn| guard::skip(conn, &missing)).await
+        with(&self.writer, move |conn| guard::skip(conn, &missing, whole_events)).await
     }
 
     async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError> {
@@ -47,7 +51,6 @@ impl BatchStore for SqliteStore {
 fn write(
     conn: &mut Connection,
     entry: &Entry,
-    after: Option<BatchId>,
     rows: &[bytes::Bytes],
     (from, mut letters): (NodeId, Vec<DeadLetter>),
 ) -> Result<Written, SinkError> {
@@ -55,8 +58,18 @@ fn write(
     // back.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (node, lane, seq) = (entry.id.run, entry.id.lane() as i64, entry.id.seq as i64);
+    if let Some(of) = entry.rest_of
+        && !guard::lengthen(&tx, of, entry.events)?
+    {
+        return Ok(Written::Gap);
+    }
     // The guard comes first: it moves the head of the lane on, where this batch is the next.
-    if !guard::take_turn(&tx, entry.id, after)? {
+    if !guard::take_turn(&tx, entry)? {
+        if entry.rest_of.is_some() {
+            // An earlier version wrote this rest, and did not note it at the beginning's row.
+            tx.commit()?;
+            return Ok(Written::AlreadyStored);
+        }
         return guard::why_not(&tx, entry);
     }
     let known = letters.len();

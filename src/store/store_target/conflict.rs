@@ -5,9 +5,24 @@
 //!   by the process that went on and by the start of the copy. One has a prefix of the other's rows.
 //! - A virtual machine was put back together with its memory.
 //!
-//! What is ours alone is written under a run whose id follows from the batch's own, so that a replay
-//! finds itself. The live side has counted the whole batch, or not at all; it is rebuilt from the
-//! ledger afterwards.
+//! What is ours alone is written under a run whose id follows from the batch's own. Copies of one data
+//! dir have beginnings of the same rows, so how many of them the store has says all:
+//!
+//! ```text
+//!  ours, as the process went on      r1 r2 r3 r4 r5 r6 r7 r8
+//!  the start of a copy sealed        r1 r2 r3                   ledger row of the batch: events 3
+//!  the start of another copy         r1 r2 r3 r4 r5             rest r4 r5: whole_events 5
+//!  the store then lacks                             r6 r7 r8    rest r6 to r8: whole_events 8
+//! ```
+//!
+//! `whole_events` stands in the ledger row of the batch and changes in the transaction of the rest. It
+//! goes back with the store, so a store that has lost the rest says so itself: a lane that looks, and the
+//! guard before the next batch, compare it with what the spool has. The live side has counted one form
+//! or another; it is rebuilt from the ledger afterwards.
+//!
+//! Of a batch with other rows (the second case above) the whole is written. A store that is put back
+//! afterwards to a state between both is not recognised by its number of events alone, so such a batch
+//! is written again only where it is replayed.
 
 use std::sync::Arc;
 
@@ -19,7 +34,7 @@ use super::StoreTarget;
 use crate::{
     domain::{
         aggregate::Aggregator,
-        batch::{Batch, BatchId, RunId},
+        batch::{Batch, BatchId, RestOf, RunId},
         delta::{Delta, DeltaSum},
         metric::MetricSet,
         row::rows,
@@ -50,30 +65,53 @@ impl Remainder {
         sum.finish()
     }
 
-    /// The part of a batch that a store lacks which has `events` events under its number that count
-    /// `delta`: the rows behind these where they are the first of the batch, else the whole batch.
-    pub fn of(&self, batch: &Batch, events: u64, delta: &[u8]) -> Batch {
+    /// The part of a batch that a store lacks which has another form of it. `None` where it lacks
+    /// nothing.
+    ///
+    /// Where the store has the beginning, these are the rows behind those that it has. They are known
+    /// from what the store itself says, so this is right whatever state it was put back to. Where it
+    /// has other rows, the whole batch is written.
+    fn of(&self, batch: &Batch, stored: &Stored<'_>) -> Option<Batch> {
         let all: Vec<u8> = batch.rows.concat();
-        let mut walk = rows(&all);
-        let known = usize::try_from(events).unwrap_or(usize::MAX);
-        let walked = walk.by_ref().take(known).filter(Result::is_ok).count();
-        let at = walk.position();
-        let is_prefix = walked == known && self.delta(&all[..at]).encode_cells() == delta;
-        let (rest, events) = match is_prefix {
-            true => (&all[at..], batch.events.saturating_sub(events)),
-            false => (&all[..], batch.events),
+        let is_beginning = self
+            .position(&all, stored.events)
+            .is_some_and(|at| self.delta(&all[..at]).encode_cells() == stored.delta);
+        let (at, known) = match is_beginning {
+            true if stored.whole_events >= batch.events => return None,
+            true => (self.position(&all, stored.whole_events)?, stored.whole_events),
+            false => (0, 0),
         };
-        Batch {
+        let rest = &all[at..];
+        Some(Batch {
             after: None,
+            rest_of: is_beginning.then_some(RestOf { id: batch.id, known }),
             node: batch.node,
             sealed_at: batch.sealed_at,
-            events,
+            events: batch.events - known,
             rows: vec![Bytes::copy_from_slice(rest)],
             dead_letters: batch.dead_letters.clone(),
             delta: self.delta(rest).into(),
             ..Batch::void(BatchId { run: run_of(batch.id, &all), seq: batch.id.seq })
-        }
+        })
     }
+
+    /// Where the row after the first `n` begins; `None` where there are fewer rows.
+    fn position(&self, encoded: &[u8], n: u64) -> Option<usize> {
+        let n = usize::try_from(n).ok()?;
+        let mut walk = rows(encoded);
+        let walked = walk.by_ref().take(n).filter(Result::is_ok).count();
+        (walked == n).then(|| walk.position())
+    }
+}
+
+/// What a store has of a batch of which it has another form ([`Written::Differs`]).
+pub(super) struct Stored<'a> {
+    /// Events under the batch's own identity.
+    pub events: u64,
+    /// These, and those of its end that came later.
+    pub whole_events: u64,
+    /// What the former count, encoded.
+    pub delta: &'a [u8],
 }
 
 /// The run under which the rest of a batch is written. It follows from the batch's identity and all of
@@ -93,23 +131,25 @@ impl StoreTarget {
     pub(super) async fn write_rest(
         &self,
         batch: &Batch,
-        events: u64,
-        delta: &[u8],
+        stored: Stored<'_>,
     ) -> Result<(), SinkError> {
         metrics::counter!("floodmark_identity_conflicts_total").increment(1);
         let BatchId { run, seq } = batch.id;
-        if batch.events <= events && self.is_sealed_tail(batch.id) {
+        // The live side may have the shorter form, if its writer never came to count the longer one.
+        let miscounted = &self.miscounted;
+        let is_beginning = batch.events <= stored.events && self.is_sealed_tail(batch.id);
+        let rest = if is_beginning { None } else { self.remainder.of(batch, &stored) };
+        let Some(rest) = rest else {
             tracing::warn!(
-                %run, seq, ours = batch.events, stored = events,
-                "the store has more of this batch, which another process went on with"
+                %run, seq, ours = batch.events, stored = stored.whole_events,
+                "two processes have sealed this batch, from copies of one data dir; the store has all \
+                 of ours"
             );
-            // The live side may have our shorter form, if that process never came to count its own.
-            self.miscounted.notify_one();
+            miscounted.notify_one();
             return Ok(());
-        }
-        let rest = self.remainder.of(batch, events, delta);
+        };
         tracing::error!(
-            %run, seq, ours = batch.events, stored = events, written = rest.events,
+            %run, seq, ours = batch.events, stored = stored.whole_events, written = rest.events,
             "another process uses the identity of this one, from a copy of its data dir or of its \
              memory: what the store lacks is written under a new one"
         );
@@ -118,12 +158,13 @@ impl StoreTarget {
                 metrics::counter!("floodmark_events_stored_total").increment(events);
             }
             Written::AlreadyStored => {}
+            // Somebody else has written a part of it meanwhile. The next try asks the store again.
             other => {
                 let message = format!("the rest of batch {seq} was not written: {other:?}");
                 return Err(SinkError::new(SinkErrorKind::Other, message));
             }
         }
-        self.miscounted.notify_one();
+        miscounted.notify_one();
         Ok(())
     }
 

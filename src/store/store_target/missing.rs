@@ -87,7 +87,24 @@ impl StoreTarget {
             last: id(last),
             events: spool.events_of_lane(before, next),
         };
-        self.batches.skip(&missing).await?;
+        self.batches.skip(&missing, 0).await?;
+        self.missing.add(missing);
+        Ok(())
+    }
+
+    /// Names the end of batch `seq` as missing, of which the store has `stored` events and the node had
+    /// `ours`, and lets the next batch follow.
+    pub(super) async fn skip_rest(
+        &self,
+        seq: u64,
+        stored: u64,
+        ours: u64,
+    ) -> Result<(), SinkError> {
+        let spool = &self.reader.spool;
+        let Some(id) = spool.batch_id(seq) else { return Ok(()) };
+        let events = Some(ours - stored);
+        let missing = Missing { node: spool.node(), first: id, last: id, events };
+        self.batches.skip(&missing, ours).await?;
         self.missing.add(missing);
         Ok(())
     }

@@ -4,8 +4,8 @@
 //!
 //! - It lacks earlier batches: it was put back to an older state. They are written again, from the
 //!   spool or from its kept segments. What is in neither any more is named as missing ([`missing`]).
-//! - It has another batch under the number: the run went on twice, from one copy of a data dir. What
-//!   is ours alone is written under a number of its own ([`conflict`]).
+//! - It has another form of the batch: the run went on twice, from one copy of a data dir. What is ours
+//!   alone is written under a run of its own ([`conflict`]).
 
 mod conflict;
 mod missing;
@@ -20,8 +20,11 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::{Mutex, Notify};
 
-use self::{conflict::Remainder, missing::MissingNoted};
-use super::{BatchStore, Written};
+use self::{
+    conflict::{Remainder, Stored},
+    missing::MissingNoted,
+};
+use super::{BatchStore, LaneHeads, Written};
 use crate::{
     domain::{
         batch::{Batch, LANES, RunId},
@@ -48,7 +51,7 @@ pub struct StoreTarget {
     miscounted: Arc<Notify>,
     /// What the store has said last of the run that goes on, and when. The four lanes look at the
     /// same time, and one question is enough for them.
-    asked: Mutex<Option<(Instant, RunId, Heads)>>,
+    asked: Mutex<Option<(Instant, RunId, LaneHeads)>>,
 }
 
 /// For how long an answer on heads is believed while lanes rest.
@@ -87,7 +90,10 @@ impl StoreTarget {
                 Ok(())
             }
             Written::AlreadyStored => Ok(()),
-            Written::Differs { events, delta } => self.write_rest(batch, events, &delta).await,
+            Written::Differs { events, whole_events, delta } => {
+                let stored = Stored { events, whole_events, delta: &delta };
+                self.write_rest(batch, stored).await
+            }
             Written::Gap => {
                 let message = format!("it still lacks the batches before {}", batch.id.seq);
                 Err(SinkError::new(SinkErrorKind::Other, message))
@@ -95,19 +101,17 @@ impl StoreTarget {
         }
     }
 
-    /// Writes the batches of a lane that the store lacks, up to batch `before` and without it.
-    async fn catch_up(&self, lane: u64, before: u64) -> Result<(), SinkError> {
+    /// Writes the batches of a lane that the store lacks, up to batch `before` and without it, and the
+    /// end of the newest one that it has. Returns how many events the last of them has, where it was
+    /// read.
+    async fn catch_up(&self, lane: u64, before: u64) -> Result<Option<u64>, SinkError> {
         let last = newest_of_lane(&self.reader.spool, lane, self).await?;
         let first = next_of_lane(lane, last);
-        if first >= before {
-            return Ok(());
+        if first < before {
+            tracing::warn!(lane, first, before, "the store lacks batches: writing them again");
         }
-        tracing::warn!(lane, first, before, "the store lacks batches: writing them again");
         // The newest batch that it has may be another's form of ours, of which it had the rest before.
-        if let Some(newest) = self.reader.find(last).await {
-            let written = self.batches.write(&newest).await?;
-            self.done(&newest, written).await?;
-        }
+        let mut known = self.complete(last).await?;
         let mut gone = None;
         for seq in (first..before).step_by(LANES as usize) {
             match self.reader.find(seq).await {
@@ -115,23 +119,54 @@ impl StoreTarget {
                 Some(batch) => {
                     if let Some(from) = gone.take() {
                         self.skip(from, seq).await?;
+                        known = None;
                     }
-                    let written = self.batches.write(&batch).await?;
+                    let written = self.batches.write(&follows(&batch, known)).await?;
                     self.done(&batch, written).await?;
+                    known = Some(batch.events);
                 }
             }
         }
-        match gone {
-            Some(from) => self.skip(from, before).await,
-            None => Ok(()),
+        if let Some(from) = gone {
+            self.skip(from, before).await?;
+            known = None;
         }
+        Ok(known)
     }
+
+    /// Sees to it that the store has all of batch `seq`, of which it has at least the beginning. Where
+    /// the spool does not have it any more, its end is named as missing. Returns how many events it
+    /// has, where it was read.
+    async fn complete(&self, seq: u64) -> Result<Option<u64>, SinkError> {
+        if let Some(newest) = self.reader.find(seq).await {
+            let written = self.batches.write(&newest).await?;
+            self.done(&newest, written).await?;
+            return Ok(Some(newest.events));
+        }
+        let Some(id) = self.reader.spool.batch_id(seq) else { return Ok(None) };
+        let head = self.batches.heads(id.run).await?[id.lane() as usize];
+        let ours = self.reader.spool.events_of(seq);
+        if head.seq == seq
+            && head.is_shorter(ours)
+            && let (Some(stored), Some(ours)) = (head.events, ours)
+        {
+            self.skip_rest(seq, stored, ours).await?;
+        }
+        Ok(None)
+    }
+}
+
+/// The batch, as it follows on one that was read as one of `known` events. The spool counts events by
+/// the seals; should a seal and its rows differ, the lane must not wait for events that there are not.
+fn follows(batch: &Batch, known: Option<u64>) -> Batch {
+    let after_events = batch.after_events.min(known.unwrap_or(batch.after_events));
+    Batch { after_events, ..batch.clone() }
 }
 
 #[async_trait]
 impl HasHeads for StoreTarget {
     async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
-        self.batches.heads(run).await
+        Ok(self.batches.heads(run).await?.map(|head| head.seq))
     }
 }
 
@@ -144,8 +179,8 @@ impl Target for StoreTarget {
     async fn write(&self, batch: &Arc<Batch>) -> Result<(), SinkError> {
         let mut written = self.batches.write(batch).await?;
         if written == Written::Gap {
-            self.catch_up(batch.id.lane(), batch.id.seq).await?;
-            written = self.batches.write(batch).await?;
+            let before = self.catch_up(batch.id.lane(), batch.id.seq).await?;
+            written = self.batches.write(&follows(batch, before)).await?;
         }
         self.done(batch, written).await?;
         kill_point!("store-committed");
@@ -166,14 +201,16 @@ impl StoreTarget {
         let settled = self.reader.spool.settled(Sink::Store);
         let Some(last) = last_of_lane(lane, settled) else { return Ok(()) };
         let Some(id) = self.reader.spool.batch_id(last) else { return Ok(()) };
-        if self.recent_heads(id.run).await?[lane as usize] < last {
+        let head = self.recent_heads(id.run).await?[lane as usize];
+        let ours = self.reader.spool.events_of(last);
+        if head.seq < last || (head.seq == last && head.is_shorter(ours)) {
             self.catch_up(lane, last + LANES).await?;
         }
         Ok(())
     }
 
     /// The heads of a run as the store has said them a moment ago.
-    async fn recent_heads(&self, run: RunId) -> Result<Heads, SinkError> {
+    async fn recent_heads(&self, run: RunId) -> Result<LaneHeads, SinkError> {
         let mut asked = self.asked.lock().await;
         if let Some((at, of, heads)) = *asked
             && of == run

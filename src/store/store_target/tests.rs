@@ -32,12 +32,16 @@ impl BatchStore for Clumsy {
         written
     }
 
-    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
+    async fn heads(&self, run: RunId) -> Result<LaneHeads, SinkError> {
         self.store.heads(run).await
     }
 
-    async fn skip(&self, missing: &Missing) -> Result<(), SinkError> {
-        self.store.skip(missing).await
+    async fn events_of(&self, id: BatchId) -> Result<Option<u64>, SinkError> {
+        self.store.events_of(id).await
+    }
+
+    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError> {
+        self.store.skip(missing, whole_events).await
     }
 
     async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError> {
