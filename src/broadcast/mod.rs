@@ -75,6 +75,10 @@ pub fn describe_metrics() {
         "Today's totals over all nodes; back to 0 at the business zone's midnight"
     );
     describe_gauge!(
+        BUSINESS_TODAY,
+        "Today's totals over all nodes; back to 0 at the business zone's midnight"
+    );
+    describe_gauge!(
         ACTIVE_USERS,
         "Distinct visitors of the last live.active_window_s seconds, over all nodes"
     );
@@ -84,6 +88,7 @@ const VIEWERS: &str = "floodmark_viewers";
 const VIEWER_EVICTIONS: &str = "floodmark_viewer_evictions_total";
 const INGEST_TO_VIEWER: &str = "floodmark_ingest_to_viewer_seconds";
 const BUSINESS: &str = "floodmark_business_total";
+const BUSINESS_TODAY: &str = "floodmark_business_today";
 const ACTIVE_USERS: &str = "floodmark_active_users";
 const ACTIVE_USERS_APPROXIMATE: &str = "floodmark_active_users_approximate";
 const SECONDS_WINDOW: &str = "floodmark_seconds_window_seconds";

@@ -235,10 +235,10 @@ async fn store(config: &Config, installation: Arc<Installation>) -> Finding {
             Ok(None) => {
                 Fine("SQLite in the data dir: not there yet, and made at the start".to_owned())
             }
-            found => answered::<()>(
-                "SQLite in the data dir",
-                Ok(found.map(drop).map_err(|e| e.to_string())),
-            ),
+            found => {
+                let compared = found.and_then(|_| sqlite::compare(&config.data_dir, &installation));
+                answered::<()>("SQLite in the data dir", Ok(compared.map_err(|e| e.to_string())))
+            }
         };
     }
     let look = async {

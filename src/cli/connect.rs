@@ -8,6 +8,7 @@ use crate::{
     domain::time::BusinessZone,
     live,
     sink::{Installation, SinkError},
+    spool::DataDir,
     store::{self, Stores},
 };
 
@@ -36,6 +37,11 @@ pub async fn migrate(config: &Config) -> Result<String, String> {
 /// Redis prefix become those of this configuration; without, it is an error where they differ. Returns in words what was done.
 pub async fn rebuild(config: &Config, change_settings: bool) -> Result<String, String> {
     let zone = BusinessZone::named(&config.timezone)?;
+    // A server that runs on this data dir counts in its process, by the settings that it started with.
+    let _held = match config.postgres.url.is_empty() && change_settings {
+        true => Some(DataDir::open(&config.data_dir).map_err(|e| e.to_string())?),
+        false => None,
+    };
     let stores = stores(config).await?;
     let words = |e: SinkError| e.to_string();
     if !change_settings {

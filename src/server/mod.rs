@@ -12,6 +12,7 @@
 //!
 //! [`Running::stop`] takes them apart in the reverse order.
 
+mod counters;
 mod memory;
 mod pipeline;
 mod service;
@@ -94,6 +95,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         Err(message) => tracing::warn!("{message}"),
     }
     let exporter = prometheus::start().map_err(failed("metrics"))?;
+    counters::show_all();
     tokio::task::spawn_local(prometheus::upkeep(exporter.clone()));
     memory::announce(&config).map_err(StartError::new)?;
     // The address is taken first: a server that can't listen must not touch the data dir.

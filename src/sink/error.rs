@@ -42,6 +42,19 @@ pub enum SinkErrorKind {
 }
 
 impl SinkErrorKind {
+    /// All of them.
+    pub const ALL: [SinkErrorKind; 9] = [
+        SinkErrorKind::Unavailable,
+        SinkErrorKind::ReadOnly,
+        SinkErrorKind::Denied,
+        SinkErrorKind::Full,
+        SinkErrorKind::Schema,
+        SinkErrorKind::Rebuilding,
+        SinkErrorKind::Foreign,
+        SinkErrorKind::Settings,
+        SinkErrorKind::Other,
+    ];
+
     /// The label `kind` of metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -187,7 +187,8 @@ pub struct Lag {
 impl Lag {
     /// How long the oldest unsettled batch has waited at `now`, in ms; 0 where none waits.
     pub fn waits_ms(&self, now: Millis) -> Millis {
-        self.oldest_ms.map_or(0, |oldest| (now - oldest).max(0))
+        // A batch that was lost to damage has no time of its own.
+        self.oldest_ms.filter(|oldest| *oldest > 0).map_or(0, |oldest| (now - oldest).max(0))
     }
 }
 

@@ -81,6 +81,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "panics",
             "server",
             "sink",
+            "spool",
             "store",
             "telemetry",
         ],

@@ -260,3 +260,25 @@ fn a_damaged_file_of_sqlite_is_noticed_at_start() {
     assert!(!begun.status.success() && words.contains("is damaged"), "{words}");
     assert!(words.contains("backup"), "it says what to do: {words}");
 }
+
+#[test]
+fn an_embedded_server_has_to_be_stopped_before_its_settings_change() {
+    let (_folder, data) = scratch("data");
+    let dir = data.to_str().unwrap();
+    let mut server = Server::on(&data, &[("FLOODMARK_TIMEZONE", "UTC")]);
+    let in_kolkata = |args: &[&str]| {
+        let mut command = floodmark();
+        command.args(args).args(["--data-dir", dir]).env("FLOODMARK_TIMEZONE", "Asia/Kolkata");
+        command.output().expect("it runs")
+    };
+    let change = || in_kolkata(&["rebuild", "--change-settings"]);
+    let early = change();
+    assert!(!early.status.success() && said(&early).contains("in use"), "{early:?}");
+    server.terminate();
+    let checked = in_kolkata(&["check", "--listen", "127.0.0.1:0"]);
+    assert!(!checked.status.success() && said(&checked).contains("timezone"), "{checked:?}");
+    let changed = change();
+    assert!(changed.status.success(), "{changed:?}");
+    let checked = in_kolkata(&["check", "--listen", "127.0.0.1:0"]);
+    assert!(checked.status.success(), "{checked:?}");
+}

@@ -13,6 +13,7 @@ mod crowd;
 mod dead_letters;
 mod door;
 mod examples;
+mod fresh_metrics;
 mod golden;
 mod history;
 mod metrics;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     broadcast::{
         ACTIVE_USERS, ACTIVE_USERS_APPROXIMATE, BREAKDOWN_BYTES, BREAKDOWNS_WINDOW, BUSINESS,
-        INGEST_TO_VIEWER, SECONDS_WINDOW, VIEWER_EVICTIONS, VIEWERS,
+        BUSINESS_TODAY, INGEST_TO_VIEWER, SECONDS_WINDOW, VIEWER_EVICTIONS, VIEWERS,
         connection::ConnectionHandle,
         history::HistoryLimits,
         hub::{Deliver, Hub, OfferError, Outlet, Pulse, ViewerId, ViewerLimits},
@@ -50,6 +50,8 @@ pub struct Broadcaster {
     timeline: Timeline,
     hub: Hub<SessionOutlet>,
     /// `Some` once the server shuts down.
+    /// Whether the counters have been loaded since the start.
+    loaded: bool,
     closing: Option<Closing>,
     metrics: Metrics,
     _watch: panics::Watch,
@@ -139,6 +141,7 @@ impl Broadcaster {
             mirror,
             feed: Some(feed),
             hub: Hub::new(limits),
+            loaded: false,
             closing: None,
             metrics: Metrics::new(),
             _watch: watch,
@@ -173,6 +176,10 @@ impl Broadcaster {
 
     /// Sets the gauges of today's totals, as `/current` shows them.
     fn report(&self) {
+        // Before the first load, nobody knows them: 0 would be a wrong number.
+        if !self.loaded {
+            return;
+        }
         let current = self.mirror.current();
         for (metric, value) in [
             ("page_views", current.page_views as f64),
@@ -183,6 +190,7 @@ impl Broadcaster {
             ("events", current.events as f64),
         ] {
             metrics::gauge!(BUSINESS, "metric" => metric).set(value);
+            metrics::gauge!(BUSINESS_TODAY, "metric" => metric).set(value);
         }
         metrics::gauge!(ACTIVE_USERS).set(current.active_users as f64);
         let approximate = current.active_users_approximate;
@@ -239,6 +247,8 @@ impl StreamHandler<Feed> for Broadcaster {
             Feed::Reset(counters) => {
                 self.timeline.start_over(&counters, now);
                 self.mirror.replace(*counters);
+                self.loaded = true;
+                self.report();
             }
             Feed::Interrupted { reason } => self.mirror.interrupt(reason),
             Feed::Restored => self.mirror.restored(),

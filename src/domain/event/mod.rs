@@ -172,6 +172,20 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Every code that [`Rejection::code`] gives.
+    pub const CODES: &'static [&'static str] = &[
+        "event_too_large",
+        "invalid_amount",
+        "invalid_id",
+        "invalid_properties",
+        "invalid_timestamp",
+        "invalid_type",
+        "malformed",
+        "missing_type",
+        "not_an_object",
+        "too_deep",
+    ];
+
     /// The code in answers, dead letters and `floodmark_events_rejected_total{code}`.
     pub fn code(&self) -> &'static str {
         match self {

@@ -65,6 +65,22 @@ fn quick_check(path: &Path) -> Result<(), SinkError> {
     Err(SinkError::new(SinkErrorKind::Other, message))
 }
 
+/// See [`super::compare`].
+pub(super) fn compare(conn: &Connection, own: &Installation) -> Result<(), SinkError> {
+    // A file of before the table's migration has no row, either.
+    let there = "SELECT count(*) FROM sqlite_master WHERE name = 'installation'";
+    if conn.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(());
+    }
+    match kept(conn)? {
+        Some((id, terms)) => {
+            own.settle(Some(id), PLACE)?;
+            own.terms.agree(&terms, PLACE)
+        }
+        None => Ok(()),
+    }
+}
+
 /// See [`crate::store::StoreInfo::claim`].
 pub(super) fn claim(conn: &mut Connection, own: &Installation) -> Result<(), SinkError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -134,6 +134,16 @@ pub fn look(dir: &Path) -> Result<Option<()>, SinkError> {
     })
 }
 
+/// Compares the installation that `dir/floodmark.db` belongs to with `own`, and changes nothing in the file.
+/// One that belongs to none yet is fine. Blocks.
+///
+/// # Errors
+/// It is another's, or was made by other settings.
+pub fn compare(dir: &Path, own: &Installation) -> Result<(), SinkError> {
+    let conn = Connection::open_with_flags(dir.join(FILE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    installation::compare(&conn, own)
+}
+
 /// Opens a connection with the settings that all of them have.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open(path)?;

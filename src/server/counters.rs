@@ -1,0 +1,35 @@
+//! Counters whose labels are known stand at 0 from the start. A rate over a counter that appears with its
+//! first event misses that event, and an alert on a series that is not there stays silent.
+
+use crate::{
+    domain::{event::Rejection, sink::Sink},
+    sink::SinkErrorKind,
+};
+
+/// Shows every counter of the pipeline that has not counted yet.
+pub fn show_all() {
+    for name in [
+        "floodmark_events_duplicate_total",
+        "floodmark_events_stored_total",
+        "floodmark_events_counted_total",
+        "floodmark_identity_conflicts_total",
+        "floodmark_ledger_folded_total",
+        "floodmark_ledger_dropped_total",
+        "floodmark_dedupe_undecided_total",
+        "floodmark_viewer_evictions_total",
+    ] {
+        metrics::counter!(name).increment(0);
+    }
+    for code in Rejection::CODES {
+        metrics::counter!("floodmark_events_rejected_total", "code" => *code).increment(0);
+    }
+    for sink in Sink::ALL {
+        for kind in SinkErrorKind::ALL {
+            let labels = [("sink", sink.as_str()), ("kind", kind.as_str())];
+            metrics::counter!("floodmark_sink_errors_total", &labels).increment(0);
+        }
+    }
+    for result in ["delivered", "failed", "given_up"] {
+        metrics::counter!("floodmark_webhooks_total", "result" => result).increment(0);
+    }
+}
