@@ -94,7 +94,7 @@ fn start(data: &TempDir, zone: &str, redis: &str) -> Server {
             ("FLOODMARK_MEMORY__MAX_BYTES", &budget),
             ("FLOODMARK_HTTP__MAX_INFLIGHT_BYTES", "16777216"),
             ("FLOODMARK_BATCH__MAX_BYTES", "2097152"),
-            ("FLOODMARK_LIVE__MAX_EVENT_TYPES", "50"),
+            ("FLOODMARK_LIVE__MAX_EVENT_TYPES", "20"),
             // Longer than the test takes, so that no visitor leaves meanwhile.
             ("FLOODMARK_LIVE__ACTIVE_WINDOW_S", "3600"),
             ("FLOODMARK_TIMEZONE", zone),
