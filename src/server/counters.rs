@@ -16,6 +16,7 @@ pub fn show_all() {
         "floodmark_ledger_folded_total",
         "floodmark_ledger_dropped_total",
         "floodmark_dedupe_undecided_total",
+        "floodmark_panics_total",
         "floodmark_viewer_evictions_total",
     ] {
         metrics::counter!(name).increment(0);

@@ -61,6 +61,8 @@ async fn a_server_that_comes_back_empty_is_filled_again() {
     let (_site, node) = started(&server).await;
     node.drain().await;
     node.store_up_to(30).await;
+    // The first interruption, of a Redis without counters, has to be over.
+    node.shows(&[&node]).await;
     server.stop();
     node.fails_with(1, SinkErrorKind::Unavailable).await;
     node.mirror.is_interrupted().await;

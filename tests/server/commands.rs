@@ -142,7 +142,8 @@ fn check_refuses_what_is_another_shops() {
 
 #[test]
 fn check_finds_nothing_wrong_beside_the_server_that_runs() {
-    let server = Server::start();
+    // The command has the default time zone, and so must the server.
+    let server = Server::with(&[("FLOODMARK_TIMEZONE", "UTC")]);
     let (data, address) = (server.data(), server.addr().to_string());
     let beside =
         floodmark_output(&["check", "--data-dir", data.to_str().unwrap(), "--listen", &address]);

@@ -292,13 +292,18 @@ impl Bucket {
 
 /// Takes a mirror that holds one lane apart into bucket hashes.
 pub(super) fn buckets_of(counters: &Counters) -> BTreeMap<Bucket, Fields> {
+    let held = held_by(counters).into_iter();
+    held.map(|bucket| (bucket, fields_of(counters, bucket))).collect()
+}
+
+/// The buckets in which the counters have anything.
+pub(super) fn held_by(counters: &Counters) -> BTreeSet<Bucket> {
     let hour = |at: Millis| at.div_euclid(HOUR);
     let seconds = counters.seconds().map(|(second, _)| Bucket::Seconds(hour(second)));
     let minutes = counters.minutes().map(|(minute, _)| Bucket::Minutes(hour(minute)));
     let days = counters.days().map(|(date, _)| Bucket::Day(date));
     let tops = counters.tops().map(|(minute, ..)| Bucket::Tops(hour(minute)));
-    let all: BTreeSet<Bucket> = seconds.chain(minutes).chain(days).chain(tops).collect();
-    all.into_iter().map(|bucket| (bucket, fields_of(counters, bucket))).collect()
+    seconds.chain(minutes).chain(days).chain(tops).collect()
 }
 
 /// The fields of one bucket hash, of a mirror that holds one lane.

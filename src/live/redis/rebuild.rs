@@ -20,7 +20,7 @@ use super::{
     RedisShared,
     connection::Connection,
     error::unavailable,
-    keys::{Bucket, Fields, LaneKeys, fields_of, staged},
+    keys::{Bucket, Fields, LaneKeys, fields_of, held_by, staged},
     script,
 };
 use crate::{
@@ -205,8 +205,12 @@ async fn install(
     let keys = shared.keys.lane(lane);
     let mut hashes = vec![(keys.guards(), 0, None)];
     // Hashes that have to be empty are named too, so that nothing old stays in them.
-    let buckets = Bucket::kept_at(now_ms(), &shared.zone).into_iter();
-    hashes.extend(buckets.map(|bucket| (keys.bucket(bucket), bucket.ttl(), Some(bucket))));
+    // What is not of this node's time is there as well: another node's clock may be ahead.
+    let mut buckets = held_by(&rebuilt.counters);
+    buckets.extend(Bucket::kept_at(now_ms(), &shared.zone));
+    hashes.extend(
+        buckets.into_iter().map(|bucket| (keys.bucket(bucket), bucket.ttl(), Some(bucket))),
+    );
     let answer = shared
         .servers
         .run("put the rebuilt counters in place", async |connection| {
