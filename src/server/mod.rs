@@ -12,6 +12,7 @@
 //!
 //! [`Running::stop`] takes them apart in the reverse order.
 
+mod clocks;
 mod counters;
 mod memory;
 mod pipeline;
@@ -106,6 +107,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
 
     let (storage, spool_log, viewers) = Storage::open(&config, &alarm).await?;
     let watching = watching::start(&config, &storage);
+    tokio::task::spawn_local(clocks::watch(storage.stores.info.clone(), storage.health.clone()));
     let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
     let server = service::start(
         &config,

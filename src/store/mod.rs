@@ -351,6 +351,11 @@ pub trait StoreInfo: Send + Sync + 'static {
     /// `"postgres"` or `"sqlite"`.
     fn name(&self) -> &'static str;
 
+    /// The clock of its server, Unix ms; `None` where that is this process's own.
+    async fn clock(&self) -> Result<Option<Millis>, SinkError> {
+        Ok(None)
+    }
+
     /// Counts what it holds. This reads every row, so it is for commands and tests only.
     async fn totals(&self) -> Result<StoreTotals, SinkError>;
 

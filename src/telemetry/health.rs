@@ -46,6 +46,11 @@ impl Health {
         self.standing.write().insert(key, reason);
     }
 
+    /// Notes that what stood under this key is well.
+    pub fn settle(&self, key: &'static str) {
+        self.standing.write().remove(key);
+    }
+
     /// All that was noted with [`Health::standing`].
     pub fn standing_reasons(&self) -> Vec<String> {
         self.standing.read().values().cloned().collect()

@@ -285,6 +285,16 @@ impl PostgresStore {
         Err(Failure::new(SinkErrorKind::ReadOnly, why))
     }
 
+    async fn try_clock(&self) -> Result<Millis, Failure> {
+        let session = self.readers.get().await?;
+        session.begin("READ ONLY").await?;
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        let now = session.query(sql, &[]).await?[0].try_get(0)?;
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(now)
+    }
+
     /// A failure as callers get it, with the place in its message.
     fn told(&self, failure: Failure) -> SinkError {
         failure.at(&self.place)
@@ -366,6 +376,10 @@ impl StoreInfo for PostgresStore {
             Ok(applied)
         };
         migrate.await.map_err(|e: Failure| self.told(e))
+    }
+
+    async fn clock(&self) -> Result<Option<Millis>, SinkError> {
+        self.try_clock().await.map(Some).map_err(|e| self.told(e))
     }
 
     async fn claim(&self) -> Result<(), SinkError> {
