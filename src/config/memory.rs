@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// What a program that has nothing to do takes, with its libraries, threads and connections.
-const PROGRAM: u64 = 40 << 20;
+const PROGRAM: u64 = 52 << 20;
 /// The part of the budget that the allocator loses to gaps: one of so many.
 const GAPS: u64 = 16;
 /// The most that batches which were sealed last may take.
