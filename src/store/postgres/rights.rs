@@ -8,7 +8,7 @@ use crate::{domain::time::now_ms, sink::SinkErrorKind};
 const NEEDED: &[(&str, &[&str])] = &[
     ("events", &["SELECT", "INSERT"]),
     ("dead_letters", &["SELECT", "INSERT"]),
-    ("ledger", &["SELECT", "INSERT", "DELETE"]),
+    ("ledger", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("ledger_heads", &["SELECT", "INSERT", "UPDATE"]),
     ("rollups", &["SELECT", "INSERT", "UPDATE"]),
     ("fold_heads", &["SELECT", "INSERT", "UPDATE"]),
