@@ -195,6 +195,9 @@ impl Chunk {
             + self.bytes.capacity()
             + self.begins.capacity() * size_of::<u32>()
             + self.times.capacity() * size_of::<(u32, Millis)>()
+            + self.kind_of.capacity() * size_of::<u16>()
+            + self.kinds.capacity() * size_of::<Box<str>>()
+            + self.kinds.iter().map(|kind| kind.len()).sum::<usize>()
     }
 
     fn pop(&mut self) {
@@ -362,5 +365,18 @@ mod tests {
         let mut expected = pushed.map(|(at, id)| (at, id.to_owned()));
         expected.sort_by_key(|(at, _)| *at);
         assert_eq!(sorted, expected);
+    }
+
+    #[test]
+    fn what_an_index_takes_has_the_types_of_its_ids_in_it() {
+        let mut queue = IdQueue::default();
+        let (ids, kinds) = (3 * CHUNK, ["page_view", "purchase"]);
+        for n in 0..ids {
+            let id = Uuid::from_u128(n as u128).to_string();
+            queue.push_back(Key::new(&of_type(&id, kinds[n % 2])), 1);
+        }
+        // 16 bytes of the UUID and the place of its type for each id, and each type once in a chunk.
+        let least = ids * (UUID + size_of::<u16>()) + 3 * kinds.concat().len();
+        assert!(queue.bytes() >= least, "{} of {least}", queue.bytes());
     }
 }
