@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::{ServeArgs, connect, exit::Exit, with_config};
+use super::{ServeArgs, connect, exit::Exit, moment, with_config};
 use crate::{
     alert::Backtest,
     config::Config,
     domain::{
         alert::Span,
-        time::{BusinessZone, HOUR, Millis, now_ms, parse_rfc3339},
+        time::{BusinessZone, HOUR, Millis, now_ms},
     },
 };
 
@@ -41,10 +41,6 @@ struct TestArgs {
     /// The last moment [default: now]
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     to: Option<Millis>,
-}
-
-fn moment(text: &str) -> Result<Millis, String> {
-    parse_rfc3339(text).ok_or_else(|| "must be a moment such as 2026-11-27T14:00:00Z".to_owned())
 }
 
 /// Runs the command.

@@ -16,7 +16,7 @@ use indicatif::HumanCount;
 use serde::Deserialize;
 use tokio::{sync::Semaphore, time::sleep};
 
-use super::{ServeArgs, exit::Exit, positive, sender::Sender, serve, signals::Signals};
+use super::{ServeArgs, exit::Exit, moment, positive, sender::Sender, serve, signals::Signals};
 use crate::{
     config::Config,
     demo::{
@@ -24,7 +24,7 @@ use crate::{
         file::{self, TrafficPlan},
         shop::Shop,
     },
-    domain::time::{HOUR, Millis, now_ms, parse_rfc3339},
+    domain::time::{HOUR, Millis, now_ms},
 };
 
 /// The demo's data dir unless another is given: apart from real data.
@@ -70,10 +70,6 @@ pub struct DemoArgs {
     #[arg(long, value_name = "H", default_value_t = 1.0, requires = "write",
           value_parser = positive)]
     hours: f64,
-}
-
-fn moment(text: &str) -> Result<Millis, String> {
-    parse_rfc3339(text).ok_or_else(|| "must be a moment such as 2026-11-27T14:00:00Z".to_owned())
 }
 
 /// Runs the command.
@@ -174,9 +170,7 @@ async fn open_shop(args: &DemoArgs, config: &Config, base: &str) -> Result<(), S
     if is_empty {
         println!("  The hour before this moment is being filled in.");
     }
-    let named = || config.rules.sources.iter().find_map(|source| source.key.0.first());
-    let key = config.auth.write_keys.first().or_else(named).map(String::as_str);
-    let sender = Sender::new(base, key, MAX_REQUESTS, PATIENCE)?;
+    let sender = Sender::new(base, config.first_write_key(), MAX_REQUESTS, PATIENCE)?;
     send_traffic(shop, Rc::new(sender)).await
 }
 

@@ -18,7 +18,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use self::exit::Exit;
-use crate::config::{Config, ConfigError, Overrides};
+use crate::{
+    config::{Config, ConfigError, Overrides},
+    domain::time::{Millis, parse_rfc3339},
+};
 
 /// Live numbers for a shop: every event kept, every second shown.
 #[derive(Parser, Debug)]
@@ -138,6 +141,11 @@ fn positive(text: &str) -> Result<f64, String> {
         Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
         _ => Err("must be a number above 0".to_owned()),
     }
+}
+
+/// Parses a flag's value, which has to be a moment (RFC 3339), as Unix ms.
+fn moment(text: &str) -> Result<Millis, String> {
+    parse_rfc3339(text).ok_or_else(|| "must be a moment such as 2026-11-27T14:00:00Z".to_owned())
 }
 
 #[cfg(test)]

@@ -84,5 +84,14 @@ pub struct Config {
     pub rules: Rules,
 }
 
+impl Config {
+    /// A key with which a command of ours may send: the first of `auth.write_keys`, else the first of
+    /// `[[source]]`; `None` where nobody needs one.
+    pub fn first_write_key(&self) -> Option<&str> {
+        let named = || self.rules.sources.iter().find_map(|source| source.key.0.first());
+        self.auth.write_keys.first().or_else(named).map(String::as_str)
+    }
+}
+
 /// The built-in first layer, and the documentation of every key.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");

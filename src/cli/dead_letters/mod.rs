@@ -13,10 +13,10 @@ use std::{process::ExitCode, time::Duration};
 use clap::Args;
 
 use self::{fix::Fix, retry::Retry};
-use super::{ServeArgs, connect, with_config};
+use super::{ServeArgs, connect, exit::Exit, moment, with_config};
 use crate::{
     config::Config,
-    domain::time::{Millis, now_ms, parse_rfc3339},
+    domain::time::{Millis, now_ms},
     http::dead_letters::{ShownGroups, stored_name},
     store::letters::LetterFilter,
 };
@@ -71,10 +71,6 @@ pub struct DeadLettersArgs {
     patience: u64,
 }
 
-fn moment(text: &str) -> Result<Millis, String> {
-    parse_rfc3339(text).ok_or_else(|| "must be a moment such as 2026-11-27T14:00:00Z".to_owned())
-}
-
 /// Runs the command.
 pub fn run(args: &DeadLettersArgs) -> ExitCode {
     with_config(&args.serve, |config| {
@@ -85,10 +81,10 @@ pub fn run(args: &DeadLettersArgs) -> ExitCode {
             }
         };
         match actix::System::new().block_on(work) {
-            Ok(code) => code,
+            Ok(exit) => exit.into(),
             Err(words) => {
                 eprintln!("floodmark dead-letters: {words}");
-                ExitCode::FAILURE
+                Exit::Failed.into()
             }
         }
     })
@@ -107,7 +103,7 @@ impl DeadLettersArgs {
 }
 
 /// Prints the groups.
-async fn list(args: &DeadLettersArgs, config: &Config) -> Result<ExitCode, String> {
+async fn list(args: &DeadLettersArgs, config: &Config) -> Result<Exit, String> {
     let letters = connect::stores(config).await?.letters;
     let groups = letters.letter_groups(&args.filter(), args.samples).await;
     let groups = ShownGroups::of(groups.map_err(|e| e.to_string())?);
@@ -115,15 +111,15 @@ async fn list(args: &DeadLettersArgs, config: &Config) -> Result<ExitCode, Strin
         true => println!("{}", serde_json::to_string(&groups).map_err(|e| e.to_string())?),
         false => print!("{groups}"),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }
 
 /// Sends letters again. It fails where an event was refused again, or a filter failed.
-async fn retry(args: &DeadLettersArgs, config: &Config) -> Result<ExitCode, String> {
+async fn retry(args: &DeadLettersArgs, config: &Config) -> Result<Exit, String> {
     let fix = args.fix.as_deref().map(Fix::new).transpose()?;
     let stores = connect::stores(config).await?;
     let base = args.server.clone().unwrap_or_else(|| format!("http://{}", config.listen));
-    let key = args.key.as_deref().or(config.auth.write_keys.first().map(String::as_str));
+    let key = args.key.as_deref().or_else(|| config.first_write_key());
     let patience = Duration::from_secs(args.patience);
     let sender = match args.dry_run {
         true => None,
@@ -137,5 +133,5 @@ async fn retry(args: &DeadLettersArgs, config: &Config) -> Result<ExitCode, Stri
         false => print!("{tally}"),
     }
     let is_done = tally.refused == 0 && tally.reasons.is_empty();
-    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_done { Exit::Done } else { Exit::Failed })
 }
