@@ -24,9 +24,9 @@ use floodmark::{
         source::Provenance,
         totals::Totals,
     },
-    http::dialect::native::{
-        body::{BodyFormat, split},
-        event::read,
+    http::dialect::{
+        DialectEvent,
+        native::body::{BodyFormat, split},
     },
     ingest::dedupe::Dedupe,
     numbers::Current,
@@ -89,7 +89,7 @@ fn body(events: &[ShopEvent]) -> Vec<u8> {
 fn decode(body: &[u8], rows: &mut Vec<u8>) {
     let mut split = split(body, BodyFormat::Json, BATCH).expect("the shop sends requests");
     for raw in split.events() {
-        let event = read(raw).expect("the shop sends events");
+        let event = raw.read().expect("the shop sends events");
         event
             .encode(RECEIVED, FROM, LIMITS, &METRIC_SET, rows)
             .expect("the shop sends good events");

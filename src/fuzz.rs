@@ -32,11 +32,8 @@ use crate::{
     http::{
         collect::payload,
         dialect::{
-            Dialect, ForEach, Outcome, Rejected, for_each,
-            native::{
-                body::{BodyFormat, split},
-                event::read,
-            },
+            Dialect, DialectEvent, ForEach, Outcome, Rejected, for_each,
+            native::body::{BodyFormat, split},
         },
         error::ApiError,
     },
@@ -71,7 +68,8 @@ fn intake(body: &[u8], format: BodyFormat) {
     let (mut out, mut events) = (Vec::new(), 0);
     for raw in split.events() {
         let before = out.len();
-        match read(raw)
+        match raw
+            .read()
             .and_then(|event| event.encode(received, FROM, limits, &metric_set, &mut out))
         {
             Ok(_) => events += 1,
@@ -154,12 +152,12 @@ fn taken_in<D: Dialect>(request: &HttpRequest, body: Bytes) -> Result<(), ApiErr
     let mut split = dialect.split(&contents, 5000)?;
     let (mut out, mut outcome) = (Vec::new(), Outcome::default());
     for (index, event) in split.events().iter_mut().enumerate() {
-        let read = D::read(event);
+        let read = event.read();
         match read.and_then(|event| event.encode(received, FROM, limits, &metric_set, &mut out)) {
             Ok(_) => outcome.accepted += 1,
             Err(reason) => outcome.rejected.push(Rejected { index, reason }),
         }
-        let _ = D::as_sent(event);
+        let _ = event.as_sent();
     }
     assert_eq!(rows(&out).filter(Result::is_ok).count(), outcome.accepted as usize);
     let _ = (dialect.keys_in_body(), dialect.ids_in_body());

@@ -59,6 +59,13 @@ pub enum Offer {
     Body,
 }
 
+impl Offer {
+    /// These keys of the head; where it has none, the body decides.
+    pub fn head_or_body(keys: Vec<String>) -> Offer {
+        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+    }
+}
+
 /// The proof that a sender may send. Only [`WriteKeys`] makes one, and the step after it
 /// ([`crate::http::collect::quota`]) can't be called without it.
 #[derive(Debug)]
@@ -178,7 +185,8 @@ impl WriteKeys {
 }
 
 impl EventSender {
-    fn unnamed(fingerprint: String) -> EventSender {
+    /// Who sends with a key that has no name.
+    pub fn unnamed(fingerprint: String) -> EventSender {
         let (source, allowed_origins) = (UNNAMED.to_owned(), Vec::new());
         EventSender { source, fingerprint, is_public: false, allowed_origins }
     }

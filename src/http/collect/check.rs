@@ -2,7 +2,7 @@
 
 use super::{
     Intake,
-    letter::{LetterSender, ReadParts, dead_letter},
+    letter::{ReadParts, dead_letter},
 };
 use crate::{
     domain::{
@@ -10,7 +10,10 @@ use crate::{
         source::Provenance,
         time::now_ms,
     },
-    http::dialect::{Dialect, Notes, Rejected, Split, native::Native},
+    http::{
+        auth::EventSender,
+        dialect::{Dialect, DialectEvent, Notes, Rejected, Split, native::Native},
+    },
     ingest::Request,
 };
 
@@ -34,7 +37,7 @@ pub struct Checked {
 pub fn check<D: Dialect>(
     mut split: Split<'_, D::Event<'_>>,
     body_bytes: usize,
-    sender: &LetterSender,
+    sender: &EventSender,
     intake: &Intake,
 ) -> Checked {
     // A time of sending that can't be understood says nothing of the events, and counts as none.
@@ -53,7 +56,7 @@ pub fn check<D: Dialect>(
     let from = Provenance { source: &sender.source, dialect: D::NAME };
     let (mut rejected, mut notes) = (Vec::new(), Notes::default());
     for (index, event) in events.iter_mut().enumerate() {
-        let (reason, parts) = match D::read(event) {
+        let (reason, parts) = match event.read() {
             Ok(incoming) => {
                 let translated;
                 let incoming = match D::TRANSLATES {
@@ -78,10 +81,10 @@ pub fn check<D: Dialect>(
                     Err(reason) => (reason, ReadParts::of(incoming, received, is_native)),
                 }
             }
-            Err(reason) => (reason, ReadParts::of_text(&D::as_sent(event))),
+            Err(reason) => (reason, ReadParts::of_text(&event.as_sent())),
         };
         let about = (received, sender, D::NAME);
-        let text = D::as_sent(event);
+        let text = event.as_sent();
         let letter = dead_letter(&text, &reason, parts, about, intake.dead_letter_bytes);
         request.dead_letters.push(letter);
         rejected.push(Rejected { index, reason });

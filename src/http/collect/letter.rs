@@ -4,23 +4,17 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::domain::{
-    batch::DeadLetter,
-    event::{Field, Incoming, Received, Rejection},
+use crate::{
+    domain::{
+        batch::DeadLetter,
+        event::{Field, Incoming, Received, Rejection},
+    },
+    http::auth::EventSender,
 };
 
 /// The header of a request that sends dead letters again. What is refused of it makes no new letter,
 /// since the old one still waits.
 pub const AGAIN: &str = "x-dead-letters-again";
-
-/// Who sent a request, as dead letters say it.
-#[derive(Clone, Debug, Default)]
-pub struct LetterSender {
-    /// The name of the source; empty where it has none.
-    pub source: String,
-    /// The fingerprint of its write key ([`DeadLetter::fingerprint`]); empty where it needs none.
-    pub key: String,
-}
 
 /// What a refused event says of itself, where it could be read.
 #[derive(Debug, Default)]
@@ -62,7 +56,7 @@ pub fn dead_letter(
     as_sent: &[u8],
     reason: &Rejection,
     parts: ReadParts,
-    (received, sender, dialect): (Received, &LetterSender, &str),
+    (received, sender, dialect): (Received, &EventSender, &str),
     max_bytes: usize,
 ) -> DeadLetter {
     let kept = &as_sent[..as_sent.len().min(max_bytes)];
@@ -77,7 +71,7 @@ pub fn dead_letter(
         cut: kept.len() < as_sent.len(),
         digest: identified.then(|| DeadLetter::digest_of(as_sent)),
         source: sender.source.clone(),
-        key: sender.key.clone(),
+        key: sender.fingerprint.clone(),
         dialect: dialect.to_owned(),
         event,
         time,
@@ -96,7 +90,7 @@ mod tests {
 
     fn letter(as_sent: &[u8], max_bytes: usize) -> DeadLetter {
         let received = Received { at: 9, sent_at: None };
-        let about = (received, &LetterSender::default(), "native");
+        let about = (received, &EventSender::unnamed(String::new()), "native");
         dead_letter(as_sent, &Rejection::MissingType, ReadParts::of_text(as_sent), about, max_bytes)
     }
 

@@ -29,7 +29,7 @@ use self::{
     append::append,
     check::{Checked, check},
     in_flight::BytesInFlight,
-    letter::{AGAIN, LetterSender},
+    letter::AGAIN,
     quota::Quota,
 };
 use crate::{
@@ -174,10 +174,8 @@ async fn take_in<D: Dialect>(
         }
     };
     intake.keys.check_origin(key, request)?;
-    let known = intake.keys.sender(key);
-    let sender = LetterSender { source: known.source.clone(), key: known.fingerprint.clone() };
     let Checked { request: mut events, rejected, notes } =
-        check::<D>(split, contents.len(), &sender, intake);
+        check::<D>(split, contents.len(), intake.keys.sender(key), intake);
     if request.headers().contains_key(AGAIN) {
         events.dead_letters.clear();
     }

@@ -18,7 +18,7 @@ use crate::{
     },
     http::{
         auth::Offer,
-        dialect::{Endpoint, ForEach, Split},
+        dialect::{DialectEvent, Endpoint, ForEach, Split},
         scope::{self, Guards},
     },
     ingest::{Accepted, Request},
@@ -44,6 +44,25 @@ struct Note {
 struct Body {
     token: Option<String>,
     notes: Vec<String>,
+}
+
+impl<'a> DialectEvent<'a> for Note {
+    fn read(&mut self) -> Result<&Incoming<'a>, Rejection> {
+        if self.text.is_empty() {
+            return Err(Rejection::Malformed("an empty note".to_owned()));
+        }
+        self.read = Incoming {
+            kind: Field::Text(Cow::Owned(self.kind.clone())),
+            properties: Some(serde_json::json!({"text": self.text}).to_string().into()),
+            size: self.text.len(),
+            ..Incoming::default()
+        };
+        Ok(&self.read)
+    }
+
+    fn as_sent(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(format!("note {:?}", self.text).into_bytes())
+    }
 }
 
 impl Dialect for Notes {
@@ -84,23 +103,6 @@ impl Dialect for Notes {
 
     fn keys_in_body(&self) -> Vec<String> {
         self.token.clone().into_iter().collect()
-    }
-
-    fn read<'r, 'a>(note: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        if note.text.is_empty() {
-            return Err(Rejection::Malformed("an empty note".to_owned()));
-        }
-        note.read = Incoming {
-            kind: Field::Text(Cow::Owned(note.kind.clone())),
-            properties: Some(serde_json::json!({"text": note.text}).to_string().into()),
-            size: note.text.len(),
-            ..Incoming::default()
-        };
-        Ok(&note.read)
-    }
-
-    fn as_sent<'e>(note: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Owned(format!("note {:?}", note.text).into_bytes())
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {

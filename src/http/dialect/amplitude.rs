@@ -15,11 +15,12 @@ use serde_json::{json, value::RawValue};
 use super::{
     Dialect, Endpoint, Outcome, Split,
     envelope::Envelope,
+    json_event::{EventMembers, JsonEvent},
     member::{object, property},
 };
 use crate::{
     domain::{
-        event::{Field, Incoming, Rejection},
+        event::{Field, Incoming},
         money::Amount,
         properties,
         time::now_ms,
@@ -38,16 +39,9 @@ pub struct Amplitude {
     bytes: usize,
 }
 
-/// One event as it was sent.
-#[derive(Debug)]
-pub struct AmplitudeEvent<'a> {
-    text: &'a str,
-    read: Option<Incoming<'a>>,
-}
-
-/// The members that are looked at.
+/// The members of an event that are looked at.
 #[derive(Deserialize)]
-struct Logged<'a> {
+pub struct Logged<'a> {
     #[serde(borrow, default)]
     event_type: Field<'a>,
     #[serde(borrow, default)]
@@ -74,11 +68,10 @@ impl Dialect for Amplitude {
     const ENDPOINTS: &'static [Endpoint] =
         &[Endpoint { path: "/2/httpapi", methods: &[Method::POST] }];
 
-    type Event<'a> = AmplitudeEvent<'a>;
+    type Event<'a> = JsonEvent<'a, Logged<'a>>;
 
     fn offer(request: &HttpRequest) -> Offer {
-        let keys = usual_write_keys(request);
-        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+        Offer::head_or_body(usual_write_keys(request))
     }
 
     fn open(_: &HttpRequest) -> Result<Amplitude, ApiError> {
@@ -89,33 +82,17 @@ impl Dialect for Amplitude {
         &mut self,
         contents: &'a [u8],
         max_events: usize,
-    ) -> Result<Split<'a, AmplitudeEvent<'a>>, ApiError> {
+    ) -> Result<Split<'a, Self::Event<'a>>, ApiError> {
         self.bytes = contents.len();
         let envelope = Envelope::read(contents, "events")?;
         self.keys.extend(envelope.text("api_key"));
-        let unread = |raw: &&'a RawValue| AmplitudeEvent { text: raw.get(), read: None };
         let sent_at = envelope.field("client_upload_time");
-        Ok(Split::new(envelope.events.iter().map(unread).collect(), sent_at, max_events)?)
+        let events = envelope.events.into_iter().map(JsonEvent::unread).collect();
+        Ok(Split::new(events, sent_at, max_events)?)
     }
 
     fn keys_in_body(&self) -> Vec<String> {
         self.keys.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        if event.read.is_none() {
-            if !event.text.starts_with('{') {
-                return Err(Rejection::NotAnObject);
-            }
-            let logged: Logged<'a> = serde_json::from_str(event.text)
-                .map_err(|e| Rejection::Malformed(e.to_string()))?;
-            event.read = Some(logged.incoming(event.text.len()));
-        }
-        Ok(event.read.get_or_insert_default())
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(event.text.as_bytes())
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
@@ -143,7 +120,7 @@ impl Dialect for Amplitude {
     }
 }
 
-impl<'a> Logged<'a> {
+impl<'a> EventMembers<'a> for Logged<'a> {
     fn incoming(self, size: usize) -> Incoming<'a> {
         let own = object(self.event_properties);
         let has_amount = property(own, "revenue") != Field::Absent;
@@ -166,7 +143,9 @@ impl<'a> Logged<'a> {
             ..Incoming::default()
         }
     }
+}
 
+impl Logged<'_> {
     /// The amount, as JSON: `revenue`, or `price` times `quantity`.
     fn money(&self) -> Option<Cow<'static, str>> {
         if let Some(revenue) = self.revenue.map(RawValue::get).filter(|text| *text != "null") {
@@ -181,6 +160,7 @@ impl<'a> Logged<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::dialect::DialectEvent;
 
     #[test]
     fn revenue_is_that_of_the_event_or_price_times_quantity() {
@@ -190,10 +170,10 @@ mod tests {
             {"event_type":"Order Completed","revenue":5.5,"session_id":12}]}"#;
         let mut amplitude = Amplitude::default();
         let mut split = amplitude.split(body, 10).unwrap();
-        let first = Amplitude::read(&mut split.events()[0]).unwrap().clone();
+        let first = split.events()[0].read().unwrap().clone();
         assert_eq!(first.properties.as_deref(), Some(r#"{"revenue":59.97,"order_id":"o"}"#));
         assert_eq!(first.session_id, Field::Text("d".into()));
-        let second = Amplitude::read(&mut split.events()[1]).unwrap();
+        let second = split.events()[1].read().unwrap();
         assert_eq!(second.properties.as_deref(), Some(r#"{"revenue":5.5}"#));
         assert_eq!(second.session_id, Field::Integer(12));
         assert_eq!(amplitude.keys_in_body(), ["k"]);

@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use actix_web::{HttpResponse, web::Query};
+use base64::Engine;
+use bytes::Bytes;
 use serde_json::{Map, Value, value::RawValue};
 
-use super::member::path_of;
+use super::{DialectEvent, member::path_of};
 use crate::{
     domain::event::{Field, Incoming, Rejection},
     http::error::ApiError,
@@ -16,9 +18,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Built<'a> {
     /// The text that was sent for it.
-    pub as_sent: Cow<'a, [u8]>,
+    as_sent: Cow<'a, [u8]>,
     /// The event, or why it is none.
-    pub read: Result<Incoming<'static>, Rejection>,
+    read: Result<Incoming<'static>, Rejection>,
 }
 
 impl<'a> Built<'a> {
@@ -32,12 +34,22 @@ impl<'a> Built<'a> {
         Built { read: read.map(|event| Incoming { size, ..event }), as_sent }
     }
 
-    /// What [`super::Dialect::read`] gives.
+    /// The event, which borrows from nothing.
     ///
     /// # Errors
-    /// Why it is no event.
-    pub fn read(&self) -> Result<&Incoming<'static>, Rejection> {
+    /// Why it is none.
+    pub fn incoming(&self) -> Result<&Incoming<'static>, Rejection> {
         self.read.as_ref().map_err(Clone::clone)
+    }
+}
+
+impl<'a> DialectEvent<'a> for Built<'a> {
+    fn read(&mut self) -> Result<&Incoming<'a>, Rejection> {
+        self.incoming()
+    }
+
+    fn as_sent(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.as_sent)
     }
 }
 
@@ -127,6 +139,18 @@ impl BuiltProperties {
     pub fn finish(self) -> Option<Cow<'static, str>> {
         Some(Cow::Owned(Value::Object(self.0).to_string()))
     }
+}
+
+/// What a text of base64 stands for that came in a form.
+///
+/// # Errors
+/// 400 where it is none.
+pub fn from_base64(text: &str, alphabet: &impl Engine) -> Result<Bytes, ApiError> {
+    // In a form `+` is a space. Clients that leave it as it is mean the character of base64.
+    let decoded = alphabet.decode(text.trim().replace(' ', "+"));
+    decoded
+        .map(Bytes::from)
+        .map_err(|e| ApiError::bad_request("malformed_encoding", format!("data is no base64: {e}")))
 }
 
 /// A body of JSON as a value.

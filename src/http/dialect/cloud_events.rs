@@ -89,14 +89,6 @@ impl Dialect for CloudEvents {
         Ok(Split::new(events, Field::Absent, max_events)?)
     }
 
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event.read()
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(&event.as_sent)
-    }
-
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         native::answer(outcome)
     }
@@ -185,7 +177,7 @@ mod tests {
     fn read(request: TestRequest, body: &str) -> Vec<Incoming<'static>> {
         let mut events = CloudEvents::open(&request.to_http_request()).unwrap();
         let mut split = events.split(body.as_bytes(), 9).unwrap();
-        split.events().iter().map(|event| event.read().unwrap().clone()).collect()
+        split.events().iter().map(|event| event.incoming().unwrap().clone()).collect()
     }
 
     #[test]

@@ -6,8 +6,6 @@
 //!
 //! The answer is 204. Neither client reads it, or sends again.
 
-use std::borrow::Cow;
-
 use actix_web::{HttpRequest, HttpResponse, http::Method};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -124,14 +122,6 @@ impl Dialect for Ga4 {
         parameter(&parameters(&self.query), "tid").map(str::to_owned).into_iter().collect()
     }
 
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event.read()
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(&event.as_sent)
-    }
-
     fn answer(self, _: &Outcome) -> HttpResponse {
         HttpResponse::NoContent().finish()
     }
@@ -229,6 +219,7 @@ fn product(text: &str) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::dialect::DialectEvent;
 
     fn ga4(is_protocol: bool, query: &str) -> Ga4 {
         Ga4 { is_protocol, query: query.to_owned() }
@@ -241,13 +232,13 @@ mod tests {
             "session_id":"123","page_location":"https://shop.example/a?b"}},{"name":"x"},7]}"#;
         let mut ga4 = ga4(true, "");
         let mut split = ga4.split(body, 9).unwrap();
-        let first = Ga4::read(&mut split.events()[0]).unwrap();
+        let first = split.events()[0].read().unwrap();
         assert_eq!(first.session_id, Field::Text("123".into()));
         assert_eq!(first.timestamp, Field::Text("1795420800000000".into()));
         assert!(first.properties.as_deref().unwrap().contains(r#""path":"/a""#));
-        let second = Ga4::read(&mut split.events()[1]).unwrap();
+        let second = split.events()[1].read().unwrap();
         assert_eq!(second.session_id, Field::Text("1.2".into()));
-        assert!(matches!(Ga4::read(&mut split.events()[2]), Err(Rejection::Malformed(_))));
+        assert!(matches!(split.events()[2].read(), Err(Rejection::Malformed(_))));
     }
 
     #[test]
@@ -258,7 +249,7 @@ mod tests {
         let contents = ga4_.contents(Bytes::from_static(body)).unwrap();
         let mut split = ga4_.split(&contents, 9).unwrap();
         assert_eq!(split.events().len(), 2);
-        let order = Ga4::read(&mut split.events()[1]).unwrap();
+        let order = split.events()[1].read().unwrap();
         assert_eq!(order.kind, Field::Text("purchase".into()));
         let properties = order.properties.as_deref().unwrap();
         for part in [

@@ -16,7 +16,7 @@ use super::{
     built::{Built, BuiltProperties, field, json_body, parameter, parameters, pixel},
 };
 use crate::{
-    domain::event::{Field, Incoming, Rejection},
+    domain::event::{Field, Incoming},
     http::{
         auth::{Offer, usual_write_keys},
         error::ApiError,
@@ -53,8 +53,7 @@ impl Dialect for Matomo {
     type Event<'a> = Built<'a>;
 
     fn offer(request: &HttpRequest) -> Offer {
-        let keys = usual_write_keys(request);
-        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+        Offer::head_or_body(usual_write_keys(request))
     }
 
     fn open(request: &HttpRequest) -> Result<Matomo, ApiError> {
@@ -102,14 +101,6 @@ impl Dialect for Matomo {
 
     fn ids_in_body(&self) -> Vec<String> {
         self.sites.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event.read()
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(&event.as_sent)
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
@@ -253,7 +244,7 @@ mod tests {
             sites: Vec::new(),
         };
         let mut split = matomo.split(contents.as_bytes(), 9).unwrap();
-        let events = split.events().iter().map(|event| event.read().unwrap().clone()).collect();
+        let events = split.events().iter().map(|event| event.incoming().unwrap().clone()).collect();
         (matomo, events)
     }
 

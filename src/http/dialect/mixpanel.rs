@@ -5,14 +5,12 @@
 //! them as a body of JSON or NDJSON. The key is `properties.token`, or the user name of Basic auth. The
 //! answer is `1`, with `verbose=1` `{"status":1,"error":null}`.
 
-use std::borrow::Cow;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header},
 };
 use base64::{
-    Engine, alphabet,
+    alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
@@ -21,11 +19,12 @@ use serde_json::{json, value::RawValue};
 
 use super::{
     Dialect, Endpoint, Outcome, Split,
-    built::{field, one_or_many, parameter, parameters},
+    built::{field, from_base64, one_or_many, parameter, parameters},
+    json_event::{EventMembers, JsonEvent},
     member::{Added, json, object, path_of, property},
 };
 use crate::{
-    domain::event::{Field, Incoming, Rejection},
+    domain::event::{Field, Incoming},
     http::{
         auth::{Offer, usual_write_keys},
         error::ApiError,
@@ -43,15 +42,9 @@ pub struct Mixpanel {
     keys: Vec<String>,
 }
 
-/// One event as it was sent.
-#[derive(Debug)]
-pub struct MixpanelEvent<'a> {
-    text: &'a str,
-    read: Option<Incoming<'a>>,
-}
-
+/// The members of an event that are looked at.
 #[derive(Deserialize)]
-struct MixpanelMembers<'a> {
+pub struct MixpanelMembers<'a> {
     #[serde(borrow, default)]
     event: Field<'a>,
     #[serde(borrow)]
@@ -75,7 +68,7 @@ impl Dialect for Mixpanel {
         Endpoint { path: "/{call:track|engage|groups|import}/", methods: BOTH },
     ];
 
-    type Event<'a> = MixpanelEvent<'a>;
+    type Event<'a> = JsonEvent<'a, MixpanelMembers<'a>>;
 
     fn offer(request: &HttpRequest) -> Offer {
         // An import has a secret in Basic auth beside the token in its events, and either may be the
@@ -110,18 +103,14 @@ impl Dialect for Mixpanel {
         if data.trim_start().starts_with(['{', '[']) {
             return Ok(Bytes::from(data.to_owned()));
         }
-        // In a form `+` is a space. Clients that leave it as it is mean the character of base64.
-        let decoded = PADDED_OR_NOT.decode(data.trim().replace(' ', "+"));
-        decoded.map(Bytes::from).map_err(|e| {
-            ApiError::bad_request("malformed_encoding", format!("data is no base64: {e}"))
-        })
+        from_base64(data, &PADDED_OR_NOT)
     }
 
     fn split<'a>(
         &mut self,
         contents: &'a [u8],
         max_events: usize,
-    ) -> Result<Split<'a, MixpanelEvent<'a>>, ApiError> {
+    ) -> Result<Split<'a, Self::Event<'a>>, ApiError> {
         let sent = match one_or_many(contents) {
             Ok(sent) => sent,
             // What is no JSON as a whole may have one event on each line.
@@ -141,28 +130,12 @@ impl Dialect for Mixpanel {
         if !self.has_events {
             return Ok(Split::default());
         }
-        let unread = |raw: &'a RawValue| MixpanelEvent { text: raw.get(), read: None };
-        Ok(Split::new(sent.into_iter().map(unread).collect(), Field::Absent, max_events)?)
+        let events = sent.into_iter().map(JsonEvent::unread).collect();
+        Ok(Split::new(events, Field::Absent, max_events)?)
     }
 
     fn keys_in_body(&self) -> Vec<String> {
         self.keys.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        if event.read.is_none() {
-            if !event.text.starts_with('{') {
-                return Err(Rejection::NotAnObject);
-            }
-            let members: MixpanelMembers<'a> = serde_json::from_str(event.text)
-                .map_err(|e| Rejection::Malformed(e.to_string()))?;
-            event.read = Some(members.incoming(event.text.len()));
-        }
-        Ok(event.read.get_or_insert_default())
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(event.text.as_bytes())
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
@@ -190,7 +163,7 @@ fn lines(contents: &[u8]) -> Option<Vec<&RawValue>> {
     lines.map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
-impl<'a> MixpanelMembers<'a> {
+impl<'a> EventMembers<'a> for MixpanelMembers<'a> {
     fn incoming(self, size: usize) -> Incoming<'a> {
         let own = object(self.properties);
         let get = |name: &str| property(own, name);
@@ -222,7 +195,10 @@ impl<'a> MixpanelMembers<'a> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+
     use super::*;
+    use crate::http::dialect::DialectEvent;
 
     fn mixpanel(query: &str) -> Mixpanel {
         let (query, keys) = (query.to_owned(), Vec::new());
@@ -245,7 +221,7 @@ mod tests {
             let mut mixpanel = mixpanel(&query);
             let contents = mixpanel.contents(body.into()).unwrap();
             let mut split = mixpanel.split(&contents, 9).unwrap();
-            let read = Mixpanel::read(&mut split.events()[0]).unwrap();
+            let read = split.events()[0].read().unwrap();
             assert_eq!(read.timestamp, Field::Text("1795420800.5".into()));
             assert_eq!((&read.id, &read.user_id), (&field(Some("i")), &field(Some("u1"))));
             let properties = read.properties.as_deref().unwrap();

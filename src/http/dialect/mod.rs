@@ -13,6 +13,7 @@ pub mod built;
 pub mod cloud_events;
 pub mod envelope;
 pub mod ga4;
+pub mod json_event;
 pub mod matomo;
 pub mod member;
 pub mod mixpanel;
@@ -59,7 +60,7 @@ pub trait Dialect: Sized + 'static {
     const ENDPOINTS: &'static [Endpoint];
 
     /// One event of a body, read or not yet read. It borrows from the body where it can.
-    type Event<'a>;
+    type Event<'a>: DialectEvent<'a>;
 
     /// The keys that a request offers in its head, or [`Offer::Body`] where its key stands in its
     /// body. Called first, and only where the configuration has write keys.
@@ -89,7 +90,7 @@ pub trait Dialect: Sized + 'static {
     }
 
     /// Splits the contents into events, in their order. A mistake in one event must not be an
-    /// error here, but in [`Dialect::read`], so that a bad event never harms its neighbours.
+    /// error here, but in [`DialectEvent::read`], so that a bad event never harms its neighbours.
     /// Items that are no events (a Sentry session, a request for settings) are left out.
     ///
     /// # Errors
@@ -112,20 +113,6 @@ pub trait Dialect: Sized + 'static {
         Vec::new()
     }
 
-    /// The event in the domain's terms. Its fields borrow from the contents, or own their text
-    /// where the dialect has to build it. The value stays in `event`: moving it costs more
-    /// than looking at it.
-    ///
-    /// An implementation writes the parameter as `Self::Event<'a>`, as it stands here: with the
-    /// type's own name the compiler takes it for another signature.
-    ///
-    /// # Errors
-    /// Why this one event is refused.
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection>;
-
-    /// The event as its sender wrote it: what a dead letter keeps. Called for refused events.
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]>;
-
     /// The answer to a request whose accepted events are on disk, with the body and the status
     /// that clients of the dialect expect. Some or all events may have been rejected
     /// ([`Outcome::all_rejected`]).
@@ -136,6 +123,21 @@ pub trait Dialect: Sized + 'static {
     fn refuse(_request: &HttpRequest, error: &ApiError) -> HttpResponse {
         error.error_response()
     }
+}
+
+/// One event of a body. Those that are objects of JSON with members of their own are
+/// [`json_event::JsonEvent`]s, those that the dialect puts together are [`built::Built`].
+pub trait DialectEvent<'a> {
+    /// The event in the domain's terms. Its fields borrow from the contents, or own their text
+    /// where the dialect has to build it. The value stays here: moving it costs more than looking at
+    /// it.
+    ///
+    /// # Errors
+    /// Why this one event is refused.
+    fn read(&mut self) -> Result<&Incoming<'a>, Rejection>;
+
+    /// The event as its sender wrote it: what a dead letter keeps. Called for refused events.
+    fn as_sent(&self) -> Cow<'_, [u8]>;
 }
 
 /// A path and the methods that it takes. All others are answered 405; `OPTIONS` is answered

@@ -3,8 +3,6 @@
 //! Its pages send no key, no user and no session. `d`, the domain, is an id of a `[[source]]`; the
 //! session is the visitor of today ([`crate::http::visitor`]). It never sends again.
 
-use std::borrow::Cow;
-
 use actix_web::{HttpRequest, HttpResponse, http::Method};
 use serde_json::{Value, json};
 
@@ -13,7 +11,7 @@ use super::{
     built::{Built, BuiltProperties, field, field_of, json_body},
 };
 use crate::{
-    domain::event::{Field, Incoming, Rejection},
+    domain::event::{Field, Incoming},
     http::{
         auth::{Offer, usual_write_keys},
         error::ApiError,
@@ -38,8 +36,7 @@ impl Dialect for Plausible {
     type Event<'a> = Built<'a>;
 
     fn offer(request: &HttpRequest) -> Offer {
-        let keys = usual_write_keys(request);
-        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+        Offer::head_or_body(usual_write_keys(request))
     }
 
     fn open(request: &HttpRequest) -> Result<Plausible, ApiError> {
@@ -70,14 +67,6 @@ impl Dialect for Plausible {
 
     fn ids_in_body(&self) -> Vec<String> {
         self.domains.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event.read()
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(&event.as_sent)
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
@@ -128,6 +117,7 @@ fn unpacked(value: Option<&Value>) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::dialect::DialectEvent;
 
     #[test]
     fn both_versions_of_the_script_are_read() {
@@ -141,7 +131,7 @@ mod tests {
             );
             let mut plausible = Plausible { session: "s".to_owned(), domains: Vec::new() };
             let mut split = plausible.split(body.as_bytes(), 9).unwrap();
-            let read = Plausible::read(&mut split.events()[0]).unwrap();
+            let read = split.events()[0].read().unwrap();
             assert_eq!(
                 read.properties.as_deref(),
                 Some(r#"{"amount":59.97,"currency":"EUR","order_id":"o1","path":"/pay"}"#)

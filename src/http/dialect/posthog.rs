@@ -6,25 +6,25 @@
 //!   ones: no feature is on.
 //! - The answer is 200 with `{"status":1}`. Clients lose events after any other 2xx.
 
-use std::borrow::Cow;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, StatusCode},
     web::Query,
 };
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
     Dialect, Endpoint, Outcome, Split,
+    built::from_base64,
     envelope::Envelope,
+    json_event::{EventMembers, JsonEvent},
     member::{Added, object, parsed, property},
 };
 use crate::{
-    domain::event::{Field, Incoming, Rejection},
+    domain::event::{Field, Incoming},
     http::{
         auth::{Offer, usual_write_keys},
         error::ApiError,
@@ -46,16 +46,9 @@ enum PostHogCall {
     Config,
 }
 
-/// One event as it was sent.
-#[derive(Debug)]
-pub struct PostHogEvent<'a> {
-    text: &'a str,
-    read: Option<Incoming<'a>>,
-}
-
-/// The members that are looked at.
+/// The members of an event that are looked at.
 #[derive(Deserialize)]
-struct Captured<'a> {
+pub struct Captured<'a> {
     #[serde(borrow, default)]
     event: Field<'a>,
     #[serde(borrow, default)]
@@ -97,12 +90,12 @@ impl Dialect for PostHog {
         Endpoint { path: "/array/{key}/config", methods: GET },
     ];
 
-    type Event<'a> = PostHogEvent<'a>;
+    type Event<'a> = JsonEvent<'a, Captured<'a>>;
 
     fn offer(request: &HttpRequest) -> Offer {
         let mut keys = usual_write_keys(request);
         keys.extend(request.match_info().get("key").map(str::to_owned));
-        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+        Offer::head_or_body(keys)
     }
 
     fn open(request: &HttpRequest) -> Result<PostHog, ApiError> {
@@ -121,19 +114,14 @@ impl Dialect for PostHog {
         let form = String::from_utf8_lossy(&body);
         let form = Query::<Vec<(String, String)>>::from_query(&form).map(Query::into_inner);
         let data = form.unwrap_or_default().into_iter().find(|(name, _)| name == "data");
-        // In a form `+` is a space. Clients that leave it as it is mean the character of base64.
-        let decoded = data.map(|(_, text)| text.replace(' ', "+")).unwrap_or_default();
-        let read = BASE64.decode(decoded.trim());
-        read.map(Bytes::from).map_err(|e| {
-            ApiError::bad_request("malformed_encoding", format!("data is no base64: {e}"))
-        })
+        from_base64(&data.map(|(_, text)| text).unwrap_or_default(), &BASE64)
     }
 
     fn split<'a>(
         &mut self,
         contents: &'a [u8],
         max_events: usize,
-    ) -> Result<Split<'a, PostHogEvent<'a>>, ApiError> {
+    ) -> Result<Split<'a, Self::Event<'a>>, ApiError> {
         if self.call == PostHogCall::Config {
             return Ok(Split::default());
         }
@@ -152,28 +140,12 @@ impl Dialect for PostHog {
             return Ok(Split::default());
         }
         let sent_at = envelope.field("sent_at");
-        let unread = |raw: &&'a RawValue| PostHogEvent { text: raw.get(), read: None };
-        Ok(Split::new(envelope.events.iter().map(unread).collect(), sent_at, max_events)?)
+        let events = envelope.events.into_iter().map(JsonEvent::unread).collect();
+        Ok(Split::new(events, sent_at, max_events)?)
     }
 
     fn keys_in_body(&self) -> Vec<String> {
         self.keys.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        if event.read.is_none() {
-            if !event.text.starts_with('{') {
-                return Err(Rejection::NotAnObject);
-            }
-            let captured: Captured<'a> = serde_json::from_str(event.text)
-                .map_err(|e| Rejection::Malformed(e.to_string()))?;
-            event.read = Some(captured.incoming(event.text.len()));
-        }
-        Ok(event.read.get_or_insert_default())
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(event.text.as_bytes())
     }
 
     fn answer(self, _: &Outcome) -> HttpResponse {
@@ -197,7 +169,7 @@ impl Dialect for PostHog {
     }
 }
 
-impl<'a> Captured<'a> {
+impl<'a> EventMembers<'a> for Captured<'a> {
     fn incoming(self, size: usize) -> Incoming<'a> {
         let own = object(self.properties);
         let person = self.distinct_id.or(property(own, "distinct_id"));

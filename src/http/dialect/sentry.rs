@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
-    Dialect, Endpoint, Outcome, Split,
+    Dialect, DialectEvent, Endpoint, Outcome, Split,
     member::{Added, parsed, path_of},
 };
 use crate::{
@@ -36,6 +36,21 @@ pub struct Sentry {
 pub struct SentryEvent<'a> {
     text: &'a [u8],
     read: Option<Incoming<'a>>,
+}
+
+impl<'a> DialectEvent<'a> for SentryEvent<'a> {
+    fn read(&mut self) -> Result<&Incoming<'a>, Rejection> {
+        if self.read.is_none() {
+            let reported: Reported<'a> = serde_json::from_slice(self.text)
+                .map_err(|e| Rejection::Malformed(e.to_string()))?;
+            self.read = Some(reported.incoming(self.text.len()));
+        }
+        Ok(self.read.get_or_insert_default())
+    }
+
+    fn as_sent(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.text)
+    }
 }
 
 /// The header of an envelope.
@@ -125,7 +140,7 @@ impl Dialect for Sentry {
         let header = request.headers().get("x-sentry-auth").and_then(|value| value.to_str().ok());
         let parts = header.unwrap_or_default().split([',', ' ']);
         keys.extend(parts.filter_map(|part| part.strip_prefix("sentry_key=")).map(str::to_owned));
-        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+        Offer::head_or_body(keys)
     }
 
     fn open(_: &HttpRequest) -> Result<Sentry, ApiError> {
@@ -164,19 +179,6 @@ impl Dialect for Sentry {
 
     fn keys_in_body(&self) -> Vec<String> {
         self.keys.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        if event.read.is_none() {
-            let reported: Reported<'a> = serde_json::from_slice(event.text)
-                .map_err(|e| Rejection::Malformed(e.to_string()))?;
-            event.read = Some(reported.incoming(event.text.len()));
-        }
-        Ok(event.read.get_or_insert_default())
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(event.text)
     }
 
     fn answer(self, _: &Outcome) -> HttpResponse {
@@ -257,7 +259,7 @@ mod tests {
         let mut sentry = Sentry::default();
         let mut split = sentry.split(envelope.as_bytes(), 10).unwrap();
         assert_eq!(split.events().len(), 1);
-        let read = Sentry::read(&mut split.events()[0]).unwrap();
+        let read = split.events()[0].read().unwrap();
         assert_eq!(read.kind, Field::Text("error".into()));
         assert_eq!((&read.id, &read.user_id), (&Field::Text("e1".into()), &Field::Integer(7)));
         let properties = read.properties.as_deref().unwrap();

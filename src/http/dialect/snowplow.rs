@@ -62,8 +62,7 @@ impl Dialect for Snowplow {
     type Event<'a> = Built<'a>;
 
     fn offer(request: &HttpRequest) -> Offer {
-        let keys = usual_write_keys(request);
-        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+        Offer::head_or_body(usual_write_keys(request))
     }
 
     fn open(request: &HttpRequest) -> Result<Snowplow, ApiError> {
@@ -100,14 +99,6 @@ impl Dialect for Snowplow {
 
     fn ids_in_body(&self) -> Vec<String> {
         self.apps.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event.read()
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(&event.as_sent)
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
@@ -293,7 +284,7 @@ mod tests {
         let mut snowplow = Snowplow { query: query.map(str::to_owned), apps: Vec::new() };
         let contents = snowplow.contents(Bytes::from(body.to_owned())).unwrap();
         let mut split = snowplow.split(&contents, 9).unwrap();
-        let events = split.events().iter().map(|event| event.read().unwrap().clone()).collect();
+        let events = split.events().iter().map(|event| event.incoming().unwrap().clone()).collect();
         (snowplow, events)
     }
 

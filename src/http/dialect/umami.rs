@@ -4,8 +4,6 @@
 //! page names, else the visitor of today ([`crate::http::visitor`]). What stands in `cache` comes back
 //! as `x-umami-cache`; it is not read, since nothing in it is needed and it could outlive the day.
 
-use std::borrow::Cow;
-
 use actix_web::{HttpRequest, HttpResponse, http::Method};
 use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
@@ -40,8 +38,7 @@ impl Dialect for Umami {
     type Event<'a> = Built<'a>;
 
     fn offer(request: &HttpRequest) -> Offer {
-        let keys = usual_write_keys(request);
-        if keys.is_empty() { Offer::Body } else { Offer::Head(keys) }
+        Offer::head_or_body(usual_write_keys(request))
     }
 
     fn open(request: &HttpRequest) -> Result<Umami, ApiError> {
@@ -70,14 +67,6 @@ impl Dialect for Umami {
 
     fn ids_in_body(&self) -> Vec<String> {
         self.websites.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event.read()
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(&event.as_sent)
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
@@ -118,6 +107,7 @@ impl Umami {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::dialect::DialectEvent;
 
     #[test]
     fn pages_events_and_people() {
@@ -129,11 +119,11 @@ mod tests {
         let mut split = umami.split(body, 9).unwrap();
         let mut kinds = Vec::new();
         for event in split.events() {
-            kinds.push(Umami::read(event).map(|event| event.kind.clone()).ok());
+            kinds.push(event.read().map(|event| event.kind.clone()).ok());
         }
         let named = |name: &str| Some(Field::Text(name.to_owned().into()));
         assert_eq!(kinds, [named("page_view"), named("purchase"), named("identify"), None]);
-        let order = Umami::read(&mut split.events()[1]).unwrap();
+        let order = split.events()[1].read().unwrap();
         assert_eq!(order.session_id, Field::Text("v".into()));
         assert_eq!(order.timestamp, Field::Integer(1_795_420_800));
         assert_eq!(umami.ids_in_body().len(), 3);

@@ -13,22 +13,28 @@ use serde::{
 };
 
 use super::{body::RawEvent, members::Members};
-use crate::domain::{
-    event::{Field, Incoming, Note, Rejection},
-    json,
-    plain::{Scalar, Scan},
+use crate::{
+    domain::{
+        event::{Field, Incoming, Note, Rejection},
+        json,
+        plain::{Scalar, Scan},
+    },
+    http::dialect::DialectEvent,
 };
 
-/// Reads an event, unless splitting the body has done so already. What is read stays in `raw`,
-/// since moving it costs more than looking at it.
-///
-/// # Errors
-/// It is not JSON, or no object.
-#[inline]
-pub fn read<'r, 'a>(raw: &'r mut RawEvent<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-    match &mut raw.read {
-        Some(read) => Ok(read),
-        read => Ok(read.insert(read_event(raw.text)?)),
+impl<'a> DialectEvent<'a> for RawEvent<'a> {
+    // Splitting the body may have read it already.
+    #[inline]
+    fn read(&mut self) -> Result<&Incoming<'a>, Rejection> {
+        match &mut self.read {
+            Some(read) => Ok(read),
+            read => Ok(read.insert(read_event(self.text)?)),
+        }
+    }
+
+    #[inline]
+    fn as_sent(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.text)
     }
 }
 

@@ -13,8 +13,6 @@ mod pieces;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
@@ -23,10 +21,7 @@ use serde::Serialize;
 
 use self::body::{BodyError, BodyFormat, RawEvent};
 use super::{Dialect, Endpoint, Outcome, Split};
-use crate::{
-    domain::event::{Incoming, Rejection},
-    http::error::ApiError,
-};
+use crate::http::error::ApiError;
 
 /// One request in Floodmark's own dialect.
 #[derive(Debug)]
@@ -56,14 +51,6 @@ impl Dialect for Native {
         max_events: usize,
     ) -> Result<Split<'a, RawEvent<'a>>, ApiError> {
         Ok(body::split(contents, self.format, max_events)?)
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event::read(event)
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(event.text)
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {

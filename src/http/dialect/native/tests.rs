@@ -5,16 +5,16 @@ use serde_json::value::RawValue;
 
 use super::{
     body::{read_array, split, texts as unread},
-    event::{read, read_event, read_plain},
+    event::{read_event, read_plain},
     members::Members,
     *,
 };
 use crate::{
     domain::{
-        event::{Field, Note},
+        event::{Field, Incoming, Note},
         json::{self, Blemishes},
     },
-    http::dialect::TooManyEvents,
+    http::dialect::{DialectEvent, TooManyEvents},
 };
 
 type Decoded<'a> = Result<Split<'a, RawEvent<'a>>, BodyError>;
@@ -93,7 +93,7 @@ fn one_bad_event_of_a_body_stands_alone() {
         for body in [&list, &batch] {
             let mut split = split(body, BodyFormat::Json, 3).unwrap();
             let codes =
-                split.events().iter_mut().map(|raw| read(raw).map(drop).map_err(|e| e.code()));
+                split.events().iter_mut().map(|raw| raw.read().map(drop).map_err(|e| e.code()));
             assert_eq!(codes.collect::<Vec<_>>(), [Ok(()), Err("malformed"), Ok(())]);
         }
         assert_eq!(*split(&batch, BodyFormat::Json, 3).unwrap().sent_at(), Field::Integer(5));
@@ -104,7 +104,7 @@ fn one_bad_event_of_a_body_stands_alone() {
 fn a_batch_that_is_no_array_belongs_to_a_single_event() {
     let mut split = split_json(r#"{"type":"a","batch":{"n":1},"sentAt":7}"#).unwrap();
     assert_eq!(*split.sent_at(), Field::Integer(7));
-    let event = read(&mut split.events()[0]).unwrap();
+    let event = split.events()[0].read().unwrap();
     assert_eq!(event.properties.as_deref(), Some(r#"{"batch":{"n":1}}"#));
 }
 
@@ -155,7 +155,7 @@ fn deep_nesting_costs_no_stack() {
 /// What a body gives: each event's text and what became of it, or why it is no request.
 fn outcome(decoded: Decoded<'_>) -> Result<Vec<String>, BodyError> {
     let mut split = decoded?;
-    let events = split.events().iter_mut().map(|raw| (raw.text, read(raw)));
+    let events = split.events().iter_mut().map(|raw| (raw.text, raw.read()));
     Ok(events.map(|both| format!("{both:?}")).collect())
 }
 

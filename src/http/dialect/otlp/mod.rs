@@ -9,8 +9,6 @@
 mod record;
 mod wire;
 
-use std::borrow::Cow;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, StatusCode, header},
@@ -23,10 +21,7 @@ use self::{
     wire::{LogsRequest, LogsResponse, PartialSuccess, RpcStatus},
 };
 use super::{Dialect, Endpoint, Outcome, Split, built::Built};
-use crate::{
-    domain::event::{Field, Incoming, Rejection},
-    http::error::ApiError,
-};
+use crate::{domain::event::Field, http::error::ApiError};
 
 /// One export of logs.
 #[derive(Debug)]
@@ -66,14 +61,6 @@ impl Dialect for Otlp {
             Built::new(text, Ok(record.incoming()))
         };
         Ok(Split::new(records.into_iter().map(built).collect(), Field::Absent, max_events)?)
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event.read()
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(&event.as_sent)
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {

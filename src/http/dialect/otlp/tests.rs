@@ -3,6 +3,7 @@
 use actix_web::test::TestRequest;
 
 use super::*;
+use crate::domain::event::Incoming;
 
 const BODY: &str = r#"{"resourceLogs":[{"resource":{"attributes":[
     {"key":"service.name","value":{"stringValue":"shop"}}]},"scopeLogs":[{"logRecords":[
@@ -19,7 +20,7 @@ const BODY: &str = r#"{"resourceLogs":[{"resource":{"attributes":[
 fn read(is_protobuf: bool, contents: &[u8]) -> Vec<Incoming<'static>> {
     let mut otlp = Otlp { is_protobuf };
     let mut split = otlp.split(contents, 9).unwrap();
-    split.events().iter().map(|event| event.read().unwrap().clone()).collect()
+    split.events().iter().map(|event| event.incoming().unwrap().clone()).collect()
 }
 
 #[test]

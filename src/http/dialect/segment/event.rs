@@ -7,7 +7,11 @@ use serde_json::value::RawValue;
 
 use crate::{
     domain::event::{Field, Incoming, Rejection},
-    http::dialect::member::{Added, object, parsed},
+    http::dialect::{
+        DialectEvent,
+        json_event::read_once,
+        member::{Added, object, parsed},
+    },
 };
 
 /// One event as it was sent.
@@ -71,26 +75,16 @@ impl<'a> SegmentEvent<'a> {
     pub fn unread(text: &'a str, kind: Option<&'static str>) -> SegmentEvent<'a> {
         SegmentEvent { text, kind, read: None }
     }
+}
 
-    /// Its text.
-    pub fn text(&self) -> &'a str {
-        self.text
+impl<'a> DialectEvent<'a> for SegmentEvent<'a> {
+    fn read(&mut self) -> Result<&Incoming<'a>, Rejection> {
+        let (kind, size) = (self.kind, self.text.len());
+        read_once(&mut self.read, self.text, |members: Tracked<'a>| members.incoming(kind, size))
     }
 
-    /// The event in the domain's terms.
-    ///
-    /// # Errors
-    /// It is no JSON object.
-    pub fn read(&mut self) -> Result<&Incoming<'a>, Rejection> {
-        if self.read.is_none() {
-            if !self.text.starts_with('{') {
-                return Err(Rejection::NotAnObject);
-            }
-            let members: Tracked<'a> =
-                serde_json::from_str(self.text).map_err(|e| Rejection::Malformed(e.to_string()))?;
-            self.read = Some(members.incoming(self.kind, self.text.len()));
-        }
-        Ok(self.read.get_or_insert_default())
+    fn as_sent(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.text.as_bytes())
     }
 }
 

@@ -12,19 +12,14 @@ mod event;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-
 use actix_web::{HttpRequest, HttpResponse, http::Method, web::Query};
 use serde_json::json;
 
 pub use self::event::SegmentEvent;
 use super::{Dialect, Endpoint, Outcome, Split, envelope::Envelope};
-use crate::{
-    domain::event::{Incoming, Rejection},
-    http::{
-        auth::{Offer, usual_write_keys},
-        error::ApiError,
-    },
+use crate::http::{
+    auth::{Offer, usual_write_keys},
+    error::ApiError,
 };
 
 /// One request of a Segment SDK, or of one that speaks its language.
@@ -120,7 +115,7 @@ impl Dialect for SegmentDialect {
         &mut self,
         contents: &'a [u8],
         max_events: usize,
-    ) -> Result<Split<'a, SegmentEvent<'a>>, ApiError> {
+    ) -> Result<Split<'a, Self::Event<'a>>, ApiError> {
         let kind = match &self.call {
             SegmentCall::Settings(_) | SegmentCall::SourceConfig(_) => return Ok(Split::default()),
             SegmentCall::Batch => None,
@@ -141,14 +136,6 @@ impl Dialect for SegmentDialect {
 
     fn keys_in_body(&self) -> Vec<String> {
         self.keys.clone()
-    }
-
-    fn read<'r, 'a>(event: &'r mut Self::Event<'a>) -> Result<&'r Incoming<'a>, Rejection> {
-        event.read()
-    }
-
-    fn as_sent<'e>(event: &'e Self::Event<'_>) -> Cow<'e, [u8]> {
-        Cow::Borrowed(event.text().as_bytes())
     }
 
     fn answer(self, _: &Outcome) -> HttpResponse {

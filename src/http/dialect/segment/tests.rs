@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     config::Config,
     domain::event::{Field, Incoming},
+    http::dialect::DialectEvent,
 };
 
 fn segment(call: SegmentCall) -> SegmentDialect {
