@@ -219,6 +219,16 @@ impl BusinessZone {
     }
 }
 
+/// How far the clocks of two machines may differ: well above what NTP leaves and what an answer takes.
+const CLOCK_SLACK: Millis = 5 * SECOND;
+
+/// How another machine's clock, which is `ahead` ms ahead of this one's, differs from it, in words:
+/// `7 s ahead of` or `7 s behind`; `None` where it hardly does.
+pub fn clock_apart(ahead: Millis) -> Option<String> {
+    let side = if ahead > 0 { "ahead of" } else { "behind" };
+    (ahead.abs() > CLOCK_SLACK).then(|| format!("{} s {side}", ahead.abs() / SECOND))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

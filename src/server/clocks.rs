@@ -4,7 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{domain::time::now_ms, store::StoreInfo, telemetry::health::Health};
+use crate::{
+    domain::time::{clock_apart, now_ms},
+    store::StoreInfo,
+    telemetry::health::Health,
+};
 
 /// The key of the reason in `/readyz`.
 const PART: &str = "clock";
@@ -12,8 +16,6 @@ const PART: &str = "clock";
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often it is tried while the store can't be reached.
 const TRY_EVERY: Duration = Duration::from_secs(1);
-/// How far apart clocks may be, in ms: well above what NTP leaves and what an answer takes.
-const APART: i64 = 5_000;
 
 /// Looks again and again, for as long as the process runs.
 pub async fn watch(store: Arc<dyn StoreInfo>, health: Health) {
@@ -34,15 +36,10 @@ pub async fn watch(store: Arc<dyn StoreInfo>, health: Health) {
 
 /// Says that this node's clock is `ahead` ms ahead, where that is too much.
 fn tell(health: &Health, ahead: i64) {
-    if ahead.abs() <= APART {
-        health.settle(PART);
-        return;
-    }
-    let side = if ahead > 0 { "ahead of" } else { "behind" };
+    let Some(apart) = clock_apart(ahead) else { return health.settle(PART) };
     let reason = format!(
-        "clock: this node's clock is {} s {side} that of the store's server; set both right (NTP), or its \
-         numbers are of the wrong minutes and days",
-        ahead.abs() / 1000
+        "clock: this node's clock is {apart} that of the store's server; set both right (NTP), or its \
+         numbers are of the wrong minutes and days"
     );
     if !health.standing_reasons().iter().any(|known| known.starts_with("clock: ")) {
         tracing::error!("{reason}");

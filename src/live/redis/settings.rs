@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{batch::RunId, time::now_ms},
+    domain::{
+        batch::RunId,
+        time::{clock_apart, now_ms},
+    },
     sink::{Installation, SinkError},
 };
 
@@ -61,22 +64,16 @@ pub(in crate::live) async fn doubts(
     Ok(doubts)
 }
 
-/// How far (ms) the clock of Redis may be from ours: a lease and the age of visitors are in its time.
-const CLOCK_SLACK_MS: i64 = 5_000;
-
-/// What there is to say about the clock, where this user may ask for it.
+/// What there is to say about the clock, where this user may ask for it: a lease and the age of visitors
+/// are in its time.
 async fn clock(servers: &Servers) -> Option<String> {
     let ask = async |mut line: super::connection::Connection| {
         redis::cmd("TIME").query_async::<(i64, i64)>(&mut line).await
     };
     let asked_at = now_ms();
     let (seconds, micros) = servers.run("ask for the time", ask).await.ok()?;
-    let skew = seconds * 1000 + micros / 1000 - (asked_at + now_ms()) / 2;
-    (skew.abs() > CLOCK_SLACK_MS).then(|| {
-        let side = if skew > 0 { "ahead of" } else { "behind" };
-        let seconds = skew.abs() / 1000;
-        format!("its clock is {seconds} s {side} that of this machine: set both by NTP")
-    })
+    let apart = clock_apart(seconds * 1000 + micros / 1000 - (asked_at + now_ms()) / 2)?;
+    Some(format!("its clock is {apart} that of this machine: set both by NTP"))
 }
 
 /// What there is to say about the limits of one server.

@@ -288,8 +288,7 @@ impl PostgresStore {
     async fn try_clock(&self) -> Result<Millis, Failure> {
         let session = self.readers.get().await?;
         session.begin("READ ONLY").await?;
-        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        let now = session.query(sql, &[]).await?[0].try_get(0)?;
+        let now = session.clock().await?;
         session.run("COMMIT").await?;
         session.done();
         Ok(now)

@@ -2,7 +2,10 @@
 //! back, so `floodmark check` leaves nothing behind, in an empty database neither.
 
 use super::{errors::Failure, schema, session::Session};
-use crate::{domain::time::now_ms, sink::SinkErrorKind};
+use crate::{
+    domain::time::{clock_apart, now_ms},
+    sink::SinkErrorKind,
+};
 
 /// What a server does with each table. The tables of what only commands write are not here.
 const NEEDED: &[(&str, &[&str])] = &[
@@ -20,9 +23,6 @@ const NEEDED: &[(&str, &[&str])] = &[
 ];
 /// What the first server of an installation needs besides.
 const NEEDED_AT_FIRST: &str = "('installation', 'INSERT'), ('installation', 'UPDATE')";
-/// How far the clocks may differ, in ms. Events have their time from the node, so the server's clock
-/// matters for nothing but the lease of alerts and for people who compare.
-const CLOCK_SLACK_MS: i64 = 5_000;
 
 /// Tries what serving needs, in a transaction that the caller rolls back. Returns what an operator
 /// should know although the server would run.
@@ -31,8 +31,8 @@ const CLOCK_SLACK_MS: i64 = 5_000;
 /// [`SinkErrorKind::Denied`] with the rights that are missing; or the schema is another version's.
 pub(super) async fn try_all(session: &Session) -> Result<Vec<String>, Failure> {
     let asked_at = now_ms();
-    let server = number(session, "floor(extract(epoch FROM clock_timestamp()) * 1000)").await?;
-    let skew = server - (asked_at + now_ms()) / 2;
+    let clock = session.clock().await?;
+    let apart = clock_apart(clock - (asked_at + now_ms()) / 2);
     schema::rehearse(session).await?;
     let missing = missing(session).await?;
     if !missing.is_empty() {
@@ -40,13 +40,9 @@ pub(super) async fn try_all(session: &Session) -> Result<Vec<String>, Failure> {
         return Err(Failure::new(SinkErrorKind::Denied, why));
     }
     let mut doubts = Vec::new();
-    if skew.abs() > CLOCK_SLACK_MS {
-        doubts.push(format!(
-            "its clock is {} s {} that of this machine: set both by NTP",
-            skew.abs() / 1000,
-            if skew > 0 { "ahead of" } else { "behind" }
-        ));
-    }
+    doubts.extend(
+        apart.map(|apart| format!("its clock is {apart} that of this machine: set both by NTP")),
+    );
     let may_make = "SELECT (has_schema_privilege(current_schema(), 'CREATE') AND
         pg_has_role(relowner, 'USAGE'))::text FROM pg_class WHERE oid = 'events'::regclass";
     if session.rows(may_make).await?[0][0].as_deref() != Some("true") {

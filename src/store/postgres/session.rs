@@ -17,6 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     config::{PostgresAddress, PostgresConfig},
+    domain::time::Millis,
     sink::{SinkError, SinkErrorKind},
     store::postgres::{errors::Failure, password, tls},
 };
@@ -178,6 +179,12 @@ impl Session {
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Failure> {
         self.answer(self.client().query_typed(sql, parameters)).await
+    }
+
+    /// The server's clock, Unix ms.
+    pub async fn clock(&self) -> Result<Millis, Failure> {
+        let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        Ok(self.query(sql, &[]).await?[0].try_get(0)?)
     }
 
     /// Runs SQL that has no parameters and returns no rows.
