@@ -43,7 +43,7 @@ use crate::{
     config::Config,
     domain::{
         batch::{Batch, BatchId, LANES, NodeId, RunId},
-        delta::{Delta, DeltaSum, Series},
+        delta::{Delta, Series},
         time::Millis,
     },
     sink::{Installation, Lease, SinkError, SinkErrorKind},
@@ -210,22 +210,6 @@ pub struct LedgerSpan {
 /// For each lane and node the last batch that the ledger has, whatever its time.
 pub type LedgerHeads = [HashMap<NodeId, u64>; LANES as usize];
 
-/// The ledger summed up by lane: what the live counters must be.
-#[derive(Clone, Debug, Default)]
-pub struct LedgerSum {
-    /// Indexed by lane.
-    pub lanes: [LaneSum; LANES as usize],
-}
-
-/// One lane of a [`LedgerSum`].
-#[derive(Clone, Debug, Default)]
-pub struct LaneSum {
-    /// The sum of the deltas of the batches that touch the time asked for.
-    pub delta: Delta,
-    /// For each node the last batch of this lane that the ledger has, whatever its time.
-    pub last: HashMap<NodeId, u64>,
-}
-
 /// What a store holds, counted: for `floodmark check` and for tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreTotals {
@@ -282,25 +266,6 @@ pub trait Ledger: Send + Sync + 'static {
         asked: LedgerSpan,
         parts: mpsc::Sender<(u64, Delta)>,
     ) -> Result<LedgerHeads, SinkError>;
-
-    /// The sum of all that [`Ledger::read`] sends. This takes as much memory as there is in the ledger.
-    async fn sum(&self, since: Millis, visitors_since: Millis) -> Result<LedgerSum, SinkError> {
-        let (parts, mut read) = mpsc::channel(1);
-        let mut sums: [DeltaSum; LANES as usize] = Default::default();
-        let added = async {
-            while let Some((lane, delta)) = read.recv().await {
-                sums[lane as usize].merge(&delta);
-            }
-        };
-        let asked = LedgerSpan { since, visitors_since, lane: None };
-        let (heads, ()) = tokio::join!(self.read(asked, parts), added);
-        let mut heads = heads?.into_iter();
-        let lane = |mut sum: DeltaSum| LaneSum {
-            delta: sum.finish(),
-            last: heads.next().unwrap_or_default(),
-        };
-        Ok(LedgerSum { lanes: sums.map(lane) })
-    }
 
     /// The delta of one batch, with its visitors; `None` where the ledger has no such row.
     async fn delta(&self, id: BatchId) -> Result<Option<Delta>, SinkError>;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     shop::{Live, Shop, drained},
-    support::{program::noon_zone, redis::RedisServer, sums::Sums},
+    support::{ledger::sum_of, program::noon_zone, redis::RedisServer, sums::Sums},
 };
 
 /// (start of the bucket in Unix ms, series) -> sum.
@@ -95,8 +95,10 @@ fn ledger(shop: &Shop) -> Buckets {
     let mut config = Config { timezone: noon_zone(), ..Config::default() };
     config.postgres.url = shop.postgres.url();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let sum = runtime
-        .block_on(async { store::open(&config).await.unwrap().ledger.sum(0, 0).await.unwrap() });
+    let sum = runtime.block_on(async {
+        let store = store::open(&config).await.unwrap();
+        sum_of(&*store.ledger, 0, 0).await.unwrap()
+    });
     let mut all = Buckets::new();
     for lane in &sum.lanes {
         let compared = |series: &Series| matches!(series, Series::Count(_) | Series::Sum(_));

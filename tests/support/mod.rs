@@ -7,6 +7,7 @@
 
 pub mod batches;
 pub mod client;
+pub mod ledger;
 pub mod pgbouncer;
 pub mod port;
 pub mod postgres;

@@ -105,14 +105,10 @@ pub(super) async fn why_not(session: &Session, entry: &Entry) -> Result<Written,
 
 impl PostgresStore {
     pub(super) async fn try_heads(&self, run: RunId) -> Result<LaneHeads, Failure> {
-        let session = self.reader().await?;
-        session.begin("READ ONLY").await?;
         let sql = "SELECT h.lane, h.seq, coalesce(l.whole_events, l.events) FROM ledger_heads h
                    LEFT JOIN ledger l ON l.node = h.node AND l.lane = h.lane AND l.seq = h.seq
                    WHERE h.node = $1";
-        let rows = session.query(sql, &[(&run, Type::UUID)]).await?;
-        session.run("COMMIT").await?;
-        session.done();
+        let rows = self.read(sql, &[(&run, Type::UUID)]).await?;
         let mut heads = LaneHeads::default();
         for row in rows {
             let (lane, seq): (i16, i64) = (row.try_get(0)?, row.try_get(1)?);
@@ -125,10 +121,8 @@ impl PostgresStore {
     }
 
     pub(super) async fn try_events_of(&self, id: BatchId) -> Result<Option<u64>, Failure> {
-        let session = self.reader().await?;
-        session.begin("READ ONLY").await?;
-        let rows = session
-            .query(
+        let rows = self
+            .read(
                 "SELECT coalesce(whole_events, events) FROM ledger
                  WHERE node = $1 AND lane = $2 AND seq = $3",
                 &[
@@ -138,8 +132,6 @@ impl PostgresStore {
                 ],
             )
             .await?;
-        session.run("COMMIT").await?;
-        session.done();
         let events: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
         Ok(events.map(|events| events as u64))
     }
@@ -199,17 +191,13 @@ impl PostgresStore {
     }
 
     pub(super) async fn try_missing(&self, node: NodeId) -> Result<Vec<Missing>, Failure> {
-        let session = self.reader().await?;
-        session.begin("READ ONLY").await?;
-        let rows = session
-            .query(
+        let rows = self
+            .read(
                 "SELECT first_run, first, last_run, last, events FROM missing_batches
                  WHERE node = $1 ORDER BY noticed_at, lane",
                 &[(&node, Type::UUID)],
             )
             .await?;
-        session.run("COMMIT").await?;
-        session.done();
         let id = |run: Uuid, seq: i64| BatchId { run, seq: seq as u64 };
         let missing = |row: &tokio_postgres::Row| {
             let events: Option<i64> = row.try_get(4)?;

@@ -36,20 +36,6 @@ fn parameters(filter: &LetterFilter) -> [Parameter<'_>; 5] {
 }
 
 impl PostgresStore {
-    /// Reads in a transaction of its own.
-    async fn read_letters(
-        &self,
-        sql: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, Failure> {
-        let session = self.reader().await?;
-        session.begin("READ ONLY").await?;
-        let rows = session.query(sql, parameters).await?;
-        session.run("COMMIT").await?;
-        session.done();
-        Ok(rows)
-    }
-
     async fn try_letter_groups(
         &self,
         filter: &LetterFilter,
@@ -62,7 +48,7 @@ impl PostgresStore {
                     (extract(epoch FROM max(received_at)) * 1000)::int8
              {MEANT} GROUP BY 1, 2, 3 ORDER BY 4 DESC, 5 DESC, 1, 2, 3 LIMIT {MAX_GROUPS}"
         );
-        let rows = self.read_letters(&sql, &parameters(filter)).await?;
+        let rows = self.read(&sql, &parameters(filter)).await?;
         let group = |row: &Row| -> Result<LetterGroup, Failure> {
             Ok(LetterGroup {
                 code: row.try_get(0)?,
@@ -88,7 +74,7 @@ impl PostgresStore {
                  {MEANT} AND state <> 'sent') AS placed
              WHERE place <= {samples} ORDER BY received DESC"
         );
-        let rows = self.read_letters(&sql, &parameters(filter)).await?;
+        let rows = self.read(&sql, &parameters(filter)).await?;
         let sample = |row: &Row| -> Result<([String; 3], LetterSample), Failure> {
             let sample = LetterSample {
                 received_at: row.try_get(3)?,
@@ -116,7 +102,7 @@ impl PostgresStore {
         let limit = limit as i64;
         let mut all = parameters(filter).to_vec();
         all.extend([(&at as _, Type::INT8), (&letter as _, Type::UUID), (&limit as _, Type::INT8)]);
-        let rows = self.read_letters(&sql, &all).await?;
+        let rows = self.read(&sql, &all).await?;
         let stored = |row: &Row| -> Result<StoredLetter, Failure> {
             Ok(StoredLetter {
                 letter: row.try_get(0)?,
@@ -140,7 +126,7 @@ impl PostgresStore {
                      AND time <= timestamptz 'epoch' + $2 * interval '1 ms' AND id = ANY($3)";
         let parameters: [Parameter<'_>; 3] =
             [(&from, Type::INT8), (&to, Type::INT8), (&ids, Type::TEXT_ARRAY)];
-        let rows = self.read_letters(sql, &parameters).await?;
+        let rows = self.read(sql, &parameters).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 }

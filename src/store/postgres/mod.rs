@@ -37,7 +37,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use tokio::sync::mpsc;
-use tokio_postgres::types::Type;
+use tokio_postgres::{Row, types::Type};
 use uuid::Uuid;
 
 pub use partitions::{PARTITION_DAYS_AHEAD, PARTITION_DAYS_BACK};
@@ -57,7 +57,7 @@ use crate::{
             errors::Failure,
             partitions::Partitions,
             rollups::RollupSessions,
-            session::{PostgresSessions, Session},
+            session::{Parameter, PostgresSessions, Session},
         },
         rollup::{FoldLimits, Folded, Known, Summed},
     },
@@ -218,11 +218,19 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn try_ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, Failure> {
+    /// Reads by one statement, in a transaction of its own.
+    async fn read(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failure> {
         let session = self.reader().await?;
         session.begin("READ ONLY").await?;
-        let rows = session
-            .query(
+        let rows = session.query(sql, parameters).await?;
+        session.run("COMMIT").await?;
+        session.done();
+        Ok(rows)
+    }
+
+    async fn try_ledger_delta(&self, id: BatchId) -> Result<Option<Delta>, Failure> {
+        let rows = self
+            .read(
                 "SELECT delta, visitors FROM ledger WHERE node = $1 AND lane = $2 AND seq = $3",
                 &[
                     (&id.run, Type::UUID),
@@ -231,8 +239,6 @@ impl PostgresStore {
                 ],
             )
             .await?;
-        session.run("COMMIT").await?;
-        session.done();
         let Some(row) = rows.first() else {
             return Ok(None);
         };

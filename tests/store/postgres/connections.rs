@@ -7,6 +7,7 @@ use crate::{
     backend::node,
     support::{
         batches::{Event, batch, dead_letter, event, seal},
+        ledger::sum_of,
         pgbouncer::PgBouncer,
         postgres::{PASSWORD, Postgres, USER},
         process,
@@ -89,7 +90,7 @@ async fn pgbouncer_in_transaction_mode_may_sit_between() {
             });
             futures_util::future::join_all(lanes).await;
             store.info.check().await.unwrap();
-            assert_eq!(store.ledger.sum(0, 0).await.unwrap().lanes[0].last[&node(n)], 40);
+            assert_eq!(sum_of(&*store.ledger, 0, 0).await.unwrap().lanes[0].last[&node(n)], 40);
         })
     });
     for node in futures_util::future::join_all(nodes).await {
