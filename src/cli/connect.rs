@@ -34,7 +34,8 @@ pub async fn migrate(config: &Config) -> Result<String, String> {
 }
 
 /// Counts the live counters again from the ledger. With `change_settings`, the time zone and the
-/// Redis prefix become those of this configuration; without, it is an error where they differ. Returns in words what was done.
+/// Redis prefix become those of this configuration; without, it is an error where they differ.
+/// Returns in words what was done.
 pub async fn rebuild(config: &Config, change_settings: bool) -> Result<String, String> {
     let zone = BusinessZone::named(&config.timezone)?;
     // A server that runs on this data dir counts in its process, by the settings that it started with.

@@ -1,6 +1,6 @@
-//! The one reader of `postgres.url`, for the check of a configuration and for the store. Most parameters go to tokio-postgres as they are. Those that it
-//! does not know (verify-ca, verify-full, sslrootcert, passfile) are read here, with the meaning
-//! that they have in libpq.
+//! The one reader of `postgres.url`, for the check of a configuration and for the store. Most
+//! parameters go to tokio-postgres as they are. Those that it does not know (verify-ca, verify-full,
+//! sslrootcert, passfile) are read here, with the meaning that they have in libpq.
 //! Source: PostgreSQL 15 documentation, 34.1 "Database Connection Control Functions".
 
 use std::{path::PathBuf, time::Duration};
@@ -44,8 +44,8 @@ const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVES_RETRIES: u32 = 3;
 
 impl PostgresAddress {
-    /// Reads the URL; connects to nothing. `connect_timeout` is also how long sent data may stay without the
-    /// other side's acknowledgement, unless the URL says otherwise.
+    /// Reads the URL; connects to nothing. `connect_timeout` is also how long sent data may stay
+    /// without the other side's acknowledgement, unless the URL says otherwise.
     ///
     /// # Errors
     /// It is no such URL. The text says why, and never has the password in it.

@@ -1,6 +1,6 @@
-//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]` and `[[source]]`,
-//! and the table `[rates]`. The entries of a file are laid over the built-in ones by their name. Whatever is
-//! wrong with one is reported with the line that it stands at.
+//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]` and
+//! `[[source]]`, and the table `[rates]`. The entries of a file are laid over the built-in ones by
+//! their name. Whatever is wrong with one is reported with the line that it stands at.
 
 use std::{fmt::Display, sync::Arc};
 
@@ -179,7 +179,8 @@ impl RuleLayers {
         }
     }
 
-    /// Replaces `${NAME}` in the URLs and secrets of webhooks and in the keys of sources by the text of that variable.
+    /// Replaces `${NAME}` in the URLs and secrets of webhooks and in the keys of sources by the text
+    /// of that variable.
     pub fn fill_in(&mut self, variables: &[(String, String)], problems: &mut Vec<Problem>) {
         let find = |name: &str| {
             let found = variables.iter().find(|(known, _)| known == name);

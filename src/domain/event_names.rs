@@ -35,8 +35,8 @@ pub struct MapSpec {
     /// The properties that may hold the amount; the first one that is there does.
     #[serde(default)]
     pub amount: Names,
-    /// The properties that may name the order; the first one that is there does. An order that comes twice, or from two systems, then counts
-    /// once: its id is `order:` and this.
+    /// The properties that may name the order; the first one that is there does. An order that comes
+    /// twice, or from two systems, then counts once: its id is `order:` and this.
     #[serde(default)]
     pub order: Names,
     /// `true` takes the entry with the same names away that an earlier layer has.

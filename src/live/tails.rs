@@ -46,8 +46,8 @@ pub struct Tails {
 }
 
 impl Tails {
-    /// The tails that the spool of `reader` has sealed, as `batches` knows them. `miscounted` leads to whoever rebuilds
-    /// the live counters.
+    /// The tails that the spool of `reader` has sealed, as `batches` knows them. `miscounted` leads
+    /// to whoever rebuilds the live counters.
     pub fn new(
         reader: BatchReader,
         batches: Arc<dyn BatchStore>,

@@ -7,9 +7,9 @@
 //!
 //! A lane without a generation refuses every batch, so nothing is counted between the read of the
 //! ledger and the moment at which its sum is put in place. Sum and guards of a lane come from one
-//! consistent read and are put in place in one step. Whatever the ledger has got since then is a gap to the
-//! strict guard, and is replayed. It is therefore harmless if two nodes rebuild at once: the second
-//! finds a generation and leaves it. The lock only saves the work.
+//! consistent read and are put in place in one step. Whatever the ledger has got since then is a gap
+//! to the strict guard, and is replayed. It is therefore harmless if two nodes rebuild at once: the
+//! second finds a generation and leaves it. The lock only saves the work.
 
 use std::{sync::Arc, time::Duration};
 
@@ -65,7 +65,8 @@ pub(super) async fn run(shared: Arc<RedisShared>) {
     }
 }
 
-/// Rebuilds the lanes that have no generation or have come back as another's, or waits until another node has done so.
+/// Rebuilds the lanes that have no generation or have come back as another's, or waits until another
+/// node has done so.
 async fn rebuild_missing(shared: &RedisShared) -> Result<(), SinkError> {
     loop {
         let missing = missing(shared).await?;

@@ -15,9 +15,9 @@ use crate::{
 
 impl PostgresStore {
     /// Moves the head of the lane on to this batch, in the transaction of the batch; `false` where it
-    /// is not the batch that comes next, the store has only the beginning of the one before it, or the
-    /// database is not that of this installation. The row stays locked until the transaction ends, so another writer of the same lane waits here and then
-    /// sees its outcome.
+    /// is not the batch that comes next, the store has only the beginning of the one before it, or
+    /// the database is not that of this installation. The row stays locked until the transaction
+    /// ends, so another writer of the same lane waits here and then sees its outcome.
     pub(super) async fn take_turn(
         &self,
         session: &Session,

@@ -80,8 +80,8 @@ pub struct PostgresStore {
     rollups: RollupSessions,
     alerts: PostgresSessions,
     partitions: Partitions,
-    /// Whether the schema is known to be up to date, and the database to be ours. The lock is held while it is being brought
-    /// there, so that one task migrates and the others wait for it.
+    /// Whether the schema is known to be up to date, and the database to be ours. The lock is held
+    /// while it is being brought there, so that one task migrates and the others wait for it.
     migrated: tokio::sync::Mutex<bool>,
 }
 
@@ -112,8 +112,8 @@ impl PostgresStore {
         })
     }
 
-    /// Makes sure that the schema is up to date and the database ours. Every way into the store begins here, since the
-    /// server may have been away when the process started.
+    /// Makes sure that the schema is up to date and the database ours. Every way into the store
+    /// begins here, since the server may have been away when the process started.
     async fn ready(&self) -> Result<(), Failure> {
         let mut migrated = self.migrated.lock().await;
         if !*migrated {

@@ -42,8 +42,9 @@ impl BatchStore for PostgresStore {
             Ok(written) => Ok(written),
             Err(failure) => {
                 if matches!(failure.kind, SinkErrorKind::Schema | SinkErrorKind::Foreign) {
-                    // The database was restored from a backup, or there is another one behind
-                    // the same name. The next attempt looks at it again, before anything else is done there.
+                    // The database was restored from a backup, or there is another one behind the
+                    // same name. The next attempt looks at it again, before anything else is done
+                    // there.
                     *self.migrated.lock().await = false;
                     self.partitions.forget();
                 }

@@ -134,8 +134,8 @@ pub fn look(dir: &Path) -> Result<Option<()>, SinkError> {
     })
 }
 
-/// Compares the installation that `dir/floodmark.db` belongs to with `own`, and changes nothing in the file.
-/// One that belongs to none yet is fine. Blocks.
+/// Compares the installation that `dir/floodmark.db` belongs to with `own`, and changes nothing in
+/// the file. One that belongs to none yet is fine. Blocks.
 ///
 /// # Errors
 /// It is another's, or was made by other settings.

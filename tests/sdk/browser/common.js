@@ -1,5 +1,5 @@
-// What each page sends: EACH orders, refunds, errors and identifies, each with its mark. What the SDK says
-// goes to the page's own server.
+// What each page sends: EACH orders, refunds, errors and identifies, each with its mark. What the SDK
+// says goes to the page's own server.
 
 const query = new URLSearchParams(location.search);
 export const BASE = query.get('base');
