@@ -10,9 +10,7 @@ import { browserWorld } from './stream/browser';
 import { ServerClock } from './stream/clock';
 import type { Frame } from './stream/frames';
 import { applyFrame, type LiveState } from './stream/state';
-import { recall, remember } from './storage';
-
-const TOKEN_KEY = 'floodmark.viewerToken';
+import { firstToken, keepToken } from './token';
 
 export interface View {
   link: Link;
@@ -46,7 +44,7 @@ export class Live {
     questions: readonly Question<any>[],
     private readonly changed: () => void,
   ) {
-    const token = recall(TOKEN_KEY);
+    const token = firstToken();
     const askerWorld = { ask, now: () => this.#clock.now(), after: browserWorld.after };
     this.#asker = new Asker(askerWorld, questions, changed, token);
     const listener = {
@@ -68,7 +66,7 @@ export class Live {
   }
 
   signIn(token: string): void {
-    remember(TOKEN_KEY, token);
+    keepToken(token);
     this.#asker.useToken(token);
     this.#connection.useToken(token);
   }
@@ -99,7 +97,7 @@ export class Live {
     this.#link = link;
     this.#askOrRest();
     // A token that was refused is forgotten, or every later visit would begin with it.
-    if (link.kind === 'unauthorized') remember(TOKEN_KEY, null);
+    if (link.kind === 'unauthorized') keepToken(null);
     this.changed();
   }
 

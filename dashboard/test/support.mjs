@@ -83,7 +83,8 @@ export async function post(url, events) {
   return response.json();
 }
 
-export const launchBrowser = () =>
+/** A Chromium, with further flags. */
+export const launchBrowser = (...flags) =>
   chromium.launch({
     executablePath: required(
       process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -98,6 +99,7 @@ export const launchBrowser = () =>
       '--no-first-run',
       '--disable-component-update',
       '--disable-sync',
+      ...flags,
     ],
   });
 

@@ -37,6 +37,7 @@ mod inbound;
 mod permit;
 mod pieces;
 mod session;
+pub mod subprotocol;
 mod timeline;
 mod viewers;
 mod wire_frame;

@@ -21,6 +21,7 @@ use crate::{
         monotonic_ms,
         permit::{ViewerPermit, ViewerPermits},
         pieces::Pieces,
+        subprotocol,
     },
     config,
     live::{Counted, Feed},
@@ -89,7 +90,7 @@ impl Viewers {
         if deflates {
             response.insert_header((SEC_WEBSOCKET_EXTENSIONS, deflate::TAKEN));
         }
-        if let Some(protocol) = asked_protocol(request) {
+        if let Some(protocol) = subprotocol::answered(request) {
             response.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol));
         }
         let session = ViewerSession {
@@ -113,14 +114,6 @@ impl Viewers {
         let asked = self.broadcaster.send(Shutdown { within });
         asked.await.unwrap_or(0)
     }
-}
-
-/// The subprotocol that the client names first. What is sent is the same under any name, and several
-/// clients give up where they named one and the answer has none (RFC 6455, 4.1).
-fn asked_protocol(request: &HttpRequest) -> Option<String> {
-    let asked = request.headers().get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
-    let first = asked.split(',').next()?.trim();
-    (!first.is_empty()).then(|| first.to_owned())
 }
 
 /// Whether the client offers compressed messages that can be accepted.

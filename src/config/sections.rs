@@ -56,8 +56,13 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// Connections open at a time of one address that is not in `proxies`; 0: no such limit.
     pub max_connections_per_address: usize,
-    /// Addresses behind which many clients are, so that no limit by address holds for them.
-    pub proxies: Vec<std::net::IpAddr>,
+    /// Names under which viewers may ask, besides loopback names and addresses.
+    pub allowed_hosts: Vec<String>,
+    /// How long a browser that came over TLS comes by TLS only; 0: it is not told to.
+    pub hsts_s: u64,
+    /// Addresses or networks behind which many clients are, so that no limit by address holds for
+    /// them.
+    pub proxies: Vec<String>,
     /// Addresses or networks of proxies whose `X-Forwarded-For` names the client.
     pub trusted_proxies: Vec<String>,
     /// How long an idle connection is kept.
@@ -91,17 +96,17 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
-    /// `trusted_proxies` as networks; a single address is a network of one.
+    /// A list of proxies as networks; a single address is a network of one.
     ///
     /// # Errors
     /// The first one that is neither.
-    pub fn trusted_networks(&self) -> Result<Vec<IpNet>, String> {
+    pub fn networks(proxies: &[String]) -> Result<Vec<IpNet>, String> {
         let parse = |text: &String| {
             let network = text.parse::<IpNet>().ok();
             let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
             network.or_else(address).ok_or_else(|| text.clone())
         };
-        self.trusted_proxies.iter().map(parse).collect()
+        proxies.iter().map(parse).collect()
     }
 }
 

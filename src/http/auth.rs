@@ -13,6 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::{
+    broadcast::subprotocol,
     config,
     domain::{
         batch::DeadLetter,
@@ -210,8 +211,8 @@ impl ViewerTokens {
     }
 
     /// Checks that the request may read the numbers. Its token stands in
-    /// `Authorization: Bearer TOKEN`, in `X-Viewer-Token`, or in `?token=` (for WebSockets, for
-    /// which a browser can't set headers).
+    /// `Authorization: Bearer TOKEN`, in `X-Viewer-Token`, in `?token=`, or in a subprotocol (for
+    /// WebSockets, for which a browser can't set headers).
     ///
     /// # Errors
     /// 401 where it has no known token.
@@ -219,7 +220,9 @@ impl ViewerTokens {
         if self.0.allowed.is_empty() {
             return Ok(());
         }
-        self.0.find(&offered(request, self.0.kind)).map(drop)
+        let mut offers = offered(request, self.0.kind);
+        offers.extend(subprotocol::tokens(request));
+        self.0.find(&offers).map(drop)
     }
 }
 

@@ -38,19 +38,37 @@ pub fn network(peer: Option<SocketAddr>) -> IpAddr {
     }
 }
 
-/// The proxies of `http.trusted_proxies`, whose `X-Forwarded-For` is believed. A clone shares them.
+/// The proxies of the configuration. A clone shares them.
 #[derive(Clone, Debug, Default)]
-pub struct ProxyNetworks(Arc<[IpNet]>);
+pub struct ProxyNetworks {
+    /// `http.trusted_proxies`, which say whom they pass on.
+    trusted: Arc<[IpNet]>,
+    /// `http.proxies`: behind these are many clients, too, of which nobody says which one it is.
+    opaque: Arc<[IpNet]>,
+}
 
 impl ProxyNetworks {
     /// Those of a configuration that was checked.
     pub fn new(http: &config::HttpConfig) -> ProxyNetworks {
-        ProxyNetworks(http.trusted_networks().unwrap_or_default().into())
+        let networks = |list| config::HttpConfig::networks(list).unwrap_or_default().into();
+        ProxyNetworks { trusted: networks(&http.trusted_proxies), opaque: networks(&http.proxies) }
     }
 
-    /// Whether this address is one of them.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address.to_canonical()))
+    /// Whether many clients share this address, so that no limit by address can hold for it.
+    pub fn is_shared(&self, address: IpAddr) -> bool {
+        within(&self.trusted, address) || within(&self.opaque, address)
+    }
+
+    /// Whether what this address says of those whom it passes on is believed.
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        within(&self.trusted, address)
+    }
+
+    /// Whether the client of a request came over TLS: to a trusted proxy that says so.
+    pub fn came_over_tls(&self, request: &HttpRequest) -> bool {
+        let by_trusted = request.peer_addr().is_some_and(|peer| self.is_trusted(peer.ip()));
+        let scheme = request.headers().get("x-forwarded-proto").filter(|_| by_trusted);
+        scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
     }
 
     /// The client that sent a request: the peer, or, where that is a trusted proxy, the last address
@@ -59,7 +77,7 @@ impl ProxyNetworks {
     /// addresses, it is the proxy.
     pub fn client_of(&self, request: &HttpRequest) -> Option<SocketAddr> {
         let peer = request.peer_addr()?;
-        if self.0.is_empty() || !self.contains(peer.ip()) {
+        if self.trusted.is_empty() || !self.is_trusted(peer.ip()) {
             return Some(peer);
         }
         let mut client = peer;
@@ -69,13 +87,17 @@ impl ProxyNetworks {
             for hop in line.to_str().ok()?.rsplit(',') {
                 let Some(address) = address_of(hop.trim()) else { return Some(client) };
                 client = SocketAddr::new(address, 0);
-                if !self.contains(address) {
+                if !self.is_trusted(address) {
                     return Some(client);
                 }
             }
         }
         Some(client)
     }
+}
+
+fn within(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
 /// An address as proxies write it: alone, with a port, or in brackets.

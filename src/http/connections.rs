@@ -36,9 +36,8 @@ pub struct Connections(Arc<ByAddress>);
 struct ByAddress {
     /// `http.max_connections_per_address`; 0: no limit.
     most: usize,
-    /// `http.proxies` and `http.trusted_proxies`, for which the limit does not hold.
-    proxies: Vec<IpAddr>,
-    trusted: ProxyNetworks,
+    /// For these the limit does not hold.
+    proxies: ProxyNetworks,
     write_timeout: Duration,
     /// Shared by all connections.
     sockets: SocketBudget,
@@ -62,8 +61,7 @@ impl Connections {
         Limit::show_all();
         Connections(Arc::new(ByAddress {
             most: http.max_connections_per_address,
-            proxies: http.proxies.clone(),
-            trusted: ProxyNetworks::new(http),
+            proxies: ProxyNetworks::new(http),
             write_timeout: Duration::from_millis(http.write_timeout_ms),
             sockets: SocketBudget::new(config.stream.max_viewers),
             refusal: refusal(),
@@ -89,8 +87,7 @@ impl Connections {
 
     fn admit(&self, peer: Option<SocketAddr>) -> Result<Option<AddressPermit>, ()> {
         let address = network(peer);
-        let is_proxy = self.0.proxies.contains(&address)
-            || peer.is_some_and(|peer| self.0.trusted.contains(peer.ip()));
+        let is_proxy = peer.is_some_and(|peer| self.0.proxies.is_shared(peer.ip()));
         if self.0.most == 0 || is_proxy {
             return Ok(None);
         }

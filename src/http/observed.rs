@@ -41,6 +41,7 @@ const WATCHED: &[&str] = &[
     "too_large",
     "too_many_events",
     "unauthorized",
+    "unknown_host",
     "unsupported_encoding",
     "unsupported_type",
 ];

@@ -34,7 +34,7 @@ pub struct Ops {
 
 /// Adds the routes: anyone may ask whether the server is well, only viewers see its metrics.
 pub fn routes(open: &mut Open, view: &mut View) {
-    open.read("/healthz", healthz).read("/readyz", readyz);
+    open.probe("/healthz", healthz).probe("/readyz", readyz);
     view.read("/metrics", render_metrics);
 }
 

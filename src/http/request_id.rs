@@ -14,7 +14,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         ConnectionType, StatusCode,
-        header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+        header::{HeaderName, HeaderValue, UPGRADE, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
 };
@@ -46,7 +46,7 @@ pub async fn layer(
     });
     let text = id.to_str().unwrap_or_default();
     let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.path());
-    let upgrade = request.head().upgrade();
+    let upgrade = request.head().upgrade() || request.headers().contains_key(UPGRADE);
     let watch = request.conn_data::<AnswerWatch>().cloned();
     let mut response = next.call(request).instrument(span.clone()).await?;
     if response.status().is_server_error() || response.status().is_client_error() {

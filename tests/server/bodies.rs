@@ -6,7 +6,10 @@ use serde_json::json;
 
 use crate::{
     door::{ask, gzip, page_views, post, post_json},
-    support::server::Server,
+    support::{
+        client::{Request, raw},
+        server::Server,
+    },
 };
 
 #[test]
@@ -107,4 +110,24 @@ fn every_shape_of_body_is_taken() {
     zlib.write_all(one.as_bytes()).unwrap();
     assert_eq!(post(&server, &[("Content-Encoding", "deflate")], &zlib.finish().unwrap()).0, 202);
     server.until("all are counted", |server| page_views(server) == 11);
+}
+
+/// Some proxies are set up to send `Upgrade: websocket` with every request that they pass on.
+#[test]
+fn a_request_that_offers_a_websocket_has_the_body_that_it_announces() {
+    let server = Server::start();
+    let one = r#"{"type":"page_view"}"#;
+    for connection in ["Upgrade", "keep-alive", "close"] {
+        let headers = &[("Upgrade", "websocket"), ("Connection", connection)];
+        let answer = ask(&server, "POST", "/v1/events", headers, one);
+        assert_eq!(answer.status, 202, "{connection}: {answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"), "{connection}: {answer:?}");
+        assert_eq!(ask(&server, "POST", "/v1/events", headers, "").status, 400, "{connection}");
+    }
+    // What follows the body is neither a part of it nor another request: the connection ends.
+    let request = Request::post(server.addr(), "/v1/events", one).header("Upgrade", "websocket");
+    let next = Request::post(server.addr(), "/v1/events", one);
+    let answers = raw(server.addr(), &[request.bytes(), next.bytes()].concat());
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+    server.until("each is counted once", |server| page_views(server) == 4);
 }

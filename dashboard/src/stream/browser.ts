@@ -2,12 +2,27 @@
 
 import type { Socket, World } from './connection';
 
-function openSocket(params: URLSearchParams): Socket {
+/** The name of the frames' format. A server answers it; it never answers the token beside it. */
+const PROTOCOL = 'floodmark.v1';
+
+/**
+ * The subprotocols to ask for. A page can't set headers of a WebSocket, and an address is written down by
+ * servers, proxies and browsers, so the token goes as a subprotocol: as base64url, since a subprotocol may
+ * not have every character.
+ */
+export function subprotocols(token: string | null): string[] {
+  if (!token) return [PROTOCOL];
+  const bytes = String.fromCharCode(...new TextEncoder().encode(token));
+  const encoded = btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+  return [PROTOCOL, `floodmark.token.${encoded}`];
+}
+
+function openSocket(params: URLSearchParams, token: string | null): Socket {
   const url = new URL('/api/analytics/stream', location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   url.search = params.toString();
 
-  const raw = new WebSocket(url);
+  const raw = new WebSocket(url, subprotocols(token));
   const socket: Socket = { onopen: null, onmessage: null, onclose: null, close: () => raw.close() };
   raw.onopen = () => socket.onopen?.();
   raw.onmessage = (event) => {

@@ -48,7 +48,7 @@ export interface Socket {
 }
 
 export interface World {
-  open(params: URLSearchParams): Socket;
+  open(params: URLSearchParams, token: string | null): Socket;
   /** Asks over HTTP, since a browser can't see why a WebSocket was refused. */
   probe(token: string | null, timeoutMs: number): Promise<'ok' | 'unauthorized' | 'unreachable'>;
   now(): number;
@@ -117,9 +117,7 @@ export class Connection {
 
     const params = new URLSearchParams();
     if (this.#resume) params.set('resume', `${this.#resume.epoch}:${this.#resume.seq}`);
-    if (this.token) params.set('token', this.token);
-
-    const socket = this.world.open(params);
+    const socket = this.world.open(params, this.token);
     this.#socket = socket;
     // Until it has opened, every close is a refused handshake.
     this.#probeFirst = true;

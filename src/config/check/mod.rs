@@ -1,6 +1,8 @@
 //! What a configuration must be as a whole, beyond the types of its values. Everything that is
 //! wrong is reported at once.
 
+mod outside;
+
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     str::FromStr,
@@ -16,8 +18,9 @@ use super::{
 use crate::domain::time::BusinessZone;
 
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
-const MAY_BE_ZERO: [&str; 7] = [
+const MAY_BE_ZERO: [&str; 8] = [
     "http.drain_ms",
+    "http.hsts_s",
     "http.workers",
     "http.max_connections_per_address",
     "http.min_body_bytes_per_s",
@@ -56,6 +59,7 @@ impl Config {
         let mut found = Vec::new();
         self.check_listen(&mut found);
         self.check_words(&mut found);
+        self.check_outside(&mut found);
         self.check_urls(&mut found);
         self.check_limits(&mut found);
         self.check_header_timeout(&mut found);
@@ -127,12 +131,6 @@ impl Config {
                 "auth: an empty write key or viewer token would let anyone in; remove it"
                     .to_owned(),
             );
-        }
-        if let Err(wrong) = self.http.trusted_networks() {
-            found.push(format!(
-                "http.trusted_proxies: {wrong:?} is neither an address such as 10.0.0.1 nor a \
-                 network such as 10.0.0.0/8"
-            ));
         }
         for origin in &self.stream.allowed_origins {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));

@@ -4,11 +4,7 @@
 //! that sends slowly holds bytes for long. What one client may hold is a share of the whole, or a
 //! few slow clients would leave nothing for everybody else.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use actix_web::http::StatusCode;
 use parking_lot::Mutex;
@@ -16,7 +12,7 @@ use parking_lot::Mutex;
 use crate::{
     config,
     http::{
-        client::{Client, network},
+        client::{Client, ProxyNetworks, network},
         error::ApiError,
         limit::Limit,
     },
@@ -34,7 +30,7 @@ struct Bounds {
     /// The most that one client may hold.
     share: usize,
     /// Addresses behind which there are many clients, so that no share is set for them.
-    proxies: Vec<IpAddr>,
+    proxies: ProxyNetworks,
     /// With a single key, everybody who may send has it: it tells no client from another.
     tells_keys: bool,
     held: Mutex<HeldBytes>,
@@ -64,15 +60,15 @@ impl BytesInFlight {
         // could never pass.
         let largest = http.max_body_bytes + http.max_decoded_bytes;
         let share = (max / 100 * http.client_inflight_percent).max(largest).min(max);
-        let (proxies, held) = (http.proxies.clone(), Mutex::default());
+        let (proxies, held) = (ProxyNetworks::new(http), Mutex::default());
         BytesInFlight(Arc::new(Bounds { max, share, proxies, tells_keys: keys > 1, held }))
     }
 
     /// A permit for one request of the sender with this key at this address. It holds no bytes
     /// yet. The key may be unknown still, where it stands in the body.
     pub fn permit(&self, key: Option<u32>, peer: Option<SocketAddr>) -> BytesPermit {
-        let address = network(peer);
-        let address = (!self.0.proxies.contains(&address)).then_some(Client::Address(address));
+        let is_shared = peer.is_some_and(|peer| self.0.proxies.is_shared(peer.ip()));
+        let address = (!is_shared).then(|| Client::Address(network(peer)));
         let key = key.filter(|_| self.0.tells_keys).map(Client::Key);
         BytesPermit { of: self.0.clone(), clients: [address, key], bytes: 0 }
     }
@@ -80,7 +76,8 @@ impl BytesInFlight {
     /// A permit for a body that no limit holds for, of `unpack_bytes`.
     pub(super) fn unbounded() -> BytesPermit {
         let (max, held) = (usize::MAX, Mutex::default());
-        let bounds = Bounds { max, share: max, proxies: Vec::new(), tells_keys: false, held };
+        let bounds =
+            Bounds { max, share: max, proxies: ProxyNetworks::default(), tells_keys: false, held };
         BytesPermit { of: Arc::new(bounds), clients: [None; 2], bytes: 0 }
     }
 }

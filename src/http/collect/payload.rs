@@ -87,7 +87,13 @@ pub async fn read(
     permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
     let mut encodings = encodings(request)?;
-    let mut body = collect(payload, Pace::new(limits), limits.max_body_bytes, permit).await?;
+    let announced = announced_bytes(request);
+    if announced.is_some_and(|bytes| bytes > limits.max_body_bytes as u64) {
+        // Whoever waits for `100 Continue` then sends nothing in vain.
+        return Err(too_large(limits.max_body_bytes));
+    }
+    let bounds = BodyBounds { max: limits.max_body_bytes, announced };
+    let mut body = collect(payload, Pace::new(limits), bounds, permit).await?;
     // Some browser SDKs pack the body and don't say so. No text begins with these two bytes.
     if encodings.is_empty() && body.starts_with(b"\x1f\x8b") {
         encodings.push(Encoding::Gzip);
@@ -188,20 +194,53 @@ impl Pace {
     }
 }
 
+/// How many bytes the body has, as the head says; `None` for a body in chunks, whose end shows itself.
+fn announced_bytes(request: &HttpRequest) -> Option<u64> {
+    if request.headers().contains_key(header::TRANSFER_ENCODING) {
+        return None;
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|n| n.to_str().ok());
+    // A request that announces nothing has no body (RFC 9112, 6.3).
+    Some(length.and_then(|length| length.trim().parse().ok()).unwrap_or(0))
+}
+
+/// How much of a body is read.
+struct BodyBounds {
+    /// `http.max_body_bytes`.
+    max: usize,
+    announced: Option<u64>,
+}
+
+impl BodyBounds {
+    /// Whether this many bytes are all of the body. actix-http ends a body after the bytes that were
+    /// announced, except that of a request with `Upgrade: websocket`: there everything until the end of
+    /// the connection is the body to it.
+    fn are_all(&self, bytes: usize) -> bool {
+        self.announced.is_some_and(|announced| bytes as u64 >= announced)
+    }
+}
+
 async fn collect(
     mut payload: web::Payload,
     mut pace: Pace,
-    max: usize,
+    bounds: BodyBounds,
     permit: &mut BytesPermit,
 ) -> Result<Bytes, ApiError> {
+    let max = bounds.max;
     // A small body is one chunk, which is taken without a copy; a second chunk makes one necessary.
     let mut only = Bytes::new();
     let mut body = BytesMut::new();
-    while let Some(chunk) = pace.next(&mut payload).await? {
-        let chunk = chunk.map_err(|e| match e {
+    while !bounds.are_all(only.len() + body.len()) {
+        let Some(chunk) = pace.next(&mut payload).await? else { break };
+        let mut chunk = chunk.map_err(|e| match e {
             PayloadError::Overflow => too_large(max),
             e => ApiError::bad_request("incomplete_body", format!("the body broke off: {e}")),
         })?;
+        if let Some(announced) = bounds.announced {
+            // What comes after the body is no part of it. Its connection ends with the answer.
+            let missing = announced as usize - only.len() - body.len();
+            chunk.truncate(missing);
+        }
         if only.len() + body.len() + chunk.len() > max {
             return Err(too_large(max));
         }

@@ -13,6 +13,10 @@
 //! The guard of a route runs after its method is known: a method that a path does not take is
 //! answered 405, and a path that leads nowhere 404, with or without a key.
 //!
+//! What is read, the stream too, is answered only to who calls the server by a name that it knows
+//! ([`crate::http::hosts`]), since a page of another site can take a name of its own there. Senders and
+//! health checks may use any name.
+//!
 //! To add a scope (for administrators, say), write a fourth type here with a guard of its own, as
 //! [`View`] has one, and make it a field of [`Scopes`].
 
@@ -39,7 +43,9 @@ use crate::{
         collect,
         dialect::{Dialect, ForEach},
         error::ApiError,
+        hosts::KnownHosts,
         methods, origin,
+        security_headers::{self, StrictTransport},
     },
 };
 
@@ -49,14 +55,19 @@ use crate::{
 pub struct Guards {
     tokens: ViewerTokens,
     allowed_origins: Arc<[String]>,
+    hosts: KnownHosts,
+    strict_transport: StrictTransport,
 }
 
 impl Guards {
-    /// The tokens of `[auth]` and the origins of `stream.allowed_origins`.
+    /// The tokens of `[auth]`, the origins of `stream.allowed_origins`, and the names of
+    /// `http.allowed_hosts`.
     pub fn new(config: &Config) -> Guards {
         Guards {
             tokens: ViewerTokens::new(&config.auth),
             allowed_origins: config.stream.allowed_origins.clone().into(),
+            hosts: KnownHosts::new(config),
+            strict_transport: StrictTransport::new(&config.http),
         }
     }
 }
@@ -88,7 +99,7 @@ pub fn app(
         let mut scopes = Scopes {
             collect: Collect { app: config },
             view: View { guards, reads: Vec::new(), sockets: Vec::new() },
-            open: Open { reads: Vec::new() },
+            open: Open { reads: Vec::new(), probes: Vec::new() },
         };
         hang(&mut scopes);
         let Scopes { view, open, .. } = scopes;
@@ -101,13 +112,24 @@ pub fn app(
 fn close(app: &mut web::ServiceConfig, view: View, open: Open) {
     // A page that sends to a wrong path below /v1 can read the 404, since CORS allows it to.
     app.service(web::scope("/v1").wrap(any_page()).wrap(from_fn(never_a_viewer)));
+    let Guards { hosts, strict_transport, .. } = view.guards;
+    let known_host = move |request: ServiceRequest, next: Next<BoxBody>| {
+        let checked = hosts.check(request.request());
+        let_in(checked, request, next)
+    };
     for socket in view.sockets {
         // Sockets stay outside the scope that compresses: the frames of a WebSocket are no body.
-        app.service(socket);
+        app.service(socket.wrap(from_fn(known_host.clone())));
+    }
+    for probe in open.probes {
+        app.service(probe);
     }
     let reads = view.reads.into_iter().chain(open.reads);
     let rest = reads.fold(web::scope(""), |rest, resource| rest.service(resource));
-    app.service(rest.wrap(Compress::default()));
+    let headers = move |request: ServiceRequest, next: Next<_>| {
+        security_headers::layer(request, next, strict_transport.clone())
+    };
+    app.service(rest.wrap(from_fn(known_host)).wrap(Compress::default()).wrap(from_fn(headers)));
     app.default_service(web::to(methods::not_found));
 }
 
@@ -191,7 +213,7 @@ impl View {
         F::Output: Responder + 'static,
     {
         const METHODS: &[Method] = &[Method::GET];
-        let Guards { tokens, allowed_origins } = self.guards.clone();
+        let Guards { tokens, allowed_origins, .. } = self.guards.clone();
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
             let head = request.request();
             let checked = origin::check(head, &allowed_origins).and_then(|()| tokens.check(head));
@@ -219,6 +241,7 @@ async fn let_in(
 /// The scope of what everybody may see. It has no guard.
 pub struct Open {
     reads: Vec<Resource>,
+    probes: Vec<Resource>,
 }
 
 impl Open {
@@ -231,6 +254,19 @@ impl Open {
     {
         let route = methods::route(methods::READ, handler);
         self.reads.push(methods::resource(path, methods::READ, route));
+        self
+    }
+
+    /// Hangs a path at which load balancers and orchestrators ask whether the server is well. They may
+    /// call it by any name, and no page shows what they get.
+    pub fn probe<F, Args>(&mut self, path: &str, handler: F) -> &mut Open
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let route = methods::route(methods::READ, handler);
+        self.probes.push(methods::resource(path, methods::READ, route));
         self
     }
 }

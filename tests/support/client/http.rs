@@ -38,7 +38,7 @@ impl Request {
     }
 
     /// Adds a header. A `Content-Length` replaces the true one, so that a test can send a body of
-    /// another length than it announces.
+    /// another length than it announces; a `Host` replaces the address.
     pub fn header(mut self, name: &str, value: &str) -> Request {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -83,7 +83,10 @@ impl Request {
 
     /// The bytes that are sent.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", self.method, self.path, self.addr);
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
+        if !self.has_header("host") {
+            head += &format!("Host: {}\r\n", self.addr);
+        }
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
