@@ -35,6 +35,11 @@ pub fn routes(open: &mut Open) {
     }
 }
 
+/// Whether a path is one of the page's files, beside `/`.
+pub fn is_file(path: &str) -> bool {
+    FILES.iter().any(|(name, _)| path.strip_prefix('/') == Some(name))
+}
+
 /// The entity tag of these contents. It is a weak one, since the answer may be compressed.
 fn tag_of(contents: &[u8]) -> header::EntityTag {
     let hash = Sha256::digest(contents);

@@ -15,29 +15,12 @@ const MAX_MINUTES: i64 = 24 * 60;
 /// are exact.
 const MAX_ERROR: &str = "x-floodmark-max-error";
 
+/// What a query says of a breakdown.
+const PARAMETERS: [&str; 4] = ["type", "property", "minutes", "limit"];
+
 /// Adds the route.
 pub fn routes(view: &mut View) {
-    view.read("/api/analytics/breakdown", breakdown);
-}
-
-/// The parameters as they came.
-#[derive(Default)]
-struct Parameters {
-    kind: Option<String>,
-    property: Option<String>,
-    minutes: Option<String>,
-    limit: Option<String>,
-}
-
-impl Parameters {
-    fn parse(text: &str) -> Result<Parameters, ApiError> {
-        let mut parameters = Parameters::default();
-        let Parameters { kind, property, minutes, limit } = &mut parameters;
-        let slots =
-            [("type", kind), ("property", property), ("minutes", minutes), ("limit", limit)];
-        query::read(text, slots)?;
-        Ok(parameters)
-    }
+    view.read("/api/analytics/breakdown", breakdown).parameters(&PARAMETERS);
 }
 
 /// One entry of the answer.
@@ -53,9 +36,9 @@ async fn breakdown(
     mirror: web::Data<Mirror>,
 ) -> Result<HttpResponse, ApiError> {
     // Not `web::Query`, whose refusals are plain text.
-    let parameters = Parameters::parse(request.query_string())?;
+    let [kind, property, minutes, limit] = query::read(request.query_string(), &PARAMETERS)?;
     let known = mirror.metric_set().breakdowns();
-    let (Some(kind), Some(property)) = (&parameters.kind, &parameters.property) else {
+    let (Some(kind), Some(property)) = (&kind, &property) else {
         return Err(invalid("type", "which values? type=error&property=code"));
     };
     let found = known.iter().find(|known| known.event == *kind && known.property == *property);
@@ -64,8 +47,8 @@ async fn breakdown(
         let message = format!("no [[breakdown]] of {kind} by {property}; there are {names:?}");
         return Err(invalid("property", &message));
     };
-    let minutes = within(&parameters.minutes, "minutes", MAX_MINUTES)?.unwrap_or(15);
-    let limit = within(&parameters.limit, "limit", top::CAPACITY as i64)?;
+    let minutes = within(&minutes, "minutes", MAX_MINUTES)?.unwrap_or(15);
+    let limit = within(&limit, "limit", top::CAPACITY as i64)?;
     let top = numbers::breakdown::top_of_last(&mirror, &breakdown.name, minutes);
     let largest = top.largest(limit.map_or(breakdown.top, |limit| limit as usize));
     let counts: Vec<Count<'_>> =

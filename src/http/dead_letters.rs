@@ -30,9 +30,12 @@ pub const UNKNOWN: &str = "unknown";
 #[derive(Clone)]
 pub struct LetterReader(pub Arc<dyn DeadLetters>);
 
+/// What a query may choose by.
+const PARAMETERS: [&str; 6] = ["code", "source", "key", "from", "to", "samples"];
+
 /// Adds the route.
 pub fn routes(view: &mut View) {
-    view.read("/api/analytics/dead-letters", dead_letters);
+    view.read("/api/analytics/dead-letters", dead_letters).parameters(&PARAMETERS);
 }
 
 /// The answer: `{"groups":[…]}`, the largest first.
@@ -133,18 +136,9 @@ async fn dead_letters(
     Ok(no_store().json(ShownGroups::of(groups)))
 }
 
-/// Reads the query: `code`, `source`, `key`, `from`, `to`, `samples`.
+/// Reads the query.
 fn asked(text: &str, now: Millis) -> Result<(LetterFilter, usize), ApiError> {
-    let [mut code, mut source, mut key, mut from, mut to, mut samples] = [const { None }; 6];
-    let slots = [
-        ("code", &mut code),
-        ("source", &mut source),
-        ("key", &mut key),
-        ("from", &mut from),
-        ("to", &mut to),
-        ("samples", &mut samples),
-    ];
-    query::read(text, slots)?;
+    let [code, source, key, from, to, samples] = query::read(text, &PARAMETERS)?;
     let invalid = |message: String| ApiError::bad_request("invalid_parameter", message);
     let moment = |name: &str, text: Option<String>, usual: Millis| match text {
         None => Ok(usual),

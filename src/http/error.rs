@@ -41,6 +41,11 @@ impl ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, code, message)
     }
 
+    /// Every event of the request was rejected; a dialect says with which status, and why.
+    pub fn all_rejected(status: StatusCode) -> ApiError {
+        ApiError::new(status, "all_rejected", "every event of the request was rejected")
+    }
+
     /// 503: the server can't do it now. `retry_after` is in seconds.
     pub fn unavailable(
         code: &'static str,

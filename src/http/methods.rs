@@ -8,7 +8,10 @@ use actix_web::{
     web,
 };
 
-use crate::http::error::ApiError;
+use crate::http::{
+    error::ApiError,
+    scope::{HungRoute, RouteList},
+};
 
 /// The methods of a route that is read. HEAD is for a client that wants to know only whether
 /// there is an answer.
@@ -25,15 +28,18 @@ where
     web::route().guard(takes).to(handler)
 }
 
-/// A path with a route for these methods, which refuses all others.
-pub fn resource(path: &str, methods: &'static [Method], route: Route) -> Resource {
-    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+/// A path with a route for its methods, which refuses all others. There is no other way to hang a path,
+/// so none is missing in the list.
+pub fn resource(hung: HungRoute, route: Route, list: &RouteList) -> Resource {
+    let names: Vec<&str> = hung.methods.iter().map(Method::as_str).collect();
     let allowed = names.join(", ");
     let refuse = move |request| {
         let answer = refuse(request, &allowed);
         async move { answer }
     };
-    web::resource(path).route(route).default_service(web::to(refuse))
+    let resource = web::resource(hung.path.as_str());
+    list.add(hung);
+    resource.route(route).default_service(web::to(refuse))
 }
 
 /// Answers 405, with the header `Allow` that such an answer must have (RFC 9110).

@@ -3,8 +3,8 @@
 //! - Events come in through [`collect`], which is the same for all [`dialect`]s.
 //! - Numbers are read through [`current`], [`timeseries`], [`breakdown`], [`alerts`] and
 //!   [`stream`]. Each of these handlers parses the request, asks [`crate::numbers`], and renders.
-//! - [`ops`] has the routes for operators, [`assets`] serves the dashboard, [`observed`] counts requests
-//!   and refusals.
+//! - [`ops`] has the routes for operators, [`assets`] serves the dashboard, [`openapi`] describes all
+//!   routes to programs, [`observed`] counts requests and refusals.
 //!
 //! Who may call a route is decided by the scope in which it hangs ([`scope`]), which asks
 //! [`auth`] and [`origin`]. Every refusal has the form of [`error`].
@@ -25,6 +25,7 @@ pub mod hosts;
 pub mod limit;
 pub mod methods;
 pub mod observed;
+pub mod openapi;
 pub mod ops;
 pub mod origin;
 pub mod query;

@@ -1,14 +1,17 @@
 //! The routes for operators: `/healthz` (the process lives), `/readyz` (it takes events, and which
 //! part is not well), and `/metrics` for Prometheus.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
     domain::time::{Millis, now_ms},
-    http::scope::{Open, View},
+    http::{
+        error::ApiError,
+        query,
+        scope::{Open, View},
+    },
     ingest::INTAKE,
     numbers::Mirror,
     sink::Sink,
@@ -34,7 +37,8 @@ pub struct Ops {
 
 /// Adds the routes: anyone may ask whether the server is well, only viewers see its metrics.
 pub fn routes(open: &mut Open, view: &mut View) {
-    open.probe("/healthz", healthz).probe("/readyz", readyz);
+    open.probe("/healthz", healthz);
+    open.probe("/readyz", readyz).parameters(&PARAMETERS);
     view.read("/metrics", render_metrics);
 }
 
@@ -42,23 +46,19 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// What may be asked of `/readyz`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReadyQuery {
-    /// Present, with whatever value: sinks and numbers have to be well, too.
-    sinks: Option<String>,
-}
+/// What may be asked of `/readyz`: with `sinks`, of whatever value, sinks and numbers have to be well, too.
+const PARAMETERS: [&str; 1] = ["sinks"];
 
 /// Whether a load balancer should send here. 503 only while events are refused or the server is about
 /// to stop: an outage of the store or of Redis is no reason to send the same events elsewhere, since
 /// all nodes share both. What else is not well stands in `reasons`, and makes 503 of `?sinks`. The body
 /// is `{"status","reasons":[…],"lag":{sink:{"events","batches","oldest","seconds"}}}`.
-async fn readyz(asked: web::Query<ReadyQuery>, ops: web::Data<Ops>) -> HttpResponse {
+async fn readyz(request: HttpRequest, ops: web::Data<Ops>) -> Result<HttpResponse, ApiError> {
     let now = now_ms();
+    let [sinks] = query::read(request.query_string(), &PARAMETERS)?;
     let refusals = refusals(&ops);
     let reasons = [refusals.clone(), troubles(&ops, now)].concat();
-    let unready = match asked.sinks {
+    let unready = match sinks {
         Some(_) => !reasons.is_empty(),
         None => !refusals.is_empty(),
     };
@@ -71,7 +71,7 @@ async fn readyz(asked: web::Query<ReadyQuery>, ops: web::Data<Ops>) -> HttpRespo
         true => HttpResponse::ServiceUnavailable(),
         false => HttpResponse::Ok(),
     };
-    response.json(json!({"status": status, "reasons": reasons, "lag": lags(&ops, now)}))
+    Ok(response.json(json!({"status": status, "reasons": reasons, "lag": lags(&ops, now)})))
 }
 
 /// Why events are refused, or will be soon.

@@ -6,7 +6,7 @@ use actix_web_actors::ws;
 
 use crate::{
     broadcast::{AcquireError, ConnectionSocket, Viewers},
-    http::{error::ApiError, scope::View},
+    http::{error::ApiError, query, scope::View},
 };
 
 /// `Retry-After` in seconds, where `stream.max_viewers` viewers watch already.
@@ -16,8 +16,11 @@ const RETRY_AFTER_SHUTDOWN: u32 = 1;
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
-    view.socket("/api/analytics/stream", stream);
+    view.socket("/api/analytics/stream", stream).parameters(&PARAMETERS);
 }
+
+/// Where a viewer goes on: `resume=EPOCH:SEQ`.
+const PARAMETERS: [&str; 1] = ["resume"];
 
 /// Checks the handshake, takes one of the permits to watch, and hands the connection to the
 /// fan-out.
@@ -61,8 +64,8 @@ fn needs_new_connection() -> HttpResponse {
 /// Epoch and number of the last frame that the viewer has seen, from `resume=EPOCH:SEQ`. Anything
 /// else gives `None`, and the viewer gets a snapshot, as it does for an unknown epoch.
 fn resume(query: &str) -> Option<(String, u64)> {
-    let query = web::Query::<Vec<(String, String)>>::from_query(query).ok()?;
-    let (_, value) = query.iter().find(|(name, _)| name == "resume")?;
+    let [value] = query::read(query, &PARAMETERS).ok()?;
+    let value = value?;
     let (epoch, seq) = value.rsplit_once(':')?;
     Some((epoch.to_owned(), seq.parse().ok()?))
 }

@@ -10,7 +10,7 @@ use crate::{
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
-    view.read("/api/analytics/timeseries", timeseries);
+    view.read("/api/analytics/timeseries", timeseries).parameters(&query::PARAMETERS);
 }
 
 /// `[{"timestamp","count"}]`, oldest first.

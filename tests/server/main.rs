@@ -18,6 +18,7 @@ mod golden;
 mod history;
 mod host_names;
 mod metrics;
+mod openapi;
 mod page_headers;
 mod refusals;
 mod replay;

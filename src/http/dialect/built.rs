@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use actix_web::{HttpResponse, web::Query};
+use actix_web::{HttpRequest, HttpResponse, web::Query};
 use base64::Engine;
 use bytes::Bytes;
 use serde_json::{Map, Value, value::RawValue};
@@ -68,6 +68,13 @@ pub fn pixel() -> HttpResponse {
 pub fn parameters(text: &str) -> Vec<(String, String)> {
     let text = text.trim().trim_start_matches('?');
     Query::<Vec<(String, String)>>::from_query(text).map(Query::into_inner).unwrap_or_default()
+}
+
+/// Those parameters of a request's query that have one of these names ([`super::Dialect::PARAMETERS`]).
+pub fn named(request: &HttpRequest, names: &[&str]) -> Vec<(String, String)> {
+    let mut found = parameters(request.query_string());
+    found.retain(|(name, _)| names.contains(&name.as_str()));
+    found
 }
 
 /// The value of a parameter; `None` where it is absent or empty.

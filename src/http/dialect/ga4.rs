@@ -13,7 +13,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     Dialect, Endpoint, Outcome, Split,
-    built::{Built, BuiltProperties, field, field_of, json_body, parameter, parameters},
+    built::{Built, BuiltProperties, field, field_of, json_body, named, parameter, parameters},
 };
 use crate::{
     domain::event::{Field, Incoming, Rejection},
@@ -60,6 +60,7 @@ struct MeasuredEvent {
 impl Dialect for Ga4 {
     const NAME: &'static str = "ga4";
     const TRANSLATES: bool = true;
+    const PARAMETERS: &'static [&'static str] = &["api_secret"];
 
     const ENDPOINTS: &'static [Endpoint] = &[
         Endpoint { path: "/{api:mp}/collect", methods: &[Method::POST] },
@@ -70,8 +71,7 @@ impl Dialect for Ga4 {
 
     fn offer(request: &HttpRequest) -> Offer {
         let mut keys = usual_write_keys(request);
-        let query = parameters(request.query_string());
-        keys.extend(parameter(&query, "api_secret").map(str::to_owned));
+        keys.extend(named(request, Self::PARAMETERS).into_iter().map(|(_, key)| key));
         let is_protocol = request.match_info().get("api").is_some();
         if keys.is_empty() && !is_protocol { Offer::Body } else { Offer::Head(keys) }
     }

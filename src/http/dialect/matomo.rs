@@ -6,7 +6,10 @@
 
 use std::borrow::Cow;
 
-use actix_web::{HttpRequest, HttpResponse, http::Method};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode},
+};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -114,9 +117,8 @@ impl Dialect for Matomo {
             }));
         }
         match outcome.rejected.first() {
-            Some(rejected) => HttpResponse::BadRequest()
-                .content_type("text/plain; charset=utf-8")
-                .body(rejected.reason.to_string()),
+            Some(rejected) => ApiError::all_rejected(StatusCode::BAD_REQUEST)
+                .with_bytes("text/plain; charset=utf-8", rejected.reason.to_string().into_bytes()),
             None => pixel(),
         }
     }

@@ -7,7 +7,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, header},
+    http::{Method, StatusCode, header},
 };
 use base64::{
     alphabet,
@@ -19,7 +19,7 @@ use serde_json::{json, value::RawValue};
 
 use super::{
     Dialect, Endpoint, Outcome, Split,
-    built::{field, from_base64, one_or_many, parameter, parameters},
+    built::{field, from_base64, named, one_or_many, parameter, parameters},
     json_event::{EventMembers, JsonEvent},
     member::{Added, json, object, path_of, property},
 };
@@ -38,7 +38,7 @@ pub struct Mixpanel {
     has_events: bool,
     is_import: bool,
     verbose: bool,
-    query: String,
+    query: Vec<(String, String)>,
     keys: Vec<String>,
 }
 
@@ -61,6 +61,7 @@ const BOTH: &[Method] = &[Method::GET, Method::POST];
 impl Dialect for Mixpanel {
     const NAME: &'static str = "mixpanel";
     const TRANSLATES: bool = true;
+    const PARAMETERS: &'static [&'static str] = &["data", "verbose", "api_key"];
 
     const ENDPOINTS: &'static [Endpoint] = &[
         Endpoint { path: "/{call:track|engage|groups|import}", methods: BOTH },
@@ -80,11 +81,11 @@ impl Dialect for Mixpanel {
 
     fn open(request: &HttpRequest) -> Result<Mixpanel, ApiError> {
         let call = request.match_info().get("call").unwrap_or_default();
-        let query = request.query_string().to_owned();
+        let query = named(request, Self::PARAMETERS);
         Ok(Mixpanel {
             has_events: matches!(call, "track" | "import"),
             is_import: call == "import",
-            verbose: parameter(&parameters(&query), "verbose") == Some("1"),
+            verbose: parameter(&query, "verbose") == Some("1"),
             query,
             keys: usual_write_keys(request),
         })
@@ -93,7 +94,7 @@ impl Dialect for Mixpanel {
     fn contents(&mut self, body: Bytes) -> Result<Bytes, ApiError> {
         let is_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
         let sent = match body.trim_ascii().is_empty() {
-            true => parameters(&self.query),
+            true => self.query.clone(),
             false if is_json => return Ok(body),
             false => parameters(&String::from_utf8_lossy(&body)),
         };
@@ -141,8 +142,8 @@ impl Dialect for Mixpanel {
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         let taken = outcome.accepted + outcome.duplicates;
         match outcome.rejected.first().filter(|_| outcome.all_rejected()) {
-            Some(rejected) => HttpResponse::BadRequest()
-                .json(json!({"status": 0, "error": rejected.reason.to_string(), "code": 400})),
+            Some(rejected) => ApiError::all_rejected(StatusCode::BAD_REQUEST)
+                .with_body(json!({"status": 0, "error": rejected.reason.to_string(), "code": 400})),
             None if self.verbose => HttpResponse::Ok().json(json!({"status": 1, "error": null})),
             None if self.is_import => HttpResponse::Ok().json(json!({
                 "code": 200, "num_records_imported": taken, "status": "OK",
@@ -201,8 +202,8 @@ mod tests {
     use crate::http::dialect::DialectEvent;
 
     fn mixpanel(query: &str) -> Mixpanel {
-        let (query, keys) = (query.to_owned(), Vec::new());
-        let verbose = query.contains("verbose=1");
+        let (query, keys) = (parameters(query), Vec::new());
+        let verbose = parameter(&query, "verbose") == Some("1");
         Mixpanel { has_events: true, is_import: false, verbose, query, keys }
     }
 

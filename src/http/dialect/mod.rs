@@ -59,6 +59,11 @@ pub trait Dialect: Sized + 'static {
     /// The paths that its clients send to.
     const ENDPOINTS: &'static [Endpoint];
 
+    /// The parameters of the query that are looked at, beside the key's usual one. The members of an event
+    /// that stands in the query are not among them. [`built::named`] gives these parameters and no
+    /// others, so that none is forgotten here.
+    const PARAMETERS: &'static [&'static str] = &[];
+
     /// One event of a body, read or not yet read. It borrows from the body where it can.
     type Event<'a>: DialectEvent<'a>;
 

@@ -3,7 +3,10 @@
 //! Its pages send no key, no user and no session. `d`, the domain, is an id of a `[[source]]`; the
 //! session is the visitor of today ([`crate::http::visitor`]). It never sends again.
 
-use actix_web::{HttpRequest, HttpResponse, http::Method};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -71,8 +74,8 @@ impl Dialect for Plausible {
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         match outcome.rejected.first().filter(|_| outcome.all_rejected()) {
-            Some(rejected) => HttpResponse::BadRequest()
-                .json(json!({"errors": {"event": [rejected.reason.to_string()]}})),
+            Some(rejected) => ApiError::all_rejected(StatusCode::BAD_REQUEST)
+                .with_body(json!({"errors": {"event": [rejected.reason.to_string()]}})),
             None => HttpResponse::Accepted().content_type("text/plain").body("ok"),
         }
     }

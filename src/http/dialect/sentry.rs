@@ -6,12 +6,13 @@
 
 use std::borrow::Cow;
 
-use actix_web::{HttpRequest, HttpResponse, http::Method, web::Query};
+use actix_web::{HttpRequest, HttpResponse, http::Method};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
     Dialect, DialectEvent, Endpoint, Outcome, Split,
+    built::named,
     member::{Added, parsed, path_of},
 };
 use crate::{
@@ -126,6 +127,7 @@ struct Person<'a> {
 
 impl Dialect for Sentry {
     const NAME: &'static str = "sentry";
+    const PARAMETERS: &'static [&'static str] = &["sentry_key"];
 
     const ENDPOINTS: &'static [Endpoint] =
         &[Endpoint { path: "/api/{project:[0-9]+}/envelope/", methods: &[Method::POST] }];
@@ -134,9 +136,7 @@ impl Dialect for Sentry {
 
     fn offer(request: &HttpRequest) -> Offer {
         let mut keys = usual_write_keys(request);
-        let query = Query::<Vec<(String, String)>>::from_query(request.query_string());
-        let query = query.map(Query::into_inner).unwrap_or_default();
-        keys.extend(query.into_iter().filter(|(name, _)| name == "sentry_key").map(|(_, key)| key));
+        keys.extend(named(request, Self::PARAMETERS).into_iter().map(|(_, key)| key));
         let header = request.headers().get("x-sentry-auth").and_then(|value| value.to_str().ok());
         let parts = header.unwrap_or_default().split([',', ' ']);
         keys.extend(parts.filter_map(|part| part.strip_prefix("sentry_key=")).map(str::to_owned));

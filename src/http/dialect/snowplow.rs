@@ -103,9 +103,8 @@ impl Dialect for Snowplow {
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         match outcome.rejected.first().filter(|_| outcome.all_rejected()) {
-            Some(rejected) => HttpResponse::UnprocessableEntity()
-                .content_type("text/plain; charset=utf-8")
-                .body(rejected.reason.to_string()),
+            Some(rejected) => ApiError::all_rejected(StatusCode::UNPROCESSABLE_ENTITY)
+                .with_bytes("text/plain; charset=utf-8", rejected.reason.to_string().into_bytes()),
             None if self.query.is_some() => pixel(),
             None => HttpResponse::Ok().content_type("text/plain").body("ok"),
         }

@@ -4,7 +4,10 @@
 //! page names, else the visitor of today ([`crate::http::visitor`]). What stands in `cache` comes back
 //! as `x-umami-cache`; it is not read, since nothing in it is needed and it could outlive the day.
 
-use actix_web::{HttpRequest, HttpResponse, http::Method};
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{Method, StatusCode},
+};
 use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
@@ -71,8 +74,9 @@ impl Dialect for Umami {
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         if let Some(rejected) = outcome.rejected.first().filter(|_| outcome.all_rejected()) {
-            let error = ApiError::bad_request("all_rejected", rejected.reason.to_string());
-            return error.with_body(error.body());
+            let message = rejected.reason.to_string();
+            let error = ApiError::all_rejected(StatusCode::BAD_REQUEST);
+            return ApiError { message, ..error }.error_response();
         }
         let visitor = Uuid::parse_str(&self.session).unwrap_or_default();
         HttpResponse::Ok()

@@ -21,6 +21,9 @@ use crate::{
 /// The most buckets that one answer may have.
 const MAX_POINTS: Millis = 5000;
 
+/// The parameters of a time series.
+pub const PARAMETERS: [&str; 7] = ["type", "metric", "hours", "from", "to", "interval", "baseline"];
+
 /// Reads the query string of a time series.
 ///
 /// # Errors
@@ -31,7 +34,8 @@ pub fn parse(
     zone: &BusinessZone,
     metric_set: &MetricSet,
 ) -> Result<SeriesQuery, ApiError> {
-    let given = Given::parse(text)?;
+    let [kind, metric, hours, from, to, interval, baseline] = read(text, &PARAMETERS)?;
+    let given = Given { kind, metric, hours, from, to, interval, baseline };
     let interval = match given.interval.as_deref() {
         None | Some("1m") => Interval::Minute,
         Some("1s") => Interval::Second,
@@ -56,7 +60,7 @@ pub fn parse(
     Ok(SeriesQuery { what: given.what(metric_set)?, interval, from, to, baseline })
 }
 
-/// Puts each parameter of a query string into the slot of its name. A name without a slot is not
+/// The parameters of a query string that have these names, in the order of the names. Any other is not
 /// the route's own (`token`, above all), and is passed over.
 ///
 /// Routes read their parameters here rather than by an extractor of actix, which would refuse them
@@ -66,23 +70,23 @@ pub fn parse(
 /// 400 where a parameter is given twice: `invalid_parameter`.
 pub(super) fn read<const N: usize>(
     text: &str,
-    mut slots: [(&str, &mut Option<String>); N],
-) -> Result<(), ApiError> {
+    names: &[&str; N],
+) -> Result<[Option<String>; N], ApiError> {
+    let mut values = [const { None }; N];
     let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
         .map_err(|error| ApiError::bad_request("invalid_query", error.to_string()))?;
     for (name, value) in pairs.into_inner() {
-        if let Some((_, slot)) = slots.iter_mut().find(|(known, _)| *known == name)
-            && slot.replace(value).is_some()
+        if let Some(at) = names.iter().position(|known| *known == name)
+            && values[at].replace(value).is_some()
         {
             let message = format!("{name} is given twice");
             return Err(ApiError::bad_request("invalid_parameter", message));
         }
     }
-    Ok(())
+    Ok(values)
 }
 
 /// The parameters of a time series as they came.
-#[derive(Default)]
 struct Given {
     kind: Option<String>,
     metric: Option<String>,
@@ -94,21 +98,6 @@ struct Given {
 }
 
 impl Given {
-    fn parse(text: &str) -> Result<Given, ApiError> {
-        let mut given = Given::default();
-        let slots = [
-            ("type", &mut given.kind),
-            ("metric", &mut given.metric),
-            ("hours", &mut given.hours),
-            ("from", &mut given.from),
-            ("to", &mut given.to),
-            ("interval", &mut given.interval),
-            ("baseline", &mut given.baseline),
-        ];
-        read(text, slots)?;
-        Ok(given)
-    }
-
     fn what(&self, metric_set: &MetricSet) -> Result<What, ApiError> {
         match (self.kind.as_deref(), self.metric.as_deref()) {
             (Some(_), Some(metric)) => {

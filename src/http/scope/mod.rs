@@ -20,6 +20,7 @@
 //! To add a scope (for administrators, say), write a fourth type here with a guard of its own, as
 //! [`View`] has one, and make it a field of [`Scopes`].
 
+mod list;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ use actix_web::{
     web,
 };
 
+pub use self::list::{HungRoute, RouteList};
 use crate::{
     broadcast::ConnectionSocket,
     config::Config,
@@ -95,16 +97,32 @@ pub fn app(
         InitError = (),
     >,
 > {
-    App::new().configure(|config| {
-        let mut scopes = Scopes {
-            collect: Collect { app: config },
-            view: View { guards, reads: Vec::new(), sockets: Vec::new() },
-            open: Open { reads: Vec::new(), probes: Vec::new() },
-        };
-        hang(&mut scopes);
-        let Scopes { view, open, .. } = scopes;
-        close(config, view, open);
-    })
+    App::new().configure(|config| _ = hang_all(config, guards, hang))
+}
+
+/// The routes that an app with these has.
+pub fn listed(guards: Guards, hang: impl FnOnce(&mut Scopes<'_>)) -> Vec<HungRoute> {
+    let mut list = RouteList::default();
+    let _ = App::new().configure(|config| list = hang_all(config, guards, hang));
+    list.routes()
+}
+
+/// Hangs routes in the scopes, and the scopes in the app.
+fn hang_all(
+    config: &mut web::ServiceConfig,
+    guards: Guards,
+    hang: impl FnOnce(&mut Scopes<'_>),
+) -> RouteList {
+    let list = RouteList::default();
+    let mut scopes = Scopes {
+        collect: Collect { app: config, list: list.clone() },
+        view: View { guards, reads: Vec::new(), sockets: Vec::new(), list: list.clone() },
+        open: Open { reads: Vec::new(), probes: Vec::new(), list: list.clone() },
+    };
+    hang(&mut scopes);
+    let Scopes { view, open, .. } = scopes;
+    close(config, view, open);
+    list
 }
 
 /// Adds the routes that the scopes have collected to the app. Paths are tried in the order in
@@ -138,13 +156,20 @@ fn close(app: &mut web::ServiceConfig, view: View, open: Open) {
 /// key.
 pub struct Collect<'a> {
     app: &'a mut web::ServiceConfig,
+    list: RouteList,
 }
 
 impl ForEach for Collect<'_> {
     fn dialect<D: Dialect>(&mut self) {
         for endpoint in D::ENDPOINTS {
             let route = methods::route(endpoint.methods, collect::receive::<D>);
-            let resource = methods::resource(endpoint.path, endpoint.methods, route);
+            let hung = HungRoute {
+                path: endpoint.path.to_owned(),
+                methods: endpoint.methods,
+                scope: "collect",
+                parameters: D::PARAMETERS,
+            };
+            let resource = methods::resource(hung, route, &self.list);
             self.app.service(resource.wrap(any_page()).wrap(from_fn(never_a_viewer)));
         }
     }
@@ -184,6 +209,7 @@ pub struct View {
     guards: Guards,
     reads: Vec<Resource>,
     sockets: Vec<Resource>,
+    list: RouteList,
 }
 
 impl View {
@@ -200,7 +226,13 @@ impl View {
             let_in(checked, request, next)
         };
         let route = methods::route(methods::READ, handler).wrap(from_fn(guard));
-        self.reads.push(methods::resource(path, methods::READ, route));
+        self.reads.push(methods::resource(hung(path, methods::READ, "view"), route, &self.list));
+        self
+    }
+
+    /// Says which parameters the handler of the last path reads.
+    pub fn parameters(&mut self, names: &'static [&'static str]) -> &mut View {
+        self.list.set_parameters(names);
         self
     }
 
@@ -220,9 +252,13 @@ impl View {
             let_in(checked, request, next)
         };
         let route = methods::route(METHODS, handler).wrap(from_fn(guard));
-        self.sockets.push(methods::resource(path, METHODS, route));
+        self.sockets.push(methods::resource(hung(path, METHODS, "view"), route, &self.list));
         self
     }
+}
+
+fn hung(path: &str, methods: &'static [Method], scope: &'static str) -> HungRoute {
+    HungRoute { path: path.to_owned(), methods, scope, parameters: &[] }
 }
 
 /// Calls the handler where the guard lets the request in. A refusal is returned as an answer and
@@ -242,6 +278,7 @@ async fn let_in(
 pub struct Open {
     reads: Vec<Resource>,
     probes: Vec<Resource>,
+    list: RouteList,
 }
 
 impl Open {
@@ -253,7 +290,13 @@ impl Open {
         F::Output: Responder + 'static,
     {
         let route = methods::route(methods::READ, handler);
-        self.reads.push(methods::resource(path, methods::READ, route));
+        self.reads.push(methods::resource(hung(path, methods::READ, "open"), route, &self.list));
+        self
+    }
+
+    /// Says which parameters the handler of the last path reads.
+    pub fn parameters(&mut self, names: &'static [&'static str]) -> &mut Open {
+        self.list.set_parameters(names);
         self
     }
 
@@ -266,7 +309,7 @@ impl Open {
         F::Output: Responder + 'static,
     {
         let route = methods::route(methods::READ, handler);
-        self.probes.push(methods::resource(path, methods::READ, route));
+        self.probes.push(methods::resource(hung(path, methods::READ, "open"), route, &self.list));
         self
     }
 }

@@ -2,7 +2,9 @@
 //! answers must be those of the document. It must name every route, code, header and metric that
 //! there is, and no other.
 
-mod blocks;
+pub mod blocks;
 mod named;
 mod pattern;
 mod run;
+
+pub use named::{NOT_SHOWN, table};

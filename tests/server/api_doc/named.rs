@@ -7,7 +7,7 @@ use super::blocks::{PATH, document};
 use crate::support::{client::Request, server::Server};
 
 /// Codes that no single request to a healthy server causes, each with the reason.
-const NOT_SHOWN: &[(&str, &str)] = &[
+pub const NOT_SHOWN: &[(&str, &str)] = &[
     ("dedupe", "Redis has to fail"),
     ("history_unavailable", "the store has to fail"),
     (
@@ -29,7 +29,7 @@ const NOT_SHOWN: &[(&str, &str)] = &[
 const EVERYWHERE: &[&str] = &["connection", "content-length", "date", "transfer-encoding"];
 
 /// The rows of the tables between this heading and the next: cells without backticks.
-fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
+pub fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let from = document.find(&format!("\n## {heading}\n")).expect("the section is there");
     let section = &document[from + 1..];
     let section = &section[..section.find("\n## ").unwrap_or(section.len())];

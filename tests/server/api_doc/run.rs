@@ -16,9 +16,12 @@ use super::{
     named,
     pattern::{Kept, differences, filled, matches_text},
 };
-use crate::support::{
-    client::{Answer, Received, Request, WebSocket},
-    server::Server,
+use crate::{
+    openapi::document::Document,
+    support::{
+        client::{Answer, Received, Request, WebSocket},
+        server::Server,
+    },
 };
 
 /// How long a GET may give another answer than the document's, since events are counted and shown a
@@ -43,6 +46,8 @@ fn every_request_of_the_document_is_answered_as_it_says() {
 /// What the test keeps from one block to the next.
 struct Run {
     server: Server,
+    /// What programs are told of the same answers.
+    openapi: Document,
     socket: Option<Opened>,
     kept: Kept,
     /// The names of the headers of all requests and answers, in lower case.
@@ -64,6 +69,7 @@ impl Run {
     fn new() -> Run {
         Run {
             server: Server::start(),
+            openapi: Document::load(),
             socket: None,
             kept: Kept::new(),
             headers: BTreeSet::new(),
@@ -113,7 +119,10 @@ impl Run {
         let give_up = Instant::now() + SETTLES_WITHIN;
         loop {
             let came = request.send().expect("the server answers");
-            let found = self.compare(&expected, &came);
+            let mut found = self.compare(&expected, &came);
+            if method != "OPTIONS" {
+                found.extend(self.openapi.faults(method, route, &came));
+            }
             if found.is_empty() || method != "GET" || Instant::now() > give_up {
                 return found;
             }

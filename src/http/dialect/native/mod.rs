@@ -62,11 +62,9 @@ impl Dialect for Native {
 pub fn answer(outcome: &Outcome) -> HttpResponse {
     let answer = Answer::from(outcome);
     if outcome.all_rejected() {
-        return HttpResponse::UnprocessableEntity().json(serde_json::json!({
-            "error": {
-                "code": "all_rejected",
-                "message": "every event of the request was rejected",
-            },
+        let error = ApiError::all_rejected(StatusCode::UNPROCESSABLE_ENTITY);
+        return error.with_body(serde_json::json!({
+            "error": {"code": error.code, "message": error.message},
             "accepted": 0, "duplicates": 0, "rejected": answer.rejected,
         }));
     }

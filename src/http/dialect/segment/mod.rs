@@ -12,11 +12,15 @@ mod event;
 #[cfg(test)]
 mod tests;
 
-use actix_web::{HttpRequest, HttpResponse, http::Method, web::Query};
+use actix_web::{HttpRequest, HttpResponse, http::Method};
 use serde_json::json;
 
 pub use self::event::SegmentEvent;
-use super::{Dialect, Endpoint, Outcome, Split, envelope::Envelope};
+use super::{
+    Dialect, Endpoint, Outcome, Split,
+    built::{named, parameter},
+    envelope::Envelope,
+};
 use crate::http::{
     auth::{Offer, usual_write_keys},
     error::ApiError,
@@ -61,6 +65,7 @@ const GET: &[Method] = &[Method::GET];
 impl Dialect for SegmentDialect {
     const NAME: &'static str = "segment";
     const TRANSLATES: bool = true;
+    const PARAMETERS: &'static [&'static str] = &["writeKey"];
 
     const ENDPOINTS: &'static [Endpoint] = &[
         Endpoint { path: "/v1/{call:batch|import|b}", methods: POST },
@@ -161,6 +166,5 @@ impl Dialect for SegmentDialect {
 
 /// The key in the query: `?writeKey=`.
 fn query_key(request: &HttpRequest) -> Option<String> {
-    let query = Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
-    query.into_inner().into_iter().find(|(name, _)| name == "writeKey").map(|(_, key)| key)
+    parameter(&named(request, SegmentDialect::PARAMETERS), "writeKey").map(str::to_owned)
 }
