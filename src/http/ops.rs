@@ -35,10 +35,14 @@ pub struct Ops {
     pub unready_lag_ms: Millis,
 }
 
-/// Adds the routes: anyone may ask whether the server is well, only viewers see its metrics.
-pub fn routes(open: &mut Open, view: &mut View) {
+/// Adds the routes at which anyone may ask whether the server is well.
+pub fn routes(open: &mut Open) {
     open.probe("/healthz", healthz);
     open.probe("/readyz", readyz).parameters(&PARAMETERS);
+}
+
+/// Adds the route at which viewers see the metrics.
+pub fn metrics(view: &mut View) {
     view.read("/metrics", render_metrics);
 }
 
