@@ -28,6 +28,8 @@ mod server;
 mod simulation;
 
 #[doc(hidden)]
+pub mod access;
+#[doc(hidden)]
 pub mod alert;
 #[doc(hidden)]
 pub mod broadcast;

@@ -75,7 +75,6 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         |path| path.display().to_string(),
     );
     say("configuration", Fine(format!("{origin}, with variables and flags")));
-    say("access", access(&config));
     say("alerts", alerts(&config));
     say("data dir", data_dir(&config.data_dir));
     say("free space", free_space(&config));
@@ -88,6 +87,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         match Installation::of_check(&config) {
             Ok(installation) => {
                 let installation = Arc::new(installation);
+                say("access", access(&config, stored_doors(&config, installation.clone()).await));
                 say("store", store(&config, installation.clone()).await);
                 say("live counters", live(&config, installation).await);
             }
@@ -103,28 +103,42 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-/// Who may send events and who may see the numbers.
-fn access(config: &Config) -> Finding {
+/// Whether the store names who may send, and who may see the numbers. One that can't be read is another
+/// finding.
+async fn stored_doors(config: &Config, installation: Arc<Installation>) -> (bool, bool) {
+    if config.postgres.url.is_empty() {
+        return sqlite::doors(&config.data_dir).unwrap_or_default();
+    }
+    let look = async { store::open_as(config, installation).await?.access.access_doors().await };
+    match tokio::time::timeout(ANSWER_WITHIN, look).await {
+        Ok(Ok(doors)) => doors,
+        _ => (false, false),
+    }
+}
+
+/// Who may send events and who may see the numbers. `stored` says whether the store names any of these.
+fn access(config: &Config, stored: (bool, bool)) -> Finding {
     let (keys, tokens) = (config.auth.write_keys.len(), config.auth.viewer_tokens.len());
-    let sources = &config.rules.sources;
-    let who = |count: usize, known: &str| match count {
-        0 => "anyone".to_owned(),
-        1 => format!("1 {known}"),
-        n => format!("{n} {known}s"),
+    let sources = config.rules.sources.len();
+    let who = |of_config: &[(usize, &str)], (stored, of_store): (bool, &str)| {
+        let counted = of_config.iter().filter(|(count, _)| *count > 0);
+        let mut all: Vec<String> = counted
+            .map(|(count, name)| format!("{count} {name}{}", if *count > 1 { "s" } else { "" }))
+            .collect();
+        all.extend(stored.then(|| of_store.to_owned()));
+        if all.is_empty() { "anyone".to_owned() } else { all.join(" and ") }
     };
-    let senders = match sources.len() {
-        0 => who(keys, "write key"),
-        named if keys == 0 => who(named, "source"),
-        named => format!("{} and {}", who(keys, "write key"), who(named, "source")),
-    };
-    let words =
-        format!("{senders} may send events, {} may see the numbers", who(tokens, "viewer token"),);
-    let addresses = config.listen_addresses().unwrap_or_default();
-    let is_local = addresses.iter().all(|address| address.ip().is_loopback());
-    if is_local || keys + sources.len() > 0 && tokens > 0 {
-        Fine(words)
-    } else {
-        Doubtful(format!("{words}, from any machine that reaches {}", config.listen))
+    let words = format!(
+        "{} may send events, {} may see the numbers",
+        who(&[(keys, "write key"), (sources, "source")], (stored.0, "keys of the store")),
+        who(&[(tokens, "viewer token")], (stored.1, "users and tokens of the store")),
+    );
+    match config.unlocked(stored) {
+        Some(wrong) => Wrong(wrong),
+        None if config.auth.insecure && words.contains("anyone") => {
+            Doubtful(format!("{words}, from any machine that reaches {}", config.listen))
+        }
+        None => Fine(words),
     }
 }
 
@@ -342,10 +356,15 @@ mod tests {
     #[test]
     fn open_access_from_outside_is_doubtful() {
         let mut config = Config::default();
-        assert!(matches!(access(&config), Fine(_)));
+        assert!(matches!(access(&config, (false, false)), Fine(_)));
         config.listen = "0.0.0.0:8080".to_owned();
+        assert!(matches!(access(&config, (false, true)), Wrong(_)));
+        let closed =
+            "keys of the store may send events, users and tokens of the store may see the numbers";
+        assert_eq!(access(&config, (true, true)), Fine(closed.to_owned()));
+        config.auth.insecure = true;
         assert_eq!(
-            access(&config),
+            access(&config, (false, false)),
             Doubtful(
                 "anyone may send events, anyone may see the numbers, from any machine that \
                  reaches 0.0.0.0:8080"

@@ -1,6 +1,7 @@
 //! The command line. Each command is a file of this folder; this file reads the arguments and
 //! calls the one that was asked for.
 
+mod access;
 mod alerts;
 mod check;
 mod connect;
@@ -49,6 +50,20 @@ enum Command {
     Alerts(alerts::AlertsArgs),
     /// Show which events were refused and why, or send them again
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Make, list and revoke write keys
+    #[command(subcommand)]
+    Keys(access::KeysCommand),
+    /// Make, list and change users, who sign in at the dashboard
+    #[command(subcommand)]
+    Users(access::UsersCommand),
+    /// Make, list and revoke API tokens, with which programs read
+    #[command(subcommand)]
+    Tokens(access::TokensCommand),
+    /// Make, list and revoke links, which show the dashboard to whoever has one
+    #[command(subcommand)]
+    Links(access::LinksCommand),
+    /// Show what was changed about who has access, and by whom
+    Audit(access::AuditArgs),
     /// Check the configuration and every connection, in words
     Check(ServeArgs),
 }
@@ -114,6 +129,11 @@ pub fn run() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Keys(command) => access::keys(&command),
+        Command::Users(command) => access::users(&command),
+        Command::Tokens(command) => access::tokens(&command),
+        Command::Links(command) => access::links(&command),
+        Command::Audit(args) => access::audit(&args),
         Command::Check(args) => check::run(&args),
     }
 }

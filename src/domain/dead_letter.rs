@@ -57,6 +57,11 @@ impl DeadLetter {
         hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The fingerprint of a key of which only the SHA-256 is known, in hex.
+    pub fn fingerprint_of_hash(hash: &str) -> String {
+        hash.chars().take(8).collect()
+    }
+
     /// What of the letter is an event in the native format: `event`, or `raw` where it came so.
     pub fn native(&self) -> &str {
         if self.event.is_empty() { &self.raw } else { &self.event }
@@ -128,5 +133,8 @@ mod tests {
         let of = DeadLetter::fingerprint;
         assert_eq!(of("secret"), of("secret"));
         assert!(of("secret") != of("secret2") && of("secret").len() == 8);
+        let hash: String =
+            Sha256::digest("secret").iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(DeadLetter::fingerprint_of_hash(&hash), of("secret"));
     }
 }

@@ -8,6 +8,7 @@
 //! to the ledger, to the live store and to the viewers. [`alert`] judges the numbers that come
 //! of it.
 
+pub mod access;
 pub mod aggregate;
 pub mod alert;
 pub mod batch;

@@ -13,8 +13,10 @@ use crate::config;
 /// Whom a limit is for. All requests of one client share what it allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Client {
-    /// The senders with this write key, by its place in the configuration.
+    /// The senders with this write key, by its number.
     Key(u32),
+    /// The sender at an address with a write key that everybody can read in a page.
+    KeyAt(u32, IpAddr),
     /// An address ([`network`]).
     Address(IpAddr),
 }
@@ -23,6 +25,11 @@ impl Client {
     /// The client with this write key, or at this address where no keys are set.
     pub fn new(key: Option<u32>, peer: Option<SocketAddr>) -> Client {
         key.map_or_else(|| Client::Address(network(peer)), Client::Key)
+    }
+
+    /// The client at this address that has a key which stands in pages.
+    pub fn at(key: u32, peer: Option<SocketAddr>) -> Client {
+        Client::KeyAt(key, network(peer))
     }
 }
 
@@ -37,10 +44,6 @@ pub fn network(peer: Option<SocketAddr>) -> IpAddr {
         None => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
-
-/// What a connection with TLS has among its data.
-#[derive(Clone, Copy, Debug)]
-pub struct OverTls;
 
 /// The proxies of the configuration. A clone shares them.
 #[derive(Clone, Debug, Default)]
@@ -68,12 +71,8 @@ impl ProxyNetworks {
         within(&self.trusted, address)
     }
 
-    /// Whether the client of a request came over TLS: to this server, or to a trusted proxy that says
-    /// so.
+    /// Whether the client of a request came over TLS: to a trusted proxy that says so.
     pub fn came_over_tls(&self, request: &HttpRequest) -> bool {
-        if request.conn_data::<OverTls>().is_some() {
-            return true;
-        }
         let by_trusted = request.peer_addr().is_some_and(|peer| self.is_trusted(peer.ip()));
         let scheme = request.headers().get("x-forwarded-proto").filter(|_| by_trusted);
         scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{
+        access::Permission,
         time::{DAY, Millis, now_ms, parse_rfc3339, rfc3339},
         veil::veiled,
     },
@@ -35,7 +36,8 @@ const PARAMETERS: [&str; 6] = ["code", "source", "key", "from", "to", "samples"]
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
-    view.read("/api/analytics/dead-letters", dead_letters).parameters(&PARAMETERS);
+    view.read_with(Permission::Letters, "/api/analytics/dead-letters", dead_letters)
+        .parameters(&PARAMETERS);
 }
 
 /// The answer: `{"groups":[…]}`, the largest first.

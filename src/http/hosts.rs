@@ -18,7 +18,10 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use crate::{config::Config, http::error::ApiError};
+use crate::{
+    config::Config,
+    http::{auth::ViewerGuard, error::ApiError},
+};
 
 /// The longest name that a refusal repeats.
 const LONGEST_NAME: usize = 253;
@@ -27,10 +30,12 @@ const LONGEST_NAME: usize = 253;
 #[derive(Clone, Debug)]
 pub struct KnownHosts(Arc<HostNames>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct HostNames {
     /// Every name is known.
     any: bool,
+    /// Without a list, every name is known as soon as this lets nobody in unknown.
+    unlisted: Option<ViewerGuard>,
     exact: Vec<String>,
     /// Names under which every further name is known, each with its dot: `.shop.example`.
     under: Vec<String>,
@@ -39,14 +44,16 @@ struct HostNames {
 impl KnownHosts {
     /// The names of `http.allowed_hosts`, and that of `listen` where it is one.
     ///
-    /// With an empty list every name is known as soon as viewers need a token: a page that got itself
-    /// taken for this server's has none. So a server behind a proxy needs no list, but one that shows
+    /// With an empty list every name is known as soon as viewers need to be known: a page that got itself
+    /// taken for this server's has neither a token nor a session. So a server behind a proxy needs no list, but one that shows
     /// its numbers to everybody does.
-    pub fn new(config: &Config) -> KnownHosts {
+    pub fn new(config: &Config, viewers: ViewerGuard) -> KnownHosts {
         let allowed = &config.http.allowed_hosts;
         let mut names = HostNames {
-            any: allowed.is_empty() && !config.auth.viewer_tokens.is_empty(),
-            ..HostNames::default()
+            any: false,
+            unlisted: allowed.is_empty().then_some(viewers),
+            exact: Vec::new(),
+            under: Vec::new(),
         };
         for name in allowed {
             let name = plain(name);
@@ -78,7 +85,8 @@ impl KnownHosts {
     }
 
     fn knows(&self, host: &str) -> bool {
-        if self.0.any || is_local(host) {
+        let needs_no_name = || self.0.unlisted.as_ref().is_some_and(|viewers| !viewers.is_open());
+        if self.0.any || is_local(host) || needs_no_name() {
             return true;
         }
         let name = plain(without_port(host));
@@ -137,13 +145,15 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+    use crate::{access::SharedBook, domain::access::Book};
 
     fn hosts(listen: &str, allowed: &[&str], tokens: &[&str]) -> KnownHosts {
         let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
         let mut config = Config { listen: listen.to_owned(), ..Config::default() };
         config.http.allowed_hosts = owned(allowed);
         config.auth.viewer_tokens = owned(tokens);
-        KnownHosts::new(&config)
+        let book = SharedBook::of(Book::default());
+        KnownHosts::new(&config, ViewerGuard::new(&config, book))
     }
 
     #[test]

@@ -6,7 +6,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
 use crate::{
-    domain::time::{Millis, now_ms},
+    domain::{
+        access::Permission,
+        time::{Millis, now_ms},
+    },
     http::{
         error::ApiError,
         query,
@@ -35,15 +38,11 @@ pub struct Ops {
     pub unready_lag_ms: Millis,
 }
 
-/// Adds the routes at which anyone may ask whether the server is well.
-pub fn routes(open: &mut Open) {
+/// Adds the routes: anyone may ask whether the server is well, and those see its metrics who are allowed to.
+pub fn routes(open: &mut Open, view: &mut View) {
     open.probe("/healthz", healthz);
     open.probe("/readyz", readyz).parameters(&PARAMETERS);
-}
-
-/// Adds the route at which viewers see the metrics.
-pub fn metrics(view: &mut View) {
-    view.read("/metrics", render_metrics);
+    view.read_with(Permission::Metrics, "/metrics", render_metrics);
 }
 
 async fn healthz() -> HttpResponse {

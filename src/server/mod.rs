@@ -8,13 +8,12 @@
 //! | [`storage`] | what is on disk or on another server: the data dir, the spool, the store, the live side |
 //! | [`pipeline`] | the actors that bring events from HTTP to the spool and to both sinks |
 //! | [`watching`] | the readers of numbers: rollups, baselines, alerts |
-//! | [`service`] | the HTTP server, on the listeners of [`listener`] |
+//! | [`service`] | the HTTP server |
 //!
 //! [`Running::stop`] takes them apart in the reverse order.
 
 mod clocks;
 mod counters;
-mod listener;
 mod memory;
 mod pipeline;
 mod service;
@@ -24,12 +23,17 @@ mod storage;
 mod tests;
 mod watching;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::Addr;
 use actix_web::dev::ServerHandle;
 
 use crate::{
+    access::SharedBook,
     alert::AlertActor,
     broadcast::Viewers,
     config::Config,
@@ -41,7 +45,6 @@ use crate::{
     telemetry::{health::Health, prometheus},
 };
 
-use listener::Listeners;
 pub use stop::Stopped;
 use storage::Storage;
 
@@ -50,10 +53,6 @@ pub struct Running {
     /// The address that it listens on. Where port 0 was asked for, this has the port that was
     /// chosen.
     pub addr: SocketAddr,
-    /// The address of `http.ops_listen`, where there is one.
-    pub ops_addr: Option<SocketAddr>,
-    /// Whether clients have to speak TLS.
-    pub speaks_tls: bool,
     ingest: Addr<IngestActor>,
     viewers: Viewers,
     alerts: Addr<AlertActor>,
@@ -81,6 +80,14 @@ impl StartError {
     }
 }
 
+/// Fails where other machines reach the server and nobody says who may send or read. A node that does
+/// not know yet whom the store names starts, and lets nobody in whom the configuration does not name.
+fn refuse_open_door(config: &Config, book: &SharedBook) -> Result<(), StartError> {
+    let Some(book) = book.current() else { return Ok(()) };
+    let stored = (book.stored().sends_closed, book.stored().views_closed);
+    config.unlocked(stored).map_or(Ok(()), |words| Err(StartError(words)))
+}
+
 /// Makes an error of the name of what failed and the reason.
 fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_ {
     move |e| StartError(format!("{what}: {e}"))
@@ -101,18 +108,21 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     counters::show_all();
     tokio::task::spawn_local(prometheus::upkeep(exporter.clone()));
     memory::announce(&config).map_err(StartError::new)?;
-    // The addresses are taken first: a server that can't listen must not touch the data dir.
-    let listeners = Listeners::bind(&config)?;
-    let (addr, ops_addr, speaks_tls) = (listeners.addr, listeners.ops_addr, listeners.speaks_tls());
+    // The address is taken first: a server that can't listen must not touch the data dir.
+    let listener = TcpListener::bind(&config.listen)
+        .map_err(failed(&format!("can't listen on {}", config.listen)))?;
+    let addr = listener.local_addr().map_err(failed("listen"))?;
     let alarm = Alarm::default();
 
     let (storage, spool_log, viewers) = Storage::open(&config, &alarm).await?;
+    refuse_open_door(&config, storage.access.book())?;
+    tokio::task::spawn_local(storage.access.clone().follow(storage.health.clone()));
     let watching = watching::start(&config, &storage);
     tokio::task::spawn_local(clocks::watch(storage.stores.info.clone(), storage.health.clone()));
     let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
     let server = service::start(
         &config,
-        listeners,
+        listener,
         service::RouteState {
             pipeline: &pipeline,
             storage: &storage,
@@ -124,8 +134,6 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     .map_err(failed("HTTP server"))?;
     Ok(Running {
         addr,
-        ops_addr,
-        speaks_tls,
         ingest: pipeline.ingest,
         viewers,
         alerts: watching.alerts,

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{StartError, failed};
 use crate::{
+    access::Access,
     broadcast::{self, Viewers},
     config::Config,
     domain::{
@@ -45,6 +46,8 @@ pub struct Storage {
     pub live: Arc<dyn LiveStore>,
     /// This node's copy of the counters, for reading.
     pub mirror: Mirror,
+    /// Who has access.
+    pub access: Access,
     /// The list of parts that are in trouble.
     pub health: Health,
     /// The business time zone.
@@ -75,13 +78,14 @@ impl Storage {
 
         let stores = store::open(config).await.map_err(failed("store"))?;
         refuse_foreign("store", stores.info.claim()).await?;
+        let access = Access::open(config, stores.access.clone()).await;
         let live = live::open(config, &stores, zone.clone(), feed, now_ms())
             .await
             .map_err(failed("live"))?;
         refuse_foreign("live", live.claim()).await?;
         let node = data_dir.node();
         let health = Health::default();
-        let storage = Storage { data_dir, node, spool, stores, live, mirror, health, zone };
+        let storage = Storage { data_dir, node, spool, stores, live, mirror, access, health, zone };
         Ok((storage, opened, viewers))
     }
 }

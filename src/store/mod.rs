@@ -13,6 +13,7 @@
 //! | [`Rollups`] | folds the ledger into minutes, and reads them | [`RollupActor`](rollup_actor::RollupActor), charts, baselines, the backtest of alerts |
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
 //! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
+//! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
 //!
@@ -23,6 +24,7 @@
 //! letters and the ledger row. The other traits stay with Postgres, and [`open`] puts both into
 //! one [`Stores`].
 
+pub mod access;
 pub mod alerts;
 mod ledger;
 pub mod letters;
@@ -48,6 +50,7 @@ use crate::{
     },
     sink::{Installation, Lease, SinkError, SinkErrorKind},
     store::{
+        access::AccessStore,
         alerts::AlertLog,
         letters::DeadLetters,
         rollup::{FoldLimits, Folded, Known, Summed},
@@ -67,6 +70,8 @@ pub struct Stores {
     pub alerts: Arc<dyn AlertLog>,
     /// What was refused.
     pub letters: Arc<dyn DeadLetters>,
+    /// Who has access.
+    pub access: Arc<dyn AccessStore>,
     /// Lets one node lead, where there is no Redis.
     pub lease: Arc<dyn Lease>,
     /// Says what the store is and how it is.
@@ -79,7 +84,7 @@ impl Stores {
     /// All parts, from one store that has them all.
     pub fn all_in<S>(store: Arc<S>, installation: Arc<Installation>) -> Stores
     where
-        S: BatchStore + Ledger + Rollups + AlertLog + DeadLetters + Lease + StoreInfo,
+        S: BatchStore + Ledger + Rollups + AlertLog + DeadLetters + AccessStore + Lease + StoreInfo,
     {
         Stores {
             batches: store.clone(),
@@ -87,6 +92,7 @@ impl Stores {
             rollups: store.clone(),
             alerts: store.clone(),
             letters: store.clone(),
+            access: store.clone(),
             lease: store.clone(),
             info: store,
             installation,

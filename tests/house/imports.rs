@@ -22,6 +22,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sink", &["config", "domain", "panics", "retry", "spool", "telemetry"]),
     ("ingest", &["config", "domain", "panics", "sink", "spool", "telemetry"]),
     ("store", &["config", "domain", "failpoint", "retry", "sink", "telemetry"]),
+    ("access", &["config", "domain", "sink", "store", "telemetry"]),
     ("live", &["config", "domain", "failpoint", "retry", "sink", "store", "telemetry"]),
     ("counter", &["domain", "live", "panics", "sink"]),
     // Reading, and who is told.
@@ -32,6 +33,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "access",
             "broadcast",
             "config",
             "domain",
@@ -49,6 +51,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "access",
             "alert",
             "broadcast",
             "config",
@@ -71,6 +74,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "access",
             "alert",
             "config",
             "demo",

@@ -39,8 +39,12 @@ fn gauges_of_business_are_there_once_the_counters_are_loaded() {
     assert!(text.contains("# TYPE floodmark_business_today gauge\n"), "{text}");
 
     // Nobody knows today's totals while the ledger that they start from can't be read.
-    let away = Server::with(&[("FLOODMARK_POSTGRES__URL", "postgres://nobody@127.0.0.1:1/shop")]);
+    let away = Server::with(&[
+        ("FLOODMARK_POSTGRES__URL", "postgres://nobody@127.0.0.1:1/shop"),
+        // Nor whether anybody may look, but for those of the configuration.
+        ("FLOODMARK_AUTH__VIEWER_TOKENS", "v1"),
+    ]);
     std::thread::sleep(std::time::Duration::from_millis(1200));
-    let text = away.get_text("/metrics");
+    let text = away.get_text("/metrics?token=v1");
     assert!(!text.lines().any(|line| line.starts_with("floodmark_business_")), "{text}");
 }

@@ -2,6 +2,7 @@
 //! with its embedded stores. What is light enough to be linked into one program is here; tests
 //! that bring servers, nodes or faults of their own have programs of their own.
 
+mod access;
 mod api_doc;
 mod bodies;
 mod breakdowns;
@@ -19,7 +20,6 @@ mod history;
 mod host_names;
 mod metrics;
 mod openapi;
-mod ops_listener;
 mod page_headers;
 mod refusals;
 mod replay;
@@ -28,6 +28,5 @@ mod stopping;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
-mod tls;
 mod totals;
 mod twins;

@@ -1,5 +1,6 @@
 //! Tests of the stores, Postgres and SQLite, each against a real database of its own.
 
+mod access;
 mod backend;
 mod baselines;
 mod contract;

@@ -73,35 +73,50 @@ impl Config {
         Err(ConfigError::Invalid(found.into_iter().map(Problem::Check).collect()))
     }
 
-    /// An address that other machines reach needs write keys and viewer tokens.
     fn check_listen(&self, found: &mut Vec<String>) {
-        let addresses = match self.listen_addresses() {
-            Ok(addresses) => addresses,
-            Err(message) => return found.push(message),
-        };
+        found.extend(self.listen_addresses().err());
+    }
+
+    /// Whether somebody whom nobody knows may ever be let in: only this machine reaches the address, or
+    /// `auth.insecure` says so.
+    pub fn may_be_open(&self) -> bool {
+        let addresses = self.listen_addresses().unwrap_or_default();
+        let is_local = addresses.iter().all(|address| address.ip().is_loopback());
+        self.auth.insecure || (is_local && !addresses.is_empty())
+    }
+
+    /// Whether the configuration names who may send, and who may see the numbers.
+    pub fn closes(&self) -> (bool, bool) {
         let is_set = |list: &[String]| list.iter().any(|item| !item.trim().is_empty());
+        let sends = is_set(&self.auth.write_keys) || !self.rules.sources.is_empty();
+        (sends, is_set(&self.auth.viewer_tokens))
+    }
+
+    /// What keeps a server from its start that other machines reach: neither the configuration nor the
+    /// store names who may send, or who may see the numbers. `stored` says whether the store does.
+    pub fn unlocked(&self, stored: (bool, bool)) -> Option<String> {
+        let (sends, views) = self.closes();
         let missing: Vec<&str> = [
             (
-                is_set(&self.auth.write_keys) || !self.rules.sources.is_empty(),
-                "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS)",
+                sends || stored.0,
+                "auth.write_keys (FLOODMARK_AUTH__WRITE_KEYS; or `floodmark keys add`)",
             ),
             (
-                is_set(&self.auth.viewer_tokens),
-                "auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS)",
+                views || stored.1,
+                "auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS; or `floodmark users add`)",
             ),
         ]
         .into_iter()
         .filter_map(|(set, name)| (!set).then_some(name))
         .collect();
-        let loopback = addresses.iter().all(|address| address.ip().is_loopback());
-        if !loopback && !self.auth.insecure && !missing.is_empty() {
-            found.push(format!(
-                "listen: {} can be reached from other machines; set {}, or --insecure to let \
-                 anyone send events and see the numbers",
+        (!self.may_be_open() && !missing.is_empty()).then(|| {
+            format!(
+                "listen: {} can be reached from other machines; set {}, or --insecure to let anyone \
+                 send events and see the numbers",
                 self.listen,
                 missing.join(" and "),
-            ));
-        }
+            )
+        })
     }
 
     /// Names and texts that must be known or have a form.

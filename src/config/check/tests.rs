@@ -17,32 +17,30 @@ fn the_default_is_fine() {
 }
 
 #[test]
-fn a_public_address_needs_keys() {
+fn a_public_address_needs_keys_of_the_configuration_or_of_the_store() {
+    let unlocked = |stored: (bool, bool), change: &dyn Fn(&mut Config)| {
+        let mut config = Config { listen: "0.0.0.0:8080".to_owned(), ..Config::default() };
+        change(&mut config);
+        assert_eq!(config.check().map_err(|e| e.to_string()), Ok(()));
+        config.unlocked(stored).unwrap_or_default()
+    };
     assert_eq!(
-        problems(|c| c.listen = "0.0.0.0:8080".to_owned()),
+        unlocked((false, false), &|_| ()),
         "listen: 0.0.0.0:8080 can be reached from other machines; set auth.write_keys \
-         (FLOODMARK_AUTH__WRITE_KEYS) and auth.viewer_tokens \
-         (FLOODMARK_AUTH__VIEWER_TOKENS), or --insecure to let anyone send events and see \
-         the numbers"
+         (FLOODMARK_AUTH__WRITE_KEYS; or `floodmark keys add`) and auth.viewer_tokens \
+         (FLOODMARK_AUTH__VIEWER_TOKENS; or `floodmark users add`), or --insecure to let anyone \
+         send events and see the numbers"
     );
-    let half = problems(|c| {
-        c.listen = "[::]:80".to_owned();
-        c.auth.write_keys = vec!["k".to_owned()];
-    });
-    assert!(half.contains("set auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS), or"));
-    let both = problems(|c| {
-        c.listen = "192.0.2.1:80".to_owned();
-        c.auth.write_keys = vec!["k".to_owned()];
-        c.auth.viewer_tokens = vec!["t".to_owned()];
-    });
-    assert_eq!(both, "");
-    let insecure = problems(|c| {
-        c.listen = "0.0.0.0:80".to_owned();
-        c.auth.insecure = true;
-    });
-    assert_eq!(insecure, "");
+    let key = |c: &mut Config| c.auth.write_keys = vec!["k".to_owned()];
+    let half = unlocked((false, false), &key);
+    assert!(half.contains("set auth.viewer_tokens (FLOODMARK_AUTH__VIEWER_TOKENS;"), "{half}");
+    assert_eq!(unlocked((false, true), &key), "");
+    assert_eq!(unlocked((true, true), &|_| ()), "");
+    let token = |c: &mut Config| c.auth.viewer_tokens = vec!["t".to_owned()];
+    assert_eq!(unlocked((true, false), &token), "");
+    assert_eq!(unlocked((false, false), &|c| c.auth.insecure = true), "");
     for loopback in ["127.0.0.2:1", "[::1]:1", "localhost:0"] {
-        assert_eq!(problems(|c| c.listen = loopback.to_owned()), "");
+        assert_eq!(unlocked((false, false), &|c| c.listen = loopback.to_owned()), "");
     }
 }
 

@@ -282,7 +282,7 @@ fn line_of(path: &Path, text: &str, offset: usize) -> Place {
 /// Whether messages must not show the value of a key.
 fn is_secret(key: &str) -> bool {
     // A URL may hold a password.
-    key.starts_with("auth.") && key != "auth.insecure" || key.contains(".url")
+    matches!(key, "auth.write_keys" | "auth.viewer_tokens") || key.contains(".url")
 }
 
 /// The known name with the fewest letters different.

@@ -151,6 +151,9 @@ pub enum Rejection {
     /// Its `type` is none, see [`is_type`].
     #[error("type must be a string of 1 to {MAX_TYPE} characters of A-Z a-z 0-9 _ . : - or space")]
     InvalidType,
+    /// Its `type` is not one of those that its key may send.
+    #[error("this key may not send events of this type; see its event types")]
+    TypeNotAllowed,
     /// Its `timestamp` is no moment.
     #[error("timestamp must be Unix time (s, ms, µs or ns) or RFC 3339")]
     InvalidTimestamp,
@@ -184,6 +187,7 @@ impl Rejection {
         "missing_type",
         "not_an_object",
         "too_deep",
+        "type_not_allowed",
     ];
 
     /// The code in answers, dead letters and `floodmark_events_rejected_total{code}`.
@@ -193,6 +197,7 @@ impl Rejection {
             Rejection::Malformed(_) => "malformed",
             Rejection::MissingType => "missing_type",
             Rejection::InvalidType => "invalid_type",
+            Rejection::TypeNotAllowed => "type_not_allowed",
             Rejection::InvalidTimestamp => "invalid_timestamp",
             Rejection::InvalidId => "invalid_id",
             Rejection::PropertiesNotAnObject => "invalid_properties",

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     domain::{
-        event::{EventTime, Received},
+        event::{EventTime, Field, Received, Rejection},
         source::Provenance,
         time::now_ms,
     },
@@ -67,7 +67,14 @@ pub fn check<D: Dialect>(
                     false => incoming,
                 };
                 let rows = &mut request.rows;
-                match incoming.encode(received, from, intake.event, &intake.metric_set, rows) {
+                let mut encode =
+                    || incoming.encode(received, from, intake.event, &intake.metric_set, rows);
+                let may_send = match &incoming.kind {
+                    Field::Text(kind) => sender.may_send(kind.trim()),
+                    // What is no text is refused for that.
+                    _ => true,
+                };
+                match if may_send { encode() } else { Err(Rejection::TypeNotAllowed) } {
                     Ok(encoded) => {
                         if !(incoming.notes.is_empty() && encoded.notes.is_empty()) {
                             notes.add(index, incoming.notes.iter().cloned().chain(encoded.notes));

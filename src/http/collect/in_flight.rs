@@ -31,8 +31,6 @@ struct Bounds {
     share: usize,
     /// Addresses behind which there are many clients, so that no share is set for them.
     proxies: ProxyNetworks,
-    /// With a single key, everybody who may send has it: it tells no client from another.
-    tells_keys: bool,
     held: Mutex<HeldBytes>,
 }
 
@@ -54,30 +52,30 @@ pub struct BytesPermit {
 
 impl BytesInFlight {
     /// A count of 0 bytes, with the limits of a configuration.
-    pub fn new(http: &config::HttpConfig, keys: usize) -> BytesInFlight {
+    pub fn new(http: &config::HttpConfig) -> BytesInFlight {
         let max = http.max_inflight_bytes;
         // The largest request that is allowed has to fit into a share, packed and unpacked, or it
         // could never pass.
         let largest = http.max_body_bytes + http.max_decoded_bytes;
         let share = (max / 100 * http.client_inflight_percent).max(largest).min(max);
         let (proxies, held) = (ProxyNetworks::new(http), Mutex::default());
-        BytesInFlight(Arc::new(Bounds { max, share, proxies, tells_keys: keys > 1, held }))
+        BytesInFlight(Arc::new(Bounds { max, share, proxies, held }))
     }
 
     /// A permit for one request of the sender with this key at this address. It holds no bytes
-    /// yet. The key may be unknown still, where it stands in the body.
+    /// yet. The key may be unknown still, where it stands in the body, or tell nothing, where all have
+    /// the same.
     pub fn permit(&self, key: Option<u32>, peer: Option<SocketAddr>) -> BytesPermit {
         let is_shared = peer.is_some_and(|peer| self.0.proxies.is_shared(peer.ip()));
         let address = (!is_shared).then(|| Client::Address(network(peer)));
-        let key = key.filter(|_| self.0.tells_keys).map(Client::Key);
+        let key = key.map(Client::Key);
         BytesPermit { of: self.0.clone(), clients: [address, key], bytes: 0 }
     }
 
     /// A permit for a body that no limit holds for, of `unpack_bytes`.
     pub(super) fn unbounded() -> BytesPermit {
         let (max, held) = (usize::MAX, Mutex::default());
-        let bounds =
-            Bounds { max, share: max, proxies: ProxyNetworks::default(), tells_keys: false, held };
+        let bounds = Bounds { max, share: max, proxies: ProxyNetworks::default(), held };
         BytesPermit { of: Arc::new(bounds), clients: [None; 2], bytes: 0 }
     }
 }
@@ -140,7 +138,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn bytes(keys: usize) -> BytesInFlight {
+    fn bytes() -> BytesInFlight {
         let http = config::HttpConfig {
             max_inflight_bytes: 1_000,
             client_inflight_percent: 25,
@@ -148,7 +146,7 @@ mod tests {
             max_decoded_bytes: 50,
             ..Config::default().http
         };
-        BytesInFlight::new(&http, keys)
+        BytesInFlight::new(&http)
     }
 
     fn at(peer: &str) -> Option<SocketAddr> {
@@ -161,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_client_gets_no_more_than_its_share_and_gives_it_back() {
-        let bytes = bytes(0);
+        let bytes = bytes();
         let mut first = bytes.permit(None, at("192.0.2.1"));
         let mut second = bytes.permit(None, at("192.0.2.1"));
         assert_eq!(code(first.grow(200)), "ok");
@@ -178,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_proxy_has_no_share_but_all_together_have_a_limit() {
-        let bytes = bytes(0);
+        let bytes = bytes();
         let mut proxy = bytes.permit(None, at("127.0.0.1"));
         assert_eq!(code(proxy.grow(900)), "ok");
         let mut other = bytes.permit(None, at("192.0.2.2"));
@@ -187,19 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_shares_where_there_are_several() {
-        let two = bytes(2);
+    fn keys_have_shares() {
+        let two = bytes();
         let mut first = two.permit(Some(0), at("127.0.0.1"));
         assert_eq!(code(first.grow(251)), "too_many_bytes");
         assert_eq!(code(first.grow(250)), "ok");
         assert_eq!(code(two.permit(Some(1), at("127.0.0.1")).grow(250)), "ok");
-        assert_eq!(code(bytes(1).permit(Some(0), at("127.0.0.1")).grow(251)), "ok");
     }
 
     #[test]
     fn the_largest_request_fits_into_a_share() {
         let http = config::HttpConfig { client_inflight_percent: 1, ..Config::default().http };
-        let mut permit = BytesInFlight::new(&http, 0).permit(None, at("192.0.2.1"));
+        let mut permit = BytesInFlight::new(&http).permit(None, at("192.0.2.1"));
         assert_eq!(code(permit.grow(http.max_body_bytes)), "ok");
         assert_eq!(code(permit.grow(http.max_decoded_bytes)), "ok");
     }

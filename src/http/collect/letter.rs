@@ -90,7 +90,7 @@ mod tests {
 
     fn letter(as_sent: &[u8], max_bytes: usize) -> DeadLetter {
         let received = Received { at: 9, sent_at: None };
-        let about = (received, &EventSender::unnamed(String::new()), "native");
+        let about = (received, &EventSender::unnamed(None, String::new()), "native");
         dead_letter(as_sent, &Rejection::MissingType, ReadParts::of_text(as_sent), about, max_bytes)
     }
 

@@ -36,7 +36,7 @@ use crate::{
     config::Config,
     domain::{event::EventLimits, event_names::EventNames, metric::MetricSet},
     http::{
-        auth::{WriteAccess, WriteKeys},
+        auth::{EventSender, WriteKeys},
         client::ProxyNetworks,
         dialect::{
             Dialect, Outcome,
@@ -76,22 +76,26 @@ pub struct Intake {
     event_names: Arc<EventNames>,
     /// How much of a refused event a dead letter keeps, in bytes (`dead_letters.max_bytes`).
     dead_letter_bytes: usize,
-    /// What was accepted, by source and by dialect.
+    /// What was accepted, by dialect.
     accepted: AcceptedCounts,
 }
 
 impl Intake {
     /// An intake with the keys and limits of a configuration.
-    pub fn new(config: &Config, ingest: Recipient<Append>, claims: Option<Arc<Claims>>) -> Intake {
-        let keys = WriteKeys::new(&config.auth, &config.rules.sources);
+    pub fn new(
+        config: &Config,
+        keys: WriteKeys,
+        ingest: Recipient<Append>,
+        claims: Option<Arc<Claims>>,
+    ) -> Intake {
         Intake {
             ingest,
             limit: QueueLimit::new(config.ingest.queue_requests),
             claims,
-            accepted: AcceptedCounts::new(&keys),
+            accepted: AcceptedCounts::new(),
             quota: Quota::new(&config.http),
             proxies: ProxyNetworks::new(&config.http),
-            bytes_in_flight: BytesInFlight::new(&config.http, keys.senders()),
+            bytes_in_flight: BytesInFlight::new(&config.http),
             keys,
             http: config.http.clone(),
             event: EventLimits {
@@ -155,27 +159,31 @@ async fn take_in<D: Dialect>(
     hand_over: &HandOver,
 ) -> Result<HttpResponse, ApiError> {
     let client = intake.proxies.client_of(request);
-    let enter = |access| intake.quota.enter(access, client);
     let access = intake.keys.in_head(|| D::offer(request))?;
-    let mut key = access.as_ref().and_then(WriteAccess::key);
-    let in_head = access.map(enter).transpose()?;
+    let in_head = match &access {
+        Some(access) => Some(intake.quota.enter(access, client)?),
+        None => None,
+    };
     let mut dialect = D::open(request)?;
     // The permit is held to the end, since the events stay in memory until they are on disk.
-    let mut bytes = intake.bytes_in_flight.permit(key, client);
+    let number = access.as_ref().and_then(|access| access.sender().number);
+    let mut bytes =
+        intake.bytes_in_flight.permit(number.filter(|_| intake.keys.tell_apart()), client);
     let body = payload::read(request, payload, &intake.http, &mut bytes).await?;
     let contents = dialect.contents(body)?;
     let split = dialect.split(&contents, intake.http.max_request_events)?;
-    let rate = match in_head {
-        Some(rate) => rate,
+    let (access, rate) = match access.zip(in_head) {
+        Some(known) => known,
         None => {
             let access = intake.keys.in_body(&dialect.keys_in_body(), &dialect.ids_in_body())?;
-            key = access.key();
-            enter(access)?
+            let rate = intake.quota.enter(&access, client)?;
+            (access, rate)
         }
     };
-    intake.keys.check_origin(key, request)?;
+    let sender: &EventSender = access.sender();
+    sender.check_origin(request)?;
     let Checked { request: mut events, rejected, notes } =
-        check::<D>(split, contents.len(), intake.keys.sender(key), intake);
+        check::<D>(split, contents.len(), sender, intake);
     if request.headers().contains_key(AGAIN) {
         events.dead_letters.clear();
     }
@@ -183,14 +191,15 @@ async fn take_in<D: Dialect>(
     let appended = append(intake, hand_over, admission, events).await?;
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);
     let outcome = Outcome { accepted, duplicates, rejected, notes };
-    count(intake, &outcome, (key, D::NAME));
+    count(intake, &outcome, sender, D::NAME);
     Ok(dialect.answer(&outcome))
 }
 
 /// Adds the events of a request to the metrics. A request that was refused as a whole is not
 /// counted, nor are its bad events, since its sender sends it again.
-fn count(intake: &Intake, outcome: &Outcome, from: (Option<u32>, &'static str)) {
-    intake.accepted.add(outcome.accepted.into(), from);
+fn count(intake: &Intake, outcome: &Outcome, sender: &EventSender, dialect: &'static str) {
+    sender.accepted.0.increment(outcome.accepted.into());
+    intake.accepted.add(outcome.accepted.into(), dialect);
     for rejected in &outcome.rejected {
         let code = rejected.reason.code();
         metrics::counter!("floodmark_events_rejected_total", "code" => code).increment(1);

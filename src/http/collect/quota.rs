@@ -1,4 +1,4 @@
-//! How many events a second one client may send: `http.client_events_per_s`.
+//! How many events a second one client may send: `http.client_events_per_s`, or what its key says.
 
 use std::{
     collections::HashMap,
@@ -30,12 +30,17 @@ const FORGET_EVERY: Duration = Duration::from_secs(10);
 type Limiter =
     RateLimiter<Client, DashMapStateStore<Client>, DefaultClock, NoOpMiddleware<QuantaInstant>>;
 
-/// The rates of all clients; `None` where nobody is limited. A clone shares them.
+/// The rates of all clients. A clone shares them.
 #[derive(Clone)]
-pub struct Quota(Option<Arc<ClientRates>>);
+pub struct Quota {
+    /// By `http.client_events_per_s`; `None` where that limits nobody.
+    usual: Option<Arc<ClientRates>>,
+    /// Those of keys with a rate of their own, by that rate.
+    own: Arc<Mutex<HashMap<NonZeroU32, Arc<ClientRates>>>>,
+}
 
 struct ClientRates {
-    /// `http.client_events_per_s`.
+    /// The rate.
     a_second: u32,
     /// The most events that one client may send at once: a bucket that is full. A single request
     /// may have more, for which its client then waits ([`ClientRates::take`]).
@@ -53,21 +58,10 @@ struct TurnedAway {
 }
 
 impl Quota {
-    /// With the rate of `http.client_events_per_s`; 0 limits nobody.
+    /// With the rate of `http.client_events_per_s`; 0 limits nobody who has no rate of their own.
     pub fn new(config: &config::HttpConfig) -> Quota {
-        Quota(NonZeroU32::new(config.client_events_per_s).map(|a_second| {
-            let most = a_second.saturating_mul(BURST_S.try_into().expect("not 0"));
-            let quota = governor::Quota::per_second(a_second).allow_burst(most);
-            Arc::new(ClientRates {
-                a_second: a_second.get(),
-                most: most.get(),
-                limiter: RateLimiter::dashmap(quota),
-                turned_away: Mutex::new(TurnedAway {
-                    until: HashMap::new(),
-                    cleaned: Instant::now(),
-                }),
-            })
-        }))
+        let usual = NonZeroU32::new(config.client_events_per_s);
+        Quota { usual: usual.map(|rate| Arc::new(ClientRates::new(rate))), own: Arc::default() }
     }
 
     /// Lets a sender in that has a request to read.
@@ -76,28 +70,42 @@ impl Quota {
     /// 429 for a sender that was told to wait and has not waited long enough.
     pub fn enter(
         &self,
-        access: WriteAccess,
+        access: &WriteAccess,
         peer: Option<SocketAddr>,
-    ) -> Result<RatePermit<'_>, ApiError> {
-        let Some(rates) = &self.0 else { return Ok(RatePermit(None)) };
-        let client = Client::new(access.key(), peer);
+    ) -> Result<RatePermit, ApiError> {
+        let sender = access.sender();
+        let rates = match sender.events_per_s.and_then(NonZeroU32::new) {
+            Some(rate) => self.of_rate(rate),
+            None => match &self.usual {
+                Some(rates) => rates.clone(),
+                None => return Ok(RatePermit(None)),
+            },
+        };
+        let client = sender.client(peer);
         match rates.waits(client) {
             Some(wait) => Err(rates.refusal(wait)),
             None => Ok(RatePermit(Some((rates, client)))),
         }
     }
+
+    /// The rates of clients whose keys have this rate. Keys are as many as their limit in the book
+    /// allows, and so are their rates.
+    fn of_rate(&self, rate: NonZeroU32) -> Arc<ClientRates> {
+        let mut own = self.own.lock();
+        own.entry(rate).or_insert_with(|| Arc::new(ClientRates::new(rate))).clone()
+    }
 }
 
 /// Permission to have one request read. Only reading shows how many events it holds, which is why
 /// the quota is asked a second time ([`RatePermit::take`]).
-pub struct RatePermit<'a>(Option<(&'a ClientRates, Client)>);
+pub struct RatePermit(Option<(Arc<ClientRates>, Client)>);
 
 /// The proof that a request passed the guard and the quota: its sender has a key, and may send
 /// that many events now. Without it nothing is handed over to the ingest actor.
 #[derive(Debug)]
 pub struct Admission(());
 
-impl RatePermit<'_> {
+impl RatePermit {
     /// Counts the events that the request holds.
     ///
     /// # Errors
@@ -112,6 +120,17 @@ impl RatePermit<'_> {
 }
 
 impl ClientRates {
+    fn new(a_second: NonZeroU32) -> ClientRates {
+        let most = a_second.saturating_mul(BURST_S.try_into().expect("not 0"));
+        let quota = governor::Quota::per_second(a_second).allow_burst(most);
+        ClientRates {
+            a_second: a_second.get(),
+            most: most.get(),
+            limiter: RateLimiter::dashmap(quota),
+            turned_away: Mutex::new(TurnedAway { until: HashMap::new(), cleaned: Instant::now() }),
+        }
+    }
+
     /// Takes the events out of the client's bucket. A request that is larger than the bucket needs a
     /// full one, or it could never pass. Its client then waits for as long as that many events take
     /// at its rate, which is when the bucket is full again. So no client is faster than its rate
@@ -176,7 +195,7 @@ impl ClientRates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, http::auth::WriteKeys};
+    use crate::{access::SharedBook, config::Config, domain::access::Book, http::auth::WriteKeys};
 
     fn quota(a_second: u32, largest: usize) -> Quota {
         let http = Config::default().http;
@@ -186,13 +205,10 @@ mod tests {
 
     fn send(quota: &Quota, peer: &str, events: usize) -> Result<(), u32> {
         let peer = format!("{peer}:1234").parse().unwrap();
-        let no_keys = config::AuthConfig {
-            write_keys: Vec::new(),
-            viewer_tokens: Vec::new(),
-            insecure: false,
-        };
-        let access = WriteKeys::new(&no_keys, &[]).in_body(&[], &[]).expect("everybody is let in");
-        let sent = quota.enter(access, Some(peer)).and_then(|permit| permit.take(events));
+        let book = SharedBook::of(Book::default());
+        let access = WriteKeys::new(&Config::default(), book).in_body(&[], &[]);
+        let access = access.expect("everybody is let in");
+        let sent = quota.enter(&access, Some(peer)).and_then(|permit| permit.take(events));
         sent.map(drop).map_err(|error| {
             assert_eq!(error.status, StatusCode::TOO_MANY_REQUESTS);
             error.retry_after.unwrap()
@@ -206,9 +222,10 @@ mod tests {
         assert_eq!(send(&quota, "192.0.2.1", 50), Ok(()));
         // However often it tries: that costs it nothing.
         for _ in 0..50 {
+            // On a busy machine a part of the five seconds may have passed.
             let wait = send(&quota, "192.0.2.1", 50).unwrap_err();
-            assert_eq!(wait, 5);
-            assert_eq!(send(&quota, "192.0.2.1", 1).unwrap_err(), 5);
+            assert!((1..=5).contains(&wait), "{wait}");
+            assert!(send(&quota, "192.0.2.1", 1).unwrap_err() <= wait);
         }
         assert_eq!(send(&quota, "192.0.2.2", 50), Ok(()));
         assert_eq!(send(&quota, "[2001:db8:0:1::1]", 100), Ok(()));
@@ -229,8 +246,10 @@ mod tests {
     #[test]
     fn small_requests_get_no_more_at_once_than_the_bucket_holds() {
         let quota = quota(5, 5_000);
+        let began = Instant::now();
         let taken = (0..100).filter(|_| send(&quota, "192.0.2.1", 1).is_ok()).count();
-        assert!((50..=51).contains(&taken), "{taken}");
+        let filled_meanwhile = (began.elapsed().as_secs_f64() * 5.0).ceil() as usize;
+        assert!((50..=50 + filled_meanwhile).contains(&taken), "{taken}");
     }
 
     #[test]

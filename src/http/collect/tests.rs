@@ -12,7 +12,9 @@ use serde::Deserialize;
 
 use super::*;
 use crate::{
+    access::SharedBook,
     domain::{
+        access::Book,
         event::{Field, Incoming, Rejection},
         row::rows,
     },
@@ -136,8 +138,10 @@ impl Handler<Append> for Desk {
 /// What a desk has got, and the answers to these requests (method, path, body), in turn.
 async fn ask(config: &Config, requests: &[(Method, &str, &str)]) -> (Vec<Request>, Vec<String>) {
     let taken = Rc::default();
-    let intake = Intake::new(config, Desk(Rc::clone(&taken)).start().recipient(), None);
-    let app = scope::app(Guards::new(config), |scopes| scopes.collect.dialect::<Notes>())
+    let book = SharedBook::of(Book::default());
+    let keys = WriteKeys::new(config, book.clone());
+    let intake = Intake::new(config, keys, Desk(Rc::clone(&taken)).start().recipient(), None);
+    let app = scope::app(Guards::new(config, book), |scopes| scopes.collect.dialect::<Notes>())
         .app_data(web::Data::new(intake.hand_over()))
         .app_data(web::Data::new(intake));
     let app = test::init_service(app).await;

@@ -3,7 +3,7 @@
 //! | scope | who may call its routes | what else its routes have in common |
 //! | --- | --- | --- |
 //! | [`Collect`] | senders: write keys (`auth.write_keys`) | any page may send (CORS); one handler for all dialects |
-//! | [`View`] | viewers: tokens (`auth.viewer_tokens`) | answers are compressed |
+//! | [`View`] | viewers: tokens of the configuration and of the book ([`ViewerGuard`]), as far as each route needs | answers are compressed |
 //! | [`Open`] | everybody: health, the dashboard's files | answers are compressed |
 //!
 //! A handler does not check keys, so none can forget to. [`app`] makes the app with the routes
@@ -38,10 +38,12 @@ use actix_web::{
 
 pub use self::list::{HungRoute, RouteList};
 use crate::{
+    access::SharedBook,
     broadcast::ConnectionSocket,
     config::Config,
+    domain::access::Permission,
     http::{
-        auth::ViewerTokens,
+        auth::{Need, ViewerGuard},
         collect,
         dialect::{Dialect, ForEach},
         error::ApiError,
@@ -55,21 +57,22 @@ use crate::{
 /// the first step of [`collect::receive`], since in some dialects the key stands in the body.
 #[derive(Clone, Debug)]
 pub struct Guards {
-    tokens: ViewerTokens,
+    viewers: ViewerGuard,
     allowed_origins: Arc<[String]>,
     hosts: KnownHosts,
     strict_transport: StrictTransport,
 }
 
 impl Guards {
-    /// The tokens of `[auth]`, the origins of `stream.allowed_origins`, and the names of
+    /// The tokens of `[auth]` and those of the book, the origins of `stream.allowed_origins`, and the names of
     /// `http.allowed_hosts`.
-    pub fn new(config: &Config) -> Guards {
+    pub fn new(config: &Config, book: SharedBook) -> Guards {
+        let viewers = ViewerGuard::new(config, book);
         Guards {
-            tokens: ViewerTokens::new(&config.auth),
             allowed_origins: config.stream.allowed_origins.clone().into(),
-            hosts: KnownHosts::new(config),
+            hosts: KnownHosts::new(config, viewers.clone()),
             strict_transport: StrictTransport::new(&config.http),
+            viewers,
         }
     }
 }
@@ -204,7 +207,7 @@ async fn never_a_viewer<B: MessageBody>(
     next.call(request).await
 }
 
-/// The scope of viewers. Each of its routes is guarded by the viewer tokens.
+/// The scope of viewers. Each of its routes is guarded by who may call it ([`ViewerGuard`]).
 pub struct View {
     guards: Guards,
     reads: Vec<Resource>,
@@ -213,16 +216,32 @@ pub struct View {
 }
 
 impl View {
-    /// Hangs a path that viewers read (GET, HEAD).
+    /// Hangs a path that viewers read (GET, HEAD) who may see all numbers.
     pub fn read<F, Args>(&mut self, path: &str, handler: F) -> &mut View
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        let tokens = self.guards.tokens.clone();
+        self.read_with(Permission::Numbers, path, handler)
+    }
+
+    /// Hangs a path that those read who have this permission and may see everything.
+    pub fn read_with<F, Args>(
+        &mut self,
+        permission: Permission,
+        path: &str,
+        handler: F,
+    ) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let viewers = self.guards.viewers.clone();
+        let need = Need { permission, veils: false };
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
-            let checked = tokens.check(request.request());
+            let checked = viewers.check(request.request(), need);
             let_in(checked, request, next)
         };
         let route = methods::route(methods::READ, handler).wrap(from_fn(guard));
@@ -245,10 +264,12 @@ impl View {
         F::Output: Responder + 'static,
     {
         const METHODS: &[Method] = &[Method::GET];
-        let Guards { tokens, allowed_origins, .. } = self.guards.clone();
+        let Guards { viewers, allowed_origins, .. } = self.guards.clone();
+        let need = Need { permission: Permission::Numbers, veils: false };
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
             let head = request.request();
-            let checked = origin::check(head, &allowed_origins).and_then(|()| tokens.check(head));
+            let checked = origin::check(head, &allowed_origins);
+            let checked = checked.and_then(|()| viewers.check(head, need));
             let_in(checked, request, next)
         };
         let route = methods::route(METHODS, handler).wrap(from_fn(guard));

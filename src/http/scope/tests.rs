@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, http::StatusCode, test};
 
 use super::*;
-use crate::http::dialect;
+use crate::{domain::access::Book, http::dialect};
 
 async fn numbers() -> HttpResponse {
     HttpResponse::Ok().body("secret")
@@ -13,7 +13,7 @@ async fn numbers() -> HttpResponse {
 fn guards() -> Guards {
     let mut config = Config::default();
     config.auth.viewer_tokens = vec!["v".to_owned()];
-    Guards::new(&config)
+    Guards::new(&config, SharedBook::of(Book::default()))
 }
 
 /// The status of a GET, with this viewer token.

@@ -33,7 +33,7 @@ const LEASE: &str = "alerts";
 impl PostgresStore {
     /// A transaction that writes. READ COMMITTED is asked for by name, since a database may
     /// have another default, under which two nodes that write at once would get errors.
-    async fn changing(&self) -> Result<Session, Failure> {
+    pub(super) async fn changing(&self) -> Result<Session, Failure> {
         self.ready().await?;
         let session = self.alerts.get().await?;
         session.begin("ISOLATION LEVEL READ COMMITTED").await?;

@@ -17,6 +17,7 @@
 //! already, and ledger and live counters always agree. The column `poisoned` of the ledger says
 //! by how many rows both are above `events`.
 
+mod access;
 mod alerts;
 mod copy;
 mod errors;

@@ -20,6 +20,9 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("leases", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("missing_batches", &["SELECT", "INSERT"]),
     ("installation", &["SELECT"]),
+    ("access_head", &["SELECT", "UPDATE"]),
+    ("access_identities", &["SELECT", "INSERT", "UPDATE"]),
+    ("access_audit", &["SELECT", "INSERT"]),
 ];
 /// What the first server of an installation needs besides.
 const NEEDED_AT_FIRST: &str = "('installation', 'INSERT'), ('installation', 'UPDATE')";

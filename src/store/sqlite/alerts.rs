@@ -105,7 +105,7 @@ impl AlertLog for SqliteStore {
 
 /// SQL for both stores, with the parameters written as SQLite needs them. SQLite takes `$3` for a
 /// name, and numbers names in the order in which they appear; `?3` is the third parameter.
-fn numbered(sql: &str) -> String {
+pub(super) fn numbered(sql: &str) -> String {
     sql.replace('$', "?")
 }
 

@@ -3,6 +3,7 @@
 //! and none of them waits for another. A commit is on disk when it is answered
 //! (`synchronous=FULL`).
 
+mod access;
 mod alerts;
 mod guard;
 mod installation;
@@ -142,6 +143,19 @@ pub fn look(dir: &Path) -> Result<Option<()>, SinkError> {
 pub fn compare(dir: &Path, own: &Installation) -> Result<(), SinkError> {
     let conn = Connection::open_with_flags(dir.join(FILE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     installation::compare(&conn, own)
+}
+
+/// Looks into `dir/floodmark.db` whether there ever was a write key, and a user or token, and changes
+/// nothing. Blocks.
+///
+/// # Errors
+/// The file can't be read.
+pub fn doors(dir: &Path) -> Result<(bool, bool), SinkError> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok((false, false));
+    }
+    access::doors(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
 }
 
 /// Opens a connection with the settings that all of them have.

@@ -34,6 +34,8 @@ pub enum Kind {
     Close,
     /// A signal to the server.
     Signal,
+    /// A command on the server's data dir; what it prints is kept under the name behind `#`.
+    Command,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             "frame" => Kind::Frame,
             "close" => Kind::Close,
             "signal" => Kind::Signal,
+            "command" => Kind::Command,
             _ => return None,
         })
     }

@@ -17,6 +17,7 @@ use super::{
     pattern::{Kept, differences, filled, matches_text},
 };
 use crate::{
+    access,
     openapi::document::Document,
     support::{
         client::{Answer, Received, Request, WebSocket},
@@ -99,10 +100,25 @@ impl Run {
                 self.server.signal(signal);
                 Vec::new()
             }
+            (Kind::Command, None) => {
+                block.text.lines().for_each(|line| self.command(line));
+                Vec::new()
+            }
             (kind, _) => vec![format!("{kind:?}: an answer is missing, or answers to nothing")],
         };
         let line = answer.unwrap_or(block).line;
         assert!(found.is_empty(), "{PATH}:{line} is not true:\n  {}", found.join("\n  "));
+    }
+
+    /// Runs `floodmark …   # <name>` beside the server. What it prints is kept under the name.
+    fn command(&mut self, line: &str) {
+        let (line, name) = line.split_once('#').unwrap_or((line, ""));
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        let printed = access::command(&self.server.data(), &words);
+        let name = name.trim().trim_matches(['<', '>']);
+        if !name.is_empty() {
+            self.kept.insert(name.to_owned(), printed);
+        }
     }
 
     fn request(&mut self, block: &Block, answer: &Block) -> Vec<String> {

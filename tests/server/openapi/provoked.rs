@@ -13,6 +13,7 @@ use super::{
     ways::{KEY, TOKEN, WITH_KEY, with, written},
 };
 use crate::{
+    access,
     api_doc::NOT_SHOWN,
     support::{
         client::{Answer, Request, WebSocket},
@@ -208,6 +209,15 @@ impl Provoked {
         }
     }
 
+    /// What tokens are refused for that are known, at the routes of viewers: one without a scope that
+    /// reads, and one that sees no money.
+    fn forbidden(&mut self, server: &Server, operation: &Operation, tokens: &[String; 2]) {
+        for token in tokens {
+            let request = with(operation.usual(server), &[("X-Viewer-Token", token)]);
+            self.send(server, operation, &request);
+        }
+    }
+
     /// Panics with what stands in the document and never came: a status of an operation, or an error code
     /// of what operations share.
     fn compare(&self) {
@@ -269,6 +279,9 @@ fn every_status_and_code_of_the_document_comes_and_no_other() {
     }
     senders.iter().for_each(|operation| provoked.refused(&usual, operation));
     readers.iter().for_each(|operation| provoked.unread(&usual, operation));
+    let tokens = tokens(&usual);
+    let of_viewers = readers.iter().filter(|operation| operation.is_of_viewers());
+    of_viewers.for_each(|operation| provoked.forbidden(&usual, operation, &tokens));
     let crowded = server(
         "event.max_bytes = 1000\nhttp.max_request_events = 1\nhttp.max_body_bytes = 2000\nhttp.max_decoded_bytes = 2100\n\
          http.max_inflight_bytes = 2100",
@@ -286,6 +299,15 @@ fn every_status_and_code_of_the_document_comes_and_no_other() {
     }
     watched(&mut provoked);
     provoked.compare();
+}
+
+/// A token of the store that reads nothing, and one that sees no money; both are in force.
+fn tokens(server: &Server) -> [String; 2] {
+    let add = |args: &[&str]| access::command(&server.data(), &[&["tokens", "add"], args].concat());
+    let tokens = [add(&["admin", "--scope", "access"]), add(&["lobby", "--hide-money"])];
+    let known = |token: &String| access::get(server, "/metrics", token) == 403;
+    access::soon("both are known", || tokens.iter().all(known));
+    tokens
 }
 
 /// What the stream, the page and `/readyz` answer besides.

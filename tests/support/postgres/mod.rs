@@ -118,6 +118,19 @@ impl Postgres {
         rows.collect()
     }
 
+    /// Runs SQL that may fail. Returns what the server says then.
+    pub async fn try_sql(&self, sql: &str) -> Result<(), String> {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let done = client.batch_execute(sql).await;
+        drop(client);
+        let _ = connection.await;
+        let words = |e: tokio_postgres::Error| {
+            e.as_db_error().map_or_else(|| e.to_string(), |told| told.message().to_owned())
+        };
+        done.map_err(words)
+    }
+
     /// Stops the server as a crash would: `pg_ctl stop -m immediate`.
     pub fn stop_immediate(&mut self) {
         self.stop(Signal::SIGQUIT);
