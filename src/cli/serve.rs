@@ -29,7 +29,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     // Flushed, since a pipe would hold the line back. Errors are ignored: a server whose output
     // nobody reads works all the same.
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "Floodmark listens on http://{}", running.addr);
+    let scheme = if running.speaks_tls { "https" } else { "http" };
+    let _ = writeln!(out, "Floodmark listens on {scheme}://{}", running.addr);
+    if let Some(ops) = running.ops_addr {
+        let _ = writeln!(out, "Operators are answered on {ops}");
+    }
     let _ = out.flush();
     Ok(running)
 }

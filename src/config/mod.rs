@@ -25,7 +25,7 @@ pub use rules::Rules;
 pub use sections::{
     AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HttpConfig,
     IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig,
-    RedisConfig, RetryConfig, SpoolConfig, StreamConfig,
+    RedisConfig, RetryConfig, SpoolConfig, StreamConfig, TlsConfig,
 };
 pub use variable::variable_name;
 
@@ -51,6 +51,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `[http]`
     pub http: HttpConfig,
+    /// `[tls]`
+    pub tls: TlsConfig,
     /// `[event]`
     pub event: EventConfig,
     /// `[dead_letters]`

@@ -62,6 +62,8 @@ pub struct HttpConfig {
     pub max_connections_per_address: usize,
     /// Names under which viewers may ask, besides loopback names and addresses.
     pub allowed_hosts: Vec<String>,
+    /// Address of a second listener, for operators; empty: none.
+    pub ops_listen: String,
     /// How long a browser that came over TLS comes by TLS only; 0: it is not told to.
     pub hsts_s: u64,
     /// Addresses or networks behind which many clients are, so that no limit by address holds for
@@ -112,6 +114,24 @@ impl HttpConfig {
         };
         proxies.iter().map(parse).collect()
     }
+}
+
+/// `[tls]`: TLS towards clients.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file of the certificate and those that lead to its authority; empty: plain HTTP.
+    pub cert: String,
+    /// PEM file of its private key.
+    pub key: String,
+    /// Names for which the server gets a certificate by itself.
+    pub acme_domains: Vec<String>,
+    /// Mail address that the authority may write to.
+    pub acme_contact: String,
+    /// Directory of the authority; empty: that of Let's Encrypt.
+    pub acme_directory: String,
+    /// PEM file of the CA by which the authority itself is known; empty: the public ones.
+    pub acme_ca: String,
 }
 
 /// `[event]`: the limits of one event.

@@ -21,7 +21,10 @@ use actix_web::{
 use bytes::Bytes;
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::{broadcast::ConnectionSocket, http::limit::Limit};
+use crate::{
+    broadcast::ConnectionSocket,
+    http::{limit::Limit, wire::Answering},
+};
 
 /// An answer is watched from its byte with this number on.
 const WATCHED_FROM_BYTES: usize = 16 * 1024;
@@ -78,13 +81,20 @@ pub struct WatchedBody {
     watch: Option<AnswerWatch>,
     progress: Rc<AnswerProgress>,
     watching: Option<JoinHandle<()>>,
+    /// Until the answer is sent, its connection waits for no other head.
+    _answering: Option<Answering>,
 }
 
 impl WatchedBody {
     /// Watches a body; with `None`, it is only passed on.
-    pub fn new(body: BoxBody, watch: Option<AnswerWatch>) -> WatchedBody {
+    pub fn new(
+        body: BoxBody,
+        watch: Option<AnswerWatch>,
+        answering: Option<Answering>,
+    ) -> WatchedBody {
         let (rest, progress) = (Bytes::new(), Rc::default());
-        WatchedBody { body, rest, handed_on: 0, watch, progress, watching: None }
+        let (handed_on, watching) = (0, None);
+        WatchedBody { body, rest, handed_on, watch, progress, watching, _answering: answering }
     }
 
     fn next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
@@ -155,7 +165,7 @@ mod tests {
     async fn a_long_answer_comes_in_pieces_and_whole() {
         let whole: Vec<u8> = (0..100_000).map(|n| n as u8).collect();
         let watch = AnswerWatch::new(ConnectionSocket::none(), Duration::from_secs(60));
-        let body = WatchedBody::new(BoxBody::new(whole.clone()), Some(watch));
+        let body = WatchedBody::new(BoxBody::new(whole.clone()), Some(watch), None);
         assert_eq!(body.size(), BodySize::Sized(100_000));
         assert_eq!(actix_web::body::to_bytes(body).await.unwrap(), whole);
     }
@@ -163,7 +173,7 @@ mod tests {
     #[actix_web::test]
     async fn an_answer_that_is_not_taken_ends_its_connection() {
         let watch = AnswerWatch::new(ConnectionSocket::none(), Duration::from_millis(5));
-        let mut body = WatchedBody::new(BoxBody::new(vec![0; 100_000]), Some(watch));
+        let mut body = WatchedBody::new(BoxBody::new(vec![0; 100_000]), Some(watch), None);
         let first = std::future::poll_fn(|task| body.next(task)).await;
         assert_eq!(first.unwrap().unwrap().len(), ANSWER_PIECE_BYTES);
         while !body.progress.is_cut.get() {

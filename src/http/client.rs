@@ -45,6 +45,10 @@ pub fn network(peer: Option<SocketAddr>) -> IpAddr {
     }
 }
 
+/// What a connection with TLS has among its data.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;
+
 /// The proxies of the configuration. A clone shares them.
 #[derive(Clone, Debug, Default)]
 pub struct ProxyNetworks {
@@ -71,8 +75,12 @@ impl ProxyNetworks {
         within(&self.trusted, address)
     }
 
-    /// Whether the client of a request came over TLS: to a trusted proxy that says so.
+    /// Whether the client of a request came over TLS: to this server, or to a trusted proxy that says
+    /// so.
     pub fn came_over_tls(&self, request: &HttpRequest) -> bool {
+        if request.conn_data::<OverTls>().is_some() {
+            return true;
+        }
         let by_trusted = request.peer_addr().is_some_and(|peer| self.is_trusted(peer.ip()));
         let scheme = request.headers().get("x-forwarded-proto").filter(|_| by_trusted);
         scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))

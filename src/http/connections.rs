@@ -5,9 +5,8 @@
 //! `http.max_connections` for ever: actix-http waits until it can write, without a limit.
 
 use std::{
-    any::Any,
     collections::HashMap,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -22,9 +21,11 @@ use crate::{
     config::Config,
     http::{
         answer::AnswerWatch,
-        client::{ProxyNetworks, network},
+        client::{OverTls, ProxyNetworks, network},
         error::ApiError,
         limit::Limit,
+        tls::Tls,
+        wire::{Wire, WireStream},
     },
 };
 
@@ -39,6 +40,7 @@ struct ByAddress {
     /// For these the limit does not hold.
     proxies: ProxyNetworks,
     write_timeout: Duration,
+    header_timeout: Duration,
     /// Shared by all connections.
     sockets: SocketBudget,
     /// The answer to a connection that is one too many. It is sent before any request was read, so
@@ -49,7 +51,8 @@ struct ByAddress {
 }
 
 /// A connection's place among those of its address, which is given back when it is dropped.
-struct AddressPermit {
+#[derive(Debug)]
+pub struct AddressPermit {
     of: Arc<ByAddress>,
     address: IpAddr,
 }
@@ -63,25 +66,47 @@ impl Connections {
             most: http.max_connections_per_address,
             proxies: ProxyNetworks::new(http),
             write_timeout: Duration::from_millis(http.write_timeout_ms),
+            header_timeout: Duration::from_millis(http.header_timeout_ms),
             sockets: SocketBudget::new(config.stream.max_viewers),
             refusal: refusal(),
             open: Mutex::default(),
         }))
     }
 
-    /// Takes a connection in, or refuses it. For `HttpServer::on_connect`, which has to be called
-    /// before `listen`: listeners added earlier never call it.
-    pub fn on_connect(&self, io: &dyn Any, data: &mut Extensions) {
-        let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
-        match self.admit(stream.peer_addr().ok()) {
-            Err(()) => {
-                Limit::AddressConnections.reached();
-                refuse(stream, &self.0.refusal);
+    /// Takes a connection in: admits it, and does its handshake where the server speaks TLS.
+    ///
+    /// # Errors
+    /// Its address has too many, or there is no handshake. The client is told, as far as it can be.
+    pub async fn accept(&self, stream: TcpStream, tls: Option<&Tls>) -> io::Result<Wire> {
+        let Ok(permit) = self.admit(stream.peer_addr().ok()) else {
+            Limit::AddressConnections.reached();
+            if tls.is_none() {
+                refuse(&stream, &self.0.refusal);
             }
-            Ok(permit) => {
-                data.insert(permit);
-                self.watch(stream, data);
-            }
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        };
+        // The kernel ends a connection whose peer acknowledges nothing, or keeps its window closed, for
+        // this long. That holds for every connection and costs nothing. A peer that takes a byte now
+        // and then is found by [`AnswerWatch`].
+        if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(self.0.write_timeout))
+        {
+            tracing::debug!(%error, "a new connection has ended already");
+        }
+        let stream = match tls {
+            None => WireStream::Plain(stream),
+            Some(tls) => WireStream::Tls(Box::new(tls.accept(stream).await?)),
+        };
+        Ok(Wire::new(stream, self.0.header_timeout, permit))
+    }
+
+    /// Adds to a connection what the handlers of its requests need to know of it.
+    pub fn on_connect(&self, wire: &Wire, data: &mut Extensions) {
+        let socket = ConnectionSocket::of(wire.tcp(), &self.0.sockets);
+        data.insert(AnswerWatch::new(socket.clone(), self.0.write_timeout));
+        data.insert(socket);
+        data.insert(wire.heads());
+        if wire.is_tls() {
+            data.insert(OverTls);
         }
     }
 
@@ -99,18 +124,6 @@ impl Connections {
         *has += 1;
         Ok(Some(AddressPermit { of: self.0.clone(), address }))
     }
-
-    /// The kernel ends a connection whose peer acknowledges nothing, or keeps its window closed,
-    /// for this long. That holds for every connection and costs nothing. A peer that takes a byte
-    /// now and then is found by [`AnswerWatch`].
-    fn watch(&self, stream: &TcpStream, data: &mut Extensions) {
-        if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(self.0.write_timeout)) {
-            tracing::debug!(%error, "a new connection has ended already");
-        }
-        let socket = ConnectionSocket::of(stream, &self.0.sockets);
-        data.insert(AnswerWatch::new(socket.clone(), self.0.write_timeout));
-        data.insert(socket);
-    }
 }
 
 fn refusal() -> Vec<u8> {
@@ -119,14 +132,7 @@ fn refusal() -> Vec<u8> {
         "too_many_connections",
         "too many connections from this address",
     );
-    let body = error.body().to_string();
-    let head = format!(
-        "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Retry-After: 1\r\nConnection: close\r\n\r\n",
-        error.status,
-        body.len()
-    );
-    (head + &body).into_bytes()
+    ApiError { retry_after: Some(1), ..error }.on_wire()
 }
 
 /// Ends a connection at once, and tells why as far as the socket takes it.
@@ -135,8 +141,8 @@ fn refuse(stream: &TcpStream, answer: &[u8]) {
     // None of these steps matters if it fails: the connection ends in any case.
     let _ = (&*socket).write(answer);
     let _ = socket.shutdown(Shutdown::Both);
-    // What has arrived already is taken out. Else actix-http would read it as a request and handle
-    // it, although its sender was told that it is refused. After the shutdown nothing is added.
+    // What has arrived already is taken out. Else the kernel would reset the connection, and the answer
+    // might not be read. After the shutdown nothing is added.
     let mut ignored = [0; 4096];
     while matches!((&*socket).read(&mut ignored), Ok(1..)) {}
 }

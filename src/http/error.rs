@@ -70,6 +70,20 @@ impl ApiError {
         self.head().content_type(kind).body(body)
     }
 
+    /// The answer as bytes, for a connection that is refused before it is one of HTTP.
+    pub fn on_wire(&self) -> Vec<u8> {
+        let body = self.body().to_string();
+        let again = self.retry_after.map(|seconds| format!("Retry-After: {seconds}\r\n"));
+        let head = format!(
+            "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}\
+             Connection: close\r\n\r\n",
+            self.status,
+            body.len(),
+            again.unwrap_or_default(),
+        );
+        (head + &body).into_bytes()
+    }
+
     /// Status and headers.
     fn head(&self) -> HttpResponseBuilder {
         let mut response = HttpResponse::build(self.status);

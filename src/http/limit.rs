@@ -13,6 +13,8 @@ pub enum Limit {
     BodyRate,
     /// `http.body_timeout_ms`: 408 `timeout`.
     BodyTime,
+    /// `http.header_timeout_ms`: the connection ends, where the head is not its first.
+    HeaderTime,
     /// `http.write_timeout_ms`: the connection is cut.
     WriteTime,
     /// `http.max_connections_per_address`: 429 `too_many_connections`.
@@ -20,11 +22,12 @@ pub enum Limit {
 }
 
 impl Limit {
-    const ALL: [Limit; 6] = [
+    const ALL: [Limit; 7] = [
         Limit::Inflight,
         Limit::ClientInflight,
         Limit::BodyRate,
         Limit::BodyTime,
+        Limit::HeaderTime,
         Limit::WriteTime,
         Limit::AddressConnections,
     ];
@@ -35,6 +38,7 @@ impl Limit {
             Limit::ClientInflight => "client_inflight_percent",
             Limit::BodyRate => "min_body_bytes_per_s",
             Limit::BodyTime => "body_timeout_ms",
+            Limit::HeaderTime => "header_timeout_ms",
             Limit::WriteTime => "write_timeout_ms",
             Limit::AddressConnections => "max_connections_per_address",
         }

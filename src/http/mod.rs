@@ -3,6 +3,7 @@
 //! - Events come in through [`collect`], which is the same for all [`dialect`]s.
 //! - Numbers are read through [`current`], [`timeseries`], [`breakdown`], [`alerts`] and
 //!   [`stream`]. Each of these handlers parses the request, asks [`crate::numbers`], and renders.
+//! - A connection is taken in by [`connections`], with [`tls`] or without, and is a [`wire`] from then on.
 //! - [`ops`] has the routes for operators, [`assets`] serves the dashboard, [`openapi`] describes all
 //!   routes to programs, [`observed`] counts requests and refusals.
 //!
@@ -34,4 +35,6 @@ pub mod scope;
 pub mod security_headers;
 pub mod stream;
 pub mod timeseries;
+pub mod tls;
 pub mod visitor;
+pub mod wire;

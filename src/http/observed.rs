@@ -8,7 +8,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,6 +24,8 @@ use crate::http::client::{ProxyNetworks, network};
 const NO_ROUTE: &str = "none";
 /// The code of a refusal that is not one of ours: an answer of 400 or more without a code.
 const NO_CODE: &str = "other";
+/// The code of what is no request: a head that can't be read.
+const NO_REQUEST: &str = "no_request";
 /// How often the log says how many requests were refused for one reason.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -32,6 +34,7 @@ const WATCHED: &[&str] = &[
     "all_rejected",
     "malformed",
     "method_not_allowed",
+    "no_request",
     "not_events",
     "not_found",
     "origin",
@@ -132,6 +135,12 @@ pub fn answered<B>(response: &ServiceResponse<B>, began: Instant) {
     }
 }
 
+/// Counts what was no request at all, to which actix-http has answered 400 or 431 and hung up.
+pub fn no_request(refusals: &RefusalLog, from: Option<SocketAddr>) {
+    refused_counter(NO_REQUEST).increment(1);
+    refusals.note_refusal(NO_REQUEST, 400, || NO_ROUTE.to_owned(), from);
+}
+
 /// The refusals that the log has not named yet, by code. All workers share them.
 #[derive(Debug, Default)]
 pub struct RefusalLog {
@@ -157,6 +166,19 @@ impl RefusalLog {
     }
 
     fn note(&self, code: &'static str, status: u16, request: &HttpRequest) {
+        let from = self.proxies.client_of(request);
+        // Nothing is put together for the ten thousandth refusal of a minute.
+        let route = || request.match_pattern().unwrap_or_else(|| NO_ROUTE.to_owned());
+        self.note_refusal(code, status, route, from);
+    }
+
+    fn note_refusal(
+        &self,
+        code: &'static str,
+        status: u16,
+        route: impl FnOnce() -> String,
+        from: Option<SocketAddr>,
+    ) {
         let mut refused = self.since_last.lock();
         let is_first = !refused.contains_key(code);
         let entry = refused.entry(code).or_insert_with(|| Refused {
@@ -167,10 +189,9 @@ impl RefusalLog {
         });
         entry.requests += 1;
         entry.status = status;
-        entry.from = network(self.proxies.client_of(request));
-        // Nothing is put together for the ten thousandth refusal of a minute.
+        entry.from = network(from);
         if entry.route.is_empty() {
-            entry.route = request.match_pattern().unwrap_or_else(|| NO_ROUTE.to_owned());
+            entry.route = route();
         }
         if is_first {
             entry.say(code);

@@ -38,10 +38,14 @@ pub struct Ops {
     pub unready_lag_ms: Millis,
 }
 
-/// Adds the routes: anyone may ask whether the server is well, and those see its metrics who are allowed to.
-pub fn routes(open: &mut Open, view: &mut View) {
+/// Adds the routes at which anyone may ask whether the server is well.
+pub fn routes(open: &mut Open) {
     open.probe("/healthz", healthz);
     open.probe("/readyz", readyz).parameters(&PARAMETERS);
+}
+
+/// Adds the route at which those see the metrics who are allowed to.
+pub fn metrics(view: &mut View) {
     view.read_with(Permission::Metrics, "/metrics", render_metrics);
 }
 

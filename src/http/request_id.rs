@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::http::{
     answer::{AnswerWatch, WatchedBody},
     observed,
+    wire::HeadClock,
 };
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,6 +35,7 @@ pub async fn layer(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<WatchedBody>, Error> {
     let began = Instant::now();
+    let answering = request.conn_data::<HeadClock>().map(HeadClock::complete);
     // A client's id goes into log lines, so it may neither be long nor hold spaces or quotes.
     let given = request.headers().get(NAME).filter(|value| {
         let bytes = value.as_bytes();
@@ -64,5 +66,5 @@ pub async fn layer(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Of a viewer's connection the fan-out takes care, which knows when the next frame is due.
     let watch = watch.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS);
-    Ok(response.map_body(|_, body| WatchedBody::new(body, watch)))
+    Ok(response.map_body(|_, body| WatchedBody::new(body, watch, answering)))
 }

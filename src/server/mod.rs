@@ -8,12 +8,13 @@
 //! | [`storage`] | what is on disk or on another server: the data dir, the spool, the store, the live side |
 //! | [`pipeline`] | the actors that bring events from HTTP to the spool and to both sinks |
 //! | [`watching`] | the readers of numbers: rollups, baselines, alerts |
-//! | [`service`] | the HTTP server |
+//! | [`service`] | the HTTP server, on the listeners of [`listener`] |
 //!
 //! [`Running::stop`] takes them apart in the reverse order.
 
 mod clocks;
 mod counters;
+mod listener;
 mod memory;
 mod pipeline;
 mod service;
@@ -23,11 +24,7 @@ mod storage;
 mod tests;
 mod watching;
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix::Addr;
 use actix_web::dev::ServerHandle;
@@ -45,6 +42,7 @@ use crate::{
     telemetry::{health::Health, prometheus},
 };
 
+use listener::Listeners;
 pub use stop::Stopped;
 use storage::Storage;
 
@@ -53,6 +51,10 @@ pub struct Running {
     /// The address that it listens on. Where port 0 was asked for, this has the port that was
     /// chosen.
     pub addr: SocketAddr,
+    /// The address of `http.ops_listen`, where there is one.
+    pub ops_addr: Option<SocketAddr>,
+    /// Whether clients have to speak TLS.
+    pub speaks_tls: bool,
     ingest: Addr<IngestActor>,
     viewers: Viewers,
     alerts: Addr<AlertActor>,
@@ -108,10 +110,9 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     counters::show_all();
     tokio::task::spawn_local(prometheus::upkeep(exporter.clone()));
     memory::announce(&config).map_err(StartError::new)?;
-    // The address is taken first: a server that can't listen must not touch the data dir.
-    let listener = TcpListener::bind(&config.listen)
-        .map_err(failed(&format!("can't listen on {}", config.listen)))?;
-    let addr = listener.local_addr().map_err(failed("listen"))?;
+    // The addresses are taken first: a server that can't listen must not touch the data dir.
+    let listeners = Listeners::bind(&config)?;
+    let (addr, ops_addr, speaks_tls) = (listeners.addr, listeners.ops_addr, listeners.speaks_tls());
     let alarm = Alarm::default();
 
     let (storage, spool_log, viewers) = Storage::open(&config, &alarm).await?;
@@ -122,7 +123,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
     let server = service::start(
         &config,
-        listener,
+        listeners,
         service::RouteState {
             pipeline: &pipeline,
             storage: &storage,
@@ -134,6 +135,8 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     .map_err(failed("HTTP server"))?;
     Ok(Running {
         addr,
+        ops_addr,
+        speaks_tls,
         ingest: pipeline.ingest,
         viewers,
         alerts: watching.alerts,

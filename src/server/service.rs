@@ -1,16 +1,30 @@
-//! The HTTP server: its routes, and the limits of its connections.
+//! The HTTP server: its listeners, their routes, and the limits of their connections.
 
-use std::{net::TcpListener, time::Duration};
+use std::{rc::Rc, time::Duration};
 
-use actix_web::{HttpServer, dev::Server, middleware::from_fn, web};
+use actix_http::{HttpService, error::DispatchError};
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service,
+    map_config,
+};
+use actix_web::{
+    App,
+    dev::{AppConfig, ServiceRequest, ServiceResponse},
+    middleware::from_fn,
+    rt::net::TcpStream,
+    web,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::{pipeline::Pipeline, storage::Storage};
+use super::{listener::Listeners, pipeline::Pipeline, storage::Storage};
 use crate::{
     broadcast::{self, Viewers},
     config::Config,
     http::{
-        alerts, assets,
+        alerts,
+        answer::WatchedBody,
+        assets,
         auth::WriteKeys,
         breakdown,
         client::ProxyNetworks,
@@ -23,9 +37,13 @@ use crate::{
         openapi, ops, request_id,
         scope::{self, Guards, Scopes},
         stream, timeseries,
+        tls::Tls,
     },
-    numbers::TimeSeries,
+    numbers::{Mirror, TimeSeries},
 };
+
+/// How long a connection that was told to close may stay.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The parts of the server that the routes work with.
 pub struct RouteState<'a> {
@@ -41,78 +59,191 @@ pub struct RouteState<'a> {
     pub exporter: PrometheusHandle,
 }
 
-/// Starts the server on a listener that is bound already.
+/// Starts the server on listeners that are bound already.
 pub fn start(
     config: &Config,
-    listener: TcpListener,
+    listeners: Listeners,
     state: RouteState<'_>,
 ) -> std::io::Result<Server> {
-    let book = state.storage.access.book();
-    let intake = Intake::new(
-        config,
-        WriteKeys::new(config, book.clone()),
-        state.pipeline.ingest.clone().recipient(),
-        state.pipeline.claims.clone(),
-    );
-    let for_workers = intake.clone();
-    let intake = web::Data::new(intake);
-    let guards = Guards::new(config, book.clone());
-    observed::show_all();
-    let refusals = web::Data::new(RefusalLog::new(ProxyNetworks::new(&config.http)));
-    let ops = web::Data::new(ops::Ops {
-        health: state.storage.health.clone(),
-        spool: state.storage.spool.clone(),
-        mirror: state.storage.mirror.clone(),
-        metrics: state.exporter,
-        unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
-    });
-    let mirror = web::Data::new(state.storage.mirror.clone());
-    let viewers = web::Data::new(state.viewers.clone());
-    let series = web::Data::new(state.series);
-    let letters = web::Data::new(LetterReader(state.storage.stores.letters.clone()));
-    let app = move || {
-        scope::app(guards.clone(), routes)
-            .app_data(intake.clone())
-            // This is made anew for each worker: workers share nothing when they hand requests
-            // over, so that they never wait for each other.
-            .app_data(web::Data::new(for_workers.hand_over()))
-            .app_data(ops.clone())
-            .app_data(refusals.clone())
-            .app_data(mirror.clone())
-            .app_data(viewers.clone())
-            .app_data(series.clone())
-            .app_data(letters.clone())
-            .wrap(from_fn(request_id::layer))
-    };
     let workers = match config.http.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let connections = Connections::new(config);
-    let server = HttpServer::new(app)
+    let builder = Server::build()
         .workers(workers)
-        .on_connect(move |io, data| connections.on_connect(io, data))
-        .h1_write_buffer_size(broadcast::WRITE_BUFFER_BYTES)
-        .keep_alive(Duration::from_millis(config.http.keep_alive_ms))
-        .client_request_timeout(Duration::from_millis(config.http.header_timeout_ms))
         // actix counts the connections of each worker by itself.
-        .max_connections(config.http.max_connections.div_ceil(workers))
+        .max_concurrent_connections(config.http.max_connections.div_ceil(workers))
         .shutdown_timeout(config.http.shutdown_timeout_ms.div_ceil(1000))
         .disable_signals();
-    Ok(server.listen(listener)?.run())
+    let shared = Shared::new(config, state, &builder);
+    let (tls, ops_tls) = (listeners.tls.clone(), listeners.ops_tls());
+    let (for_ops, routes) = match listeners.ops {
+        Some(_) => (shared.clone(), routes_beside_ops as Hang),
+        None => (shared.clone(), routes as Hang),
+    };
+    let mut builder = builder
+        .listen("http", listeners.public, move || shared.connections(tls.clone(), routes))?;
+    if let Some(ops) = listeners.ops {
+        let hang = ops_routes as Hang;
+        builder = builder.listen("ops", ops, move || for_ops.connections(ops_tls.clone(), hang))?;
+    }
+    Ok(builder.run())
+}
+
+/// Hangs the routes of one listener.
+type Hang = fn(&mut Scopes<'_>);
+
+/// What all workers and both listeners share.
+#[derive(Clone)]
+struct Shared {
+    guards: Guards,
+    intake: Intake,
+    ops: ops::Ops,
+    refusals: web::Data<RefusalLog>,
+    mirror: Mirror,
+    viewers: Viewers,
+    series: web::Data<TimeSeries>,
+    letters: LetterReader,
+    connections: Connections,
+    stops: GracefulShutdownSignal,
+    keep_alive: Duration,
+    header_timeout: Duration,
+}
+
+impl Shared {
+    fn new(config: &Config, state: RouteState<'_>, builder: &ServerBuilder) -> Shared {
+        observed::show_all();
+        let (pipeline, book) = (state.pipeline, state.storage.access.book());
+        Shared {
+            guards: Guards::new(config, book.clone()),
+            intake: Intake::new(
+                config,
+                WriteKeys::new(config, book.clone()),
+                pipeline.ingest.clone().recipient(),
+                pipeline.claims.clone(),
+            ),
+            ops: ops::Ops {
+                health: state.storage.health.clone(),
+                spool: state.storage.spool.clone(),
+                mirror: state.storage.mirror.clone(),
+                metrics: state.exporter,
+                unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
+            },
+            refusals: web::Data::new(RefusalLog::new(ProxyNetworks::new(&config.http))),
+            mirror: state.storage.mirror.clone(),
+            viewers: state.viewers.clone(),
+            series: web::Data::new(state.series),
+            letters: LetterReader(state.storage.stores.letters.clone()),
+            connections: Connections::new(config),
+            stops: builder.graceful_shutdown_signal(),
+            keep_alive: Duration::from_millis(config.http.keep_alive_ms),
+            header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+        }
+    }
+
+    /// What one worker does with the connections of one listener.
+    fn connections(
+        &self,
+        tls: Option<Tls>,
+        hang: Hang,
+    ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> + use<>
+    {
+        let (stops, connections) = (self.stops.clone(), self.connections.clone());
+        let on_connect = connections.clone();
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stops = stops.clone();
+                async move { stops.notified().await }
+            })
+            .keep_alive(self.keep_alive)
+            .client_request_timeout(self.header_timeout)
+            .client_disconnect_timeout(CLOSE_TIMEOUT)
+            .h1_write_buffer_size(broadcast::WRITE_BUFFER_BYTES)
+            .on_connect_ext(move |wire, data| on_connect.on_connect(wire, data))
+            .h1(map_config(
+                self.app(hang).into_factory().map_err(|error| error.error_response()),
+                |()| AppConfig::default(),
+            ));
+        let http = Rc::new(http);
+        let refusals = self.refusals.clone();
+        fn_factory(move || {
+            let (http, connections) = (http.clone(), connections.clone());
+            let (tls, refusals) = (tls.clone(), refusals.clone());
+            async move {
+                let http = Rc::new(http.new_service(()).await?);
+                Ok(fn_service(move |stream: TcpStream| {
+                    let (http, connections) = (http.clone(), connections.clone());
+                    let (tls, refusals) = (tls.clone(), refusals.clone());
+                    async move {
+                        let accepted = connections.accept(stream, tls.as_ref()).await;
+                        let wire = accepted.map_err(drop)?;
+                        let peer = wire.peer();
+                        let ended = http.call((wire, peer)).await;
+                        if let Err(DispatchError::Parse(_)) = ended {
+                            observed::no_request(&refusals, peer);
+                        }
+                        Ok(())
+                    }
+                }))
+            }
+        })
+    }
+
+    /// The app of one worker and listener.
+    fn app(
+        &self,
+        hang: Hang,
+    ) -> App<
+        impl ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<WatchedBody>,
+            Error = actix_web::Error,
+            InitError = (),
+        > + use<>,
+    > {
+        scope::app(self.guards.clone(), hang)
+            // This is made anew for each worker: workers share nothing when they hand requests
+            // over, so that they never wait for each other.
+            .app_data(web::Data::new(self.intake.hand_over()))
+            .app_data(web::Data::new(self.intake.clone()))
+            .app_data(web::Data::new(self.ops.clone()))
+            .app_data(self.refusals.clone())
+            .app_data(web::Data::new(self.mirror.clone()))
+            .app_data(web::Data::new(self.viewers.clone()))
+            .app_data(self.series.clone())
+            .app_data(web::Data::new(self.letters.clone()))
+            .wrap(from_fn(request_id::layer))
+    }
 }
 
 /// All routes, each in the scope that says who may call it.
 fn routes(scopes: &mut Scopes<'_>) {
-    let Scopes { collect, view, open } = scopes;
-    dialect::for_each(collect);
+    dialect::for_each(&mut scopes.collect);
+    ops_routes(scopes);
+}
+
+/// The routes that operators have: all but those of senders.
+fn ops_routes(scopes: &mut Scopes<'_>) {
+    numbers_and_page(scopes);
+    ops::metrics(&mut scopes.view);
+}
+
+/// The routes of everybody where operators have a listener of their own.
+fn routes_beside_ops(scopes: &mut Scopes<'_>) {
+    dialect::for_each(&mut scopes.collect);
+    numbers_and_page(scopes);
+}
+
+fn numbers_and_page(scopes: &mut Scopes<'_>) {
+    let Scopes { view, open, .. } = scopes;
     stream::routes(view);
     current::routes(view);
     timeseries::routes(view);
     alerts::routes(view);
     dead_letters::routes(view);
     breakdown::routes(view);
-    ops::routes(open, view);
+    ops::routes(open);
     openapi::routes(open);
     assets::routes(open);
 }

@@ -6,10 +6,11 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::config;
 
-/// Libraries whose messages at every start are not for operators, and those that log whole requests at
-/// `trace`, with the tokens in their query strings. `log.level` comes later in the filter, so it may
-/// ask for them by name.
-const QUIET: &str = "refinery_core=warn,actix_server=warn,actix_http=debug,actix_web=debug";
+/// Libraries whose messages at every start are not for operators, those that log whole requests at
+/// `trace`, with the tokens in their query strings, and one that logs each malformed request as an error
+/// (which [`crate::http::observed`] counts). `log.level` comes later in the filter, so it may ask for them
+/// by name.
+const QUIET: &str = "refinery_core=warn,actix_server=warn,actix_http=off,actix_web=debug";
 
 /// Starts logging. Later calls in the same process change nothing.
 ///

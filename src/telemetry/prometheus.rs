@@ -71,6 +71,14 @@ fn describe() {
     counter!("floodmark_http_refused_total", "Requests refused, by code");
     histogram!("floodmark_http_request_seconds", "From the head of a request to its answer");
     counter!("floodmark_http_limits_reached_total", "How often each limit of [http] was reached");
+    gauge!(
+        "floodmark_tls_certificate_expires_seconds",
+        "Unix time at which the certificate of tls.cert expires"
+    );
+    counter!(
+        "floodmark_tls_reloads_total",
+        "How often the certificate was read again, by result: replaced, failed"
+    );
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
     gauge!("floodmark_spool_oldest_seconds", "How long the oldest such batch has waited");

@@ -346,3 +346,47 @@ fn a_client_that_sends_too_much_waits_and_the_others_go_on() {
     assert_eq!(send("calm").status, 202);
     server.until("what was let in is counted, and nothing else", |_| page_views(&server) == 120);
 }
+
+/// A head that is not the first of its connection has as little time as the first, and so has a body that
+/// nobody reads, because its request was refused.
+#[test]
+fn a_connection_that_trickles_after_its_first_request_is_closed() {
+    use std::io::{Read, Write};
+
+    use crate::support::client::Connection;
+
+    let server = Server::with(&[
+        ("FLOODMARK_HTTP__HEADER_TIMEOUT_MS", "1000"),
+        ("FLOODMARK_AUTH__WRITE_KEYS", "w"),
+    ]);
+    let limit = "floodmark_http_limits_reached_total{limit=\"header_timeout_ms\"}";
+    let event = br#"{"type":"page_view"}"#;
+    let good = server.request("POST", "/v1/events").header("X-Write-Key", "w").body(&event[..]);
+
+    let mut slow_head = Connection::open(server.addr()).unwrap();
+    assert_eq!(good.send_on(&mut slow_head).unwrap().status, 202);
+    let mut unread_body = Connection::open(server.addr()).unwrap();
+    let refused = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    unread_body.write_all(refused).unwrap();
+    let mut answer = [0; 12];
+    unread_body.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+
+    for (mut connection, drop) in [(slow_head, &b"G"[..]), (unread_body, b"1\r\nx\r\n")] {
+        let began = std::time::Instant::now();
+        while connection.write_all(drop).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(began.elapsed() < crate::support::program::PATIENCE, "it stays open");
+        }
+    }
+    server.until("both were closed for it", |server| {
+        server.get_text("/metrics").contains(&format!("{limit} 2"))
+    });
+    // One that waits between its requests is no slow one.
+    let mut patient = Connection::open(server.addr()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(good.send_on(&mut patient).unwrap().status, 202);
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
+    }
+    assert_eq!(good.send_on(&mut patient).unwrap().status, 202);
+}

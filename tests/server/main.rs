@@ -20,6 +20,7 @@ mod history;
 mod host_names;
 mod metrics;
 mod openapi;
+mod ops_listener;
 mod page_headers;
 mod refusals;
 mod replay;
@@ -28,5 +29,6 @@ mod stopping;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod totals;
 mod twins;

@@ -259,5 +259,5 @@ impl ServerCommand {
 
 /// The address in a line like `... http://127.0.0.1:PORT ...`, if the line has one.
 fn address_in(line: &str) -> Option<SocketAddr> {
-    line.split("http://").nth(1)?.split_whitespace().next()?.parse().ok()
+    line.split("://").nth(1)?.split_whitespace().next()?.parse().ok()
 }

@@ -1,10 +1,74 @@
-//! What of the configuration decides who outside can reach: names and proxies.
+//! What of the configuration decides who outside can reach the server, and how: names, proxies, the
+//! second listener, and TLS.
+
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::config::{Config, HttpConfig};
 
 impl Config {
-    /// Names under which the server is asked, and the networks of its proxies.
+    /// The addresses of `http.ops_listen`; none where it is empty.
+    ///
+    /// # Errors
+    /// It is no address, in words.
+    pub fn ops_addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let text = &self.http.ops_listen;
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        let addresses = text.to_socket_addrs().map(Iterator::collect);
+        addresses.map_err(|e| {
+            format!("http.ops_listen: {text:?} is not an address such as 127.0.0.1:9090 ({e})")
+        })
+    }
+
+    /// Names under which the server is asked, the networks of its proxies, the listener for operators,
+    /// and TLS.
     pub(super) fn check_outside(&self, found: &mut Vec<String>) {
+        self.check_names(found);
+        self.check_ops_listen(found);
+        self.check_tls(found);
+    }
+
+    fn check_ops_listen(&self, found: &mut Vec<String>) {
+        let addresses = match self.ops_addresses() {
+            Ok(addresses) => addresses,
+            Err(message) => return found.push(message),
+        };
+        let loopback = addresses.iter().all(|address| address.ip().is_loopback());
+        if !loopback && !self.auth.insecure && self.auth.viewer_tokens.is_empty() {
+            found.push(format!(
+                "http.ops_listen: {} can be reached from other machines; set auth.viewer_tokens, or \
+                 --insecure to let anyone see the numbers",
+                self.http.ops_listen
+            ));
+        }
+        let fixed_port = addresses.iter().all(|address| address.port() != 0);
+        if !addresses.is_empty() && fixed_port && self.http.ops_listen == self.listen {
+            found.push(
+                "http.ops_listen: is the same as listen; it needs a port of its own".to_owned(),
+            );
+        }
+    }
+
+    fn check_tls(&self, found: &mut Vec<String>) {
+        let tls = &self.tls;
+        if tls.cert.is_empty() != tls.key.is_empty() {
+            found.push("tls: cert and key belong together; set both, or none".to_owned());
+        }
+        if !tls.cert.is_empty() && !tls.acme_domains.is_empty() {
+            found.push("tls: set either cert and key, or acme_domains".to_owned());
+        }
+        for name in &tls.acme_domains {
+            if !is_host_pattern(name) || name.contains('*') || !name.contains('.') {
+                found.push(format!(
+                    "tls.acme_domains: {name:?} is no name such as shop.example, for which an \
+                     authority could find this server"
+                ));
+            }
+        }
+    }
+
+    fn check_names(&self, found: &mut Vec<String>) {
         for name in &self.http.allowed_hosts {
             if !is_host_pattern(name) {
                 found.push(format!(

@@ -22,6 +22,7 @@ pub const NOT_SHOWN: &[(&str, &str)] = &[
     ("spool_full", "the disk has to be full"),
     ("stopping", "the server has to be on its way down"),
     ("store_unavailable", "the store has to fail"),
+    ("tls_expected", "the server has to speak TLS"),
     ("too_many_bytes", "other requests have to be under way"),
     ("too_many_connections", "other connections have to be open"),
 ];

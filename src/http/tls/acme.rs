@@ -1,0 +1,63 @@
+//! A certificate that the server gets by itself from an authority, and renews (ACME, RFC 8555), with the
+//! challenge that stands in a handshake (TLS-ALPN-01): the authority connects to port 443 of the name.
+
+use std::{fs, sync::Arc};
+
+use actix_web::rt;
+use futures_util::StreamExt;
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+    server::ResolvesServerCert,
+};
+use rustls_acme::{AcmeConfig, caches::DirCache};
+
+use crate::config::{Config, TlsConfig};
+
+/// The folder of the data dir that keeps the account and the certificate.
+const FOLDER: &str = "acme";
+
+/// Gets certificates from now on. The results answer connections: those of clients, and the authority's.
+pub fn start(config: &Config) -> Result<(Arc<dyn ResolvesServerCert>, Arc<ServerConfig>), String> {
+    let tls = &config.tls;
+    let folder = config.data_dir.join(FOLDER);
+    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut acme = AcmeConfig::new(&tls.acme_domains).cache(DirCache::new(folder));
+    acme = match tls.acme_directory.as_str() {
+        "" => acme.directory_lets_encrypt(true),
+        url => acme.directory(url),
+    };
+    if !tls.acme_contact.is_empty() {
+        acme = acme.contact_push(format!("mailto:{}", tls.acme_contact));
+    }
+    if !tls.acme_ca.is_empty() {
+        acme = acme.client_tls_config(trusting(tls)?);
+    }
+    let mut state = acme.state();
+    let (resolver, challenge) = (state.resolver(), state.challenge_rustls_config());
+    rt::spawn(async move {
+        while let Some(event) = state.next().await {
+            match event {
+                Ok(event) => tracing::info!(?event, "certificate by ACME"),
+                Err(error) => tracing::warn!(%error, "no certificate by ACME; trying again"),
+            }
+        }
+    });
+    Ok((resolver, challenge))
+}
+
+/// How to reach an authority whose own certificate is of a CA of the operator's.
+fn trusting(tls: &TlsConfig) -> Result<Arc<ClientConfig>, String> {
+    let wrong = |why: String| format!("tls.acme_ca: {}: {why}", tls.acme_ca);
+    let mut roots = RootCertStore::empty();
+    let read = CertificateDer::pem_file_iter(&tls.acme_ca).map_err(|e| wrong(e.to_string()))?;
+    for certificate in read {
+        let certificate = certificate.map_err(|e| wrong(e.to_string()))?;
+        roots.add(certificate).map_err(|e| wrong(e.to_string()))?;
+    }
+    let builder = ClientConfig::builder_with_provider(ring::default_provider().into());
+    let builder =
+        builder.with_safe_default_protocol_versions().map_err(|e| wrong(e.to_string()))?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
