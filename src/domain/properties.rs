@@ -50,7 +50,7 @@ pub fn with(properties: &str, more: &[(&str, Cow<'_, str>)]) -> String {
 }
 
 /// The properties without some members; `None` where they are no object.
-fn without(properties: &str, keys: &[String]) -> Option<String> {
+pub fn without(properties: &str, keys: &[String]) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(properties).ok()?;
     let left = members.iter().filter(|(key, _)| !keys.contains(key));
     serde_json::to_string(&left.collect::<BTreeMap<_, _>>()).ok()

@@ -35,7 +35,8 @@ export async function startProxy(target, faults) {
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
       const body = Buffer.concat(chunks);
-      const sent = request.method === 'POST' ? readable(body) : unwrapped(request.url);
+      // A beacon of gtag is a POST without a body.
+      const sent = body.length > 0 ? readable(body) : unwrapped(request.url);
       const marks = request.method === 'OPTIONS' ? [] : marksIn(sent);
       const fault = marks.length > 0 ? (faults[spoilt++] ?? 'pass') : 'pass';
       const note = { path: request.url, marks, fault, status: null };

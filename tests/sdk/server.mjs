@@ -14,7 +14,7 @@ export const KEY = 'wk_test';
 export async function startServer() {
   const data = fs.mkdtempSync(path.join(os.tmpdir(), 'floodmark-sdk-'));
   // SDKs that can't send a key send an id: a domain, a website, a site's number, an app.
-  const ids = ['shop.example', '94db1cb1-74f4-4a40-ad6c-962362670409', '1', 'shop'];
+  const ids = ['shop.example', '94db1cb1-74f4-4a40-ad6c-962362670409', '1', 'shop', 'G-TEST'];
   const config = path.join(data, 'floodmark.toml');
   const source = `[[source]]\nname = 'web'\nkey = '${KEY}'\npublic = true\nids = ${JSON.stringify(ids)}\n`;
   fs.writeFileSync(config, source);

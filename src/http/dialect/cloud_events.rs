@@ -108,7 +108,8 @@ fn attributes(request: &HttpRequest) -> Map<String, Value> {
 
 /// The data of a binary event, and the name under which a structured one would have it.
 fn data(contents: &[u8], kind: &str) -> (&'static str, Value) {
-    let is_json = kind.is_empty() || kind.contains("json");
+    // Many clients call every body a form (`curl -d`, Python's urllib), and no form is JSON by chance.
+    let is_json = kind.is_empty() || kind.contains("json") || kind.contains("urlencoded");
     match serde_json::from_slice(contents) {
         Ok(value) if is_json => ("data", value),
         _ if contents.is_empty() => ("data", Value::Null),

@@ -34,12 +34,13 @@ pub fn property<'a>(properties: &'a str, name: &str) -> Field<'a> {
 pub struct Added<'p, 'm> {
     properties: &'p str,
     more: Vec<(&'m str, Cow<'m, str>)>,
+    gone: Option<&'m str>,
 }
 
 impl<'p, 'm> Added<'p, 'm> {
     /// Nothing is added yet.
     pub fn to(properties: &'p str) -> Added<'p, 'm> {
-        Added { properties, more: Vec::new() }
+        Added { properties, more: Vec::new(), gone: None }
     }
 
     /// Adds a text under a name that is not there.
@@ -52,17 +53,25 @@ impl<'p, 'm> Added<'p, 'm> {
         self
     }
 
-    /// Gives a property another value.
-    pub fn replaced(mut self, name: &'m str, value: Cow<'m, str>) -> Added<'p, 'm> {
-        self.more.push((name, value));
+    /// Takes a property away: the key of the sender, which some vendors put into each event, is nobody's
+    /// business but the server's.
+    pub fn without(mut self, name: &'m str) -> Added<'p, 'm> {
+        let is_there = property(self.properties, name) != Field::Absent;
+        self.gone = is_there.then_some(name);
         self
     }
 
     /// The properties with what was added.
     pub fn finish(self) -> Cow<'p, str> {
+        let gone = self.gone.map(str::to_owned).into_iter().collect::<Vec<_>>();
+        let left = match gone.is_empty() {
+            true => None,
+            false => properties::without(self.properties, &gone),
+        };
+        let own = left.map_or(Cow::Borrowed(self.properties), Cow::Owned);
         match self.more.is_empty() {
-            true => Cow::Borrowed(self.properties),
-            false => Cow::Owned(properties::with(self.properties, &self.more)),
+            true => own,
+            false => Cow::Owned(properties::with(&own, &self.more)),
         }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     Dialect, Endpoint, Outcome, Split,
     built::{field, from_base64, named, one_or_many, parameter, parameters},
     json_event::{EventMembers, JsonEvent},
-    member::{Added, json, object, path_of, property},
+    member::{Added, object, path_of, property},
 };
 use crate::{
     domain::event::{Field, Incoming},
@@ -172,11 +172,7 @@ impl<'a> EventMembers<'a> for MixpanelMembers<'a> {
             (Field::Absent, Field::Text(url)) => field(Some(&path_of(&url))),
             (path, _) => path.into_owned(),
         };
-        let mut added = Added::to(own).text("path", &path).text("referrer", &get("$referrer"));
-        // The token is the key, which is nobody's business but the server's.
-        if get("token") != Field::Absent {
-            added = added.replaced("token", json(""));
-        }
+        let added = Added::to(own).text("path", &path).text("referrer", &get("$referrer"));
         // Before somebody logs in, the id is one that the browser has made up.
         let person = get("distinct_id");
         let is_device = matches!(&person, Field::Text(id) if id.starts_with("$device:"));
@@ -187,7 +183,7 @@ impl<'a> EventMembers<'a> for MixpanelMembers<'a> {
             user_id: get("$user_id").or(user),
             session_id: get("$session_id").or(get("$device_id")).or(person),
             id: get("$insert_id"),
-            properties: Some(added.finish()),
+            properties: Some(added.without("token").finish()),
             size,
             ..Incoming::default()
         }

@@ -185,6 +185,7 @@ impl<'a> EventMembers<'a> for Captured<'a> {
             .text("referrer", &property(own, "$referrer"))
             .text("code", &exception.kind)
             .text("message", &exception.value)
+            .without("token")
             .finish();
         // Before somebody logs in, the id is one that the browser has made up.
         let is_anonymous = property(own, "$is_identified") == Field::Text("false".into());
@@ -200,5 +201,26 @@ impl<'a> EventMembers<'a> for Captured<'a> {
             size,
             notes: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::dialect::DialectEvent;
+
+    #[test]
+    fn a_page_is_read_and_the_key_in_it_is_not_kept() {
+        let body = br#"[{"event":"$pageview","uuid":"e1","timestamp":1795420800000,"properties":
+            {"token":"phc_1","distinct_id":"d1","$session_id":"s1","$is_identified":"false",
+             "$pathname":"/product/mug","plan":"pro"}}]"#;
+        let mut posthog = PostHog { call: PostHogCall::Capture, keys: Vec::new() };
+        let mut split = posthog.split(body, 9).unwrap();
+        let read = split.events()[0].read().unwrap();
+        let properties = read.properties.as_deref().unwrap();
+        assert!(properties.starts_with(r#"{"path":"/product/mug","#), "{properties}");
+        assert!(properties.contains("plan") && !properties.contains("token"), "{properties}");
+        assert_eq!((&read.session_id, &read.user_id), (&Field::Text("s1".into()), &Field::Absent));
+        assert_eq!(posthog.keys_in_body(), ["phc_1"]);
     }
 }

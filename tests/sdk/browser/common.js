@@ -1,10 +1,8 @@
 // What each page sends: EACH orders, refunds, errors and identifies, each with its mark. What the SDK
 // says goes to the page's own server.
 
-const query = new URLSearchParams(location.search);
-export const BASE = query.get('base');
-export const KEY = query.get('key');
-const EACH = Number(query.get('each'));
+export const { base: BASE, key: KEY } = window.TEST;
+const EACH = window.TEST.each;
 
 export const order = (mark) => ({ order_id: mark, total: 59.97, revenue: 49.97, currency: 'EUR', mark });
 export const error = (mark) => ({ code: 'CARD_DECLINED', message: 'card declined', gateway: 'stripe', mark });

@@ -9,6 +9,8 @@ const said = (e) => {
 };
 const rudder = new (Rudder.default ?? Rudder)(KEY, {
   dataPlaneUrl: BASE, flushAt: 40, flushInterval: 200, errorHandler: () => {},
+  // On a busy machine one batch may meet more of the faults than the usual three tries.
+  retryCount: 8,
 });
 const send = (call, message) => {
   waiting += 1;
