@@ -8,10 +8,13 @@
 //! metrics, alerts and the like, and [`Config::check`] looks at the result as a whole.
 
 mod check;
+mod environment;
 mod layers;
+mod limits;
 mod memory;
 mod postgres_url;
 mod problem;
+pub mod reference;
 mod rules;
 mod sections;
 mod variable;

@@ -33,6 +33,8 @@ pub enum Place {
     File(PathBuf, usize),
     /// By a variable of this name.
     Variable(String),
+    /// By a credential of systemd of this name.
+    Credential(String),
 }
 
 impl fmt::Display for Place {
@@ -40,6 +42,7 @@ impl fmt::Display for Place {
         match self {
             Place::File(path, line) => write!(f, "{}:{line}", path.display()),
             Place::Variable(name) => f.write_str(name),
+            Place::Credential(name) => write!(f, "credential {name}"),
         }
     }
 }
@@ -76,6 +79,14 @@ pub enum Problem {
         expected: String,
         /// The value that was given; the value of a secret is never shown.
         got: String,
+    },
+    /// A file that has a value can't be read, or is one too many.
+    #[error("{place}: {message}")]
+    Unreadable {
+        /// What names the file.
+        place: Place,
+        /// What is wrong with it.
+        message: String,
     },
     /// A rule can't be used.
     #[error("{place}: {message}")]

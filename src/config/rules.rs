@@ -10,7 +10,7 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{Place, Problem, webhook_url::place_of};
+use super::{Place, Problem, environment::Environment, webhook_url::place_of};
 use crate::domain::{
     alert::{AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
@@ -179,18 +179,16 @@ impl RuleLayers {
         }
     }
 
-    /// Replaces `${NAME}` in the URLs and secrets of webhooks and in the keys of sources by the text
-    /// of that variable.
-    pub fn fill_in(&mut self, variables: &[(String, String)], problems: &mut Vec<Problem>) {
-        let find = |name: &str| {
-            let found = variables.iter().find(|(known, _)| known == name);
-            found.map(|(_, text)| text.as_str())
+    /// Replaces `${NAME}` in the URLs and secrets of webhooks and in the keys of sources by what it
+    /// stands for.
+    pub fn fill_in(&mut self, environment: &Environment, problems: &mut Vec<Problem>) {
+        let mut fill = |place: &Place, what: String, secret: &mut String| match with_variables(
+            secret,
+            |name| environment.text_of(name),
+        ) {
+            Ok(text) => *secret = text,
+            Err(message) => problems.push(wrong(place.clone(), format!("{what}: {message}"))),
         };
-        let mut fill =
-            |place: &Place, what: String, secret: &mut String| match with_variables(secret, find) {
-                Ok(text) => *secret = text,
-                Err(message) => problems.push(wrong(place.clone(), format!("{what}: {message}"))),
-            };
         for (place, spec) in self.webhooks.0.iter_mut().filter(|(_, spec)| !spec.off) {
             for (key, secret) in [("url", &mut spec.url), ("secret", &mut spec.secret)] {
                 fill(place, format!("[[webhook]]: {}: {key}", spec.name), &mut secret.0);
@@ -286,9 +284,9 @@ impl<R: Rule> Entries<R> {
 
 /// `text` with `${NAME}` replaced by that variable's text, and `$${` by `${`. The message names
 /// the variable, never its text.
-fn with_variables<'a>(
+fn with_variables(
     text: &str,
-    find: impl Fn(&str) -> Option<&'a str>,
+    find: impl Fn(&str) -> Result<String, String>,
 ) -> Result<String, String> {
     let (mut out, mut rest) = (String::new(), text);
     while let Some(at) = rest.find("${") {
@@ -307,11 +305,7 @@ fn with_variables<'a>(
             // What stands there may be part of a secret, so the message leaves it out.
             return Err("between ${ and } stands no variable's name".to_owned());
         }
-        match find(name) {
-            Some(text) if !text.is_empty() => out.push_str(text),
-            Some(_) => return Err(format!("the variable {name} is empty")),
-            None => return Err(format!("the variable {name} is not set")),
-        }
+        out.push_str(&find(name)?);
         rest = after;
     }
     out.push_str(rest);

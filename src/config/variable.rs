@@ -2,6 +2,9 @@
 
 const PREFIX: &str = "FLOODMARK_";
 
+/// What the name of a variable ends in that names a file with the value.
+pub(super) const FILE_ENDING: &str = "_FILE";
+
 /// The variable that sets a key: `postgres.url` is `FLOODMARK_POSTGRES__URL`.
 pub fn variable_name(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())

@@ -4,6 +4,7 @@
 mod outside;
 
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs},
     str::FromStr,
     time::Duration,
@@ -12,28 +13,10 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Config, ConfigError, PostgresAddress, Problem,
+    Config, ConfigError, PostgresAddress, Problem, limits,
     postgres_url::{ENCODING_HINT, scheme},
 };
 use crate::domain::time::BusinessZone;
-
-/// Numbers that may be 0; each says in `config/default.toml` what 0 means.
-const MAY_BE_ZERO: [&str; 8] = [
-    "http.drain_ms",
-    "http.hsts_s",
-    "http.workers",
-    "http.max_connections_per_address",
-    "http.min_body_bytes_per_s",
-    "http.client_events_per_s",
-    "spool.keep_s",
-    "spool.keep_bytes",
-];
-
-/// The shortest `http.header_timeout_ms`.
-const MIN_HEADER_TIMEOUT_MS: u64 = 1000;
-/// The smallest `ledger.keep_hours`. Live counters are rebuilt from the ledger, which takes a
-/// business day of up to 25 hours, and a day of margin.
-const MIN_KEEP_HOURS: u64 = 49;
 
 impl Config {
     /// The addresses that `listen` stands for: one for `127.0.0.1:8080`, perhaps two for
@@ -61,11 +44,7 @@ impl Config {
         self.check_words(&mut found);
         self.check_outside(&mut found);
         self.check_urls(&mut found);
-        self.check_limits(&mut found);
-        self.check_header_timeout(&mut found);
-        self.check_ledger(&mut found);
-        self.check_times(&mut found);
-        self.check_sizes(&mut found);
+        found.extend(limits::judge(&self.numbers()));
         found.extend(self.memory_shares().err());
         if found.is_empty() {
             return Ok(());
@@ -134,8 +113,10 @@ impl Config {
                 self.currency
             ));
         }
-        if !["auto", "text", "json"].contains(&self.log.format.as_str()) {
-            found.push(format!("log.format: {:?} is none of auto, text, json", self.log.format));
+        let formats = limits::words("log.format").unwrap_or_default();
+        if !formats.contains(&self.log.format.as_str()) {
+            let (format, known) = (&self.log.format, formats.join(", "));
+            found.push(format!("log.format: {format:?} is none of {known}"));
         }
         if let Err(e) = EnvFilter::from_str(&self.log.level) {
             found.push(format!("log.level: {:?}: {e}", self.log.level));
@@ -187,131 +168,18 @@ impl Config {
         }
     }
 
-    /// Numbers that must not be 0.
-    fn check_limits(&self, found: &mut Vec<String>) {
+    /// Every number, by its dotted key.
+    fn numbers(&self) -> BTreeMap<String, u64> {
         let table = toml::Table::try_from(self).expect("the configuration came from TOML");
+        let mut found = BTreeMap::new();
         for (section, values) in &table {
-            let Some(values) = values.as_table() else {
-                continue;
-            };
-            for (key, value) in values {
-                let key = format!("{section}.{key}");
-                if value.as_integer() == Some(0) && !MAY_BE_ZERO.contains(&key.as_str()) {
-                    found.push(format!("{key}: must be more than 0"));
+            for (key, value) in values.as_table().into_iter().flatten() {
+                if let Some(number) = value.as_integer() {
+                    found.insert(format!("{section}.{key}"), number.max(0) as u64);
                 }
             }
         }
-    }
-
-    /// A header timeout that is too short to be kept. actix-http counts it from a clock that it
-    /// reads every 500 ms, so it may end that much early.
-    fn check_header_timeout(&self, found: &mut Vec<String>) {
-        let given = self.http.header_timeout_ms;
-        if (1..MIN_HEADER_TIMEOUT_MS).contains(&given) {
-            found.push(format!(
-                "http.header_timeout_ms ({given}) must be at least {MIN_HEADER_TIMEOUT_MS}: it is \
-                 kept to half a second, and a shorter one would refuse requests that came in time"
-            ));
-        }
-    }
-
-    /// The ledger must be kept for long enough to rebuild the live counters.
-    fn check_ledger(&self, found: &mut Vec<String>) {
-        if self.ledger.keep_hours < MIN_KEEP_HOURS {
-            found.push(format!(
-                "ledger.keep_hours ({}) must be at least {MIN_KEEP_HOURS}: today's counters are \
-                 rebuilt from the ledger",
-                self.ledger.keep_hours
-            ));
-        }
-        at_most(
-            ("live.active_window_s", self.live.active_window_s),
-            ("3600 x ledger.keep_hours", self.ledger.keep_hours.saturating_mul(3600)),
-            "who is active is rebuilt from the ledger",
-            found,
-        );
-    }
-
-    /// A waiting time or interval that must not be longer than another.
-    fn check_times(&self, found: &mut Vec<String>) {
-        let stream = &self.stream;
-        at_most(
-            ("stream.tick_ms", stream.tick_ms),
-            ("stream.heartbeat_ms", stream.heartbeat_ms),
-            "a frame leaves on a tick",
-            found,
-        );
-        at_most(
-            ("stream.ping_interval_ms", stream.ping_interval_ms + 1),
-            ("stream.silence_timeout_ms", stream.silence_timeout_ms),
-            "a viewer needs a ping to answer before it counts as silent",
-            found,
-        );
-        at_most(
-            ("retry.initial_ms", self.retry.initial_ms),
-            ("retry.max_ms", self.retry.max_ms),
-            "waiting time grows from the first to the second",
-            found,
-        );
-    }
-
-    /// What has to fit into something larger.
-    fn check_sizes(&self, found: &mut Vec<String>) {
-        let (http, spool) = (&self.http, &self.spool);
-        let (batch_bytes, event_bytes) = (self.batch.max_bytes as u64, self.event.max_bytes as u64);
-        let decoded_bytes = ("http.max_decoded_bytes", http.max_decoded_bytes as u64);
-        at_most(
-            ("spool.segment_bytes", spool.segment_bytes + 1),
-            ("spool.max_bytes", spool.max_bytes),
-            "the spool holds several segments",
-            found,
-        );
-        at_most(
-            ("batch.max_bytes", batch_bytes + 1),
-            ("spool.segment_bytes", spool.segment_bytes),
-            "a batch never spans two segments",
-            found,
-        );
-        at_most(
-            ("event.max_bytes", event_bytes),
-            ("batch.max_bytes", batch_bytes),
-            "an event has to fit into a batch",
-            found,
-        );
-        at_most(
-            ("event.max_bytes", event_bytes),
-            decoded_bytes,
-            "an event has to fit into a request",
-            found,
-        );
-        at_most(
-            ("http.max_body_bytes", http.max_body_bytes as u64),
-            decoded_bytes,
-            "a body is never smaller decoded than sent",
-            found,
-        );
-        at_most(
-            decoded_bytes,
-            ("http.max_inflight_bytes", http.max_inflight_bytes as u64),
-            "one request has to fit",
-            found,
-        );
-        at_most(
-            ("http.client_inflight_percent", http.client_inflight_percent as u64),
-            ("100", 100),
-            "it is a part of http.max_inflight_bytes",
-            found,
-        );
-    }
-}
-
-/// Reports where the first of two values (key, value) is larger than the second.
-fn at_most(small: (&str, u64), large: (&str, u64), why: &str, found: &mut Vec<String>) {
-    if small.1 > large.1 {
-        found.push(format!(
-            "{} ({}) must be at most {} ({}): {why}",
-            small.0, small.1, large.0, large.1
-        ));
+        found
     }
 }
 

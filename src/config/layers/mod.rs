@@ -1,5 +1,6 @@
-//! How the configuration is put together from four layers: `config/default.toml`, then a file,
-//! then `FLOODMARK_…` variables, then flags. Each overrides the ones before.
+//! How the configuration is put together from five layers: `config/default.toml`, then a file, then
+//! systemd's credentials, then `FLOODMARK_…` variables (or the files that they name), then flags.
+//! Each overrides the ones before.
 //!
 //! The built-in layer is also the schema. A key that it doesn't have is an error, and every other
 //! layer must give a value of the type that it has there. All mistakes of all layers are reported
@@ -18,8 +19,9 @@ use toml::{
 
 use super::{
     Config, ConfigError, DEFAULT_TOML, Place, Problem,
+    environment::{Environment, GivenValue},
     rules::RuleLayers,
-    variable::{key_of, variable_name},
+    variable::variable_name,
 };
 
 /// The values of flags. `None` and an empty list leave the lower layers as they are.
@@ -41,7 +43,7 @@ impl Config {
     /// Puts the layers together and checks the result.
     ///
     /// `variables` is the whole environment. Names that don't begin with `FLOODMARK_` are ignored,
-    /// except for those that a webhook asks for (`${NAME}`).
+    /// except for those that a rule asks for (`${NAME}`) and for where systemd's credentials lie.
     pub fn load(
         file: Option<&Path>,
         variables: impl Iterator<Item = (String, String)>,
@@ -53,14 +55,10 @@ impl Config {
                 .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
             layers.file(path, &text)?;
         }
-        let mut variables: Vec<_> = variables.collect();
-        // They are sorted, so that mistakes are always reported in the same order.
-        variables.sort();
-        for (name, text) in &variables {
-            layers.variable(name, text);
-        }
+        let environment = Environment::new(variables);
+        layers.environment(&environment);
         layers.flags(flags);
-        layers.rules.fill_in(&variables, &mut layers.problems);
+        layers.rules.fill_in(&environment, &mut layers.problems);
         let config = layers.finish()?;
         config.check()?;
         Ok(config)
@@ -150,16 +148,28 @@ impl Layers {
         Ok(())
     }
 
-    fn variable(&mut self, name: &str, text: &str) {
-        let Some(key) = key_of(name) else {
-            return;
-        };
-        let place = Place::Variable(name.to_owned());
+    fn environment(&mut self, environment: &Environment) {
+        let mut given = environment.credentials(&mut self.problems);
+        let is_key = |key: &str| self.values.contains_key(key);
+        given.extend(environment.values(is_key, &mut self.problems));
+        for value in given {
+            self.given(value);
+        }
+    }
+
+    /// Sets a key from text, whose form the type of the built-in value decides.
+    fn given(&mut self, GivenValue { place, key, text }: GivenValue) {
+        let text = text.as_str();
         let Some(known) = self.values.get(&key) else {
-            let names = self.values.keys().map(|key| variable_name(key));
-            self.problems.push(Problem::UnknownVariable {
-                name: name.to_owned(),
-                nearest: nearest(name, names),
+            self.problems.push(match place {
+                Place::Variable(name) => {
+                    let names = self.values.keys().map(|key| variable_name(key));
+                    Problem::UnknownVariable { nearest: nearest(&name, names), name }
+                }
+                place => {
+                    let nearest = nearest(&key, self.values.keys().cloned());
+                    Problem::UnknownKey { place, key, nearest }
+                }
             });
             return;
         };
@@ -279,6 +289,12 @@ fn line_of(path: &Path, text: &str, offset: usize) -> Place {
     Place::File(path.to_owned(), line)
 }
 
+/// The keys of the built-in layer, sorted.
+#[cfg(test)]
+pub(super) fn built_in_keys() -> Vec<String> {
+    Layers::new().values.into_keys().collect()
+}
+
 /// Whether messages must not show the value of a key.
 fn is_secret(key: &str) -> bool {
     // A URL may hold a password.
@@ -292,9 +308,9 @@ fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
         .expect("the built-in layer has keys")
 }
 
-/// A comma-separated list; empty text is the empty list.
+/// A list with commas, or with lines as in a file; empty text is the empty list.
 fn list(text: &str) -> Value {
-    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let items = text.split([',', '\n']).map(str::trim).filter(|item| !item.is_empty());
     Value::Array(items.map(Value::from).collect())
 }
 
