@@ -30,7 +30,6 @@ const PANICS: &str = "floodmark_panics_total";
 pub fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        metrics::describe_counter!(PANICS, "Panics: bugs; the log says where");
         metrics::counter!(PANICS).absolute(0);
         std::panic::set_hook(Box::new(|panic| {
             metrics::counter!(PANICS).increment(1);
@@ -139,6 +138,7 @@ pub async fn again<W: Future>(
         if let Some(done) = caught(work()).await {
             return done;
         }
+        metrics::counter!("floodmark_restarts_total", "part" => part).increment(1);
         health.trouble(part, "panic", "a bug, see the log; the work is begun again");
         // At least 1 ms, since jitter can draw a pause of 0, which would make this a busy loop.
         tokio::time::sleep(backoff.pause().max(Duration::from_millis(1))).await;

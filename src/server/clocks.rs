@@ -25,7 +25,9 @@ pub async fn watch(store: Arc<dyn StoreInfo>, health: Health) {
             // A store in this process's own file has no other clock.
             Ok(None) => return,
             Ok(Some(theirs)) => {
-                tell(&health, (asked + now_ms()) / 2 - theirs);
+                let ahead = (asked + now_ms()) / 2 - theirs;
+                metrics::gauge!("floodmark_clock_ahead_seconds").set(ahead as f64 / 1000.0);
+                tell(&health, ahead);
                 LOOK_EVERY
             }
             Err(_) => TRY_EVERY,

@@ -17,6 +17,7 @@ pub fn show_all() {
         "floodmark_ledger_dropped_total",
         "floodmark_dedupe_undecided_total",
         "floodmark_panics_total",
+        "floodmark_redis_connects_total",
         "floodmark_viewer_evictions_total",
     ] {
         metrics::counter!(name).increment(0);
@@ -25,6 +26,7 @@ pub fn show_all() {
         metrics::counter!("floodmark_events_rejected_total", "code" => *code).increment(0);
     }
     for sink in Sink::ALL {
+        metrics::counter!("floodmark_restarts_total", "part" => sink.as_str()).increment(0);
         for kind in SinkErrorKind::ALL {
             let labels = [("sink", sink.as_str()), ("kind", kind.as_str())];
             metrics::counter!("floodmark_sink_errors_total", &labels).increment(0);

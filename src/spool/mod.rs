@@ -331,6 +331,11 @@ impl Spool {
         fs4::available_space(&self.shared.options.dir)
     }
 
+    /// `spool.max_bytes`: with so many bytes that a sink has not settled, requests are refused.
+    pub fn max_bytes(&self) -> u64 {
+        self.shared.options.max_bytes
+    }
+
     /// Batches lost to damage since the process started, including those found at opening.
     pub fn damaged(&self) -> u64 {
         self.shared.damaged.load(Ordering::Relaxed)

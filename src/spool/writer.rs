@@ -4,6 +4,7 @@
 use std::{
     io::{self, ErrorKind::AlreadyExists},
     sync::Arc,
+    time::Instant,
 };
 
 use crate::{
@@ -229,8 +230,11 @@ impl SpoolWriter {
             kill_point!("spool-written");
             // Every error of an fsync is fatal, even "no room": what the disk has kept is
             // unknown now, and a second fsync would not tell.
+            let began = Instant::now();
             disk::sync(&self.active.file)
                 .map_err(|error| CommitFailure::Fatal("fdatasync", error))?;
+            metrics::histogram!("floodmark_spool_sync_seconds")
+                .record(began.elapsed().as_secs_f64());
             kill_point!("spool-synced");
             self.active.offset = base + (placed.to - from) as u64;
             self.active.batch_start = placed.batch_start;

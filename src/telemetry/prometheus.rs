@@ -80,6 +80,19 @@ fn describe() {
         "How often the certificate was read again, by result: replaced, failed"
     );
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
+    counter!("floodmark_panics_total", "Panics: bugs of ours; the log says where");
+    counter!("floodmark_identity_conflicts_total", "Batches that the store had in another form");
+    gauge!("floodmark_store_missing_batches", "Batches that the store has lost for good");
+    gauge!("floodmark_store_missing_events", "The events of these batches, where that is known");
+    gauge!("floodmark_spool_kept_bytes", "Bytes of the spool that both sinks have");
+    gauge!("floodmark_spool_max_bytes", "spool.max_bytes: with so many, requests are refused");
+    histogram!("floodmark_spool_sync_seconds", "How long the disk takes to make a write durable");
+    gauge!("floodmark_disk_free_bytes", "Bytes that are free on the disk of the data dir");
+    gauge!("floodmark_clock_ahead_seconds", "How far this node's clock is ahead of Postgres's");
+    gauge!("floodmark_postgres_connections", "Open connections to Postgres, by pool");
+    gauge!("floodmark_postgres_waiting", "Who waited for a connection of the pool");
+    counter!("floodmark_redis_connects_total", "Connections that were made for commands to Redis");
+    counter!("floodmark_restarts_total", "Work that was begun again after a panic");
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
     gauge!("floodmark_spool_oldest_seconds", "How long the oldest such batch has waited");
     gauge!("floodmark_spool_damaged_batches", "Batches lost to damage since the start");

@@ -4,5 +4,6 @@
 mod documents;
 mod imports;
 mod items;
+mod monitoring;
 mod sizes;
 mod source;

@@ -38,6 +38,10 @@ impl IngestActor {
         metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
         metrics::gauge!("floodmark_spool_kept_bytes").set(self.spool.kept_bytes() as f64);
         metrics::gauge!("floodmark_spool_damaged_batches").set(self.spool.damaged() as f64);
+        metrics::gauge!("floodmark_spool_max_bytes").set(self.spool.max_bytes() as f64);
+        if let Ok(free) = self.spool.room() {
+            metrics::gauge!("floodmark_disk_free_bytes").set(free as f64);
+        }
         for sink in Sink::ALL {
             let lag = self.spool.lag(sink);
             metrics::gauge!("floodmark_spool_lag_events", "sink" => sink.as_str())

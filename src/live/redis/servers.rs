@@ -142,6 +142,7 @@ impl Servers {
                 Line::Cluster(line.map_err(|e| live_error("connect to the Redis Cluster", &e))?)
             }
         };
+        metrics::counter!("floodmark_redis_connects_total").increment(1);
         let connection = Connection {
             id: self.connections.fetch_add(1, Ordering::Relaxed),
             since: Instant::now(),

@@ -104,10 +104,10 @@ impl PostgresStore {
         Ok(PostgresStore {
             place: address.name.clone(),
             installation,
-            writers: PostgresSessions::new(config, &address, LANES as usize)?,
-            readers: PostgresSessions::new(config, &address, READERS)?,
+            writers: PostgresSessions::new(config, &address, ("writers", LANES as usize))?,
+            readers: PostgresSessions::new(config, &address, ("readers", READERS))?,
             rollups: RollupSessions::new(config, &address)?,
-            alerts: PostgresSessions::new(&impatient, &address, alerts::CONNECTIONS)?,
+            alerts: PostgresSessions::new(&impatient, &address, ("alerts", alerts::CONNECTIONS))?,
             partitions: Partitions::default(),
             migrated: tokio::sync::Mutex::new(false),
         })

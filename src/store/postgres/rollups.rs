@@ -45,8 +45,8 @@ impl RollupSessions {
         let mut impatient = config.clone();
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(CHART_TIMEOUT_MS);
         Ok(RollupSessions {
-            folder: PostgresSessions::new(config, address, 1)?,
-            charts: PostgresSessions::new(&impatient, address, CHARTS)?,
+            folder: PostgresSessions::new(config, address, ("folder", 1))?,
+            charts: PostgresSessions::new(&impatient, address, ("charts", CHARTS))?,
         })
     }
 }

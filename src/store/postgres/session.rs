@@ -28,17 +28,19 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A pool of connections to one address.
 pub(super) struct PostgresSessions {
+    /// Who borrows from it: the label of its metrics.
+    name: &'static str,
     pool: Pool,
     connect_timeout: Duration,
     statement_timeout: Duration,
 }
 
 impl PostgresSessions {
-    /// A pool of at most `size` connections. Connects to nothing yet.
+    /// A pool of at most `size` connections, for those of this name. Connects to nothing yet.
     pub fn new(
         config: &PostgresConfig,
         address: &PostgresAddress,
-        size: usize,
+        (name, size): (&'static str, usize),
     ) -> Result<PostgresSessions, SinkError> {
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let statement_timeout = Duration::from_millis(config.statement_timeout_ms);
@@ -63,13 +65,18 @@ impl PostgresSessions {
                 kind: SinkErrorKind::Other,
                 message: format!("Postgres: {e}"),
             })?;
-        Ok(PostgresSessions { pool, connect_timeout, statement_timeout })
+        Ok(PostgresSessions { name, pool, connect_timeout, statement_timeout })
     }
 
     /// Borrows a connection.
     pub async fn get(&self) -> Result<Session, Failure> {
+        let waiting = self.pool.status().waiting;
+        metrics::gauge!("floodmark_postgres_waiting", "pool" => self.name).set(waiting as f64);
+        let connection = self.pool.get().await?;
+        let open = self.pool.status().size;
+        metrics::gauge!("floodmark_postgres_connections", "pool" => self.name).set(open as f64);
         Ok(Session {
-            connection: Some(self.pool.get().await?),
+            connection: Some(connection),
             connect_timeout: self.connect_timeout,
             statement_timeout: self.statement_timeout,
         })

@@ -1,0 +1,8 @@
+//! What is installed and operated: packages, images, proxies, monitoring. These tests need programs of
+//! Debian and PyPI that nothing else needs, so they are ignored by default; `./test --deploy` installs
+//! the programs and runs them.
+
+mod monitoring;
+mod prometheus;
+#[path = "../support/mod.rs"]
+mod support;
