@@ -14,7 +14,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         ConnectionType, StatusCode,
-        header::{HeaderName, HeaderValue, UPGRADE, X_CONTENT_TYPE_OPTIONS},
+        header::{HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
 };
@@ -35,7 +35,8 @@ pub async fn layer(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<WatchedBody>, Error> {
     let began = Instant::now();
-    let answering = request.conn_data::<HeadClock>().map(HeadClock::complete);
+    let mut answering = request.conn_data::<HeadClock>().map(HeadClock::complete);
+    let in_chunks = request.headers().contains_key(TRANSFER_ENCODING);
     // A client's id goes into log lines, so it may neither be long nor hold spaces or quotes.
     let given = request.headers().get(NAME).filter(|value| {
         let bytes = value.as_bytes();
@@ -59,6 +60,13 @@ pub async fn layer(
         // actix-http ends such a connection after the answer, which would say `Connection: upgrade`.
         // Said so, no client sends its next request into the end.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if in_chunks && response.status().as_u16() >= 400 {
+        // Perhaps nobody has read the whole body, and how long it is nobody knows.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        if let Some(answering) = &mut answering {
+            answering.leaves_rest();
+        }
     }
     observed::answered(&response, began);
     let headers = response.headers_mut();

@@ -2,26 +2,27 @@
 //!
 //! actix-http limits the time of a connection's first head (`http.header_timeout_ms`). For the heads after
 //! it there is no limit, so a client could hold its place for ever with a byte now and then; nor is there
-//! one for a body that nobody reads any more, because its request was refused. Both are bytes that come
-//! while no request is being answered. They are measured here:
+//! one for the rest of a body in chunks that nobody reads any more, because its request was refused. Both
+//! are measured here:
 //!
 //! ```text
 //!  idle ──a byte──> in a head ──the whole head (HeadClock::complete)──> answered ──answer is sent──> idle
-//!                       └── http.header_timeout_ms ──> the connection ends
+//!                       │                                                  └─ refused, with a rest ─┐
+//!                       └──────── http.header_timeout_ms ──> the connection ends <──────────────────┘
 //! ```
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::Future,
     io,
     net::SocketAddr,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::{self, net::TcpStream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -37,8 +38,6 @@ pub struct Wire {
     /// Wakes the connection when a head is overdue. It is set once for many heads, since a timer for
     /// each would cost every request.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// `http.header_timeout_ms`.
-    timeout: Duration,
     /// Its place among the connections of its address.
     _permit: Option<AddressPermit>,
 }
@@ -65,7 +64,8 @@ impl WireStream {
 impl Wire {
     /// A connection whose heads may each take `timeout`.
     pub fn new(stream: WireStream, timeout: Duration, permit: Option<AddressPermit>) -> Wire {
-        Wire { stream, heads: HeadClock::default(), alarm: None, timeout, _permit: permit }
+        let heads = HeadClock(Rc::new(HeadState { timeout, ..HeadState::default() }));
+        Wire { stream, heads, alarm: None, _permit: permit }
     }
 
     /// The connection below TLS.
@@ -91,7 +91,7 @@ impl Wire {
     /// Ends a connection whose head is overdue, and has it looked at again when one is going to be.
     fn check_head(&mut self, task: &mut Context<'_>) -> io::Result<()> {
         let Some(since) = self.heads.0.since.get() else { return Ok(()) };
-        let due = since + self.timeout;
+        let due = since + self.heads.0.timeout;
         loop {
             let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
             if alarm.as_mut().poll(task).is_pending() {
@@ -112,11 +112,16 @@ pub struct HeadClock(Rc<HeadState>);
 
 #[derive(Debug, Default)]
 struct HeadState {
+    /// `http.header_timeout_ms`.
+    timeout: Duration,
     /// The first head is watched by actix-http, which answers 408.
     had_one: Cell<bool>,
     /// Requests that are being answered.
     answering: Cell<usize>,
+    /// Since when a head, or a rest, has been coming.
     since: Cell<Option<Instant>>,
+    /// Wakes the connection.
+    waker: RefCell<Option<Waker>>,
 }
 
 impl HeadClock {
@@ -132,17 +137,48 @@ impl HeadClock {
         self.0.had_one.set(true);
         self.0.since.set(None);
         self.0.answering.set(self.0.answering.get() + 1);
-        Answering(self.0.clone())
+        Answering { of: self.0.clone(), leaves_rest: false }
+    }
+
+    fn waits(&self, task: &Context<'_>) {
+        let mut waker = self.0.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(task.waker())) {
+            *waker = Some(task.waker().clone());
+        }
     }
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub struct Answering(Rc<HeadState>);
+pub struct Answering {
+    of: Rc<HeadState>,
+    leaves_rest: bool,
+}
+
+impl Answering {
+    /// Notes that the rest of the request's body may follow its answer. actix-http reads it and throws it
+    /// away, for as long as it takes.
+    pub fn leaves_rest(&mut self) {
+        self.leaves_rest = true;
+        let clock = self.of.clone();
+        rt::spawn(async move {
+            tokio::time::sleep(clock.timeout).await;
+            // A client that has gone silent wakes nobody.
+            if let Some(waker) =
+                clock.waker.borrow().as_ref().filter(|_| clock.since.get().is_some())
+            {
+                waker.wake_by_ref();
+            }
+        });
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.answering.set(self.0.answering.get() - 1);
+        self.of.answering.set(self.of.answering.get() - 1);
+        if self.leaves_rest {
+            self.of.since.set(Some(Instant::now()));
+        }
     }
 }
 
@@ -160,6 +196,9 @@ impl AsyncRead for Wire {
         };
         if into.filled().len() > had {
             this.heads.bytes_came();
+        }
+        if read.is_pending() {
+            this.heads.waits(task);
         }
         // Also after bytes: a client that always has one ready would never be found else.
         if read.is_pending() || this.alarm.is_some() {

@@ -20,11 +20,22 @@ use super::program::PATIENCE;
 /// Writes a certificate for `localhost` and 127.0.0.1, signed by itself, and its key. Both files are put
 /// in place at once, as those who renew certificates do it.
 pub fn make(cert: &Path, key: &Path) {
+    make_with(cert, key, &[]);
+}
+
+/// As [`make`], but one that may sign no other, so that it can be trusted by itself: rustls takes none that
+/// may.
+pub fn make_leaf(cert: &Path, key: &Path) {
+    make_with(cert, key, &["-addext", "basicConstraints=critical,CA:FALSE"]);
+}
+
+fn make_with(cert: &Path, key: &Path, further: &[&str]) {
     let fresh = |path: &Path| path.with_added_extension("fresh");
     let status = Command::new("openssl")
         .args(["req", "-x509", "-days", "30", "-nodes", "-newkey", "ec"])
         .args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"])
         .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(further)
         .arg("-keyout")
         .arg(fresh(key))
         .arg("-out")

@@ -59,7 +59,8 @@ impl Config {
     /// Whether somebody whom nobody knows may ever be let in: only this machine reaches the address, or
     /// `auth.insecure` says so.
     pub fn may_be_open(&self) -> bool {
-        let addresses = self.listen_addresses().unwrap_or_default();
+        let mut addresses = self.listen_addresses().unwrap_or_default();
+        addresses.extend(self.ops_addresses().unwrap_or_default());
         let is_local = addresses.iter().all(|address| address.ip().is_loopback());
         self.auth.insecure || (is_local && !addresses.is_empty())
     }
@@ -92,7 +93,7 @@ impl Config {
             format!(
                 "listen: {} can be reached from other machines; set {}, or --insecure to let anyone \
                  send events and see the numbers",
-                self.listen,
+                self.reached_at(),
                 missing.join(" and "),
             )
         })

@@ -21,6 +21,15 @@ impl Config {
         })
     }
 
+    /// The address by which other machines reach the server.
+    pub(super) fn reached_at(&self) -> &str {
+        let public = self.listen_addresses().unwrap_or_default();
+        match public.iter().all(|address| address.ip().is_loopback()) {
+            true => &self.http.ops_listen,
+            false => &self.listen,
+        }
+    }
+
     /// Names under which the server is asked, the networks of its proxies, the listener for operators,
     /// and TLS.
     pub(super) fn check_outside(&self, found: &mut Vec<String>) {
@@ -34,14 +43,6 @@ impl Config {
             Ok(addresses) => addresses,
             Err(message) => return found.push(message),
         };
-        let loopback = addresses.iter().all(|address| address.ip().is_loopback());
-        if !loopback && !self.auth.insecure && self.auth.viewer_tokens.is_empty() {
-            found.push(format!(
-                "http.ops_listen: {} can be reached from other machines; set auth.viewer_tokens, or \
-                 --insecure to let anyone see the numbers",
-                self.http.ops_listen
-            ));
-        }
         let fixed_port = addresses.iter().all(|address| address.port() != 0);
         if !addresses.is_empty() && fixed_port && self.http.ops_listen == self.listen {
             found.push(

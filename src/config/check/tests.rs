@@ -39,6 +39,11 @@ fn a_public_address_needs_keys_of_the_configuration_or_of_the_store() {
     let token = |c: &mut Config| c.auth.viewer_tokens = vec!["t".to_owned()];
     assert_eq!(unlocked((true, false), &token), "");
     assert_eq!(unlocked((false, false), &|c| c.auth.insecure = true), "");
+    let ops = unlocked((false, false), &|c| {
+        c.listen = "127.0.0.1:80".to_owned();
+        c.http.ops_listen = "0.0.0.0:9090".to_owned();
+    });
+    assert!(ops.starts_with("listen: 0.0.0.0:9090 can be reached"), "{ops}");
     for loopback in ["127.0.0.2:1", "[::1]:1", "localhost:0"] {
         assert_eq!(unlocked((false, false), &|c| c.listen = loopback.to_owned()), "");
     }

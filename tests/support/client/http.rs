@@ -115,6 +115,19 @@ impl Connection {
         Ok(Connection(BufReader::new(connect(addr)?)))
     }
 
+    /// Another handle on the same socket, to write while this one reads.
+    pub fn try_clone(&self) -> TcpStream {
+        self.0.get_ref().try_clone().expect("a socket can be cloned")
+    }
+
+    /// The next answer, to a request of this method that was written before.
+    ///
+    /// # Errors
+    /// The server did not answer, or not in full.
+    pub fn next_answer(&mut self, method: &str) -> io::Result<Answer> {
+        self.answer(method)
+    }
+
     /// One line of an answer, without its end.
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
