@@ -19,6 +19,7 @@ use floodmark::{
         aggregate::Aggregator,
         delta::{Delta, DeltaSum},
         event::{EventLimits, Received},
+        ids::IdSpace,
         metric::MetricSet,
         row::{self, Row},
         source::Provenance,
@@ -42,7 +43,8 @@ const BATCH: usize = 5_000;
 
 const NOW: i64 = 1_795_420_800_000;
 const LIMITS: EventLimits = EventLimits { max_bytes: 65_536, max_depth: 32 };
-const FROM: Provenance<'_> = Provenance { source: "http", dialect: "native" };
+const FROM: Provenance<'_> =
+    Provenance { source: "http", dialect: "native", ids: IdSpace::Shop, has_revenue: true };
 const RECEIVED: Received = Received { at: NOW, sent_at: None };
 
 /// The median of each measurement in ns for an iteration, in the order of measuring.

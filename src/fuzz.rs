@@ -24,6 +24,7 @@ use crate::{
     domain::{
         delta::Delta,
         event::{EventLimits, EventTime, Received},
+        ids::IdSpace,
         metric::MetricSet,
         row::rows,
         source::Provenance,
@@ -42,7 +43,8 @@ use crate::{
 };
 
 /// Who sends what is fuzzed.
-const FROM: Provenance<'_> = Provenance { source: "http", dialect: "native" };
+const FROM: Provenance<'_> =
+    Provenance { source: "http", dialect: "native", ids: IdSpace::Shop, has_revenue: true };
 
 /// A body in Floodmark's own JSON.
 pub fn native(body: &[u8]) {

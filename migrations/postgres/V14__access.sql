@@ -26,7 +26,7 @@ CREATE TABLE access_audit (
     at      bigint NOT NULL,     -- Unix ms
     body    text   NOT NULL      -- JSON of the entry
 );
-CREATE FUNCTION access_audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION access_audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'rows of access_audit are only added';
 END $$;

@@ -24,13 +24,14 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// A client that sends events to one server.
+#[derive(Clone)]
 pub struct Sender {
     client: Client,
     url: String,
     key: Option<String>,
     patience: Duration,
     /// One more header of each request.
-    mark: Option<&'static str>,
+    mark: Option<(&'static str, String)>,
 }
 
 /// What the server said about a batch.
@@ -118,9 +119,9 @@ impl Sender {
         })
     }
 
-    /// The same sender, each of whose requests has a header of this name.
-    pub fn marked(self, header: &'static str) -> Sender {
-        Sender { mark: Some(header), ..self }
+    /// The same sender, each of whose requests has this header.
+    pub fn marked(self, header: &'static str, value: String) -> Sender {
+        Sender { mark: Some((header, value)), ..self }
     }
 
     /// Sends `events` lines of NDJSON until the server has taken them. An `SendReply` accounts
@@ -159,8 +160,8 @@ impl Sender {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
-        if let Some(mark) = self.mark {
-            request = request.insert_header((mark, "1"));
+        if let Some((header, value)) = &self.mark {
+            request = request.insert_header((*header, value.as_str()));
         }
         let mut response = request.send_body(body).await.map_err(|e| match e {
             SendRequestError::Url(e) => Attempt::Never(SendError::Refused {

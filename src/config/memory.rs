@@ -42,8 +42,12 @@ pub struct MemoryShares {
     pub recent_batches: u64,
     /// What is taken off before anything is shared, the batches among it.
     pub fixed: u64,
-    /// The index of ids.
+    /// The index of ids that are remembered for `dedupe.window_s`.
     pub ids: u64,
+    /// The index of the ids of orders, refunds and webhooks.
+    pub long_ids: u64,
+    /// The index of the ids of orders and refunds that public keys sent.
+    pub long_public_ids: u64,
     /// The values of breakdowns, in each copy of the counters that there may be at once.
     pub breakdowns: u64,
     /// The active visitors.
@@ -136,11 +140,13 @@ impl Config {
             total,
             recent_batches: recent(total),
             fixed: bounded.fixed(total),
-            ids: percent(46),
+            ids: percent(36),
+            long_ids: percent(8),
+            long_public_ids: percent(4),
             breakdowns: percent(24) / breakdown_copies,
             visitors: percent(11),
             seconds: percent(14) / bounded.copies,
-            samples: percent(5),
+            samples: percent(3),
         })
     }
 }
@@ -158,12 +164,13 @@ mod tests {
     #[test]
     fn the_shares_are_the_whole() {
         let all = shares(|_| ()).unwrap();
-        let shared = all.ids + all.breakdowns + all.visitors + all.seconds + all.samples;
+        let ids = |all: &MemoryShares| all.ids + all.long_ids + all.long_public_ids;
+        let shared = ids(&all) + all.breakdowns + all.visitors + all.seconds + all.samples;
         assert_eq!(all.total, 512 << 20);
         assert!((all.total - 200..=all.total).contains(&(all.fixed + shared)), "{all:?}");
         let redis = shares(|c| c.redis.urls = vec!["redis://127.0.0.1".to_owned()]).unwrap();
         let shared =
-            redis.ids + 2 * redis.breakdowns + redis.visitors + 3 * redis.seconds + redis.samples;
+            ids(&redis) + 2 * redis.breakdowns + redis.visitors + 3 * redis.seconds + redis.samples;
         assert!((redis.total - 200..=redis.total).contains(&(redis.fixed + shared)), "{redis:?}");
     }
 

@@ -198,6 +198,9 @@ impl RuleLayers {
             for key in &mut spec.key.0 {
                 fill(place, format!("[[source]]: {}: key", spec.name), key);
             }
+            for secret in &mut spec.secret.0 {
+                fill(place, format!("[[source]]: {}: secret", spec.name), secret);
+            }
         }
     }
 

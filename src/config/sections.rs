@@ -206,6 +206,8 @@ pub struct LedgerConfig {
 pub struct DedupeConfig {
     /// How long the id of an event is remembered.
     pub window_s: u64,
+    /// How long the id of an order, a refund or a webhook is remembered.
+    pub long_window_s: u64,
     /// Ids that this node remembers; beyond them the oldest go.
     pub max_ids: usize,
     /// Whether all nodes share their ids, through Redis.

@@ -21,6 +21,7 @@ pub mod ids;
 pub mod json;
 pub mod metric;
 pub mod money;
+pub mod orders;
 pub mod plain;
 pub mod pool;
 pub mod properties;

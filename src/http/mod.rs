@@ -33,6 +33,7 @@ pub mod query;
 pub mod request_id;
 pub mod scope;
 pub mod security_headers;
+pub mod signature;
 pub mod stream;
 pub mod timeseries;
 pub mod tls;

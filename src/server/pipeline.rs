@@ -73,6 +73,7 @@ pub fn start(
     .map_err(failed("committer thread"))?;
     let setup = IngestSetup {
         node: storage.node,
+        id_windows: super::memory::id_windows(config).map_err(StartError::new)?,
         shares: config.memory_shares().map_err(StartError::new)?,
         spool: storage.spool.clone(),
         recovery: opened.recovery,

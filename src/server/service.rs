@@ -332,6 +332,7 @@ mod tests {
                 });
                 let scope = match schemes.first().map(|name| name.as_str()) {
                     Some("writeKeyBearer") => "collect",
+                    Some("shopifySignature" | "stripeSignature") => "signed",
                     Some("viewerTokenBearer") => "view",
                     None => "open",
                     Some(other) => panic!("no scope begins with {other}"),

@@ -18,7 +18,7 @@ use crate::{
     numbers::{Mirror, real_clock},
     panics::Alarm,
     sink::{BatchReader, Lease, Sink, SinkError, SinkErrorKind},
-    spool::{DataDir, IdWindow, Opened, Spool, SpoolOptions},
+    spool::{DataDir, Opened, Spool, SpoolOptions},
     store::{self, Stores},
     telemetry::health::Health,
 };
@@ -134,12 +134,7 @@ fn open_spool(config: &Config, data_dir: &DataDir) -> Result<Opened, StartError>
         keep_ms: i64::try_from(config.spool.keep_s.saturating_mul(1000)).unwrap_or(i64::MAX),
         keep_bytes: config.spool.keep_bytes,
     };
-    let shares = config.memory_shares().map_err(StartError::new)?;
-    let ids = IdWindow {
-        window_ms: config.dedupe.window_s as i64 * 1000,
-        max_ids: config.dedupe.max_ids,
-        max_bytes: shares.ids as usize,
-    };
+    let ids = super::memory::id_windows(config).map_err(StartError::new)?;
     let mut opened = Spool::open(options, ids, now_ms()).map_err(failed("spool"))?;
     opened.writer.watch_lock(data_dir.held());
     for finding in data_dir.report().iter().chain(&opened.recovery.report) {

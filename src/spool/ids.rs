@@ -1,7 +1,8 @@
 //! Id files: client ids of events whose segment is gone but whose dedupe window still runs.
 //! Without them, a restart would forget these ids, and a client's retry would be counted again.
 //!
-//! `ids-<first seq of the segment>.log` holds Ids records (see [`super::group`]).
+//! `ids-<first seq of the segment>.log` holds Ids records (see [`super::group`]). Ids that are kept for
+//! long have files of their own ([`super::long_ids`]).
 
 use std::{
     fs,
@@ -10,10 +11,10 @@ use std::{
 };
 
 use crate::{
-    domain::time::Millis,
+    domain::{ids::IdClass, time::Millis},
     spool::{
         disk,
-        group::{IdStats, parse_ids, parse_rows},
+        group::{IdStats, parse_ids, parse_rows, put_id},
         record::{self, Item, le64},
         segment,
     },
@@ -43,12 +44,12 @@ pub(super) fn parse_name(name: &str) -> Option<u64> {
 /// tests, so that records cross the borders of windows.
 const WINDOW: usize = if cfg!(test) { 64 } else { 4 << 20 };
 
-/// Takes the ids that arrived at `since` or later out of a segment: the contents of its id
-/// file. The segment is read window by window, since it is too large to hold in memory beside
+/// Takes the ids of each class that arrived at `since` or later out of a segment: the contents of
+/// its id files. The segment is read window by window, since it is too large to hold in memory beside
 /// everything else. Only the part behind damage is read at once, because the search for the
 /// next intact record needs all of it.
-pub(super) fn distil(mut segment: impl Read, since: Millis) -> io::Result<(Vec<u8>, IdStats)> {
-    let mut distilled = Distilled { since, log: Vec::new(), stats: IdStats::default() };
+pub(super) fn distil(mut segment: impl Read, since: [Millis; 3]) -> io::Result<Distilled> {
+    let mut distilled = Distilled { since, logs: Default::default() };
     io::copy(&mut segment.by_ref().take(segment::HEADER as u64), &mut io::sink())?;
     let mut window = Vec::new();
     let mut size = WINDOW;
@@ -63,7 +64,7 @@ pub(super) fn distil(mut segment: impl Read, since: Millis) -> io::Result<(Vec<u
                     distilled.add(kind, &window[record::payload(&window, &at)]);
                 }
             }
-            return Ok((distilled.log, distilled.stats));
+            return Ok(distilled);
         }
         let mut done = 0;
         for (kind, at) in record::leading(&window) {
@@ -77,38 +78,45 @@ pub(super) fn distil(mut segment: impl Read, since: Millis) -> io::Result<(Vec<u
     }
 }
 
-/// The contents of an id file that is being put together.
-struct Distilled {
-    since: Millis,
-    log: Vec<u8>,
-    stats: IdStats,
+/// The contents of the id files of a segment, for each class.
+pub(super) struct Distilled {
+    since: [Millis; 3],
+    /// The records, and what they hold.
+    pub logs: [(Vec<u8>, IdStats); 3],
 }
 
 impl Distilled {
     fn add(&mut self, kind: u8, payload: &[u8]) {
-        let rows =
-            Some(kind).filter(|kind| *kind == record::ROWS).and_then(|_| parse_rows(payload));
-        let Some(rows) = rows.filter(|rows| rows.received_at >= self.since && !rows.ids.is_empty())
-        else {
-            return;
-        };
-        let start = record::begin(&mut self.log);
-        self.log.extend_from_slice(&rows.received_at.to_le_bytes());
-        self.log.extend_from_slice(rows.ids);
-        record::finish(&mut self.log[start..], record::IDS);
-        let count = parse_ids(rows.ids).count() as u64;
-        self.stats.add(IdStats { count, newest: rows.received_at });
+        let rows = Some(kind).filter(|kind| *kind == record::ROWS);
+        let Some(rows) = rows.and_then(|_| parse_rows(payload)) else { return };
+        let mut ids: [Vec<u8>; 3] = Default::default();
+        let mut counts = [0; 3];
+        for id in parse_ids(rows.ids) {
+            let class = IdClass::of(id) as usize;
+            if rows.received_at >= self.since[class] {
+                put_id(&mut ids[class], id);
+                counts[class] += 1;
+            }
+        }
+        for ((log, stats), (ids, count)) in self.logs.iter_mut().zip(ids.iter().zip(counts)) {
+            if count > 0 {
+                let start = record::begin(log);
+                log.extend_from_slice(&rows.received_at.to_le_bytes());
+                log.extend_from_slice(ids);
+                record::finish(&mut log[start..], record::IDS);
+                stats.add(IdStats { count, newest: rows.received_at });
+            }
+        }
     }
 }
 
 /// Hands every id of a file to `each`. Returns what the file holds, and how many of its bytes
 /// are damaged.
 pub(super) fn load(
-    dir: &Path,
-    first: u64,
+    path: &Path,
     mut each: impl FnMut(Millis, &str),
 ) -> io::Result<(IdStats, usize)> {
-    let bytes = fs::read(dir.join(name(first)))?;
+    let bytes = fs::read(path)?;
     let mut stats = IdStats::default();
     let mut damaged = 0;
     for item in record::scan(&bytes, 0) {
@@ -141,7 +149,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::spool::group::put_id;
 
     /// A segment of these requests (received at, ids, bytes of rows).
     fn segment_of(requests: &[(Millis, Vec<String>, usize)]) -> Vec<u8> {
@@ -164,7 +171,7 @@ mod tests {
         #[test]
         fn in_windows_the_same_ids_are_found_as_at_once(
             requests in proptest::collection::vec(
-                (0..9i64, proptest::collection::vec("[a-z]{1,9}", 0..4), 0..200usize),
+                (0..9i64, proptest::collection::vec("[a-z]{1,9}(\0(purchase|view)(\0p)?)?", 0..4), 0..200usize),
                 0..12,
             ),
             flip in proptest::option::of(any::<prop::sample::Index>()),
@@ -176,16 +183,14 @@ mod tests {
                 let at = segment::HEADER + flip.index(bytes.len() - segment::HEADER);
                 bytes[at] ^= 1;
             }
-            let mut at_once =
-                Distilled { since: 4, log: Vec::new(), stats: IdStats::default() };
+            let mut at_once = Distilled { since: [4, 2, 0], logs: Default::default() };
             for item in record::scan(&bytes, segment::HEADER) {
                 if let Item::Record { kind, at } = item {
                     at_once.add(kind, &bytes[record::payload(&bytes, &at)]);
                 }
             }
-            let (log, stats) = distil(&*bytes, 4).unwrap();
-            prop_assert_eq!(log, at_once.log);
-            prop_assert_eq!((stats.count, stats.newest), (at_once.stats.count, at_once.stats.newest));
+            let in_windows = distil(&*bytes, [4, 2, 0]).unwrap();
+            prop_assert_eq!(in_windows.logs, at_once.logs);
         }
     }
 }

@@ -50,6 +50,7 @@
 //! | `cursors` | how far each sink has come, and how far the sequence may have run (`cursor.rs`) |
 //! | `runs` | which run sealed which batches (`run_file.rs`) |
 //! | `ids-00000000000000000001.log` | client ids of a segment that was removed, for the rest of the dedupe window (`ids.rs`) |
+//! | `long-ids-00000498765.log`, `long-public-ids-….log` | ids of orders, refunds and webhooks of such segments, by the hour (`long_ids.rs`) |
 //! | `counts` | how many events batches had that left the log (`counts.rs`) |
 //! | `kept/` | segments that both sinks have settled, for a sink that lost its last writes (`kept.rs`) |
 //! | `quarantine/` | damaged segments that no sink needs any more, and files of others, kept for a human to look at |
@@ -88,10 +89,12 @@ mod disk;
 pub(crate) mod disk;
 mod error;
 mod group;
+mod id_window;
 mod ids;
 mod index;
 mod kept;
 mod lock;
+mod long_ids;
 mod node;
 mod quarantine;
 mod reader;
@@ -136,6 +139,7 @@ use crate::domain::{
 pub use error::SpoolError;
 use error::failed;
 pub use group::Group;
+pub use id_window::{IdWindow, IdWindows};
 pub use lock::HeldLock;
 pub use node::{DataDir, DataDirError};
 pub use recovery::{OpenTail, Recovery};
@@ -160,17 +164,6 @@ pub struct SpoolOptions {
     pub keep_ms: i64,
     /// How many bytes of such segments are kept; and no more than `max_bytes` leave room for.
     pub keep_bytes: u64,
-}
-
-/// Which client ids are kept for the dedupe index.
-#[derive(Clone, Copy, Debug)]
-pub struct IdWindow {
-    /// Ids that arrived longer ago than this are dropped, in ms.
-    pub window_ms: i64,
-    /// At most this many ids are kept; the oldest go first.
-    pub max_ids: usize,
-    /// The most bytes that they may take in memory.
-    pub max_bytes: usize,
 }
 
 /// What a sink still has before it.
@@ -231,8 +224,12 @@ impl Spool {
     /// Opens the folder, repairs what a crash or a bad disk left, and hands out both ends.
     /// `now` (Unix ms) is where the id window ends. The caller holds the [`DataDir`], whose
     /// lock keeps other processes out.
-    pub fn open(options: SpoolOptions, ids: IdWindow, now: Millis) -> Result<Opened, SpoolError> {
-        recovery::open(options, ids, now)
+    pub fn open(
+        options: SpoolOptions,
+        ids: impl Into<IdWindows>,
+        now: Millis,
+    ) -> Result<Opened, SpoolError> {
+        recovery::open(options, ids.into(), now)
     }
 
     /// Reads a sealed batch from disk and checks every checksum. A batch whose bytes are

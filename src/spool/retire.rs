@@ -4,12 +4,13 @@
 use std::{fs::File, io, path::Path};
 
 use crate::{
-    domain::time::Millis,
+    domain::{ids::IdClass, time::Millis},
     failpoint::kill_point,
     spool::{
         CommitError, SpoolError, SpoolWriter, counts,
         cursor::RESERVE,
         disk, failed,
+        group::IdStats,
         ids::{self, IdFile},
         index::Segment,
         kept::{self, KeptSegment},
@@ -24,6 +25,13 @@ pub struct Retired {
     pub segments: u64,
     /// The bytes of these segments.
     pub bytes: u64,
+}
+
+/// Ids of one class out of a segment.
+struct KeptIds {
+    class: IdClass,
+    records: Vec<u8>,
+    stats: IdStats,
 }
 
 impl SpoolWriter {
@@ -63,8 +71,7 @@ impl SpoolWriter {
         loop {
             let passed = || shared.index.lock().passed(self.cursors.settled);
             let Some(segment) = passed() else { break };
-            let since = now.saturating_sub(self.window.window_ms);
-            let unwritten = self.keep_ids(&segment, since)?;
+            let unwritten = self.keep_ids(&segment, now)?;
             self.keep_counts();
             {
                 // Looked at again, because the lock was given back while the ids were written.
@@ -90,11 +97,11 @@ impl SpoolWriter {
             kill_point!("spool-unlinked");
             retired.segments += 1;
             retired.bytes += segment.bytes;
-            if let Some(bytes) = unwritten
-                && let Err(error) = ids::store(dir, segment.first, &bytes)
-            {
-                let path = dir.join(ids::name(segment.first));
-                tracing::error!(?path, %error, "spool: ids are lost to a restart");
+            for ids in unwritten {
+                if let Err(error) = self.store_ids(&segment, now, &ids) {
+                    let class = ids.class;
+                    tracing::error!(?class, %error, "spool: ids are lost to a restart");
+                }
             }
         }
         let dropped = self.drop_ids(now);
@@ -120,47 +127,60 @@ impl SpoolWriter {
         }
     }
 
-    /// Saves those ids of a segment that the dedupe index would miss after a restart. If the
-    /// disk has no room for them while the segment is still there, their bytes are returned,
-    /// to be written after it is gone.
-    fn keep_ids(
-        &mut self,
-        segment: &Segment,
-        since: Millis,
-    ) -> Result<Option<Vec<u8>>, SpoolError> {
-        if segment.ids.count == 0 || segment.ids.newest < since {
-            return Ok(None);
+    /// Saves those ids of a segment that the dedupe indexes would miss after a restart. If the
+    /// disk has no room for them while the segment is still there, they are returned, to be
+    /// written after it is gone.
+    fn keep_ids(&mut self, segment: &Segment, now: Millis) -> Result<Vec<KeptIds>, SpoolError> {
+        let since = self.windows.since(now);
+        if segment.ids.count == 0 || since.iter().all(|since| segment.ids.newest < *since) {
+            return Ok(Vec::new());
         }
-        let dir = &self.shared.options.dir;
-        let path = segment::path(dir, segment.first);
-        let (log, stats) = match File::open(&path).and_then(|file| ids::distil(file, since)) {
+        let path = segment::path(&self.shared.options.dir, segment.first);
+        let distilled = match File::open(&path).and_then(|file| ids::distil(file, since)) {
             Ok(distilled) => distilled,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed("read", &path)(error)),
         };
+        let mut unwritten = Vec::new();
+        for (class, (records, stats)) in IdClass::ALL.into_iter().zip(distilled.logs) {
+            let ids = KeptIds { class, records, stats };
+            match self.store_ids(segment, now, &ids) {
+                Ok(()) => {}
+                Err(error) if disk::may_pass(&error) => unwritten.push(ids),
+                Err(error) => return Err(failed("write ids in", &self.shared.options.dir)(error)),
+            }
+        }
+        Ok(unwritten)
+    }
+
+    /// Writes the ids of one class into their file.
+    fn store_ids(&mut self, segment: &Segment, now: Millis, ids: &KeptIds) -> io::Result<()> {
+        let (dir, first) = (&self.shared.options.dir, segment.first);
+        let KeptIds { class, records, stats } = ids;
         if stats.count == 0 {
-            return Ok(None);
+            return Ok(());
         }
-        let first = segment.first;
+        if *class != IdClass::Short {
+            return self.long_ids.append(dir, (*class, now), records, *stats);
+        }
+        // It counts as written where that failed, too: should it be there in part, it is removed with
+        // the others.
         self.id_files.retain(|file| file.first != first);
-        self.id_files.push(IdFile { first, stats });
-        match ids::store(dir, first, &log) {
-            Ok(()) => Ok(None),
-            Err(error) if disk::may_pass(&error) => Ok(Some(log)),
-            Err(error) => Err(failed("write", &dir.join(ids::name(first)))(error)),
-        }
+        self.id_files.push(IdFile { first, stats: *stats });
+        ids::store(dir, first, records)
     }
 
     /// Removes id files that are older than the window, and those whose ids are more than the
     /// newer files leave room for. Returns whether any was removed.
     fn drop_ids(&mut self, now: Millis) -> bool {
         let dir = &self.shared.options.dir;
-        let since = now.saturating_sub(self.window.window_ms);
+        let since = now.saturating_sub(self.windows.short.window_ms);
+        let is_long_dropped = self.long_ids.drop_old(dir, now, &self.windows);
         let mut newer = 0;
         let before = self.id_files.len();
         let mut kept = Vec::with_capacity(before);
         for file in self.id_files.drain(..).rev() {
-            if file.stats.newest < since || newer >= self.window.max_ids as u64 {
+            if file.stats.newest < since || newer >= self.windows.short.max_ids as u64 {
                 // If this fails, the file is read after the next restart, where its ids are
                 // found to be too old; so the error can be ignored.
                 let _ = disk::remove(&dir.join(ids::name(file.first)));
@@ -171,7 +191,7 @@ impl SpoolWriter {
         }
         kept.reverse();
         self.id_files = kept;
-        self.id_files.len() < before
+        self.id_files.len() < before || is_long_dropped
     }
 }
 

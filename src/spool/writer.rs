@@ -14,13 +14,14 @@ use crate::{
     },
     failpoint::kill_point,
     spool::{
-        IdWindow, SpoolState,
+        IdWindows, SpoolState,
         cursor::{Cursors, RESERVE},
         disk,
         group::Group,
         ids::IdFile,
         index::{BatchEntry, Segment},
         lock::HeldLock,
+        long_ids::LongIds,
         quarantine,
         segment::{self, Active, HEADER},
     },
@@ -57,11 +58,13 @@ pub struct SpoolWriter {
     /// The cursors as they are on the disk.
     pub(super) cursors: Cursors,
     /// Which ids outlive their segment.
-    pub(super) window: IdWindow,
+    pub(super) windows: IdWindows,
     /// The clock that the window is measured by; it never steps back.
     pub(super) clock: Steady,
     /// The id files on disk, oldest first.
     pub(super) id_files: Vec<IdFile>,
+    /// The files of ids that are kept for long.
+    pub(super) long_ids: LongIds,
     /// Recovery found an open batch, which has to be sealed before anything else.
     open_recovered: bool,
     /// Whether the file of runs has the newest run.
@@ -114,12 +117,12 @@ impl CommitFailure {
 
 impl SpoolWriter {
     /// A writer that goes on in `active`, which comes with whether the file of runs has the newest
-    /// run. `window` comes with the id files on disk.
+    /// run. `windows` come with the id files on disk.
     pub(super) fn new(
         shared: Arc<SpoolState>,
         (active, runs_stored): (Active, bool),
         cursors: Cursors,
-        (window, id_files): (IdWindow, Vec<IdFile>),
+        (windows, id_files, long_ids): (IdWindows, Vec<IdFile>, LongIds),
         open_recovered: bool,
     ) -> SpoolWriter {
         let options = &shared.options;
@@ -131,7 +134,8 @@ impl SpoolWriter {
             next_seq,
             segment_bytes: segment_bytes.max(HEADER as u64 + 1),
             cursors,
-            window,
+            windows,
+            long_ids,
             clock: Steady::begin(now_ms()),
             id_files,
             open_recovered,

@@ -80,6 +80,19 @@ pub struct StoredLetter {
     pub cut: bool,
     /// The event's own time, Unix ms.
     pub time: Option<Millis>,
+    /// The name of the source that sent it; empty where it has none.
+    pub source: String,
+}
+
+/// An event of the store that has an id which was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventWithId {
+    /// The id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// The name of its source; `None` where it was stored before there were sources.
+    pub source: Option<String>,
 }
 
 /// How far a letter has come on its second way.
@@ -131,14 +144,13 @@ pub trait DeadLetters: Send + Sync + 'static {
         at: Millis,
     ) -> Result<(), SinkError>;
 
-    /// Which of these ids are in `events` with a time from `from` to `to` (Unix ms): each with its
-    /// type.
+    /// The events with one of these ids and a time from `from` to `to` (Unix ms).
     async fn events_with_ids(
         &self,
         ids: &[String],
         from: Millis,
         to: Millis,
-    ) -> Result<Vec<(String, String)>, SinkError>;
+    ) -> Result<Vec<EventWithId>, SinkError>;
 }
 
 /// Puts samples into their groups. Both are known by code, source and key.

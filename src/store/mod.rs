@@ -28,6 +28,7 @@ pub mod access;
 pub mod alerts;
 mod ledger;
 pub mod letters;
+mod orders;
 pub mod poison;
 pub mod postgres;
 pub mod rollup;

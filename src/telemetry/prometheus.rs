@@ -122,4 +122,8 @@ fn describe() {
     gauge!("floodmark_dedupe_ids", "Ids in the index of duplicates");
     counter!("floodmark_dedupe_undecided_total", "Requests refused since an id was undecided");
     gauge!("floodmark_dedupe_window_seconds", "How far back duplicates are recognised");
+    gauge!(
+        "floodmark_dedupe_long_window_seconds",
+        "How far back duplicates of orders, refunds and webhooks are recognised"
+    );
 }

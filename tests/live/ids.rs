@@ -6,7 +6,7 @@ use floodmark::{
     config::Config,
     domain::{
         batch::NodeId,
-        ids::{KnownIds, Page, of_type},
+        ids::{IdSpace, KnownIds, Page, known_as},
         time::Millis,
     },
     live::redis::claims::Claims,
@@ -84,10 +84,36 @@ async fn an_id_that_an_earlier_version_kept_stands_for_every_type() {
     // An earlier version wrote the id alone.
     assert!(one.take("o-1").await);
     for kind in ["purchase", "refund"] {
-        assert!(!other.take(&of_type("o-1", kind)).await, "{kind}");
-        assert!(other.take(&of_type("o-2", kind)).await, "{kind}: another type, another event");
-        assert!(!one.take(&of_type("o-2", kind)).await, "{kind}");
+        let order = |id, space| known_as(id, kind, space);
+        assert!(!other.take(&order("o-1", IdSpace::Public)).await, "{kind}");
+        assert!(!other.take(&order("o-1", IdSpace::Shop)).await, "{kind}");
+        assert!(other.take(&order("o-2", IdSpace::Shop)).await, "{kind}: another type");
+        assert!(!one.take(&order("o-2", IdSpace::Shop)).await, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn a_page_can_not_take_an_id_from_the_shop_at_another_node() {
+    let redis = RedisServer::start();
+    let (one, other) = (IdNode::start(&redis.url()), IdNode::start(&redis.url()));
+    let order = |id, space| known_as(id, "purchase", space);
+    assert!(one.take(&order("o-1", IdSpace::Public)).await);
+    assert!(!other.take(&order("o-1", IdSpace::Public)).await);
+    assert!(other.take(&order("o-1", IdSpace::Shop)).await);
+    assert!(!one.take(&order("o-1", IdSpace::Shop)).await);
+    // What the shop has sent is not taken once more from a page.
+    assert!(one.take(&order("o-2", IdSpace::Shop)).await);
+    assert!(!other.take(&order("o-2", IdSpace::Public)).await);
+    // Orders are remembered for `dedupe.long_window_s`, and other events for `dedupe.window_s`.
+    assert!(one.take(&known_as("v-1", "page_view", IdSpace::Shop)).await);
+    let mut left = Vec::new();
+    for key in redis.run::<Vec<String>>(&["KEYS", "*"]) {
+        if key.contains("o-2") || key.contains("v-1") {
+            left.push(redis.run::<i64>(&["PTTL", &key]));
+        }
+    }
+    left.sort_unstable();
+    assert!(left.len() == 2 && left[0] <= 60_000 && left[1] > 300_000_000, "{left:?}");
 }
 
 /// Every id that one of the nodes has taken is a duplicate at the other.

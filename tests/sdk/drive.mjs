@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
-import { KEY } from './server.mjs';
+import { KEY, SECRET } from './server.mjs';
 
 const here = import.meta.dirname;
 /** How long an SDK may take. */
@@ -19,7 +19,7 @@ export function drive(sdk, base, isSettled) {
 function program({ name, on, each }, base) {
   const [command, file] =
     on === 'node' ? [process.execPath, `node/${name}.mjs`] : ['.venv/bin/python', `python/${name}.py`];
-  const env = { ...process.env, BASE: base, KEY, EACH: String(each), NODE_NO_WARNINGS: '1' };
+  const env = { ...process.env, BASE: base, KEY, SECRET, EACH: String(each), NODE_NO_WARNINGS: '1' };
   const child = spawn(path.isAbsolute(command) ? command : path.join(here, command), [path.join(here, file)], { env });
   return new Promise((resolve, reject) => {
     let said = '';

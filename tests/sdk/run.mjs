@@ -35,7 +35,7 @@ const isTaken = ({ status }) => status >= 200 && status < 300;
 /** Runs one SDK, and says whether all is well. */
 async function check(sdk, faults) {
   const isCalm = faults.length === 0;
-  const server = await startServer();
+  const server = await startServer(sdk.config);
   const proxy = await startProxy(server.url, faults);
   try {
     const all = [...sdk.kinds].flatMap((kind) =>
@@ -54,6 +54,8 @@ async function check(sdk, faults) {
     [...expected].filter(isGivenUp).forEach((mark) => expected.delete(mark));
     const found = new Map();
     for (const [type, properties, who] of events) {
+      // The entry of a webhook for the books is an event of its own.
+      if (properties.includes('"order_entry"')) continue;
       // An order has its mark among its properties, also where its user has the mark of an identify.
       const [mark] = [...marksIn(properties), ...marksIn(who)];
       if (!mark) continue;

@@ -6,7 +6,10 @@
 // noIds     its events have no ids, so one that the server took twice is there twice
 // givesUp   what it never sends again after such an end of a request, although it does after others
 // quietMs   a page is done when nothing came for so long, unless that is 8 s
+// config    what the server's configuration has for it
 // grumbles  what it may print while requests are spoilt, each with the reason
+
+import { SECRET } from './server.mjs';
 
 const ALL = 'orei';
 const RETRIES = { each: 250, kinds: ALL, retries: true };
@@ -19,6 +22,10 @@ const AMPLITUDE = [
   /^Amplitude Logger \[Error\]: Unexpected error occurred$/, /^lost: 0 /,
 ];
 const RESETS = ['reset-before', 'reset-after'];
+
+function source(vendor) {
+  return `[[source]]\nname = '${vendor}'\nwebhook = '${vendor}'\nsecret = '${SECRET}'\n`;
+}
 
 export const SDKS = [
   { name: 'segment', on: 'node', ...RETRIES },
@@ -34,6 +41,8 @@ export const SDKS = [
   { name: 'otlp_proto', on: 'node', ...ONCE, kinds: 'oe', noIds: true },
   { name: 'cloudevents', on: 'node', ...ONCE },
   { name: 'snowplow', on: 'node', ...RETRIES, kinds: 'oe' },
+  { name: 'shopify', on: 'node', ...RETRIES, kinds: 'ori', config: source('shopify') },
+  { name: 'stripe', on: 'node', ...RETRIES, kinds: 'ore', config: `${source('stripe')}revenue = true\n` },
   { name: 'segment_', on: 'python', ...RETRIES },
   { name: 'rudder', on: 'python', ...RETRIES },
   { name: 'posthog_', on: 'python', ...RETRIES, grumbles: [/flush ran out of budget/] },

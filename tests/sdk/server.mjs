@@ -9,15 +9,17 @@ import { promisify } from 'node:util';
 const here = import.meta.dirname;
 const program = process.env.FLOODMARK_BIN ?? path.join(here, '../../target/debug/floodmark');
 export const KEY = 'wk_test';
+/** What webhooks are signed with. */
+export const SECRET = 'whsec_test';
 
-/** Starts a server, and gives its address and what a test asks of it. */
-export async function startServer() {
+/** Starts a server, and gives its address and what a test asks of it; `more` is of its configuration. */
+export async function startServer(more = '') {
   const data = fs.mkdtempSync(path.join(os.tmpdir(), 'floodmark-sdk-'));
   // SDKs that can't send a key send an id: a domain, a website, a site's number, an app.
   const ids = ['shop.example', '94db1cb1-74f4-4a40-ad6c-962362670409', '1', 'shop', 'G-TEST'];
   const config = path.join(data, 'floodmark.toml');
   const source = `[[source]]\nname = 'web'\nkey = '${KEY}'\npublic = true\nids = ${JSON.stringify(ids)}\n`;
-  fs.writeFileSync(config, source);
+  fs.writeFileSync(config, source + more);
   const variables = Object.entries(process.env).filter(([name]) => !name.startsWith('FLOODMARK_'));
   const args = ['serve', '--listen', '127.0.0.1:0', '--data-dir', data, '--config', config];
   const child = spawn(program, args, { env: Object.fromEntries(variables) });

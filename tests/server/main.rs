@@ -32,3 +32,4 @@ mod support;
 mod tls;
 mod totals;
 mod twins;
+mod webhooks;

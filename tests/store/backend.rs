@@ -103,6 +103,31 @@ impl Backend {
         }
     }
 
+    /// The table of orders, each as one text: source, kind, id, order, total, currency, status, when it
+    /// was placed and changed (Unix ms).
+    pub async fn orders(&self) -> Vec<String> {
+        let of = |placed: &str, changed: &str, total: &str| {
+            format!(
+                "SELECT source || ' ' || kind || ' ' || id || ' ' || order_id || ' ' || {total} || ' ' ||
+                        currency || ' ' || status || ' ' || {placed} || ' ' || {changed}
+                 FROM orders ORDER BY source, kind, id"
+            )
+        };
+        match self {
+            Backend::Sqlite(dir) => {
+                let db = rusqlite::Connection::open(dir.path().join("floodmark.db")).unwrap();
+                let mut select = db.prepare(&of("placed_at", "changed_at", "total")).unwrap();
+                let rows = select.query_map([], |row| row.get(0));
+                rows.unwrap().collect::<Result<_, _>>().unwrap()
+            }
+            Backend::Postgres(postgres) => {
+                let ms = |name: &str| format!("(extract(epoch FROM {name}) * 1000)::bigint");
+                let sql = of(&ms("placed_at"), &ms("changed_at"), "total::text");
+                postgres.sql(&sql).await.into_iter().map(|row| row[0].clone()).collect()
+            }
+        }
+    }
+
     /// All dead letters as (seq, code, raw), ordered by seq and raw.
     pub async fn dead_letters(&self) -> Vec<(u64, String, String)> {
         match self {

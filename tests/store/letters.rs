@@ -2,7 +2,7 @@
 
 use floodmark::{
     domain::batch::DeadLetter,
-    store::letters::{LetterFilter, LetterState},
+    store::letters::{EventWithId, LetterFilter, LetterState},
 };
 use uuid::Uuid;
 
@@ -115,9 +115,13 @@ async fn events_are_found_by_id_within_a_time(backend: Backend) {
     let ids = [some.id.clone(), other.id.clone(), "nobody's".to_owned()];
     let at = |from, to| store.letters.events_with_ids(&ids, from, to);
     let mut found = at(some.time.min(other.time), some.time.max(other.time)).await.unwrap();
-    found.sort();
-    let mut expected = [some, other].map(|event| (event.id.clone(), event.kind.clone()));
-    expected.sort();
+    found.sort_by(|one, other| one.id.cmp(&other.id));
+    let mut expected = [some, other].map(|event| EventWithId {
+        id: event.id.clone(),
+        kind: event.kind.clone(),
+        source: None,
+    });
+    expected.sort_by(|one, other| one.id.cmp(&other.id));
     assert_eq!(found, expected);
     assert_eq!(at(0, 1_000).await.unwrap(), []);
 }

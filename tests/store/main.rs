@@ -6,6 +6,7 @@ mod baselines;
 mod contract;
 mod ledger;
 mod letters;
+mod orders;
 mod parts;
 mod postgres;
 mod rollups;

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::fix::Fix;
-use crate::{domain::ids::of_type, store::letters::StoredLetter};
+use crate::store::letters::StoredLetter;
 
 /// An event that is ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,10 @@ pub(super) struct Ready {
     pub letter: Uuid,
     /// Its id.
     pub id: String,
-    /// Its id with its type ([`of_type`]).
-    pub known_as: String,
+    /// Its type.
+    pub kind: String,
+    /// The source that it is from; empty where that is not known.
+    pub source: String,
     /// Its time, Unix ms, as far as the letter says it.
     pub time: i64,
     /// The event, as one line of JSON.
@@ -77,7 +79,8 @@ pub(super) fn ready(letter: &StoredLetter, fix: Option<&Fix>) -> Result<Ready, U
     let kind = text(&members, "type").unwrap_or_default();
     Ok(Ready {
         letter: letter.letter,
-        known_as: of_type(&id, kind.trim()),
+        kind: kind.trim().to_owned(),
+        source: letter.source.clone(),
         id,
         time: time.unwrap_or(letter.received_at),
         line: serde_json::to_string(&members).map_err(|_| Unsent::Unreadable)?,
@@ -103,7 +106,8 @@ mod tests {
 
     fn letter(event: &str, time: Option<i64>) -> StoredLetter {
         let letter = Uuid::from_u128(7);
-        StoredLetter { letter, received_at: 50, event: event.to_owned(), cut: false, time }
+        let (event, source) = (event.to_owned(), "web".to_owned());
+        StoredLetter { letter, received_at: 50, event, cut: false, time, source }
     }
 
     #[test]
@@ -111,7 +115,8 @@ mod tests {
         let sent = ready(&letter(r#"{"type":"a","timestamp":"x"}"#, Some(40)), None).unwrap();
         let id = format!("letter:{}", Uuid::from_u128(7));
         assert_eq!(sent.line, format!(r#"{{"id":"{id}","timestamp":40,"type":"a"}}"#));
-        assert_eq!((sent.known_as, sent.time), (of_type(&id, "a"), 40));
+        assert_eq!((sent.id, sent.kind.as_str(), sent.time), (id, "a", 40));
+        assert_eq!(sent.source, "web");
 
         let sent = ready(&letter(r#"{"type":"a","id":17,"x":1.50}"#, None), None).unwrap();
         assert_eq!(sent.line, r#"{"id":17,"timestamp":50,"type":"a","x":1.50}"#);

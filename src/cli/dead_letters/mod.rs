@@ -125,7 +125,8 @@ async fn retry(args: &DeadLettersArgs, config: &Config) -> Result<Exit, String> 
         true => None,
         false => Some(Retry::sender(&base, key, patience)?),
     };
-    let retry = Retry { letters: &*stores.letters, fix, sender };
+    let sources = &config.rules.sources;
+    let retry = Retry { letters: &*stores.letters, fix, sources, sender };
     let tally = retry.run(&args.filter(), args.limit.unwrap_or(usize::MAX)).await?;
     // The events of a dry run go to the standard output, to be used; what is said of them does not.
     match args.dry_run {

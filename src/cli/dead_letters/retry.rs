@@ -23,11 +23,13 @@ use super::{
 use crate::{
     cli::sender::{SendReply, Sender},
     domain::{
-        ids::of_type,
+        event::REPORTED,
+        ids::IdSpace,
+        source::SourceSpec,
         time::{HOUR, now_ms},
     },
     http::collect::letter::AGAIN,
-    store::letters::{DeadLetters, LetterFilter, LetterState},
+    store::letters::{DeadLetters, EventWithId, LetterFilter, LetterState},
 };
 
 /// How many letters are read at once.
@@ -90,6 +92,8 @@ pub(super) struct Retry<'a> {
     pub letters: &'a dyn DeadLetters,
     /// What is done to each event before.
     pub fix: Option<Fix>,
+    /// Who may send, by the configuration.
+    pub sources: &'a [SourceSpec],
     /// Sends to the server; `None` prints the events instead, and changes nothing.
     pub sender: Option<Sender>,
 }
@@ -97,7 +101,7 @@ pub(super) struct Retry<'a> {
 impl Retry<'_> {
     /// A sender of dead letters to the server at `base`.
     pub fn sender(base: &str, key: Option<&str>, patience: Duration) -> Result<Sender, String> {
-        Ok(Sender::new(base, key, 1, patience)?.marked(AGAIN))
+        Sender::new(base, key, 1, patience)
     }
 
     /// Sends all letters of a filter, at most `limit`.
@@ -139,9 +143,9 @@ impl Retry<'_> {
         let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
         let found = self.letters.events_with_ids(&ids, first - AROUND, last + AROUND).await;
         let found = found.map_err(|e| e.to_string())?;
-        let found: Vec<String> = found.iter().map(|(id, kind)| of_type(id, kind)).collect();
-        let (there, new): (Vec<_>, Vec<_>) =
-            events.into_iter().partition(|event| found.contains(&event.known_as));
+        let (there, new): (Vec<_>, Vec<_>) = events
+            .into_iter()
+            .partition(|event| found.iter().any(|found| self.is_same(event, found)));
         tally.known += there.len() as u64;
         if self.sender.is_some() {
             self.mark(there.iter(), LetterState::Sent).await?;
@@ -149,7 +153,21 @@ impl Retry<'_> {
         Ok(new)
     }
 
-    /// Sends one request.
+    /// Whether an event of the store is the one of a letter. What a page has sent under an id is not
+    /// what the shop has sent under it ([`crate::domain::ids`]).
+    fn is_same(&self, event: &Ready, found: &EventWithId) -> bool {
+        let space = |source: &str| {
+            let source = self.sources.iter().find(|known| known.name == source);
+            source.map_or(IdSpace::Shop, SourceSpec::id_space)
+        };
+        let of_page = space(found.source.as_deref().unwrap_or_default()) == IdSpace::Public;
+        // An order that only was reported is stored under another type.
+        let kind = found.kind.strip_suffix(REPORTED).unwrap_or(&found.kind);
+        (found.id.as_str(), kind) == (event.id.as_str(), event.kind.as_str())
+            && (!of_page || space(&event.source) == IdSpace::Public)
+    }
+
+    /// Sends one request, whose events are all of one source.
     async fn send(&self, events: &[Ready], tally: &mut RetryTally) -> Result<(), String> {
         let lines: String = events.iter().map(|event| format!("{}\n", event.line)).collect();
         let Some(sender) = &self.sender else {
@@ -158,6 +176,8 @@ impl Retry<'_> {
         };
         self.mark(events.iter(), LetterState::Sending).await?;
         crate::failpoint::kill_point!("letters-marked");
+        let source = events.first().map(|event| event.source.clone()).unwrap_or_default();
+        let sender = sender.clone().marked(AGAIN, source);
         let reply = sender.send(Bytes::from(lines), events.len() as u64).await;
         let reply = reply.map_err(|e| e.to_string())?;
         crate::failpoint::kill_point!("letters-sent");
@@ -192,13 +212,16 @@ impl Retry<'_> {
     }
 }
 
-/// Events by request.
+/// Events by request: those of a source that follow each other, as far as they fit.
 fn requests(events: Vec<Ready>) -> Vec<Vec<Ready>> {
     let mut requests: Vec<Vec<Ready>> = Vec::new();
     let mut bytes = 0;
     for event in events {
         bytes += event.line.len() + 1;
-        match requests.last_mut().filter(|_| bytes <= REQUEST_BYTES) {
+        let fits = |request: &&mut Vec<Ready>| {
+            bytes <= REQUEST_BYTES && request.last().is_some_and(|last| last.source == event.source)
+        };
+        match requests.last_mut().filter(fits) {
             Some(request) => request.push(event),
             None => {
                 bytes = event.line.len() + 1;

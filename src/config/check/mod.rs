@@ -16,7 +16,7 @@ use super::{
     Config, ConfigError, PostgresAddress, Problem, limits,
     postgres_url::{ENCODING_HINT, scheme},
 };
-use crate::domain::time::BusinessZone;
+use crate::domain::{source::SourceSpec, time::BusinessZone};
 
 impl Config {
     /// The addresses that `listen` stands for: one for `127.0.0.1:8080`, perhaps two for
@@ -68,7 +68,8 @@ impl Config {
     /// Whether the configuration names who may send, and who may see the numbers.
     pub fn closes(&self) -> (bool, bool) {
         let is_set = |list: &[String]| list.iter().any(|item| !item.trim().is_empty());
-        let sends = is_set(&self.auth.write_keys) || !self.rules.sources.is_empty();
+        let sends =
+            is_set(&self.auth.write_keys) || self.rules.sources.iter().any(SourceSpec::needs_key);
         (sends, is_set(&self.auth.viewer_tokens))
     }
 

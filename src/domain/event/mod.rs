@@ -11,7 +11,7 @@ use std::{borrow::Cow, cell::Cell};
 use uuid::Uuid;
 
 use crate::domain::{
-    ids,
+    ids::{self, IdSpace, MONEY_TYPES},
     json::{self, JsonFault},
     metric::{AmountFault, MetricSet},
     row::Row,
@@ -30,6 +30,8 @@ pub const MAX_TYPE: usize = 64;
 pub const MAX_ID: usize = 128;
 /// The smallest difference of clocks that is corrected where an SDK says when it sent an event.
 const LEAST_SKEW: Millis = 30 * time::SECOND;
+/// What the type of an order or refund ends with that does not count.
+pub const REPORTED: &str = ".reported";
 /// The properties of an event that has none.
 const NO_PROPERTIES: &str = "{}";
 /// Beyond this, 2^53, not every whole number is a float, so one that was written as a float may be
@@ -92,8 +94,8 @@ pub struct Incoming<'a> {
 /// What became of an event that was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// Its id with its type ([`crate::domain::ids::of_type`]), where the client set an id: such an
-    /// event is idempotent.
+    /// By what it is known again ([`crate::domain::ids::known_as`]), where the client set an id: such
+    /// an event is idempotent.
     pub client_id: Option<String>,
     /// What was done to it, beside the notes of [`Incoming`].
     pub notes: Vec<Note>,
@@ -241,6 +243,8 @@ impl Incoming<'_> {
         if !is_type(kind) {
             return Err(Rejection::InvalidType);
         }
+        let kind = reported(kind, from.has_revenue, &mut notes);
+        let kind = kind.as_ref();
         let (time, is_replaced) = self.moment(received)?;
         if is_replaced {
             notes.push(Note::TimestampReplaced);
@@ -272,7 +276,12 @@ impl Incoming<'_> {
             dialect: Some(from.dialect),
         };
         row.encode(out);
-        Ok(Encoded { client_id: client_id.map(|id| ids::of_type(&id, kind)), notes })
+        // The orders of a webhook are the shop's orders, whichever way they come.
+        let space = match from.ids {
+            IdSpace::Webhook if MONEY_TYPES.contains(&kind) => IdSpace::Shop,
+            space => space,
+        };
+        Ok(Encoded { client_id: client_id.map(|id| ids::known_as(&id, kind, space)), notes })
     }
 
     /// The properties as they are kept: a JSON object that every store takes and reads alike.
@@ -321,6 +330,16 @@ fn new_id(at: Millis) -> Uuid {
     let next = NEXT.replace(NEXT.get().wrapping_add(1)).to_be_bytes();
     let tail = next.last_chunk().expect("10 of 16 bytes");
     uuid::Builder::from_unix_timestamp_millis(at as u64, tail).into_uuid()
+}
+
+/// The type of an event as it is kept. Where another source is the revenue source, an order or refund
+/// is only reported: it is kept as `purchase.reported`, which no metric adds up.
+fn reported<'k>(kind: &'k str, has_revenue: bool, notes: &mut Vec<Note>) -> Cow<'k, str> {
+    if has_revenue || !MONEY_TYPES.contains(&kind) {
+        return Cow::Borrowed(kind);
+    }
+    notes.push(Note::NotRevenueSource);
+    Cow::Owned(format!("{kind}{REPORTED}"))
 }
 
 /// Whether a text may be an event's `type`.

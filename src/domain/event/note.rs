@@ -29,6 +29,11 @@ pub enum Note {
     /// A member is no field of an event.
     #[error("{0:?} is no field of an event: it was kept as a property")]
     FieldMoved(String),
+    /// It is an order or refund, and another source is the revenue source.
+    #[error(
+        "another source has the revenue: the event was kept as reported, and counts in no metric"
+    )]
+    NotRevenueSource,
     /// A metric can't add a property up.
     #[error("properties.{property} is no number that the metric {metric:?} can add up")]
     NotSummed {
@@ -50,6 +55,7 @@ impl Note {
             Note::KeyRepeated => "key_repeated",
             Note::FieldRenamed { .. } => "field_renamed",
             Note::FieldMoved(_) => "field_moved",
+            Note::NotRevenueSource => "not_revenue_source",
             Note::NotSummed { .. } => "not_summed",
         }
     }

@@ -11,7 +11,8 @@ fn shipped() -> Arc<MetricSet> {
 
 const LIMITS: EventLimits = EventLimits { max_bytes: 1000, max_depth: 4 };
 const RECEIVED: Received = Received { at: 1_795_420_800_000, sent_at: None };
-const FROM: Provenance<'_> = Provenance { source: "http", dialect: "native" };
+const FROM: Provenance<'_> =
+    Provenance { source: "http", dialect: "native", ids: IdSpace::Shop, has_revenue: true };
 
 fn event<'a>() -> Incoming<'a> {
     Incoming { kind: Field::Text("page_view".into()), ..Incoming::default() }
@@ -64,7 +65,10 @@ fn a_client_id_is_kept_and_given_back() {
     let encoded = event.encode(RECEIVED, FROM, LIMITS, &shipped(), &mut out).unwrap();
     assert_eq!(
         encoded,
-        Encoded { client_id: Some(ids::of_type("order-1", "page_view")), notes: Vec::new() }
+        Encoded {
+            client_id: Some(ids::known_as("order-1", "page_view", IdSpace::Shop)),
+            notes: Vec::new()
+        }
     );
     let row = rows(&out).next().unwrap().unwrap();
     assert_eq!(row.id, "order-1");

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         access::KeyRules,
         batch::DeadLetter,
+        ids::IdSpace,
         source::{SourceSpec, UNNAMED},
     },
     http::{client::Client, error::ApiError},
@@ -32,6 +33,10 @@ pub struct EventSender {
     pub fingerprint: String,
     /// Whether its key stands in pages, where everybody can read it.
     pub is_public: bool,
+    /// Whose ids its ids are.
+    pub ids: IdSpace,
+    /// Whether its orders and refunds count.
+    pub has_revenue: bool,
     /// How many events a second it may send, where that is not `http.client_events_per_s`.
     pub events_per_s: Option<u32>,
     /// Its events that were accepted.
@@ -60,6 +65,8 @@ impl EventSender {
             source: UNNAMED.to_owned(),
             fingerprint,
             is_public: false,
+            ids: IdSpace::Shop,
+            has_revenue: true,
             events_per_s: None,
             accepted: AcceptedCounter::of_source(UNNAMED),
             allowed_origins: Vec::new(),
@@ -67,12 +74,19 @@ impl EventSender {
         }
     }
 
-    /// A source of the configuration.
-    pub fn of_source(number: u32, source: &SourceSpec) -> EventSender {
+    /// The same sender, whose orders and refunds count only where there is no revenue source.
+    pub fn unless_chosen(self, is_chosen: bool) -> EventSender {
+        EventSender { has_revenue: !is_chosen, ..self }
+    }
+
+    /// A source of the configuration; `is_chosen` says that one is the revenue source.
+    pub fn of_source(number: u32, source: &SourceSpec, is_chosen: bool) -> EventSender {
         let first = source.key.0.first();
         EventSender {
             source: source.name.clone(),
             is_public: source.public,
+            ids: source.id_space(),
+            has_revenue: source.has_revenue(is_chosen),
             accepted: AcceptedCounter::of_source(&source.name),
             allowed_origins: source.allowed_origins.0.clone(),
             ..EventSender::unnamed(
@@ -87,6 +101,7 @@ impl EventSender {
         EventSender {
             source: key.source.clone(),
             is_public: key.public,
+            ids: if key.public { IdSpace::Public } else { IdSpace::Shop },
             events_per_s: key.events_per_s,
             accepted: AcceptedCounter::of_source(&key.source),
             allowed_origins: key.allowed_origins.clone(),

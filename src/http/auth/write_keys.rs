@@ -16,9 +16,14 @@ use crate::{
     domain::{
         access::Book,
         batch::DeadLetter,
+        ids::IdSpace,
+        source::WebhookVendor,
         time::{Millis, now_ms},
     },
-    http::error::ApiError,
+    http::{
+        error::ApiError,
+        signature::{Signature, Signers},
+    },
 };
 
 /// Who may send. Without any key in the configuration, and where there never was one in the store,
@@ -35,6 +40,10 @@ pub struct WriteKeys {
     senders: Arc<[Arc<EventSender>]>,
     /// Who sends where there are no keys.
     anybody: Arc<EventSender>,
+    /// Whether one of the sources is the revenue source.
+    is_chosen: bool,
+    /// What webhooks are signed with.
+    signers: Signers,
     /// `Config::may_be_open`
     may_be_open: bool,
     book: SharedBook,
@@ -84,27 +93,31 @@ impl WriteAccess {
 impl WriteKeys {
     /// The keys of `[auth]` and of `[[source]]`, and those of the book.
     pub fn new(config: &Config, book: SharedBook) -> WriteKeys {
+        let is_chosen = config.rules.sources.iter().any(|source| source.revenue);
         let mut list = SecretList { allowed: Vec::new() };
         let (mut senders, mut owners, mut ids) = (Vec::new(), Vec::new(), HashMap::new());
         for key in &config.auth.write_keys {
             owners.push(senders.len());
             list.allowed.push(key.clone());
             let (number, mark) = (senders.len() as u32, DeadLetter::fingerprint(key));
-            senders.push(Arc::new(EventSender::unnamed(Some(number), mark)));
+            let sender = EventSender::unnamed(Some(number), mark);
+            senders.push(Arc::new(sender.unless_chosen(is_chosen)));
         }
         for source in config.rules.sources.iter() {
             let place = senders.len();
             owners.extend(source.key.0.iter().map(|_| place));
             list.allowed.extend(source.key.0.iter().cloned());
             ids.extend(source.ids.0.iter().map(|id| (id.clone(), place)));
-            senders.push(Arc::new(EventSender::of_source(place as u32, source)));
+            senders.push(Arc::new(EventSender::of_source(place as u32, source, is_chosen)));
         }
         WriteKeys {
             list,
             owners: owners.into(),
             ids: ids.into(),
             senders: senders.into(),
-            anybody: Arc::new(EventSender::unnamed(None, String::new())),
+            anybody: EventSender::unnamed(None, String::new()).unless_chosen(is_chosen).into(),
+            is_chosen,
+            signers: Signers::of(&config.rules.sources, config.auth.write_keys.len()),
             may_be_open: config.may_be_open(),
             book,
             stored: Arc::default(),
@@ -113,7 +126,8 @@ impl WriteKeys {
 
     /// Whether keys tell clients from each other: with a single key, everybody who may send has it.
     pub fn tell_apart(&self) -> bool {
-        self.senders.len() + self.stored.read().by_secret.len() > 1
+        let with_keys = self.senders.iter().filter(|sender| sender.ids != IdSpace::Webhook);
+        with_keys.count() + self.stored.read().by_secret.len() > 1
     }
 
     /// Checks the head of a request. `None` means that its body decides ([`WriteKeys::in_body`]).
@@ -161,9 +175,26 @@ impl WriteKeys {
         Err(WRITE.refusal(keys))
     }
 
+    /// Checks the signature of a webhook's body, as [`Signers::find`] does.
+    pub fn by_signature(
+        &self,
+        vendor: WebhookVendor,
+        signature: &Signature,
+        body: &[u8],
+    ) -> Result<WriteAccess, ApiError> {
+        let place = self.signers.find(vendor, signature, body)?;
+        Ok(WriteAccess { sender: self.senders[place].clone() })
+    }
+
+    /// The source of this name, for which a secret key sends dead letters again.
+    pub fn in_place_of(&self, sender: &EventSender, source: &[u8]) -> Option<&EventSender> {
+        let named = |known: &&Arc<EventSender>| known.source.as_bytes() == source;
+        self.senders.iter().filter(|_| !sender.is_public).find(named).map(|found| &**found)
+    }
+
     /// Access for somebody without a key, where nobody needs one.
     fn let_anybody_in(&self) -> Option<WriteAccess> {
-        if !self.senders.is_empty() || !self.may_be_open {
+        if !self.list.allowed.is_empty() || !self.ids.is_empty() || !self.may_be_open {
             return None;
         }
         let open = self.book.current().is_some_and(|book| !book.stored().sends_closed);
@@ -176,7 +207,7 @@ impl WriteKeys {
             stored.book.as_ref().is_some_and(|known| Arc::ptr_eq(known, book))
         };
         if !is_current(&self.stored.read()) {
-            self.stored.write().take_over(book);
+            self.stored.write().take_over(book, self.is_chosen);
         }
         let stored = self.stored.read();
         let (sender, expires_at) = stored.by_secret.get(&secret::hash(key))?;
@@ -186,10 +217,10 @@ impl WriteKeys {
 
 impl StoredSenders {
     /// Takes over the keys of a new book.
-    fn take_over(&mut self, book: &Arc<Book>) {
+    fn take_over(&mut self, book: &Arc<Book>, is_chosen: bool) {
         let keys = book.of_kind("key").filter_map(|identity| {
             let key = identity.as_key()?;
-            let sender = Arc::new(EventSender::stored(key));
+            let sender = Arc::new(EventSender::stored(key).unless_chosen(is_chosen));
             Some((key.secret.clone(), (sender, identity.expires_at)))
         });
         self.by_secret = keys.collect();

@@ -53,7 +53,8 @@ pub fn check<D: Dialect>(
         ..Request::default()
     };
     let is_native = D::NAME == Native::NAME;
-    let from = Provenance { source: &sender.source, dialect: D::NAME };
+    let EventSender { source, ids, has_revenue, .. } = sender;
+    let from = Provenance { source, dialect: D::NAME, ids: *ids, has_revenue: *has_revenue };
     let (mut rejected, mut notes) = (Vec::new(), Notes::default());
     for (index, event) in events.iter_mut().enumerate() {
         let (reason, parts) = match event.read() {

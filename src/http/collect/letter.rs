@@ -12,8 +12,8 @@ use crate::{
     http::auth::EventSender,
 };
 
-/// The header of a request that sends dead letters again. What is refused of it makes no new letter,
-/// since the old one still waits.
+/// The header of a request that sends dead letters again: the name of the source that they are from, which
+/// their events keep. What is refused of it makes no new letter, since the old one still waits.
 pub const AGAIN: &str = "x-dead-letters-again";
 
 /// What a refused event says of itself, where it could be read.

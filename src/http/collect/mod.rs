@@ -159,7 +159,11 @@ async fn take_in<D: Dialect>(
     hand_over: &HandOver,
 ) -> Result<HttpResponse, ApiError> {
     let client = intake.proxies.client_of(request);
-    let access = intake.keys.in_head(|| D::offer(request))?;
+    let access = match D::WEBHOOK {
+        None => intake.keys.in_head(|| D::offer(request))?,
+        // What was signed is the body.
+        Some(_) => None,
+    };
     let in_head = match &access {
         Some(access) => Some(intake.quota.enter(access, client)?),
         None => None,
@@ -170,21 +174,29 @@ async fn take_in<D: Dialect>(
     let mut bytes =
         intake.bytes_in_flight.permit(number.filter(|_| intake.keys.tell_apart()), client);
     let body = payload::read(request, payload, &intake.http, &mut bytes).await?;
+    let signed =
+        D::WEBHOOK.map(|vendor| intake.keys.by_signature(vendor, &dialect.signature()?, &body));
+    let signed = signed.transpose()?;
     let contents = dialect.contents(body)?;
     let split = dialect.split(&contents, intake.http.max_request_events)?;
     let (access, rate) = match access.zip(in_head) {
         Some(known) => known,
         None => {
-            let access = intake.keys.in_body(&dialect.keys_in_body(), &dialect.ids_in_body())?;
+            let access = match signed {
+                Some(access) => access,
+                None => intake.keys.in_body(&dialect.keys_in_body(), &dialect.ids_in_body())?,
+            };
             let rate = intake.quota.enter(&access, client)?;
             (access, rate)
         }
     };
-    let sender: &EventSender = access.sender();
-    sender.check_origin(request)?;
+    access.sender().check_origin(request)?;
+    let again = request.headers().get(AGAIN);
+    let in_place = again.and_then(|it| intake.keys.in_place_of(access.sender(), it.as_bytes()));
+    let sender: &EventSender = in_place.unwrap_or(access.sender());
     let Checked { request: mut events, rejected, notes } =
         check::<D>(split, contents.len(), sender, intake);
-    if request.headers().contains_key(AGAIN) {
+    if again.is_some() {
         events.dead_letters.clear();
     }
     let admission = rate.take(events.events as usize + rejected.len())?;

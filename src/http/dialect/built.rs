@@ -104,7 +104,7 @@ pub fn field_of(value: Option<&Value>) -> Field<'static> {
 }
 
 /// BuiltProperties that are put together one by one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct BuiltProperties(pub Map<String, Value>);
 
 impl BuiltProperties {

@@ -23,10 +23,13 @@ pub mod plausible;
 pub mod posthog;
 pub mod segment;
 pub mod sentry;
+pub mod shopify;
 pub mod snowplow;
+pub mod stripe;
 #[cfg(test)]
 mod tests;
 pub mod umami;
+pub mod webhook;
 
 use std::borrow::Cow;
 
@@ -37,10 +40,14 @@ use actix_web::{
 use bytes::Bytes;
 
 use crate::{
-    domain::event::{Field, Incoming, Note, Rejection},
+    domain::{
+        event::{Field, Incoming, Note, Rejection},
+        source::WebhookVendor,
+    },
     http::{
         auth::{self, Offer},
         error::ApiError,
+        signature::Signature,
     },
 };
 
@@ -74,6 +81,17 @@ pub trait Dialect: Sized + 'static {
     /// `Authorization` (Bearer, or the user name of Basic), in `X-Write-Key` and in `?key=`.
     fn offer(request: &HttpRequest) -> Offer {
         Offer::Head(auth::usual_write_keys(request))
+    }
+
+    /// Whose webhooks these are, where its requests are signed and carry no key.
+    const WEBHOOK: Option<WebhookVendor> = None;
+
+    /// The signature that the head has. Called where [`Dialect::WEBHOOK`] names a vendor.
+    ///
+    /// # Errors
+    /// 401 where there is none, or it was made too long ago.
+    fn signature(&self) -> Result<Signature, ApiError> {
+        Ok(Signature::default())
     }
 
     /// Begins a request by its head: the path, the query, the type of the body. Called before
@@ -307,4 +325,6 @@ pub fn for_each(each: &mut impl ForEach) {
     each.dialect::<mixpanel::Mixpanel>();
     each.dialect::<otlp::Otlp>();
     each.dialect::<snowplow::Snowplow>();
+    each.dialect::<shopify::Shopify>();
+    each.dialect::<stripe::Stripe>();
 }

@@ -12,7 +12,8 @@ pub struct HungRoute {
     pub path: String,
     /// The methods that it takes.
     pub methods: &'static [Method],
-    /// The scope in which it hangs: `collect`, `view` or `open`.
+    /// The scope in which it hangs: `collect`, `view` or `open`; `signed` in `collect` where its requests
+    /// have a signature in the place of a key.
     pub scope: &'static str,
     /// The parameters of the query that its handler reads, without the scope's own (a key, a token).
     pub parameters: &'static [&'static str],

@@ -169,7 +169,7 @@ impl ForEach for Collect<'_> {
             let hung = HungRoute {
                 path: endpoint.path.to_owned(),
                 methods: endpoint.methods,
-                scope: "collect",
+                scope: if D::WEBHOOK.is_some() { "signed" } else { "collect" },
                 parameters: D::PARAMETERS,
             };
             let resource = methods::resource(hung, route, &self.list);

@@ -16,6 +16,7 @@ use crate::{
     ingest::{
         NotTaken, Waiting,
         committer::{Committed, Work},
+        dedupe::indexes::AddedIds,
         open_batch::OpenBatch,
     },
 };
@@ -28,8 +29,8 @@ pub(super) struct Gathering {
     pub waiting: Vec<Waiting>,
     /// Batches that the group seals. The sinks get them once it is on disk.
     pub sealed: Vec<Batch>,
-    /// How many ids the requests of the group have added to the index.
-    pub ids: usize,
+    /// How many ids the requests of the group have added to the indexes.
+    pub ids: AddedIds,
     /// The open batch as the group leaves it.
     pub durable: Durable,
 }
@@ -104,7 +105,7 @@ impl IngestActor {
         }
         // The newest ids in the index are those of both groups. They are taken back, or the events
         // would be duplicates when the client sends them again.
-        self.dedupe.take_back(gathering.ids + group.ids);
+        self.dedupe.take_back(gathering.ids.and(group.ids));
         self.group.clear();
         self.aggregator.undo();
         let (chunks, letters) = (self.durable.chunks.clone(), self.durable.dead_letters.clone());

@@ -5,7 +5,10 @@ use std::pin::Pin;
 use actix::{Addr, Context, Handler, Message};
 
 use super::IngestActor;
-use crate::domain::ids::{KnownIds, Page};
+use crate::{
+    domain::ids::{KnownIds, Page},
+    ingest::dedupe::indexes::AddedIds,
+};
 
 /// Asks the ingest actor for a page of these ids.
 #[derive(Message)]
@@ -22,8 +25,8 @@ impl Handler<AskPage> for IngestActor {
 
     fn handle(&mut self, ask: AskPage, _: &mut Context<Self>) -> Option<Page> {
         // The newest ids are not on the disk yet, and may never be, so they are left out.
-        let committing = self.committing.as_ref().map_or(0, |group| group.ids);
-        let newest = self.gathering.ids + committing;
+        let committing = self.committing.as_ref().map_or_else(AddedIds::default, |group| group.ids);
+        let newest = self.gathering.ids.and(committing);
         self.dedupe.page(ask.from, ask.limit, newest, self.clock.now())
     }
 }

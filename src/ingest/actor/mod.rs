@@ -17,18 +17,18 @@ use crate::{
         aggregate::Aggregator,
         batch::NodeId,
         row::rows,
-        time::{Millis, Steady, now_ms},
+        time::{Steady, now_ms},
     },
     ingest::{
         Accepted, Answer, NotTaken, Request, Waiting,
         committer::{Committed, Committer},
-        dedupe::Dedupe,
+        dedupe::indexes::IdIndexes,
         messages::{Append, Close, Drain},
         open_batch::OpenBatch,
     },
     panics,
     sink::{Dispatch, RecentBatches, Settled, Sink},
-    spool::{Group, Recovery, Spool},
+    spool::{Group, IdWindows, Recovery, Spool},
     telemetry::health::Health,
 };
 
@@ -75,7 +75,7 @@ pub struct IngestActor {
     committer: Option<Committer>,
     /// The channels from the committer and the writers, until [`Actor::started`] listens to them.
     told: Option<(UnboundedReceiver<Committed>, UnboundedReceiver<Settled>)>,
-    dedupe: Dedupe,
+    dedupe: IdIndexes,
     aggregator: Aggregator,
     /// The clock by which the window of ids is measured. It never goes back, whatever the system's
     /// clock does.
@@ -128,7 +128,9 @@ pub struct IngestSetup {
     pub spool: Spool,
     /// What the start has found in the spool.
     pub recovery: Recovery,
-    /// What the index of ids and the recent batches may take.
+    /// How long and how many ids are remembered.
+    pub id_windows: IdWindows,
+    /// What the recent batches may take.
     pub shares: MemoryShares,
     /// Store and live, in this order.
     pub sinks: [Dispatch; 2],
@@ -147,9 +149,7 @@ pub struct IngestSetup {
 impl IngestActor {
     /// Continues from what the spool has: its ids, its unsealed batch, its next number.
     pub fn new(config: &Config, setup: IngestSetup) -> IngestActor {
-        let window_ms = config.dedupe.window_s as Millis * 1000;
-        let mut dedupe =
-            Dedupe::within(window_ms, config.dedupe.max_ids, setup.shares.ids as usize);
+        let mut dedupe = IdIndexes::new(&setup.id_windows);
         let clock = Steady::begin(now_ms());
         dedupe.recover(setup.recovery.ids, clock.now());
         let mut aggregator =
@@ -230,12 +230,12 @@ impl IngestActor {
                 continue;
             }
             if let Some(id) = id {
-                if !self.dedupe.insert(id, now) {
+                let Some(class) = self.dedupe.insert(id, now) else {
                     accepted.duplicates += 1;
                     continue;
-                }
-                // This is how many ids are taken back if the group does not reach the disk.
-                self.gathering.ids += 1;
+                };
+                // So many ids are taken back if the group does not reach the disk.
+                self.gathering.ids.add(class);
             }
             self.open.push(&mut self.aggregator, &row, encoded, id);
             accepted.accepted += 1;

@@ -2,7 +2,7 @@
 
 use super::IngestActor;
 use crate::{
-    domain::time::now_ms,
+    domain::{ids::IdClass, time::now_ms},
     ingest::{INTAKE, NotTaken},
     sink::Sink,
 };
@@ -51,8 +51,12 @@ impl IngestActor {
         }
         let now = self.clock.now();
         self.dedupe.expire(now);
-        metrics::gauge!("floodmark_dedupe_ids").set(self.dedupe.len() as f64);
-        metrics::gauge!("floodmark_dedupe_window_seconds")
-            .set(self.dedupe.window_in_force(now) as f64 / 1000.0);
+        metrics::gauge!("floodmark_dedupe_ids").set(self.dedupe.count() as f64);
+        for (class, gauge) in [
+            (IdClass::Short, metrics::gauge!("floodmark_dedupe_window_seconds")),
+            (IdClass::Long, metrics::gauge!("floodmark_dedupe_long_window_seconds")),
+        ] {
+            gauge.set(self.dedupe.window_in_force(class, now) as f64 / 1000.0);
+        }
     }
 }

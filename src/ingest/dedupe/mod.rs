@@ -13,9 +13,13 @@
 //! and any other id its own bytes and 4 more. With its share of the tables, an id takes 30 bytes if
 //! it is a UUID and 43 if it is 24 letters, where there are four million of them.
 //!
-//! What is held is the id with the type of its event ([`crate::domain::ids::of_type`]). Where an earlier
-//! version wrote an id without the type, it stands for events of every type until its window is over.
+//! What is held is the id with the type of its event and the space of its sender
+//! ([`crate::domain::ids::known_as`]). Where an earlier version wrote an id without the type, it stands for
+//! events of every type until its window is over.
+//!
+//! There is an index for each class of ids ([`indexes`]).
 
+pub mod indexes;
 mod positions;
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher};
@@ -79,14 +83,22 @@ impl Dedupe {
         }
     }
 
+    /// Whether an id was noted within the window that ends at `at`.
+    fn knows(&mut self, key: Key<'_>, at: Millis) -> bool {
+        self.expire(at);
+        !self.is_empty() && self.has(self.hasher.hash_one(key), key)
+    }
+
+    /// Whether the id was noted without the type of its event.
+    fn knows_untyped(&mut self, key: Key<'_>, at: Millis) -> bool {
+        self.untyped > 0 && self.knows(key.untyped(), at)
+    }
+
     /// Adds an id unless it is there. Room is made first, so that the limit is never passed.
     fn insert_key(&mut self, key: Key<'_>, at: Millis) -> bool {
         self.expire(at);
         let hash = self.hasher.hash_one(key);
-        if self.has(hash, key) {
-            return false;
-        }
-        if self.untyped > 0 && self.has(self.hasher.hash_one(key.untyped()), key.untyped()) {
+        if self.has(hash, key) || self.knows_untyped(key, at) {
             return false;
         }
         if self.ids.len() >= self.max_ids {
@@ -206,7 +218,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::ids::of_type;
+    use crate::domain::ids::{IdSpace, known_as};
+
+    fn of_type(id: &str, kind: &str) -> String {
+        known_as(id, kind, IdSpace::Shop)
+    }
 
     #[test]
     fn a_uuid_in_another_spelling_is_another_id() {

@@ -29,15 +29,16 @@ use uuid::Uuid;
 use crate::{
     domain::{
         batch::{DeadLetter, LANES, NodeId, RunId},
-        ids::{IdQueue, Key},
+        ids::{IdClass, IdQueue, Key},
         runs::Runs,
         time::Millis,
     },
     spool::{
-        IdWindow, Opened, Spool, SpoolError, SpoolOptions, SpoolState, counts,
+        IdWindows, Opened, Spool, SpoolError, SpoolOptions, SpoolState, counts,
         cursor::{self, Cursors},
         disk, failed, ids,
         kept::KeptSegments,
+        long_ids::LongIdFile,
         run_file, segment,
         writer::SpoolWriter,
     },
@@ -52,8 +53,9 @@ pub struct Recovery {
     /// Committed events that no seal covers. If there are any, the first group to be committed
     /// has to begin with the seal of batch `next_seq`, which covers exactly these.
     pub open: OpenTail,
-    /// The ids that clients gave to events within the window, ordered by their arrival.
-    pub ids: IdQueue,
+    /// The ids that clients gave to events within their windows, for each class ([`IdClass::ALL`]),
+    /// ordered by their arrival.
+    pub ids: [IdQueue; 3],
     /// What was found wrong and what was done about it, in words, for the log.
     pub report: Vec<String>,
     /// Batches whose bytes were found damaged or missing.
@@ -81,7 +83,7 @@ impl OpenTail {
 /// Opens the spool. See [`Spool::open`].
 pub(super) fn open(
     options: SpoolOptions,
-    window: IdWindow,
+    windows: IdWindows,
     now: Millis,
 ) -> Result<Opened, SpoolError> {
     let dir = options.dir.clone();
@@ -97,9 +99,10 @@ pub(super) fn open(
     let kept = KeptSegments::list(&dir, now);
     let runs = load_runs(&options, &listing.segments, &kept, cursors, &mut report);
 
-    let ids = NewestIds::new(window, now);
+    let ids = NewestIds::new(windows, now);
     let mut log = LogReplay::new(&dir, runs, cursors, ids, report);
     let id_files = log.load_id_files(&listing.id_files);
+    let long_ids = log.load_long_ids(listing.long_ids);
     for first in listing.segments {
         log.load(first)?;
     }
@@ -112,7 +115,7 @@ pub(super) fn open(
     let recovery = Recovery {
         next_seq: log.index.next_seq(),
         open: end.open,
-        ids: log.ids.ids.sorted(),
+        ids: log.ids.ids.map(IdQueue::sorted),
         report: log.report,
         damaged,
     };
@@ -128,7 +131,7 @@ pub(super) fn open(
         shared.clone(),
         (end.active, end.runs_stored),
         cursors.unwrap_or(Cursors::new(shared.options.node)),
-        (window, id_files),
+        (windows, id_files, long_ids),
         !recovery.open.is_empty(),
     );
     Ok(Opened { spool: Spool { shared }, writer, recovery })
@@ -212,11 +215,14 @@ fn load_cursors(
 }
 
 /// The files of the spool's folder.
+#[derive(Default)]
 struct Listing {
     /// First batches of the segments, ascending.
     segments: Vec<u64>,
     /// First batches of the id files, ascending.
     id_files: Vec<u64>,
+    /// The files of ids that are kept for long, ascending by their hour.
+    long_ids: Vec<LongIdFile>,
     /// What was found that does not belong there, in words.
     report: Vec<String>,
 }
@@ -224,7 +230,7 @@ struct Listing {
 /// Sorts the folder's files by what they are, and removes temporary files, which never became
 /// whole ones.
 fn list(dir: &Path) -> Result<Listing, SpoolError> {
-    let mut listing = Listing { segments: Vec::new(), id_files: Vec::new(), report: Vec::new() };
+    let mut listing = Listing::default();
     for entry in fs::read_dir(dir).map_err(failed("list", dir))? {
         let entry = entry.map_err(failed("list", dir))?;
         let file_name = entry.file_name();
@@ -235,6 +241,8 @@ fn list(dir: &Path) -> Result<Listing, SpoolError> {
             listing.segments.push(first);
         } else if let Some(first) = ids::parse_name(&name) {
             listing.id_files.push(first);
+        } else if let Some(file) = LongIdFile::parse_name(&name) {
+            listing.long_ids.push(file);
         } else if name.ends_with(disk::TEMPORARY) {
             // One that stays only takes room, and is tried again at the next start.
             let _ = fs::remove_file(entry.path());
@@ -246,41 +254,36 @@ fn list(dir: &Path) -> Result<Listing, SpoolError> {
     }
     listing.segments.sort_unstable();
     listing.id_files.sort_unstable();
+    listing.long_ids.sort_by_key(|file| file.hour);
     Ok(listing)
 }
 
-/// The newest client ids. Bounded while they are read, since the log may hold many more than
-/// the window lets in.
+/// The newest client ids of each class. Bounded while they are read, since the log may hold many more
+/// than the windows let in.
 struct NewestIds {
-    /// Older ones are left out, Unix ms.
-    since: Millis,
-    /// At most this many are kept.
-    max: usize,
-    /// They take at most so many bytes.
-    max_bytes: usize,
-    ids: IdQueue,
+    windows: IdWindows,
+    /// Older ones of each class are left out, Unix ms.
+    since: [Millis; 3],
+    ids: [IdQueue; 3],
 }
 
 impl NewestIds {
-    fn new(window: IdWindow, now: Millis) -> NewestIds {
-        NewestIds {
-            since: now.saturating_sub(window.window_ms),
-            max: window.max_ids,
-            max_bytes: window.max_bytes,
-            ids: IdQueue::default(),
-        }
+    fn new(windows: IdWindows, now: Millis) -> NewestIds {
+        NewestIds { since: windows.since(now), windows, ids: Default::default() }
     }
 
     fn push(&mut self, received_at: Millis, id: &str) {
-        if received_at < self.since || self.max == 0 {
+        let class = IdClass::of(id);
+        let (window, ids) = (self.windows.of(class), &mut self.ids[class as usize]);
+        if received_at < self.since[class as usize] || window.max_ids == 0 {
             return;
         }
-        if self.ids.len() == self.max {
-            self.ids.pop_front();
+        if ids.len() == window.max_ids {
+            ids.pop_front();
         }
-        while self.ids.bytes() > self.max_bytes && !self.ids.is_empty() {
-            self.ids.pop_front();
+        while ids.bytes() > window.max_bytes && !ids.is_empty() {
+            ids.pop_front();
         }
-        self.ids.push_back(Key::new(id), received_at);
+        ids.push_back(Key::new(id), received_at);
     }
 }

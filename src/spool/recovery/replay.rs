@@ -16,6 +16,7 @@ use crate::{
         group::{IdStats, Seal, parse_ids, parse_rows, parse_seal},
         ids::{self, IdFile},
         index::{BatchEntry, Segment, SpoolIndex},
+        long_ids::{LongIdFile, LongIds},
         record::{self, Item},
         recovery::{NewestIds, admit::Admitted},
         segment::{self, HEADER},
@@ -118,7 +119,7 @@ impl<'a> LogReplay<'a> {
         let mut files = Vec::new();
         for &first in firsts {
             let name = ids::name(first);
-            match ids::load(self.dir, first, |at, id| self.ids.push(at, id)) {
+            match ids::load(&self.dir.join(&name), |at, id| self.ids.push(at, id)) {
                 Ok((stats, damaged)) => {
                     if damaged > 0 {
                         self.report.push(format!("{name}: {damaged} bytes of ids are damaged"));
@@ -129,6 +130,27 @@ impl<'a> LogReplay<'a> {
             }
         }
         files
+    }
+
+    /// Reads the files of ids that are kept for long, and returns them with what they hold.
+    pub(super) fn load_long_ids(&mut self, mut files: Vec<LongIdFile>) -> LongIds {
+        files.retain_mut(|file| {
+            let name = file.name();
+            match ids::load(&self.dir.join(&name), |at, id| self.ids.push(at, id)) {
+                Ok((stats, damaged)) => {
+                    if damaged > 0 {
+                        self.report.push(format!("{name}: {damaged} bytes of ids are damaged"));
+                    }
+                    file.stats = stats;
+                    true
+                }
+                Err(error) => {
+                    self.report.push(format!("{name} can't be read: {error}"));
+                    false
+                }
+            }
+        });
+        LongIds(files)
     }
 
     /// Reads one more segment, newer than all before.

@@ -51,7 +51,7 @@ impl Known {
         assert!(found.len() >= known_open.len(), "what was committed is there");
         assert_eq!(found, after[..found.len()], "in order, once, and nothing else");
         assert_eq!(spool.damaged(), 0, "a cut is no damage: {:?}", opened.recovery.report);
-        let remembered: BTreeSet<_> = opened.recovery.ids.iter().map(|(_, id)| id).collect();
+        let remembered: BTreeSet<_> = opened.recovery.ids[0].iter().map(|(_, id)| id).collect();
         let all = batches.iter().flatten().chain(&open);
         for id in all {
             assert!(remembered.contains(id), "{id} is known to the index of ids");

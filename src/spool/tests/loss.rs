@@ -185,7 +185,7 @@ fn an_open_batch_that_lost_a_record_in_its_middle_keeps_the_others() {
     let recovery = bench.open().recovery;
     assert_eq!((recovery.next_seq, recovery.open.events), (3, 2));
     assert_eq!(open_ids(&recovery.open), ["a", "c"]);
-    let ids: Vec<_> = recovery.ids.iter().map(|(_, id)| id).collect();
+    let ids: Vec<_> = recovery.ids[0].iter().map(|(_, id)| id).collect();
     assert_eq!(ids, ["e1", "e2", "a", "c"], "b may be sent again");
     assert_eq!(fs::read(bench.path(name)).unwrap(), bytes, "kept as evidence");
     works(&bench);

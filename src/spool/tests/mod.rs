@@ -255,7 +255,7 @@ fn a_batch_comes_back_as_it_was_sealed() {
     }
     let recovery = bench.open().recovery;
     assert_eq!(open_ids(&recovery.open), ["c"]);
-    let ids: Vec<_> = recovery.ids.iter().map(|(_, id)| id).collect();
+    let ids: Vec<_> = recovery.ids[0].iter().map(|(_, id)| id).collect();
     assert_eq!(ids, ["a", "b", "c"]);
     assert_eq!(recovery.report, Vec::<String>::new());
     works(&bench);
@@ -310,7 +310,7 @@ fn segments_go_once_both_sinks_have_passed_them() {
     assert_eq!(recovery.report, Vec::<String>::new());
     assert_eq!(spool.lag(Sink::Live), Lag::default());
     // The ids of all twelve are still there, once.
-    let ids: BTreeSet<_> = recovery.ids.iter().map(|(_, id)| id).collect();
+    let ids: BTreeSet<_> = recovery.ids[0].iter().map(|(_, id)| id).collect();
     assert_eq!(ids, (1..=12).map(|seq| format!("e{seq}")).collect());
     works(&bench);
 }
@@ -331,7 +331,7 @@ fn id_files_go_when_their_window_has_passed_or_newer_ones_fill_it() {
     drop((spool, writer));
 
     let Opened { recovery, mut writer, .. } = open(3);
-    assert_eq!(recovery.ids.len(), 3, "the newest");
+    assert_eq!(recovery.ids[0].len(), 3, "the newest");
     writer.retire_at(NOW).unwrap();
     assert!((1..files).contains(&bench.names(".log").len()));
     writer.retire_at(NOW + WINDOW.window_ms + 1).unwrap();

@@ -89,7 +89,7 @@ impl Model {
         assert_eq!(recovery.next_seq, self.history.batches.len() as u64 + 1);
         assert_eq!(open_ids(&recovery.open), self.history.open);
         assert_eq!(recovery.open.events, self.history.open.len() as u64);
-        let ids: BTreeSet<_> = recovery.ids.iter().map(|(_, id)| id).collect();
+        let ids: BTreeSet<_> = recovery.ids[0].iter().map(|(_, id)| id).collect();
         assert_eq!(ids, self.history.after(0).cloned().collect());
         for (settled, sink) in self.settled.iter_mut().zip(Sink::ALL) {
             // What no cursor has noted yet is forgotten: the sink is given it again.

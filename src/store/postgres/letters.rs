@@ -9,8 +9,8 @@ use crate::{
     domain::time::Millis,
     sink::SinkError,
     store::letters::{
-        self, DeadLetters, LetterFilter, LetterGroup, LetterSample, LetterState, MAX_GROUPS,
-        SAMPLE_CHARS, StoredLetter,
+        self, DeadLetters, EventWithId, LetterFilter, LetterGroup, LetterSample, LetterState,
+        MAX_GROUPS, SAMPLE_CHARS, StoredLetter,
     },
 };
 
@@ -95,7 +95,7 @@ impl PostgresStore {
         limit: usize,
     ) -> Result<Vec<StoredLetter>, Failure> {
         let sql = format!(
-            "SELECT letter, {RECEIVED}, {NATIVE}, cut, event_time {MEANT} AND state <> 'sent'
+            "SELECT letter, {RECEIVED}, {NATIVE}, cut, event_time, source {MEANT} AND state <> 'sent'
                AND (received_at, letter) > (timestamptz 'epoch' + $6 * interval '1 ms', $7)
              ORDER BY received_at, letter LIMIT $8"
         );
@@ -110,6 +110,7 @@ impl PostgresStore {
                 event: row.try_get(2)?,
                 cut: row.try_get(3)?,
                 time: row.try_get(4)?,
+                source: row.try_get(5)?,
             })
         };
         rows.iter().map(stored).collect()
@@ -120,14 +121,18 @@ impl PostgresStore {
         ids: &[String],
         from: Millis,
         to: Millis,
-    ) -> Result<Vec<(String, String)>, Failure> {
-        let sql = "SELECT id, type FROM events
+    ) -> Result<Vec<EventWithId>, Failure> {
+        let sql = "SELECT id, type, source FROM events
                    WHERE time >= timestamptz 'epoch' + $1 * interval '1 ms'
                      AND time <= timestamptz 'epoch' + $2 * interval '1 ms' AND id = ANY($3)";
         let parameters: [Parameter<'_>; 3] =
             [(&from, Type::INT8), (&to, Type::INT8), (&ids, Type::TEXT_ARRAY)];
         let rows = self.read(sql, &parameters).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let found = |row: &Row| -> Result<EventWithId, Failure> {
+            let (id, kind) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(EventWithId { id, kind, source: row.try_get(2)? })
+        };
+        rows.iter().map(found).collect()
     }
 }
 
@@ -168,7 +173,7 @@ impl DeadLetters for PostgresStore {
         ids: &[String],
         from: Millis,
         to: Millis,
-    ) -> Result<Vec<(String, String)>, SinkError> {
+    ) -> Result<Vec<EventWithId>, SinkError> {
         self.try_events_with_ids(ids, from, to).await.map_err(|e| self.told(e))
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 const NEEDED: &[(&str, &[&str])] = &[
     ("events", &["SELECT", "INSERT"]),
     ("dead_letters", &["SELECT", "INSERT"]),
+    ("orders", &["SELECT", "INSERT", "UPDATE"]),
     ("ledger", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("ledger_heads", &["SELECT", "INSERT", "UPDATE"]),
     ("rollups", &["SELECT", "INSERT", "UPDATE"]),

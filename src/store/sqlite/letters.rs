@@ -9,8 +9,8 @@ use crate::{
     domain::time::Millis,
     sink::SinkError,
     store::letters::{
-        self, DeadLetters, LetterFilter, LetterGroup, LetterSample, LetterState, MAX_GROUPS,
-        SAMPLE_CHARS, StoredLetter,
+        self, DeadLetters, EventWithId, LetterFilter, LetterGroup, LetterSample, LetterState,
+        MAX_GROUPS, SAMPLE_CHARS, StoredLetter,
     },
 };
 
@@ -67,16 +67,18 @@ impl DeadLetters for SqliteStore {
         ids: &[String],
         from: Millis,
         to: Millis,
-    ) -> Result<Vec<(String, String)>, SinkError> {
+    ) -> Result<Vec<EventWithId>, SinkError> {
         let ids = serde_json::to_string(ids).expect("texts always encode");
         with(&self.charts, move |conn| {
             let mut select = conn.prepare_cached(
-                "SELECT id, type FROM events_near
+                "SELECT id, type, source FROM events_near
                  WHERE last_second >= ?1 - 1000 AND first_second <= ?2 AND time BETWEEN ?1 AND ?2
                    AND id IN (SELECT value FROM json_each(?3))",
             )?;
-            let rows =
-                select.query_map(params![from, to, ids], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = select.query_map(params![from, to, ids], |row| {
+                let (id, kind) = (row.get(0)?, row.get(1)?);
+                Ok(EventWithId { id, kind, source: row.get(2)? })
+            })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -144,7 +146,7 @@ fn stored(
 ) -> Result<Vec<StoredLetter>, SinkError> {
     let LetterFilter { code, source, key, from, to } = filter;
     let mut select = conn.prepare_cached(&format!(
-        "SELECT letter, received_at, {NATIVE}, cut, event_time {MEANT} AND state <> 'sent'
+        "SELECT letter, received_at, {NATIVE}, cut, event_time, source {MEANT} AND state <> 'sent'
            AND (received_at, letter) > (:at, :letter)
          ORDER BY received_at, letter LIMIT :limit"
     ))?;
@@ -159,6 +161,7 @@ fn stored(
             event: row.get(2)?,
             cut: row.get(3)?,
             time: row.get(4)?,
+            source: row.get(5)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -11,7 +11,12 @@ use crate::{
         time::now_ms,
     },
     sink::{SinkError, SinkErrorKind},
-    store::{BatchStore, LaneHeads, Missing, Written, ledger::Entry, poison},
+    store::{
+        BatchStore, LaneHeads, Missing, Written,
+        ledger::Entry,
+        orders::{StoredOrder, orders_of},
+        poison,
+    },
 };
 
 /// Rows of one INSERT. More rows make it no faster, since the cost is in binding the values.
@@ -90,6 +95,7 @@ fn write(
     // the first and the last, by which a read over time finds the rows without an index.
     let last_row = (stored > 0).then(|| tx.last_insert_rowid());
     insert_letters(&tx, from, seq, &letters)?;
+    insert_orders(&tx, &orders_of(rows))?;
     tx.prepare_cached(
         "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_row, last_row,
                              first_second, last_second, delta, visitors, written_at)
@@ -163,6 +169,39 @@ fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusql
     insert.raw_bind_parameter(at + 7, row.properties)?;
     insert.raw_bind_parameter(at + 8, row.source)?;
     insert.raw_bind_parameter(at + 9, row.dialect)
+}
+
+/// Writes orders and refunds, each unless a newer state of it is there.
+fn insert_orders(tx: &Connection, orders: &[StoredOrder]) -> Result<(), rusqlite::Error> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO orders (source, kind, id, order_id, total, currency, status, placed_at,
+                             changed_at, received_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (source, kind, id) DO UPDATE
+             SET order_id = excluded.order_id, total = excluded.total,
+                 currency = excluded.currency, status = excluded.status,
+                 placed_at = excluded.placed_at, changed_at = excluded.changed_at,
+                 received_at = excluded.received_at
+             WHERE orders.changed_at <= excluded.changed_at",
+    )?;
+    for StoredOrder { source, entry, received_at } in orders {
+        insert.execute(params![
+            source,
+            entry.kind.name(),
+            entry.id,
+            entry.order_id,
+            entry.total,
+            entry.currency,
+            entry.status,
+            entry.placed_at,
+            entry.changed_at,
+            received_at,
+        ])?;
+    }
+    Ok(())
 }
 
 /// Writes dead letters. One that is there already, by its digest, is left as it is.

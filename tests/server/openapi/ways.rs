@@ -3,19 +3,38 @@
 use serde_json::Value;
 
 use super::document::Operation;
-use crate::support::{client::Request, server::Server};
+use crate::{
+    support::{client::Request, server::Server},
+    webhooks,
+};
 
 /// The key that stands in the examples.
 pub const KEY: &str = "write-key";
 /// The token of viewers.
 pub const TOKEN: &str = "view-token";
+/// What webhooks are signed with.
+pub const SECRET: &str = "hush";
 /// The headers of who may send.
 pub const WITH_KEY: &[(&str, &str)] = &[("Authorization", "Bearer write-key")];
 
 impl Operation {
     /// Whether senders call it, and not viewers or everybody.
     pub fn is_of_senders(&self) -> bool {
-        self.value["security"].to_string().contains("writeKey")
+        self.value["security"].to_string().contains("writeKey") || self.is_signed()
+    }
+
+    /// Whether its requests are signed, and have no key.
+    pub fn is_signed(&self) -> bool {
+        self.value["security"].to_string().contains("Signature")
+    }
+
+    /// A request as who may send it sends it: where the operation asks for a signature, with one in the
+    /// place of the key.
+    pub fn signed(&self, request: &Request) -> Request {
+        if !self.is_signed() || !request.has_header("authorization") {
+            return request.clone();
+        }
+        webhooks::sign(request.clone(), SECRET)
     }
 
     /// Whether viewers call it.

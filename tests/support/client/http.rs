@@ -50,6 +50,11 @@ impl Request {
         self
     }
 
+    /// The body as it is sent.
+    pub fn sent_body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Sends the request on a new connection, and reads the answer to its end.
     ///
     /// # Errors
@@ -97,7 +102,7 @@ impl Request {
         [head.as_bytes(), b"\r\n", &self.body].concat()
     }
 
-    fn has_header(&self, name: &str) -> bool {
+    pub fn has_header(&self, name: &str) -> bool {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 }

@@ -61,7 +61,7 @@ use crate::{
     config::{self, Config},
     domain::{
         batch::NodeId,
-        ids::bare_id,
+        ids::{IdClass, bare_id},
         time::{Millis, SECOND},
     },
     retry::Backoff,
@@ -91,8 +91,10 @@ pub struct Claims {
     requests: AtomicU64,
     /// One permit for each id of [`MAX_UNSETTLED_IDS`].
     unsettled: Arc<Semaphore>,
-    /// How long an id is remembered, in ms.
+    /// How long an id of [`IdClass::Short`] is remembered, in ms.
     window: Millis,
+    /// How long any other id is, in ms.
+    long_window: Millis,
     retry: config::RetryConfig,
     health: Health,
     /// Told when a request finds that this run is not registered in Redis.
@@ -154,6 +156,7 @@ impl Claims {
             requests: AtomicU64::new(0),
             unsettled: Arc::new(Semaphore::new(MAX_UNSETTLED_IDS)),
             window: config.dedupe.window_s as Millis * SECOND,
+            long_window: config.dedupe.long_window_s as Millis * SECOND,
             retry: config.retry.clone(),
             health,
             unregistered: Notify::new(),
@@ -222,7 +225,7 @@ impl Claims {
 
     /// Asks each shard for its ids. The answers are those of `claim.lua`, a state for each id.
     async fn try_claim(&self, claim: &Claim, sharded: &Sharded) -> Result<Vec<Vec<i8>>, SinkError> {
-        let args = &self.owner(claim.request);
+        let args = &self.owner(claim.request, &claim.ids);
         let ask = async |connection: Connection| {
             try_join_all(sharded.iter().map(|(shard, places)| {
                 let mut connection = connection.clone();
@@ -276,7 +279,8 @@ impl Claims {
     async fn end(&self, claim: &Claim, end: ClaimEnd) -> Result<(), SinkError> {
         match end {
             ClaimEnd::Keep => {
-                let ids: Vec<_> = claim.ids.iter().map(|id| (self.window, id.clone())).collect();
+                let ids: Vec<_> =
+                    claim.ids.iter().map(|id| (self.window_of(id), id.clone())).collect();
                 self.tell(&ids).await?;
             }
             ClaimEnd::Release => self.try_release(claim).await?,
@@ -288,7 +292,7 @@ impl Claims {
     /// Gives the ids back. The mark that the request has given up comes first, for a claim of it
     /// that is still on its way (see `release.lua`).
     async fn try_release(&self, claim: &Claim) -> Result<(), SinkError> {
-        let args = &self.owner(claim.request);
+        let args = &self.owner(claim.request, &claim.ids);
         let sharded = sharded(claim.ids.iter().map(String::as_str));
         let give = async |connection: Connection| {
             try_join_all(sharded.iter().map(|(shard, places)| {
@@ -321,10 +325,19 @@ impl Claims {
         self.servers.run("keep ids", tell).await.map(drop)
     }
 
+    /// How long an id is remembered, in ms.
+    fn window_of(&self, id: &str) -> Millis {
+        match IdClass::of(id) {
+            IdClass::Short => self.window,
+            IdClass::Long | IdClass::LongPublic => self.long_window,
+        }
+    }
+
     /// The arguments by which the scripts know a request: node, run, number, and how long (ms) what
-    /// it leaves in Redis stays.
-    fn owner(&self, request: u64) -> Vec<Vec<u8>> {
-        let (node, window) = (self.node.to_string(), self.window.to_string());
+    /// it leaves in Redis stays: as long as the id that is remembered longest.
+    fn owner(&self, request: u64, ids: &[String]) -> Vec<Vec<u8>> {
+        let window = ids.iter().map(|id| self.window_of(id)).max().unwrap_or(self.window);
+        let (node, window) = (self.node.to_string(), window.to_string());
         [node, self.run.clone(), request.to_string(), window].map(String::into_bytes).into()
     }
 

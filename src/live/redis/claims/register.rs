@@ -114,7 +114,7 @@ impl Claims {
         }
         let nothing = self.nothing();
         let keys = [nodes, self.given_up(shard, nothing.request), owing];
-        let args = self.owner(nothing.request);
+        let args = self.owner(nothing.request, &[]);
         self.script.call::<Vec<i8>>(&mut connection, &keys, &args).await.map(drop)
     }
 
@@ -135,7 +135,7 @@ impl Claims {
     /// Claims once more what a request had claimed before the server lost it. An id that is kept, or
     /// claimed, stays as it is.
     async fn claim_again(&self, request: u64, ids: &[String]) -> Result<(), SinkError> {
-        let args = &self.owner(request);
+        let args = &self.owner(request, ids);
         let sharded = sharded(ids.iter().map(String::as_str));
         let claim = async |connection: Connection| {
             try_join_all(sharded.iter().map(|(shard, places)| {

@@ -16,10 +16,15 @@ local mine = ARGV[1] .. ':' .. ARGV[2] .. ':' .. ARGV[3]
 local found, undecided = {}, false
 for i = 4, #KEYS do
   local value, state = redis.call('GET', KEYS[i]), 0
-  if not value then
-    -- Earlier versions wrote the id without the type of its event, which stands behind a NUL.
-    local behind = string.find(KEYS[i], '\0', 1, true)
-    value = behind and redis.call('GET', string.sub(KEYS[i], 1, behind - 1))
+  -- A key is the id, the type of the event, and the mark of a page or a webhook, with a NUL between
+  -- them. An id that the shop has sent stands without a mark, and is not taken once more from a page.
+  -- Earlier versions wrote the id alone. Both are what stands before some NUL.
+  local behind = 1
+  while not value do
+    behind = string.find(KEYS[i], '\0', behind, true)
+    if not behind then break end
+    value = redis.call('GET', string.sub(KEYS[i], 1, behind - 1))
+    behind = behind + 1
   end
   if value == '1' then
     state = 1

@@ -3,90 +3,13 @@
 //! self for a moment, and keeps what it once took; this queue grows by one chunk and frees a
 //! chunk as soon as its last id leaves.
 
-use std::{collections::VecDeque, pin::Pin};
+use std::collections::VecDeque;
 
-use uuid::Uuid;
-
+use super::{HeldId, Key, UUID};
 use crate::domain::time::Millis;
 
 /// How many ids a chunk holds. It is small in tests, which then cross many chunks.
 const CHUNK: usize = if cfg!(test) { 4 } else { 4096 };
-
-const UUID: usize = 16;
-
-/// Stands between an id and the type of its event. Neither holds this character: the door replaces
-/// it in an id, and refuses it in a type.
-const OF_TYPE: char = '\0';
-
-/// The text by which an event is known again: its id together with its type, since the same id on an
-/// event of another type is another event. Indexes, records on disk and Redis hold such texts.
-///
-/// What earlier versions wrote there is the id alone ([`Key::untyped`]). It stands for the id on
-/// events of every type, so that nothing that was taken in before is taken in again.
-pub fn of_type(id: &str, kind: &str) -> String {
-    let mut text = String::with_capacity(id.len() + 1 + kind.len());
-    text.push_str(id);
-    text.push(OF_TYPE);
-    text.push_str(kind);
-    text
-}
-
-/// The id in a text that [`of_type`] made, or that is an id alone.
-pub fn bare_id(text: &str) -> &str {
-    text.split(OF_TYPE).next().unwrap_or(text)
-}
-
-/// An id and the type of its event, in the form in which they are held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key<'a> {
-    id: HeldId<'a>,
-    /// The type; empty where it is not known.
-    kind: &'a str,
-}
-
-/// An id in the form in which it is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum HeldId<'a> {
-    /// The 16 bytes of a UUID that came in its canonical form (lower case, hyphens), so the text
-    /// can be made of them again.
-    Uuid([u8; UUID]),
-    /// The bytes of any other id.
-    Text(&'a [u8]),
-}
-
-impl<'a> Key<'a> {
-    /// The key of a text that [`of_type`] has made, or of an id alone.
-    pub fn new(text: &'a str) -> Key<'a> {
-        let (id, kind) = text.split_once(OF_TYPE).unwrap_or((text, ""));
-        let mut canonical = Uuid::encode_buffer();
-        let id = match Uuid::try_parse(id) {
-            Ok(uuid) if uuid.hyphenated().encode_lower(&mut canonical) == id => {
-                HeldId::Uuid(*uuid.as_bytes())
-            }
-            _ => HeldId::Text(id.as_bytes()),
-        };
-        Key { id, kind }
-    }
-
-    /// The same id where the type of its event is not known.
-    pub fn untyped(self) -> Key<'a> {
-        Key { kind: "", ..self }
-    }
-
-    /// Whether the type is not known.
-    pub fn is_untyped(&self) -> bool {
-        self.kind.is_empty()
-    }
-
-    /// The text that it was made of.
-    pub fn text(&self) -> String {
-        let id = match self.id {
-            HeldId::Uuid(bytes) => Uuid::from_bytes(bytes).to_string(),
-            HeldId::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        };
-        if self.is_untyped() { id } else { of_type(&id, self.kind) }
-    }
-}
 
 /// Up to [`CHUNK`] ids, one behind the other:
 ///
@@ -339,19 +262,12 @@ impl IdQueue {
     }
 }
 
-/// Ids with how much longer each is to be remembered, in ms; and where the next page begins.
-pub type Page = (Vec<(Millis, String)>, u64);
-
-/// The ids that this node has on its disk and in its window, a page at a time. The ingest actor
-/// has them; those who share them with other nodes read them.
-pub trait KnownIds: Send + Sync + 'static {
-    /// Up to `limit` ids from position `from` on; `None` behind the last.
-    fn page(&self, from: u64, limit: usize) -> Pin<Box<dyn Future<Output = Option<Page>> + Send>>;
-}
-
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::domain::ids::{IdSpace, known_as};
 
     #[test]
     fn after_a_clock_that_was_set_back_ids_are_in_order_again() {
@@ -373,7 +289,7 @@ mod tests {
         let (ids, kinds) = (3 * CHUNK, ["page_view", "purchase"]);
         for n in 0..ids {
             let id = Uuid::from_u128(n as u128).to_string();
-            queue.push_back(Key::new(&of_type(&id, kinds[n % 2])), 1);
+            queue.push_back(Key::new(&known_as(&id, kinds[n % 2], IdSpace::Shop)), 1);
         }
         // 16 bytes of the UUID and the place of its type for each id, and each type once in a chunk.
         let least = ids * (UUID + size_of::<u16>()) + 3 * kinds.concat().len();
