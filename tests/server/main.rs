@@ -25,6 +25,7 @@ mod page_headers;
 mod refusals;
 mod replay;
 mod senders;
+mod sources;
 mod stopping;
 mod stream;
 #[path = "../support/mod.rs"]

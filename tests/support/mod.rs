@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod batches;
+pub mod browser;
 pub mod certificate;
 pub mod client;
 pub mod ledger;

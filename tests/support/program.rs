@@ -68,3 +68,19 @@ pub fn scratch(name: &str) -> (tempfile::TempDir, PathBuf) {
     let path = folder.path().join(name);
     (folder, path)
 }
+
+/// A program that ends when the test does, however that ends; of several names, the first that is
+/// there.
+///
+/// A program that is missing fails the test, with `hint` on how to get it: a test that skips itself
+/// shows nothing.
+pub fn installed(names: &[&str], hint: &str) -> Command {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
+    let is_there = |name: &str| folders.iter().any(|folder| folder.join(name).is_file());
+    let found = names.iter().find(|name| is_there(name));
+    let name = found.unwrap_or_else(|| panic!("{} is missing; {hint}", names.join(" or ")));
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", name]).stdin(Stdio::null());
+    command
+}

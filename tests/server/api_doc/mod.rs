@@ -4,7 +4,7 @@
 
 pub mod blocks;
 mod named;
-mod pattern;
+pub mod pattern;
 mod run;
 
 pub use named::{NOT_SHOWN, table};

@@ -10,26 +10,11 @@ use std::{
 };
 
 use crate::support::program::PATIENCE;
+pub use crate::support::program::installed as program;
 
 /// The path of a file of `examples/`.
 pub fn example(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
-}
-
-/// A program that ends when the test does, however that ends; of several names, the first that is
-/// there.
-///
-/// A program that is missing fails the test, with `hint` on how to get it: a test that skips itself
-/// shows nothing.
-pub fn program(names: &[&str], hint: &str) -> Command {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
-    let is_there = |name: &str| folders.iter().any(|folder| folder.join(name).is_file());
-    let found = names.iter().find(|name| is_there(name));
-    let name = found.unwrap_or_else(|| panic!("{} is missing; {hint}", names.join(" or ")));
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", name]).stdin(Stdio::null());
-    command
 }
 
 /// A running script and its output, line by line. It is killed when this is dropped.
