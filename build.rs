@@ -20,6 +20,7 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=migrations");
 
+    println!("cargo:rustc-env=FLOODMARK_BUILD={}", build());
     let dashboard = folder("CARGO_MANIFEST_DIR").join("dashboard");
     let bundle = folder("OUT_DIR").join("dashboard");
     let installed = dashboard.join("node_modules/.package-lock.json");
@@ -30,6 +31,32 @@ fn main() {
     npm(&dashboard, &["run", "--silent", "build", "--", "--outdir", outdir]);
     fs::write(folder("OUT_DIR").join("dashboard.rs"), list_of(&bundle))
         .expect("cargo's OUT_DIR can be written to");
+}
+
+/// Which sources these are, for `floodmark --version`: what `FLOODMARK_COMMIT` says, as where there is no
+/// repository beside the sources; else what git says. A build for tests says nothing, since it would have
+/// to be made anew after every commit.
+fn build() -> String {
+    println!("cargo:rerun-if-env-changed=FLOODMARK_COMMIT");
+    if let Some(commit) = env::var("FLOODMARK_COMMIT").ok().filter(|commit| !commit.is_empty()) {
+        return format!("commit {commit}");
+    }
+    if env::var("PROFILE").as_deref() != Ok("release") {
+        return "debug build".to_owned();
+    }
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        (output.status.success() && !text.is_empty()).then(|| text.trim().to_owned())
+    };
+    // The file that changes with every commit and every checkout, also in a worktree.
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    match git(&["log", "-1", "--format=%h of %cs"]) {
+        Some(commit) => format!("commit {commit}"),
+        None => "commit unknown".to_owned(),
+    }
 }
 
 /// The folder that cargo names in this variable.

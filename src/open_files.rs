@@ -1,5 +1,5 @@
 //! The limit of open files of this process: it is raised to what the configuration needs, or else
-//! an operator is told what to change.
+//! the limits of connections become what fits, and an operator is told so.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -7,12 +7,43 @@ use crate::config::Config;
 
 /// File descriptors for everything but connections: segments, the store, Redis and logs.
 const RESERVED: u64 = 512;
+/// A hard limit that many systems have. That our limits are made to fit it is nothing to worry about.
+pub const COMMON_HARD_LIMIT: u64 = 20_000;
+
+/// The limits of connections that fit into a limit of open files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FittingLimits {
+    connections: usize,
+    viewers: usize,
+}
+
+impl FittingLimits {
+    /// What becomes of the limits of this configuration.
+    pub fn in_words(self, config: &Config, hard: u64) -> String {
+        format!(
+            "http.max_connections is {} instead of {} and stream.max_viewers {} instead of {}, which \
+             fits the hard limit of {hard} open files (ulimit -Hn; LimitNOFILE= in a systemd unit)",
+            self.connections, config.http.max_connections, self.viewers, config.stream.max_viewers
+        )
+    }
+}
 
 /// The most file descriptors that the configuration can lead to: one for each connection, and a
 /// second one for each viewer (see [`crate::broadcast::ConnectionSocket`]).
 fn needed(config: &Config) -> u64 {
     let viewers = config.stream.max_viewers.min(config.http.max_connections);
     (config.http.max_connections + viewers) as u64 + RESERVED
+}
+
+/// The limits that fit into this many open files; `None` where those of the configuration do.
+pub fn fitting(config: &Config, files: u64) -> Option<FittingLimits> {
+    if files >= needed(config) {
+        return None;
+    }
+    let room = files.saturating_sub(RESERVED) as usize;
+    // A viewer takes two of them, so viewers can have a third. Fewer of them stay as they are.
+    let viewers = config.stream.max_viewers.min(room / 3).max(1);
+    Some(FittingLimits { connections: room.saturating_sub(viewers).max(1), viewers })
 }
 
 /// Raises the soft limit (`ulimit -n`) as far as that is needed and allowed. Where the hard limit is too
@@ -22,29 +53,18 @@ fn needed(config: &Config) -> u64 {
 /// # Errors
 /// The limit can't be read or raised, in words. The server runs all the same.
 pub fn fit(config: &mut Config) -> Result<Option<String>, String> {
-    let needed = needed(config);
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
         .map_err(|e| format!("the limit of open files can't be read: {e}"))?;
-    let raised = needed.min(hard).max(soft);
+    let raised = needed(config).min(hard).max(soft);
     if raised > soft {
         setrlimit(Resource::RLIMIT_NOFILE, raised, hard)
             .map_err(|e| format!("the limit of open files can't be raised to {raised}: {e}"))?;
     }
-    if raised >= needed {
-        return Ok(None);
-    }
-    let (connections, viewers) = (config.http.max_connections, config.stream.max_viewers);
-    let room = raised.saturating_sub(RESERVED) as usize;
-    // A viewer takes two of them, so viewers can have a third. Fewer of them stay as they are.
-    let watch = viewers.min(room / 3).max(1);
-    config.stream.max_viewers = watch;
-    config.http.max_connections = room.saturating_sub(watch).max(1);
-    Ok(Some(format!(
-        "http.max_connections is {} instead of {connections} and stream.max_viewers {} instead of \
-         {viewers}, which fits the hard limit of {hard} open files (ulimit -Hn; LimitNOFILE= in a \
-         systemd unit)",
-        config.http.max_connections, config.stream.max_viewers
-    )))
+    let Some(fitting) = fitting(config, raised) else { return Ok(None) };
+    let words = fitting.in_words(config, hard);
+    config.stream.max_viewers = fitting.viewers;
+    config.http.max_connections = fitting.connections;
+    Ok(Some(words))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
     live,
     sink::{Installation, SinkError},
     spool::DataDir,
-    store::{self, Stores},
+    store::{self, Stores, postgres::PostgresStore, sqlite},
 };
 
 /// The store: PostgreSQL where `postgres.url` is set, else SQLite in the data dir.
@@ -30,6 +30,23 @@ pub async fn migrate(config: &Config) -> Result<String, String> {
     Ok(match applied.is_empty() {
         true => format!("{}: the schema was up to date already", store.name()),
         false => format!("{}: applied {}", store.name(), applied.join(", ")),
+    })
+}
+
+/// Tries what [`migrate`] would apply, and leaves nothing of it. Returns in words what that is.
+pub async fn rehearse(config: &Config) -> Result<String, String> {
+    let (store, pending) = match config.postgres.url.is_empty() {
+        true => ("sqlite", sqlite::pending(&config.data_dir)),
+        false => {
+            let installation = Arc::new(Installation::of_command(config));
+            let store = PostgresStore::open(&config.postgres, installation);
+            ("postgres", async { store?.pending().await }.await)
+        }
+    };
+    let pending = pending.map_err(|e| e.to_string())?;
+    Ok(match pending.is_empty() {
+        true => format!("{store}: the schema is up to date"),
+        false => format!("{store}: would apply {}; tried, and taken back", pending.join(", ")),
     })
 }
 

@@ -6,11 +6,23 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{ServeArgs, connect, exit::Exit, keep_files_private, with_config};
-use crate::config::Config;
+
+/// The flags of `floodmark migrate`.
+#[derive(Args, Clone, Debug)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+    /// Try what would be applied, take it back, and say what it is
+    #[arg(long)]
+    dry_run: bool,
+}
 
 /// Runs `floodmark migrate`.
-pub fn migrate(config: Config) -> ExitCode {
-    once("migrate", connect::migrate(&config))
+pub fn migrate(args: &MigrateArgs) -> ExitCode {
+    with_config(&args.serve, |config| match args.dry_run {
+        true => once("migrate", connect::rehearse(&config)),
+        false => once("migrate", connect::migrate(&config)),
+    })
 }
 
 /// The flags of `floodmark rebuild`.

@@ -9,10 +9,12 @@ mod dead_letters;
 mod demo;
 mod exit;
 mod maintain;
+mod manual;
 mod replay;
 mod sender;
 mod serve;
 mod signals;
+mod version;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -26,7 +28,12 @@ use crate::{
 
 /// Live numbers for a shop: every event kept, every second shown.
 #[derive(Parser, Debug)]
-#[command(name = "floodmark", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "floodmark",
+    version,
+    long_version = version::LONG,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -41,7 +48,7 @@ enum Command {
     /// Run the server with a simulated shop that sends traffic
     Demo(demo::DemoArgs),
     /// Bring the store's schema up to date, and stop
-    Migrate(ServeArgs),
+    Migrate(maintain::MigrateArgs),
     /// Count the live counters anew from the ledger, and stop
     Rebuild(maintain::RebuildArgs),
     /// Send a file of events to a server
@@ -65,7 +72,11 @@ enum Command {
     /// Show what was changed about who has access, and by whom
     Audit(access::AuditArgs),
     /// Check the configuration and every connection, in words
-    Check(ServeArgs),
+    Check(check::CheckArgs),
+    /// Print a script that completes commands and flags in a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page
+    Man,
 }
 
 /// The flags that decide the configuration. They are the same for every command that has one.
@@ -124,7 +135,7 @@ pub fn run() -> ExitCode {
     match command {
         Command::Serve(args) => with_config(&args, serve::run),
         Command::Demo(args) => demo::run(&args),
-        Command::Migrate(args) => with_config(&args, maintain::migrate),
+        Command::Migrate(args) => maintain::migrate(&args),
         Command::Rebuild(args) => maintain::rebuild(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Alerts(args) => alerts::run(&args),
@@ -135,6 +146,8 @@ pub fn run() -> ExitCode {
         Command::Links(command) => access::links(&command),
         Command::Audit(args) => access::audit(&args),
         Command::Check(args) => check::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man => manual::man(),
     }
 }
 

@@ -21,6 +21,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     panics::install_hook();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        build = super::version::BUILD,
         data_dir = %config.data_dir.display(),
         "Floodmark starts"
     );

@@ -22,7 +22,7 @@ pub mod tails;
 pub mod target;
 mod visitors;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -34,7 +34,7 @@ use crate::{
         delta::Delta,
         time::{BusinessZone, MINUTE, Millis, SECOND, bucket},
     },
-    sink::{Heads, Installation, Lease, SinkError},
+    sink::{Heads, Installation, Lease, Looked, SinkError},
     store::{Ledger, LedgerHeads, LedgerSpan, Stores},
 };
 
@@ -190,17 +190,17 @@ pub async fn rebuild(
     redis::rebuild(config, stores, zone).await
 }
 
-/// What should be changed in the settings of Redis, or could not be looked at, in words; nothing
-/// where all is well, or where there is no Redis.
+/// The version of Redis, and what should be changed in its settings or could not be looked at; nothing
+/// where there is no Redis.
 ///
 /// # Errors
 /// A server of Redis can't be reached, is too old, or does not let us subscribe.
-pub async fn redis_doubts(
+pub async fn redis_look(
     config: &Config,
     installation: Arc<Installation>,
-) -> Result<BTreeSet<String>, SinkError> {
+) -> Result<Looked, SinkError> {
     if config.redis.urls.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(Looked::default());
     }
     redis::settings::doubts(config, installation).await
 }

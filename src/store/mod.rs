@@ -49,7 +49,7 @@ use crate::{
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{Installation, Lease, SinkError, SinkErrorKind},
+    sink::{Installation, Lease, Looked, SinkError, SinkErrorKind},
     store::{
         access::AccessStore,
         alerts::AlertLog,
@@ -331,9 +331,8 @@ pub trait StoreInfo: Send + Sync + 'static {
     /// Counts what it holds. This reads every row, so it is for commands and tests only.
     async fn totals(&self) -> Result<StoreTotals, SinkError>;
 
-    /// Whether it answers and lets this user write all that a server writes. Nothing is changed. Returns
-    /// what an operator should know although a server would run.
-    async fn check(&self) -> Result<Vec<String>, SinkError>;
+    /// Whether it answers and lets this user write all that a server writes. Nothing is changed.
+    async fn check(&self) -> Result<Looked, SinkError>;
 
     /// Brings the schema up to date. Returns the names of the migrations that were applied for it.
     ///

@@ -82,6 +82,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "failpoint",
             "http",
             "live",
+            "open_files",
             "panics",
             "server",
             "sink",

@@ -7,6 +7,7 @@ mod api_doc;
 mod bodies;
 mod breakdowns;
 mod budget;
+mod checks;
 mod commands;
 mod corpus;
 mod crash;

@@ -14,22 +14,22 @@ use crate::{
         batch::RunId,
         time::{clock_apart, now_ms},
     },
-    sink::{Installation, SinkError},
+    sink::{Installation, Looked, SinkError},
 };
 
 /// Less than this (bytes) is too little for what a subscriber may have waiting: a second of full
 /// batches is as much.
 const LEAST_PUBSUB_LIMIT: u64 = 8 << 20;
 
-/// What there is to say about the settings of Redis: each thing that should be changed or could not
-/// be looked at, with what to do. Nothing where all is well.
+/// The version of Redis, and what there is to say about its settings: each thing that should be changed
+/// or could not be looked at, with what to do. No doubts where all is well.
 ///
 /// # Errors
 /// A server can't be reached, is too old, takes no writes, or does not let us subscribe.
 pub(in crate::live) async fn doubts(
     config: &Config,
     installation: Arc<Installation>,
-) -> Result<BTreeSet<String>, SinkError> {
+) -> Result<Looked, SinkError> {
     let other = |message| SinkError { kind: crate::sink::SinkErrorKind::Other, message };
     let servers = Servers::new(&config.redis).map_err(other)?;
     let keys = RedisKeys::new(&config.redis.prefix).map_err(other)?;
@@ -61,7 +61,16 @@ pub(in crate::live) async fn doubts(
         doubts.extend(limits(&mut line).await);
     }
     doubts.extend(clock(&servers).await);
-    Ok(doubts)
+    let version = version(&servers).await.unwrap_or_default();
+    Ok(Looked { version, doubts: doubts.into_iter().collect() })
+}
+
+/// The version of the server; of a cluster, that of one of its servers.
+async fn version(servers: &Servers) -> Option<String> {
+    let ask = async |mut line: super::connection::Connection| {
+        redis::cmd("INFO").arg("server").query_async::<redis::InfoDict>(&mut line).await
+    };
+    servers.run("ask for the version", ask).await.ok()?.get("redis_version")
 }
 
 /// What there is to say about the clock, where this user may ask for it: a lease and the age of visitors

@@ -19,6 +19,7 @@
 
 mod access;
 mod alerts;
+mod check;
 mod copy;
 mod errors;
 mod guard;
@@ -50,7 +51,7 @@ use crate::{
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{Installation, SinkError, SinkErrorKind},
+    sink::{Installation, Looked, SinkError, SinkErrorKind},
     store::{
         Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
         ledger::{Summing, not_taken},
@@ -269,38 +270,6 @@ impl PostgresStore {
         })
     }
 
-    /// Asks the server whether it would take all writes, and leaves none behind. The transaction has
-    /// no mode, so that it shows the database's own default.
-    async fn try_check(&self) -> Result<Vec<String>, Failure> {
-        let session = self.readers.get().await?;
-        session.begin("").await?;
-        let rows = session
-            .rows("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")
-            .await?;
-        let told = |i: usize| rows[0][i].as_deref().unwrap_or_default();
-        let why = match (told(0), told(1)) {
-            ("t", _) => "it is a standby, and takes no writes",
-            (_, "on") => "default_transaction_read_only is on, it takes no writes",
-            _ => {
-                let doubts = rights::try_all(&session).await?;
-                self.compare_if_there(&session).await?;
-                session.run("ROLLBACK").await?;
-                session.done();
-                return Ok(doubts);
-            }
-        };
-        Err(Failure::new(SinkErrorKind::ReadOnly, why))
-    }
-
-    async fn try_clock(&self) -> Result<Millis, Failure> {
-        let session = self.readers.get().await?;
-        session.begin("READ ONLY").await?;
-        let now = session.clock().await?;
-        session.run("COMMIT").await?;
-        session.done();
-        Ok(now)
-    }
-
     /// A failure as callers get it, with the place in its message.
     fn told(&self, failure: Failure) -> SinkError {
         failure.at(&self.place)
@@ -370,7 +339,7 @@ impl StoreInfo for PostgresStore {
         self.try_totals().await.map_err(|e| self.told(e))
     }
 
-    async fn check(&self) -> Result<Vec<String>, SinkError> {
+    async fn check(&self) -> Result<Looked, SinkError> {
         self.try_check().await.map_err(|e| self.told(e))
     }
 

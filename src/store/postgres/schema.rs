@@ -28,7 +28,7 @@ pub(super) async fn migrate(session: &Session) -> Result<Vec<String>, Failure> {
     session.begin("").await?;
     let outcome = match missing(session, &wanted).await {
         Ok(missing) if missing.is_empty() => Ok(Vec::new()),
-        Ok(_) => apply(session, &wanted).await,
+        Ok(_) => apply(session, &wanted, "applying").await,
         Err(e) => Err(e),
     };
     let applied = outcome?;
@@ -36,25 +36,30 @@ pub(super) async fn migrate(session: &Session) -> Result<Vec<String>, Failure> {
     Ok(applied)
 }
 
-/// Applies what is missing in the transaction that is open, for a caller that rolls it back. A server
-/// that runs on the database is not held up for long: a lock that is not free soon ends the attempt.
-pub(super) async fn rehearse(session: &Session) -> Result<(), Failure> {
+/// Applies what is missing in the transaction that is open, for a caller that rolls it back, and returns
+/// the names of that. A server that runs on the database is not held up for long: a lock that is not free
+/// soon ends the attempt.
+pub(super) async fn rehearse(session: &Session) -> Result<Vec<String>, Failure> {
     let mut wanted = embedded::migrations::runner().get_migrations().clone();
     wanted.sort();
     if missing(session, &wanted).await?.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     session.run("SET LOCAL lock_timeout = '3s'").await?;
-    apply(session, &wanted).await.map(drop)
+    apply(session, &wanted, "trying").await
 }
 
-/// Applies what is missing, under the lock.
-async fn apply(session: &Session, wanted: &[Migration]) -> Result<Vec<String>, Failure> {
+/// Applies what is missing, under the lock. `doing` says in the log what that is.
+async fn apply(
+    session: &Session,
+    wanted: &[Migration],
+    doing: &str,
+) -> Result<Vec<String>, Failure> {
     let mut applied = Vec::new();
     session.run(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     // Look again: another node may have applied them while this one waited for the lock.
     for migration in missing(session, wanted).await? {
-        tracing::info!("Postgres: applying migration {migration}");
+        tracing::info!("Postgres: {doing} migration {migration}");
         applied.push(migration.to_string());
         let sql = migration.sql().expect("an embedded migration has its text");
         session.run(sql).await?;

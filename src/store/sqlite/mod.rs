@@ -9,6 +9,7 @@ mod guard;
 mod installation;
 mod ledger;
 mod letters;
+mod pending;
 mod rollups;
 mod runs;
 mod write;
@@ -26,12 +27,14 @@ use crate::{
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{Installation, SinkError, SinkErrorKind},
+    sink::{Installation, Looked, SinkError, SinkErrorKind},
     store::{
         Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
         rollup::{FoldLimits, Folded, Known, Summed},
     },
 };
+
+pub use pending::pending;
 
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
@@ -143,6 +146,11 @@ pub fn look(dir: &Path) -> Result<Option<()>, SinkError> {
 pub fn compare(dir: &Path, own: &Installation) -> Result<(), SinkError> {
     let conn = Connection::open_with_flags(dir.join(FILE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     installation::compare(&conn, own)
+}
+
+/// The version of SQLite that is built in.
+pub fn version() -> &'static str {
+    rusqlite::version()
 }
 
 /// Looks into `dir/floodmark.db` whether there ever was a write key, and a user or token, and changes
@@ -279,11 +287,11 @@ impl StoreInfo for SqliteStore {
         .await
     }
 
-    async fn check(&self) -> Result<Vec<String>, SinkError> {
+    async fn check(&self) -> Result<Looked, SinkError> {
         with(&self.writer, |conn| {
             // An immediate transaction takes the lock for writing, and fails where it can't.
             conn.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
-            Ok(Vec::new())
+            Ok(Looked { version: rusqlite::version().to_owned(), doubts: Vec::new() })
         })
         .await
     }

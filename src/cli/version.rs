@@ -1,0 +1,8 @@
+//! Which program this is, for people and for reports of bugs.
+
+/// The commit and the day of the build's sources, or that this is a build for trying things out.
+/// `build.rs` finds them out.
+pub const BUILD: &str = env!("FLOODMARK_BUILD");
+
+/// The version with that.
+pub const LONG: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("FLOODMARK_BUILD"), ")");
