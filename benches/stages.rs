@@ -42,7 +42,7 @@ const REQUEST: usize = 100;
 const BATCH: usize = 5_000;
 
 const NOW: i64 = 1_795_420_800_000;
-const LIMITS: EventLimits = EventLimits { max_bytes: 65_536, max_depth: 32 };
+const LIMITS: EventLimits<'_> = EventLimits { max_bytes: 65_536, max_depth: 32, privacy: None };
 const FROM: Provenance<'_> =
     Provenance { source: "http", dialect: "native", ids: IdSpace::Shop, has_revenue: true };
 const RECEIVED: Received = Received { at: NOW, sent_at: None };

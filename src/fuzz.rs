@@ -65,7 +65,7 @@ fn intake(body: &[u8], format: BodyFormat) {
         _ => None,
     };
     let received = Received { at: 1_795_766_400_000, sent_at };
-    let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
+    let limits = EventLimits { max_bytes: 65536, max_depth: 32, privacy: None };
     let metric_set = metric_set();
     let (mut out, mut events) = (Vec::new(), 0);
     for raw in split.events() {
@@ -147,7 +147,7 @@ impl ForEach for OneRequest<'_> {
 
 fn taken_in<D: Dialect>(request: &HttpRequest, body: Bytes) -> Result<(), ApiError> {
     let received = Received { at: 1_795_766_400_000, sent_at: None };
-    let limits = EventLimits { max_bytes: 65536, max_depth: 32 };
+    let limits = EventLimits { max_bytes: 65536, max_depth: 32, privacy: None };
     let metric_set = metric_set();
     let mut dialect = D::open(request)?;
     let contents = dialect.contents(body)?;

@@ -32,7 +32,8 @@ const AT_MOST: &[(&str, u64, &str)] =
     &[("http.client_inflight_percent", 100, "it is a part of http.max_inflight_bytes")];
 
 /// Texts that are one of a few words.
-const ONE_OF: &[(&str, &[&str])] = &[("log.format", &["auto", "text", "json"])];
+const ONE_OF: &[(&str, &[&str])] =
+    &[("log.format", &["auto", "text", "json"]), ("privacy.ip", &["drop", "cut", "keep"])];
 
 /// A number that another one bounds.
 struct Bound {

@@ -28,7 +28,7 @@ pub use rules::Rules;
 pub use sections::{
     AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HttpConfig,
     IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig,
-    RedisConfig, RetryConfig, SpoolConfig, StreamConfig, TlsConfig,
+    PrivacyConfig, RedisConfig, RetryConfig, SpoolConfig, StreamConfig, TlsConfig,
 };
 pub use variable::variable_name;
 
@@ -58,6 +58,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// `[event]`
     pub event: EventConfig,
+    /// `[privacy]`
+    pub privacy: PrivacyConfig,
     /// `[dead_letters]`
     pub dead_letters: DeadLettersConfig,
     /// `[batch]`

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::privacy::{Addresses, Privacy};
+
 /// `[postgres]`: where PostgreSQL is and how long it may take.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -142,6 +144,29 @@ pub struct EventConfig {
     pub max_bytes: usize,
     /// Levels that the JSON of one event may nest.
     pub max_depth: usize,
+}
+
+/// `[privacy]`: what of an event is never stored.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivacyConfig {
+    /// What becomes of addresses among the properties: `drop`, `cut` or `keep`.
+    pub ip: String,
+    /// Names of properties that are never stored, at any depth.
+    pub never_store: Vec<String>,
+}
+
+impl PrivacyConfig {
+    /// The same, to be applied.
+    pub fn rules(&self) -> Privacy {
+        let addresses = match self.ip.as_str() {
+            "keep" => Addresses::Kept,
+            "cut" => Addresses::Cut,
+            // The check of the configuration lets no other word pass but "drop".
+            _ => Addresses::Dropped,
+        };
+        Privacy::new(addresses, &self.never_store)
+    }
 }
 
 /// `[dead_letters]`: what is kept of refused events.

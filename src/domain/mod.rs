@@ -24,6 +24,7 @@ pub mod money;
 pub mod orders;
 pub mod plain;
 pub mod pool;
+pub mod privacy;
 pub mod properties;
 pub mod row;
 pub mod rule;

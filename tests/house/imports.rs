@@ -95,6 +95,8 @@ const HOUSE: &[(&str, &[&str])] = &[
 
 /// Crates that `domain/` may use: none that reads, writes, waits or knows the web.
 const PURE: &[&str] = &[
+    "aho_corasick",
+    "core",
     "bytes",
     "hashbrown",
     "iso_currency",

@@ -23,6 +23,7 @@ mod metrics;
 mod openapi;
 mod ops_listener;
 mod page_headers;
+mod privacy;
 mod refusals;
 mod replay;
 mod senders;

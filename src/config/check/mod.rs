@@ -115,10 +115,11 @@ impl Config {
                 self.currency
             ));
         }
-        let formats = limits::words("log.format").unwrap_or_default();
-        if !formats.contains(&self.log.format.as_str()) {
-            let (format, known) = (&self.log.format, formats.join(", "));
-            found.push(format!("log.format: {format:?} is none of {known}"));
+        for (key, word) in [("log.format", &self.log.format), ("privacy.ip", &self.privacy.ip)] {
+            let known = limits::words(key).unwrap_or_default();
+            if !known.contains(&word.as_str()) {
+                found.push(format!("{key}: {word:?} is none of {}", known.join(", ")));
+            }
         }
         if let Err(e) = EnvFilter::from_str(&self.log.level) {
             found.push(format!("log.level: {:?}: {e}", self.log.level));

@@ -14,6 +14,7 @@ use crate::domain::{
     ids::{self, IdSpace, MONEY_TYPES},
     json::{self, JsonFault},
     metric::{AmountFault, MetricSet},
+    privacy::Privacy,
     row::Row,
     source::Provenance,
     time::{self, Millis},
@@ -42,11 +43,13 @@ pub const MAX_VISITOR: usize = 256;
 
 /// Limits from the configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct EventLimits {
+pub struct EventLimits<'p> {
     /// `event.max_bytes`: of the event as sent.
     pub max_bytes: usize,
     /// `event.max_depth`: the event itself is level 1, its properties are level 2.
     pub max_depth: usize,
+    /// What is never stored (`[privacy]`).
+    pub privacy: Option<&'p Privacy>,
 }
 
 /// A field that should be a string, and what the client made of it.
@@ -230,7 +233,7 @@ impl Incoming<'_> {
         &self,
         received: Received,
         from: Provenance<'_>,
-        limits: EventLimits,
+        limits: EventLimits<'_>,
         metric_set: &MetricSet,
         out: &mut Vec<u8>,
     ) -> Result<Encoded, Rejection> {
@@ -256,6 +259,8 @@ impl Incoming<'_> {
             return Err(Rejection::TooLarge(self.size, limits.max_bytes));
         }
         let properties = self.checked_properties(limits, &mut notes)?;
+        let cleaned = limits.privacy.and_then(|privacy| privacy.cleaned(&properties));
+        let properties = cleaned.map_or(properties, Cow::Owned);
         let checked = metric_set.plan(kind).check(kind, &properties, &mut notes);
         checked.map_err(Rejection::InvalidAmount)?;
 
@@ -287,7 +292,7 @@ impl Incoming<'_> {
     /// The properties as they are kept: a JSON object that every store takes and reads alike.
     fn checked_properties(
         &self,
-        limits: EventLimits,
+        limits: EventLimits<'_>,
         notes: &mut Vec<Note>,
     ) -> Result<Cow<'_, str>, Rejection> {
         let properties = match self.properties.as_deref() {

@@ -9,7 +9,7 @@ fn shipped() -> Arc<MetricSet> {
     Config::default().rules.metric_set
 }
 
-const LIMITS: EventLimits = EventLimits { max_bytes: 1000, max_depth: 4 };
+const LIMITS: EventLimits<'_> = EventLimits { max_bytes: 1000, max_depth: 4, privacy: None };
 const RECEIVED: Received = Received { at: 1_795_420_800_000, sent_at: None };
 const FROM: Provenance<'_> =
     Provenance { source: "http", dialect: "native", ids: IdSpace::Shop, has_revenue: true };

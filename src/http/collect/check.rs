@@ -52,6 +52,7 @@ pub fn check<D: Dialect>(
         rows: Vec::with_capacity(body_bytes + events.len() * ROW_OVERHEAD),
         ..Request::default()
     };
+    let limits = intake.limits();
     let is_native = D::NAME == Native::NAME;
     let EventSender { source, ids, has_revenue, .. } = sender;
     let from = Provenance { source, dialect: D::NAME, ids: *ids, has_revenue: *has_revenue };
@@ -69,7 +70,7 @@ pub fn check<D: Dialect>(
                 };
                 let rows = &mut request.rows;
                 let mut encode =
-                    || incoming.encode(received, from, intake.event, &intake.metric_set, rows);
+                    || incoming.encode(received, from, limits, &intake.metric_set, rows);
                 let may_send = match &incoming.kind {
                     Field::Text(kind) => sender.may_send(kind.trim()),
                     // What is no text is refused for that.
@@ -93,7 +94,8 @@ pub fn check<D: Dialect>(
         };
         let about = (received, sender, D::NAME);
         let text = event.as_sent();
-        let letter = dead_letter(&text, &reason, parts, about, intake.dead_letter_bytes);
+        let keeps = (intake.dead_letter_bytes, &intake.privacy);
+        let letter = dead_letter(&text, &reason, parts, about, keeps);
         request.dead_letters.push(letter);
         rejected.push(Rejected { index, reason });
     }

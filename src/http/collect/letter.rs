@@ -8,6 +8,7 @@ use crate::{
     domain::{
         batch::DeadLetter,
         event::{Field, Incoming, Received, Rejection},
+        privacy::Privacy,
     },
     http::auth::EventSender,
 };
@@ -51,13 +52,13 @@ impl ReadParts {
     }
 }
 
-/// The letter of one event, with at most `max_bytes` of its text.
+/// The letter of one event, with at most `max_bytes` of its text, and without what is never stored.
 pub fn dead_letter(
     as_sent: &[u8],
     reason: &Rejection,
     parts: ReadParts,
     (received, sender, dialect): (Received, &EventSender, &str),
-    max_bytes: usize,
+    (max_bytes, privacy): (usize, &Privacy),
 ) -> DeadLetter {
     let kept = &as_sent[..as_sent.len().min(max_bytes)];
     let ReadParts { identified, time, event } = parts;
@@ -67,13 +68,13 @@ pub fn dead_letter(
         received_at: received.at,
         code: reason.code().to_owned(),
         message: reason.to_string(),
-        raw: storable(kept),
+        raw: privacy.kept(storable(kept)),
         cut: kept.len() < as_sent.len(),
         digest: identified.then(|| DeadLetter::digest_of(as_sent)),
         source: sender.source.clone(),
         key: sender.fingerprint.clone(),
         dialect: dialect.to_owned(),
-        event,
+        event: privacy.kept(event),
         time,
     }
 }
@@ -87,11 +88,19 @@ fn storable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::privacy::Addresses;
 
     fn letter(as_sent: &[u8], max_bytes: usize) -> DeadLetter {
         let received = Received { at: 9, sent_at: None };
+        let privacy = Privacy::new(Addresses::Dropped, &[]);
         let about = (received, &EventSender::unnamed(None, String::new()), "native");
-        dead_letter(as_sent, &Rejection::MissingType, ReadParts::of_text(as_sent), about, max_bytes)
+        dead_letter(
+            as_sent,
+            &Rejection::MissingType,
+            ReadParts::of_text(as_sent),
+            about,
+            (max_bytes, &privacy),
+        )
     }
 
     #[test]

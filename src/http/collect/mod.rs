@@ -33,8 +33,8 @@ use self::{
     quota::Quota,
 };
 use crate::{
-    config::Config,
-    domain::{event::EventLimits, event_names::EventNames, metric::MetricSet},
+    config::{Config, EventConfig},
+    domain::{event::EventLimits, event_names::EventNames, metric::MetricSet, privacy::Privacy},
     http::{
         auth::{EventSender, WriteKeys},
         client::ProxyNetworks,
@@ -69,7 +69,9 @@ pub struct Intake {
     /// The limits of a request.
     http: crate::config::HttpConfig,
     /// The limits of one event.
-    event: EventLimits,
+    event: EventConfig,
+    /// What is never stored.
+    privacy: Privacy,
     /// The metrics, since an event is refused if a metric can't use its amount.
     metric_set: Arc<MetricSet>,
     /// What events of other systems are called here.
@@ -98,14 +100,18 @@ impl Intake {
             bytes_in_flight: BytesInFlight::new(&config.http),
             keys,
             http: config.http.clone(),
-            event: EventLimits {
-                max_bytes: config.event.max_bytes,
-                max_depth: config.event.max_depth,
-            },
+            event: config.event.clone(),
+            privacy: config.privacy.rules(),
             metric_set: config.rules.metric_set.clone(),
             event_names: config.rules.event_names.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
         }
+    }
+
+    /// The limits of one event.
+    fn limits(&self) -> EventLimits<'_> {
+        let EventConfig { max_bytes, max_depth } = self.event;
+        EventLimits { max_bytes, max_depth, privacy: Some(&self.privacy) }
     }
 
     /// The client that sent a request, also where a trusted proxy passed it on.
