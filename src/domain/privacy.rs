@@ -97,8 +97,12 @@ impl Privacy {
     /// A text that somebody sent, as it may be kept. What is no JSON, as a form, or where only the
     /// beginning is kept, is left out whole where it names what is never stored.
     pub fn kept(&self, text: String) -> String {
-        // In a form no quote stands behind a name.
-        let names = || words(&text).any(|word| self.0.is_address(word) || self.0.is_never(word));
+        // In a form no quote stands behind a name, and its characters may be escaped.
+        let hides = |word: &str| self.0.is_address(word) || self.0.is_never(word);
+        let names = || {
+            let plain = percent_encoding::percent_decode_str(&text).decode_utf8_lossy();
+            words(&plain).any(hides) || self.is_suspect(&plain)
+        };
         match serde_json::from_str::<&RawValue>(&text) {
             Ok(_) if !self.is_suspect(&text) => text,
             Ok(_) => self.0.cleaned(&text).unwrap_or(text),
@@ -107,8 +111,12 @@ impl Privacy {
         }
     }
 
+    /// Whether there may be something to take out. A name may be escaped (`\u0069p`), and the search
+    /// knows only the capitals of ASCII.
     fn is_suspect(&self, text: &str) -> bool {
-        self.0.suspects.as_ref().is_some_and(|suspects| suspects.is_match(text))
+        let Some(suspects) = &self.0.suspects else { return false };
+        let is_foreign = || self.0.never_store.iter().any(|name| !name.is_ascii());
+        suspects.is_match(text) || text.contains("\\u") || is_foreign()
     }
 }
 
@@ -125,9 +133,19 @@ impl PrivacyRules {
 
     /// A value without what is never stored; `None` where it is as it was. Numbers keep their digits.
     fn cleaned(&self, text: &str) -> Option<String> {
+        let text = text.trim();
         match text.as_bytes().first()? {
             b'{' => {
                 let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+                // OpenTelemetry has a name and its value side by side.
+                let key = members.get("key").and_then(|key| serde_json::from_str(key.get()).ok());
+                let is_of_key = |key: &String| self.is_never(key) || self.is_address(key);
+                if members.len() == 2
+                    && members.contains_key("value")
+                    && key.is_some_and(|key| is_of_key(&key))
+                {
+                    return Some("{}".to_owned());
+                }
                 let mut changed = false;
                 let mut left = Vec::with_capacity(members.len());
                 for (name, value) in members {
@@ -218,6 +236,14 @@ mod tests {
             r#"{"a":{"b":1},"ip":"192.0.2.1"}"#
         );
         assert_eq!(never.cleaned(r#"{"mail":"x"}"#), None);
+        // As Python and PHP write it.
+        let foreign = privacy(Addresses::Dropped, &["Größe"]);
+        for text in [r#"{"gr\u00f6\u00dfe":5}"#, r#" {"GRÖßE":5}"#, r#"{"\u0069p":"192.0.2.1"}"#]
+        {
+            assert_eq!(foreign.cleaned(text).as_deref(), Some("{}"), "{text}");
+        }
+        let pair = r#"[{"key":"client.address","value":{"stringValue":"192.0.2.1"}}]"#;
+        assert_eq!(foreign.kept(pair.to_owned()), "[{}]");
     }
 
     #[test]
@@ -229,6 +255,7 @@ mod tests {
             r#"{"properties":{},"type":7}"#
         );
         assert_eq!(kept("idsite=1&cip=192.0.2.1"), NOT_KEPT);
+        assert_eq!(kept("idsite=1&%63ip=192.0.2.1"), NOT_KEPT);
         assert_eq!(kept(r#"{"email":"x"#), NOT_KEPT);
         assert_eq!(kept(r#"{"type":NaN}"#), r#"{"type":NaN}"#);
         assert_eq!(privacy(Addresses::Kept, &[]).kept("cip=192.0.2.1".to_owned()), "cip=192.0.2.1");

@@ -103,6 +103,7 @@ const PURE: &[&str] = &[
     "jiff",
     "memchr",
     "parking_lot",
+    "percent_encoding",
     "postcard",
     "serde",
     "serde_json",

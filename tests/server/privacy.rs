@@ -107,6 +107,11 @@ fn what_is_never_stored_is_in_no_file() {
     files_with(&server.data(), &[ADDRESS, MAIL], &mut found);
     // The configuration and the names of the test's own files have neither.
     assert_eq!(found, Vec::<String>::new());
+    // Kept, it is found.
+    let server = Server::with_config("[privacy]\nip = 'keep'\n");
+    send_all(&server);
+    files_with(&server.data(), &[ADDRESS], &mut found);
+    assert!(!found.is_empty());
 }
 
 #[test]
