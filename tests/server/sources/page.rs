@@ -7,10 +7,25 @@ use super::{
     runner::Runner,
     stored::Stored,
 };
-use crate::support::{certificate, server::Server};
+use crate::{
+    openapi::document::Document,
+    support::{certificate, server::Server},
+};
 
 /// The server's name in the pages.
 const HOST: &str = "floodmark.example";
+
+/// Checks that the paths of a configuration which can't be run are those of routes that take events.
+fn leads_to_routes(at: &str, text: &str) {
+    let words = text.split(|c: char| c.is_whitespace() || "\"'".contains(c));
+    let paths: Vec<String> =
+        words.filter_map(|word| word.find("/v1/").map(|from| word[from..].to_owned())).collect();
+    assert!(!paths.is_empty(), "{at} leads nowhere");
+    let document = Document::load();
+    for path in paths {
+        assert!(document.operation("POST", &path).is_some(), "{at}: no route is {path}");
+    }
+}
 
 /// Runs the pastes of a page in their order, and compares what is stored with its rows.
 pub fn check(name: &str) {
@@ -30,7 +45,8 @@ pub fn check(name: &str) {
     for paste in &pastes {
         let at = format!("{FOLDER}/{name}.md:{}", paste.line);
         match paste.kind {
-            PasteKind::Config | PasteKind::NotRun => {}
+            PasteKind::Config => {}
+            PasteKind::NotRun => leads_to_routes(&at, &paste.text),
             PasteKind::Rows => {
                 let found = stored.compare(&paste.text);
                 assert!(found.is_empty(), "{at} is not true:\n  {}", found.join("\n  "));

@@ -33,7 +33,7 @@ pub enum PasteKind {
     Php,
     /// A script for PHP that WooCommerce loads (`php woocommerce`).
     WooCommerce,
-    /// The configuration of a program that the test can't install (`toml vector` …); the page says so.
+    /// The configuration of a program that the test can't install (`yaml vector` …); the page says so.
     NotRun,
     /// The rows that are stored after what stands before, one a line (`rows`).
     Rows,
@@ -50,7 +50,9 @@ impl PasteKind {
             "python" => PasteKind::Python,
             "php" => PasteKind::Php,
             "php woocommerce" => PasteKind::WooCommerce,
-            "yaml vector" | "yaml fluent-bit" | "yaml collector" => PasteKind::NotRun,
+            "yaml vector" | "yaml fluent-bit" | "yaml collector" | "toml shopify" => {
+                PasteKind::NotRun
+            }
             "rows" => PasteKind::Rows,
             _ => return None,
         })

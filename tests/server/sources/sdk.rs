@@ -11,6 +11,8 @@ pages! {
     posthog = "posthog",
     segment = "segment",
     sentry = "sentry",
+    shopify = "shopify",
     snowplow = "snowplow",
+    stripe = "stripe",
     umami = "umami",
 }
