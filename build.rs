@@ -1,5 +1,6 @@
 //! Bundles the dashboard with npm into `$OUT_DIR/dashboard`, and writes `$OUT_DIR/dashboard.rs`, the
-//! list of its files, which `src/http/assets.rs` includes.
+//! list of its files, which `src/http/assets.rs` includes. The script for the pages of a shop becomes
+//! `$OUT_DIR/floodmark.js`, and `.br`, which `src/http/tracker.rs` includes.
 //!
 //! Nothing is written into the sources: two checkouts may share a target folder, and a checkout may
 //! be moved.
@@ -11,8 +12,8 @@ use std::{
 };
 
 /// What the bundle is made from.
-const INPUTS: [&str; 6] =
-    ["src", "public", "package.json", "package-lock.json", "build.mjs", "tsconfig.json"];
+const INPUTS: [&str; 7] =
+    ["src", "tracker", "public", "package.json", "package-lock.json", "build.mjs", "tsconfig.json"];
 
 fn main() {
     for input in INPUTS {
@@ -27,8 +28,10 @@ fn main() {
     if newer(&dashboard.join("package-lock.json"), &installed) {
         npm(&dashboard, &["ci", "--no-audit", "--no-fund"]);
     }
-    let outdir = bundle.to_str().expect("cargo's folders have names in UTF-8");
-    npm(&dashboard, &["run", "--silent", "build", "--", "--outdir", outdir]);
+    let tracker = folder("OUT_DIR").join("floodmark.js");
+    let name = |path: &Path| path.to_str().expect("cargo's folders have names in UTF-8").to_owned();
+    let files = ["--outdir", &name(&bundle), "--tracker", &name(&tracker)];
+    npm(&dashboard, &[&["run", "--silent", "build", "--"], &files[..]].concat());
     fs::write(folder("OUT_DIR").join("dashboard.rs"), list_of(&bundle))
         .expect("cargo's OUT_DIR can be written to");
 }

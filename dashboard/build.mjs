@@ -1,23 +1,27 @@
-// Bundles the page, or compiles its unit tests.
+// Bundles the page and the tracker, or compiles the unit tests.
 //
-//   node build.mjs [--outdir DIR]   the page into DIR, by default dist/. Cargo's build script names its
-//                                   own folder, from where the files go into the program
+//   node build.mjs [--outdir DIR] [--tracker FILE]
+//                                   the page into DIR, by default dist/, and the tracker (floodmark.js) into
+//                                   FILE and FILE.br, if that is given. Cargo's build script names its own
+//                                   folder, from where the files go into the program
 //   node build.mjs --watch          the page into dist/, unminified, again on every change, served for
 //                                   a look at it (watch.mjs)
 //   node build.mjs --tests          test/*.test.ts, for `node --test`
 
-import { cp, mkdir, readdir, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { brotliCompressSync } from 'node:zlib';
 import * as esbuild from 'esbuild';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-const { watch, tests, outdir } = parseArgs({
+const { watch, tests, outdir, tracker } = parseArgs({
   options: {
     watch: { type: 'boolean', default: false },
     tests: { type: 'boolean', default: false },
     outdir: { type: 'string', default: here('dist') },
+    tracker: { type: 'string' },
   },
 }).values;
 
@@ -67,4 +71,22 @@ async function buildPage() {
   servePage(outdir);
 }
 
-await (tests ? buildTests() : buildPage());
+/**
+ * The script that other people's pages load, and beside it the same as brotli, at its smallest. It runs in
+ * browsers that are older than those of the dashboard.
+ */
+async function buildTracker(outfile) {
+  await esbuild.build({
+    entryPoints: [here('tracker/floodmark.ts')],
+    outfile,
+    bundle: true,
+    format: 'iife',
+    target: 'es2020',
+    minify: true,
+    logLevel: 'warning',
+  });
+  await writeFile(`${outfile}.br`, brotliCompressSync(await readFile(outfile)));
+}
+
+if (tests) await buildTests();
+else await Promise.all([buildPage(), tracker && buildTracker(tracker)]);

@@ -41,7 +41,7 @@ pub fn is_file(path: &str) -> bool {
 }
 
 /// The entity tag of these contents. It is a weak one, since the answer may be compressed.
-fn tag_of(contents: &[u8]) -> header::EntityTag {
+pub(super) fn tag_of(contents: &[u8]) -> header::EntityTag {
     let hash = Sha256::digest(contents);
     header::EntityTag::new_weak(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -60,12 +60,17 @@ fn answer(
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .content_type(media_type(name));
-    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
-    if known.is_some_and(|known| known == tag.to_string()) {
+    if is_known(request, tag) {
         response.status(actix_web::http::StatusCode::NOT_MODIFIED);
         return response.finish();
     }
     response.body(contents)
+}
+
+/// Whether the browser has these very contents.
+pub(super) fn is_known(request: &HttpRequest, tag: &header::EntityTag) -> bool {
+    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+    known.is_some_and(|known| known == tag.to_string())
 }
 
 /// The media type of a file of the page, by the ending of its name.

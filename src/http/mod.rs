@@ -4,7 +4,8 @@
 //! - Numbers are read through [`current`], [`timeseries`], [`breakdown`], [`alerts`] and
 //!   [`stream`]. Each of these handlers parses the request, asks [`crate::numbers`], and renders.
 //! - A connection is taken in by [`connections`], with [`tls`] or without, and is a [`wire`] from then on.
-//! - [`ops`] has the routes for operators, [`assets`] serves the dashboard, [`openapi`] describes all
+//! - [`ops`] has the routes for operators, [`assets`] serves the dashboard, [`tracker`]
+//!   the script for the pages of a shop, [`openapi`] describes all
 //!   routes to programs, [`observed`] counts requests and refusals.
 //!
 //! Who may call a route is decided by the scope in which it hangs ([`scope`]), which asks
@@ -37,5 +38,6 @@ pub mod signature;
 pub mod stream;
 pub mod timeseries;
 pub mod tls;
+pub mod tracker;
 pub mod visitor;
 pub mod wire;

@@ -38,6 +38,7 @@ use crate::{
         scope::{self, Guards, Scopes},
         stream, timeseries,
         tls::Tls,
+        tracker,
     },
     numbers::{Mirror, TimeSeries},
 };
@@ -219,7 +220,7 @@ impl Shared {
 
 /// All routes, each in the scope that says who may call it.
 fn routes(scopes: &mut Scopes<'_>) {
-    dialect::for_each(&mut scopes.collect);
+    senders(scopes);
     ops_routes(scopes);
 }
 
@@ -231,8 +232,13 @@ fn ops_routes(scopes: &mut Scopes<'_>) {
 
 /// The routes of everybody where operators have a listener of their own.
 fn routes_beside_ops(scopes: &mut Scopes<'_>) {
-    dialect::for_each(&mut scopes.collect);
+    senders(scopes);
     numbers_and_page(scopes);
+}
+
+fn senders(scopes: &mut Scopes<'_>) {
+    dialect::for_each(&mut scopes.collect);
+    tracker::routes(&mut scopes.open);
 }
 
 fn numbers_and_page(scopes: &mut Scopes<'_>) {

@@ -34,5 +34,6 @@ mod stream;
 mod support;
 mod tls;
 mod totals;
+mod tracker;
 mod twins;
 mod webhooks;

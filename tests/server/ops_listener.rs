@@ -28,6 +28,8 @@ fn operators_have_a_listener_of_their_own_and_metrics_are_there_alone() {
         ("GET", "/api/analytics/current", 200, 200),
         ("POST", "/v1/events", 400, 404),
         ("POST", "/api/event", 400, 404),
+        ("GET", "/v1/pixel.gif", 200, 404),
+        ("GET", "/floodmark.js", 200, 404),
     ] {
         assert_eq!(public(method, path), on_public, "{method} {path}");
         assert_eq!(private(method, path), on_private, "{method} {path}");

@@ -71,6 +71,7 @@ fn only_collectors_answer_to_pages_of_other_sites() {
         "/com.snowplowanalytics.snowplow/tp2",
         "/v1/cloudevents",
         "/v1/logs",
+        "/v1/pixel.gif",
     ] {
         let answer = preflight(path, "POST");
         assert!(answer.status == 200 && shared(&answer), "{path}: {answer:?}");

@@ -3,7 +3,11 @@
 
 use std::borrow::Cow;
 
-use actix_web::{HttpRequest, HttpResponse, web::Query};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CACHE_CONTROL, HeaderName, HeaderValue},
+    web::Query,
+};
 use base64::Engine;
 use bytes::Bytes;
 use serde_json::{Map, Value, value::RawValue};
@@ -58,10 +62,22 @@ const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01
 
 /// The answer to a page that asks for an image.
 pub fn pixel() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("image/gif")
-        .insert_header(("Cache-Control", "no-store"))
-        .body(PIXEL)
+    as_pixel(HttpResponse::Ok().content_type("image/gif").body(PIXEL))
+}
+
+/// The refusal of a page that asks for an image. It gets one all the same, or it would show that one is
+/// missing; the status says what went wrong.
+pub fn refused_pixel(error: &ApiError) -> HttpResponse {
+    as_pixel(error.with_bytes("image/gif", PIXEL.to_vec()))
+}
+
+fn as_pixel(mut response: HttpResponse) -> HttpResponse {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Pages that let in only what says that it is for them.
+    let policy = HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(policy, HeaderValue::from_static("cross-origin"));
+    response
 }
 
 /// The parameters of a query or a form, decoded, in their order. A text that is none has none.

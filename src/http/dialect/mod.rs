@@ -19,6 +19,7 @@ pub mod member;
 pub mod mixpanel;
 pub mod native;
 pub mod otlp;
+pub mod pixel;
 pub mod plausible;
 pub mod posthog;
 pub mod segment;
@@ -327,4 +328,5 @@ pub fn for_each(each: &mut impl ForEach) {
     each.dialect::<snowplow::Snowplow>();
     each.dialect::<shopify::Shopify>();
     each.dialect::<stripe::Stripe>();
+    each.dialect::<pixel::Pixel>();
 }

@@ -14,8 +14,8 @@
 //! answered 405, and a path that leads nowhere 404, with or without a key.
 //!
 //! What is read, the stream too, is answered only to who calls the server by a name that it knows
-//! ([`crate::http::hosts`]), since a page of another site can take a name of its own there. Senders and
-//! health checks may use any name.
+//! ([`crate::http::hosts`]), since a page of another site can take a name of its own there. Senders, the
+//! script that they load and health checks may use any name.
 //!
 //! To add a scope (for administrators, say), write a fourth type here with a guard of its own, as
 //! [`View`] has one, and make it a field of [`Scopes`].
@@ -120,7 +120,12 @@ fn hang_all(
     let mut scopes = Scopes {
         collect: Collect { app: config, list: list.clone() },
         view: View { guards, reads: Vec::new(), sockets: Vec::new(), list: list.clone() },
-        open: Open { reads: Vec::new(), probes: Vec::new(), list: list.clone() },
+        open: Open {
+            reads: Vec::new(),
+            probes: Vec::new(),
+            scripts: Vec::new(),
+            list: list.clone(),
+        },
     };
     hang(&mut scopes);
     let Scopes { view, open, .. } = scopes;
@@ -144,6 +149,9 @@ fn close(app: &mut web::ServiceConfig, view: View, open: Open) {
     }
     for probe in open.probes {
         app.service(probe);
+    }
+    for script in open.scripts {
+        app.service(script.wrap(Compress::default()));
     }
     let reads = view.reads.into_iter().chain(open.reads);
     let rest = reads.fold(web::scope(""), |rest, resource| rest.service(resource));
@@ -299,6 +307,7 @@ async fn let_in(
 pub struct Open {
     reads: Vec<Resource>,
     probes: Vec<Resource>,
+    scripts: Vec<Resource>,
     list: RouteList,
 }
 
@@ -331,6 +340,19 @@ impl Open {
     {
         let route = methods::route(methods::READ, handler);
         self.probes.push(methods::resource(hung(path, methods::READ, "open"), route, &self.list));
+        self
+    }
+
+    /// Hangs a script that the pages of any site load. They may call the server by any name, as they do when
+    /// they send, and the script says itself how long a browser may keep it.
+    pub fn script<F, Args>(&mut self, path: &str, handler: F) -> &mut Open
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let route = methods::route(methods::READ, handler);
+        self.scripts.push(methods::resource(hung(path, methods::READ, "open"), route, &self.list));
         self
     }
 }

@@ -353,10 +353,12 @@ fn watched(provoked: &mut Provoked) {
         provoked.note(&stream, &refused, code.to_owned());
     }
     drop(viewer);
-    let page = of("/", provoked);
-    let answer = page.usual(&server).send().expect("an answer");
-    let tag = answer.header("etag").expect("a tag").to_owned();
-    provoked.send(&server, &page, &page.usual(&server).header("If-None-Match", &tag));
+    for path in ["/", "/floodmark.js"] {
+        let file = of(path, provoked);
+        let answer = file.usual(&server).send().expect("an answer");
+        let tag = answer.header("etag").expect("a tag").to_owned();
+        provoked.send(&server, &file, &file.usual(&server).header("If-None-Match", &tag));
+    }
     server.signal(Signal::SIGTERM);
     let ready = of("/readyz", provoked);
     for _ in 0..1000 {

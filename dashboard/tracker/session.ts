@@ -1,0 +1,21 @@
+// A session is what a visitor does without a pause of half an hour, in all tabs.
+
+import { newId } from './ids';
+import { keep, storage } from './storage';
+
+const NAME = 'floodmark';
+const PAUSE_MS = 30 * 60_000;
+
+/** The id of the session and when it was last used, as `ID MILLISECONDS`. */
+let known = '';
+
+/** The id of the session, which begins now if none is under way. */
+export function sessionId(): string {
+  const now = Date.now();
+  const [id, usedAt] = (storage?.getItem(NAME) ?? known).split(' ');
+  const goesOn = id && now - Number(usedAt) < PAUSE_MS;
+  const current = goesOn ? id : newId();
+  known = `${current} ${now}`;
+  keep(NAME, known);
+  return current;
+}
