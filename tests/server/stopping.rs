@@ -62,8 +62,11 @@ fn an_outage_of_the_sinks_is_a_reason_and_no_503_and_a_stop_then_has_its_own_exi
     let mut server = Server::with(&[
         ("FLOODMARK_POSTGRES__URL", "postgres://nobody@127.0.0.1:1/shop"),
         ("FLOODMARK_HTTP__SHUTDOWN_TIMEOUT_MS", "500"),
+        // Without one, a node that has never seen its store can't know whether there are keys.
+        ("FLOODMARK_AUTH__WRITE_KEYS", "w"),
     ]);
-    assert_eq!(server.post(r#"{"type":"page_view"}"#).status, 202);
+    let event = Request::post(server.addr(), "/v1/events?key=w", r#"{"type":"page_view"}"#);
+    assert_eq!(event.send().unwrap().status, 202);
     server.until("it says why", |server| {
         let body = server.get("/readyz");
         let of_store = |reason: &serde_json::Value| reason.to_string().starts_with("\"store");
