@@ -21,7 +21,8 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=migrations");
 
-    println!("cargo:rustc-env=FLOODMARK_BUILD={}", build());
+    // Not FLOODMARK_…: cargo also sets it for what it runs, to which such a variable is a setting.
+    println!("cargo:rustc-env=BUILT_FROM={}", build());
     let dashboard = folder("CARGO_MANIFEST_DIR").join("dashboard");
     let bundle = folder("OUT_DIR").join("dashboard");
     let installed = dashboard.join("node_modules/.package-lock.json");
@@ -36,12 +37,12 @@ fn main() {
         .expect("cargo's OUT_DIR can be written to");
 }
 
-/// Which sources these are, for `floodmark --version`: what `FLOODMARK_COMMIT` says, as where there is no
+/// Which sources these are, for `floodmark --version`: what `SOURCE_COMMIT` says, as where there is no
 /// repository beside the sources; else what git says. A build for tests says nothing, since it would have
 /// to be made anew after every commit.
 fn build() -> String {
-    println!("cargo:rerun-if-env-changed=FLOODMARK_COMMIT");
-    if let Some(commit) = env::var("FLOODMARK_COMMIT").ok().filter(|commit| !commit.is_empty()) {
+    println!("cargo:rerun-if-env-changed=SOURCE_COMMIT");
+    if let Some(commit) = env::var("SOURCE_COMMIT").ok().filter(|commit| !commit.is_empty()) {
         return format!("commit {commit}");
     }
     if env::var("PROFILE").as_deref() != Ok("release") {
