@@ -145,6 +145,82 @@ impl ForEach for OneRequest<'_> {
     }
 }
 
+/// A request to one dialect, by its name: the first byte chooses the path, the second the type of the body.
+/// What follows up to a NUL is the query string, and the rest is the body. The law is that of [`dialect`].
+///
+/// So a fuzzer does not have to find out how a path or a header is written.
+pub fn body_of(name: &str, data: &[u8]) {
+    let [path, kind, rest @ ..] = data else { return };
+    let at = rest.iter().position(|byte| *byte == 0);
+    let (query, body) = at.map_or((&[][..], rest), |at| (&rest[..at], &rest[at + 1..]));
+    let is_plain = |byte: &&u8| byte.is_ascii_alphanumeric() || b"=&%+-._~[]{}\":,".contains(byte);
+    let query: String = query.iter().filter(is_plain).map(|byte| char::from(*byte)).collect();
+    let kind = KINDS[usize::from(*kind) % KINDS.len()];
+    let body = Bytes::copy_from_slice(body);
+    for_each(&mut OneBody { name, path: *path, query, kind, body });
+}
+
+/// The types that clients give their bodies.
+const KINDS: [&str; 6] = [
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "text/plain;charset=UTF-8",
+    "application/x-protobuf",
+    "application/x-ndjson",
+    "application/cloudevents-batch+json",
+];
+
+struct OneBody<'r> {
+    name: &'r str,
+    path: u8,
+    query: String,
+    kind: &'static str,
+    body: Bytes,
+}
+
+impl ForEach for OneBody<'_> {
+    fn dialect<D: Dialect>(&mut self) {
+        if D::NAME != self.name {
+            return;
+        }
+        let paths: Vec<String> = D::ENDPOINTS.iter().flat_map(|to| written_out(to.path)).collect();
+        let path = &paths[usize::from(self.path) % paths.len()];
+        let head = format!("POST {path}?{}\nContent-Type: {}", self.query, self.kind);
+        let mut request = OneRequest { head: &head, body: self.body.clone() };
+        request.dialect::<D>();
+    }
+}
+
+/// The paths of an endpoint whose variables have alternatives; other variables get a value that fits.
+fn written_out(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
+    let (variable, after) = rest.split_once('}').unwrap_or((rest, ""));
+    let pattern = variable.split_once(':').map_or("", |(_, pattern)| pattern);
+    let values: Vec<&str> = match pattern {
+        "" => vec!["batch", "x"],
+        "[0-9]+" => vec!["42"],
+        set if set.starts_with('[') => vec![&set[1..2], &set[2..3]],
+        names => names.split('|').collect(),
+    };
+    let ends = written_out(after);
+    let with =
+        |value: &&str| ends.iter().map(|end| format!("{before}{value}{end}")).collect::<Vec<_>>();
+    values.iter().flat_map(with).collect()
+}
+
+/// The names of all dialects, for each of which there is a target in `fuzz/`.
+pub fn dialects() -> Vec<&'static str> {
+    struct Names(Vec<&'static str>);
+    impl ForEach for Names {
+        fn dialect<D: Dialect>(&mut self) {
+            self.0.push(D::NAME);
+        }
+    }
+    let mut names = Names(Vec::new());
+    for_each(&mut names);
+    names.0
+}
+
 fn taken_in<D: Dialect>(request: &HttpRequest, body: Bytes) -> Result<(), ApiError> {
     let received = Received { at: 1_795_766_400_000, sent_at: None };
     let limits = EventLimits { max_bytes: 65536, max_depth: 32, privacy: None };

@@ -3,6 +3,7 @@
 // nothing.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -144,4 +145,27 @@ test('a page whose name was rebound to this server reads nothing of it', async (
   assert.match(seen.text, /unknown_host/);
   assert.equal(seen.opened, false);
   await page.close();
+});
+
+test('the page and its stream come over TLS', async () => {
+  const [cert, key] = [join(dataDir, 'tls.crt'), join(dataDir, 'tls.key')];
+  const request = ['req', '-x509', '-days', '2', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+  const name = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  execFileSync('openssl', [...request, ...name, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const config = join(dataDir, 'tls.toml');
+  await writeFile(config, `[auth]\nviewer_tokens = ["${TOKEN}"]\n[tls]\ncert = "${cert}"\nkey = "${key}"\n`);
+  const server = await startServer({ dataDir: join(dataDir, 'tls'), config });
+  try {
+    assert.match(server.url, /^https:/);
+    const context = await browser.newContext({ ignoreHTTPSErrors: true });
+    const page = await context.newPage();
+    const sockets = [];
+    page.on('websocket', (socket) => sockets.push(socket.url()));
+    await page.goto(`${server.url}/#token=${TOKEN}`);
+    await connectionIs(page, 'live');
+    assert.ok(sockets.length > 0 && sockets.every((url) => url.startsWith('wss://')), sockets.join(' '));
+    await context.close();
+  } finally {
+    await server.kill();
+  }
 });

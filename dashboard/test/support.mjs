@@ -56,7 +56,7 @@ export async function startServer({ dataDir, listen = '127.0.0.1:0', config }) {
     child.stderr.on('data', (chunk) => (output += chunk));
     child.stdout.on('data', (chunk) => {
       output += chunk;
-      const match = /http:\/\/127\.0\.0\.1:\d+/.exec(output);
+      const match = /https?:\/\/127\.0\.0\.1:\d+/.exec(output);
       if (!match) return;
       clearTimeout(timer);
       found(match[0]);

@@ -35,6 +35,31 @@ fn dialects() {
     run("dialects", floodmark::fuzz::dialect);
 }
 
+/// Every body goes to every path of every dialect, with every type.
+#[test]
+fn bodies_of_each_dialect() {
+    for name in floodmark::fuzz::dialects() {
+        run("bodies", |input| {
+            for path in 0..16 {
+                for kind in 0..6 {
+                    floodmark::fuzz::body_of(name, &[&[path, kind][..], input].concat());
+                }
+            }
+        });
+    }
+}
+
+/// A dialect without a target would be fuzzed by what others find only.
+#[test]
+fn each_dialect_has_a_target() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml");
+    let text = std::fs::read_to_string(path).expect("the targets");
+    for name in floodmark::fuzz::dialects() {
+        let target = format!("name = \"dialect_{}\"", name.replace('-', "_"));
+        assert!(text.contains(&target), "fuzz/Cargo.toml has no {target}");
+    }
+}
+
 #[test]
 fn unpack() {
     run("unpack", floodmark::fuzz::unpack);

@@ -141,6 +141,29 @@ fn who_speaks_no_tls_is_told_so_and_holds_nothing() {
 }
 
 #[test]
+fn the_check_looks_at_the_certificate() {
+    let dir = TempDir::new().unwrap();
+    let (cert, key) = files(dir.path());
+    certificate::make(&cert, &key);
+    let checked = |key: &Path| {
+        let output = crate::support::program::floodmark()
+            .args(["check", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(dir.path().join("data"))
+            .env("FLOODMARK_TLS__CERT", &cert)
+            .env("FLOODMARK_TLS__KEY", key)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = said.lines().find(|line| line.contains(" TLS ")).unwrap_or(&said).to_owned();
+        (output.status.success(), line)
+    };
+    let (fine, line) = checked(&key);
+    assert!(fine && line.starts_with("ok") && line.contains("good for 29 days"), "{line}");
+    let (fine, line) = checked(&cert);
+    assert!(!fine && line.starts_with("FAIL") && line.contains("tls.key"), "{line}");
+}
+
+#[test]
 fn a_certificate_that_can_not_be_used_stops_the_start() {
     let dir = TempDir::new().unwrap();
     let (cert, key) = files(dir.path());

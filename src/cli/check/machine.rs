@@ -11,7 +11,7 @@ use indicatif::HumanBytes;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Doubtful, Finding, Findings, Fine, Wrong, disk};
-use crate::{config::Config, open_files};
+use crate::{config::Config, http::tls::Tls, open_files};
 
 /// The file in the data dir that a running server keeps locked.
 const LOCK_FILE: &str = "lock";
@@ -32,6 +32,7 @@ pub(super) fn look(config: &Config, found: &mut Findings) {
     let runs = matches!(lock, Doubtful(_));
     found.say("lock", lock);
     found.say("address", address(config, runs));
+    found.say("TLS", tls(config));
     found.say("open files", open_files(config));
     found.say("memory", memory(config));
 }
@@ -98,6 +99,15 @@ fn address(config: &Config, runs: bool) -> Finding {
             Doubtful(format!("{} is in use, by the running floodmark it seems", config.listen))
         }
         Err(e) => Wrong(format!("{} can't be listened on: {e}", config.listen)),
+    }
+}
+
+/// Whether clients find TLS, and how long the certificate is good.
+fn tls(config: &Config) -> Finding {
+    match Tls::inspect(&config.tls) {
+        Ok((words, false)) => Fine(words),
+        Ok((words, true)) => Doubtful(format!("{words}; renew it")),
+        Err(words) => Wrong(words),
     }
 }
 

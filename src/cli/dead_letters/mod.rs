@@ -118,7 +118,15 @@ async fn list(args: &DeadLettersArgs, config: &Config) -> Result<Exit, String> {
 async fn retry(args: &DeadLettersArgs, config: &Config) -> Result<Exit, String> {
     let fix = args.fix.as_deref().map(Fix::new).transpose()?;
     let stores = connect::stores(config).await?;
-    let base = args.server.clone().unwrap_or_else(|| format!("http://{}", config.listen));
+    let base = match &args.server {
+        Some(server) => server.clone(),
+        None if !config.tls.cert.is_empty() || !config.tls.acme_domains.is_empty() => {
+            return Err("the server speaks TLS: give --server https://NAME, with the name of its \
+                        certificate"
+                .to_owned());
+        }
+        None => format!("http://{}", config.listen),
+    };
     let key = args.key.as_deref().or_else(|| config.first_write_key());
     let patience = Duration::from_secs(args.patience);
     let sender = match args.dry_run {

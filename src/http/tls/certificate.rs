@@ -22,12 +22,12 @@ use rustls::{
 };
 use x509_cert::{Certificate, der::Decode};
 
-use crate::domain::time::{Millis, now_ms};
+use crate::domain::time::{DAY, Millis, now_ms};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// A certificate with less than this left should have been renewed by now.
-const SOON: Millis = 7 * 24 * 3_600_000;
+pub const SOON_DAYS: i64 = 7;
 
 /// Where a certificate and its key are.
 #[derive(Clone, Debug)]
@@ -97,8 +97,23 @@ impl CertificateFiles {
         })
     }
 
-    /// The certificate and its key, which fit.
+    /// How many days the certificate is good for, if it and its key can be used.
+    ///
+    /// # Errors
+    /// They can't be used, in words.
+    pub fn days_left(&self) -> Result<i64, String> {
+        self.read().map(|(_, expires)| days_until(expires))
+    }
+
+    /// The certificate and its key, for connections.
     fn load(&self) -> Result<Arc<CertifiedKey>, String> {
+        let (certified, expires) = self.read()?;
+        announce(expires);
+        Ok(Arc::new(certified))
+    }
+
+    /// The certificate and its key, which fit, and when it expires.
+    fn read(&self) -> Result<(CertifiedKey, Millis), String> {
         let in_cert = |why: String| format!("tls.cert: {}: {why}", self.cert);
         let in_key = |why: String| format!("tls.key: {}: {why}", self.key);
         let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&self.cert)
@@ -111,9 +126,12 @@ impl CertificateFiles {
         let key = any_supported_type(&key).map_err(|e| in_key(e.to_string()))?;
         let certified = CertifiedKey::new(chain, key);
         certified.keys_match().map_err(|_| in_key(format!("is not the key of {}", self.cert)))?;
-        announce(expires);
-        Ok(Arc::new(certified))
+        Ok((certified, expires))
     }
+}
+
+fn days_until(moment: Millis) -> i64 {
+    (moment - now_ms()).div_euclid(DAY)
 }
 
 /// When a certificate expires.
@@ -126,9 +144,9 @@ fn expires(certificate: &CertificateDer<'_>) -> Result<Millis, String> {
 /// Says until when the certificate of new connections is good.
 fn announce(expires: Millis) {
     metrics::gauge!("floodmark_tls_certificate_expires_seconds").set(expires as f64 / 1000.0);
-    let days = (expires - now_ms()).div_euclid(24 * 3_600_000);
-    match expires - now_ms() {
-        ..SOON => tracing::warn!(days, "the certificate expires soon: renew it"),
+    let days = days_until(expires);
+    match days {
+        ..SOON_DAYS => tracing::warn!(days, "the certificate expires soon: renew it"),
         _ => tracing::info!(days, "a certificate is in use"),
     }
 }

@@ -15,9 +15,15 @@ use rustls::{ServerConfig, crypto::ring, server::ResolvesServerCert};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use crate::{config::Config, http::error::ApiError};
+use crate::{
+    config::{Config, TlsConfig},
+    http::error::ApiError,
+};
 use certificate::CertificateFiles;
 
+/// Why names for ACME are refused in most builds.
+const NO_ACME: &str = "tls.acme_domains: this program was built without ACME; build it with --features \
+    acme, or set tls.cert and tls.key";
 /// How every handshake begins: the type of its first record.
 const HANDSHAKE: u8 = 0x16;
 
@@ -49,6 +55,28 @@ impl Tls {
         let files = CertificateFiles { cert: tls.cert.clone(), key: tls.key.clone() };
         let resolver = certificate::watch(files)?;
         Ok(Some(Tls { config: server_config(resolver)?, challenge: None, timeout }))
+    }
+
+    /// How clients reach a server of this configuration, in words, and whether somebody should look
+    /// after that. For `floodmark check`.
+    ///
+    /// # Errors
+    /// The certificate or its key can't be used, in words.
+    pub fn inspect(tls: &TlsConfig) -> Result<(String, bool), String> {
+        if !tls.acme_domains.is_empty() {
+            let names = tls.acme_domains.join(", ");
+            return match cfg!(feature = "acme") {
+                true => Ok((format!("a certificate for {names} is got by ACME"), false)),
+                false => Err(NO_ACME.to_owned()),
+            };
+        }
+        if tls.cert.is_empty() {
+            return Ok(("plain HTTP: a proxy ends TLS, or none is needed".to_owned(), false));
+        }
+        let files = CertificateFiles { cert: tls.cert.clone(), key: tls.key.clone() };
+        let days = files.days_left()?;
+        let words = format!("the certificate of {} is good for {days} days", tls.cert);
+        Ok((words, days < certificate::SOON_DAYS))
     }
 
     /// Does the handshake of a connection.
@@ -94,9 +122,7 @@ fn start_acme(config: &Config, timeout: Duration) -> Result<Tls, String> {
 
 #[cfg(not(feature = "acme"))]
 fn start_acme(_config: &Config, _timeout: Duration) -> Result<Tls, String> {
-    Err("tls.acme_domains: this program was built without ACME; build it with --features acme, or set \
-         tls.cert and tls.key"
-        .to_owned())
+    Err(NO_ACME.to_owned())
 }
 
 /// TLS 1.2 and 1.3 with the suites of ring, and no certificates of clients.
