@@ -20,9 +20,11 @@
 //! configuration names, and answers 503 to all others rather than take them for strangers, or strangers
 //! for welcome.
 
+pub mod brake;
 mod kept;
 pub mod password;
 pub mod secret;
+pub mod session;
 #[cfg(test)]
 mod tests;
 
@@ -145,23 +147,23 @@ impl Access {
     }
 
     /// Changes the book. `make` works the change out on a copy, and does so again where somebody else
-    /// came first. Returns the identity as it is now.
+    /// came first; `None` is for nothing to change. Returns the identity as it is now.
     ///
     /// # Errors
     /// The change breaks a rule, or the store does not take it.
     pub async fn change(
         &self,
-        make: impl Fn(&Book) -> Result<AccessChange, AccessFault>,
-    ) -> Result<Identity, ChangeError> {
+        make: impl Fn(&Book) -> Result<Option<AccessChange>, AccessFault>,
+    ) -> Result<Option<Identity>, ChangeError> {
         for _ in 0..ATTEMPTS {
             let book = self.reload().await?;
-            let change = make(&book)?;
+            let Some(change) = make(&book)? else { return Ok(None) };
             if self.store.change_access(&change).await? {
                 let AuditEntry { actor, action, kind, name, .. } = &change.audit;
                 tracing::info!(actor, action, kind, name, "access changed");
                 // In force here at once. Where the store goes away just now, the next refresh does it.
                 let _ = self.reload().await;
-                return Ok(change.identity);
+                return Ok(Some(change.identity));
             }
         }
         Err(ChangeError::Contended)

@@ -34,6 +34,7 @@ mod frame;
 mod history;
 mod hub;
 mod inbound;
+mod pass;
 mod permit;
 mod pieces;
 mod session;
@@ -44,6 +45,7 @@ mod wire_frame;
 
 pub use broadcaster::{Broadcaster, Shutdown};
 pub use connection::{ConnectionHandle, ConnectionSocket, SocketBudget};
+pub use pass::Pass;
 pub use permit::AcquireError;
 pub use pieces::WRITE_BUFFER_BYTES;
 pub use session::ViewerSession;

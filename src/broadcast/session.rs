@@ -29,6 +29,7 @@ use crate::broadcast::{
     hub::{Deliver, Pulse},
     inbound::Inbound,
     monotonic_ms,
+    pass::Pass,
     permit::ViewerPermit,
     wire_frame::WireFrame,
 };
@@ -57,6 +58,8 @@ pub struct ViewerSession {
     pub(super) broadcaster: Recipient<Join>,
     /// The duplicate of the socket, which the hub gets at the start.
     pub(super) connection: Option<ConnectionHandle>,
+    /// By what right the viewer watches.
+    pub(super) pass: Pass,
     /// Epoch and seq of the last frame that the viewer saw.
     pub(super) resume: Option<(String, u64)>,
     /// What the viewer sends. The stream is taken at the start.
@@ -85,6 +88,7 @@ impl Actor for ViewerSession {
                 // No clone is kept: each could put one message beyond the limit into the mailbox.
                 outlet: SessionOutlet { session: ctx.address().recipient(), connection },
                 pulse: self.pulse.clone(),
+                pass: self.pass.clone(),
                 resume: self.resume.take(),
             });
         }

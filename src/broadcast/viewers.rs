@@ -19,6 +19,7 @@ use crate::{
         hub::Pulse,
         inbound::Inbound,
         monotonic_ms,
+        pass::Pass,
         permit::{ViewerPermit, ViewerPermits},
         pieces::Pieces,
         subprotocol,
@@ -66,8 +67,8 @@ impl Viewers {
         self.broadcaster.clone().recipient()
     }
 
-    /// Upgrades a request to a WebSocket and starts its session, which holds `permit`. `resume`
-    /// is the epoch and seq of the last frame that the viewer saw.
+    /// Upgrades a request to a WebSocket and starts its session, which holds `permit`. `pass`
+    /// says by what right the viewer watches, `resume` is the epoch and seq of the last frame that it saw.
     ///
     /// # Errors
     /// The request is no valid WebSocket handshake.
@@ -77,7 +78,7 @@ impl Viewers {
         request: &HttpRequest,
         payload: web::Payload,
         connection: ConnectionHandle,
-        resume: Option<(String, u64)>,
+        (pass, resume): (Pass, Option<(String, u64)>),
     ) -> Result<HttpResponse, actix_web::Error> {
         let mut response = ws::handshake(request)?;
         let silence = Duration::from_millis(self.stream.silence_timeout_ms);
@@ -99,6 +100,7 @@ impl Viewers {
             ping_interval: Duration::from_millis(self.stream.ping_interval_ms),
             broadcaster: self.broadcaster.clone().recipient(),
             connection: Some(connection),
+            pass,
             resume,
             inbound: Some(Inbound::new(payload, deflates)),
             deflates,

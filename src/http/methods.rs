@@ -17,6 +17,9 @@ use crate::http::{
 /// there is an answer.
 pub const READ: &[Method] = &[Method::GET, Method::HEAD];
 
+/// The method of a route that changes something.
+pub const CHANGE: &[Method] = &[Method::POST];
+
 /// A route that answers these methods with `handler`.
 pub fn route<F, Args>(methods: &'static [Method], handler: F) -> Route
 where

@@ -11,6 +11,7 @@
 //! Who may call a route is decided by the scope in which it hangs ([`scope`]), which asks
 //! [`auth`] and [`origin`]. Every refusal has the form of [`error`].
 
+pub mod access;
 pub mod alerts;
 pub mod answer;
 pub mod assets;
@@ -24,7 +25,9 @@ pub mod dead_letters;
 pub mod dialect;
 pub mod error;
 pub mod hosts;
+pub mod json_body;
 pub mod limit;
+pub mod login;
 pub mod methods;
 pub mod observed;
 pub mod openapi;

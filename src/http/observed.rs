@@ -32,6 +32,7 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 /// Refusals that operators watch; they stand in `/metrics` from the start, at 0.
 const WATCHED: &[&str] = &[
     "all_rejected",
+    "forbidden",
     "malformed",
     "method_not_allowed",
     "no_request",
@@ -42,11 +43,13 @@ const WATCHED: &[&str] = &[
     "rate_limited",
     "spool_full",
     "too_large",
+    "too_many_attempts",
     "too_many_events",
     "unauthorized",
     "unknown_host",
     "unsupported_encoding",
     "unsupported_type",
+    "wrong_credentials",
 ];
 /// The answers of the native route that operators watch, likewise.
 const WATCHED_STATUSES: &[&str] = &["202", "400", "401", "422", "429", "503"];

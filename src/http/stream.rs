@@ -6,7 +6,12 @@ use actix_web_actors::ws;
 
 use crate::{
     broadcast::{AcquireError, ConnectionSocket, Viewers},
-    http::{error::ApiError, query, scope::View},
+    http::{
+        auth::{Principal, ViewerGuard},
+        error::ApiError,
+        query,
+        scope::View,
+    },
 };
 
 /// `Retry-After` in seconds, where `stream.max_viewers` viewers watch already.
@@ -28,6 +33,8 @@ async fn stream(
     request: HttpRequest,
     payload: web::Payload,
     viewers: web::Data<Viewers>,
+    guard: web::Data<ViewerGuard>,
+    principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, actix_web::Error> {
     ws::handshake(&request).map_err(|error| {
         let message = format!("this route is a WebSocket: {error}");
@@ -45,7 +52,8 @@ async fn stream(
     else {
         return Ok(needs_new_connection());
     };
-    viewers.admit(permit, &request, payload, connection, resume(request.query_string()))
+    let pass = guard.pass(&principal);
+    viewers.admit(permit, &request, payload, connection, (pass, resume(request.query_string())))
 }
 
 /// The refusal of a connection of which the server no longer has the handle on its socket. A

@@ -22,10 +22,10 @@ use crate::{
     broadcast::{self, Viewers},
     config::Config,
     http::{
-        alerts,
+        access, alerts,
         answer::WatchedBody,
         assets,
-        auth::WriteKeys,
+        auth::{ViewerGuard, WriteKeys},
         breakdown,
         client::ProxyNetworks,
         collect::Intake,
@@ -33,6 +33,7 @@ use crate::{
         current,
         dead_letters::{self, LetterReader},
         dialect,
+        login::{self, Reception},
         observed::{self, RefusalLog},
         openapi, ops, request_id,
         scope::{self, Guards, Scopes},
@@ -98,6 +99,8 @@ type Hang = fn(&mut Scopes<'_>);
 #[derive(Clone)]
 struct Shared {
     guards: Guards,
+    viewer_guard: ViewerGuard,
+    reception: Reception,
     intake: Intake,
     ops: ops::Ops,
     refusals: web::Data<RefusalLog>,
@@ -117,6 +120,8 @@ impl Shared {
         let (pipeline, book) = (state.pipeline, state.storage.access.book());
         Shared {
             guards: Guards::new(config, book.clone()),
+            viewer_guard: ViewerGuard::new(config, book.clone()),
+            reception: Reception::new(config, state.storage.access.clone()),
             intake: Intake::new(
                 config,
                 WriteKeys::new(config, book.clone()),
@@ -208,6 +213,8 @@ impl Shared {
             // over, so that they never wait for each other.
             .app_data(web::Data::new(self.intake.hand_over()))
             .app_data(web::Data::new(self.intake.clone()))
+            .app_data(web::Data::new(self.viewer_guard.clone()))
+            .app_data(web::Data::new(self.reception.clone()))
             .app_data(web::Data::new(self.ops.clone()))
             .app_data(self.refusals.clone())
             .app_data(web::Data::new(self.mirror.clone()))
@@ -249,6 +256,8 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     alerts::routes(view);
     dead_letters::routes(view);
     breakdown::routes(view);
+    login::routes(view, open);
+    access::routes(view);
     ops::routes(open);
     openapi::routes(open);
     assets::routes(open);

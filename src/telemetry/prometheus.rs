@@ -79,6 +79,7 @@ fn describe() {
         "floodmark_tls_reloads_total",
         "How often the certificate was read again, by result: replaced, failed"
     );
+    counter!("floodmark_logins_total", "Attempts to sign in or to open a link, by result");
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
     counter!("floodmark_panics_total", "Panics: bugs of ours; the log says where");
     counter!("floodmark_identity_conflicts_total", "Batches that the store had in another form");

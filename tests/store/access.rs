@@ -59,8 +59,9 @@ async fn a_new_store_knows_nobody(backend: Backend) {
 
 async fn a_change_and_its_line_of_the_audit_are_kept(backend: Backend) {
     let access = Access::of_command(backend.open().await.access);
-    let added = access.change(|book| book.add(by(1000), key("web"))).await.unwrap();
-    access.change(|book| book.add(by(2000), user("Root", Role::Admin))).await.unwrap();
+    let added = access.change(|book| book.add(by(1000), key("web")).map(Some)).await.unwrap();
+    let added = added.expect("a change");
+    access.change(|book| book.add(by(2000), user("Root", Role::Admin)).map(Some)).await.unwrap();
     // Another node reads the same.
     let store = backend.open().await.access;
     assert_eq!(store.access_version().await.unwrap(), 2);
@@ -71,7 +72,7 @@ async fn a_change_and_its_line_of_the_audit_are_kept(backend: Backend) {
     assert_eq!(book.identities[0], added);
     // A change that was made for an earlier version changes nothing, and leaves no line.
     let old = access.book().current().unwrap();
-    access.change(|book| book.revoke(by(3000), "key", "web")).await.unwrap();
+    access.change(|book| book.revoke(by(3000), "key", "web").map(Some)).await.unwrap();
     let late = old.revoke(by(4000), "key", "web").unwrap();
     assert!(!store.change_access(&late).await.unwrap());
     let book = store.access_book().await.unwrap();
@@ -87,7 +88,7 @@ async fn a_change_and_its_line_of_the_audit_are_kept(backend: Backend) {
     let page = store.access_audit(3, 1).await.unwrap();
     assert_eq!((page.len(), page[0].version), (1, 2));
     // The name is free again.
-    access.change(|book| book.add(by(5000), key("web"))).await.unwrap();
+    access.change(|book| book.add(by(5000), key("web")).map(Some)).await.unwrap();
 }
 
 async fn of_two_changes_at_once_none_is_lost(backend: Backend) {
@@ -99,7 +100,7 @@ async fn of_two_changes_at_once_none_is_lost(backend: Backend) {
             async move {
                 let name = format!("key-{node}-{n}");
                 loop {
-                    match access.change(|book| book.add(by(1), key(&name))).await {
+                    match access.change(|book| book.add(by(1), key(&name)).map(Some)).await {
                         Ok(_) => return,
                         // Others came first each time.
                         Err(ChangeError::Contended) => {}
@@ -120,7 +121,7 @@ async fn of_two_changes_at_once_none_is_lost(backend: Backend) {
 
 async fn a_line_of_the_audit_never_changes(backend: Backend) {
     let access = Access::of_command(backend.open().await.access);
-    access.change(|book| book.add(by(1000), key("web"))).await.unwrap();
+    access.change(|book| book.add(by(1000), key("web")).map(Some)).await.unwrap();
     for sql in ["UPDATE access_audit SET at = 0", "DELETE FROM access_audit"] {
         let refused = match &backend {
             Backend::Sqlite(dir) => {

@@ -19,6 +19,7 @@ use crate::{
         history::HistoryLimits,
         hub::{Deliver, Hub, OfferError, Outlet, Pulse, ViewerId, ViewerLimits},
         monotonic_ms,
+        pass::Pass,
         permit::Leave,
         timeline::{Frame, FramePace, Timeline},
     },
@@ -86,6 +87,8 @@ pub(super) struct Join {
     pub outlet: SessionOutlet,
     /// What the hub and the session share.
     pub pulse: Arc<Pulse>,
+    /// By what right the viewer watches.
+    pub pass: Pass,
     /// Epoch and seq of the last frame that the viewer saw before, if it came back.
     pub resume: Option<(String, u64)>,
 }
@@ -231,6 +234,7 @@ impl Actor for Broadcaster {
         ctx.run_interval(Duration::from_secs(1), |actor, _| {
             let now = actor.mirror.now();
             actor.mirror.prune(now);
+            actor.hub.expel(monotonic_ms());
             actor.report();
         });
     }
@@ -275,7 +279,7 @@ impl Handler<Join> for Broadcaster {
 
     fn handle(&mut self, join: Join, _: &mut Context<Self>) {
         let (now, monotonic) = (self.mirror.now(), monotonic_ms());
-        self.hub.join(join.id, join.outlet, join.pulse, monotonic);
+        self.hub.join(join.id, join.outlet, join.pulse, join.pass, monotonic);
         let missed = join.resume.and_then(|(epoch, seq)| self.timeline.resume(&epoch, seq));
         let first = missed.map(Deliver::Missed).or_else(|| {
             let counters = self.mirror.counters();

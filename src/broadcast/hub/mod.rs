@@ -38,7 +38,7 @@ use actix::Message;
 use actix_web_actors::ws::CloseCode;
 use hashbrown::HashMap;
 
-use crate::broadcast::wire_frame::WireFrame;
+use crate::broadcast::{pass::Pass, wire_frame::WireFrame};
 
 /// The number of a viewer on this node, counted from the start of the process.
 pub type ViewerId = u64;
@@ -141,6 +141,8 @@ enum ViewerState {
 struct Viewer<O> {
     outlet: O,
     pulse: Arc<Pulse>,
+    /// By what right it watches.
+    pass: Pass,
     /// Messages that were put into its mailbox.
     sent: u64,
     state: ViewerState,
@@ -189,9 +191,9 @@ impl<O: Outlet> Hub<O> {
     }
 
     /// Adds a viewer, which needs a first frame.
-    pub fn join(&mut self, id: ViewerId, outlet: O, pulse: Arc<Pulse>, now: u64) {
+    pub fn join(&mut self, id: ViewerId, outlet: O, pulse: Arc<Pulse>, pass: Pass, now: u64) {
         let state = ViewerState::NeedsSnapshot { since: now };
-        self.viewers.insert(id, Viewer { outlet, pulse, sent: 0, state });
+        self.viewers.insert(id, Viewer { outlet, pulse, pass, sent: 0, state });
     }
 
     /// Notes that a viewer's session has ended. An evicted viewer stays until it is cut.
@@ -288,6 +290,18 @@ impl<O: Outlet> Hub<O> {
             true
         });
         evicted
+    }
+
+    /// Closes the viewers whose passes hold no more (1008): their session is over, or what let them in was
+    /// revoked.
+    pub fn expel(&mut self, now: u64) {
+        let until = now + self.limits.close_timeout_ms;
+        for viewer in self.viewers.values_mut() {
+            let open = !matches!(viewer.state, ViewerState::Closing { .. });
+            if open && !viewer.pass.holds() {
+                viewer.close(CloseCode::Policy, "access has ended", until);
+            }
+        }
     }
 
     /// Tells up to `n` viewers that the server stops (1001). Each is cut at `until` if it has

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use super::*;
+use crate::domain::access::Sight;
 
 /// A session in a test's hands.
 #[derive(Clone)]
@@ -45,6 +46,11 @@ impl Outlet for Fake {
     }
 }
 
+/// A pass that holds for ever.
+fn open_pass() -> Pass {
+    Pass::new(Sight::Everything, || true)
+}
+
 fn hub() -> Hub<Fake> {
     Hub::new(ViewerLimits {
         mailbox_frames: 3,
@@ -65,7 +71,7 @@ fn delta(n: u64) -> Deliver {
 /// A viewer that has its first snapshot.
 fn follower(hub: &mut Hub<Fake>, id: ViewerId) -> Fake {
     let fake = Fake::new();
-    hub.join(id, fake.clone(), fake.pulse.clone(), 0);
+    hub.join(id, fake.clone(), fake.pulse.clone(), open_pass(), 0);
     hub.follow(id, delta(0));
     assert_eq!(fake.take(), [delta(0)]);
     fake
@@ -122,7 +128,7 @@ fn a_viewer_that_answers_no_ping_is_closed() {
 fn a_snapshot_to_all_serves_newcomers_and_the_slow_that_have_room() {
     let mut hub = hub();
     let (newcomer, slow) = (Fake::new(), follower(&mut hub, 2));
-    hub.join(1, newcomer.clone(), newcomer.pulse.clone(), 0);
+    hub.join(1, newcomer.clone(), newcomer.pulse.clone(), open_pass(), 0);
     (1..=4).for_each(|n| hub.send(&frame(n), false, 0));
     hub.send(&frame(5), true, 0);
     assert_eq!(newcomer.take(), [delta(5)]);
@@ -136,7 +142,7 @@ fn a_snapshot_to_all_serves_newcomers_and_the_slow_that_have_room() {
 fn a_resumed_viewer_that_missed_nothing_follows_at_once() {
     let mut hub = hub();
     let back = Fake::new();
-    hub.join(1, back.clone(), back.pulse.clone(), 0);
+    hub.join(1, back.clone(), back.pulse.clone(), open_pass(), 0);
     hub.follow(1, Deliver::Missed(vec![]));
     assert!(!hub.wants_snapshot());
     hub.send(&frame(1), false, 0);
@@ -166,4 +172,26 @@ fn a_shutdown_tells_all_in_batches_and_cuts_who_is_left() {
     (0..4).for_each(|id| hub.leave(id));
     assert_eq!(hub.cut_all(), 1);
     assert!(*fakes[4].cut.borrow());
+}
+
+#[test]
+fn a_viewer_whose_pass_holds_no_more_is_told_and_then_cut() {
+    let mut hub = hub();
+    let stays = follower(&mut hub, 1);
+    let holds = Arc::new(AtomicBool::new(true));
+    let asked = holds.clone();
+    let pass = Pass::new(Sight::Everything, move || asked.load(Ordering::Relaxed));
+    let leaves = Fake::new();
+    hub.join(2, leaves.clone(), leaves.pulse.clone(), pass, 0);
+    hub.follow(2, delta(0));
+    hub.expel(0);
+    assert_eq!(leaves.take(), [delta(0)]);
+    holds.store(false, Ordering::Relaxed);
+    hub.expel(1_000);
+    hub.expel(1_500);
+    hub.send(&frame(1), false, 1_500);
+    assert_eq!(leaves.take(), [Deliver::Close(CloseCode::Policy, "access has ended")]);
+    assert_eq!(stays.take(), [delta(1)]);
+    hub.judge(2_000);
+    assert!(*leaves.cut.borrow() && !*stays.cut.borrow());
 }

@@ -28,7 +28,8 @@ use crate::{
     domain::{
         access::{
             AccessChange, AccessFault, Book, Identity, IdentityKind,
-            change::{By, NewIdentity, shown},
+            change::{By, NewIdentity},
+            shown::{shown, shown_identity},
         },
         time::{DAY, HOUR, MINUTE, Millis, now_ms, parse_rfc3339, rfc3339},
     },
@@ -115,8 +116,9 @@ impl Desk<'_> {
         &self,
         make: impl Fn(&Book, By<'_>) -> Result<AccessChange, AccessFault>,
     ) -> Result<Identity, String> {
-        let make = |book: &Book| make(book, By { actor: &self.actor, at: now_ms() });
-        self.access.change(make).await.map_err(|e: ChangeError| e.to_string())
+        let make = |book: &Book| make(book, By { actor: &self.actor, at: now_ms() }).map(Some);
+        let changed = self.access.change(make).await.map_err(|e: ChangeError| e.to_string())?;
+        Ok(changed.expect("there is always a change"))
     }
 
     /// Adds an identity, and says so.
@@ -152,7 +154,7 @@ impl Desk<'_> {
         let book = self.access.book().current().expect("it was read");
         let all: Vec<&Identity> = book.of_kind(kind).collect();
         if as_json {
-            let all: Vec<_> = all.iter().map(|identity| as_value(identity)).collect();
+            let all: Vec<_> = all.iter().map(|identity| shown_identity(identity)).collect();
             println!("{}", json!(all));
             return;
         }
@@ -167,16 +169,6 @@ impl Desk<'_> {
 fn show_once(secret: &str) {
     println!("{secret}");
     eprintln!("This is shown once: only its hash is kept.");
-}
-
-/// An identity as JSON, without hashes.
-fn as_value(identity: &Identity) -> serde_json::Value {
-    let mut value = shown(&identity.kind, identity.expires_at);
-    value["id"] = json!(identity.id);
-    value["name"] = json!(identity.name);
-    value["createdAt"] = json!(identity.created_at);
-    value["createdBy"] = json!(identity.created_by);
-    value
 }
 
 /// An identity on one line.

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Account, Book, EndedSession, Identity, IdentityKind, KeyRules, LinkGrant, PasswordHash,
-    Permission, Role, TokenGrant,
+    Account, Book, EndedSession, Identity, IdentityKind, KeyRules, PasswordHash, Permission, Role,
+    shown::shown,
 };
 use crate::domain::{event::is_type, rule::MAX_NAME, source::UNNAMED, time::Millis};
 
@@ -344,39 +344,4 @@ fn check_key(key: &KeyRules) -> Result<(), AccessFault> {
         return invalid("a rate of 0 lets nothing through; revoke the key instead");
     }
     Ok(())
-}
-
-/// What the audit and lists show of an identity: everything but hashes.
-pub fn shown(kind: &IdentityKind, expires_at: Option<Millis>) -> Value {
-    let mut shown = match kind {
-        IdentityKind::Key(KeyRules {
-            source,
-            public,
-            allowed_origins,
-            event_types,
-            events_per_s,
-            ..
-        }) => json!({
-            "source": source, "public": public, "allowedOrigins": allowed_origins,
-            "eventTypes": event_types, "eventsPerS": events_per_s,
-        }),
-        IdentityKind::User(Account { role, password, .. }) => json!({
-            "role": role, "hasPassword": password.is_some(),
-        }),
-        IdentityKind::Token(TokenGrant { scopes, .. }) => json!({"scopes": scopes}),
-        IdentityKind::Link(LinkGrant { password, .. }) => {
-            json!({"hasPassword": password.is_some()})
-        }
-    };
-    let hides_money = match kind {
-        IdentityKind::Key(_) => None,
-        IdentityKind::User(user) => Some(!user.sees_money && user.role != Role::Admin),
-        IdentityKind::Token(token) => Some(!token.sees_money),
-        IdentityKind::Link(link) => Some(!link.sees_money),
-    };
-    if let Some(hides) = hides_money {
-        shown["hidden"] = if hides { json!(["money"]) } else { json!([]) };
-    }
-    shown["expiresAt"] = json!(expires_at);
-    shown
 }

@@ -7,6 +7,7 @@
 pub mod book;
 pub mod change;
 mod identity;
+pub mod shown;
 #[cfg(test)]
 mod tests;
 

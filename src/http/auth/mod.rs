@@ -4,13 +4,14 @@
 //!
 //! Handlers don't check them. The scope in which a route hangs does ([`crate::http::scope`]).
 
+pub mod cookie;
 mod secrets;
 mod sender;
 mod viewers;
 mod write_keys;
 
 pub use sender::EventSender;
-pub use viewers::{Need, Principal, ViewerGuard, WhoReads};
+pub use viewers::{Need, Principal, ViewerGuard, WhoReads, of_our_page};
 pub use write_keys::{Offer, WriteAccess, WriteKeys, usual_write_keys};
 
 use crate::http::error::ApiError;
@@ -19,7 +20,7 @@ use crate::http::error::ApiError;
 const KNOWS_AFTER: u32 = 2;
 
 /// The refusal of a node that has not read yet who has access.
-fn nobody_known() -> ApiError {
+pub fn nobody_known() -> ApiError {
     ApiError::unavailable(
         "access_unknown",
         "the store does not answer, and it alone says who has access",

@@ -1,30 +1,38 @@
 //! Who reads, and what they may see.
 
-use actix_web::{HttpMessage, HttpRequest, http::StatusCode};
+use actix_web::{
+    HttpMessage, HttpRequest,
+    http::{StatusCode, header::HeaderName},
+};
 
 use super::{
-    nobody_known,
+    cookie, nobody_known,
     secrets::{SecretList, VIEW, offered},
 };
 use crate::{
-    access::{SharedBook, secret},
-    broadcast::subprotocol,
+    access::{SharedBook, secret, session::LoginSession},
+    broadcast::{Pass, subprotocol},
     config::Config,
     domain::{
-        access::{Permission, Rights, Sight},
-        time::now_ms,
+        access::{Book, Permission, Rights, Sight},
+        time::{Millis, now_ms},
     },
-    http::error::ApiError,
+    http::{error::ApiError, origin},
 };
+
+/// In which relation the page that sends a request is to this server, as its browser says.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What a route asks of those who call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// What they have to be allowed.
-    pub permission: Permission,
+    /// What they have to be allowed; `None` for nothing but to be known.
+    pub permission: Option<Permission>,
     /// Whether the route leaves out by itself what they may not see. Any other route is for those only
     /// who may see everything.
     pub veils: bool,
+    /// Whether the route changes something. Then a session counts only in requests of our own page.
+    pub changes: bool,
 }
 
 /// Who a request is from. The guard of a route puts it into the request, for handlers that leave out what
@@ -44,14 +52,16 @@ pub enum WhoReads {
     Anybody,
     /// Somebody with a token of `auth.viewer_tokens`.
     Configured,
-    /// An identity of the book, by its id.
-    Identity(String),
+    /// An API token, by its id.
+    Token(String),
+    /// The session of a user or link.
+    Session(LoginSession),
 }
 
 /// Says who a request is from: by the viewer tokens of the configuration (`auth.viewer_tokens`), and by
-/// the book. Without any token in the configuration, and where there never was a user or token in the
-/// store, everybody reads; but on an address that other machines reach only with `auth.insecure`. A clone
-/// is the same.
+/// the tokens and sessions of the book. Without any token in the configuration, and where there never was
+/// a user or token in the store, everybody reads; but on an address that other machines reach only with
+/// `auth.insecure`. A clone is the same.
 #[derive(Clone, Debug)]
 pub struct ViewerGuard {
     configured: SecretList,
@@ -75,13 +85,16 @@ impl ViewerGuard {
     pub fn check(&self, request: &HttpRequest, need: Need) -> Result<(), ApiError> {
         let principal = self.who(request)?;
         let Rights { permissions, sight } = principal.rights;
-        if !permissions.has(need.permission) {
-            let message = format!("this needs the scope {}", need.permission.name());
+        if let Some(permission) = need.permission.filter(|needed| !permissions.has(*needed)) {
+            let message = format!("this needs the scope {}", permission.name());
             return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message));
         }
         if !need.veils && sight != Sight::Everything {
             let message = "this shows amounts of money, which are hidden from you";
             return Err(ApiError::new(StatusCode::FORBIDDEN, "hidden", message));
+        }
+        if need.changes && matches!(principal.reader, WhoReads::Session(_)) {
+            of_our_page(request)?;
         }
         request.extensions_mut().insert(principal);
         Ok(())
@@ -94,8 +107,32 @@ impl ViewerGuard {
             && self.book.current().is_some_and(|book| !book.stored().views_closed)
     }
 
-    /// Who the request is from. Its token stands in `Authorization: Bearer TOKEN`, in `X-Viewer-Token`,
-    /// in `?token=`, or in a subprotocol (for WebSockets, for which a browser can't set headers).
+    /// The pass of somebody who was let in, for a stream that outlasts the request.
+    pub fn pass(&self, principal: &Principal) -> Pass {
+        let (guard, before) = (self.clone(), principal.clone());
+        // A sight that has changed needs other frames, so the viewer comes anew.
+        Pass::new(before.rights.sight, move || match guard.book.current() {
+            Some(book) => guard.rights_of(&before.reader, &book, now_ms()).is_some_and(|rights| {
+                let reads = rights.permissions.has(Permission::Numbers);
+                reads && rights.sight == before.rights.sight
+            }),
+            None => true,
+        })
+    }
+
+    /// What somebody may do and see at `now` (Unix ms); `None` where they are not let in any more.
+    fn rights_of(&self, reader: &WhoReads, book: &Book, now: Millis) -> Option<Rights> {
+        match reader {
+            WhoReads::Anybody => self.is_open().then(Rights::of_configured_viewers),
+            WhoReads::Configured => Some(Rights::of_configured_viewers()),
+            WhoReads::Token(id) => book.by_id(id).filter(|it| it.is_good(now))?.rights(),
+            WhoReads::Session(session) => session.holder(book, now)?.rights(),
+        }
+    }
+
+    /// Who the request is from. A token stands in `Authorization: Bearer TOKEN`, in `X-Viewer-Token`,
+    /// in `?token=`, or in a subprotocol (for WebSockets, for which a browser can't set headers); a
+    /// session in its cookie.
     fn who(&self, request: &HttpRequest) -> Result<Principal, ApiError> {
         let unnamed = |reader| Principal { reader, rights: Rights::of_configured_viewers() };
         if self.is_open() {
@@ -109,11 +146,55 @@ impl ViewerGuard {
         let Some(book) = self.book.current() else { return Err(nobody_known()) };
         let now = now_ms();
         let token = given.iter().find_map(|token| book.by_secret("token", &secret::hash(token)));
-        if let Some(token) = token.filter(|token| token.is_good(now))
-            && let Some(rights) = token.rights()
-        {
-            return Ok(Principal { reader: WhoReads::Identity(token.id.clone()), rights });
-        }
-        Err(VIEW.refusal(&given))
+        let token = token.map(|token| WhoReads::Token(token.id.clone()));
+        let sessions = cookie::sessions(request).into_iter();
+        let sessions = sessions.filter_map(|text| LoginSession::read(&text, &book));
+        let mut readers = token.into_iter().chain(sessions.map(WhoReads::Session));
+        let found = readers.find_map(|reader| {
+            let rights = self.rights_of(&reader, &book, now)?;
+            Some(Principal { reader, rights })
+        });
+        found.ok_or_else(|| VIEW.refusal(&given))
+    }
+}
+
+/// Checks that a page of this server sends the request, and no other site's. `SameSite=Strict` has kept the
+/// cookie from those already; this does so in a browser that does not know it, and for sites that count as
+/// the same, such as another port of this host.
+///
+/// # Errors
+/// 403 `origin`.
+pub fn of_our_page(request: &HttpRequest) -> Result<(), ApiError> {
+    let site = request.headers().get(SEC_FETCH_SITE).map(|site| site.as_bytes());
+    if site.is_none_or(|site| matches!(site, b"same-origin" | b"none"))
+        && origin::check(request, &[]).is_ok()
+    {
+        return Ok(());
+    }
+    let message = "a page of another site must not do this";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "origin", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn only_our_own_page_changes_something() {
+        let from = |headers: &[(&'static str, &'static str)]| {
+            let mut request = TestRequest::default().insert_header(("Host", "shop.example:8080"));
+            for header in headers {
+                request = request.insert_header(*header);
+            }
+            of_our_page(&request.to_http_request()).is_ok()
+        };
+        assert!(from(&[]), "no browser");
+        assert!(from(&[("Origin", "http://shop.example:8080"), ("Sec-Fetch-Site", "same-origin")]));
+        assert!(!from(&[("Origin", "http://shop.example:9000")]), "another port of the host");
+        assert!(!from(&[("Sec-Fetch-Site", "same-site")]));
+        assert!(!from(&[("Sec-Fetch-Site", "cross-site")]));
+        assert!(!from(&[("Origin", "null")]));
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`Collect`] | senders: write keys (`auth.write_keys`) | any page may send (CORS); one handler for all dialects |
 //! | [`View`] | viewers: tokens of the configuration and of the book ([`ViewerGuard`]), as far as each route needs | answers are compressed |
-//! | [`Open`] | everybody: health, the dashboard's files | answers are compressed |
+//! | [`Open`] | everybody: health, the dashboard's files; our own page, which signs people in | answers are compressed |
 //!
 //! A handler does not check keys, so none can forget to. [`app`] makes the app with the routes
 //! of these scopes. The last scope takes every path that is left, so a resource that is added to
@@ -17,18 +17,20 @@
 //! ([`crate::http::hosts`]), since a page of another site can take a name of its own there. Senders, the
 //! script that they load and health checks may use any name.
 //!
-//! To add a scope (for administrators, say), write a fourth type here with a guard of its own, as
-//! [`View`] has one, and make it a field of [`Scopes`].
+//! To add a scope, write a fourth type here with a guard of its own, as [`View`] has one, and make it a
+//! field of [`Scopes`].
 
 mod list;
+mod open;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::sync::Arc;
 
 use actix_cors::Cors;
 use actix_web::{
-    App, Error, FromRequest, Handler, Resource, Responder,
+    App, Error,
     body::{BoxBody, MessageBody},
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     http::Method,
@@ -36,19 +38,22 @@ use actix_web::{
     web,
 };
 
-pub use self::list::{HungRoute, RouteList};
+pub use self::{
+    list::{HungRoute, RouteList},
+    open::Open,
+    view::View,
+};
 use crate::{
     access::SharedBook,
     broadcast::ConnectionSocket,
     config::Config,
-    domain::access::Permission,
     http::{
-        auth::{Need, ViewerGuard},
+        auth::ViewerGuard,
         collect,
         dialect::{Dialect, ForEach},
         error::ApiError,
         hosts::KnownHosts,
-        methods, origin,
+        methods,
         security_headers::{self, StrictTransport},
     },
 };
@@ -119,13 +124,8 @@ fn hang_all(
     let list = RouteList::default();
     let mut scopes = Scopes {
         collect: Collect { app: config, list: list.clone() },
-        view: View { guards, reads: Vec::new(), sockets: Vec::new(), list: list.clone() },
-        open: Open {
-            reads: Vec::new(),
-            probes: Vec::new(),
-            scripts: Vec::new(),
-            list: list.clone(),
-        },
+        view: View::new(guards, list.clone()),
+        open: Open::new(list.clone()),
     };
     hang(&mut scopes);
     let Scopes { view, open, .. } = scopes;
@@ -215,77 +215,6 @@ async fn never_a_viewer<B: MessageBody>(
     next.call(request).await
 }
 
-/// The scope of viewers. Each of its routes is guarded by who may call it ([`ViewerGuard`]).
-pub struct View {
-    guards: Guards,
-    reads: Vec<Resource>,
-    sockets: Vec<Resource>,
-    list: RouteList,
-}
-
-impl View {
-    /// Hangs a path that viewers read (GET, HEAD) who may see all numbers.
-    pub fn read<F, Args>(&mut self, path: &str, handler: F) -> &mut View
-    where
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
-        self.read_with(Permission::Numbers, path, handler)
-    }
-
-    /// Hangs a path that those read who have this permission and may see everything.
-    pub fn read_with<F, Args>(
-        &mut self,
-        permission: Permission,
-        path: &str,
-        handler: F,
-    ) -> &mut View
-    where
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
-        let viewers = self.guards.viewers.clone();
-        let need = Need { permission, veils: false };
-        let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
-            let checked = viewers.check(request.request(), need);
-            let_in(checked, request, next)
-        };
-        let route = methods::route(methods::READ, handler).wrap(from_fn(guard));
-        self.reads.push(methods::resource(hung(path, methods::READ, "view"), route, &self.list));
-        self
-    }
-
-    /// Says which parameters the handler of the last path reads.
-    pub fn parameters(&mut self, names: &'static [&'static str]) -> &mut View {
-        self.list.set_parameters(names);
-        self
-    }
-
-    /// Hangs a path at which viewers open a WebSocket. The guard checks the page that opens it,
-    /// then the token.
-    pub fn socket<F, Args>(&mut self, path: &str, handler: F) -> &mut View
-    where
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
-        const METHODS: &[Method] = &[Method::GET];
-        let Guards { viewers, allowed_origins, .. } = self.guards.clone();
-        let need = Need { permission: Permission::Numbers, veils: false };
-        let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
-            let head = request.request();
-            let checked = origin::check(head, &allowed_origins);
-            let checked = checked.and_then(|()| viewers.check(head, need));
-            let_in(checked, request, next)
-        };
-        let route = methods::route(METHODS, handler).wrap(from_fn(guard));
-        self.sockets.push(methods::resource(hung(path, METHODS, "view"), route, &self.list));
-        self
-    }
-}
-
 fn hung(path: &str, methods: &'static [Method], scope: &'static str) -> HungRoute {
     HungRoute { path: path.to_owned(), methods, scope, parameters: &[] }
 }
@@ -300,59 +229,5 @@ async fn let_in(
     match checked {
         Ok(()) => next.call(request).await,
         Err(error) => Ok(request.error_response(error)),
-    }
-}
-
-/// The scope of what everybody may see. It has no guard.
-pub struct Open {
-    reads: Vec<Resource>,
-    probes: Vec<Resource>,
-    scripts: Vec<Resource>,
-    list: RouteList,
-}
-
-impl Open {
-    /// Hangs a path that everybody reads (GET, HEAD).
-    pub fn read<F, Args>(&mut self, path: &str, handler: F) -> &mut Open
-    where
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
-        let route = methods::route(methods::READ, handler);
-        self.reads.push(methods::resource(hung(path, methods::READ, "open"), route, &self.list));
-        self
-    }
-
-    /// Says which parameters the handler of the last path reads.
-    pub fn parameters(&mut self, names: &'static [&'static str]) -> &mut Open {
-        self.list.set_parameters(names);
-        self
-    }
-
-    /// Hangs a path at which load balancers and orchestrators ask whether the server is well. They may
-    /// call it by any name, and no page shows what they get.
-    pub fn probe<F, Args>(&mut self, path: &str, handler: F) -> &mut Open
-    where
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
-        let route = methods::route(methods::READ, handler);
-        self.probes.push(methods::resource(hung(path, methods::READ, "open"), route, &self.list));
-        self
-    }
-
-    /// Hangs a script that the pages of any site load. They may call the server by any name, as they do when
-    /// they send, and the script says itself how long a browser may keep it.
-    pub fn script<F, Args>(&mut self, path: &str, handler: F) -> &mut Open
-    where
-        F: Handler<Args>,
-        Args: FromRequest + 'static,
-        F::Output: Responder + 'static,
-    {
-        let route = methods::route(methods::READ, handler);
-        self.scripts.push(methods::resource(hung(path, methods::READ, "open"), route, &self.list));
-        self
     }
 }

@@ -1,13 +1,18 @@
 //! Who has access: identities that are made by commands, in force on every node soon after.
 
+pub mod browser;
 mod keys;
+mod manage;
+mod matrix;
 mod nodes;
+mod sessions;
 mod tokens;
 
 use std::{
     io::Write,
     path::Path,
     process::{Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -67,4 +72,13 @@ pub fn soon(what: &str, holds: impl Fn() -> bool) {
         assert!(began.elapsed() < SOON + SLACK, "not in force within {SOON:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Waits until the server knows what was changed so far. (To try a password until it is right would run
+/// into the brake.)
+pub fn until_known(server: &Server, data: &Path) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("probe-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let probe = command(data, &["tokens", "add", &name]);
+    soon("what was changed before it", || get(server, "/api/session", &probe) == 200);
 }

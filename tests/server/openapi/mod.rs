@@ -3,6 +3,7 @@
 //! well or wrong, and each status and error code must stand in the document and come in an answer.
 
 pub mod document;
+mod entering;
 mod provoked;
 mod ways;
 
@@ -20,9 +21,11 @@ const OF_HTTP: &[&str] = &[
     "access-control-request-method",
     "authorization",
     "content-type",
+    "cookie",
     "host",
     "if-none-match",
     "origin",
+    "sec-fetch-site",
     "sec-websocket-extensions",
     "sec-websocket-protocol",
     // Proxies send these, and never a client.

@@ -42,6 +42,11 @@ impl Operation {
         self.value["security"].to_string().contains("viewerToken")
     }
 
+    /// Whether people sign in there, or change who has access.
+    pub fn is_of_access(&self) -> bool {
+        self.value["tags"][0] == "Access"
+    }
+
     /// Whether it takes a body.
     pub fn has_body(&self) -> bool {
         self.value.get("requestBody").is_some()

@@ -1,0 +1,134 @@
+//! The scope of viewers, and of those who decide who has access.
+
+use actix_web::{
+    FromRequest, Handler, Resource, Responder,
+    body::BoxBody,
+    dev::ServiceRequest,
+    http::Method,
+    middleware::{Next, from_fn},
+};
+
+use super::{Guards, RouteList, hung, let_in};
+use crate::{
+    domain::access::Permission,
+    http::{auth::Need, methods, origin},
+};
+
+/// The scope of viewers. Each of its routes is guarded by who may call it
+/// ([`ViewerGuard`](crate::http::auth::ViewerGuard)). Unless a route says otherwise, it is for those only
+/// who may see everything.
+pub struct View {
+    pub(super) guards: Guards,
+    pub(super) reads: Vec<Resource>,
+    pub(super) sockets: Vec<Resource>,
+    list: RouteList,
+}
+
+impl View {
+    pub(super) fn new(guards: Guards, list: RouteList) -> View {
+        View { guards, reads: Vec::new(), sockets: Vec::new(), list }
+    }
+
+    /// Hangs a path that viewers read (GET, HEAD) who may see all numbers.
+    pub fn read<F, Args>(&mut self, path: &str, handler: F) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.read_with(Permission::Numbers, path, handler)
+    }
+
+    /// Hangs a path that those read who have this permission and may see everything.
+    pub fn read_with<F, Args>(
+        &mut self,
+        permission: Permission,
+        path: &str,
+        handler: F,
+    ) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let need = Need { permission: Some(permission), veils: false, changes: false };
+        self.hang(methods::READ, need, path, handler)
+    }
+
+    /// Hangs a path that everybody reads who is known, whatever they may do. It shows no numbers.
+    pub fn read_known<F, Args>(&mut self, path: &str, handler: F) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let need = Need { permission: None, veils: true, changes: false };
+        self.hang(methods::READ, need, path, handler)
+    }
+
+    /// Hangs a path at which those change something (POST) who have this permission; or, with `None`,
+    /// everybody who is known changes what is their own.
+    pub fn change<F, Args>(
+        &mut self,
+        permission: Option<Permission>,
+        path: &str,
+        handler: F,
+    ) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.hang(methods::CHANGE, Need { permission, veils: true, changes: true }, path, handler)
+    }
+
+    fn hang<F, Args>(
+        &mut self,
+        methods: &'static [Method],
+        need: Need,
+        path: &str,
+        handler: F,
+    ) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let viewers = self.guards.viewers.clone();
+        let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
+            let checked = viewers.check(request.request(), need);
+            let_in(checked, request, next)
+        };
+        let route = methods::route(methods, handler).wrap(from_fn(guard));
+        self.reads.push(methods::resource(hung(path, methods, "view"), route, &self.list));
+        self
+    }
+
+    /// Says which parameters the handler of the last path reads.
+    pub fn parameters(&mut self, names: &'static [&'static str]) -> &mut View {
+        self.list.set_parameters(names);
+        self
+    }
+
+    /// Hangs a path at which viewers open a WebSocket. The guard checks the page that opens it,
+    /// then who it is.
+    pub fn socket<F, Args>(&mut self, path: &str, handler: F) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        const METHODS: &[Method] = &[Method::GET];
+        let Guards { viewers, allowed_origins, .. } = self.guards.clone();
+        let need = Need { permission: Some(Permission::Numbers), veils: false, changes: false };
+        let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
+            let head = request.request();
+            let checked = origin::check(head, &allowed_origins);
+            let checked = checked.and_then(|()| viewers.check(head, need));
+            let_in(checked, request, next)
+        };
+        let route = methods::route(METHODS, handler).wrap(from_fn(guard));
+        self.sockets.push(methods::resource(hung(path, METHODS, "view"), route, &self.list));
+        self
+    }
+}
