@@ -10,9 +10,11 @@ use crate::support::server::Server;
 const ADDRESS: &str = "203.0.113.77";
 const MAIL: &str = "jon@shop.example";
 
-/// A request of each dialect that may carry an address, with it and with a property `email`: path, headers,
-/// body.
-fn requests() -> Vec<(&'static str, Vec<(&'static str, &'static str)>, String)> {
+/// A path, headers and a body.
+type Sent = (&'static str, Vec<(&'static str, &'static str)>, String);
+
+/// A request of each dialect that may carry an address, with it and with a property `email`.
+fn requests() -> Vec<Sent> {
     let json_type = ("Content-Type", "application/json");
     let own =
         json!({"ip": ADDRESS, "email": MAIL, "nested": {"client_ip": ADDRESS, "Email": MAIL}});
