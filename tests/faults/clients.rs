@@ -112,7 +112,7 @@ fn slow_bodies_of_one_address() {
     ]);
     let metrics = Request::get(shop.node.addr(), "/metrics").send().expect("metrics");
     let zeros = metrics.text().lines().filter(|line| line.starts_with(LIMITS));
-    assert_eq!(zeros.filter(|line| line.ends_with("} 0")).count(), 6, "there from the start");
+    assert_eq!(zeros.filter(|line| line.ends_with("} 0")).count(), 7, "there from the start");
     let begin = || {
         let mut stream = from_another_address(shop.node.addr());
         let head = "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 6144\r\n\r\n[";

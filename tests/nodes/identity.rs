@@ -66,14 +66,23 @@ fn two_nodes_cant_share_a_data_dir() {
 fn a_node_without_redis_starts_while_its_postgres_is_away() {
     let mut postgres = Postgres::start();
     postgres.stop_immediate();
-    let node = Server::with(&[("FLOODMARK_POSTGRES__URL", &postgres.url())]);
-    let answer = node.post(br#"{"type":"signup"}"#);
+    // A node that has never read its store lets in those whom its configuration names.
+    let node = Server::with(&[
+        ("FLOODMARK_POSTGRES__URL", &postgres.url()),
+        ("FLOODMARK_AUTH__WRITE_KEYS", "w"),
+    ]);
+    let event = node.request("POST", "/v1/events?key=w").body(br#"{"type":"signup"}"#);
+    let answer = event.send().unwrap();
     assert_eq!(answer.status, 202, "it is on disk: {answer:?}");
     let reasons = node.request("GET", "/readyz?sinks").send().unwrap();
     assert_eq!(reasons.status, 503, "{reasons:?}");
     assert!(reasons.text().contains("ledger"), "{reasons:?}");
     postgres.start_again();
     ready(&node);
+    wait_until("it knows who has access", || {
+        let answer = node.request("GET", "/api/analytics/current").send().unwrap();
+        if answer.status == 200 { Ok(()) } else { Err(answer) }
+    });
     wait_until("it is counted and stored", || {
         let current = node.current();
         if current["counts"]["signup"] == 1 { Ok(()) } else { Err(current) }

@@ -57,6 +57,7 @@ const OPEN: &[(&str, &str)] = &[
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/openapi.json"),
+    ("GET", "/floodmark.js"),
     ("GET", "/api/login/ways"),
     ("POST", "/api/login"),
     ("POST", "/api/login/link"),
