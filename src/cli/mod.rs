@@ -8,6 +8,7 @@ mod connect;
 mod dead_letters;
 mod demo;
 mod exit;
+mod health;
 mod maintain;
 mod manual;
 mod replay;
@@ -73,6 +74,8 @@ enum Command {
     Audit(access::AuditArgs),
     /// Check the configuration and every connection, in words
     Check(check::CheckArgs),
+    /// Ask the server of this configuration whether it lives, as images do
+    Health(ServeArgs),
     /// Print a script that completes commands and flags in a shell
     Completions(manual::CompletionsArgs),
     /// Print the manual page
@@ -146,6 +149,7 @@ pub fn run() -> ExitCode {
         Command::Links(command) => access::links(&command),
         Command::Audit(args) => access::audit(&args),
         Command::Check(args) => check::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::man(),
     }

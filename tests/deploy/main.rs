@@ -2,6 +2,7 @@
 //! Debian and PyPI that nothing else needs, so they are ignored by default; `./test --deploy` installs
 //! the programs and runs them.
 
+mod artefacts;
 mod monitoring;
 mod prometheus;
 #[path = "../support/mod.rs"]
