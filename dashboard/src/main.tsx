@@ -4,6 +4,7 @@ import { render } from 'preact';
 import { App } from './components/App';
 import { isCurrent, linkWords } from './components/words';
 import { count, moneyWhole } from './format';
+import { openGuestLink } from './guest_link';
 import { Live } from './live';
 import { frontPage } from './panels';
 import { questionsOf, warningsOf } from './panels/panel';
@@ -52,7 +53,8 @@ function drawIcon(href: string): void {
 
 const live = new Live(questionsOf(page), askDrawing);
 startTheme();
-live.start();
+// A link that is refused leaves the page as it is without one: it asks for a token.
+void openGuestLink().then(() => live.start());
 draw();
 setInterval(() => {
   askDrawing();

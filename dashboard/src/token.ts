@@ -9,14 +9,14 @@ import { recall, remember } from './storage';
 const TOKEN_KEY = 'floodmark.viewerToken';
 const PARAMETER = 'token';
 
-/** An address without the token, and the token; null where it has none. */
-export function splitAddress(address: string): { token: string; rest: string } | null {
+/** An address without the secret of this name, and the secret; null where it has none. */
+export function splitAddress(address: string, name = PARAMETER): { token: string; rest: string } | null {
   const url = new URL(address);
   const fragment = new URLSearchParams(url.hash.slice(1));
-  const token = fragment.get(PARAMETER) ?? url.searchParams.get(PARAMETER);
+  const token = fragment.get(name) ?? url.searchParams.get(name);
   if (token === null) return null;
-  fragment.delete(PARAMETER);
-  url.searchParams.delete(PARAMETER);
+  fragment.delete(name);
+  url.searchParams.delete(name);
   url.hash = fragment.toString();
   return { token: token.trim(), rest: url.toString() };
 }

@@ -15,6 +15,7 @@ import {
   makeDataDir,
   post,
   removeDataDir,
+  serverPath,
   startServer,
 } from './support.mjs';
 
@@ -84,6 +85,31 @@ for (const [mark, place] of [
     await context.close();
   });
 }
+
+test('a link opens the page, leaves the address, and is over once it is revoked', async () => {
+  const run = (...args) => {
+    const at = ['--data-dir', join(dataDir, 'guarded'), '--config', join(dataDir, 'floodmark.toml')];
+    return execFileSync(serverPath(), [...args, ...at], { encoding: 'utf8', stdio: 'pipe' }).trim();
+  };
+  run('users', 'add', 'alice', '--role', 'admin');
+  const address = run('links', 'add', 'wall', '--base', guarded.url);
+  assert.match(address, /#link=fm_ln_/);
+  const { context, page, notes } = await notedPage();
+  await page.goto(`${guarded.url}/#link=fm_ln_nobody`);
+  await connectionIs(page, 'unauthorized');
+  await page.goto('about:blank');
+  // All nodes know a link within two seconds.
+  await new Promise((done) => setTimeout(done, 2_000));
+  await page.goto(address);
+  await connectionIs(page, 'live');
+  assert.equal(page.url(), `${guarded.url}/`);
+  await page.reload();
+  await connectionIs(page, 'live');
+  assert.deepEqual(notes.errors, []);
+  run('links', 'revoke', 'wall');
+  await connectionIs(page, 'unauthorized');
+  await context.close();
+});
 
 test('the page draws everything under a policy that allows no inline style and no inline script', async () => {
   const { context, page, notes } = await notedPage();

@@ -16,6 +16,7 @@ test('a token is taken out of the address, and nothing else is', () => {
   ]) {
     assert.deepEqual(splitAddress(address!), { token, rest }, address);
   }
+  assert.deepEqual(splitAddress(`${base}#link=fm_ln_1&token=t`, 'link'), { token: 'fm_ln_1', rest: `${base}#token=t` });
   for (const address of [base, `${base}?tokens=1`, `${base}#revenue`]) {
     assert.equal(splitAddress(address), null, address);
   }

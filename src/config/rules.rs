@@ -195,11 +195,10 @@ impl RuleLayers {
             }
         }
         for (place, spec) in self.sources.0.iter_mut().filter(|(_, spec)| !spec.off) {
-            for key in &mut spec.key.0 {
-                fill(place, format!("[[source]]: {}: key", spec.name), key);
-            }
-            for secret in &mut spec.secret.0 {
-                fill(place, format!("[[source]]: {}: secret", spec.name), secret);
+            for (key, texts) in [("key", &mut spec.key), ("secret", &mut spec.secret)] {
+                for text in &mut texts.0 {
+                    fill(place, format!("[[source]]: {}: {key}", spec.name), text);
+                }
             }
         }
     }

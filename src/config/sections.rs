@@ -231,12 +231,20 @@ pub struct LedgerConfig {
 pub struct DedupeConfig {
     /// How long the id of an event is remembered.
     pub window_s: u64,
-    /// How long the id of an order, a refund or a webhook is remembered.
+    /// How long the id of an order, a refund or a webhook is remembered, where that is more than
+    /// `window_s`.
     pub long_window_s: u64,
     /// Ids that this node remembers; beyond them the oldest go.
     pub max_ids: usize,
     /// Whether all nodes share their ids, through Redis.
     pub shared: bool,
+}
+
+impl DedupeConfig {
+    /// How long the ids are remembered that are remembered longest.
+    pub fn longest_window_s(&self) -> u64 {
+        self.long_window_s.max(self.window_s)
+    }
 }
 
 /// `[memory]`: how much memory the process may take.

@@ -9,8 +9,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use aho_corasick::AhoCorasick;
 use serde_json::value::RawValue;
 
-/// Names of properties that hold an address, in small letters and without `$`, `_`, `-` and `.`. SDKs and
-/// collectors use these.
+use crate::domain::veil::{plain_name, words};
+
+/// Names of properties that hold an address, as [`plain_name`] gives them. SDKs and collectors use these.
 const ADDRESS_NAMES: &[&str] = &[
     "ip",
     "cip",
@@ -126,9 +127,7 @@ impl PrivacyRules {
     }
 
     fn is_address(&self, name: &str) -> bool {
-        let plain = |c: &char| !matches!(c, '$' | '_' | '-' | '.');
-        let plain: String = name.chars().filter(plain).flat_map(char::to_lowercase).collect();
-        self.addresses != Addresses::Kept && ADDRESS_NAMES.contains(&plain.as_str())
+        self.addresses != Addresses::Kept && ADDRESS_NAMES.contains(&plain_name(name).as_str())
     }
 
     /// A value without what is never stored; `None` where it is as it was. Numbers keep their digits.
@@ -188,11 +187,6 @@ impl PrivacyRules {
 
 fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-/// The words of a text, which may be names.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '$' | '_' | '-' | '.')))
 }
 
 #[cfg(test)]

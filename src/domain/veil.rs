@@ -5,7 +5,7 @@
 
 use serde_json::{Value, value::RawValue};
 
-/// Parts of names of properties whose values are not shown, in small letters and without `_` and `-`.
+/// Parts of names of properties whose values are not shown, as [`plain_name`] gives them.
 const SECRET: &[&str] = &[
     "password",
     "passwd",
@@ -56,19 +56,21 @@ fn veil(value: &mut Value, hidden: &[String]) {
 }
 
 fn is_hidden(name: &str, hidden: &[String]) -> bool {
-    let plain: String = name
-        .chars()
-        .filter(|c| !matches!(c, '_' | '-' | '.'))
-        .flat_map(char::to_lowercase)
-        .collect();
+    let plain = plain_name(name);
     // A short part counts only as the whole name: there is "pin" in "shipping".
     let secret = |part: &&str| if part.len() < 5 { plain == **part } else { plain.contains(*part) };
     SECRET.iter().any(secret) || hidden.iter().any(|hidden| hidden == name)
 }
 
 /// The words of a text, which may be names.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '$' | '_' | '-' | '.')))
+}
+
+/// A name as it is compared: in small letters, and without what stands between its words.
+pub(super) fn plain_name(name: &str) -> String {
+    let between = |c: &char| matches!(c, '$' | '_' | '-' | '.');
+    name.chars().filter(|c| !between(c)).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]

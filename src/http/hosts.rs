@@ -45,8 +45,8 @@ impl KnownHosts {
     /// The names of `http.allowed_hosts`, and that of `listen` where it is one.
     ///
     /// With an empty list every name is known as soon as viewers need to be known: a page that got itself
-    /// taken for this server's has neither a token nor a session. So a server behind a proxy needs no list, but one that shows
-    /// its numbers to everybody does.
+    /// taken for this server's has neither a token nor a session. So a server behind a proxy needs no list,
+    /// but one that shows its numbers to everybody does.
     pub fn new(config: &Config, viewers: ViewerGuard) -> KnownHosts {
         let allowed = &config.http.allowed_hosts;
         let mut names = HostNames {

@@ -46,7 +46,7 @@ pub struct Reception {
     /// Compares passwords.
     pub passwords: Passwords,
     /// `auth.min_password_chars`
-    pub min_password_chars: usize,
+    min_password_chars: usize,
     brake: Brake,
     proxies: ProxyNetworks,
     session_hours: u64,
@@ -109,6 +109,20 @@ impl Reception {
                 Err(is_busy(busy))
             }
         }
+    }
+
+    /// The hash of a password that is chosen for a user, or for a link with no name of a user.
+    ///
+    /// # Errors
+    /// 400 where it is too easy to guess, 503 where too many are being hashed.
+    pub async fn hash_chosen(&self, chosen: String, user: &str) -> Result<PasswordHash, ApiError> {
+        self.check_choice(&chosen, user)?;
+        self.passwords.hash(chosen).await.map_err(is_busy)
+    }
+
+    fn check_choice(&self, chosen: &str, user: &str) -> Result<(), ApiError> {
+        check_choice(chosen, self.min_password_chars, user)
+            .map_err(|why| ApiError::bad_request("invalid_access", why))
     }
 
     /// The answer that begins a session of this identity.
@@ -306,8 +320,7 @@ async fn change_password(
         let message = "only a user who is signed in has a password to change";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message));
     };
-    check_choice(&new, reception.min_password_chars, &user.name)
-        .map_err(|why| ApiError::bad_request("invalid_access", why))?;
+    reception.check_choice(&new, &user.name)?;
     let attempt = reception.attempt(&request, Some(&format!("user {}", user.name)))?;
     reception.is_right(attempt, old, account.password.clone()).await?;
     let hash = reception.passwords.hash(new).await.map_err(is_busy)?;

@@ -11,6 +11,7 @@ use crate::{
         time::{Millis, now_ms},
     },
     http::{
+        auth::WriteKeys,
         error::ApiError,
         query,
         scope::{Open, View},
@@ -29,6 +30,8 @@ pub struct Ops {
     pub health: Health,
     /// The spool, for its size and for how far each sink lags behind it.
     pub spool: Spool,
+    /// Who may send, for whether that is known yet.
+    pub keys: WriteKeys,
     /// The mirror, for whether the live numbers move.
     pub mirror: Mirror,
     /// Renders the metrics as Prometheus reads them.
@@ -86,6 +89,10 @@ fn refusals(ops: &Ops) -> Vec<String> {
     let mut reasons = Vec::new();
     if ops.health.is_stopping() {
         reasons.push("stopping: the server is about to stop".to_owned());
+    }
+    if ops.keys.knows_nobody() {
+        let why = "the store has not said yet who may send; requests get 503";
+        reasons.push(format!("access: {why}"));
     }
     if ops.spool.refuses() {
         reasons.push(format!("spool: full with {} bytes; requests get 503", ops.spool.bytes()));

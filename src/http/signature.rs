@@ -47,16 +47,12 @@ struct Signer {
 impl Signers {
     /// Those of the sources, of which the first has the place `first` among all senders.
     pub fn of(sources: &[SourceSpec], first: usize) -> Signers {
-        let signers = (first..).zip(sources).flat_map(|(sender, source)| {
+        let of_source = |(sender, source): (usize, &SourceSpec)| -> Vec<Signer> {
+            let Some(vendor) = source.webhook else { return Vec::new() };
             let secrets = source.secret.0.iter().cloned();
-            let signer = move |(vendor, secret)| Signer { vendor, secret, sender };
-            source
-                .webhook
-                .into_iter()
-                .flat_map(move |vendor| secrets.clone().map(move |secret| (vendor, secret)))
-                .map(signer)
-        });
-        Signers(signers.collect())
+            secrets.map(|secret| Signer { vendor, secret, sender }).collect()
+        };
+        Signers((first..).zip(sources).flat_map(of_source).collect())
     }
 
     /// The place of the sender that has signed a body.

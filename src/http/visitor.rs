@@ -5,7 +5,7 @@
 //! two days had the same visitor. Nodes have salts of their own, so a visitor whose requests come to
 //! two nodes counts twice.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use actix_web::{HttpRequest, http::header, web};
 use hmac::{Hmac, KeyInit, Mac};
@@ -28,6 +28,9 @@ type DailySalt = Mutex<Option<Salt>>;
 
 static SALT: DailySalt = Mutex::new(None);
 
+/// How long a salt may outlive its day, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// Bytes of the hash that a session id has: enough to tell all visitors of a day apart.
 const BYTES: usize = 16;
 
@@ -41,14 +44,24 @@ pub fn of_today(request: &HttpRequest, site: &str) -> String {
     hashed(&SALT, now_ms(), &[address.as_bytes(), agent, site.as_bytes()])
 }
 
-fn hashed(salt: &DailySalt, now: Millis, parts: &[&[u8]]) -> String {
-    let day = now.div_euclid(DAY);
-    let mut salt = salt.lock();
-    if salt.as_ref().is_none_or(|salt| salt.day != day) {
-        *salt = Some(Salt { day, secret: rand::random() });
+/// Forgets the salt of each day once the day is over, also where nobody calls, for as long as the process
+/// runs.
+pub async fn forget_past_days() {
+    loop {
+        forget_past(&SALT, now_ms());
+        tokio::time::sleep(LOOK_EVERY).await;
     }
-    let secret = salt.as_ref().map(|salt| salt.secret).unwrap_or_default();
-    drop(salt);
+}
+
+fn forget_past(salt: &DailySalt, now: Millis) {
+    let mut salt = salt.lock();
+    *salt = salt.take().filter(|salt| salt.day == now.div_euclid(DAY));
+}
+
+fn hashed(salt: &DailySalt, now: Millis, parts: &[&[u8]]) -> String {
+    forget_past(salt, now);
+    let of_today = || Salt { day: now.div_euclid(DAY), secret: rand::random() };
+    let secret = salt.lock().get_or_insert_with(of_today).secret;
     let mut mac = Hmac::<Sha256>::new_from_slice(&secret).expect("a key may have any length");
     for part in parts {
         // The length keeps two parts from being read as two others.
@@ -78,6 +91,10 @@ mod tests {
         assert_ne!(hashed(&salt, noon, &[b"192.0.2.1a", b"gent"]), first);
         let next = of(noon + DAY, "192.0.2.1");
         assert_ne!(next, first);
+        forget_past(&salt, noon + DAY);
+        assert_eq!(of(noon + DAY, "192.0.2.1"), next, "the day is not over");
+        forget_past(&salt, noon + 2 * DAY);
+        assert!(salt.lock().is_none(), "nobody has called, and it is gone");
         // Not even a clock that goes back brings the salt of a day back.
         assert_ne!(of(noon, "192.0.2.1"), first);
     }

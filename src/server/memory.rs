@@ -19,7 +19,7 @@ pub fn id_windows(config: &Config) -> Result<IdWindows, String> {
         max_ids,
         max_bytes: bytes as usize,
     };
-    let long = |bytes| window(dedupe.long_window_s, (bytes / LONG_ID) as usize, bytes);
+    let long = |bytes| window(dedupe.longest_window_s(), (bytes / LONG_ID) as usize, bytes);
     Ok(IdWindows {
         short: window(dedupe.window_s, dedupe.max_ids, shares.ids),
         long: long(shares.long_ids),

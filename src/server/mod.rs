@@ -34,6 +34,7 @@ use crate::{
     alert::AlertActor,
     broadcast::Viewers,
     config::Config,
+    http::visitor,
     ingest::actor::IngestActor,
     open_files,
     panics::Alarm,
@@ -119,6 +120,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     refuse_open_door(&config, storage.access.book())?;
     tokio::task::spawn_local(storage.access.clone().follow(storage.health.clone()));
     let watching = watching::start(&config, &storage);
+    tokio::task::spawn_local(visitor::forget_past_days());
     tokio::task::spawn_local(clocks::watch(storage.stores.info.clone(), storage.health.clone()));
     let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
     let server = service::start(

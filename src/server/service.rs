@@ -118,19 +118,21 @@ impl Shared {
     fn new(config: &Config, state: RouteState<'_>, builder: &ServerBuilder) -> Shared {
         observed::show_all();
         let (pipeline, book) = (state.pipeline, state.storage.access.book());
+        let keys = WriteKeys::new(config, book.clone());
         Shared {
             guards: Guards::new(config, book.clone()),
             viewer_guard: ViewerGuard::new(config, book.clone()),
             reception: Reception::new(config, state.storage.access.clone()),
             intake: Intake::new(
                 config,
-                WriteKeys::new(config, book.clone()),
+                keys.clone(),
                 pipeline.ingest.clone().recipient(),
                 pipeline.claims.clone(),
             ),
             ops: ops::Ops {
                 health: state.storage.health.clone(),
                 spool: state.storage.spool.clone(),
+                keys,
                 mirror: state.storage.mirror.clone(),
                 metrics: state.exporter,
                 unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,

@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     process::{Command, Output, Stdio},
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
@@ -51,9 +52,15 @@ pub fn wait_until<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> Resu
     }
 }
 
-/// A time zone in which it is about noon now, for `timezone`: midnight, where "today" begins anew,
-/// then never comes while a test runs.
+/// A time zone in which it was about noon when the test began, for `timezone`: midnight, where "today" begins
+/// anew, then never comes while a test runs. It is the same for all that a test starts, also where the hour
+/// ends meanwhile: a node does not start with another zone than its store has.
 pub fn noon_zone() -> String {
+    static ZONE: LazyLock<String> = LazyLock::new(zone_of_noon);
+    ZONE.clone()
+}
+
+fn zone_of_noon() -> String {
     let hour = floodmark::domain::time::now_ms() / floodmark::domain::time::HOUR % 24;
     // POSIX counts westwards: Etc/GMT-3 is three hours ahead of Greenwich.
     match hour - 12 {

@@ -4,22 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{
-    ListAccess, RevokeAccess, ServeArgs, password_from_stdin, show_once, until, with_access,
-};
+use super::{ListAccess, RevokeAccess, ServeArgs, show_once, until, users::chosen, with_access};
 use crate::{
-    access::{
-        password,
-        secret::{self, SecretKind},
-    },
+    access::secret::{self, SecretKind},
     domain::{
         access::{IdentityKind, LinkGrant},
-        time::{DAY, Millis, now_ms},
+        time::{Millis, now_ms},
     },
 };
-
-/// How long a link is good where nobody says, in ms.
-const USUAL: Millis = 30 * DAY;
 
 /// `floodmark links`
 #[derive(Subcommand, Clone, Debug)]
@@ -71,17 +63,12 @@ fn add(args: &AddLink) -> ExitCode {
     with_access(&args.serve, "links add", async |desk| {
         let password = match args.password_stdin {
             false => None,
-            true => {
-                let chosen = password_from_stdin()?;
-                let least = desk.config.auth.min_password_chars;
-                password::check_choice(&chosen, least, "")?;
-                Some(password::hash_now(&chosen))
-            }
+            true => Some(chosen(desk, true, "")?.0),
         };
         let made = SecretKind::Link.make();
         let grant =
             LinkGrant { secret: secret::hash(&made), sees_money: !args.hide_money, password };
-        let end = args.expires.unwrap_or_else(|| now_ms() + USUAL);
+        let end = args.expires.unwrap_or_else(|| now_ms() + LinkGrant::USUAL_LIFE);
         desk.add(&args.name, Some(end), IdentityKind::Link(grant)).await?;
         let base = args.base.clone().unwrap_or_else(|| format!("http://{}", desk.config.listen));
         // Behind a # it stays in the browser: no server, proxy or log sees it.

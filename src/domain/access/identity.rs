@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Permission, Permissions, Rights, Role, Sight};
-use crate::domain::time::Millis;
+use crate::domain::time::{DAY, Millis};
 
 /// How many hex digits the SHA-256 of a secret has.
 pub const HASH_CHARS: usize = 64;
@@ -108,6 +108,11 @@ pub struct LinkGrant {
     pub sees_money: bool,
     /// What the password is compared with, where it has one.
     pub password: Option<PasswordHash>,
+}
+
+impl LinkGrant {
+    /// How long a link is good where nobody says, in ms.
+    pub const USUAL_LIFE: Millis = 30 * DAY;
 }
 
 /// A password as the store has it: its Argon2id hash with salt and parameters, as a PHC string. It is

@@ -9,16 +9,13 @@ use serde::Deserialize;
 
 use super::changed;
 use crate::{
-    access::{
-        password::check_choice,
-        secret::{self, SecretKind},
-    },
+    access::secret::{self, SecretKind},
     domain::{
         access::{
-            Account, IdentityKind, KeyRules, LinkGrant, PasswordHash, Permission, Role, TokenGrant,
+            Account, IdentityKind, KeyRules, LinkGrant, Permission, Role, TokenGrant,
             change::NewIdentity, shown::shown_identity,
         },
-        time::{DAY, Millis, now_ms},
+        time::{Millis, now_ms},
     },
     http::{
         auth::Principal,
@@ -26,9 +23,6 @@ use crate::{
         login::{Reception, is_busy},
     },
 };
-
-/// How long a link is good where nobody says, in ms.
-const USUAL_LINK: Millis = 30 * DAY;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -106,11 +100,13 @@ pub async fn user(
     reception: web::Data<Reception>,
 ) -> Result<HttpResponse, ApiError> {
     let new: NewUser = reception.read(&request, payload).await?;
-    let made = new.password.is_none().then(secret::password);
-    let password = match (new.password, &made) {
-        (Some(chosen), _) => chosen_hash(&reception, chosen, &new.name).await?,
-        (None, Some(made)) => reception.passwords.hash(made.clone()).await.map_err(is_busy)?,
-        (None, None) => unreachable!("one is made where none was chosen"),
+    let (password, made) = match new.password {
+        Some(chosen) => (reception.hash_chosen(chosen, &new.name).await?, None),
+        None => {
+            let made = secret::password();
+            let hash = reception.passwords.hash(made.clone()).await.map_err(is_busy)?;
+            (hash, Some(made))
+        }
     };
     let account = Account {
         role: new.role,
@@ -149,25 +145,14 @@ pub async fn link(
 ) -> Result<HttpResponse, ApiError> {
     let new: NewLink = reception.read(&request, payload).await?;
     let password = match new.password {
-        Some(chosen) => Some(chosen_hash(&reception, chosen, "").await?),
+        Some(chosen) => Some(reception.hash_chosen(chosen, "").await?),
         None => None,
     };
     let made = SecretKind::Link.make();
     let grant = LinkGrant { secret: secret::hash(&made), sees_money: !new.hide_money, password };
-    let end = new.expires_at.unwrap_or_else(|| now_ms() + USUAL_LINK);
+    let end = new.expires_at.unwrap_or_else(|| now_ms() + LinkGrant::USUAL_LIFE);
     let what = (new.name, Some(end), IdentityKind::Link(grant));
     add(&reception, &principal, what, Some(made)).await
-}
-
-/// The hash of a password that somebody has chosen.
-async fn chosen_hash(
-    reception: &Reception,
-    chosen: String,
-    user: &str,
-) -> Result<PasswordHash, ApiError> {
-    check_choice(&chosen, reception.min_password_chars, user)
-        .map_err(|why| ApiError::bad_request("invalid_access", why))?;
-    reception.passwords.hash(chosen).await.map_err(is_busy)
 }
 
 /// Adds the identity, and answers with it and its secret.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    access::{Access, ChangeError, password},
+    access::{Access, ChangeError},
     domain::{
         access::{
             AccessChange, AccessFault, Book, Identity, Permission, Role, change::By,
@@ -26,7 +26,7 @@ use crate::{
     http::{
         auth::{Principal, WhoReads, nobody_known},
         error::ApiError,
-        login::{Reception, is_busy},
+        login::Reception,
         query,
         scope::View,
     },
@@ -123,9 +123,9 @@ async fn change_user(
             changed(&reception, &principal, set).await?
         }
         (None, Some(password), false) => {
-            password::check_choice(&password, reception.min_password_chars, "")
-                .map_err(|why| ApiError::bad_request("invalid_access", why))?;
-            let hash = reception.passwords.hash(password).await.map_err(is_busy)?;
+            let book = reception.access.book().current().ok_or_else(nobody_known)?;
+            let name = book.named("user", &id).map_or("", |user| &user.name);
+            let hash = reception.hash_chosen(password, name).await?;
             let set = |book: &Book, by: By<'_>| book.set_password(by, &id, hash.clone());
             changed(&reception, &principal, set).await?
         }

@@ -192,9 +192,19 @@ impl WriteKeys {
         self.senders.iter().filter(|_| !sender.is_public).find(named).map(|found| &**found)
     }
 
+    /// Whether nobody can be let in: the configuration names nobody, and this node has never read the book.
+    pub fn knows_nobody(&self) -> bool {
+        self.names_nobody() && self.book.current().is_none()
+    }
+
+    /// Whether the configuration names nobody who sends with a key, or with an id that stands for one.
+    fn names_nobody(&self) -> bool {
+        self.list.allowed.is_empty() && self.ids.is_empty()
+    }
+
     /// Access for somebody without a key, where nobody needs one.
     fn let_anybody_in(&self) -> Option<WriteAccess> {
-        if !self.list.allowed.is_empty() || !self.ids.is_empty() || !self.may_be_open {
+        if !self.names_nobody() || !self.may_be_open {
             return None;
         }
         let open = self.book.current().is_some_and(|book| !book.stored().sends_closed);

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::{
     Dialect, Endpoint, Outcome, Split,
-    built::{Built, BuiltProperties, field, field_of, json_body},
-    webhook,
+    built::{Built, BuiltProperties, field, field_of},
+    webhook::{self, Told, text_of},
 };
 use crate::{
     domain::{
-        event::{Field, Incoming, Rejection},
+        event::Incoming,
         money::Amount,
         orders::{EntryKind, OrderEntry},
         source::WebhookVendor,
@@ -48,10 +48,7 @@ impl Dialect for Shopify {
     type Event<'a> = Built<'a>;
 
     fn open(request: &HttpRequest) -> Result<Shopify, ApiError> {
-        let header = |name: &str| {
-            let value = request.headers().get(name).and_then(|value| value.to_str().ok());
-            value.unwrap_or_default().trim().to_owned()
-        };
+        let header = |name: &str| webhook::header(request, name);
         // A webhook that Shopify sends for the same event to two addresses has two webhook ids.
         let delivery = match header("x-shopify-event-id") {
             id if id.is_empty() => header("x-shopify-webhook-id"),
@@ -77,15 +74,7 @@ impl Dialect for Shopify {
         if self.topic.is_empty() {
             return Err(ApiError::bad_request("malformed", "X-Shopify-Topic is missing"));
         }
-        let object: Value = json_body(contents)?;
-        if !object.is_object() {
-            let nothing = Built::new(contents, Err(Rejection::NotAnObject));
-            return Ok(Split::new(vec![nothing], Field::Absent, max_events)?);
-        }
-        let (event, kept) = self.event(&object);
-        let is_money = matches!(self.topic.as_str(), "orders/paid" | "refunds/create");
-        let delivery = self.delivery();
-        Ok(webhook::events(contents, event, kept, (is_money, delivery.as_deref()), max_events)?)
+        webhook::events(contents, max_events, |object| self.told(object))
     }
 
     fn answer(self, _: &Outcome) -> HttpResponse {
@@ -100,8 +89,8 @@ impl Shopify {
         (!delivery.is_empty()).then(|| format!("shopify:{topic}:{delivery}"))
     }
 
-    /// The event of one object of Shopify, without properties, and what is kept of the object.
-    fn event(&self, object: &Value) -> (Incoming<'static>, (BuiltProperties, Option<OrderEntry>)) {
+    /// What one object of Shopify tells.
+    fn told(&self, object: &Value) -> Told {
         let topic = self.topic.as_str();
         let (mut properties, entry) = match topic {
             "refunds/create" => refund(object),
@@ -130,7 +119,8 @@ impl Shopify {
             id: field(id.as_deref()),
             ..Incoming::default()
         };
-        (event, (properties, entry))
+        let is_money = matches!(topic, "orders/paid" | "refunds/create");
+        Told { event, properties, entry, is_money, delivery: self.delivery() }
     }
 }
 
@@ -231,11 +221,6 @@ fn gateway(object: &Value) -> Option<String> {
     first.or_else(transaction).or_else(|| text_of(object, "gateway")).map(str::to_owned)
 }
 
-/// A member that is a text.
-fn text_of<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
-    object.get(name)?.as_str().filter(|text| !text.is_empty())
-}
-
 /// A member that is a text or a number, as text. Ids of Shopify are beyond 2^53.
 fn id_of(object: &Value, name: &str) -> Option<String> {
     match object.get(name)? {
@@ -248,6 +233,7 @@ fn id_of(object: &Value, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::Field;
 
     fn read(topic: &str, object: Value) -> (Incoming<'static>, Value, Option<OrderEntry>) {
         let shopify = Shopify {
@@ -256,7 +242,7 @@ mod tests {
             triggered_at: "2026-11-27T20:00:00Z".to_owned(),
             signature: None,
         };
-        let (event, (properties, entry)) = shopify.event(&object);
+        let Told { event, properties, entry, .. } = shopify.told(&object);
         (event, Value::Object(properties.0), entry)
     }
 

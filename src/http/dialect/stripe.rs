@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 
 use super::{
     Dialect, Endpoint, Outcome, Split,
-    built::{Built, BuiltProperties, field, field_of, json_body},
-    webhook,
+    built::{Built, BuiltProperties, field, field_of},
+    webhook::{self, Told, text_of},
 };
 use crate::{
     domain::{
-        event::{Field, Incoming, Rejection},
+        event::Incoming,
         money::Amount,
         orders::{EntryKind, OrderEntry},
         source::WebhookVendor,
@@ -54,8 +54,7 @@ impl Dialect for Stripe {
     type Event<'a> = Built<'a>;
 
     fn open(request: &HttpRequest) -> Result<Stripe, ApiError> {
-        let header = request.headers().get("stripe-signature");
-        let header = header.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let header = webhook::header(request, "stripe-signature");
         Ok(Stripe { header })
     }
 
@@ -68,16 +67,7 @@ impl Dialect for Stripe {
         contents: &'a [u8],
         max_events: usize,
     ) -> Result<Split<'a, Built<'a>>, ApiError> {
-        let event: Value = json_body(contents)?;
-        if !event.is_object() {
-            let nothing = Built::new(contents, Err(Rejection::NotAnObject));
-            return Ok(Split::new(vec![nothing], Field::Absent, max_events)?);
-        }
-        let (read, kept) = read(&event);
-        let is_money =
-            matches!(text_of(&event, "type"), Some("charge.succeeded" | "refund.created"));
-        let delivery = text_of(&event, "id");
-        Ok(webhook::events(contents, read, kept, (is_money, delivery), max_events)?)
+        webhook::events(contents, max_events, read)
     }
 
     fn answer(self, _: &Outcome) -> HttpResponse {
@@ -118,16 +108,18 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// The event of one event of Stripe, without properties, and what is kept of its object.
-fn read(event: &Value) -> (Incoming<'static>, (BuiltProperties, Option<OrderEntry>)) {
+/// What one event of Stripe tells.
+fn read(event: &Value) -> Told {
     let kind = text_of(event, "type");
     let nothing = Value::Null;
     let object = event.pointer("/data/object").unwrap_or(&nothing);
-    let kept = properties(kind.unwrap_or_default(), event, object);
+    let (properties, entry) = properties(kind.unwrap_or_default(), event, object);
+    let is_money = matches!(kind, Some("charge.succeeded" | "refund.created"));
+    let delivery = text_of(event, "id").map(str::to_owned);
     // The id of an order is given by `[[map]]`, and that of a refund is the refund's.
     let id = match (kind, text_of(object, "id")) {
         (Some("refund.created"), Some(refund)) => Some(format!("refund:{refund}")),
-        _ => text_of(event, "id").map(str::to_owned),
+        _ => delivery.clone(),
     };
     let event = Incoming {
         kind: field_of(event.get("type")),
@@ -136,7 +128,7 @@ fn read(event: &Value) -> (Incoming<'static>, (BuiltProperties, Option<OrderEntr
         id: field(id.as_deref()),
         ..Incoming::default()
     };
-    (event, kept)
+    Told { event, properties, entry, is_money, delivery }
 }
 
 /// What is kept of an object: what numbers are made of, no name, address or card.
@@ -219,13 +211,10 @@ fn whole_units(amount: i64, currency: &str) -> Option<String> {
     Some(Amount(i64::try_from(units).ok()?).to_string())
 }
 
-fn text_of<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
-    object.get(name)?.as_str().filter(|text| !text.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::Field;
 
     #[test]
     fn amounts_are_in_whole_units_whatever_the_currency_has_as_its_smallest() {
@@ -251,8 +240,8 @@ mod tests {
                 "created": 1_795_420_790, "status": "succeeded", "customer": "cus_1",
                 "payment_intent": "pi_1", "metadata": {"order_id": "1001"},
                 "billing_details": {"email": "a@b.example", "address": {"country": "DE"}}}}});
-        let (first, (kept, entry)) = read(&event);
-        let text = kept.finish().unwrap();
+        let Told { event: first, properties, entry, .. } = read(&event);
+        let text = properties.finish().unwrap();
         assert!(!text.contains("a@b"), "{text}");
         let entry = entry.unwrap();
         assert_eq!((entry.order_id.as_str(), entry.total.as_str()), ("1001", "19.99"));
@@ -262,7 +251,7 @@ mod tests {
         let refund = json!({"id": "evt_2", "type": "refund.created", "created": 1_795_420_800,
             "data": {"object": {"object": "refund", "id": "re_1", "amount": 500, "currency": "jpy",
                 "payment_intent": "pi_1", "charge": "ch_1", "status": "succeeded"}}});
-        let (second, (_, entry)) = read(&refund);
+        let Told { event: second, entry, .. } = read(&refund);
         assert_eq!(second.id, Field::Text("refund:re_1".into()));
         let entry = entry.unwrap();
         assert_eq!((entry.kind, entry.order_id.as_str()), (EntryKind::Refund, "pi_1"));

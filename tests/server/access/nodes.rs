@@ -50,9 +50,12 @@ fn all_nodes_know_a_change_within_two_seconds_and_keep_it_while_the_store_is_awa
     let fresh = Server::with(&variables);
     assert_eq!((post(&fresh, &key, VIEW), post(&fresh, "", VIEW)), (503, 503));
     assert_eq!(get(&fresh, "/api/analytics/current", &token), 503);
+    assert_eq!(get(&fresh, "/readyz", ""), 503, "it says that it refuses events");
     let configured = Server::with(&[variables[0], ("FLOODMARK_AUTH__WRITE_KEYS", "w1")]);
     assert_eq!((post(&configured, "w1", VIEW), post(&configured, &key, VIEW)), (202, 503));
+    assert_eq!(get(&configured, "/readyz", ""), 200);
     postgres.start_again();
     fresh.until("it knows them", |_| post(&fresh, &key, VIEW) == 202);
     assert_eq!(post(&fresh, "", VIEW), 401);
+    assert_eq!(get(&fresh, "/readyz", ""), 200);
 }

@@ -156,7 +156,7 @@ impl Claims {
             requests: AtomicU64::new(0),
             unsettled: Arc::new(Semaphore::new(MAX_UNSETTLED_IDS)),
             window: config.dedupe.window_s as Millis * SECOND,
-            long_window: config.dedupe.long_window_s as Millis * SECOND,
+            long_window: config.dedupe.longest_window_s() as Millis * SECOND,
             retry: config.retry.clone(),
             health,
             unregistered: Notify::new(),
