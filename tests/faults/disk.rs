@@ -1,6 +1,6 @@
 //! The disk of the spool is full, or the spool has reached its limit.
 
-use std::{path::Path, process::Command, thread, time::Duration};
+use std::{fs::File, io::Write, path::Path, process::Command, thread, time::Duration};
 
 use crate::{
     load::{Load, Outcome, Plan},
@@ -35,8 +35,18 @@ impl SmallDisk {
 
     /// Fills the disk with a file that takes all the room that is left.
     fn fill(&self) {
-        let full = std::fs::write(self.ballast(), vec![0; 64 << 20]);
-        assert!(full.is_err(), "the disk is not small");
+        let mut ballast =
+            File::options().append(true).create(true).open(self.ballast()).expect("a file");
+        assert!(ballast.write_all(&vec![0; 64 << 20]).is_err(), "the disk is not small");
+    }
+
+    /// Fills the disk until the load is refused more than `refused` times: the sinks delete segments
+    /// that they have read, and each of these makes room again.
+    fn fill_until_refused(&self, load: &Load, refused: u64) {
+        load.wait("requests are refused", |load| {
+            self.fill();
+            load.refused() > refused
+        });
     }
 
     fn free(&self) {
@@ -80,9 +90,9 @@ fn disk_full_under_the_spool_then_freed() {
     let viewer = Viewer::watch(shop.node.addr(), None);
     let load = Load::start(shop.node.addr(), 0, Plan::PLAIN);
     load.goes_on(1000);
-    disk.fill();
-    load.wait("requests are refused", |load| load.refused() > 0);
+    disk.fill_until_refused(&load, 0);
     shop.node.until("it says so", |node| {
+        disk.fill();
         node.reasons().iter().any(|reason| reason.starts_with("intake: full"))
     });
     // Events that were answered before still go on to the sinks. The segments that both sinks have
@@ -93,9 +103,7 @@ fn disk_full_under_the_spool_then_freed() {
     load.goes_on(1000);
     shop.is_ready();
 
-    disk.fill();
-    let refused = load.refused();
-    load.wait("requests are refused", |load| load.refused() > refused);
+    disk.fill_until_refused(&load, load.refused());
     shop.node.kill();
     disk.free();
     shop.node.restart();
