@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Dialect, Endpoint, Outcome, Split,
     built::{Built, BuiltProperties, field, field_of},
-    webhook::{self, Told, text_of},
+    webhook::{self, WebhookTold, text_of},
 };
 use crate::{
     domain::{
@@ -90,7 +90,7 @@ impl Shopify {
     }
 
     /// What one object of Shopify tells.
-    fn told(&self, object: &Value) -> Told {
+    fn told(&self, object: &Value) -> WebhookTold {
         let topic = self.topic.as_str();
         let (mut properties, entry) = match topic {
             "refunds/create" => refund(object),
@@ -120,7 +120,7 @@ impl Shopify {
             ..Incoming::default()
         };
         let is_money = matches!(topic, "orders/paid" | "refunds/create");
-        Told { event, properties, entry, is_money, delivery: self.delivery() }
+        WebhookTold { event, properties, entry, is_money, delivery: self.delivery() }
     }
 }
 
@@ -242,7 +242,7 @@ mod tests {
             triggered_at: "2026-11-27T20:00:00Z".to_owned(),
             signature: None,
         };
-        let Told { event, properties, entry, .. } = shopify.told(&object);
+        let WebhookTold { event, properties, entry, .. } = shopify.told(&object);
         (event, Value::Object(properties.0), entry)
     }
 

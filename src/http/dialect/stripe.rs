@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{
     Dialect, Endpoint, Outcome, Split,
     built::{Built, BuiltProperties, field, field_of},
-    webhook::{self, Told, text_of},
+    webhook::{self, WebhookTold, text_of},
 };
 use crate::{
     domain::{
@@ -109,7 +109,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// What one event of Stripe tells.
-fn read(event: &Value) -> Told {
+fn read(event: &Value) -> WebhookTold {
     let kind = text_of(event, "type");
     let nothing = Value::Null;
     let object = event.pointer("/data/object").unwrap_or(&nothing);
@@ -128,7 +128,7 @@ fn read(event: &Value) -> Told {
         id: field(id.as_deref()),
         ..Incoming::default()
     };
-    Told { event, properties, entry, is_money, delivery }
+    WebhookTold { event, properties, entry, is_money, delivery }
 }
 
 /// What is kept of an object: what numbers are made of, no name, address or card.
@@ -240,7 +240,7 @@ mod tests {
                 "created": 1_795_420_790, "status": "succeeded", "customer": "cus_1",
                 "payment_intent": "pi_1", "metadata": {"order_id": "1001"},
                 "billing_details": {"email": "a@b.example", "address": {"country": "DE"}}}}});
-        let Told { event: first, properties, entry, .. } = read(&event);
+        let WebhookTold { event: first, properties, entry, .. } = read(&event);
         let text = properties.finish().unwrap();
         assert!(!text.contains("a@b"), "{text}");
         let entry = entry.unwrap();
@@ -251,7 +251,7 @@ mod tests {
         let refund = json!({"id": "evt_2", "type": "refund.created", "created": 1_795_420_800,
             "data": {"object": {"object": "refund", "id": "re_1", "amount": 500, "currency": "jpy",
                 "payment_intent": "pi_1", "charge": "ch_1", "status": "succeeded"}}});
-        let Told { event: second, entry, .. } = read(&refund);
+        let WebhookTold { event: second, entry, .. } = read(&refund);
         assert_eq!(second.id, Field::Text("refund:re_1".into()));
         let entry = entry.unwrap();
         assert_eq!((entry.kind, entry.order_id.as_str()), (EntryKind::Refund, "pi_1"));

@@ -18,7 +18,7 @@ use crate::{
 
 /// What a webhook tells.
 #[derive(Debug)]
-pub struct Told {
+pub struct WebhookTold {
     /// The event, without properties.
     pub event: Incoming<'static>,
     /// Its properties, without the entry.
@@ -42,7 +42,7 @@ pub struct Told {
 pub fn events<'a>(
     body: &'a [u8],
     max_events: usize,
-    read: impl FnOnce(&Value) -> Told,
+    read: impl FnOnce(&Value) -> WebhookTold,
 ) -> Result<Split<'a, Built<'a>>, ApiError> {
     let object: Value = json_body(body)?;
     let events = match object.is_object() {
@@ -53,9 +53,9 @@ pub fn events<'a>(
     Ok(Split::new(events, Field::Absent, max_events)?)
 }
 
-impl Told {
+impl WebhookTold {
     fn events(self) -> Vec<Incoming<'static>> {
-        let Told { event, properties, entry, is_money, delivery } = self;
+        let WebhookTold { event, properties, entry, is_money, delivery } = self;
         let entry = entry.and_then(|entry| serde_json::to_value(entry).ok());
         let mut with_entry = properties.clone();
         with_entry.value(ENTRY, entry.as_ref());
