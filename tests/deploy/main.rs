@@ -5,5 +5,11 @@
 mod artefacts;
 mod monitoring;
 mod prometheus;
+mod proxies;
+mod rolling;
+// The comparison of several nodes with what was sent is that of tests/nodes; a part of it is enough here.
+#[allow(dead_code)]
+#[path = "../nodes/shop.rs"]
+mod shop;
 #[path = "../support/mod.rs"]
 mod support;

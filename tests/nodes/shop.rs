@@ -77,9 +77,14 @@ impl Shop {
                 ("FLOODMARK_REDIS__URLS", &live.urls()),
             ])
         });
-        let shop = Shop { nodes: nodes.collect(), postgres, live, seed: Cell::new(1) };
-        shop.nodes.iter().for_each(ready);
-        shop
+        let nodes = nodes.collect();
+        Shop::of(nodes, postgres, live)
+    }
+
+    /// These nodes, which were started on these servers, once they are ready.
+    pub fn of(nodes: Vec<Server>, postgres: Postgres, live: Live) -> Shop {
+        nodes.iter().for_each(ready);
+        Shop { nodes, postgres, live, seed: Cell::new(1) }
     }
 
     /// Replays a file of events of its own to each node, at this many events a second; 0 sends as

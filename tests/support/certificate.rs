@@ -20,21 +20,26 @@ use super::program::PATIENCE;
 /// Writes a certificate for `localhost` and 127.0.0.1, signed by itself, and its key. Both files are put
 /// in place at once, as those who renew certificates do it.
 pub fn make(cert: &Path, key: &Path) {
-    make_with(cert, key, &[]);
+    make_with(cert, key, "localhost", &[]);
+}
+
+/// As [`make`], for another name than `localhost`.
+pub fn make_for(name: &str, cert: &Path, key: &Path) {
+    make_with(cert, key, name, &[]);
 }
 
 /// As [`make`], but one that may sign no other, so that it can be trusted by itself: rustls takes none that
 /// may.
 pub fn make_leaf(cert: &Path, key: &Path) {
-    make_with(cert, key, &["-addext", "basicConstraints=critical,CA:FALSE"]);
+    make_with(cert, key, "localhost", &["-addext", "basicConstraints=critical,CA:FALSE"]);
 }
 
-fn make_with(cert: &Path, key: &Path, further: &[&str]) {
+fn make_with(cert: &Path, key: &Path, name: &str, further: &[&str]) {
     let fresh = |path: &Path| path.with_added_extension("fresh");
     let status = Command::new("openssl")
         .args(["req", "-x509", "-days", "30", "-nodes", "-newkey", "ec"])
-        .args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", &format!("/CN={name}")])
+        .args(["-addext", &format!("subjectAltName=DNS:{name},IP:127.0.0.1")])
         .args(further)
         .arg("-keyout")
         .arg(fresh(key))
@@ -62,6 +67,14 @@ impl TlsConnection {
     /// # Errors
     /// Nobody listens there, or there is no handshake.
     pub fn open(addr: SocketAddr) -> std::io::Result<TlsConnection> {
+        TlsConnection::over(TcpStream::connect(addr)?, "localhost")
+    }
+
+    /// Speaks TLS over a connection that is open already, asks for this name, and takes any certificate.
+    ///
+    /// # Errors
+    /// There is no handshake.
+    pub fn over(stream: TcpStream, name: &'static str) -> std::io::Result<TlsConnection> {
         let provider: Arc<CryptoProvider> = ring::default_provider().into();
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -69,10 +82,10 @@ impl TlsConnection {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
-        let name = ServerName::try_from("localhost").expect("a name");
+        let name = ServerName::try_from(name).expect("a name");
         let client = ClientConnection::new(Arc::new(config), name).expect("a client");
-        let stream = TcpStream::connect(addr)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
         let mut stream = StreamOwned::new(client, stream);
         stream.flush()?;
         while stream.conn.is_handshaking() {
@@ -102,6 +115,22 @@ impl TlsConnection {
                 return text.into_owned();
             }
         }
+    }
+}
+
+impl Read for TlsConnection {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for TlsConnection {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -2,7 +2,7 @@
 //! runtime; and bare sockets, which read only when the test does.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -26,7 +26,7 @@ pub fn watch(server: &Server, query: &str) -> WebSocket {
 }
 
 /// Waits for the next frame and answers pings on the way.
-pub fn frame(socket: &mut WebSocket) -> Value {
+pub fn frame<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
     match socket.receive() {
         Received::Frame(frame) => {
             // Every frame has these three keys, and they are enough for the plainest client.

@@ -78,7 +78,7 @@ impl Request {
     ///
     /// # Errors
     /// The server did not answer, or not in full. It may have taken the request all the same.
-    pub fn send_on(&self, connection: &mut Connection) -> io::Result<Answer> {
+    pub fn send_on<S: Read + Write>(&self, connection: &mut Connection<S>) -> io::Result<Answer> {
         // The server may refuse before it has read everything, and close: its answer counts.
         let written = connection.write_all(&self.bytes());
         let answer = connection.answer(&self.method);
@@ -108,8 +108,9 @@ impl Request {
 }
 
 /// A connection that stays open for several requests. It can also be read and written like a
-/// socket, for bytes that follow an answer, such as the frames after an upgrade.
-pub struct Connection(BufReader<TcpStream>);
+/// socket, for bytes that follow an answer, such as the frames after an upgrade. It is plain TCP, or
+/// whatever the caller has opened, such as TLS.
+pub struct Connection<S = TcpStream>(BufReader<S>);
 
 impl Connection {
     /// Connects.
@@ -123,6 +124,13 @@ impl Connection {
     /// Another handle on the same socket, to write while this one reads.
     pub fn try_clone(&self) -> TcpStream {
         self.0.get_ref().try_clone().expect("a socket can be cloned")
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Speaks HTTP over a stream that is open already.
+    pub fn over(stream: S) -> Connection<S> {
+        Connection(BufReader::new(stream))
     }
 
     /// The next answer, to a request of this method that was written before.
@@ -187,13 +195,13 @@ impl Connection {
     }
 }
 
-impl Read for Connection {
+impl<S: Read> Read for Connection<S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.0.read(into)
     }
 }
 
-impl Write for Connection {
+impl<S: Write> Write for Connection<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.get_mut().write(bytes)
     }

@@ -2,7 +2,7 @@
 //! connection.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -29,7 +29,7 @@ pub enum Received {
 }
 
 /// One end of a WebSocket.
-pub struct WebSocket(tungstenite::WebSocket<TcpStream>);
+pub struct WebSocket<S = TcpStream>(tungstenite::WebSocket<S>);
 
 impl WebSocket {
     /// Connects to a server that is running; `path` may have a query.
@@ -58,13 +58,28 @@ impl WebSocket {
         headers: &[(String, String)],
         patience: Duration,
     ) -> tungstenite::Result<WebSocket> {
-        let mut request = format!("ws://{addr}{path}").into_client_request()?;
+        let stream = connect(addr)?;
+        stream.set_read_timeout(Some(patience))?;
+        WebSocket::over(stream, &format!("ws://{addr}{path}"), headers)
+    }
+}
+
+impl<S: Read + Write> WebSocket<S> {
+    /// Asks for the upgrade over a stream that is open already, such as TLS; the address begins with
+    /// `ws:` all the same.
+    ///
+    /// # Errors
+    /// The stream ended, or there is an answer in place of the upgrade.
+    pub fn over(
+        stream: S,
+        address: &str,
+        headers: &[(String, String)],
+    ) -> tungstenite::Result<WebSocket<S>> {
+        let mut request = address.into_client_request()?;
         for (name, value) in headers {
             let name: HeaderName = name.parse().expect("a header's name");
             request.headers_mut().insert(name, HeaderValue::from_str(value).expect("a header"));
         }
-        let stream = connect(addr)?;
-        stream.set_read_timeout(Some(patience))?;
         match tungstenite::client::client(request, stream) {
             Ok((socket, _)) => Ok(WebSocket(socket)),
             Err(HandshakeError::Failure(error)) => Err(error),
