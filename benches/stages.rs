@@ -22,6 +22,7 @@ use floodmark::{
         ids::IdSpace,
         metric::MetricSet,
         row::{self, Row},
+        shape::shape_of,
         source::Provenance,
         totals::Totals,
     },
@@ -134,6 +135,7 @@ fn main() {
     decode_request(c, &medians);
     encode_rows(c, &medians, &batch);
     aggregate(c, &medians, &batch);
+    learn_shape(c, &medians, &batch);
     merge(c, &medians, &deltas);
     remember(c, &medians);
     append(c, &medians, &batch);
@@ -202,6 +204,18 @@ fn aggregate(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
     );
     measure(c, medians, ("aggregate 5,000 rows", "to a delta"), per_batch.clone(), || {
         black_box(delta(black_box(batch)));
+    });
+}
+
+/// Reads the shape of rows, which the store's writer does before it writes a batch.
+fn learn_shape(c: &mut Criterion, medians: &Medians, batch: &[u8]) {
+    let per_batch = Throughput::Elements(BATCH as u64);
+    let walk = ("shape of 5,000 rows", "floor: walk the rows");
+    measure(c, medians, walk, per_batch.clone(), || {
+        black_box(decoded(black_box(batch)).count());
+    });
+    measure(c, medians, ("shape of 5,000 rows", "learn and encode"), per_batch, || {
+        black_box(shape_of(decoded(black_box(batch))).encode());
     });
 }
 

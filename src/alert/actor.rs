@@ -7,24 +7,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
     alert::{
-        Direct, LeaseHolder, Notifier, Payload,
+        AlertSetup, Direct, Payload,
+        drift::{DriftWatch, SCHEMA_DRIFT},
         trouble::Trouble,
         watched::{Moment, Watched},
     },
     domain::{
-        alert::{AlertRules, Firing},
+        alert::Firing,
         time::{Millis, SECOND, now_ms},
     },
     failpoint::panic_point,
-    numbers::{Baselines, Mirror, Spans},
+    numbers::Spans,
     panics,
-    store::alerts::{AlertHistory, AlertLog, HISTORY, Notice, Recorded},
+    store::alerts::{AlertHistory, HISTORY, Notice, Recorded},
 };
 
 /// How often the rules are evaluated.
@@ -40,24 +41,6 @@ const STORE_WITHIN: Duration = Duration::from_secs(3);
 const STORE_REST: Duration = Duration::from_secs(5);
 /// How many changes may wait for the store.
 const MAX_UNRECORDED: usize = 10_000;
-
-/// What the alert actor works with.
-pub struct AlertSetup {
-    /// The alerts and webhooks of the configuration.
-    pub rules: Arc<AlertRules>,
-    /// The numbers of all nodes; also holds what is shown of the alerts.
-    pub mirror: Mirror,
-    /// What was counted yesterday and last week.
-    pub baselines: Baselines,
-    /// The part of the store that keeps alerts and notices.
-    pub log: Arc<dyn AlertLog>,
-    /// The lease by which one node of all leads.
-    pub lease: LeaseHolder,
-    /// The actor that tells the webhooks.
-    pub notifier: Addr<Notifier>,
-    /// The currency of money, such as `EUR`.
-    pub currency: String,
-}
 
 /// Evaluates the alerts once a second while this node leads, and shows what fires.
 ///
@@ -84,6 +67,8 @@ struct AlertWatch {
     setup: AlertSetup,
     /// The state of each alert, by its name. Empty while another node leads.
     watched: HashMap<String, Watched>,
+    /// Looks for drift of schemas; `None` where that is off.
+    drift: Option<DriftWatch>,
     /// Whether this node led at the last look.
     leads: bool,
     /// Changes that the store has not taken yet, in the order in which they happened.
@@ -117,6 +102,7 @@ impl AlertActor {
     /// An actor that takes its first look when it is started.
     pub fn new(setup: AlertSetup) -> AlertActor {
         let watch = AlertWatch {
+            drift: DriftWatch::new(&setup.drift, setup.schemas.clone()),
             setup,
             watched: HashMap::new(),
             leads: false,
@@ -183,6 +169,11 @@ impl AlertWatch {
         if self.leads && self.setup.lease.leading().now() && numbers_move {
             let before = self.unrecorded.len();
             self.evaluate();
+            if let Some(drift) = &mut self.drift {
+                let mirror = &self.setup.mirror;
+                let changes = drift.look(mirror.now(), mirror.zone()).await;
+                changes.into_iter().for_each(|firing| self.changed(firing));
+            }
             if self.unrecorded.len() > before {
                 self.record().await;
             }
@@ -213,6 +204,9 @@ impl AlertWatch {
             tracing::info!("another node evaluates the alerts");
             self.watched.clear();
         }
+        if let Some(drift) = self.drift.as_mut().filter(|_| !leads) {
+            drift.forget();
+        }
         self.leads = leads;
     }
 
@@ -232,6 +226,8 @@ impl AlertWatch {
         for firing in shown.firing {
             if self.setup.rules.alert(&firing.name).is_some() {
                 self.watched.insert(firing.name.clone(), Watched::fires(firing));
+            } else if self.drift.as_mut().is_some_and(|drift| drift.take_over(&firing)) {
+                tracing::debug!(alert = firing.name, "a drift that goes on");
             } else {
                 // The configuration has no such rule any more, so nothing else would end it.
                 self.changed(Firing { cleared_at: Some(now), ..firing });
@@ -308,7 +304,10 @@ impl AlertWatch {
                 Ok(Ok(Recorded::Known(known))) => {
                     // Another leader has recorded that this alert fires. It is the same incident,
                     // so this node goes on with that one.
-                    self.watched.insert(known.name.clone(), Watched::fires(*known));
+                    let goes_on = |drift: &mut DriftWatch| drift.take_over(&known);
+                    if !self.drift.as_mut().is_some_and(goes_on) {
+                        self.watched.insert(known.name.clone(), Watched::fires(*known));
+                    }
                 }
                 failed => {
                     let why = match failed {
@@ -388,6 +387,12 @@ impl AlertWatch {
             metrics::gauge!("floodmark_alerts_firing", "name" => alert.name.clone())
                 .set(if fires { 1.0 } else { 0.0 });
         }
+        let drifts = shown.firing.iter().any(|firing| firing.name.starts_with(SCHEMA_DRIFT));
+        metrics::gauge!("floodmark_alerts_firing", "name" => SCHEMA_DRIFT).set(if drifts {
+            1.0
+        } else {
+            0.0
+        });
         self.setup.mirror.alerts().show(shown.firing, shown.over);
     }
 }

@@ -17,19 +17,26 @@
 //! - Where the store can't be written, webhooks are told from memory and the change is recorded
 //!   later. If the node dies before that, the change is in no store, and the next leader may tell
 //!   the webhooks again.
+//! - Drift of schemas ([`drift`]) is looked for in the store every some seconds, by the same leader. What
+//!   fires of it is recorded, told and shown like any other alert.
 //! - One alert is evaluated in the same way ([`watched`]) whether the actor looks at the numbers
 //!   of now or [`backtest`] at those of the past.
 
 mod actor;
 mod backtest;
+mod drift;
 mod lease;
 mod notifier;
 mod payload;
+mod setup;
+mod survey;
 mod trouble;
 mod watched;
 
-pub use actor::{AlertActor, AlertSetup, Resign};
+pub use actor::{AlertActor, Resign};
 pub use backtest::Backtest;
+pub use drift::SCHEMA_DRIFT;
 pub use lease::{Leading, LeaseHolder};
 pub use notifier::{Direct, Notifier};
 pub use payload::{Payload, signature};
+pub use setup::AlertSetup;

@@ -28,12 +28,20 @@ const AT_LEAST: &[(&str, u64, &str)] = &[
 ];
 
 /// Numbers with a greatest value: key, greatest, why.
-const AT_MOST: &[(&str, u64, &str)] =
-    &[("http.client_inflight_percent", 100, "it is a part of http.max_inflight_bytes")];
+const AT_MOST: &[(&str, u64, &str)] = &[
+    ("http.client_inflight_percent", 100, "it is a part of http.max_inflight_bytes"),
+    ("schemas.max_schemas", 1000, "all of them are read when drift is looked for"),
+    ("schemas.max_properties", 256, "one batch says no more of a type and source"),
+    ("schemas.drift_from_percent", 100, "it is a part of the events"),
+    ("schemas.drift_to_percent", 90, "a small change is no drift"),
+];
 
 /// Texts that are one of a few words.
-const ONE_OF: &[(&str, &[&str])] =
-    &[("log.format", &["auto", "text", "json"]), ("privacy.ip", &["drop", "cut", "keep"])];
+const ONE_OF: &[(&str, &[&str])] = &[
+    ("log.format", &["auto", "text", "json"]),
+    ("privacy.ip", &["drop", "cut", "keep"]),
+    ("schemas.drift_severity", &["info", "warning", "critical"]),
+];
 
 /// A number that another one bounds.
 struct Bound {

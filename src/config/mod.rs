@@ -28,7 +28,7 @@ pub use rules::Rules;
 pub use sections::{
     AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HttpConfig,
     IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig,
-    PrivacyConfig, RedisConfig, RetryConfig, SpoolConfig, StreamConfig, TlsConfig,
+    PrivacyConfig, RedisConfig, RetryConfig, SchemasConfig, SpoolConfig, StreamConfig, TlsConfig,
 };
 pub use variable::variable_name;
 
@@ -70,6 +70,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// `[ledger]`
     pub ledger: LedgerConfig,
+    /// `[schemas]`
+    pub schemas: SchemasConfig,
     /// `[dedupe]`
     pub dedupe: DedupeConfig,
     /// `[memory]`

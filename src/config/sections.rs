@@ -6,7 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::privacy::{Addresses, Privacy};
+use crate::domain::{
+    alert::Severity,
+    privacy::{Addresses, Privacy},
+    shape::{DriftRule, SchemaLimits},
+};
 
 /// `[postgres]`: where PostgreSQL is and how long it may take.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -223,6 +227,42 @@ pub struct LedgerConfig {
     pub keep_hours: u64,
     /// How often ledger rows are added to the rollups.
     pub fold_interval_ms: u64,
+}
+
+/// `[schemas]`: what is learnt of the properties of events.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemasConfig {
+    /// Pairs of an event type and a source whose properties are learnt.
+    pub max_schemas: usize,
+    /// Properties that are learnt of each pair.
+    pub max_properties: usize,
+    /// Whether the alert `schema_drift` is looked for.
+    pub drift: bool,
+    /// How bad that alert is.
+    pub drift_severity: Severity,
+    /// Events that it takes on each side of a change.
+    pub drift_min_events: u64,
+    /// Percent of the events that had the property before, at least.
+    pub drift_from_percent: u64,
+    /// Percent of that share that are left at most.
+    pub drift_to_percent: u64,
+}
+
+impl SchemasConfig {
+    /// How much is learnt at most.
+    pub fn limits(&self) -> SchemaLimits {
+        SchemaLimits { schemas: self.max_schemas, properties: self.max_properties }
+    }
+
+    /// When a property has drifted.
+    pub fn drift_rule(&self) -> DriftRule {
+        DriftRule {
+            min_events: self.drift_min_events,
+            from: self.drift_from_percent as f64 / 100.0,
+            to: self.drift_to_percent as f64 / 100.0,
+        }
+    }
 }
 
 /// `[dedupe]`: how long and how many ids are remembered.

@@ -29,6 +29,7 @@ pub mod properties;
 pub mod row;
 pub mod rule;
 pub mod runs;
+pub mod shape;
 pub mod sink;
 pub mod source;
 pub mod time;

@@ -35,6 +35,7 @@ pub mod ops;
 pub mod origin;
 pub mod query;
 pub mod request_id;
+pub mod schema;
 pub mod scope;
 pub mod security_headers;
 pub mod signature;

@@ -15,6 +15,7 @@ pub fn show_all() {
         "floodmark_identity_conflicts_total",
         "floodmark_ledger_folded_total",
         "floodmark_ledger_dropped_total",
+        "floodmark_schema_unlearnt_total",
         "floodmark_dedupe_undecided_total",
         "floodmark_panics_total",
         "floodmark_redis_connects_total",

@@ -36,6 +36,7 @@ use crate::{
         login::{self, Reception},
         observed::{self, RefusalLog},
         openapi, ops, request_id,
+        schema::{self, SchemaReader},
         scope::{self, Guards, Scopes},
         stream, timeseries,
         tls::Tls,
@@ -108,6 +109,7 @@ struct Shared {
     viewers: Viewers,
     series: web::Data<TimeSeries>,
     letters: LetterReader,
+    schemas: SchemaReader,
     connections: Connections,
     stops: GracefulShutdownSignal,
     keep_alive: Duration,
@@ -142,6 +144,7 @@ impl Shared {
             viewers: state.viewers.clone(),
             series: web::Data::new(state.series),
             letters: LetterReader(state.storage.stores.letters.clone()),
+            schemas: SchemaReader(state.storage.stores.schemas.clone()),
             connections: Connections::new(config),
             stops: builder.graceful_shutdown_signal(),
             keep_alive: Duration::from_millis(config.http.keep_alive_ms),
@@ -223,6 +226,7 @@ impl Shared {
             .app_data(web::Data::new(self.viewers.clone()))
             .app_data(self.series.clone())
             .app_data(web::Data::new(self.letters.clone()))
+            .app_data(web::Data::new(self.schemas.clone()))
             .wrap(from_fn(request_id::layer))
     }
 }
@@ -258,6 +262,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     alerts::routes(view);
     dead_letters::routes(view);
     breakdown::routes(view);
+    schema::routes(view);
     login::routes(view, open);
     access::routes(view);
     ops::routes(open);

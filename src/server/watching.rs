@@ -25,7 +25,7 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     let baselines = Baselines::new(storage.zone.clone(), now_ms());
     let thread = Arbiter::new();
     let rollups = &storage.stores.rollups;
-    let folding = RollupActor::new(rollups.clone(), storage.health.clone(), config);
+    let folding = RollupActor::new(&storage.stores, storage.health.clone(), config);
     RollupActor::start_in_arbiter(&thread.handle(), |_| folding);
     let reader = BaselineReader::new(baselines.clone(), rollups.clone(), &config.retry);
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
@@ -53,6 +53,8 @@ fn alerts(config: &Config, storage: &Storage, baselines: Baselines) -> Addr<Aler
         lease,
         notifier,
         currency: config.currency.clone(),
+        drift: config.schemas.clone(),
+        schemas: storage.stores.schemas.clone(),
     });
     AlertActor::start_in_arbiter(&thread.handle(), |_| actor)
 }

@@ -6,6 +6,7 @@ use crate::{
     domain::{
         batch::{Batch, BatchId, LANES, NodeId, RestOf},
         delta::{Delta, DeltaError, DeltaSum, Series},
+        shape::shape_of,
         time::{MINUTE, Millis, bucket},
     },
     sink::{SinkError, SinkErrorKind},
@@ -34,6 +35,8 @@ pub(crate) struct Entry {
     /// The visitors of its delta, encoded. They are apart, since they are needed only for as long
     /// as a visitor counts as active.
     pub visitors: Vec<u8>,
+    /// The shape of its events, encoded ([`crate::domain::shape`]).
+    pub shape: Vec<u8>,
 }
 
 impl Entry {
@@ -49,6 +52,7 @@ impl Entry {
             span: batch.delta.span(),
             delta: batch.delta.encode_cells(),
             visitors: batch.delta.encode_visitors(),
+            shape: shape_of(batch.iter().flatten()).encode(),
         }
     }
 

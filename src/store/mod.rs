@@ -13,6 +13,7 @@
 //! | [`Rollups`] | folds the ledger into minutes, and reads them | [`RollupActor`](rollup_actor::RollupActor), charts, baselines, the backtest of alerts |
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
 //! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
+//! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
@@ -33,6 +34,7 @@ pub mod poison;
 pub mod postgres;
 pub mod rollup;
 pub mod rollup_actor;
+pub mod schemas;
 pub mod sqlite;
 pub mod store_target;
 
@@ -55,6 +57,7 @@ use crate::{
         alerts::AlertLog,
         letters::DeadLetters,
         rollup::{FoldLimits, Folded, Known, Summed},
+        schemas::Schemas,
     },
 };
 
@@ -71,6 +74,8 @@ pub struct Stores {
     pub alerts: Arc<dyn AlertLog>,
     /// What was refused.
     pub letters: Arc<dyn DeadLetters>,
+    /// What was learnt of the properties of events.
+    pub schemas: Arc<dyn Schemas>,
     /// Who has access.
     pub access: Arc<dyn AccessStore>,
     /// Lets one node lead, where there is no Redis.
@@ -85,7 +90,15 @@ impl Stores {
     /// All parts, from one store that has them all.
     pub fn all_in<S>(store: Arc<S>, installation: Arc<Installation>) -> Stores
     where
-        S: BatchStore + Ledger + Rollups + AlertLog + DeadLetters + AccessStore + Lease + StoreInfo,
+        S: BatchStore
+            + Ledger
+            + Rollups
+            + AlertLog
+            + DeadLetters
+            + Schemas
+            + AccessStore
+            + Lease
+            + StoreInfo,
     {
         Stores {
             batches: store.clone(),
@@ -93,6 +106,7 @@ impl Stores {
             rollups: store.clone(),
             alerts: store.clone(),
             letters: store.clone(),
+            schemas: store.clone(),
             access: store.clone(),
             lease: store.clone(),
             info: store,

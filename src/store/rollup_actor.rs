@@ -12,7 +12,11 @@ use crate::{
     domain::time::{HOUR, Millis, Steady, now_ms},
     retry::Backoff,
     sink::SinkError,
-    store::{Rollups, rollup::FoldLimits},
+    store::{
+        Rollups, Stores,
+        rollup::FoldLimits,
+        schemas::{KEEP_MINUTES, KEEP_UNSEEN, Schemas},
+    },
     telemetry::health::Health,
 };
 
@@ -24,6 +28,8 @@ use crate::{
 /// - Bounded by: one fold or drop at a time, each within its limits.
 pub struct RollupActor {
     rollups: Arc<dyn Rollups>,
+    schemas: Arc<dyn Schemas>,
+    limits: FoldLimits,
     health: Health,
     /// The pause between two rounds.
     interval: Duration,
@@ -49,9 +55,11 @@ const DROPS_IN_A_ROW: usize = 250;
 
 impl RollupActor {
     /// Folds every `ledger.fold_interval_ms`, keeps ledger rows for `ledger.keep_hours`.
-    pub fn new(rollups: Arc<dyn Rollups>, health: Health, config: &config::Config) -> RollupActor {
+    pub fn new(stores: &Stores, health: Health, config: &config::Config) -> RollupActor {
         RollupActor {
-            rollups,
+            rollups: stores.rollups.clone(),
+            schemas: stores.schemas.clone(),
+            limits: FoldLimits { schemas: config.schemas.limits(), ..FoldLimits::default() },
             health,
             interval: Duration::from_millis(config.ledger.fold_interval_ms),
             keep: config.ledger.keep_hours as Millis * HOUR,
@@ -66,8 +74,16 @@ impl RollupActor {
     fn work(&mut self, ctx: &mut Context<Self>) {
         let drops = self.dropped_at.is_none_or(|at| at.elapsed() >= DROP_EVERY);
         // By a steady clock: one that jumps ahead while the server runs must not make rows old.
-        let before = drops.then(|| (self.clock.now() - self.keep, self.keep));
-        let work = round(self.rollups.clone(), before);
+        let now = self.clock.now();
+        let before = drops.then(|| (now - self.keep, self.keep));
+        let (rollups, schemas, limits) = (self.rollups.clone(), self.schemas.clone(), self.limits);
+        let work = async move {
+            let unreadable = round(rollups, limits, before).await?;
+            if drops {
+                schemas.forget(now - KEEP_MINUTES, now - KEEP_UNSEEN).await?;
+            }
+            Ok::<_, SinkError>(unreadable)
+        };
         ctx.spawn(work.into_actor(self).map(move |worked, actor, ctx| {
             let pause = match worked {
                 Ok(unreadable) => {
@@ -114,11 +130,13 @@ impl Actor for RollupActor {
 /// given, drops ledger rows that were sealed before it and count nothing after it. Returns the name of a row that could not be read.
 async fn round(
     rollups: Arc<dyn Rollups>,
+    limits: FoldLimits,
     before: Option<(Millis, Millis)>,
 ) -> Result<Option<String>, SinkError> {
     let unreadable = loop {
-        let folded = rollups.fold(FoldLimits::default()).await?;
+        let folded = rollups.fold(limits).await?;
         metrics::counter!("floodmark_ledger_folded_total").increment(folded.rows);
+        metrics::counter!("floodmark_schema_unlearnt_total").increment(folded.unlearnt);
         if folded.done {
             break folded.unreadable;
         }

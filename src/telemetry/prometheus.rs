@@ -100,6 +100,10 @@ fn describe() {
     counter!("floodmark_sink_errors_total", "Failed tries to write a batch, by kind");
     counter!("floodmark_ledger_folded_total", "Ledger rows that this node added to the rollups");
     counter!("floodmark_ledger_dropped_total", "Folded ledger rows that this node dropped");
+    counter!(
+        "floodmark_schema_unlearnt_total",
+        "Events of types and sources beyond schemas.max_schemas"
+    );
     histogram!("floodmark_batch_write_seconds", "From handing a batch to a sink to its success");
     histogram!(
         "floodmark_ingest_to_viewer_seconds",

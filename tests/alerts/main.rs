@@ -2,6 +2,7 @@
 //! notifications.
 
 mod black_friday;
+mod drift;
 mod handover;
 mod incident;
 mod nodes;

@@ -10,5 +10,6 @@ mod orders;
 mod parts;
 mod postgres;
 mod rollups;
+mod schemas;
 #[path = "../support/mod.rs"]
 mod support;

@@ -30,6 +30,7 @@ mod password;
 mod rights;
 mod rollups;
 mod schema;
+mod schemas;
 mod session;
 mod tls;
 mod write;

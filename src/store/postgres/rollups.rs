@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     PostgresStore,
     errors::Failure,
+    schemas,
     session::{PostgresSessions, Session},
 };
 use crate::{
@@ -53,7 +54,7 @@ impl RollupSessions {
 
 impl PostgresStore {
     /// Begins a transaction in which no other node folds or drops; `None` where one does already.
-    async fn alone(&self) -> Result<Option<Session>, Failure> {
+    pub(super) async fn alone(&self) -> Result<Option<Session>, Failure> {
         self.ready().await?;
         let session = self.rollups.folder.get().await?;
         // In this mode each statement sees all that was committed before it. The lock is let go
@@ -70,7 +71,7 @@ impl PostgresStore {
     }
 
     /// Begins a transaction for a chart. A server that takes no writes can still be read.
-    async fn chart(&self) -> Result<Session, Failure> {
+    pub(super) async fn chart(&self) -> Result<Session, Failure> {
         match self.ready().await {
             Err(failure) if failure.kind != SinkErrorKind::ReadOnly => return Err(failure),
             _ => {}
@@ -99,13 +100,15 @@ impl PostgresStore {
                 None => fold.leave(),
             }
         }
+        let mut unlearnt = 0;
         if !fold.heads.is_empty() {
             add_up(&session, &fold).await?;
+            unlearnt = schemas::add(&session, &fold).await?;
             move_heads(&session, &fold.heads).await?;
         }
         session.run("COMMIT").await?;
         session.done();
-        Ok(fold.outcome())
+        Ok(fold.outcome(unlearnt))
     }
 
     /// Drops folded rows and adds their events to `dropped` of the lane's head in one statement,
@@ -245,10 +248,11 @@ async fn next_rows(
     // Postgres knows the length of a delta without reading it, so the running sum is cheap.
     let rows = session
         .query(
-            "SELECT seq, sealed_at, events, delta FROM (
-                 SELECT *, sum(octet_length(delta)) OVER (ORDER BY seq) - octet_length(delta)
-                        AS bytes_before
-                 FROM (SELECT seq, sealed_at, events, delta FROM ledger
+            "SELECT seq, sealed_at, events, delta, shape FROM (
+                 SELECT *, sum(bytes) OVER (ORDER BY seq) - bytes AS bytes_before
+                 FROM (SELECT seq, sealed_at, events, delta, shape,
+                              octet_length(delta) + coalesce(octet_length(shape), 0) AS bytes
+                       FROM ledger
                        WHERE node = $1 AND lane = $2 AND seq > $3 AND seq <= $4
                        ORDER BY seq LIMIT $5) AS next
              ) AS sized
@@ -269,6 +273,7 @@ async fn next_rows(
             sealed_at: row.try_get(1)?,
             events: row.try_get(2)?,
             delta: row.try_get(3)?,
+            shape: row.try_get(4)?,
         })
     };
     rows.iter().map(row).collect()

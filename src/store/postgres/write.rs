@@ -191,8 +191,8 @@ async fn insert_entry(session: &Session, entry: &Entry, poisoned: u64) -> Result
     session
         .query(
             "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_second,
-                             last_second, delta, visitors)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                             last_second, delta, visitors, shape)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &[
                 (&entry.id.run, Type::UUID),
                 (&(entry.id.lane() as i16), Type::INT2),
@@ -204,6 +204,7 @@ async fn insert_entry(session: &Session, entry: &Entry, poisoned: u64) -> Result
                 (&last, Type::INT8),
                 (&entry.delta, Type::BYTEA),
                 (&entry.visitors, Type::BYTEA),
+                (&entry.shape, Type::BYTEA),
             ],
         )
         .await?;

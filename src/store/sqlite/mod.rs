@@ -12,6 +12,7 @@ mod letters;
 mod pending;
 mod rollups;
 mod runs;
+mod schemas;
 mod write;
 
 use std::{path::Path, sync::Arc};

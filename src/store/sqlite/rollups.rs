@@ -31,7 +31,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
     let mut fold = Fold::new(limits);
     let mut behind = tx.prepare_cached(BEHIND)?;
     let mut next = tx.prepare_cached(
-        "SELECT seq, sealed_at, events, delta FROM ledger
+        "SELECT seq, sealed_at, events, delta, shape FROM ledger
          WHERE node = ? AND lane = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
     )?;
     let mut lanes = behind.query([])?;
@@ -58,8 +58,9 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
                 sealed_at: row.get(1)?,
                 events: row.get(2)?,
                 delta: row.get(3)?,
+                shape: row.get(4)?,
             };
-            bytes += row.delta.len() as u64;
+            bytes += row.bytes();
             rows.push(row);
         }
         fold.add(&lane, &rows);
@@ -70,7 +71,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
 /// Writes what [`read`] added up, unless somebody has folded these rows since.
 pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkError> {
     if fold.heads.is_empty() {
-        return Ok(fold.outcome());
+        return Ok(fold.outcome(0));
     }
     // Where this function returns early, the transaction is dropped without a commit and rolls
     // back: either all heads move and all sums are added, or nothing happens.
@@ -95,10 +96,11 @@ pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkEr
     for sum in fold.sums() {
         add.execute(params![sum.0, sum.1, sum.2])?;
     }
+    let unlearnt = super::schemas::add(&tx, fold)?;
     // A statement borrows the transaction, and commit takes it whole.
     drop((head, add));
     tx.commit()?;
-    Ok(fold.outcome())
+    Ok(fold.outcome(unlearnt))
 }
 
 /// Drops folded ledger rows, and adds their events to `dropped` of the lane's head, so that the

@@ -98,8 +98,8 @@ fn write(
     insert_orders(&tx, &orders_of(rows))?;
     tx.prepare_cached(
         "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_row, last_row,
-                             first_second, last_second, delta, visitors, written_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                             first_second, last_second, delta, visitors, shape, written_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         node.as_bytes(),
@@ -114,6 +114,7 @@ fn write(
         entry.span.map(|span| span.1),
         entry.delta,
         entry.visitors,
+        entry.shape,
         now_ms(),
     ])?;
     crate::failpoint::kill_point!("store-copied");

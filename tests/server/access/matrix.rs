@@ -35,6 +35,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/analytics/metrics", "nnyfyyyyfy"),
     ("GET", "/api/analytics/timeseries", "nnyfyyyyfy"),
     ("GET", "/api/analytics/breakdown", "nnyfyyyyfy"),
+    ("GET", "/api/analytics/schema", "nnyfyyyyfy"),
     ("GET", "/api/analytics/alerts", "nnyfyyyyfy"),
     ("GET", "/api/analytics/stream", "nnyfyyyyfy"),
     ("GET", "/api/analytics/dead-letters", "nnffyyfffy"),

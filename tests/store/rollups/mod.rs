@@ -17,6 +17,7 @@ use floodmark::{
     domain::{
         batch::{Batch, BatchId},
         delta::{DeltaSum, Series},
+        shape::SchemaLimits,
         time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
     },
     store::{
@@ -48,7 +49,12 @@ contract!(
     what_dropped_rows_have_counted_is_in_the_rollups,
 );
 
-const SMALL: FoldLimits = FoldLimits { rows: 3, bytes: 1 << 20, cells: 50_000 };
+const SMALL: FoldLimits = FoldLimits {
+    rows: 3,
+    bytes: 1 << 20,
+    cells: 50_000,
+    schemas: SchemaLimits { schemas: 200, properties: 100 },
+};
 
 type Minutes = BTreeMap<(Millis, String), i64>;
 
@@ -126,7 +132,7 @@ async fn rollups_are_the_sums_of_the_rows(backend: Backend) {
     let store = backend.open().await;
     assert_eq!(
         store.rollups.fold(SMALL).await.unwrap(),
-        Folded { rows: 0, done: true, unreadable: None }
+        Folded { rows: 0, done: true, unreadable: None, unlearnt: 0 }
     );
     assert_eq!(rollups(&store).await, raw);
 }

@@ -23,6 +23,7 @@ use crate::{
     domain::{
         batch::NodeId,
         delta::{Delta, Series},
+        shape::{SchemaLimits, Shape, ShapeSums},
         time::{MINUTE, Millis, bucket},
     },
     sink::{SinkError, SinkErrorKind},
@@ -37,12 +38,15 @@ pub struct FoldLimits {
     pub bytes: u64,
     /// Sums to add to the rollups. Events that are spread over many minutes reach this limit first.
     pub cells: usize,
+    /// How many types, sources and properties are learnt.
+    pub schemas: SchemaLimits,
 }
 
 impl Default for FoldLimits {
     /// A fold of this size takes some tens of milliseconds and a few MiB of memory.
     fn default() -> FoldLimits {
-        FoldLimits { rows: 1_000, bytes: 4 * 1024 * 1024, cells: 50_000 }
+        let schemas = SchemaLimits::default();
+        FoldLimits { rows: 1_000, bytes: 4 * 1024 * 1024, cells: 50_000, schemas }
     }
 }
 
@@ -56,12 +60,14 @@ pub struct Folded {
     /// Names a ledger row that this version can't read. Its lane waits there for a node that can:
     /// during an upgrade, one of the new version.
     pub unreadable: Option<String>,
+    /// Events whose shape was not learnt, since there are too many types and sources.
+    pub unlearnt: u64,
 }
 
 impl Folded {
     /// The outcome of a fold that changed nothing.
     pub(crate) fn nothing(done: bool) -> Folded {
-        Folded { rows: 0, done, unreadable: None }
+        Folded { rows: 0, done, unreadable: None, unlearnt: 0 }
     }
 }
 
@@ -160,6 +166,15 @@ pub(crate) struct LedgerRow {
     pub events: i64,
     /// Its increments, encoded.
     pub delta: Vec<u8>,
+    /// The shape of its events, encoded; `None` in a row of before shapes were learnt.
+    pub shape: Option<Vec<u8>>,
+}
+
+impl LedgerRow {
+    /// How much of it is held in memory while it is folded.
+    pub fn bytes(&self) -> u64 {
+        (self.delta.len() + self.shape.as_ref().map_or(0, Vec::len)) as u64
+    }
 }
 
 /// How far a fold moves the head of one lane.
@@ -184,6 +199,8 @@ pub(crate) struct Fold {
     sums: HashMap<Series, HashMap<Millis, i64>>,
     /// Entries of `sums`.
     cells: usize,
+    /// The shapes of the events.
+    pub shapes: ShapeSums,
     /// Ledger rows that were added.
     rows: u64,
     /// Bytes of these rows' deltas.
@@ -203,6 +220,7 @@ impl Fold {
             limits,
             sums: HashMap::new(),
             cells: 0,
+            shapes: ShapeSums::default(),
             rows: 0,
             bytes: 0,
             behind: false,
@@ -215,7 +233,7 @@ impl Fold {
     pub fn room(&self) -> Option<(u64, u64)> {
         let rows = self.limits.rows.saturating_sub(self.rows);
         let bytes = self.limits.bytes.saturating_sub(self.bytes);
-        let cells = self.limits.cells.saturating_sub(self.cells);
+        let cells = self.limits.cells.saturating_sub(self.cells + self.shapes.cells());
         // The first row is taken whatever its size, or a large one would never be folded.
         let first = self.rows == 0;
         (first || (rows > 0 && bytes > 0 && cells > 0)).then_some((rows.max(1), bytes.max(1)))
@@ -250,8 +268,9 @@ impl Fold {
                     break;
                 }
             }
+            self.add_shape(row);
             self.rows += 1;
-            self.bytes += row.delta.len() as u64;
+            self.bytes += row.bytes();
             head.to = row.seq;
             if row.events > 0 && head.since.is_none() {
                 head.since = Some(row.sealed_at);
@@ -263,6 +282,23 @@ impl Fold {
         if head.to > head.from {
             self.heads.push(head);
         }
+    }
+
+    /// Adds the shape of one row. One that this version can't read is passed over: the numbers of a lane
+    /// must not wait for what is only looked at now and then.
+    fn add_shape(&mut self, row: &LedgerRow) {
+        match row.shape.as_deref().map(Shape::decode) {
+            Some(Ok(shape)) => self.shapes.add(shape),
+            Some(Err(e)) => {
+                tracing::warn!(batch = row.seq, "the shape of a batch is left out: {e}")
+            }
+            None => {}
+        }
+    }
+
+    /// How much there may be to learn.
+    pub fn schema_limits(&self) -> SchemaLimits {
+        self.limits.schemas
     }
 
     /// Adds the increments of one row to the sums of their minutes.
@@ -295,93 +331,13 @@ impl Fold {
         sums
     }
 
-    /// What this fold has done once its transaction is committed.
-    pub fn outcome(&self) -> Folded {
-        Folded { rows: self.rows, done: !self.behind, unreadable: self.unreadable.clone() }
+    /// What this fold has done once its transaction is committed. `unlearnt` events had no room among the
+    /// schemas.
+    pub fn outcome(&self, unlearnt: u64) -> Folded {
+        let unreadable = self.unreadable.clone();
+        Folded { rows: self.rows, done: !self.behind, unreadable, unlearnt }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::delta::DeltaSum;
-
-    fn row(seq: i64, minutes: std::ops::Range<i64>) -> LedgerRow {
-        let mut sum = DeltaSum::default();
-        minutes.for_each(|minute| sum.count("page_view", minute * MINUTE + 59_000));
-        let delta = sum.finish().encode_cells();
-        LedgerRow { seq, sealed_at: seq * 10, events: 1, delta }
-    }
-
-    fn lane(folded: i64, stored: i64) -> FoldLane {
-        FoldLane { node: NodeId::nil(), lane: 1, folded, stored }
-    }
-
-    #[test]
-    fn a_fold_stops_at_each_limit_and_moves_on_by_one_row_at_least() {
-        let all = FoldLimits::default();
-        for (limits, taken) in [
-            (all, 3),
-            (FoldLimits { rows: 2, ..all }, 2),
-            (FoldLimits { bytes: 1, ..all }, 1),
-            (FoldLimits { cells: 10, ..all }, 2),
-            (FoldLimits { rows: 0, bytes: 0, cells: 0 }, 1),
-        ] {
-            let mut fold = Fold::new(limits);
-            let rows = [row(5, 0..6), row(9, 4..10), row(13, 0..1)];
-            fold.add(&lane(1, 13), &rows);
-            let outcome = fold.outcome();
-            assert_eq!((outcome.rows, outcome.done), (taken, taken == 3), "{limits:?}");
-            assert_eq!(fold.heads[0].to, 1 + 4 * taken as i64);
-            assert_eq!((fold.heads[0].from, fold.heads[0].since), (1, Some(50)));
-            assert_eq!(fold.room().is_some(), taken == 3);
-        }
-    }
-
-    #[test]
-    fn sums_are_by_minute_and_in_order() {
-        let mut fold = Fold::new(FoldLimits::default());
-        fold.add(&lane(0, 5), &[row(1, 8..11), row(5, 9..10)]);
-        let key = "c:page_view".to_owned();
-        let at = |minute, value| (key.clone(), minute * MINUTE, value);
-        assert_eq!(fold.sums(), [at(8, 1), at(9, 2), at(10, 1)]);
-    }
-
-    #[test]
-    fn a_lane_without_rows_is_folded_to_its_end() {
-        let mut fold = Fold::new(FoldLimits::default());
-        fold.add(&lane(1, 9), &[]);
-        assert_eq!((fold.heads[0].to, fold.heads[0].since), (9, None));
-        assert_eq!(fold.outcome(), Folded::nothing(true));
-    }
-
-    #[test]
-    fn a_row_of_another_version_stops_its_lane_only() {
-        let mut fold = Fold::new(FoldLimits::default());
-        let mut foreign = row(5, 0..1);
-        foreign.delta[0] = 99;
-        fold.add(&lane(0, 9), &[row(1, 0..1), foreign, row(9, 0..1)]);
-        fold.add(&FoldLane { lane: 2, ..lane(0, 6) }, &[row(2, 0..1), row(6, 0..1)]);
-        let outcome = fold.outcome();
-        assert_eq!((outcome.rows, outcome.done), (3, true), "no reason to try at once again");
-        assert!(outcome.unreadable.unwrap().contains("batch 5 of node"));
-        assert_eq!(fold.heads.iter().map(|head| head.to).collect::<Vec<_>>(), [1, 6]);
-        assert_eq!(fold.sums()[0].2, 3);
-    }
-
-    #[test]
-    fn nothing_is_known_before_the_first_batch_or_past_what_is_folded() {
-        assert!(!Known::default().covers(0, 1));
-        let known = Known { since: Some(100), until: None };
-        assert!(known.covers(100, 1_000) && !known.covers(99, 1_000));
-        let known = Known { until: Some(500), ..known };
-        assert!(known.covers(100, 500) && !known.covers(100, 501));
-    }
-
-    #[test]
-    fn all_counts_and_nothing_else_start_alike() {
-        let start = Summed::AllCounts.key();
-        assert!(Series::Count("a".into()).to_string().starts_with(&start));
-        assert!(!Series::revenue().to_string().starts_with(&start));
-    }
-}
+mod tests;

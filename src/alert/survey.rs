@@ -1,0 +1,208 @@
+//! Looks through all that was learnt of the properties of events for one that is not what it used to be.
+//! Everything is read in coarse stretches first, type by type. Only where something is suspicious, the time
+//! around the change is read by the minute.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hashbrown::HashMap;
+
+use crate::{
+    domain::{
+        shape::{
+            Drift, DriftRule, Lost, ShapeCell, Standing, Stretch, TypeCounts, drift_of, standing,
+        },
+        time::{DAY, HOUR, MINUTE, Millis, bucket},
+    },
+    sink::SinkError,
+    store::schemas::{KEEP_MINUTES, Schemas, ShapesAsked},
+};
+
+/// How far back it looks.
+const PAST: Millis = 8 * DAY;
+
+/// A property of the events of a type and source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PropertyOf {
+    /// The type of the events.
+    pub kind: String,
+    /// The name of their source.
+    pub source: String,
+    /// The property.
+    pub property: String,
+}
+
+/// A property that has drifted and was told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drifted {
+    /// Which.
+    pub of: PropertyOf,
+    /// What of it is no more.
+    pub lost: Lost,
+    /// The share of events that were as usual before.
+    pub before: f64,
+}
+
+/// What one look has found.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The properties that drift and are not told yet, in the order of their names.
+    pub drifts: Vec<(PropertyOf, Drift)>,
+    /// Where those stand that were told, in their order.
+    pub standings: Vec<Standing>,
+}
+
+/// The stretches of every property.
+type Properties = HashMap<PropertyOf, Vec<Stretch>>;
+
+/// Takes a look at `now` (Unix ms).
+///
+/// # Errors
+/// The store can't be read.
+pub async fn survey(
+    schemas: Arc<dyn Schemas>,
+    rule: DriftRule,
+    told: Vec<Drifted>,
+    now: Millis,
+) -> Result<Survey, SinkError> {
+    let known = schemas.known_properties(None, None).await?;
+    // Without an event within a day there is nothing to judge.
+    let recent = known.iter().filter(|it| it.last >= now - DAY);
+    let kinds: BTreeSet<String> = recent.map(|it| it.kind.clone()).collect();
+    let first = known.into_iter().map(|it| {
+        (PropertyOf { kind: it.kind, source: it.source, property: it.property }, it.first)
+    });
+    let first: HashMap<PropertyOf, Millis> = first.collect();
+    let drift = |of: &PropertyOf, stretches: &[Stretch]| {
+        drift_of(stretches, first.get(of).copied(), now, &rule)
+    };
+    let mut found = Survey { drifts: Vec::new(), standings: vec![Standing::Unknown; told.len()] };
+    // Type by type, so that memory holds only what is known of one.
+    for kind in kinds {
+        let properties = read(&*schemas, &coarse(now), &kind, None).await?;
+        let mut suspicious: BTreeMap<(String, Millis), Vec<PropertyOf>> = BTreeMap::new();
+        for (of, stretches) in &properties {
+            match told.iter().position(|it| it.of == *of) {
+                Some(at) => {
+                    let Drifted { lost, before, .. } = told[at];
+                    found.standings[at] = standing(stretches, lost, before, now, &rule);
+                }
+                None => {
+                    if let Some(drift) = drift(of, stretches) {
+                        let part = (of.source.clone(), drift.since);
+                        suspicious.entry(part).or_default().push(of.clone());
+                    }
+                }
+            }
+        }
+        drop(properties);
+        for ((source, since), names) in suspicious {
+            let fine = read(&*schemas, &fine(now, since), &kind, Some(source)).await?;
+            let drifts = names.into_iter().filter_map(|of| {
+                let drift = drift(&of, fine.get(&of)?)?;
+                Some((of, drift))
+            });
+            found.drifts.extend(drifts);
+        }
+    }
+    found.drifts.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
+
+/// A span and the length of its stretches.
+type Part = (Millis, Millis, Millis);
+
+/// Wide stretches of long ago, and the shorter the later: some eighty in all.
+fn coarse(now: Millis) -> Vec<Part> {
+    let hour = bucket(now, HOUR);
+    let minutes = bucket(now, 15 * MINUTE) - 15 * MINUTE;
+    let (day, quarters) = (hour - DAY, bucket(minutes, HOUR) - HOUR);
+    vec![
+        (hour - PAST, day, 6 * HOUR),
+        (day, quarters, HOUR),
+        (quarters, minutes, 15 * MINUTE),
+        (minutes, now + MINUTE, MINUTE),
+    ]
+}
+
+/// The same, with minutes around the moment at which something seems to have changed.
+fn fine(now: Millis, since: Millis) -> Vec<Part> {
+    // Minutes of before are gone, or will be while they are read.
+    let kept = bucket(now - KEEP_MINUTES, HOUR) + HOUR;
+    let from = (bucket(since, HOUR) - HOUR).max(kept);
+    let to = from + 4 * HOUR;
+    let mut parts = Vec::new();
+    for (begin, end, step) in coarse(now) {
+        parts.push((begin, end.min(from), step));
+        parts.push((begin.max(from), end.min(to), MINUTE));
+        parts.push((begin.max(to), end, step));
+    }
+    parts.retain(|(begin, end, _)| begin < end);
+    parts
+}
+
+/// The stretches of all properties of a type, and of a source where it is given.
+async fn read(
+    schemas: &dyn Schemas,
+    parts: &[Part],
+    kind: &str,
+    source: Option<String>,
+) -> Result<Properties, SinkError> {
+    let mut cells = Vec::new();
+    for (from, to, step) in parts.iter().copied() {
+        let (kind, source) = (Some(kind.to_owned()), source.clone());
+        cells.extend(schemas.shapes(&ShapesAsked { from, to, step, kind, source }).await?);
+    }
+    Ok(stretches(cells))
+}
+
+fn stretches(cells: Vec<ShapeCell>) -> Properties {
+    let mut events: HashMap<(String, String), Vec<(Millis, u64)>> = HashMap::new();
+    let mut values: HashMap<PropertyOf, HashMap<Millis, TypeCounts>> = HashMap::new();
+    for ShapeCell { kind, source, property, at, seen, types, .. } in cells {
+        match property.is_empty() {
+            true => events.entry((kind, source)).or_default().push((at, seen)),
+            false => {
+                let of = PropertyOf { kind, source, property };
+                values.entry(of).or_default().insert(at, types);
+            }
+        }
+    }
+    let stretches = values.into_iter().filter_map(|(of, types)| {
+        let events = events.get(&(of.kind.clone(), of.source.clone()))?.iter();
+        let stretch = |&(at, events): &(Millis, u64)| {
+            let types = types.get(&at).copied().unwrap_or_default();
+            Stretch { at, events, types }
+        };
+        let stretches = events.map(stretch).collect();
+        Some((of, stretches))
+    });
+    stretches.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_follow_each_other_and_begin_where_their_stretches_do() {
+        let now = 1_795_521_600_000;
+        for minute in 0..180 {
+            let now = now + minute * MINUTE + 7;
+            let since = (0..24).map(|hours| now - hours * HOUR);
+            for parts in since.map(|since| fine(now, since)).chain([coarse(now)]) {
+                let hour = bucket(now, HOUR);
+                assert_eq!((parts[0].0, parts[parts.len() - 1].1), (hour - PAST, now + MINUTE));
+                assert!(parts.windows(2).all(|two| two[0].1 == two[1].0), "{parts:?}");
+                for (from, to, step) in &parts {
+                    let of_hours = step % HOUR == 0;
+                    assert!(from % if of_hours { HOUR } else { MINUTE } == 0, "{parts:?}");
+                    assert!(of_hours || *from >= now - KEEP_MINUTES, "{parts:?}");
+                    assert!((to - from) / step <= 240, "{parts:?}");
+                }
+            }
+        }
+    }
+}

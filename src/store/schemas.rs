@@ -1,0 +1,119 @@
+//! What was learnt of the properties of events, by type and source: how many events had each, of which
+//! JSON type, when. It is folded from the ledger with the rollups ([`super::rollup`]), into minutes that
+//! are kept for a day and into hours that are kept for good.
+
+use async_trait::async_trait;
+
+use crate::{
+    domain::{
+        shape::ShapeCell,
+        time::{DAY, HOUR, Millis},
+    },
+    sink::{SinkError, SinkErrorKind},
+};
+
+/// For how long minutes are kept, in ms.
+pub const KEEP_MINUTES: Millis = DAY;
+/// After so long without an event, in ms, a property gives up its place among
+/// `schemas.max_properties`, and a type and source its own among `schemas.max_schemas`.
+pub const KEEP_UNSEEN: Millis = 30 * DAY;
+
+/// Which cells are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ShapesAsked {
+    /// From this moment on, Unix ms: a full minute, or a full hour where `step` is of hours.
+    pub from: Millis,
+    /// Up to this moment, Unix ms.
+    pub to: Millis,
+    /// The cells of so long a stretch are added up, ms: some minutes, or some hours. Hours are read
+    /// where it is a multiple of an hour.
+    pub step: Millis,
+    /// Of this type of events only.
+    pub kind: Option<String>,
+    /// Of this source only.
+    pub source: Option<String>,
+}
+
+impl ShapesAsked {
+    /// The table to read.
+    pub(crate) fn table(&self) -> &'static str {
+        match self.step % HOUR == 0 {
+            true => "schema_hours",
+            false => "schema_minutes",
+        }
+    }
+}
+
+/// A property that is known, or, with an empty name, a type and source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownProperty {
+    /// The type of the events.
+    pub kind: String,
+    /// The name of their source.
+    pub source: String,
+    /// The property's name.
+    pub property: String,
+    /// The minute of the first event that had it, Unix ms.
+    pub first: Millis,
+    /// The minute of the last one.
+    pub last: Millis,
+}
+
+/// Reads what was learnt.
+#[async_trait]
+pub trait Schemas: Send + Sync + 'static {
+    /// The sums of the cells in each stretch of time, in the order of type, source, property and time.
+    /// Stretches without an event are left out.
+    ///
+    /// # Errors
+    /// They would be more than [`MAX_CELLS`], or the store can't be read.
+    async fn shapes(&self, asked: &ShapesAsked) -> Result<Vec<ShapeCell>, SinkError>;
+
+    /// The properties that are known, of one type and source where they are named.
+    async fn known_properties(
+        &self,
+        kind: Option<&str>,
+        source: Option<&str>,
+    ) -> Result<Vec<KnownProperty>, SinkError>;
+
+    /// Forgets minutes before a moment, and properties that no event has had since another (Unix ms).
+    async fn forget(&self, minutes: Millis, unseen: Millis) -> Result<(), SinkError>;
+}
+
+/// The most cells that one read may return: some tens of MiB.
+pub(crate) const MAX_CELLS: usize = 200_000;
+
+/// The error of a read that would give more than [`MAX_CELLS`].
+pub(crate) fn too_many_cells() -> SinkError {
+    let message = format!(
+        "more than {MAX_CELLS} counts in one read of the schemas: ask for a type or a source"
+    );
+    SinkError::new(SinkErrorKind::Other, message)
+}
+
+/// SQL for both stores: the sums of the cells in each stretch. The parameters are from, step, to, type,
+/// source and the limit: SQLite numbers them in the order in which they first stand here.
+pub(crate) fn select(table: &str) -> String {
+    // The sums of Postgres are numeric, which its driver does not read.
+    let sum = |column| format!("CAST(sum({column}) AS bigint)");
+    let sums = ["seen", "strings", "numbers", "booleans", "nulls", "objects", "arrays", "others"];
+    let sums = sums.map(sum).join(", ");
+    format!(
+        "SELECT type, source, property, $1 + (at - $1) / $2 * $2 AS stretch, {sums} FROM {table}
+         WHERE at >= $1 AND at < $3 AND (CAST($4 AS text) IS NULL OR type = $4)
+               AND (CAST($5 AS text) IS NULL OR source = $5)
+         GROUP BY type, source, property, stretch ORDER BY type, source, property, stretch LIMIT $6"
+    )
+}
+
+/// SQL for both stores: the properties of a type and source, where they are given.
+pub(crate) const KNOWN: &str = "SELECT type, source, property, first_seen, last_seen
+    FROM schema_properties WHERE (CAST($1 AS text) IS NULL OR type = $1)
+        AND (CAST($2 AS text) IS NULL OR source = $2) ORDER BY type, source, property";
+
+/// The columns that are added up, with what a repeated cell adds to them.
+pub(crate) fn add_up(table: &str) -> String {
+    let columns =
+        ["seen", "strings", "numbers", "booleans", "nulls", "objects", "arrays", "others"];
+    columns.map(|column| format!("{column} = {table}.{column} + excluded.{column}")).join(", ")
+}
