@@ -9,6 +9,7 @@
 
 mod check;
 mod environment;
+mod event_schemas;
 mod layers;
 mod limits;
 mod memory;
@@ -20,6 +21,7 @@ mod sections;
 mod variable;
 mod webhook_url;
 
+pub use event_schemas::{EventSchemas, SchemaMode, SchemaSpec, Violation};
 pub use layers::Overrides;
 pub use memory::MemoryShares;
 pub use postgres_url::{PostgresAddress, Verify};
@@ -86,8 +88,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// `[log]`
     pub log: LogConfig,
-    /// `[rates]`, `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]` and
-    /// `[[source]]`, compiled.
+    /// `[rates]`, `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]`, `[[source]]`
+    /// and `[[schema]]`, compiled.
     /// Skipped by serde, since these tables have layers of their own (`rules.rs`).
     #[serde(skip)]
     pub rules: Rules,

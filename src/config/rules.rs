@@ -1,5 +1,5 @@
-//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]` and
-//! `[[source]]`, and the table `[rates]`. The entries of a file are laid over the built-in ones by
+//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]`, `[[source]]`
+//! and `[[schema]]`, and the table `[rates]`. The entries of a file are laid over the built-in ones by
 //! their name. Whatever is wrong with one is reported with the line that it stands at.
 
 use std::{fmt::Display, sync::Arc};
@@ -10,7 +10,12 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{Place, Problem, environment::Environment, webhook_url::place_of};
+use super::{
+    Place, Problem,
+    environment::Environment,
+    event_schemas::{EventSchemas, SchemaSpec},
+    webhook_url::place_of,
+};
 use crate::domain::{
     alert::{AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
@@ -31,6 +36,8 @@ pub struct Rules {
     pub event_names: Arc<EventNames>,
     /// Who may send, beside the keys of `auth.write_keys`.
     pub sources: Arc<[SourceSpec]>,
+    /// What the properties of events have to be.
+    pub schemas: Arc<EventSchemas>,
 }
 
 /// A rule that can be laid over another.
@@ -81,6 +88,16 @@ impl Rule for SourceSpec {
     }
 }
 
+impl Rule for SchemaSpec {
+    fn key(&self) -> String {
+        format!("{}/{}", self.kind, self.source.as_deref().unwrap_or_default())
+    }
+
+    fn is_off(&self) -> bool {
+        self.off
+    }
+}
+
 impl Rule for AlertSpec {
     fn key(&self) -> String {
         self.name.clone()
@@ -121,10 +138,12 @@ pub(super) struct RuleLayers {
     webhooks: Entries<WebhookSpec>,
     maps: Entries<MapSpec>,
     sources: Entries<SourceSpec>,
+    schemas: Entries<SchemaSpec>,
 }
 
 /// The lists and tables of rules.
-const NAMES: [&str; 7] = ["metric", "breakdown", "rates", "alert", "webhook", "map", "source"];
+const NAMES: [&str; 8] =
+    ["metric", "breakdown", "rates", "alert", "webhook", "map", "source", "schema"];
 
 impl RuleLayers {
     /// Whether a name at the top level of a file is that of rules.
@@ -147,6 +166,7 @@ impl RuleLayers {
                 "webhook" => self.webhooks.add("webhook", value, &place, problems),
                 "map" => self.maps.add("map", value, &place, problems),
                 "source" => self.sources.add("source", value, &place, problems),
+                "schema" => self.schemas.add("schema", value, &place, problems),
                 "rates" => self.add_rates(value, &place, problems),
                 _ => {}
             }
@@ -217,6 +237,7 @@ impl RuleLayers {
         let (webhook_places, webhooks) = self.webhooks.in_force();
         let (map_places, maps) = self.maps.in_force();
         let (source_places, sources) = self.sources.in_force();
+        let (schema_places, schemas) = self.schemas.in_force();
         let compiled = MetricSet::compile(&metrics, &breakdowns, rates).and_then(|metric_set| {
             let alerts = AlertRules::compile(&alerts, &webhooks, &metric_set, place_of)?;
             Ok(Rules {
@@ -224,6 +245,7 @@ impl RuleLayers {
                 alerts: Arc::new(alerts),
                 event_names: Arc::new(EventNames::compile(&maps)?),
                 sources: source::check(&sources).map(|()| sources.into())?,
+                schemas: Arc::new(EventSchemas::compile(&schemas)?),
             })
         });
         compiled.unwrap_or_else(|faults| {
@@ -235,6 +257,7 @@ impl RuleLayers {
                     List::Webhooks => &webhook_places,
                     List::Maps => &map_places,
                     List::Sources => &source_places,
+                    List::Schemas => &schema_places,
                 };
                 wrong(places[index].clone(), format!("[[{list}]]: {message}"))
             }));

@@ -33,6 +33,8 @@ pub enum List {
     Maps,
     /// `[[source]]`
     Sources,
+    /// `[[schema]]`
+    Schemas,
 }
 
 impl fmt::Display for List {
@@ -44,6 +46,7 @@ impl fmt::Display for List {
             List::Webhooks => "webhook",
             List::Maps => "map",
             List::Sources => "source",
+            List::Schemas => "schema",
         })
     }
 }

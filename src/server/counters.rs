@@ -2,6 +2,7 @@
 //! first event misses that event, and an alert on a series that is not there stays silent.
 
 use crate::{
+    config::SchemaMode,
     domain::{event::Rejection, sink::Sink},
     sink::SinkErrorKind,
 };
@@ -32,6 +33,9 @@ pub fn show_all() {
             let labels = [("sink", sink.as_str()), ("kind", kind.as_str())];
             metrics::counter!("floodmark_sink_errors_total", &labels).increment(0);
         }
+    }
+    for mode in [SchemaMode::Warn, SchemaMode::Reject] {
+        metrics::counter!("floodmark_schema_violations_total", "mode" => mode.name()).increment(0);
     }
     for result in ["delivered", "failed", "given_up"] {
         metrics::counter!("floodmark_webhooks_total", "result" => result).increment(0);

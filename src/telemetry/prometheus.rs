@@ -101,6 +101,10 @@ fn describe() {
     counter!("floodmark_ledger_folded_total", "Ledger rows that this node added to the rollups");
     counter!("floodmark_ledger_dropped_total", "Folded ledger rows that this node dropped");
     counter!(
+        "floodmark_schema_violations_total",
+        "Events that break the [[schema]] of their type, by what became of them"
+    );
+    counter!(
         "floodmark_schema_unlearnt_total",
         "Events of types and sources beyond schemas.max_schemas"
     );

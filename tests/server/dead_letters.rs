@@ -29,7 +29,7 @@ fn send_bad_orders(server: &Server, orders: usize) {
 }
 
 /// Runs the command on the store and the server of a test; `die_at` names a point in its code.
-fn retry(server: &Server, more: &[&str], die_at: Option<&str>) -> Output {
+pub fn retry(server: &Server, more: &[&str], die_at: Option<&str>) -> Output {
     let data = server.data();
     let (data, url) = (data.to_str().expect("a plain name"), server.url());
     let mut command = floodmark();

@@ -26,6 +26,7 @@ mod page_headers;
 mod privacy;
 mod refusals;
 mod replay;
+mod schemas;
 mod senders;
 mod sources;
 mod stopping;

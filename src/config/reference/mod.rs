@@ -11,7 +11,7 @@ use std::fmt::Write;
 use toml::de::{DeTable, DeValue};
 
 use self::fields::fields_of;
-use super::{DEFAULT_TOML, limits, rules::RuleLayers};
+use super::{DEFAULT_TOML, event_schemas::SchemaSpec, limits, rules::RuleLayers};
 use crate::domain::{
     alert::{AlertSpec, WebhookSpec},
     event_names::MapSpec,
@@ -106,7 +106,7 @@ struct RuleList {
     explained: &'static str,
 }
 
-fn rule_lists() -> [RuleList; 6] {
+fn rule_lists() -> [RuleList; 7] {
     let (here, metrics) = ("../config/default.toml", "METRICS.md");
     [
         RuleList { name: "metric", keys: fields_of::<MetricSpec>(), explained: metrics },
@@ -115,6 +115,7 @@ fn rule_lists() -> [RuleList; 6] {
         RuleList { name: "webhook", keys: fields_of::<WebhookSpec>(), explained: "ALERTS.md" },
         RuleList { name: "map", keys: fields_of::<MapSpec>(), explained: here },
         RuleList { name: "source", keys: fields_of::<SourceSpec>(), explained: here },
+        RuleList { name: "schema", keys: fields_of::<SchemaSpec>(), explained: here },
     ]
 }
 

@@ -34,6 +34,9 @@ pub enum Note {
         "another source has the revenue: the event was kept as reported, and counts in no metric"
     )]
     NotRevenueSource,
+    /// Its properties are not as the `[[schema]]` of its type says; with the path and the rule.
+    #[error("{0}")]
+    SchemaViolated(String),
     /// A metric can't add a property up.
     #[error("properties.{property} is no number that the metric {metric:?} can add up")]
     NotSummed {
@@ -56,6 +59,7 @@ impl Note {
             Note::FieldRenamed { .. } => "field_renamed",
             Note::FieldMoved(_) => "field_moved",
             Note::NotRevenueSource => "not_revenue_source",
+            Note::SchemaViolated(_) => "schema_violated",
             Note::NotSummed { .. } => "not_summed",
         }
     }

@@ -5,8 +5,10 @@ use super::{
     letter::{ReadParts, dead_letter},
 };
 use crate::{
+    config::{EventSchemas, SchemaMode, Violation},
     domain::{
-        event::{EventTime, Field, Received, Rejection},
+        event::{Encoded, EventTime, Field, Note, Received, Rejection},
+        row,
         source::Provenance,
         time::now_ms,
     },
@@ -30,6 +32,8 @@ pub struct Checked {
     pub rejected: Vec<Rejected>,
     /// What the answer says of events that were not taken exactly as they came.
     pub notes: Notes,
+    /// Events that were taken although they break the schema of their type.
+    pub warned: u64,
 }
 
 /// Reads, checks and encodes each event. `body_bytes` is the length of the contents that the
@@ -56,7 +60,7 @@ pub fn check<D: Dialect>(
     let is_native = D::NAME == Native::NAME;
     let EventSender { source, ids, has_revenue, .. } = sender;
     let from = Provenance { source, dialect: D::NAME, ids: *ids, has_revenue: *has_revenue };
-    let (mut rejected, mut notes) = (Vec::new(), Notes::default());
+    let (mut rejected, mut notes, mut warned) = (Vec::new(), Notes::default(), 0);
     for (index, event) in events.iter_mut().enumerate() {
         let (reason, parts) = match event.read() {
             Ok(incoming) => {
@@ -69,8 +73,12 @@ pub fn check<D: Dialect>(
                     false => incoming,
                 };
                 let rows = &mut request.rows;
-                let mut encode =
-                    || incoming.encode(received, from, limits, &intake.metric_set, rows);
+                let mut encode = || {
+                    let at = rows.len();
+                    let encoded =
+                        incoming.encode(received, from, limits, &intake.metric_set, rows)?;
+                    held_against_schema(encoded, at, rows, &intake.schemas)
+                };
                 let may_send = match &incoming.kind {
                     Field::Text(kind) => sender.may_send(kind.trim()),
                     // What is no text is refused for that.
@@ -78,6 +86,8 @@ pub fn check<D: Dialect>(
                 };
                 match if may_send { encode() } else { Err(Rejection::TypeNotAllowed) } {
                     Ok(encoded) => {
+                        warned +=
+                            encoded.notes.iter().filter(|note| is_warning(note)).count() as u64;
                         if !(incoming.notes.is_empty() && encoded.notes.is_empty()) {
                             notes.add(index, incoming.notes.iter().cloned().chain(encoded.notes));
                         }
@@ -99,5 +109,40 @@ pub fn check<D: Dialect>(
         request.dead_letters.push(letter);
         rejected.push(Rejected { index, reason });
     }
-    Checked { request, rejected, notes }
+    Checked { request, rejected, notes, warned }
+}
+
+/// Holds the row that was just encoded, from `at` on, against the schema of its type. It is the row and not
+/// the event, since a schema is about what is kept.
+///
+/// # Errors
+/// The event is refused, and its row is taken back.
+fn held_against_schema(
+    mut encoded: Encoded,
+    at: usize,
+    rows: &mut Vec<u8>,
+    schemas: &EventSchemas,
+) -> Result<Encoded, Rejection> {
+    if schemas.is_empty() {
+        return Ok(encoded);
+    }
+    let row = row::rows(&rows[at..]).flatten().next();
+    let violation = row.and_then(|row| {
+        schemas.violation(row.kind, row.source.unwrap_or_default(), row.properties)
+    });
+    match violation {
+        None => Ok(encoded),
+        Some(Violation { mode: SchemaMode::Warn, message }) => {
+            encoded.notes.push(Note::SchemaViolated(message));
+            Ok(encoded)
+        }
+        Some(Violation { mode: SchemaMode::Reject, message }) => {
+            rows.truncate(at);
+            Err(Rejection::SchemaViolated(message))
+        }
+    }
+}
+
+fn is_warning(note: &Note) -> bool {
+    matches!(note, Note::SchemaViolated(_))
 }

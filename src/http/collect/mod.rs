@@ -33,13 +33,18 @@ use self::{
     quota::Quota,
 };
 use crate::{
-    config::{Config, EventConfig},
-    domain::{event::EventLimits, event_names::EventNames, metric::MetricSet, privacy::Privacy},
+    config::{Config, EventConfig, EventSchemas, SchemaMode},
+    domain::{
+        event::{EventLimits, Rejection},
+        event_names::EventNames,
+        metric::MetricSet,
+        privacy::Privacy,
+    },
     http::{
         auth::{EventSender, WriteKeys},
         client::ProxyNetworks,
         dialect::{
-            Dialect, Outcome,
+            Dialect, Outcome, Rejected,
             cloud_events::{CloudEvents, is_cloud_event},
             native::Native,
         },
@@ -76,6 +81,8 @@ pub struct Intake {
     metric_set: Arc<MetricSet>,
     /// What events of other systems are called here.
     event_names: Arc<EventNames>,
+    /// What the properties of events have to be.
+    schemas: Arc<EventSchemas>,
     /// How much of a refused event a dead letter keeps, in bytes (`dead_letters.max_bytes`).
     dead_letter_bytes: usize,
     /// What was accepted, by dialect.
@@ -104,6 +111,7 @@ impl Intake {
             privacy: config.privacy.rules(),
             metric_set: config.rules.metric_set.clone(),
             event_names: config.rules.event_names.clone(),
+            schemas: config.rules.schemas.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
         }
     }
@@ -200,7 +208,7 @@ async fn take_in<D: Dialect>(
     let again = request.headers().get(AGAIN);
     let in_place = again.and_then(|it| intake.keys.in_place_of(access.sender(), it.as_bytes()));
     let sender: &EventSender = in_place.unwrap_or(access.sender());
-    let Checked { request: mut events, rejected, notes } =
+    let Checked { request: mut events, rejected, notes, warned } =
         check::<D>(split, contents.len(), sender, intake);
     if again.is_some() {
         events.dead_letters.clear();
@@ -210,6 +218,7 @@ async fn take_in<D: Dialect>(
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);
     let outcome = Outcome { accepted, duplicates, rejected, notes };
     count(intake, &outcome, sender, D::NAME);
+    count_violations(&outcome, warned);
     Ok(dialect.answer(&outcome))
 }
 
@@ -221,5 +230,17 @@ fn count(intake: &Intake, outcome: &Outcome, sender: &EventSender, dialect: &'st
     for rejected in &outcome.rejected {
         let code = rejected.reason.code();
         metrics::counter!("floodmark_events_rejected_total", "code" => code).increment(1);
+    }
+}
+
+/// Counts the events that broke the schema of their type.
+fn count_violations(outcome: &Outcome, warned: u64) {
+    let refused = |rejected: &&Rejected| matches!(rejected.reason, Rejection::SchemaViolated(_));
+    let refused = outcome.rejected.iter().filter(refused).count() as u64;
+    for (mode, events) in [(SchemaMode::Warn, warned), (SchemaMode::Reject, refused)] {
+        if events > 0 {
+            metrics::counter!("floodmark_schema_violations_total", "mode" => mode.name())
+                .increment(events);
+        }
     }
 }
