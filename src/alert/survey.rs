@@ -184,7 +184,127 @@ fn stretches(cells: Vec<ShapeCell>) -> Properties {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value};
+
     use super::*;
+    use crate::{
+        config::Config,
+        demo::shop::Shop,
+        domain::{
+            batch::{Batch, BatchId, RunId},
+            row::Row,
+            shape::JsonType,
+        },
+        store::{BatchStore, Rollups, rollup::FoldLimits, sqlite::SqliteStore},
+    };
+
+    /// Midnight of a Tuesday, UTC.
+    const START: Millis = 1_795_478_400_000;
+
+    /// A store with all that a simulated shop sends until `end`, with `rate` events a second. `change` may
+    /// spoil the properties of an event.
+    async fn shop(
+        dir: &std::path::Path,
+        rate: f64,
+        end: Millis,
+        change: impl Fn(&str, Millis, &mut Map<String, Value>),
+    ) -> Arc<SqliteStore> {
+        let store = Arc::new(SqliteStore::open(dir).unwrap());
+        let (mut seq, mut rows, mut events, mut line) = (0, Vec::new(), 0, Vec::new());
+        let mut shop = Shop::new(7, START, rate, "EUR").peekable();
+        while let Some(event) = shop.next() {
+            let is_last = shop.peek().is_none_or(|next| next.timestamp >= end);
+            line.clear();
+            event.write_line(&mut line);
+            let mut event: Map<String, Value> = serde_json::from_slice(&line).unwrap();
+            let (kind, at) =
+                (event["type"].as_str().unwrap().to_owned(), event["timestamp"].as_i64());
+            let at = at.unwrap();
+            let mut properties =
+                event["properties"].as_object_mut().map(std::mem::take).unwrap_or_default();
+            change(&kind, at, &mut properties);
+            let properties = Value::from(properties).to_string();
+            let row =
+                Row { time: at, id: "1", kind: &kind, properties: &properties, ..Row::default() };
+            row.encode(&mut rows);
+            events += 1;
+            if events == 5_000 || is_last {
+                seq += 1;
+                let mut batch = Batch::void(BatchId { run: RunId::from_u128(1), seq });
+                (batch.events, batch.rows) = (events, vec![std::mem::take(&mut rows).into()]);
+                store.write(&batch).await.unwrap();
+                events = 0;
+            }
+            if is_last {
+                break;
+            }
+        }
+        while !store.fold(FoldLimits::default()).await.unwrap().done {}
+        store
+    }
+
+    #[tokio::test]
+    async fn ordinary_days_of_shops_show_no_drift() {
+        let rule = Config::default().schemas.drift_rule();
+        for (rate, days) in [(0.02, 9), (0.2, 3), (2.0, 1)] {
+            let dir = tempfile::tempdir().unwrap();
+            let end = START + days * DAY;
+            let store = shop(dir.path(), rate, end, |_, _, _| {}).await;
+            let known = store.known_properties(None, None).await.unwrap();
+            assert!(known.len() > 20, "{}", known.len());
+            let from = (end - DAY).max(START + 2 * HOUR);
+            for now in (from..=end).step_by(11 * MINUTE as usize) {
+                let found = survey(store.clone(), rule, Vec::new(), now).await.unwrap();
+                assert_eq!(found.drifts, [], "{rate} events a second");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deployment_that_spoils_orders_is_found_with_its_minute_and_so_is_its_end() {
+        let rule = Config::default().schemas.drift_rule();
+        let deployed = START + 20 * HOUR + 17 * MINUTE;
+        let rolled_back = deployed + 90 * MINUTE;
+        let dir = tempfile::tempdir().unwrap();
+        let store = shop(dir.path(), 2.0, START + DAY, |kind, at, properties| {
+            if kind == "purchase" && (deployed..rolled_back).contains(&at) {
+                properties.remove("currency");
+                properties.insert("amount".to_owned(), "19.90".into());
+            }
+        });
+        let store = store.await;
+        // The orders of this shop are too few for two minutes, so it takes some more.
+        let mut now = deployed;
+        let drifts = loop {
+            let found = survey(store.clone(), rule, Vec::new(), now).await.unwrap();
+            if !found.drifts.is_empty() {
+                break found.drifts;
+            }
+            now += MINUTE;
+        };
+        let said: Vec<_> =
+            drifts.iter().map(|(of, drift)| (of.property.as_str(), drift.lost)).collect();
+        let number = Lost::Type(JsonType::Number);
+        assert_eq!(said, [("amount", number), ("currency", Lost::Property)]);
+        assert!(now < deployed + 30 * MINUTE, "after {} min", (now - deployed) / MINUTE);
+        for (of, drift) in &drifts {
+            assert_eq!(of.kind, "purchase");
+            // The first minute may have no order.
+            assert!((deployed..deployed + 2 * MINUTE).contains(&drift.since), "{drift:?}");
+        }
+        let told: Vec<_> = drifts
+            .into_iter()
+            .map(|(of, drift)| Drifted { of, lost: drift.lost, before: drift.before })
+            .collect();
+        let stand = async |now| {
+            let found = survey(store.clone(), rule, told.clone(), now).await.unwrap();
+            assert_eq!(found.drifts, []);
+            found.standings
+        };
+        assert_eq!(stand(rolled_back).await, [Standing::Away; 2]);
+        assert_eq!(stand(rolled_back + 30 * MINUTE).await, [Standing::Back; 2]);
+        assert_eq!(stand(rolled_back + 10 * DAY).await, [Standing::Unknown; 2]);
+    }
 
     #[test]
     fn the_parts_follow_each_other_and_begin_where_their_stretches_do() {
