@@ -86,6 +86,16 @@ impl ProxyNetworks {
         scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
     }
 
+    /// What became of an `X-Forwarded-For` of a request: `none` came, or it was `believed`, or `ignored`
+    /// since whoever sent it is not among `http.trusted_proxies`.
+    pub fn forwarded(&self, request: &HttpRequest) -> &'static str {
+        if !request.headers().contains_key("x-forwarded-for") {
+            return "none";
+        }
+        let by_trusted = request.peer_addr().is_some_and(|peer| self.is_trusted(peer.ip()));
+        if by_trusted { "believed" } else { "ignored" }
+    }
+
     /// The client that sent a request: the peer, or, where that is a trusted proxy, the last address
     /// in `X-Forwarded-For` that is not one. What stands before that address was written by the
     /// client, and may be anything. Without such a header, or with one that is no list of
@@ -165,5 +175,15 @@ mod tests {
         ] {
             assert_eq!(client(peer, lines), expected, "{peer} {lines:?}");
         }
+        let forwarded = |peer: &str, header: bool| {
+            let mut request = TestRequest::default().peer_addr(peer.parse().unwrap());
+            if header {
+                request = request.insert_header(("X-Forwarded-For", "198.51.100.1"));
+            }
+            proxies.forwarded(&request.to_http_request())
+        };
+        assert_eq!(forwarded("10.1.2.3:1", true), "believed");
+        assert_eq!(forwarded("192.0.2.9:1", true), "ignored");
+        assert_eq!(forwarded("10.1.2.3:1", false), "none");
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     },
     http::{
         auth::WriteKeys,
+        client::ProxyNetworks,
         error::ApiError,
         query,
         scope::{Open, View},
@@ -34,6 +35,8 @@ pub struct Ops {
     pub keys: WriteKeys,
     /// The mirror, for whether the live numbers move.
     pub mirror: Mirror,
+    /// Whose word on whom they pass on is believed.
+    pub proxies: ProxyNetworks,
     /// Renders the metrics as Prometheus reads them.
     pub metrics: PrometheusHandle,
     /// A sink whose oldest batch has waited for longer (ms) is a reason of `/readyz`:
@@ -56,8 +59,9 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// What may be asked of `/readyz`: with `sinks`, of whatever value, sinks and numbers have to be well, too.
-const PARAMETERS: [&str; 1] = ["sinks"];
+/// What may be asked of `/readyz`, with whatever value: with `sinks`, sinks and numbers have to be well, too;
+/// with `client`, the answer says whom the server takes the client for.
+const PARAMETERS: [&str; 2] = ["sinks", "client"];
 
 /// Whether a load balancer should send here. 503 only while events are refused or the server is about
 /// to stop: an outage of the store or of Redis is no reason to send the same events elsewhere, since
@@ -65,7 +69,7 @@ const PARAMETERS: [&str; 1] = ["sinks"];
 /// is `{"status","reasons":[…],"lag":{sink:{"events","batches","oldest","seconds"}}}`.
 async fn readyz(request: HttpRequest, ops: web::Data<Ops>) -> Result<HttpResponse, ApiError> {
     let now = now_ms();
-    let [sinks] = query::read(request.query_string(), &PARAMETERS)?;
+    let [sinks, client] = query::read(request.query_string(), &PARAMETERS)?;
     let refusals = refusals(&ops);
     let reasons = [refusals.clone(), troubles(&ops, now)].concat();
     let unready = match sinks {
@@ -81,7 +85,12 @@ async fn readyz(request: HttpRequest, ops: web::Data<Ops>) -> Result<HttpRespons
         true => HttpResponse::ServiceUnavailable(),
         false => HttpResponse::Ok(),
     };
-    Ok(response.json(json!({"status": status, "reasons": reasons, "lag": lags(&ops, now)})))
+    let mut body = json!({"status": status, "reasons": reasons, "lag": lags(&ops, now)});
+    if client.is_some() {
+        let address = ops.proxies.client_of(&request).map(|client| client.ip().to_string());
+        body["client"] = json!({"address": address, "forwarded": ops.proxies.forwarded(&request)});
+    }
+    Ok(response.json(body))
 }
 
 /// Why events are refused, or will be soon.

@@ -136,6 +136,7 @@ impl Shared {
                 spool: state.storage.spool.clone(),
                 keys,
                 mirror: state.storage.mirror.clone(),
+                proxies: ProxyNetworks::new(&config.http),
                 metrics: state.exporter,
                 unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
             },

@@ -23,16 +23,18 @@ pub fn make(cert: &Path, key: &Path) {
     make_with(cert, key, "localhost", &[]);
 }
 
-/// As [`make`], for another name than `localhost`.
+/// As [`make_leaf`], for another name than `localhost`.
 pub fn make_for(name: &str, cert: &Path, key: &Path) {
-    make_with(cert, key, name, &[]);
+    make_with(cert, key, name, LEAF);
 }
 
 /// As [`make`], but one that may sign no other, so that it can be trusted by itself: rustls takes none that
 /// may.
 pub fn make_leaf(cert: &Path, key: &Path) {
-    make_with(cert, key, "localhost", &["-addext", "basicConstraints=critical,CA:FALSE"]);
+    make_with(cert, key, "localhost", LEAF);
 }
+
+const LEAF: &[&str] = &["-addext", "basicConstraints=critical,CA:FALSE"];
 
 fn make_with(cert: &Path, key: &Path, name: &str, further: &[&str]) {
     let fresh = |path: &Path| path.with_added_extension("fresh");

@@ -82,12 +82,20 @@ impl Findings {
 
     /// Prints the end. Whether the server can start.
     pub(super) fn end(self) -> bool {
+        let words = ("Floodmark can start.", "Floodmark can't run like this; see above.");
+        self.end_with("can_start", words)
+    }
+
+    /// Prints the end of a look through the public address. Whether viewers are served there.
+    pub(super) fn end_of_probe(self) -> bool {
+        self.end_with("reached", ("Viewers are served.", "Viewers are not served; see above."))
+    }
+
+    fn end_with(self, key: &str, (fine, wrong): (&str, &str)) -> bool {
         match (self.json, self.all_fine) {
-            (true, can_start) => {
-                println!("{}", json!({"can_start": can_start, "checks": self.gathered}));
-            }
-            (false, true) => println!("Floodmark can start."),
-            (false, false) => println!("Floodmark can't run like this; see above."),
+            (true, all_fine) => println!("{}", json!({key: all_fine, "checks": self.gathered})),
+            (false, true) => println!("{fine}"),
+            (false, false) => println!("{wrong}"),
         }
         self.all_fine
     }

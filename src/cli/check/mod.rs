@@ -5,14 +5,16 @@
 //! | --- | --- |
 //! | `machine.rs` | the data dir, its disk, its lock, the address, and what the process may use |
 //! | `servers.rs` | the store and Redis |
+//! | `public.rs` | with `--url`, and then nothing else: the server through its public address |
 //! | `finding.rs` | how a finding is printed, as a line or as JSON |
 
 mod disk;
 mod finding;
 mod machine;
+mod public;
 mod servers;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
 
@@ -31,9 +33,17 @@ pub struct CheckArgs {
     /// Print one JSON object instead of lines
     #[arg(long)]
     json: bool,
+    /// Look at a running server through its public address, such as https://shop.example, and at what a
+    /// proxy in between does
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// PEM file of an authority to trust for --url, besides the public ones
+    #[arg(long, value_name = "FILE", requires = "url")]
+    url_ca: Option<PathBuf>,
 }
 
-/// Runs the command: exit code 0 if `serve` would start.
+/// Runs the command: exit code 0 if `serve` would start, or, with `--url`, if a viewer is served well
+/// enough.
 pub fn run(args: &CheckArgs) -> ExitCode {
     let mut found = Findings::new(args.json);
     let config = match args.serve.load() {
@@ -44,6 +54,12 @@ pub fn run(args: &CheckArgs) -> ExitCode {
             return Exit::Usage.into();
         }
     };
+    if let Some(url) = &args.url {
+        let token = config.auth.viewer_tokens.first().map(String::as_str);
+        let look = public::look(url, args.url_ca.as_deref(), token, &mut found);
+        actix::System::new().block_on(look);
+        return ended(found.end_of_probe());
+    }
     let origin = args.serve.config.as_ref().map_or_else(
         || "no file, so the built-in one".to_owned(),
         |path| path.display().to_string(),
@@ -65,7 +81,11 @@ pub fn run(args: &CheckArgs) -> ExitCode {
             Err(e) => found.say("installation", Wrong(e.to_string())),
         }
     });
-    match found.end() {
+    ended(found.end())
+}
+
+fn ended(all_fine: bool) -> ExitCode {
+    match all_fine {
         true => Exit::Done.into(),
         false => Exit::Failed.into(),
     }

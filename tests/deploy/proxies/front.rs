@@ -41,6 +41,11 @@ pub struct Front {
 impl Front {
     /// Starts the proxy before three nodes, which may be one and the same.
     pub fn start(brand: Brand, nodes: [SocketAddr; 3]) -> Front {
+        Front::edited(brand, nodes, |text| text)
+    }
+
+    /// As [`Front::start`], with a configuration that is not quite that of the page.
+    pub fn edited(brand: Brand, nodes: [SocketAddr; 3], edit: fn(String) -> String) -> Front {
         let folder = folder("px");
         let port = Port::free();
         let (cert, key) = (folder.join("shop.crt"), folder.join("shop.key"));
@@ -52,7 +57,7 @@ impl Front {
         for file in [&cert, &key, &pem] {
             fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
         }
-        let child = brand.start(&folder, port.number(), nodes);
+        let child = brand.start(edit(brand.block()), &folder, port.number(), nodes);
         let mut front = Front { brand, folder, port, child };
         front.answers();
         front
@@ -135,9 +140,8 @@ impl Drop for Front {
 }
 
 impl Brand {
-    fn start(self, folder: &Path, port: u16, nodes: [SocketAddr; 3]) -> Child {
+    fn start(self, mut text: String, folder: &Path, port: u16, nodes: [SocketAddr; 3]) -> Child {
         let in_folder = |name: &str| folder.join(name).to_str().expect("plain").to_owned();
-        let mut text = self.block();
         let mut put = |what: &str, with: &str| {
             assert!(text.contains(what), "{what} stands in {text}");
             text = text.replace(what, with);
@@ -217,13 +221,14 @@ impl Brand {
     }
 }
 
-/// What Debian's nginx.conf has around the files of conf.d, with all files in the test's folder.
+/// What Debian's nginx.conf has around the files of conf.d, with all files in the test's folder. It is one
+/// process: workers of a master that is killed would outlive the test.
 fn around_nginx(site: &str, folder: &Path) -> String {
     let folder = folder.display();
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = kinds.map(|kind| format!("{kind}_temp_path {folder}/{kind};\n")).concat();
     format!(
-        "daemon off;\npid {folder}/pid;\nworker_processes 1;\nevents {{ worker_connections 1024; }}\n\
+        "daemon off;\nmaster_process off;\npid {folder}/pid;\nevents {{ worker_connections 1024; }}\n\
          http {{\n{temporary}{site}\n}}\n"
     )
 }

@@ -1,6 +1,7 @@
 //! The configurations of docs/PROXIES.md, each run by its real proxy, and what must hold behind it.
 
 pub mod front;
+mod probe;
 mod tap;
 
 use std::{net::SocketAddr, process::Command};
@@ -13,7 +14,7 @@ use self::{
 };
 use crate::support::{
     certificate::TlsConnection,
-    client::Connection,
+    client::{Connection, WebSocket},
     process::{run, wait_until},
     server::Server,
     viewer::frame,
@@ -25,6 +26,7 @@ fn node(further: &[(&str, &str)]) -> Server {
         ("FLOODMARK_HTTP__TRUSTED_PROXIES", "127.0.0.1"),
         ("FLOODMARK_HTTP__ALLOWED_HOSTS", NAME),
     ];
+    // Of a variable that is there twice, the last counts.
     variables.extend(further);
     Server::with(&variables)
 }
@@ -100,18 +102,28 @@ fn viewers_on_connections_that_have_posted(front: &Front, node: &Server) {
         })
         .collect();
     for viewer in &mut viewers {
-        let first = frame(viewer);
-        assert_eq!(first["type"], "snapshot");
-        assert_eq!(views(&first["snapshot"]) + views(&first), 60);
+        shows(viewer, 0, 60);
     }
     let posted = front.request("POST", "/v1/events").body(VIEW);
     assert_eq!(posted.send_on(&mut front.connect().unwrap()).unwrap().status, 202);
     for viewer in &mut viewers {
-        while views(&frame(viewer)) != 1 {}
+        shows(viewer, 60, 61);
     }
     node.until("the viewers have their places", |node| {
         node.get_text("/metrics").lines().any(|line| line == "floodmark_viewers 20")
     });
+}
+
+/// Adds frames up until they show so many page views.
+fn shows(viewer: &mut WebSocket<TlsConnection>, mut shown: u64, wanted: u64) {
+    while shown < wanted {
+        let frame = frame(viewer);
+        if frame["type"] == "snapshot" {
+            shown = views(&frame["snapshot"]);
+        }
+        shown += views(&frame);
+    }
+    assert_eq!(shown, wanted);
 }
 
 /// The same events over HTTP/2, which a real client of it sends.
