@@ -43,7 +43,7 @@ pub fn rebuild(args: &RebuildArgs) -> ExitCode {
 }
 
 /// Does the work in an actix system, and prints what came of it.
-fn once(command: &str, work: impl Future<Output = Result<String, String>>) -> ExitCode {
+pub(super) fn once(command: &str, work: impl Future<Output = Result<String, String>>) -> ExitCode {
     // `migrate` makes a SQLite file that is not there yet.
     keep_files_private();
     match actix::System::new().block_on(work) {

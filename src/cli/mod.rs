@@ -11,6 +11,7 @@ mod exit;
 mod health;
 mod maintain;
 mod manual;
+mod nodes;
 mod replay;
 mod sender;
 mod serve;
@@ -52,6 +53,10 @@ enum Command {
     Migrate(maintain::MigrateArgs),
     /// Count the live counters anew from the ledger, and stop
     Rebuild(maintain::RebuildArgs),
+    /// Show which nodes share the store, and how they are
+    Nodes(nodes::NodesArgs),
+    /// Forget a node that is gone for good
+    Retire(nodes::RetireArgs),
     /// Send a file of events to a server
     Replay(replay::ReplayArgs),
     /// Try the alerts against the past
@@ -140,6 +145,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Migrate(args) => maintain::migrate(&args),
         Command::Rebuild(args) => maintain::rebuild(&args),
+        Command::Nodes(args) => nodes::list(&args),
+        Command::Retire(args) => nodes::retire(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),

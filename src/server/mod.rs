@@ -17,6 +17,7 @@ mod counters;
 mod listener;
 mod memory;
 mod pipeline;
+mod presence;
 mod service;
 mod stop;
 mod storage;
@@ -44,6 +45,7 @@ use crate::{
 };
 
 use listener::Listeners;
+use presence::Presence;
 pub use stop::Stopped;
 use storage::Storage;
 
@@ -67,6 +69,7 @@ pub struct Running {
     spool: Spool,
     alarm: Alarm,
     store: Arc<dyn StoreInfo>,
+    presence: Option<Presence>,
     /// Keeps the lock of the data dir for as long as the server runs.
     _data_dir: DataDir,
 }
@@ -146,6 +149,10 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         serving: tokio::task::spawn_local(server),
         drain_time: Duration::from_millis(config.http.drain_ms),
         shutdown_timeout: Duration::from_millis(config.http.shutdown_timeout_ms),
+        presence: storage
+            .stores
+            .nodes
+            .map(|nodes| Presence::start(nodes, storage.node, addr, storage.spool.clone())),
         health: storage.health,
         spool: storage.spool,
         alarm,

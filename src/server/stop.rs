@@ -61,7 +61,8 @@ impl Running {
     /// 4. The open batch is sealed, and both sinks get as many batches as they can take before the
     ///    deadline. The others stay in the spool for the next start.
     ///
-    /// 5. The store's files are made whole, so that a copy of them is.
+    /// 5. The store's files are made whole, so that a copy of them is. Where nodes share the store, it is
+    ///    told how this one ended.
     ///
     /// Viewers and requests have `http.shutdown_timeout_ms` together, the sinks as much again.
     pub async fn stop(self) -> Stopped {
@@ -100,6 +101,9 @@ impl Running {
             tracing::warn!(%error, "the store's files are not settled; the next start does that");
         }
         let waits = Sink::ALL.iter().any(|sink| self.spool.lag(*sink).batches > 0);
+        if let Some(presence) = self.presence {
+            presence.end(timeout).await;
+        }
         tracing::info!("stopped");
         if waits { Stopped::SpoolWaits } else { Stopped::Settled }
     }

@@ -15,6 +15,7 @@
 //! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
 //! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
+//! | [`NodeList`](nodes::NodeList) | knows which nodes there are | every node, `floodmark nodes`, `floodmark retire` |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
 //!
@@ -29,6 +30,7 @@ pub mod access;
 pub mod alerts;
 mod ledger;
 pub mod letters;
+pub mod nodes;
 mod orders;
 pub mod poison;
 pub mod postgres;
@@ -56,6 +58,7 @@ use crate::{
         access::AccessStore,
         alerts::AlertLog,
         letters::DeadLetters,
+        nodes::NodeList,
         rollup::{FoldLimits, Folded, Known, Summed},
         schemas::Schemas,
     },
@@ -80,6 +83,8 @@ pub struct Stores {
     pub access: Arc<dyn AccessStore>,
     /// Lets one node lead, where there is no Redis.
     pub lease: Arc<dyn Lease>,
+    /// Which nodes share the store; `None` where none can.
+    pub nodes: Option<Arc<dyn NodeList>>,
     /// Says what the store is and how it is.
     pub info: Arc<dyn StoreInfo>,
     /// Which installation the store has to belong to.
@@ -109,6 +114,7 @@ impl Stores {
             schemas: store.clone(),
             access: store.clone(),
             lease: store.clone(),
+            nodes: None,
             info: store,
             installation,
         }
@@ -138,7 +144,9 @@ pub async fn open_as(
 ) -> Result<Stores, SinkError> {
     if !config.postgres.url.is_empty() {
         let store = postgres::PostgresStore::open(&config.postgres, installation.clone())?;
-        return Ok(Stores::all_in(Arc::new(store), installation));
+        let store = Arc::new(store);
+        let nodes: Option<Arc<dyn NodeList>> = Some(store.clone());
+        return Ok(Stores { nodes, ..Stores::all_in(store, installation) });
     }
     let (dir, owner) = (config.data_dir.clone(), installation.clone());
     match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open_as(&dir, owner)).await {

@@ -5,6 +5,7 @@ mod copies;
 mod eight;
 mod faults;
 mod identity;
+mod leaving;
 mod ledger;
 mod shop;
 #[path = "../support/mod.rs"]

@@ -6,6 +6,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use tempfile::TempDir;
+
 use crate::support::{
     postgres::Postgres,
     program::wait_until,
@@ -41,6 +43,8 @@ pub struct Shop {
 /// Senders that are running, and the sums of what they will have sent.
 pub struct Load {
     senders: Vec<Child>,
+    /// The files that they send.
+    _files: TempDir,
     pub sums: Sums,
 }
 
@@ -91,8 +95,9 @@ impl Shop {
     /// fast as the node takes them.
     pub fn load(&self, events: u64, rate: u64) -> Load {
         let mut sums = Sums::default();
-        let senders = self.nodes.iter().map(|node| {
-            let file = node.data().join("events.ndjson");
+        let files = TempDir::new().expect("a temporary folder");
+        let senders = self.nodes.iter().enumerate().map(|(number, node)| {
+            let file = files.path().join(format!("{number}.ndjson"));
             let name = file.to_str().expect("temporary folders have plain names");
             let seed = self.seed.replace(self.seed.get() + 1).to_string();
             let events = events.to_string();
@@ -112,7 +117,7 @@ impl Shop {
         });
         let senders: Vec<Command> = senders.collect();
         let start = |mut replay: Command| replay.stdout(Stdio::null()).spawn().unwrap();
-        Load { senders: senders.into_iter().map(start).collect(), sums }
+        Load { senders: senders.into_iter().map(start).collect(), _files: files, sums }
     }
 
     /// Waits until the first node has counted this many events.

@@ -25,6 +25,7 @@ mod errors;
 mod guard;
 mod installation;
 mod letters;
+mod nodes;
 mod partitions;
 mod password;
 mod rights;

@@ -35,6 +35,7 @@
 //! its disk, and what its requests under way have claimed. Until the last has done so, nothing can be
 //! claimed. A node that is dead is waited for no longer than [`register::OWING_MS`].
 
+mod forget;
 mod register;
 
 use std::{
@@ -68,6 +69,8 @@ use crate::{
     sink::SinkError,
     telemetry::health::Health,
 };
+
+pub use forget::forget_node;
 
 /// The most ids of requests whose end Redis has not been told yet. They wait in memory, so beyond
 /// this number nothing more is claimed.
