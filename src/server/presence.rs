@@ -12,6 +12,9 @@ use crate::{
 /// How often a node says that it lives: a third of the time after which it would be taken for gone.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
+/// How long the last word may take: whoever has stopped the node waits for its end.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(3);
+
 /// The running task, and what its last word needs.
 pub struct Presence {
     speaker: Arc<Speaker>,
@@ -49,11 +52,11 @@ impl Presence {
     }
 
     /// Says the last word: that the node has stopped, and how much waits in its data dir.
-    pub async fn end(self, within: Duration) {
+    pub async fn end(self) {
         // Nothing may be said after it.
         self.task.abort();
         let _ = self.task.await;
-        match tokio::time::timeout(within, self.speaker.say(true)).await {
+        match tokio::time::timeout(LAST_WORD_WITHIN, self.speaker.say(true)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the store does not know how this node ended"),
             Err(_) => tracing::warn!("the store does not know how this node ended: no answer"),

@@ -102,7 +102,7 @@ impl Running {
         }
         let waits = Sink::ALL.iter().any(|sink| self.spool.lag(*sink).batches > 0);
         if let Some(presence) = self.presence {
-            presence.end(timeout).await;
+            presence.end().await;
         }
         tracing::info!("stopped");
         if waits { Stopped::SpoolWaits } else { Stopped::Settled }
