@@ -39,12 +39,13 @@ export class Live {
   #clock = new ServerClock();
   #connection: Connection;
   #asker: Asker;
+  #token: string | null;
 
   constructor(
     questions: readonly Question<any>[],
     private readonly changed: () => void,
   ) {
-    const token = firstToken();
+    const token = (this.#token = firstToken());
     const askerWorld = { ask, now: () => this.#clock.now(), after: browserWorld.after };
     this.#asker = new Asker(askerWorld, questions, changed, token);
     const listener = {
@@ -65,10 +66,22 @@ export class Live {
     });
   }
 
-  signIn(token: string): void {
+  /** The viewer token of this browser; null where a session says who it is, or nothing does. */
+  get token(): string | null {
+    return this.#token;
+  }
+
+  /** Begins anew with this token, or with the session that the browser has now. */
+  enter(token: string | null): void {
+    this.#token = token;
     keepToken(token);
     this.#asker.useToken(token);
     this.#connection.useToken(token);
+  }
+
+  forgetToken(): void {
+    this.#token = null;
+    keepToken(null);
   }
 
   view(): View {
@@ -97,7 +110,7 @@ export class Live {
     this.#link = link;
     this.#askOrRest();
     // A token that was refused is forgotten, or every later visit would begin with it.
-    if (link.kind === 'unauthorized') keepToken(null);
+    if (link.kind === 'unauthorized') this.forgetToken();
     this.changed();
   }
 

@@ -1,10 +1,12 @@
 // Entry of the page: starts the live view, and draws it when it changes or time passes.
 
 import { render } from 'preact';
+import { call } from './access/call';
+import type { Visitor } from './access/visitor';
 import { App } from './components/App';
 import { isCurrent, linkWords } from './components/words';
 import { count, moneyWhole } from './format';
-import { openGuestLink } from './guest_link';
+import { GuestLink } from './guest_link';
 import { Live } from './live';
 import { frontPage } from './panels';
 import { questionsOf, warningsOf } from './panels/panel';
@@ -20,7 +22,7 @@ let drawingAsked = false;
 
 function draw(): void {
   drawingAsked = false;
-  render(<App view={live.view()} page={page} onToken={(token) => live.signIn(token)} />, root);
+  render(<App view={live.view()} page={page} visitor={visitor} />, root);
 }
 
 /** At most one drawing a screen frame, and none in a hidden tab, where the state goes on alone. */
@@ -51,10 +53,34 @@ function drawIcon(href: string): void {
   if (icon.getAttribute('href') !== href) icon.setAttribute('href', href);
 }
 
+const guestLink = new GuestLink();
+
+const visitor: Visitor = {
+  get linkRefused() {
+    return guestLink.refused;
+  },
+  get linkNeedsPassword() {
+    return guestLink.needsPassword;
+  },
+  async openLink(password) {
+    const reply = await guestLink.open(password);
+    if (reply?.status === 200) live.start();
+    askDrawing();
+    return reply ?? { status: 0, body: {}, waitS: 0 };
+  },
+  call: (path, body) => call(path, live.token, body),
+  enter: (token) => live.enter(token),
+  async leave(everywhere) {
+    await call('api/logout', live.token, { everywhere });
+    live.forgetToken();
+    location.assign('./');
+  },
+};
+
 const live = new Live(questionsOf(page), askDrawing);
 startTheme();
-// A link that is refused leaves the page as it is without one: it asks for a token.
-void openGuestLink().then(() => live.start());
+// A link that is refused leaves the page as it is without one: it asks who one is.
+void guestLink.open().then(() => (guestLink.needsPassword ? askDrawing() : live.start()));
 draw();
 setInterval(() => {
   askDrawing();

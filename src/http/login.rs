@@ -45,6 +45,10 @@ pub struct Reception {
     pub access: Access,
     /// Compares passwords.
     pub passwords: Passwords,
+    /// Whether the configuration names viewers, so that nobody looks unknown.
+    pub viewers_configured: bool,
+    /// Whether somebody unknown may ever look: `Config::may_be_open`, and no viewers configured.
+    may_be_open: bool,
     /// `auth.min_password_chars`
     min_password_chars: usize,
     brake: Brake,
@@ -59,6 +63,8 @@ impl Reception {
         LoginEnd::ALL.iter().for_each(|result| result.counter().increment(0));
         Reception {
             access,
+            viewers_configured: config.closes().1,
+            may_be_open: config.may_be_open() && !config.closes().1,
             passwords: Passwords::default(),
             min_password_chars: config.auth.min_password_chars,
             brake: Brake::default(),
@@ -175,7 +181,8 @@ pub fn routes(view: &mut View, open: &mut Open) {
 /// `{"open","password"}`: whether anybody may look, and whether there are users to sign in as.
 async fn ways(reception: web::Data<Reception>) -> HttpResponse {
     let book = reception.access.book().current();
-    let is_open = book.as_ref().is_some_and(|book| !book.stored().views_closed);
+    let is_open =
+        reception.may_be_open && book.as_ref().is_some_and(|book| !book.stored().views_closed);
     let password = book.is_some_and(|book| book.of_kind("user").next().is_some());
     HttpResponse::Ok().json(json!({"open": is_open, "password": password}))
 }

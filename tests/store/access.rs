@@ -30,8 +30,15 @@ fn key(name: &str) -> NewIdentity {
         allowed_origins: vec!["https://shop.example".to_owned()],
         event_types: Vec::new(),
         events_per_s: Some(5),
+        ids: vec![format!("{name}.example")],
     });
-    NewIdentity { id: secret::id(), name: name.to_owned(), expires_at: None, kind }
+    NewIdentity {
+        id: secret::id(),
+        name: name.to_owned(),
+        expires_at: None,
+        kind,
+        viewers_configured: false,
+    }
 }
 
 fn user(name: &str, role: Role) -> NewIdentity {
@@ -42,7 +49,13 @@ fn user(name: &str, role: Role) -> NewIdentity {
         generation: 0,
         ended: Vec::new(),
     });
-    NewIdentity { id: secret::id(), name: name.to_owned(), expires_at: Some(i64::MAX), kind }
+    NewIdentity {
+        id: secret::id(),
+        name: name.to_owned(),
+        expires_at: Some(i64::MAX),
+        kind,
+        viewers_configured: false,
+    }
 }
 
 async fn a_new_store_knows_nobody(backend: Backend) {

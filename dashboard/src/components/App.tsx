@@ -1,27 +1,57 @@
 // The page around its panels: the header, the places where panels stand, and in their stead the form
-// for the viewer token, where the server wants one.
+// by which one signs in, where the server wants to know who one is. Admins find the settings at `#access`.
 
+import { useEffect, useState } from 'preact/hooks';
+import { LinkPassword, SignIn } from '../access/SignIn';
+import { Settings } from '../access/settings/Settings';
+import type { Visitor } from '../access/visitor';
 import type { View } from '../live';
 import { panelsAt, type Page, type Place } from '../panels/panel';
 import { Header } from './Header';
-import { TokenForm } from './TokenForm';
 import { isCurrent } from './words';
+
+/** Where the settings are: what follows the `#`. */
+const SETTINGS = '#access';
+
+/** What follows the `#` of the address, itself included. */
+function useFragment(): string {
+  const [fragment, setFragment] = useState(location.hash);
+  useEffect(() => {
+    const follow = () => setFragment(location.hash);
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  return fragment;
+}
 
 interface AppProps {
   view: View;
   page: Page;
-  onToken(token: string): void;
+  visitor: Visitor;
 }
 
-export function App({ view, page, onToken }: AppProps) {
+export function App({ view, page, visitor }: AppProps) {
   const { link, state } = view;
-  if (link.kind === 'unauthorized') {
+  const place = useFragment();
+  if (visitor.linkNeedsPassword || link.kind === 'unauthorized') {
     return (
       <div class="page">
-        <Header view={view} />
+        <Header view={view} visitor={visitor} />
         <main class="sign-in">
-          <TokenForm refused={link.refused} onToken={onToken} />
+          {visitor.linkNeedsPassword ? (
+            <LinkPassword visitor={visitor} />
+          ) : (
+            <SignIn visitor={visitor} tokenRefused={link.kind === 'unauthorized' && link.refused} />
+          )}
         </main>
+      </div>
+    );
+  }
+  if (place === SETTINGS) {
+    return (
+      <div class="page">
+        <Header view={view} visitor={visitor} />
+        <Settings visitor={visitor} />
       </div>
     );
   }
@@ -31,7 +61,7 @@ export function App({ view, page, onToken }: AppProps) {
     <div class="page" data-current={isCurrent(view)} data-busy={state === null}>
       {/* As high as the window: a wall screen shows this much, and nobody scrolls it. */}
       <div class="first-screen">
-        <Header view={view} />
+        <Header view={view} visitor={visitor} />
         {panels('top')}
         <main class="board" aria-busy={state === null}>
           {panels('board')}

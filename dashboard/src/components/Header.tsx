@@ -1,11 +1,13 @@
 import { useState } from 'preact/hooks';
+import { Account } from '../access/Account';
+import type { Visitor } from '../access/visitor';
 import { dayInWords } from '../format';
 import type { View } from '../live';
 import { chooseTheme, themeChoice, type ThemeChoice } from '../theme';
 import { Mark } from './Mark';
 import { linkWords } from './words';
 
-export function Header({ view }: { view: View }) {
+export function Header({ view, visitor }: { view: View; visitor: Visitor }) {
   const { state } = view;
   return (
     <header class="top">
@@ -20,6 +22,7 @@ export function Header({ view }: { view: View }) {
         </p>
       )}
       <ConnectionPill view={view} />
+      <Account visitor={visitor} isLive={view.link.kind === 'live'} />
       <ThemeButton />
     </header>
   );

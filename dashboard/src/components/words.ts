@@ -32,7 +32,7 @@ export function linkWords({ link, state, ageMs, localNow }: View): LinkWords {
       return { state: 'Reconnecting', detail: next, isBehind: false };
     }
     case 'unauthorized':
-      return { state: 'Token needed', detail: '', isBehind: false };
+      return { state: 'Sign-in needed', detail: '', isBehind: false };
   }
 }
 

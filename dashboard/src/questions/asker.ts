@@ -59,7 +59,7 @@ export class Asker {
     this.#extras.clear();
   }
 
-  useToken(token: string): void {
+  useToken(token: string | null): void {
     this.token = token;
     this.stop();
   }

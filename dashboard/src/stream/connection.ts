@@ -85,7 +85,7 @@ export class Connection {
     void this.#connect();
   }
 
-  useToken(token: string): void {
+  useToken(token: string | null): void {
     this.token = token;
     this.#attempt = 0;
     this.#probeFirst = true;

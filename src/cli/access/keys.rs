@@ -46,6 +46,10 @@ pub struct AddKey {
     /// How many events a second may be sent with it, in place of http.client_events_per_s
     #[arg(long, value_name = "N")]
     events_per_s: Option<u32>,
+    /// What clients that can't send a key send in its place: a domain (Plausible), a website (Umami), an idsite
+    /// (Matomo), an app id (Snowplow); several are possible, for a public key
+    #[arg(long = "id", value_name = "ID", value_delimiter = ',')]
+    ids: Vec<String>,
     /// Until when it is good: a moment (RFC 3339), or a time from now such as 90d
     #[arg(long, value_name = "WHEN", value_parser = until)]
     expires: Option<Millis>,
@@ -77,6 +81,7 @@ fn add(args: &AddKey) -> ExitCode {
             allowed_origins: args.origins.clone(),
             event_types: args.event_types.clone(),
             events_per_s: args.events_per_s,
+            ids: args.ids.clone(),
         };
         desk.add(&args.name, args.expires, IdentityKind::Key(rules)).await?;
         show_once(&key);

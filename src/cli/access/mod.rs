@@ -134,6 +134,7 @@ impl Desk<'_> {
             name: name.to_owned(),
             expires_at,
             kind: kind.clone(),
+            viewers_configured: self.config.closes().1,
         };
         let added = self.change(|book, by| book.add(by, new())).await?;
         eprintln!("added the {}", in_words(&added));

@@ -15,8 +15,10 @@ pub const MAX_IDENTITIES: usize = 1000;
 /// How many sessions of a user are remembered that were ended one by one. Where there are more, all are
 /// ended.
 const MAX_ENDED: usize = 50;
-/// How many origins or event types a key may name.
+/// How many origins, event types or ids a key may name.
 const MAX_LISTED: usize = 100;
+/// How long an id of clients that send no key may be: that of a domain.
+const MAX_ID_CHARS: usize = 253;
 
 /// A change of the book, to be written as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +106,8 @@ pub struct NewIdentity {
     pub expires_at: Option<Millis>,
     /// What it is. The number of a key is given when it is added.
     pub kind: IdentityKind,
+    /// Whether the configuration names viewers: then nobody looks unknown, whatever the book says.
+    pub viewers_configured: bool,
 }
 
 impl Book {
@@ -112,7 +116,7 @@ impl Book {
     /// # Errors
     /// Its name is taken, a value breaks a rule, or there are too many.
     pub fn add(&self, by: By<'_>, new: NewIdentity) -> Result<AccessChange, AccessFault> {
-        let NewIdentity { id, mut name, expires_at, mut kind } = new;
+        let NewIdentity { id, mut name, expires_at, mut kind, viewers_configured } = new;
         if let IdentityKind::User(_) = kind {
             name = name.to_lowercase();
         }
@@ -129,7 +133,7 @@ impl Book {
             return Err(AccessFault::TooMany);
         }
         if let IdentityKind::Link(_) = kind
-            && !self.stored().views_closed
+            && !(self.stored().views_closed || viewers_configured)
         {
             return invalid(
                 "everybody may look at this server without a link: add a user first, such as \
@@ -138,6 +142,7 @@ impl Book {
         }
         let (closes_sends, closes_views) = match &mut kind {
             IdentityKind::Key(key) => {
+                self.check_ids_are_free(key)?;
                 key.number = self.stored().last_number + 1;
                 (true, false)
             }
@@ -229,6 +234,17 @@ impl Book {
             }
             None => user.end_all(),
         }))
+    }
+
+    /// An id says whose an event is, so no two keys have the same.
+    fn check_ids_are_free(&self, new: &KeyRules) -> Result<(), AccessFault> {
+        for known in self.of_kind("key") {
+            let ids = known.as_key().map_or(&[][..], |key| &key.ids);
+            if let Some(id) = new.ids.iter().find(|id| ids.contains(id)) {
+                return invalid(format!("the key {} has the id {id:?} already", known.name));
+            }
+        }
+        Ok(())
     }
 
     fn find(&self, kind: &str, name: &str) -> Result<Identity, AccessFault> {
@@ -337,11 +353,31 @@ fn check_key(key: &KeyRules) -> Result<(), AccessFault> {
     if let Some(wrong) = key.event_types.iter().find(|name| !is_type(name)) {
         return invalid(format!("{wrong:?} is no event type"));
     }
-    if key.allowed_origins.len() > MAX_LISTED || key.event_types.len() > MAX_LISTED {
-        return invalid(format!("a key names at most {MAX_LISTED} origins and event types"));
+    let lists = [&key.allowed_origins, &key.event_types, &key.ids];
+    if lists.into_iter().any(|list| list.len() > MAX_LISTED) {
+        return invalid(format!("a key names at most {MAX_LISTED} origins, event types and ids"));
     }
+    check_ids(key)?;
     if key.events_per_s == Some(0) {
         return invalid("a rate of 0 lets nothing through; revoke the key instead");
     }
     Ok(())
+}
+
+/// Ids of clients that send no key.
+fn check_ids(key: &KeyRules) -> Result<(), AccessFault> {
+    if !key.ids.is_empty() && !key.public {
+        return invalid("ids stand in pages, so only a public key has any");
+    }
+    let is_plain = |id: &String| {
+        (1..=MAX_ID_CHARS).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+    };
+    if let Some(wrong) = key.ids.iter().find(|id| !is_plain(id)) {
+        let most = MAX_ID_CHARS;
+        return invalid(format!("id {wrong:?}: 1 to {most} ASCII characters without spaces"));
+    }
+    match key.ids.iter().enumerate().find(|(at, id)| key.ids[..*at].contains(id)) {
+        Some((_, id)) => invalid(format!("the id {id:?} is there twice")),
+        None => Ok(()),
+    }
 }

@@ -62,6 +62,10 @@ pub struct KeyRules {
     pub event_types: Vec<String>,
     /// How many events a second it may send, in place of `http.client_events_per_s`.
     pub events_per_s: Option<u32>,
+    /// What clients that can't send a key send in its place: a domain, the number of a site. They stand in
+    /// pages, so only a public key has any. Keys of before have none.
+    #[serde(default)]
+    pub ids: Vec<String>,
 }
 
 /// A user.

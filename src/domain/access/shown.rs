@@ -14,10 +14,11 @@ pub fn shown(kind: &IdentityKind, expires_at: Option<Millis>) -> Value {
             allowed_origins,
             event_types,
             events_per_s,
+            ids,
             ..
         }) => json!({
             "source": source, "public": public, "allowedOrigins": allowed_origins,
-            "eventTypes": event_types, "eventsPerS": events_per_s,
+            "eventTypes": event_types, "eventsPerS": events_per_s, "ids": ids,
         }),
         IdentityKind::User(Account { role, password, .. }) => json!({
             "role": role, "hasPassword": password.is_some(),

@@ -27,6 +27,7 @@ fn key(source: &str) -> IdentityKind {
         allowed_origins: Vec::new(),
         event_types: Vec::new(),
         events_per_s: None,
+        ids: Vec::new(),
     })
 }
 
@@ -42,7 +43,7 @@ fn link() -> IdentityKind {
 
 fn new(name: &str, kind: IdentityKind) -> NewIdentity {
     let id = format!("id-{}-{name}", kind.name());
-    NewIdentity { id, name: name.to_owned(), expires_at: None, kind }
+    NewIdentity { id, name: name.to_owned(), expires_at: None, kind, viewers_configured: false }
 }
 
 /// What a store makes of a change.
@@ -119,6 +120,15 @@ fn what_is_made_has_to_make_sense() {
     assert!(change(&|key| key.allowed_origins = vec!["shop.example".to_owned()]).is_err());
     assert!(change(&|key| key.event_types = vec!["ä".to_owned()]).is_err());
     assert!(change(&|key| key.events_per_s = Some(0)).is_err());
+    let ids = |ids: &[&str], public| {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        change(&|key| (key.ids, key.public) = (ids.clone(), public))
+    };
+    assert_eq!(ids(&["shop.example", "1"], true), Ok(()));
+    assert!(ids(&["1"], false).is_err(), "everybody can read an id");
+    for wrong in [&["1", "1"][..], &[""], &["a b"], &["é"], &[&"x".repeat(254)]] {
+        assert!(ids(wrong, true).is_err(), "{wrong:?}");
+    }
     let add = |kind: IdentityKind| book.add(BY, new("it", kind)).is_ok();
     assert!(!add(token(&[], true)), "a token needs a scope");
     assert!(add(token(&[Permission::Numbers], false)));
@@ -126,8 +136,38 @@ fn what_is_made_has_to_make_sense() {
     assert!(add(link()));
     let open = Book::default().add(BY, new("it", link()));
     assert!(open.is_err(), "everybody may look already");
+    let configured = NewIdentity { viewers_configured: true, ..new("it", link()) };
+    let added = Book::default().add(BY, configured).unwrap();
+    assert!(!added.closes_views, "the configuration does, for as long as it has tokens");
     let over = NewIdentity { expires_at: Some(BY.at), ..new("it", link()) };
     assert!(book.add(BY, over).is_err());
+}
+
+#[test]
+fn an_id_belongs_to_one_key() {
+    let public = |source: &str| match key(source) {
+        IdentityKind::Key(rules) => {
+            IdentityKind::Key(KeyRules { public: true, ids: vec!["7".to_owned()], ..rules })
+        }
+        other => other,
+    };
+    let book = with(&Book::default(), "a", public("a"));
+    let again = book.add(BY, new("b", public("b")));
+    assert!(
+        matches!(&again, Err(AccessFault::Invalid(why)) if why.contains("the key a")),
+        "{again:?}"
+    );
+    let book = applied(&book, book.revoke(BY, "key", "a").unwrap());
+    assert!(book.add(BY, new("b", public("b"))).is_ok(), "a revoked key has it no more");
+}
+
+#[test]
+fn a_key_that_was_kept_before_there_were_ids_is_read() {
+    let book = with(&Book::default(), "web", key("web"));
+    let mut kept = serde_json::to_value(book.named("key", "web").unwrap()).unwrap();
+    kept.as_object_mut().unwrap().remove("ids").unwrap();
+    let read: Identity = serde_json::from_value(kept).unwrap();
+    assert_eq!(&read, book.named("key", "web").unwrap());
 }
 
 #[test]

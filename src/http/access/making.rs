@@ -36,6 +36,8 @@ struct NewKey {
     #[serde(default)]
     event_types: Vec<String>,
     events_per_s: Option<u32>,
+    #[serde(default)]
+    ids: Vec<String>,
     expires_at: Option<Millis>,
 }
 
@@ -87,6 +89,7 @@ pub async fn key(
         allowed_origins: new.allowed_origins,
         event_types: new.event_types,
         events_per_s: new.events_per_s,
+        ids: new.ids,
     };
     let what = (new.name, new.expires_at, IdentityKind::Key(rules));
     add(&reception, &principal, what, Some(made)).await
@@ -165,7 +168,8 @@ async fn add(
     let id = secret::id();
     let added = changed(reception, principal, |book, by| {
         let (id, name, kind) = (id.clone(), name.clone(), kind.clone());
-        book.add(by, NewIdentity { id, name, expires_at, kind })
+        let viewers_configured = reception.viewers_configured;
+        book.add(by, NewIdentity { id, name, expires_at, kind, viewers_configured })
     });
     let mut answer = shown_identity(&added.await?);
     if let Some(secret) = secret {

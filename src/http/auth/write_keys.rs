@@ -57,6 +57,8 @@ struct StoredSenders {
     book: Option<Arc<Book>>,
     /// By the SHA-256 of the key; with the end of its validity, Unix ms.
     by_secret: HashMap<String, (Arc<EventSender>, Option<Millis>)>,
+    /// By the ids that clients send in place of a key.
+    by_id: HashMap<String, (Arc<EventSender>, Option<Millis>)>,
 }
 
 /// What the head of a request says about its write key.
@@ -162,14 +164,14 @@ impl WriteKeys {
         }
         let Some(book) = self.book.current() else { return Err(nobody_known()) };
         let now = now_ms();
-        if let Some(sender) = keys.iter().find_map(|key| self.stored(&book, key, now)) {
+        if let Some(sender) = self.stored(&book, keys, ids, now) {
             return Ok(WriteAccess { sender });
         }
         if keys.is_empty() && !ids.is_empty() {
             return Err(ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
-                "no [[source]] of the configuration has this id",
+                "no [[source]] of the configuration and no public key has this id",
             ));
         }
         Err(WRITE.refusal(keys))
@@ -211,8 +213,14 @@ impl WriteKeys {
         open.then(|| WriteAccess { sender: self.anybody.clone() })
     }
 
-    /// The sender of the book that has this key.
-    fn stored(&self, book: &Arc<Book>, key: &str, now: Millis) -> Option<Arc<EventSender>> {
+    /// The sender of the book that has one of these ids or keys.
+    fn stored(
+        &self,
+        book: &Arc<Book>,
+        keys: &[String],
+        ids: &[String],
+        now: Millis,
+    ) -> Option<Arc<EventSender>> {
         let is_current = |stored: &StoredSenders| {
             stored.book.as_ref().is_some_and(|known| Arc::ptr_eq(known, book))
         };
@@ -220,20 +228,26 @@ impl WriteKeys {
             self.stored.write().take_over(book, self.is_chosen);
         }
         let stored = self.stored.read();
-        let (sender, expires_at) = stored.by_secret.get(&secret::hash(key))?;
-        expires_at.is_none_or(|end| now < end).then(|| sender.clone())
+        let by_id = ids.iter().filter_map(|id| stored.by_id.get(id));
+        let by_key = keys.iter().filter_map(|key| stored.by_secret.get(&secret::hash(key)));
+        let is_good = |end: &Option<Millis>| end.is_none_or(|end| now < end);
+        let found = by_id.chain(by_key).find(|(_, expires_at)| is_good(expires_at));
+        found.map(|(sender, _)| sender.clone())
     }
 }
 
 impl StoredSenders {
     /// Takes over the keys of a new book.
     fn take_over(&mut self, book: &Arc<Book>, is_chosen: bool) {
-        let keys = book.of_kind("key").filter_map(|identity| {
-            let key = identity.as_key()?;
+        self.by_secret.clear();
+        self.by_id.clear();
+        for identity in book.of_kind("key") {
+            let Some(key) = identity.as_key() else { continue };
             let sender = Arc::new(EventSender::stored(key).unless_chosen(is_chosen));
-            Some((key.secret.clone(), (sender, identity.expires_at)))
-        });
-        self.by_secret = keys.collect();
+            let sender = (sender, identity.expires_at);
+            self.by_id.extend(key.ids.iter().map(|id| (id.clone(), sender.clone())));
+            self.by_secret.insert(key.secret.clone(), sender);
+        }
         self.book = Some(book.clone());
     }
 }

@@ -107,3 +107,59 @@ fn a_key_that_is_over_is_refused() {
     server.until("it is good", |_| post(&server, &key, VIEW) == 202);
     server.until("it is over", |_| post(&server, &key, VIEW) == 401);
 }
+
+/// What clients of four vendors send that have no key: each as its own script does.
+#[test]
+fn an_id_stands_for_a_public_key_of_the_store() {
+    let server = Server::start();
+    let data = server.data();
+    let ids = ["--id", "shop.example,94db1cb1-74f4-4a40-ad6c-962362670409", "--id", "7,shop-app"];
+    let why = refused(&data, &[&["keys", "add", "web"][..], &ids].concat());
+    assert!(why.contains("only a public key"), "{why}");
+    command(&data, &[&["keys", "add", "web", "--public"][..], &ids].concat());
+    let why = refused(&data, &["keys", "add", "other", "--public", "--id", "7"]);
+    assert!(why.contains("the key web has the id"), "{why}");
+    soon("nobody sends unknown", || post(&server, "", VIEW) == 401);
+
+    let plausible = |domain: &str| {
+        let body = serde_json::json!({"n": "pageview", "u": "https://shop.example/", "d": domain});
+        let request = server.request("POST", "/api/event").header("Content-Type", "text/plain");
+        request.body(body.to_string()).send().unwrap().status
+    };
+    let umami = |website: &str| {
+        let payload =
+            serde_json::json!({"website": website, "url": "/", "hostname": "shop.example"});
+        let body = serde_json::json!({"type": "event", "payload": payload});
+        let request = server.request("POST", "/api/send").header("User-Agent", "Mozilla/5.0");
+        let request = request.header("Content-Type", "application/json");
+        request.body(body.to_string()).send().unwrap().status
+    };
+    let matomo = |site: &str| {
+        let target =
+            format!("/matomo.php?idsite={site}&rec=1&action_name=Shop&url=https://shop.example/");
+        server.request("POST", &target).body("").send().unwrap().status
+    };
+    let snowplow = |app: &str| {
+        let data = serde_json::json!([{"e": "pv", "aid": app, "p": "web", "tv": "js-4", "url": "https://shop.example/"}]);
+        let schema = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4";
+        let body = serde_json::json!({"schema": schema, "data": data});
+        let path = "/com.snowplowanalytics.snowplow/tp2";
+        let request = server.request("POST", path).header("Content-Type", "application/json");
+        request.body(body.to_string()).send().unwrap().status
+    };
+    let good = [
+        plausible("shop.example"),
+        umami("94db1cb1-74f4-4a40-ad6c-962362670409"),
+        matomo("7"),
+        snowplow("shop-app"),
+    ];
+    assert!(good.iter().all(|status| (200..300).contains(status)), "{good:?}");
+    let unknown = || [plausible("other.example"), umami("1"), matomo("8"), snowplow("other")];
+    assert_eq!(unknown(), [401; 4]);
+    server.until("the source has one event of each", |server| {
+        let sql = "SELECT count(*) FROM events WHERE source = 'web'";
+        server.database().query_row(sql, [], |row| row.get::<_, i64>(0)) == Ok(4)
+    });
+    command(&data, &["keys", "revoke", "web"]);
+    soon("its ids are good no more", || matomo("7") == 401);
+}

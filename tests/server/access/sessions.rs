@@ -6,7 +6,11 @@ use super::{
     browser::{Browser, end_of, open_link, sign_in},
     command, command_with, until_known,
 };
-use crate::support::{client::Answer, program::scratch, server::Server};
+use crate::support::{
+    client::Answer,
+    program::{floodmark, noon_zone, scratch},
+    server::Server,
+};
 
 const CURRENT: &str = "/api/analytics/current";
 const ENDED: (u16, &str) = (1008, "access has ended");
@@ -229,4 +233,23 @@ fn the_page_is_told_how_one_may_enter() {
     assert_eq!(server.get("/api/login/ways"), json!({"open": false, "password": true}));
     let ways: Value = server.get("/api/login/ways");
     assert!(ways.get("users").is_none());
+}
+
+/// Nobody looks unknown where the configuration names viewers, so a link lets somebody in there.
+#[test]
+fn a_link_is_made_where_only_the_configuration_names_viewers() {
+    let (_folder, data) = scratch("data");
+    let at = ["--data-dir", data.to_str().unwrap()];
+    let mut made = floodmark();
+    made.args(["links", "add", "tv"]).args(at).env("FLOODMARK_AUTH__VIEWER_TOKENS", "v1");
+    let made = made.env("FLOODMARK_TIMEZONE", noon_zone()).output().expect("it ends");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let link = String::from_utf8(made.stdout).unwrap();
+    let secret = link.trim().split_once("#link=").expect("behind a #").1;
+    let server = Server::on(&data, &[("FLOODMARK_AUTH__VIEWER_TOKENS", "v1")]);
+    let tv = open_link(&server, secret, None).unwrap();
+    assert_eq!(tv.get(&server, CURRENT).status, 200);
+    let unknown = server.request("GET", CURRENT).send().expect("the server answers");
+    assert_eq!(unknown.status, 401);
+    assert_eq!(server.get("/api/login/ways"), json!({"open": false, "password": false}));
 }

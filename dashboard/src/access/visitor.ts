@@ -1,0 +1,19 @@
+// Whoever looks at this page, as its parts need to know them.
+
+import type { Json } from '../json';
+import type { Reply } from './call';
+
+export interface Visitor {
+  /** Why the link that the page was opened with does not open it; null where nothing is wrong. */
+  linkRefused: string | null;
+  /** The link that the page was opened with has a password, which is asked for. */
+  linkNeedsPassword: boolean;
+  /** Opens that link with a password. */
+  openLink(password: string): Promise<Reply>;
+  /** Asks the server, or posts `body`, as whom this browser is signed in as. */
+  call(path: string, body?: Json): Promise<Reply>;
+  /** The browser has a session now, or this token. */
+  enter(token: string | null): void;
+  /** Ends the session and forgets the token. The page is loaded anew, so that no number of before stays in it. */
+  leave(everywhere: boolean): Promise<void>;
+}
