@@ -20,7 +20,8 @@ use crate::domain::{
     alert::{AlertRules, AlertSpec, WebhookSpec},
     currency::Rates,
     event_names::{EventNames, MapSpec},
-    metric::{BreakdownSpec, MetricSet, MetricSpec},
+    metric::{BreakdownSpec, MetricSet, MetricSpec, unstored},
+    privacy::Privacy,
     rule::{Fault, List},
     source::{self, SourceSpec},
 };
@@ -223,8 +224,8 @@ impl RuleLayers {
         }
     }
 
-    /// Compiles the rules.
-    pub fn finish(self, base: &str, problems: &mut Vec<Problem>) -> Rules {
+    /// Compiles the rules. What `privacy` leaves out no metric may look at.
+    pub fn finish(self, base: &str, privacy: &Privacy, problems: &mut Vec<Problem>) -> Rules {
         let mut rates = Rates::new(base);
         for (place, code, rate) in self.rates {
             if let Err(message) = rates.add(&code, &rate) {
@@ -238,7 +239,11 @@ impl RuleLayers {
         let (map_places, maps) = self.maps.in_force();
         let (source_places, sources) = self.sources.in_force();
         let (schema_places, schemas) = self.schemas.in_force();
+        let faults = unstored(&metrics, &breakdowns, privacy);
         let compiled = MetricSet::compile(&metrics, &breakdowns, rates).and_then(|metric_set| {
+            if !faults.is_empty() {
+                return Err(faults);
+            }
             let alerts = AlertRules::compile(&alerts, &webhooks, &metric_set, place_of)?;
             Ok(Rules {
                 metric_set: Arc::new(metric_set),

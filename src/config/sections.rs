@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     alert::Severity,
+    consent::ConsentRules,
     privacy::{Addresses, Privacy},
     shape::{DriftRule, SchemaLimits},
 };
@@ -158,6 +159,12 @@ pub struct PrivacyConfig {
     pub ip: String,
     /// Names of properties that are never stored, at any depth.
     pub never_store: Vec<String>,
+    /// Whether `Sec-GPC: 1` is a refusal to be analysed.
+    pub respect_gpc: bool,
+    /// Whether `DNT: 1` is.
+    pub respect_dnt: bool,
+    /// The categories of consent that stand for being analysed, in events that say what was refused.
+    pub consent_categories: Vec<String>,
 }
 
 impl PrivacyConfig {
@@ -170,6 +177,15 @@ impl PrivacyConfig {
             _ => Addresses::Dropped,
         };
         Privacy::new(addresses, &self.never_store)
+    }
+
+    /// Which visitors refuse to be analysed.
+    pub fn consent(&self) -> ConsentRules {
+        ConsentRules {
+            gpc: self.respect_gpc,
+            dnt: self.respect_dnt,
+            categories: self.consent_categories.iter().map(|name| name.to_lowercase()).collect(),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 use serde_json::{Value, value::RawValue};
 
+use crate::domain::packed::{PackedJson, packed_within};
+
 /// Parts of names of properties whose values are not shown, as [`plain_name`] gives them.
 const SECRET: &[&str] = &[
     "password",
@@ -36,6 +38,9 @@ pub fn veiled(text: &str, hidden: &[String]) -> String {
             value.to_string()
         }
         Err(_) if words(text).any(|word| is_hidden(word, hidden)) => VEILED.to_owned(),
+        Err(_) if packed_within(text).any(|it| veiled(&it.json, hidden) != it.json) => {
+            VEILED.to_owned()
+        }
         Err(_) => text.to_owned(),
     }
 }
@@ -51,6 +56,15 @@ fn veil(value: &mut Value, hidden: &[String]) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| veil(item, hidden)),
+        Value::String(text) => {
+            let Some(packed) = PackedJson::of(text) else { return };
+            let Ok(plain) = serde_json::from_str::<Value>(&packed.json) else { return };
+            let mut shown = plain.clone();
+            veil(&mut shown, hidden);
+            if shown != plain {
+                *text = packed.repacked(&shown.to_string());
+            }
+        }
         _ => {}
     }
 }
@@ -75,7 +89,10 @@ pub(super) fn plain_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+
     use super::*;
+    use crate::domain::packed::URL_BASE64;
 
     #[test]
     fn secrets_are_not_shown_wherever_they_are() {
@@ -87,6 +104,21 @@ mod tests {
             shown,
             r#"{"properties":{"a":[{"Password":"(not shown)"}],"api_key":"(not shown)","mail":"(not shown)","shipping":5},"type":7}"#
         );
+    }
+
+    #[test]
+    fn what_is_packed_is_looked_into() {
+        let context = r#"{"data":[{"token":"t","n":1}]}"#;
+        let shown = r#"{"data":[{"n":1,"token":"(not shown)"}]}"#;
+        let of = |context: &str| {
+            serde_json::json!({"co": context, "cx": URL_BASE64.encode(context)}).to_string()
+        };
+        assert_eq!(veiled(&of(context), &[]), of(shown));
+        let untouched = of(r#"{"z":1,"a":[2]}"#);
+        assert_eq!(veiled(&untouched, &[]), untouched);
+        let query = |context| format!("e=ue&cx={}", URL_BASE64.encode(context));
+        assert_eq!(veiled(&query(context), &[]), VEILED);
+        assert_eq!(veiled(&query("{}"), &[]), query("{}"));
     }
 
     #[test]

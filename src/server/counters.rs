@@ -3,7 +3,8 @@
 
 use crate::{
     config::SchemaMode,
-    domain::{event::Rejection, sink::Sink},
+    domain::{consent::RefusalSignal, event::Rejection, sink::Sink},
+    http::collect::WITHOUT_IDENTITY,
     sink::SinkErrorKind,
 };
 
@@ -26,6 +27,9 @@ pub fn show_all() {
     }
     for code in Rejection::CODES {
         metrics::counter!("floodmark_events_rejected_total", "code" => *code).increment(0);
+    }
+    for signal in RefusalSignal::ALL {
+        metrics::counter!(WITHOUT_IDENTITY, "signal" => signal.name()).increment(0);
     }
     for sink in Sink::ALL {
         metrics::counter!("floodmark_restarts_total", "part" => sink.as_str()).increment(0);

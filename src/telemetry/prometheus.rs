@@ -63,6 +63,10 @@ fn describe() {
     counter!("floodmark_events_accepted_total", "Events on disk, by source");
     counter!("floodmark_dialect_events_accepted_total", "Events on disk, by wire format");
     counter!("floodmark_events_rejected_total", "Events refused, by reason");
+    counter!(
+        "floodmark_events_without_identity_total",
+        "Events of visitors who refuse to be analysed"
+    );
     counter!("floodmark_events_duplicate_total", "Events whose id had come before");
     counter!("floodmark_events_stored_total", "Events committed to the store");
     counter!("floodmark_events_counted_total", "Events counted by the live side");

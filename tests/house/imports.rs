@@ -96,6 +96,7 @@ const HOUSE: &[(&str, &[&str])] = &[
 /// Crates that `domain/` may use: none that reads, writes, waits or knows the web.
 const PURE: &[&str] = &[
     "aho_corasick",
+    "base64",
     "core",
     "bytes",
     "hashbrown",

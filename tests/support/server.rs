@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -36,6 +36,8 @@ pub struct Server {
 struct ServerCommand {
     args: Vec<OsString>,
     variables: Vec<(String, String)>,
+    /// All that it has printed and logged.
+    log: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -78,6 +80,7 @@ impl Server {
         let command = ServerCommand {
             args: args.iter().map(OsString::from).collect(),
             variables: variables.iter().map(owned).collect(),
+            log: Arc::default(),
         };
         let (child, addr) = command.run();
         Server { child, addr, command, data: None }
@@ -101,6 +104,11 @@ impl Server {
     /// The id of the server's process.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().expect("process ids are small"))
+    }
+
+    /// All that the server has printed and logged so far.
+    pub fn log(&self) -> String {
+        self.command.log.lock().expect("no reader panics").clone()
     }
 
     /// Sends the server a signal.
@@ -233,14 +241,28 @@ impl ServerCommand {
             .envs(self.variables.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("setpriv (apt-get install util-linux) starts the server");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (found, address) = mpsc::channel();
-        // This thread reads until the server ends, since a full pipe would block the server.
+        let keep = |log: &Mutex<String>, line: &str| {
+            *log.lock().expect("no reader panics") += &format!("{line}\n");
+        };
+        // These threads read until the server ends, since a full pipe would block the server.
+        let logged = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let log = self.log.clone();
+        thread::spawn(move || {
+            for line in logged.map_while(Result::ok) {
+                eprintln!("{line}");
+                keep(&log, &line);
+            }
+        });
+        let log = self.log.clone();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 println!("{line}");
+                keep(&log, &line);
                 if let Some(addr) = address_in(&line) {
                     let _ = found.send(addr);
                 }

@@ -1,6 +1,7 @@
 //! What a configuration must be as a whole.
 
 use super::*;
+use crate::config::Overrides;
 
 fn problems(change: impl FnOnce(&mut Config)) -> String {
     let mut config = Config::default();
@@ -118,4 +119,33 @@ fn a_url_is_never_shown() {
     assert!(message.contains("its scheme is http://"), "{message}");
     assert!(message.contains("redis.urls: number 2"), "{message}");
     assert!(!message.contains("secret"), "{message}");
+}
+
+#[test]
+fn no_metric_looks_at_what_is_never_stored() {
+    let problems = |toml: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        let loaded = Config::load(Some(file.path()), std::iter::empty(), &Overrides::default());
+        loaded.map_or_else(|e| e.to_string(), |_| String::new())
+    };
+    let told = problems("privacy.never_store = ['amount', 'country', 'userId', 'email']");
+    for line in [
+        "[[metric]]: revenue: by privacy.never_store the property \"amount\" is never stored, so this would \
+         count nothing; store it, or take this metric away (off = true)",
+        "[[metric]]: refunds: by privacy.never_store the property \"amount\"",
+        "[[breakdown]]: purchase: by privacy.never_store the property \"country\"",
+    ] {
+        assert!(told.contains(line), "no {line:?} in:\n{told}");
+    }
+    // Two of them have nothing to do with any rule: the user of an event is no property.
+    assert_eq!(told.matches("is never stored").count(), 3, "{told}");
+    let own = "privacy.never_store = ['coupon']\n[[metric]]\nname = 'coupons'\nkind = 'count'\n\
+               event = 'purchase'\nwhere = { coupon = '*' }";
+    assert!(problems(own).contains("coupons: by privacy.never_store the property \"coupon\""));
+    assert_eq!(problems(&format!("{own}\noff = true")), "");
+    let filter =
+        "[[metric]]\nname = 'inside'\nkind = 'count'\nevent = 'a'\nwhere = { client_ip = '10.*' }";
+    assert!(problems(filter).contains("inside: by privacy.ip the property \"client_ip\""));
+    assert_eq!(problems(&format!("privacy.ip = 'cut'\n{filter}")), "");
 }

@@ -18,11 +18,12 @@ use toml::{
 };
 
 use super::{
-    Config, ConfigError, DEFAULT_TOML, Place, Problem,
+    Config, ConfigError, DEFAULT_TOML, Place, PrivacyConfig, Problem,
     environment::{Environment, GivenValue},
     rules::RuleLayers,
     variable::variable_name,
 };
+use crate::domain::privacy::Privacy;
 
 /// The values of flags. `None` and an empty list leave the lower layers as they are.
 #[derive(Clone, Debug, Default)]
@@ -217,7 +218,8 @@ impl Layers {
 
     fn finish(mut self) -> Result<Config, ConfigError> {
         let base = self.values.get("currency").and_then(Value::as_str).unwrap_or_default();
-        let rules = self.rules.finish(base, &mut self.problems);
+        let privacy = self.privacy();
+        let rules = self.rules.finish(base, &privacy, &mut self.problems);
         if !self.problems.is_empty() {
             return Err(ConfigError::Invalid(self.problems));
         }
@@ -242,6 +244,15 @@ impl Layers {
             ConfigError::Invalid(vec![Problem::Check(e.to_string())])
         })?;
         Ok(Config { rules, ..config })
+    }
+
+    /// What is never stored, for the rules that may not look at it.
+    fn privacy(&self) -> Privacy {
+        let keys = self.values.iter().filter_map(|(key, value)| {
+            Some((key.strip_prefix("privacy.")?.to_owned(), value.clone()))
+        });
+        let section: Result<PrivacyConfig, _> = keys.collect::<Table>().try_into();
+        section.expect("each key has the type of its default").rules()
     }
 
     /// Sets a known key from TOML, if the value has the type of the built-in one.

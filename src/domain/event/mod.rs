@@ -2,6 +2,7 @@
 //! checked here, whatever format they came in, and an event that passes is encoded as a row at
 //! once.
 
+mod copies;
 mod event_time;
 mod native_form;
 mod note;
@@ -94,6 +95,8 @@ pub struct Incoming<'a> {
     pub size: usize,
     /// What was done to the event while it was read.
     pub notes: Vec<Note>,
+    /// The categories of consent that its visitor refused, where it says so: `analytics_storage`.
+    pub refused: Vec<String>,
 }
 
 /// What became of an event that was accepted.
@@ -120,24 +123,6 @@ impl<'a> Field<'a> {
             Field::Integer(number) => Field::Integer(number),
             Field::Float(number) => Field::Float(number),
             Field::Other => Field::Other,
-        }
-    }
-}
-
-impl Incoming<'_> {
-    /// The same event, which borrows from nothing.
-    pub fn into_owned(self) -> Incoming<'static> {
-        Incoming {
-            kind: self.kind.into_owned(),
-            timestamp: self.timestamp.into_owned(),
-            sent_at: self.sent_at.into_owned(),
-            user_id: self.user_id.into_owned(),
-            session_id: self.session_id.into_owned(),
-            id: self.id.into_owned(),
-            properties: self.properties.map(|text| Cow::Owned(text.into_owned())),
-            plain: self.plain,
-            size: self.size,
-            notes: self.notes,
         }
     }
 }

@@ -37,6 +37,9 @@ pub enum Note {
     /// Its properties are not as the `[[schema]]` of its type says; with the path and the rule.
     #[error("{0}")]
     SchemaViolated(String),
+    /// Its visitor refuses to be analysed.
+    #[error("the visitor refuses to be analysed: the event was kept without what says who that is")]
+    IdentityDropped,
     /// A metric can't add a property up.
     #[error("properties.{property} is no number that the metric {metric:?} can add up")]
     NotSummed {
@@ -60,6 +63,7 @@ impl Note {
             Note::FieldMoved(_) => "field_moved",
             Note::NotRevenueSource => "not_revenue_source",
             Note::SchemaViolated(_) => "schema_violated",
+            Note::IdentityDropped => "identity_dropped",
             Note::NotSummed { .. } => "not_summed",
         }
     }

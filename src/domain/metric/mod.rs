@@ -17,6 +17,7 @@ mod kind;
 mod metric_set;
 mod plan;
 mod spec;
+mod unstored;
 mod value;
 
 pub use self::{
@@ -26,6 +27,7 @@ pub use self::{
     metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
     plan::{Plan, Tally},
     spec::{BreakdownSpec, MetricSpec, Names},
+    unstored::unstored,
     value::{Unit, Value},
 };
 

@@ -1,5 +1,7 @@
 //! Turns the events of a request into encoded rows, and those that are refused into dead letters.
 
+use std::borrow::Cow;
+
 use super::{
     Intake,
     letter::{ReadParts, dead_letter},
@@ -7,7 +9,8 @@ use super::{
 use crate::{
     config::{EventSchemas, SchemaMode, Violation},
     domain::{
-        event::{Encoded, EventTime, Field, Note, Received, Rejection},
+        consent::RefusalSignal,
+        event::{Encoded, EventTime, Field, Incoming, Note, Received, Rejection},
         row,
         source::Provenance,
         time::now_ms,
@@ -34,14 +37,17 @@ pub struct Checked {
     pub notes: Notes,
     /// Events that were taken although they break the schema of their type.
     pub warned: u64,
+    /// Of how many events the visitors refuse to be analysed, in the order of [`RefusalSignal::ALL`].
+    pub refusals: [u64; RefusalSignal::ALL.len()],
 }
 
 /// Reads, checks and encodes each event. `body_bytes` is the length of the contents that the
-/// events were split from.
+/// events were split from, `refusal` what the head of the request says of its visitor.
 pub fn check<D: Dialect>(
     mut split: Split<'_, D::Event<'_>>,
     body_bytes: usize,
     sender: &EventSender,
+    refusal: Option<RefusalSignal>,
     intake: &Intake,
 ) -> Checked {
     // A time of sending that can't be understood says nothing of the events, and counts as none.
@@ -56,22 +62,17 @@ pub fn check<D: Dialect>(
         rows: Vec::with_capacity(body_bytes + events.len() * ROW_OVERHEAD),
         ..Request::default()
     };
-    let limits = intake.limits();
     let is_native = D::NAME == Native::NAME;
     let EventSender { source, ids, has_revenue, .. } = sender;
     let from = Provenance { source, dialect: D::NAME, ids: *ids, has_revenue: *has_revenue };
     let (mut rejected, mut notes, mut warned) = (Vec::new(), Notes::default(), 0);
+    let mut refusals = [0; RefusalSignal::ALL.len()];
     for (index, event) in events.iter_mut().enumerate() {
-        let (reason, parts) = match event.read() {
+        let (reason, parts, refusal) = match event.read() {
             Ok(incoming) => {
-                let translated;
-                let incoming = match D::TRANSLATES {
-                    true => {
-                        translated = intake.event_names.translate(incoming);
-                        &translated
-                    }
-                    false => incoming,
-                };
+                let refusal = refusal.or_else(|| intake.consent.of_event(&incoming.refused));
+                let incoming = as_taken::<D>(incoming, refusal, intake);
+                let limits = intake.limits(refusal);
                 let rows = &mut request.rows;
                 let mut encode = || {
                     let at = rows.len();
@@ -94,22 +95,25 @@ pub fn check<D: Dialect>(
                         if let Some(id) = encoded.client_id {
                             request.client_ids.push((request.events, id));
                         }
+                        if let Some(signal) = refusal {
+                            refusals[signal as usize] += 1;
+                        }
                         request.events += 1;
                         continue;
                     }
-                    Err(reason) => (reason, ReadParts::of(incoming, received, is_native)),
+                    Err(reason) => (reason, ReadParts::of(&incoming, received, is_native), refusal),
                 }
             }
-            Err(reason) => (reason, ReadParts::of_text(&event.as_sent())),
+            Err(reason) => (reason, ReadParts::of_text(&event.as_sent()), refusal),
         };
         let about = (received, sender, D::NAME);
         let text = event.as_sent();
-        let keeps = (intake.dead_letter_bytes, &intake.privacy);
+        let keeps = (intake.dead_letter_bytes, intake.privacy(refusal));
         let letter = dead_letter(&text, &reason, parts, about, keeps);
         request.dead_letters.push(letter);
         rejected.push(Rejected { index, reason });
     }
-    Checked { request, rejected, notes, warned }
+    Checked { request, rejected, notes, warned, refusals }
 }
 
 /// Holds the row that was just encoded, from `at` on, against the schema of its type. It is the row and not
@@ -145,4 +149,20 @@ fn held_against_schema(
 
 fn is_warning(note: &Note) -> bool {
     matches!(note, Note::SchemaViolated(_))
+}
+
+/// An event by the names that it has here, and without its visitor where that one refuses to be analysed.
+fn as_taken<'i, 'a, D: Dialect>(
+    incoming: &'i Incoming<'a>,
+    refusal: Option<RefusalSignal>,
+    intake: &Intake,
+) -> Cow<'i, Incoming<'a>> {
+    let taken = match D::TRANSLATES {
+        true => Cow::Owned(intake.event_names.translate(incoming)),
+        false => Cow::Borrowed(incoming),
+    };
+    match refusal {
+        Some(_) => Cow::Owned(taken.without_identity()),
+        None => taken,
+    }
 }

@@ -35,6 +35,7 @@ use self::{
 use crate::{
     config::{Config, EventConfig, EventSchemas, SchemaMode},
     domain::{
+        consent::{ConsentRules, RefusalSignal},
         event::{EventLimits, Rejection},
         event_names::EventNames,
         metric::MetricSet,
@@ -53,6 +54,9 @@ use crate::{
     ingest::{hand_over::HandOver, messages::Append, permits::QueueLimit},
     live::redis::claims::Claims,
 };
+
+/// Counts events of visitors who refuse to be analysed, by who says so.
+pub const WITHOUT_IDENTITY: &str = "floodmark_events_without_identity_total";
 
 /// What the requests of all workers share. A clone is a handle on the same intake.
 #[derive(Clone)]
@@ -77,6 +81,10 @@ pub struct Intake {
     event: EventConfig,
     /// What is never stored.
     privacy: Privacy,
+    /// What is never stored of visitors who refuse to be analysed.
+    anonymous: Privacy,
+    /// Which visitors do.
+    consent: ConsentRules,
     /// The metrics, since an event is refused if a metric can't use its amount.
     metric_set: Arc<MetricSet>,
     /// What events of other systems are called here.
@@ -109,6 +117,8 @@ impl Intake {
             http: config.http.clone(),
             event: config.event.clone(),
             privacy: config.privacy.rules(),
+            anonymous: config.privacy.rules().without_identity(),
+            consent: config.privacy.consent(),
             metric_set: config.rules.metric_set.clone(),
             event_names: config.rules.event_names.clone(),
             schemas: config.rules.schemas.clone(),
@@ -116,10 +126,22 @@ impl Intake {
         }
     }
 
-    /// The limits of one event.
-    fn limits(&self) -> EventLimits<'_> {
+    /// The limits of one event, whose visitor may refuse to be analysed.
+    fn limits(&self, refusal: Option<RefusalSignal>) -> EventLimits<'_> {
         let EventConfig { max_bytes, max_depth } = self.event;
-        EventLimits { max_bytes, max_depth, privacy: Some(&self.privacy) }
+        EventLimits { max_bytes, max_depth, privacy: Some(self.privacy(refusal)) }
+    }
+
+    /// What is never stored of an event.
+    fn privacy(&self, refusal: Option<RefusalSignal>) -> &Privacy {
+        if refusal.is_some() { &self.anonymous } else { &self.privacy }
+    }
+
+    /// Whether the browser says that its visitor refuses to be analysed. A webhook has no browser.
+    fn refusal<D: Dialect>(&self, request: &HttpRequest) -> Option<RefusalSignal> {
+        let says = |name: &str| request.headers().get(name).is_some_and(|value| value == "1");
+        let is_open = D::WEBHOOK.is_none();
+        self.consent.of_browser(is_open && says("sec-gpc"), is_open && says("dnt"))
     }
 
     /// The client that sent a request, also where a trusted proxy passed it on.
@@ -208,8 +230,9 @@ async fn take_in<D: Dialect>(
     let again = request.headers().get(AGAIN);
     let in_place = again.and_then(|it| intake.keys.in_place_of(access.sender(), it.as_bytes()));
     let sender: &EventSender = in_place.unwrap_or(access.sender());
-    let Checked { request: mut events, rejected, notes, warned } =
-        check::<D>(split, contents.len(), sender, intake);
+    let refusal = intake.refusal::<D>(request);
+    let Checked { request: mut events, rejected, notes, warned, refusals } =
+        check::<D>(split, contents.len(), sender, refusal, intake);
     if again.is_some() {
         events.dead_letters.clear();
     }
@@ -219,6 +242,11 @@ async fn take_in<D: Dialect>(
     let outcome = Outcome { accepted, duplicates, rejected, notes };
     count(intake, &outcome, sender, D::NAME);
     count_violations(&outcome, warned);
+    for (signal, events) in
+        RefusalSignal::ALL.iter().zip(refusals).filter(|(_, events)| *events > 0)
+    {
+        metrics::counter!(WITHOUT_IDENTITY, "signal" => signal.name()).increment(events);
+    }
     Ok(dialect.answer(&outcome))
 }
 

@@ -43,6 +43,8 @@ struct Measured<'a> {
     user_id: Value,
     #[serde(default)]
     timestamp_micros: Value,
+    #[serde(default)]
+    consent: Value,
     #[serde(borrow, default)]
     events: Vec<&'a RawValue>,
 }
@@ -140,6 +142,7 @@ impl MeasuredEvent {
             user_id: field_of(Some(&body.user_id)),
             session_id: session.or(client),
             properties: properties.finish(),
+            refused: denied(&body.consent),
             ..Incoming::default()
         }
     }
@@ -184,8 +187,26 @@ fn tagged(tag: &[(String, String)]) -> Incoming<'static> {
         user_id: field(get("uid")),
         session_id: field(get("sid").or(get("cid"))),
         properties: properties.finish(),
+        refused: refused_by(get("gcs").unwrap_or_default()),
         ..Incoming::default()
     }
+}
+
+/// The kinds of consent that are denied: `{"analytics_storage":"DENIED"}`. The Measurement Protocol itself
+/// knows only kinds that are about advertising, which are no refusal to be analysed.
+fn denied(consent: &Value) -> Vec<String> {
+    let is_denied =
+        |value: &Value| value.as_str().is_some_and(|it| it.eq_ignore_ascii_case("denied"));
+    let kinds = consent.as_object().into_iter().flatten();
+    kinds.filter(|(_, value)| is_denied(value)).map(|(kind, _)| kind.clone()).collect()
+}
+
+/// What gtag's consent mode says: `G1` and a digit each for `ad_storage` and `analytics_storage`, of which
+/// 0 is denied and 1 is granted.
+fn refused_by(gcs: &str) -> Vec<String> {
+    let choices = gcs.strip_prefix("G1").unwrap_or_default().chars();
+    let kinds = ["ad_storage", "analytics_storage"].into_iter().zip(choices);
+    kinds.filter(|(_, choice)| *choice == '0').map(|(kind, _)| kind.to_owned()).collect()
 }
 
 /// A number as JSON; a text that is none stays a text.

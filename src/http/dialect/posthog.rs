@@ -200,6 +200,7 @@ impl<'a> EventMembers<'a> for Captured<'a> {
             plain: false,
             size,
             notes: Vec::new(),
+            refused: Vec::new(),
         }
     }
 }

@@ -10,10 +10,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, StatusCode},
 };
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64::Engine;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
@@ -23,7 +20,10 @@ use super::{
     built::{Built, BuiltProperties, field, field_of, json_body, parameters, pixel},
 };
 use crate::{
-    domain::event::{Field, Incoming, Rejection},
+    domain::{
+        event::{Field, Incoming, Rejection},
+        packed::URL_BASE64,
+    },
     http::{
         auth::{Offer, usual_write_keys},
         error::ApiError,
@@ -43,12 +43,6 @@ struct SnowplowBody<'a> {
     #[serde(borrow, default)]
     data: Vec<&'a RawValue>,
 }
-
-/// Base64 of URLs, with or without the `=` at its end.
-const URL_BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 impl Dialect for Snowplow {
     const NAME: &'static str = "snowplow";

@@ -28,6 +28,9 @@ const OF_HTTP: &[&str] = &[
     "sec-fetch-site",
     "sec-websocket-extensions",
     "sec-websocket-protocol",
+    // Browsers send these by themselves, with whatever they send.
+    "dnt",
+    "sec-gpc",
     // Proxies send these, and never a client.
     "x-forwarded-for",
     "x-forwarded-proto",

@@ -20,6 +20,7 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::sum::CURRENCY;
 pub use self::{distinct::DistinctNoted, sum::AmountFault};
 use super::{
     metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},

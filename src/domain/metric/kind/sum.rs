@@ -20,7 +20,7 @@ use crate::domain::{
 };
 
 /// The property in which a money metric looks for the currency.
-const CURRENCY: &str = "currency";
+pub(in super::super) const CURRENCY: &str = "currency";
 
 /// The series that holds the sum.
 #[derive(Clone, Debug)]

@@ -62,6 +62,7 @@ impl<'a> Members<'a> {
             plain: false,
             size,
             notes,
+            refused: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reads one event of Segment's language.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -62,6 +62,38 @@ struct Context<'a> {
     session_id: Field<'a>,
     #[serde(borrow)]
     page: Option<&'a RawValue>,
+    #[serde(borrow)]
+    consent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    consent_management: Option<&'a RawValue>,
+}
+
+/// What a visitor chose, as Segment's wrappers of consent platforms send it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SegmentConsent {
+    category_preferences: BTreeMap<String, serde_json::Value>,
+}
+
+/// The same of RudderStack's SDKs.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RudderStackConsent {
+    denied_consent_ids: Vec<String>,
+}
+
+impl Context<'_> {
+    /// The categories that the visitor refused.
+    fn refused(&self) -> Vec<String> {
+        let of_segment = parsed(self.consent).into_iter().flat_map(|consent: SegmentConsent| {
+            let preferences = consent.category_preferences.into_iter();
+            preferences.filter(|(_, choice)| *choice == false).map(|(category, _)| category)
+        });
+        let of_rudder_stack = parsed(self.consent_management)
+            .into_iter()
+            .flat_map(|consent: RudderStackConsent| consent.denied_consent_ids);
+        of_segment.chain(of_rudder_stack).collect()
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -96,6 +128,7 @@ impl<'a> Tracked<'a> {
             (_, None) => Cow::Borrowed("track"),
         };
         let context: Context<'a> = parsed(self.context).unwrap_or_default();
+        let refused = context.refused();
         let page: Page<'a> = parsed(context.page).unwrap_or_default();
         let own = object(self.properties.or(self.traits));
         let kind = match &*call {
@@ -118,6 +151,7 @@ impl<'a> Tracked<'a> {
             plain: false,
             size,
             notes: Vec::new(),
+            refused,
         }
     }
 }
