@@ -265,9 +265,15 @@ test('nothing is sent or kept for a visitor who asks not to be tracked, where th
     await page.goto(`${shop.url}/counted`);
     await track(page, property);
     await sentAll(page);
+    const kept = await page.evaluate(() => localStorage.getItem('floodmark'));
+    assert.equal(kept === null, property === 'globalPrivacyControl');
     await asking.close();
   }
-  assert.deepEqual(marks(await stored(dataDir, 6)), ['doNotTrack', 'globalPrivacyControl']);
+  const found = await stored(dataDir, 6);
+  assert.deepEqual(marks(found), ['doNotTrack', 'globalPrivacyControl']);
+  // With Global Privacy Control nobody is recognised, and nothing is kept to do so.
+  const known = found.filter(({ sessionId }) => sessionId);
+  assert.deepEqual(marks(known), ['doNotTrack']);
 });
 
 test('where storage is full, events are sent all the same', async () => {
@@ -315,6 +321,10 @@ test('the queue is bounded, and the oldest events leave it', async () => {
   const found = await stored(dataDir, 4);
   assert.deepEqual(marks(found), [3, 4, 5]);
   assert.deepEqual(types(found), ['early', 'mark', 'mark', 'mark']);
+  // The two that left unsent are told, once.
+  const told = /^floodmark_tracker_events_lost_total (\d+)$/m;
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  assert.equal(told.exec(metrics)?.[1], '2');
 });
 
 test('large events and many of them come, in several requests', async () => {

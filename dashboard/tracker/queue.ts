@@ -42,6 +42,8 @@ interface Entry {
 const waiting = new Map<string, Entry>();
 /** Those that a request is under way with. */
 let underWay: string[] = [];
+/** Events that found no room. The next request tells the server, which counts them. */
+let lost = 0;
 /** Requests that failed since the last that did not. */
 export let failures = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -64,6 +66,8 @@ export async function send(): Promise<void> {
   const [ids, body] = nextBatch();
   if (!ids.length) return;
   underWay = ids;
+  const told = lost;
+  lost = 0;
   note(ids, Date.now());
   let status = 0;
   let pause = 0;
@@ -85,6 +89,7 @@ export async function send(): Promise<void> {
   // Any other refusal would be the same the next time.
   if (!status || status === 408 || status === 429 || status >= 500) {
     note(ids, 0);
+    lost += told;
     const usual = Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** failures++);
     clearTimeout(timer);
     timer = setTimeout(send, Math.max(pause, usual * (0.5 + Math.random() / 2)));
@@ -103,6 +108,7 @@ export function sendLast(): void {
     if (!ids.length || !navigator.sendBeacon(address, body)) return;
     // Where the server did not answer before, this has hardly arrived either.
     note(ids, failures ? 0 : Date.now());
+    lost = 0;
     ids.forEach((id) => waiting.delete(id));
   }
 }
@@ -120,7 +126,7 @@ function nextBatch(): [string[], string] {
     ids.push(id);
     events.push(event);
   }
-  return [ids, `{"sentAt":${Date.now()},"batch":[${events}]}`];
+  return [ids, `{"sentAt":${Date.now()},"lost":${lost},"batch":[${events}]}`];
 }
 
 /** Notes when these were handed over (the first time counts), or with 0 that they were not. */
@@ -140,7 +146,9 @@ function forget(id: string): void {
 
 function dropOldest(): void {
   const surplus = waiting.size - MAX_WAITING;
-  if (surplus > 0) [...waiting.keys()].sort().slice(0, surplus).forEach(forget);
+  if (surplus <= 0) return;
+  lost += surplus;
+  [...waiting.keys()].sort().slice(0, surplus).forEach(forget);
 }
 
 /** Takes over what closed pages have left behind. */

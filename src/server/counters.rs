@@ -21,6 +21,7 @@ pub fn show_all() {
         "floodmark_dedupe_undecided_total",
         "floodmark_panics_total",
         "floodmark_redis_connects_total",
+        "floodmark_tracker_events_lost_total",
         "floodmark_viewer_evictions_total",
     ] {
         metrics::counter!(name).increment(0);

@@ -60,16 +60,7 @@ fn describe() {
     use metrics::{
         describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
     };
-    counter!("floodmark_events_accepted_total", "Events on disk, by source");
-    counter!("floodmark_dialect_events_accepted_total", "Events on disk, by wire format");
-    counter!("floodmark_events_rejected_total", "Events refused, by reason");
-    counter!(
-        "floodmark_events_without_identity_total",
-        "Events of visitors who refuse to be analysed"
-    );
-    counter!("floodmark_events_duplicate_total", "Events whose id had come before");
-    counter!("floodmark_events_stored_total", "Events committed to the store");
-    counter!("floodmark_events_counted_total", "Events counted by the live side");
+    describe_events();
     gauge!("floodmark_build_info", "1; the label says which version runs");
     counter!("floodmark_http_requests_total", "Requests answered, by route and status");
     counter!("floodmark_http_refused_total", "Requests refused, by code");
@@ -139,4 +130,20 @@ fn describe() {
         "floodmark_dedupe_long_window_seconds",
         "How far back duplicates of orders, refunds and webhooks are recognised"
     );
+}
+
+/// Those of what becomes of events.
+fn describe_events() {
+    use metrics::describe_counter as counter;
+    counter!("floodmark_events_accepted_total", "Events on disk, by source");
+    counter!("floodmark_dialect_events_accepted_total", "Events on disk, by wire format");
+    counter!("floodmark_events_rejected_total", "Events refused, by reason");
+    counter!(
+        "floodmark_events_without_identity_total",
+        "Events of visitors who refuse to be analysed"
+    );
+    counter!("floodmark_events_duplicate_total", "Events whose id had come before");
+    counter!("floodmark_events_stored_total", "Events committed to the store");
+    counter!("floodmark_events_counted_total", "Events counted by the live side");
+    counter!("floodmark_tracker_events_lost_total", "Events that full queues of pages have lost");
 }

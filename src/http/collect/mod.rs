@@ -230,7 +230,7 @@ async fn take_in<D: Dialect>(
     let again = request.headers().get(AGAIN);
     let in_place = again.and_then(|it| intake.keys.in_place_of(access.sender(), it.as_bytes()));
     let sender: &EventSender = in_place.unwrap_or(access.sender());
-    let refusal = intake.refusal::<D>(request);
+    let (refusal, lost) = (intake.refusal::<D>(request), split.lost());
     let Checked { request: mut events, rejected, notes, warned, refusals } =
         check::<D>(split, contents.len(), sender, refusal, intake);
     if again.is_some() {
@@ -242,6 +242,7 @@ async fn take_in<D: Dialect>(
     let outcome = Outcome { accepted, duplicates, rejected, notes };
     count(intake, &outcome, sender, D::NAME);
     count_violations(&outcome, warned);
+    metrics::counter!("floodmark_tracker_events_lost_total").increment(lost);
     for (signal, events) in
         RefusalSignal::ALL.iter().zip(refusals).filter(|(_, events)| *events > 0)
     {

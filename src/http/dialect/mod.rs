@@ -180,7 +180,11 @@ pub struct Endpoint {
 pub struct Split<'a, Event> {
     events: Vec<Event>,
     sent_at: Field<'a>,
+    lost: u64,
 }
+
+/// The most events that one request may say to have lost, so that no request makes the sum useless.
+const MAX_LOST: i64 = 100_000;
 
 /// The refusal of a request with more events than `http.max_request_events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -194,7 +198,7 @@ pub struct TooManyEvents {
 
 impl<Event> Default for Split<'_, Event> {
     fn default() -> Self {
-        Split { events: Vec::new(), sent_at: Field::Absent }
+        Split { events: Vec::new(), sent_at: Field::Absent, lost: 0 }
     }
 }
 
@@ -211,8 +215,20 @@ impl<'a, Event> Split<'a, Event> {
     ) -> Result<Split<'a, Event>, TooManyEvents> {
         match events.len() {
             events if events > max_events => Err(TooManyEvents { events, max: max_events }),
-            _ => Ok(Split { events, sent_at }),
+            _ => Ok(Split { events, sent_at, lost: 0 }),
         }
+    }
+
+    /// The same, with how many events the client says it had to lose before this request. What is no number
+    /// counts as none.
+    pub fn with_lost(self, lost: &Field<'_>) -> Split<'a, Event> {
+        let lost = if let Field::Integer(lost) = lost { (*lost).clamp(0, MAX_LOST) } else { 0 };
+        Split { lost: lost as u64, ..self }
+    }
+
+    /// How many events the client lost before this request.
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// The events, to be read one by one.

@@ -2,6 +2,7 @@
 
 pages! {
     curl = "curl",
+    floodmark_js = "page",
     node = "node",
     python = "python",
     php = "php",

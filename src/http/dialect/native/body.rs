@@ -68,17 +68,15 @@ pub fn split(
     if body.is_empty() {
         return Err(BodyError::Empty);
     }
-    let (events, sent_at) = match format {
-        BodyFormat::NdJson => (lines(body), Field::Absent),
+    let Contained { events, sent_at, lost } = match format {
+        BodyFormat::NdJson => Contained::of(lines(body)),
         BodyFormat::Json => match json(body, max_events) {
             // Shippers of logs often say application/json, or nothing, and send lines.
-            Err(BodyError::Malformed(_)) if begins_with_a_line(body) => {
-                (lines(body), Field::Absent)
-            }
+            Err(BodyError::Malformed(_)) if begins_with_a_line(body) => Contained::of(lines(body)),
             read => read?,
         },
     };
-    Ok(Split::new(events, sent_at, max_events)?)
+    Ok(Split::new(events, sent_at, max_events)?.with_lost(&lost))
 }
 
 /// A text without what may stand around it: white space, a byte order mark, and the NUL that ends
@@ -137,10 +135,23 @@ pub(super) fn read_array(text: &str, max_events: usize) -> Option<Vec<RawEvent<'
     }
 }
 
-/// The events of a body, and its `sentAt`.
-type Events<'a> = (Vec<RawEvent<'a>>, Field<'a>);
+/// What a body contains.
+struct Contained<'a> {
+    events: Vec<RawEvent<'a>>,
+    /// `sentAt`
+    sent_at: Field<'a>,
+    /// `lost`: how many events its sender had no room for. floodmark.js says it.
+    lost: Field<'a>,
+}
 
-fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
+impl<'a> Contained<'a> {
+    /// Events alone.
+    fn of(events: Vec<RawEvent<'a>>) -> Contained<'a> {
+        Contained { events, sent_at: Field::Absent, lost: Field::Absent }
+    }
+}
+
+fn json(body: &[u8], max_events: usize) -> Result<Contained<'_>, BodyError> {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
         Err(e) => return in_pieces(body, BodyError::Malformed(e.to_string())),
@@ -149,24 +160,25 @@ fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
     match body[0] {
         b'[' => {
             if let Some(events) = read_array(text, max_events) {
-                return Ok((events, Field::Absent));
+                return Ok(Contained::of(events));
             }
             match serde_json::from_str::<Vec<&RawValue>>(text) {
-                Ok(list) => Ok((texts(list), Field::Absent)),
+                Ok(list) => Ok(Contained::of(texts(list))),
                 Err(e) => in_pieces(body, malformed(&e)),
             }
         }
         b'{' => {
             if let Some(read) = read_plain(text).filter(|read| read.size == text.len()) {
                 let event = RawEvent { text: body, read: Some(read) };
-                return Ok((vec![event], Field::Absent));
+                return Ok(Contained::of(vec![event]));
             }
             match serde_json::from_str::<NativeEnvelope>(text) {
-                Ok(NativeEnvelope { batch: Some(BatchField(list)), sent_at }) => {
-                    Ok((texts(list), sent_at))
+                Ok(NativeEnvelope { batch: Some(BatchField(list)), sent_at, lost }) => {
+                    Ok(Contained { events: texts(list), sent_at, lost })
                 }
-                Ok(NativeEnvelope { batch: None, sent_at }) => {
-                    Ok((vec![RawEvent::unread(body)], sent_at))
+                // A single event may have a property of this name.
+                Ok(NativeEnvelope { batch: None, sent_at, .. }) => {
+                    Ok(Contained { sent_at, ..Contained::of(vec![RawEvent::unread(body)]) })
                 }
                 Err(e) => in_pieces(body, malformed(&e)),
             }
@@ -181,14 +193,15 @@ fn json(body: &[u8], max_events: usize) -> Result<Events<'_>, BodyError> {
 /// The events of an array or a batch of which some are no JSON: these are refused one by one, and
 /// their neighbours are taken. `why` says what is wrong with the body as a whole; it stands where the
 /// body did not arrive whole, or where no event of it can be read.
-fn in_pieces(body: &[u8], why: BodyError) -> Result<Events<'_>, BodyError> {
+fn in_pieces(body: &[u8], why: BodyError) -> Result<Contained<'_>, BodyError> {
     let Some(pieces::BodyPieces { events, sent_at }) = pieces::of(body) else { return Err(why) };
     if !events.iter().any(|event| is_json(event)) {
         return Err(why);
     }
     // A time that can't be read counts as none.
     let sent_at = sent_at.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
-    Ok((events.into_iter().map(RawEvent::unread).collect(), sent_at))
+    let events = events.into_iter().map(RawEvent::unread).collect();
+    Ok(Contained { sent_at, ..Contained::of(events) })
 }
 
 /// A body that is an object. It is a batch where it has the member `batch` and that is an array.
@@ -199,6 +212,8 @@ struct NativeEnvelope<'a> {
     batch: Option<BatchField<'a>>,
     #[serde(borrow, default)]
     sent_at: Field<'a>,
+    #[serde(borrow, default)]
+    lost: Field<'a>,
 }
 
 /// The events of the member `batch`.
