@@ -355,6 +355,7 @@ fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
         currency: "USD".to_owned(),
         timestamp: NOW,
         behind_ms: None,
+        hidden: Vec::new(),
     };
     let text = serde_json::to_vec(&current).expect("serialises");
     let one = Throughput::Elements(1);

@@ -17,3 +17,7 @@ export const string = (value: unknown, fallback: string): string =>
 
 /** The objects of an array; an empty list where the value is no array. */
 export const objects = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(isObject) : []);
+
+/** The strings of an array; an empty list where the value is no array. */
+export const strings = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((entry) => typeof entry === 'string') : [];

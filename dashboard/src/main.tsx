@@ -10,6 +10,7 @@ import { GuestLink } from './guest_link';
 import { Live } from './live';
 import { frontPage } from './panels';
 import { questionsOf, warningsOf } from './panels/panel';
+import { isHidden, type LiveState } from './stream/state';
 import { startTheme } from './theme';
 import './styles.css';
 
@@ -36,7 +37,11 @@ function askDrawing(): void {
 function drawTitle(): void {
   const view = live.view();
   const { state } = view;
-  const numbers = state && `${moneyWhole(state.totals.revenue, state.currency)} · ${count(state.activeUsers)} active`;
+  const sold = (shown: LiveState) =>
+    isHidden(shown, 'revenue')
+      ? `${count(shown.totals.purchases)} purchases`
+      : moneyWhole(shown.totals.revenue, shown.currency);
+  const numbers = state && `${sold(state)} · ${count(state.activeUsers)} active`;
   const warnings = warningsOf(page, view);
   const words = linkWords(view);
   const link = words.isBehind ? 'Behind' : isCurrent(view) ? '' : words.state;

@@ -51,6 +51,23 @@ test('every unit has its way of being told, and a fall is told as what is missin
   assert.equal(whatHappened(one(own), 'USD'), 'Basket size: 1.5 within a minute, limit 2.');
 });
 
+test('an alert on money is told without its numbers where these are hidden', () => {
+  const hidden = ['title', 'value', 'threshold', 'baseline', 'volume', 'explains', 'summary'];
+  const alert = one({
+    ...checkout,
+    name: 'low_takings',
+    title: 'low_takings',
+    metric: 'net_revenue',
+    value: 0,
+    hidden,
+  });
+  assert.equal(alert.title, 'Low takings');
+  assert.equal(whatHappened(alert, 'USD'), 'Net revenue: hidden.');
+  const causes = one({ ...checkout, hidden: ['explains', 'summary'] });
+  assert.equal(causes.title, 'Checkout errors');
+  assert.equal(whatHappened(causes, 'USD'), '31% of orders failed within a minute, usually 4%.');
+});
+
 test('the shape of the contract alone is enough', () => {
   const explains = [{ property: 'gateway', value: 'adyen', share: 0.94 }];
   const alert = one({

@@ -39,6 +39,7 @@ const manyErrors: Alert = {
   threshold: 3,
   baseline: null,
   explains,
+  isHidden: false,
 };
 
 const burst: Alert = {
@@ -151,6 +152,7 @@ test('the snapshot frame', () => {
     day: '2026-11-28',
     timezone: 'Pacific/Auckland',
     currency: 'NZD',
+    hidden: [],
     behindMs: 2_400,
     seconds: [
       { timestamp: NOON, counts: {}, revenue: 0 },

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseFrame, type Frame } from '../src/stream/frames';
 import { MINUTE_MS, SECOND_MS, lastBuckets } from '../src/stream/series';
-import { applyFrame, errorRateRecent, errorRateToday, isEmpty, type LiveState } from '../src/stream/state';
+import { applyFrame, errorRateRecent, errorRateToday, isEmpty, isHidden, type LiveState } from '../src/stream/state';
 
 /** A full minute, so that offsets in the tests are easy to read. */
 const NOON = Date.UTC(2026, 10, 27, 12, 0, 0);
@@ -42,6 +42,12 @@ test('totals are the snapshot plus every delta', () => {
   );
   assert.deepEqual(state.totals, { pageViews: 14, purchases: 4, errors: 2, events: 21, revenue: 799_600 });
   assert.equal(state.activeUsers, 6, 'a delta without activeUsers keeps the last one');
+});
+
+test('what is hidden is told by the snapshot, and holds until the next one', () => {
+  const state = after(snapshot({ purchases: 3, revenue: 0, hidden: ['revenue', 7] }), delta({ hidden: ['revenue'] }));
+  assert.ok(isHidden(state, 'revenue') && !isHidden(state, 'purchases') && !isHidden(null, 'revenue'));
+  assert.ok(!isHidden(after(snapshot({ hidden: ['revenue'] }), snapshot()), 'revenue'));
 });
 
 test('a type that every object has counts as any other', () => {

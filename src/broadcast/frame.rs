@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use crate::{
     broadcast::wire_frame::WireFrame,
-    domain::{alert::Firing, money::Amount, time::Millis, totals::Totals},
+    domain::{
+        access::Sight, alert::Firing, metric::REVENUE, money::Amount, time::Millis, totals::Totals,
+    },
     numbers::{AlertsShown, Current, current},
 };
 
@@ -19,11 +21,16 @@ pub struct TimeBucket {
     revenue: Amount,
 }
 
-impl From<(Millis, Totals)> for TimeBucket {
-    fn from((timestamp, counts): (Millis, Totals)) -> TimeBucket {
-        TimeBucket { timestamp, revenue: counts.revenue(), counts }
+impl TimeBucket {
+    /// What somebody sees of the bucket that begins at `timestamp`.
+    pub fn seen_by(sight: Sight, timestamp: Millis, counts: Totals) -> TimeBucket {
+        TimeBucket { timestamp, revenue: current::revenue_of(&counts, sight), counts }
     }
 }
+
+/// What is hidden of the fields of a frame, and of its seconds and minutes, from who may not see money.
+/// Such a field is 0.
+pub const HIDDEN: &[&str] = &[REVENUE];
 
 /// The whole state at one moment. A viewer replaces everything that it has with it.
 #[derive(Serialize)]
@@ -46,6 +53,9 @@ pub struct SnapshotFrame<'a> {
     pub behind_ms: Option<Millis>,
     /// The alerts that fire.
     pub alerts: Firings<'a>,
+    /// Which fields are hidden. What is hidden of the state stands in `snapshot`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub hidden: &'static [&'static str],
     /// The state.
     pub snapshot: Snapshot,
 }
@@ -108,9 +118,12 @@ pub struct DeltaFrame<'a> {
     /// Increments of minutes, for events of the last hour that are older than those seconds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub minutes: Vec<TimeBucket>,
+    /// Which fields are hidden.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub hidden: &'static [&'static str],
 }
 
-/// Serialises a frame. This happens once; all viewers share the result.
+/// Serialises a frame. This happens once for each sight; all viewers of the sight share the result.
 pub fn write(frame: &impl Serialize) -> WireFrame {
     let json = serde_json::to_string(frame).expect("maps with string keys always serialise");
     WireFrame::new(&json)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  live::Feed ──> Broadcaster ──> Mirror (read by everybody)
-//!  Counted ─────>  │ timeline: merges a tick's deltas into one frame, serialised once
+//!  Counted ─────>  │ timeline: merges a tick's deltas into one frame, serialised once a sight
 //!                  │ history:  the last frames, for ?resume=
 //!                  └ hub:      who takes a frame, who gets a snapshot, who is evicted
 //!                       │ Deliver (bounded, never waits)
@@ -20,7 +20,7 @@
 //!   buffer and the kernel's send buffer; it is told 1013 after `stream.slow_timeout_ms` (or
 //!   1008 after `stream.silence_timeout_ms`), and cut `stream.close_timeout_ms` later. No other
 //!   viewer waits for it (`hub`, `tests/server/stream/`).
-//! - A frame is the same for all, and deflated where that was agreed on (`wire_frame`, `deflate`;
+//! - A frame is the same for all who see the same, and deflated where that was agreed on (`wire_frame`, `deflate`;
 //!   `tests/server/stream/`, and in Chromium `dashboard/test/e2e.test.mjs`).
 //! - A viewer's write buffer never grows beyond its first 8 KiB (`pieces`,
 //!   `load-tests/fanout.sh`).
@@ -28,6 +28,7 @@
 //!   (`tests/server/stream/`).
 
 mod broadcaster;
+mod by_sight;
 mod connection;
 mod deflate;
 mod frame;

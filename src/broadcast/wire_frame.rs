@@ -1,4 +1,4 @@
-//! A frame as it goes over the wire. It is written once and shared by all viewers.
+//! A frame as it goes over the wire. It is written once and shared by all viewers of a sight.
 
 use std::{
     ops::Deref,

@@ -2,14 +2,18 @@
 
 use actix_web::{HttpResponse, web};
 
-use crate::{http::scope::View, numbers::Mirror};
+use crate::{
+    http::{auth::Principal, scope::View},
+    numbers::Mirror,
+};
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
-    view.read("/api/analytics/alerts", alerts);
+    view.read_veiled("/api/analytics/alerts", alerts);
 }
 
 /// The JSON of [`crate::numbers::AlertsShown`].
-async fn alerts(mirror: web::Data<Mirror>) -> HttpResponse {
-    HttpResponse::Ok().json(&*mirror.alerts().snapshot())
+async fn alerts(mirror: web::Data<Mirror>, principal: web::ReqData<Principal>) -> HttpResponse {
+    let shown = mirror.alerts().snapshot();
+    HttpResponse::Ok().json(&*shown.seen_by(principal.rights.sight, mirror.metric_set()))
 }

@@ -5,7 +5,12 @@ use serde::Serialize;
 
 use crate::{
     domain::top,
-    http::{error::ApiError, query, scope::View},
+    http::{
+        auth::{Principal, hidden},
+        error::ApiError,
+        query,
+        scope::View,
+    },
     numbers::{self, Mirror},
 };
 
@@ -20,7 +25,7 @@ const PARAMETERS: [&str; 4] = ["type", "property", "minutes", "limit"];
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
-    view.read("/api/analytics/breakdown", breakdown).parameters(&PARAMETERS);
+    view.read_veiled("/api/analytics/breakdown", breakdown).parameters(&PARAMETERS);
 }
 
 /// One entry of the answer.
@@ -34,6 +39,7 @@ struct Count<'a> {
 async fn breakdown(
     request: HttpRequest,
     mirror: web::Data<Mirror>,
+    principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     // Not `web::Query`, whose refusals are plain text.
     let [kind, property, minutes, limit] = query::read(request.query_string(), &PARAMETERS)?;
@@ -47,6 +53,9 @@ async fn breakdown(
         let message = format!("no [[breakdown]] of {kind} by {property}; there are {names:?}");
         return Err(invalid("property", &message));
     };
+    if !mirror.metric_set().shows_values(principal.rights.sight, property) {
+        return Err(hidden());
+    }
     let minutes = within(&minutes, "minutes", MAX_MINUTES)?.unwrap_or(15);
     let limit = within(&limit, "limit", top::CAPACITY as i64)?;
     let top = numbers::breakdown::top_of_last(&mirror, &breakdown.name, minutes);

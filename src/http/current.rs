@@ -4,25 +4,31 @@
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use serde_json::{Value, json};
 
-use crate::{http::scope::View, numbers::Mirror};
+use crate::{
+    http::{auth::Principal, scope::View},
+    numbers::Mirror,
+};
 
 /// Adds the routes.
 pub fn routes(view: &mut View) {
-    view.read("/api/analytics/current", current).read("/api/analytics/metrics", metrics);
+    view.read_veiled("/api/analytics/current", current)
+        .read_veiled("/api/analytics/metrics", metrics);
 }
 
 /// The JSON of [`crate::numbers::Current`].
-async fn current(mirror: web::Data<Mirror>) -> HttpResponse {
-    no_store().json(mirror.current())
+async fn current(mirror: web::Data<Mirror>, principal: web::ReqData<Principal>) -> HttpResponse {
+    no_store().json(mirror.current(principal.rights.sight))
 }
 
 /// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`: what the
-/// dashboard offers to choose from.
-async fn metrics(mirror: web::Data<Mirror>) -> HttpResponse {
+/// dashboard offers to choose from. What is hidden is left out, and `hidden` names the metrics.
+async fn metrics(mirror: web::Data<Mirror>, principal: web::ReqData<Principal>) -> HttpResponse {
+    let sight = principal.rights.sight;
     let metric_set = mirror.metric_set();
     let metrics: Vec<Value> = metric_set
         .metrics()
         .iter()
+        .filter(|metric| metric_set.shows(sight, &metric.name))
         .map(|metric| {
             let by_day_only = metric_set.is_by_day_only(metric);
             json!({"name": metric.name, "unit": metric.unit, "byDayOnly": by_day_only})
@@ -31,9 +37,15 @@ async fn metrics(mirror: web::Data<Mirror>) -> HttpResponse {
     let breakdowns: Vec<Value> = metric_set
         .breakdowns()
         .iter()
+        .filter(|breakdown| metric_set.shows_values(sight, &breakdown.property))
         .map(|breakdown| json!({"type": breakdown.event, "property": breakdown.property}))
         .collect();
-    no_store().json(json!({"metrics": metrics, "breakdowns": breakdowns}))
+    let mut answer = json!({"metrics": metrics, "breakdowns": breakdowns});
+    let hidden = metric_set.hidden(sight);
+    if !hidden.is_empty() {
+        answer["hidden"] = json!(hidden);
+    }
+    no_store().json(answer)
 }
 
 /// A response with status 200 that no cache may keep, since its numbers are those of one moment.

@@ -4,13 +4,19 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
-    http::{current::no_store, error::ApiError, query, scope::View},
-    numbers::{Mirror, TimeSeries},
+    http::{
+        auth::{Principal, hidden},
+        current::no_store,
+        error::ApiError,
+        query,
+        scope::View,
+    },
+    numbers::{Mirror, TimeSeries, What},
 };
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
-    view.read("/api/analytics/timeseries", timeseries).parameters(&query::PARAMETERS);
+    view.read_veiled("/api/analytics/timeseries", timeseries).parameters(&query::PARAMETERS);
 }
 
 /// `[{"timestamp","count"}]`, oldest first.
@@ -18,8 +24,14 @@ async fn timeseries(
     request: HttpRequest,
     mirror: web::Data<Mirror>,
     series: web::Data<TimeSeries>,
+    principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     let now = mirror.now();
     let query = query::parse(request.query_string(), now, mirror.zone(), mirror.metric_set())?;
+    if let What::Metric(name) = &query.what
+        && !mirror.metric_set().shows(principal.rights.sight, name)
+    {
+        return Err(hidden());
+    }
     Ok(no_store().json(series.points(&query, now).await?))
 }

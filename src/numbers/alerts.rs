@@ -1,12 +1,12 @@
 //! What every node shows of the alerts, beside the numbers. The alert actor writes it; frames and
 //! `GET /api/analytics/alerts` read it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use parking_lot::RwLock;
 use serde::Serialize;
 
-use crate::domain::alert::Firing;
+use crate::domain::{access::Sight, alert::Firing, metric::MetricSet};
 
 /// What `GET /api/analytics/alerts` answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -18,6 +18,18 @@ pub struct AlertsShown {
     pub firing: Vec<Firing>,
     /// The alerts that are over, the one that ended last first.
     pub history: Vec<Firing>,
+}
+
+impl AlertsShown {
+    /// What somebody sees of it.
+    pub fn seen_by(&self, sight: Sight, metric_set: &MetricSet) -> Cow<'_, AlertsShown> {
+        if sight.sees_money() {
+            return Cow::Borrowed(self);
+        }
+        let seen = |all: &[Firing]| all.iter().map(|it| it.seen_by(sight, metric_set)).collect();
+        let (firing, history) = (seen(&self.firing), seen(&self.history));
+        Cow::Owned(AlertsShown { version: self.version, firing, history })
+    }
 }
 
 /// Holds what is shown now. A clone holds the same. A reader never waits for the store.

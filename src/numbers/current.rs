@@ -9,8 +9,9 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     domain::{
+        access::Sight,
         delta::Series,
-        metric::{SeriesSums, Value},
+        metric::{Metric, SeriesSums, Value},
         money::Amount,
         time::{BusinessDay, MINUTE, Millis, SECOND, bucket},
         totals::Totals,
@@ -74,21 +75,25 @@ pub struct Current {
     /// How old the numbers are, in ms; left out while they are fresh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_ms: Option<Millis>,
+    /// The metrics that are hidden from who reads this: `revenue` is then 0, the others are null, and
+    /// `currencies` is empty. Left out where nothing is hidden.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<String>,
 }
 
 impl Current {
-    /// The totals of the business day that `now` (Unix ms) falls on. `counters` are the mirror's;
-    /// the caller passes them because it may have locked them already.
-    pub fn of(mirror: &Mirror, counters: &Counters, now: Millis) -> Current {
+    /// What somebody sees of the totals of the business day that `now` (Unix ms) falls on. `counters` are
+    /// the mirror's; the caller passes them because it may have locked them already.
+    pub fn of(mirror: &Mirror, counters: &Counters, now: Millis, sight: Sight) -> Current {
         let (day, totals) = today(counters, now);
-        let metrics = metrics_of(mirror, &totals, day.date);
-        let currencies = totals.currencies();
+        let metrics = metrics_of(mirror, &totals, day.date, sight);
+        let currencies = if sight.sees_money() { totals.currencies() } else { BTreeMap::new() };
         let events = totals.events();
         let errors = totals.count(ERROR);
         Current {
             page_views: totals.count(PAGE_VIEW),
             purchases: totals.count(PURCHASE),
-            revenue: totals.revenue(),
+            revenue: revenue_of(&totals, sight),
             errors,
             signups: totals.count(SIGNUP),
             events,
@@ -104,8 +109,14 @@ impl Current {
             currency: mirror.metric_set().rates().base().to_owned(),
             timestamp: now,
             behind_ms: mirror.freshness().behind_ms(now),
+            hidden: mirror.metric_set().hidden(sight),
         }
     }
+}
+
+/// What somebody sees of the revenue: 0 where it is hidden.
+pub fn revenue_of(totals: &Totals, sight: Sight) -> Amount {
+    if sight.sees_money() { totals.revenue() } else { Amount(0) }
 }
 
 /// The business day of `now` (Unix ms) and its totals so far.
@@ -143,13 +154,16 @@ fn last<'a, I: Iterator<Item = (Millis, &'a Totals)>>(
     all
 }
 
-/// Every metric of the configuration, of one business day.
-fn metrics_of(mirror: &Mirror, totals: &Totals, day: Date) -> Vec<(String, Value)> {
+/// Every metric of the configuration, of one business day, as somebody sees it.
+fn metrics_of(mirror: &Mirror, totals: &Totals, day: Date, sight: Sight) -> Vec<(String, Value)> {
     let distinct = mirror.distinct();
     // Just after midnight the distinct values are still yesterday's, and are left out.
     let sums = DaySums { totals, distinct: (distinct.0 == day).then_some(&distinct.1) };
     let metric_set = mirror.metric_set();
-    let value = |metric| metric_set.value(metric, &sums);
+    let value = |metric: &Metric| match metric_set.shows(sight, &metric.name) {
+        true => metric_set.value(metric, &sums),
+        false => Value::Unknown,
+    };
     metric_set.metrics().iter().map(|metric| (metric.name.clone(), value(metric))).collect()
 }
 

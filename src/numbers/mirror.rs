@@ -14,6 +14,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
     domain::{
+        access::Sight,
         delta::Delta,
         metric::MetricSet,
         time::{BusinessZone, MINUTE, Millis, now_ms},
@@ -137,10 +138,10 @@ impl Mirror {
         (seconds.clamp(0, SECONDS_KEPT), whole.clamp(0, MINUTES_KEPT))
     }
 
-    /// Today's totals.
-    pub fn current(&self) -> Current {
+    /// What somebody sees of today's totals.
+    pub fn current(&self, sight: Sight) -> Current {
         let now = self.now();
-        Current::of(self, &self.counters(), now)
+        Current::of(self, &self.counters(), now, sight)
     }
 
     /// Distinct values by metric, and the business day that they are of.

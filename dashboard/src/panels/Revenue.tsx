@@ -1,11 +1,13 @@
 // Revenue: today's total, which is the largest thing on the page, and under it the last minute by second.
+// Who may not see money gets a dash, and purchases in the place of amounts.
 
 import { TitledChart } from '../charts/TitledChart';
+import { Hidden } from '../components/Hidden';
 import { isCurrent } from '../components/words';
-import { clockSecond, age, money, moneyCompact, moneyDigits, moneyParts } from '../format';
+import { clockSecond, age, count, countCompact, money, moneyCompact, moneyDigits, moneyParts } from '../format';
 import { MONEY_SCALE } from '../stream/frames';
-import { MINUTE_MS, SECOND_MS, lastBuckets, sumOf } from '../stream/series';
-import { MINUTES_SHOWN, SECONDS_SHOWN } from '../stream/state';
+import { MINUTE_MS, SECOND_MS, lastBuckets, sumOf, type Point } from '../stream/series';
+import { MINUTES_SHOWN, SECONDS_SHOWN, isHidden } from '../stream/state';
 import type { Panel, PanelProps } from './panel';
 
 export const revenue: Panel = {
@@ -30,15 +32,26 @@ const CENTS_SIZE = 0.55;
 const ems = (text: string): number =>
   [...text].reduce((sum, char) => sum + (/[.,'’\s]/.test(char) ? 0.38 : /\d/.test(char) ? 0.68 : 0.72), 0);
 
+const purchases = (value: number): string => `${count(value)} ${value === 1 ? 'purchase' : 'purchases'}`;
+
 function Revenue({ view }: PanelProps) {
   const { state, asOf, ageMs } = view;
   const current = isCurrent(view);
   const currency = state?.currency ?? 'USD';
-  const parts = state && moneyParts(state.totals.revenue, currency);
-  const width = parts ? ems(parts.main) + CENTS_SIZE * ems(parts.cents) + ems(parts.tail) : 2;
+  const hidden = isHidden(state, 'revenue');
+  const parts = hidden ? null : state && moneyParts(state.totals.revenue, currency);
+  // Without a number, there is a dash, perhaps with a word.
+  const width = parts ? ems(parts.main) + CENTS_SIZE * ems(parts.cents) + ems(parts.tail) : hidden ? 5 : 2;
 
   const seconds = state ? lastBuckets(state.seconds, asOf, SECOND_MS, SECONDS_SHOWN) : [];
   const hour = state ? lastBuckets(state.minutes, asOf, MINUTE_MS, MINUTES_SHOWN) : [];
+  const inWords = (points: readonly Point[]) =>
+    hidden
+      ? purchases(sumOf(points, (point) => point.purchases))
+      : money(
+          sumOf(points, (point) => point.revenue),
+          currency,
+        );
 
   return (
     <section class="tide" aria-labelledby="revenue" data-testid="card-revenue">
@@ -55,7 +68,7 @@ function Revenue({ view }: PanelProps) {
       <p
         class="value tide-value"
         data-testid="value"
-        data-value={state ? moneyDigits(state.totals.revenue) : ''}
+        data-value={state && !hidden ? moneyDigits(state.totals.revenue) : ''}
         style={`--ems:${width}`}
       >
         {parts ? (
@@ -64,6 +77,8 @@ function Revenue({ view }: PanelProps) {
             <span class="cents">{parts.cents}</span>
             {parts.tail}
           </>
+        ) : hidden ? (
+          <Hidden />
         ) : (
           '–'
         )}
@@ -72,43 +87,33 @@ function Revenue({ view }: PanelProps) {
         <dl class="tide-windows">
           <div>
             <dt>last 60 seconds</dt>
-            <dd>
-              {money(
-                sumOf(seconds, (point) => point.revenue),
-                currency,
-              )}
-            </dd>
+            <dd>{inWords(seconds)}</dd>
           </div>
           <div>
             <dt>last 60 minutes</dt>
-            <dd>
-              {money(
-                sumOf(hour, (point) => point.revenue),
-                currency,
-              )}
-            </dd>
+            <dd>{inWords(hour)}</dd>
           </div>
         </dl>
       )}
       {state && (
         <TitledChart
-          title="By second"
+          title={hidden ? 'Purchases by second' : 'By second'}
           window="last 60 seconds"
-          unit="Revenue"
+          unit={hidden ? 'Purchases' : 'Revenue'}
           times={seconds.map((point) => point.timestamp)}
-          values={seconds.map((point) => point.revenue / MONEY_SCALE)}
+          values={seconds.map((point) => (hidden ? point.purchases : point.revenue / MONEY_SCALE))}
           bucketMs={SECOND_MS}
           colours={{ bar: '--tide-bar', growing: '--tide-growing' }}
           leastTop={2}
-          yLabel={(value) => moneyCompact(value, currency)}
+          yLabel={(value) => (hidden ? countCompact(value) : moneyCompact(value, currency))}
           xTicks={secondTicks}
           // "15 s ago" is true only while the end of the chart is now.
           xLabel={current ? secondLabel : (tick) => clockSecond(tick * 1000, state.timezone)}
           labelsKey={current ? 'ago' : 'clock'}
           hasTimeLabels
           timeText={(time) => `at ${clockSecond(time, state.timezone)}`}
-          valueText={(value) => money(Math.round(value * MONEY_SCALE), currency)}
-          quietText="No revenue in the last 60 seconds"
+          valueText={(value) => (hidden ? purchases(value) : money(Math.round(value * MONEY_SCALE), currency))}
+          quietText={`No ${hidden ? 'purchases' : 'revenue'} in the last 60 seconds`}
         />
       )}
     </section>

@@ -1,6 +1,7 @@
 // What the day's totals come to: what an order is worth, how many visits end in one, what goes back, and
 // how many orders fail in the checkout.
 
+import { Hidden } from '../components/Hidden';
 import { clockMinute, money, percent } from '../format';
 import { currencyOf } from '../live';
 import { parsePoints, type PointsByTime } from '../questions/baseline';
@@ -8,6 +9,7 @@ import { metricValuesQuestion } from '../questions/metrics';
 import { oneRequest } from '../questions/question';
 import { toMoneyUnits } from '../stream/frames';
 import { MINUTE_MS, bucketStart } from '../stream/series';
+import { isHidden } from '../stream/state';
 import type { Panel, PanelProps } from './panel';
 
 /** The share of the checkout's orders that failed, by minute of the last hour. */
@@ -47,14 +49,15 @@ interface CellProps {
   value: number | null;
   text(value: number): string;
   tone?: 'error';
+  isHidden?: boolean;
 }
 
-function Cell({ id, name, window, value, text, tone }: CellProps) {
+function Cell({ id, name, window, value, text, tone, isHidden = false }: CellProps) {
   return (
     <article class="cell" data-testid={`card-${id}`} data-tone={tone} aria-labelledby={`${id}-name`}>
       <h2 id={`${id}-name`}>{name}</h2>
       <p class="value" data-testid="value" data-value={value ?? ''}>
-        {value === null ? '–' : text(value)}
+        {isHidden ? <Hidden /> : value === null ? '–' : text(value)}
       </p>
       <p class="window">{window}</p>
     </article>
@@ -99,6 +102,7 @@ function Today({ view }: PanelProps) {
           window="today, revenue by purchases"
           value={of('average_order_value')}
           text={inCents}
+          isHidden={isHidden(view.state, 'average_order_value')}
         />
       )}
       {has('conversion') && (

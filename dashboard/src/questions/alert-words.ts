@@ -47,8 +47,9 @@ function width(seconds: number): string {
 /** Units of metrics, for a server that doesn't put them into the alert. */
 export type UnitOf = (metric: string) => Unit | null;
 
-/** "31% of orders failed within a minute, usually 4%." */
+/** "31% of orders failed within a minute, usually 4%." Or "Revenue: hidden." */
 export function whatHappened(alert: Alert, currency: string, unitOf: UnitOf = () => null): string {
+  if (alert.isHidden) return `${nameInWords(alert.metric || alert.name)}: hidden.`;
   const unit = alert.unit ?? unitOf(alert.metric);
   const text = (value: number) => amount(value, unit, currency);
   const says = SAYS[alert.metric];

@@ -1,7 +1,7 @@
 // Alerts that fire and alerts that are over. The stream says what fires; GET /api/analytics/alerts
 // says both. alert-words.ts puts them into words.
 
-import { isObject, number, numberOrNull, objects, string } from '../json';
+import { isObject, number, numberOrNull, objects, string, strings } from '../json';
 import { nameInWords, toUnit, type Unit } from './metrics';
 import type { Question } from './question';
 
@@ -34,6 +34,8 @@ export interface Alert {
   /** What the value usually is; null where the rule doesn't ask. */
   baseline: number | null;
   explains: readonly Explanation[];
+  /** The numbers say nothing, since this viewer may not see them. */
+  isHidden: boolean;
 }
 
 export interface Alerts {
@@ -56,10 +58,11 @@ const toSeverity = (value: unknown): Severity => SEVERITIES.find((known) => know
 function toAlert(entry: Record<string, unknown>): Alert {
   const name = string(entry.name, 'alert');
   const since = number(entry.since);
+  const hidden = strings(entry.hidden);
   return {
     id: string(entry.id, `${name} ${since}`),
     name,
-    title: string(entry.title, nameInWords(name)),
+    title: hidden.includes('title') ? nameInWords(name) : string(entry.title, nameInWords(name)),
     severity: toSeverity(entry.severity),
     metric: string(entry.metric, ''),
     unit: typeof entry.unit === 'string' ? toUnit(entry.unit) : null,
@@ -77,6 +80,7 @@ function toAlert(entry: Record<string, unknown>): Alert {
         event: string(explains.event, ''),
       }))
       .filter(({ property }) => property !== ''),
+    isHidden: hidden.includes('value'),
   };
 }
 

@@ -2,7 +2,7 @@
 // server, so unknown fields are ignored and missing optional ones get a plain default. Money leaves
 // this file as integers, since adding decimals as floats would drift by a cent over a day.
 
-import { isObject, number, objects, string, type Json } from '../json';
+import { isObject, number, objects, string, strings, type Json } from '../json';
 
 /** Fixed-point money: 1/10,000 of the currency's unit. Exact up to about 900 billion units. */
 export type MoneyUnits = number;
@@ -43,6 +43,8 @@ export interface SnapshotFrame extends FrameBase {
   day: string;
   timezone: string;
   currency: string;
+  /** The metrics that this viewer may not see: what the frame says of them is 0 and means nothing. */
+  hidden: readonly string[];
 }
 
 /** Increments of today's totals since the frame before. */
@@ -97,6 +99,7 @@ function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame 
     day: string(body.day, new Date(timestamp).toISOString().slice(0, 10)),
     timezone: string(body.timezone, 'UTC'),
     currency: string(body.currency, 'USD'),
+    hidden: strings(body.hidden),
     behindMs: Math.max(0, number(frame.behindMs, number(body.behindMs))),
     seconds: toBuckets(body.seconds),
     minutes: toBuckets(body.minutes),

@@ -37,6 +37,8 @@ export interface LiveState {
   day: string;
   timezone: string;
   currency: string;
+  /** The metrics that this viewer may not see. Their totals are 0 here, and are not shown. */
+  hidden: readonly string[];
   /** The totals of `day`, by event time. */
   totals: Totals;
   activeUsers: number;
@@ -58,13 +60,14 @@ function extendTrail(trail: readonly ActiveSample[], now: number, activeUsers: n
 }
 
 function fromSnapshot(frame: SnapshotFrame, before: LiveState | null): LiveState {
-  const { timestamp, day, timezone, currency, activeUsers, activeUsersWindowSeconds } = frame;
+  const { timestamp, day, timezone, currency, hidden, activeUsers, activeUsersWindowSeconds } = frame;
   const { pageViews, purchases, errors, events, revenue } = frame;
   return {
     timestamp,
     day,
     timezone,
     currency,
+    hidden,
     totals: { pageViews, purchases, errors, events, revenue },
     activeUsers,
     activeUsersWindowSeconds,
@@ -120,6 +123,9 @@ export function errorRateRecent(state: LiveState, now: number): number {
     sumOf(points, (point) => point.events),
   );
 }
+
+/** Whether this viewer may not see a metric. */
+export const isHidden = (state: LiveState | null, metric: string): boolean => state?.hidden.includes(metric) ?? false;
 
 /** No event today and none in the last hour, as in a shop that has not sent its first one. */
 export const isEmpty = ({ totals, minutes }: LiveState): boolean => totals.events === 0 && minutes.length === 0;

@@ -21,9 +21,10 @@ use crate::{
         monotonic_ms,
         pass::Pass,
         permit::Leave,
-        timeline::{Frame, FramePace, Timeline},
+        timeline::{Frame, FramePace, Texts, Timeline},
     },
     config,
+    domain::access::Sight,
     live::{Counted, Feed},
     numbers::MirrorWriter,
     panics,
@@ -154,23 +155,25 @@ impl Broadcaster {
     /// Sends this tick's frame, sends a snapshot to those that need one, and judges the rest.
     fn tick(&mut self) {
         let (now, monotonic) = (self.mirror.now(), monotonic_ms());
-        let (frame, snapshot) = {
+        let (frame, snapshots) = {
             // The counters are locked for reading while frames are written, and not while they
-            // are sent. Frame and snapshot come from the same state.
+            // are sent. Frame and snapshots come from the same state.
             let counters = self.mirror.counters();
             let frame = self.timeline.tick(&self.mirror, &counters, now, monotonic);
-            let snapshot = self
-                .hub
-                .wants_snapshot()
-                .then(|| self.timeline.snapshot(&self.mirror, &counters, now, monotonic));
-            (frame, snapshot.flatten())
+            let mut wanted = self.hub.wants_snapshot();
+            let snapshots = wanted.map(|sight, wanted| {
+                let timeline = &mut self.timeline;
+                let snapshot = || timeline.snapshot(sight, &self.mirror, &counters, now, monotonic);
+                wanted.then(snapshot).flatten()
+            });
+            (frame, snapshots)
         };
         if let Some(frame) = &frame {
-            self.hub.send(&frame.text, frame.is_snapshot, monotonic);
+            self.hub.send(&frame.texts, frame.is_snapshot, monotonic);
             self.metrics.sent(frame, now);
         }
-        if let Some(snapshot) = snapshot {
-            self.hub.serve_snapshot(&snapshot);
+        if snapshots != Texts::default() {
+            self.hub.serve_snapshot(&snapshots);
         }
         let evicted = self.hub.judge(monotonic);
         self.metrics.evictions.increment(evicted);
@@ -183,7 +186,7 @@ impl Broadcaster {
         if !self.loaded {
             return;
         }
-        let current = self.mirror.current();
+        let current = self.mirror.current(Sight::Everything);
         for (metric, value) in [
             ("page_views", current.page_views as f64),
             ("purchases", current.purchases as f64),
@@ -234,7 +237,9 @@ impl Actor for Broadcaster {
         ctx.run_interval(Duration::from_secs(1), |actor, _| {
             let now = actor.mirror.now();
             actor.mirror.prune(now);
-            actor.hub.expel(monotonic_ms());
+            let monotonic = monotonic_ms();
+            actor.hub.expel(monotonic);
+            actor.timeline.watched(&actor.hub.watched(), monotonic);
             actor.report();
         });
     }
@@ -279,11 +284,13 @@ impl Handler<Join> for Broadcaster {
 
     fn handle(&mut self, join: Join, _: &mut Context<Self>) {
         let (now, monotonic) = (self.mirror.now(), monotonic_ms());
+        let sight = join.pass.sight;
         self.hub.join(join.id, join.outlet, join.pulse, join.pass, monotonic);
-        let missed = join.resume.and_then(|(epoch, seq)| self.timeline.resume(&epoch, seq));
+        self.timeline.join(sight, monotonic);
+        let missed = join.resume.and_then(|(epoch, seq)| self.timeline.resume(sight, &epoch, seq));
         let first = missed.map(Deliver::Missed).or_else(|| {
             let counters = self.mirror.counters();
-            let snapshot = self.timeline.snapshot(&self.mirror, &counters, now, monotonic);
+            let snapshot = self.timeline.snapshot(sight, &self.mirror, &counters, now, monotonic);
             snapshot.map(Deliver::Frame)
         });
         // No snapshot is made while the state holds something that was not sent yet. Then the

@@ -38,7 +38,7 @@ use actix::Message;
 use actix_web_actors::ws::CloseCode;
 use hashbrown::HashMap;
 
-use crate::broadcast::{pass::Pass, wire_frame::WireFrame};
+use crate::broadcast::{by_sight::BySight, pass::Pass, timeline::Texts, wire_frame::WireFrame};
 
 /// The number of a viewer on this node, counted from the start of the process.
 pub type ViewerId = u64;
@@ -218,7 +218,8 @@ impl<O: Outlet> Hub<O> {
 
     /// Sends a frame to all viewers that follow. One without room for it stops following and
     /// needs a snapshot. If the frame itself `is_snapshot`, it also goes to those that need one.
-    pub fn send(&mut self, frame: &WireFrame, is_snapshot: bool, now: u64) {
+    /// Each gets the text of its sight.
+    pub fn send(&mut self, frame: &Texts, is_snapshot: bool, now: u64) {
         let room = self.limits.mailbox_frames;
         self.viewers.retain(|_, viewer| {
             let takes = match viewer.state {
@@ -226,7 +227,9 @@ impl<O: Outlet> Hub<O> {
                 ViewerState::NeedsSnapshot { .. } if is_snapshot => viewer.outstanding() == 0,
                 ViewerState::NeedsSnapshot { .. } | ViewerState::Closing { .. } => return true,
             };
-            match takes.then(|| viewer.offer(Deliver::Frame(frame.clone()))) {
+            // Whoever has joined has a text. Should one be missing, the viewer needs a snapshot.
+            let text = frame[viewer.pass.sight].as_ref().filter(|_| takes);
+            match text.map(|text| viewer.offer(Deliver::Frame(text.clone()))) {
                 Some(Ok(())) => viewer.state = ViewerState::Following,
                 Some(Err(OfferError::Gone)) => return false,
                 Some(Err(OfferError::Full)) | None => {
@@ -239,16 +242,32 @@ impl<O: Outlet> Hub<O> {
         });
     }
 
-    /// Whether any viewer needs a snapshot and is ready for it.
-    pub fn wants_snapshot(&self) -> bool {
-        self.viewers.values().any(Viewer::takes_snapshot)
+    /// The sights of the viewers that need a snapshot and are ready for it.
+    pub fn wants_snapshot(&self) -> BySight<bool> {
+        self.sights(Viewer::takes_snapshot)
     }
 
-    /// Sends the snapshot to all viewers that need one and are ready for it. They follow from
-    /// then on.
-    pub fn serve_snapshot(&mut self, snapshot: &WireFrame) {
+    /// The sights that viewers have.
+    pub fn watched(&self) -> BySight<bool> {
+        self.sights(|_| true)
+    }
+
+    /// The sights of some viewers.
+    fn sights(&self, of: impl Fn(&Viewer<O>) -> bool) -> BySight<bool> {
+        let mut sights = BySight::default();
+        for viewer in self.viewers.values().filter(|viewer| of(viewer)) {
+            sights[viewer.pass.sight] = true;
+        }
+        sights
+    }
+
+    /// Sends a snapshot to all viewers that need one and are ready for it, where there is one for their
+    /// sight. They follow from then on.
+    pub fn serve_snapshot(&mut self, snapshots: &Texts) {
         self.viewers.retain(|_, viewer| {
-            if viewer.takes_snapshot() {
+            if viewer.takes_snapshot()
+                && let Some(snapshot) = &snapshots[viewer.pass.sight]
+            {
                 match viewer.offer(Deliver::Frame(snapshot.clone())) {
                     Ok(()) => viewer.state = ViewerState::Following,
                     Err(OfferError::Full) => {}

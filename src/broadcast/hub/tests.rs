@@ -64,6 +64,11 @@ fn frame(n: u64) -> WireFrame {
     WireFrame::new(&n.to_string())
 }
 
+/// A frame for those who see everything alone.
+fn texts(n: u64) -> Texts {
+    BySight::from_fn(|sight| sight.sees_money().then(|| frame(n)))
+}
+
 fn delta(n: u64) -> Deliver {
     Deliver::Frame(frame(n))
 }
@@ -82,14 +87,14 @@ fn a_slow_viewer_gets_nothing_until_it_has_room_and_then_a_snapshot() {
     let mut hub = hub();
     let (slow, quick) = (follower(&mut hub, 1), follower(&mut hub, 2));
     for n in 1..=6 {
-        hub.send(&frame(n), false, n);
+        hub.send(&texts(n), false, n);
         assert_eq!(quick.take(), [delta(n)]);
-        assert!(!hub.wants_snapshot());
+        assert!(!hub.wants_snapshot()[Sight::Everything]);
     }
     assert_eq!(slow.take(), [delta(1), delta(2), delta(3)]);
-    assert!(hub.wants_snapshot());
-    hub.serve_snapshot(&frame(6));
-    hub.send(&frame(7), false, 7);
+    assert!(hub.wants_snapshot()[Sight::Everything]);
+    hub.serve_snapshot(&texts(6));
+    hub.send(&texts(7), false, 7);
     assert_eq!(slow.take(), [delta(6), delta(7)]);
     assert_eq!(quick.take(), [delta(7)]);
 }
@@ -98,7 +103,7 @@ fn a_slow_viewer_gets_nothing_until_it_has_room_and_then_a_snapshot() {
 fn a_viewer_that_stays_slow_is_told_and_then_cut() {
     let mut hub = hub();
     let stuck = follower(&mut hub, 1);
-    (1..=4).for_each(|n| hub.send(&frame(n), false, 100));
+    (1..=4).for_each(|n| hub.send(&texts(n), false, 100));
     assert_eq!(hub.judge(5_100), 0);
     assert_eq!(hub.judge(5_101), 1);
     let last = stuck.got.borrow().last().cloned();
@@ -129,11 +134,11 @@ fn a_snapshot_to_all_serves_newcomers_and_the_slow_that_have_room() {
     let mut hub = hub();
     let (newcomer, slow) = (Fake::new(), follower(&mut hub, 2));
     hub.join(1, newcomer.clone(), newcomer.pulse.clone(), open_pass(), 0);
-    (1..=4).for_each(|n| hub.send(&frame(n), false, 0));
-    hub.send(&frame(5), true, 0);
+    (1..=4).for_each(|n| hub.send(&texts(n), false, 0));
+    hub.send(&texts(5), true, 0);
     assert_eq!(newcomer.take(), [delta(5)]);
     assert_eq!(slow.take(), [delta(1), delta(2), delta(3)]);
-    hub.send(&frame(6), true, 0);
+    hub.send(&texts(6), true, 0);
     assert_eq!(slow.take(), [delta(6)]);
     assert_eq!(newcomer.take(), [delta(6)]);
 }
@@ -144,8 +149,8 @@ fn a_resumed_viewer_that_missed_nothing_follows_at_once() {
     let back = Fake::new();
     hub.join(1, back.clone(), back.pulse.clone(), open_pass(), 0);
     hub.follow(1, Deliver::Missed(vec![]));
-    assert!(!hub.wants_snapshot());
-    hub.send(&frame(1), false, 0);
+    assert!(!hub.wants_snapshot()[Sight::Everything]);
+    hub.send(&texts(1), false, 0);
     assert_eq!(back.take(), [delta(1)]);
 }
 
@@ -154,7 +159,7 @@ fn who_has_gone_is_forgotten() {
     let mut hub = hub();
     let gone = follower(&mut hub, 1);
     *gone.gone.borrow_mut() = true;
-    hub.send(&frame(1), false, 0);
+    hub.send(&texts(1), false, 0);
     assert_eq!(hub.len(), 0);
 }
 
@@ -189,9 +194,35 @@ fn a_viewer_whose_pass_holds_no_more_is_told_and_then_cut() {
     holds.store(false, Ordering::Relaxed);
     hub.expel(1_000);
     hub.expel(1_500);
-    hub.send(&frame(1), false, 1_500);
+    hub.send(&texts(1), false, 1_500);
     assert_eq!(leaves.take(), [Deliver::Close(CloseCode::Policy, "access has ended")]);
     assert_eq!(stays.take(), [delta(1)]);
     hub.judge(2_000);
     assert!(*leaves.cut.borrow() && !*stays.cut.borrow());
+}
+
+#[test]
+fn each_viewer_gets_the_text_of_its_sight_and_no_other() {
+    let mut hub = hub();
+    let full = follower(&mut hub, 1);
+    assert!(!hub.watched()[Sight::NoMoney]);
+    let veiled = Fake::new();
+    let pass = Pass::new(Sight::NoMoney, || true);
+    hub.join(2, veiled.clone(), veiled.pulse.clone(), pass, 0);
+    assert!(hub.watched()[Sight::NoMoney]);
+    let wanted = hub.wants_snapshot();
+    assert!(wanted[Sight::NoMoney] && !wanted[Sight::Everything]);
+    // A snapshot for others is not for it, nor is a frame.
+    hub.serve_snapshot(&texts(1));
+    hub.send(&texts(1), true, 0);
+    assert_eq!((full.take(), veiled.take()), (vec![delta(1)], vec![]));
+    let both = |n| BySight::from_fn(|sight| Some(frame(n + 100 * sight as u64)));
+    hub.serve_snapshot(&both(1));
+    assert_eq!((full.take(), veiled.take()), (vec![], vec![delta(101)]));
+    hub.send(&both(2), false, 0);
+    assert_eq!((full.take(), veiled.take()), (vec![delta(2)], vec![delta(102)]));
+    // Where a text is missing, nothing takes its place, and a snapshot has to follow.
+    hub.send(&texts(3), false, 0);
+    assert_eq!((full.take(), veiled.take()), (vec![delta(3)], vec![]));
+    assert!(hub.wants_snapshot()[Sight::NoMoney]);
 }

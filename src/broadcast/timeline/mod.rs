@@ -17,24 +17,31 @@
 //! current state. It holds because a snapshot is only made at a moment at which everything that
 //! it shows has also been sent to the viewers that follow.
 //!
+//! Each sight has its own texts of the same frames, from the moment on at which somebody with that sight
+//! watches ([`track`]).
+//!
 //! An event that is dated a little ahead of now is counted in today's totals at once. It enters
 //! the seconds when its second has come, since a snapshot, too, ends with the second in progress.
 
+mod text;
+mod track;
+
 use std::collections::BTreeMap;
 
+use self::{
+    text::FrameSource,
+    track::{Track, Tracks},
+};
 use crate::{
-    broadcast::{
-        frame::{self, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame, TimeBucket},
-        history::{FrameHistory, HistoryLimits},
-        wire_frame::WireFrame,
-    },
+    broadcast::{by_sight::BySight, history::HistoryLimits, wire_frame::WireFrame},
     domain::{
+        access::Sight,
         delta::Delta,
         time::{BusinessDay, HOUR, MINUTE, Millis, SECOND, bucket},
         totals::Totals,
     },
     live::counters::Counters,
-    numbers::{AlertsShown, Current, Mirror, current},
+    numbers::Mirror,
 };
 
 /// How many seconds a viewer is shown, and how many minutes.
@@ -44,11 +51,14 @@ const SHOWN: usize = 60;
 /// beyond what intake lets through ([`crate::domain::time::MAX_FUTURE`]).
 const MAX_AHEAD: Millis = HOUR;
 
+/// A text for each sight that is watched.
+pub type Texts = BySight<Option<WireFrame>>;
+
 /// One frame, ready to be sent to all.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// The JSON text.
-    pub text: WireFrame,
+    /// The JSON texts.
+    pub texts: Texts,
     /// Whether it is a snapshot, which viewers that missed frames can use, too.
     pub is_snapshot: bool,
     /// When the oldest batch in it was sealed, Unix ms.
@@ -100,20 +110,18 @@ struct CachedSnapshot {
 
 /// The sequence of frames of one run of the stream.
 pub struct Timeline {
-    /// The name of this run.
-    epoch: String,
     /// The number of the newest frame.
     seq: u64,
+    /// The frames as each sight has them.
+    tracks: Tracks,
     pace: FramePace,
+    /// For how long a viewer that is away can go on from the kept frames, at most.
+    resumable_ms: u64,
     /// The business day that `PendingTick::today` belongs to.
     day: BusinessDay,
     pending: PendingTick,
     /// Whether the next frame is a snapshot for all viewers.
     start_over: bool,
-    /// The newest frames, for viewers that come back.
-    history: FrameHistory,
-    /// The newest snapshot.
-    snapshot: Option<CachedSnapshot>,
     /// When the last frame was made, monotonic ms.
     sent_at: u64,
     /// The active users in the last frame.
@@ -135,14 +143,13 @@ impl Timeline {
     ) -> Timeline {
         let now = mirror.now();
         Timeline {
-            epoch,
             seq: 0,
+            tracks: Tracks::new(epoch, kept, monotonic),
             pace,
+            resumable_ms: kept.frames as u64 * pace.heartbeat_ms,
             day: mirror.zone().day_of(now),
             pending: PendingTick::default(),
             start_over: false,
-            history: FrameHistory::new(kept, 0),
-            snapshot: None,
             sent_at: monotonic,
             sent_active: mirror.active_users(),
             sent_behind: mirror.freshness().behind_ms(now).is_some(),
@@ -205,16 +212,31 @@ impl Timeline {
         self.sent_alerts = alerts.version;
 
         let is_snapshot = turned || self.start_over;
-        let text = if is_snapshot {
-            self.start_over = false;
-            self.history.start_over();
-            self.write_snapshot(mirror, counters, now, monotonic)
-        } else {
-            let text = self.delta_text(mirror, &due, are_new.then_some(&alerts), now);
-            self.history.push(text.clone());
-            text
-        };
-        Some(Frame { text, is_snapshot, oldest_sealed_at: due.oldest_sealed_at })
+        self.start_over = false;
+        let source = FrameSource { mirror, counters, seq: self.seq, now, alerts: &alerts };
+        let texts = self.tracks.map(|sight, track| match is_snapshot {
+            true => {
+                track.history.start_over();
+                track.write_snapshot(sight, &source, monotonic)
+            }
+            false => {
+                let text = source.delta(sight, &due, are_new);
+                track.history.push(text.clone());
+                text
+            }
+        });
+        Some(Frame { texts, is_snapshot, oldest_sealed_at: due.oldest_sealed_at })
+    }
+
+    /// Notes that somebody with this sight joins: from now on there are texts for them.
+    pub fn join(&mut self, sight: Sight, monotonic: u64) {
+        self.tracks.lay(sight, self.seq, monotonic);
+    }
+
+    /// Notes which sights have viewers. Texts that nobody has wanted for as long as anybody could go on from
+    /// them are no longer written.
+    pub fn watched(&mut self, watched: &BySight<bool>, monotonic: u64) {
+        self.tracks.prune(watched, monotonic, self.resumable_ms);
     }
 
     /// A snapshot of the newest frame, shared by all viewers that ask before the next one.
@@ -222,28 +244,33 @@ impl Timeline {
     /// after the next tick.
     pub fn snapshot(
         &mut self,
+        sight: Sight,
         mirror: &Mirror,
         counters: &Counters,
         now: Millis,
         monotonic: u64,
     ) -> Option<WireFrame> {
         let behind_frame = self.start_over || !self.day.contains(now) || self.pending.has_due(now);
-        if let Some(cached) = &self.snapshot
+        let track = self.tracks.get(sight)?;
+        if let Some(cached) = &track.snapshot
             && cached.seq == self.seq
             && (behind_frame || monotonic < cached.made_at + self.pace.tick_ms)
         {
             return Some(cached.text.clone());
         }
-        (!behind_frame).then(|| self.write_snapshot(mirror, counters, now, monotonic))
+        let alerts = mirror.alerts().snapshot();
+        let source = FrameSource { mirror, counters, seq: self.seq, now, alerts: &alerts };
+        (!behind_frame).then(|| track.write_snapshot(sight, &source, monotonic))
     }
 
     /// The frames that a viewer missed which saw frame `seq` of `epoch` last; `None` if it needs
     /// a snapshot.
-    pub fn resume(&self, epoch: &str, seq: u64) -> Option<Vec<WireFrame>> {
-        if self.start_over || epoch != self.epoch {
+    pub fn resume(&mut self, sight: Sight, epoch: &str, seq: u64) -> Option<Vec<WireFrame>> {
+        let track = self.tracks.get(sight)?;
+        if self.start_over || epoch != track.epoch {
             return None;
         }
-        self.history.after(seq)
+        track.history.after(seq)
     }
 
     /// Whether a frame is due: something is new, or the heartbeat's time has come.
@@ -257,73 +284,19 @@ impl Timeline {
             || mirror.freshness().behind_ms(now).is_some() != self.sent_behind
             || mirror.alerts().version() != self.sent_alerts
     }
+}
 
-    /// Writes a delta frame.
-    fn delta_text(
-        &self,
-        mirror: &Mirror,
-        due: &PendingTick,
-        alerts: Option<&AlertsShown>,
-        now: Millis,
-    ) -> WireFrame {
-        let oldest_second = bucket(now, SECOND) - (SHOWN as Millis - 1) * SECOND;
-        let oldest_minute = oldest_minute(now);
-        let mut seconds = Vec::new();
-        let mut minutes: BTreeMap<Millis, Totals> = BTreeMap::new();
-        for (second, totals) in &due.seconds {
-            if *second >= oldest_second {
-                seconds.push(TimeBucket::from((*second, totals.clone())));
-            } else if *second >= oldest_minute {
-                let minute = minutes.entry(bucket(*second, MINUTE)).or_default();
-                minute.merge(totals);
-            }
-        }
-        frame::write(&DeltaFrame {
-            seq: self.seq,
-            revenue: due.today.revenue(),
-            counts: due.today.clone(),
-            active_users: mirror.active_users(),
-            timestamp: now,
-            behind_ms: mirror.freshness().behind_ms(now),
-            alerts: alerts.map(Firings::from),
-            seconds,
-            minutes: minutes.into_iter().map(TimeBucket::from).collect(),
-        })
-    }
-
+impl Track {
     /// Writes a snapshot and keeps it for others.
     fn write_snapshot(
         &mut self,
-        mirror: &Mirror,
-        counters: &Counters,
-        now: Millis,
+        sight: Sight,
+        source: &FrameSource<'_>,
         monotonic: u64,
     ) -> WireFrame {
-        let buckets = |totals: Vec<_>| totals.into_iter().map(TimeBucket::from).collect();
-        // Events that are dated ahead will be sent as increments of their second. The minute in
-        // progress must not hold them already, or they would be charted twice.
-        let mut minutes = current::last_minutes(counters, now, SHOWN);
-        if let Some((start, totals)) = minutes.last_mut() {
-            let come = counters.seconds_in(*start, bucket(now, SECOND) + SECOND);
-            *totals = Totals::default();
-            come.for_each(|(_, second)| totals.merge(second));
-        }
-        let text = frame::write(&SnapshotFrame {
-            seq: self.seq,
-            epoch: &self.epoch,
-            counts: Empty {},
-            revenue: 0,
-            timestamp: now,
-            behind_ms: mirror.freshness().behind_ms(now),
-            alerts: Firings::from(&*mirror.alerts().snapshot()),
-            snapshot: Snapshot {
-                current: Current::of(mirror, counters, now),
-                seconds: buckets(current::last_seconds(counters, now, SHOWN)),
-                minutes: buckets(minutes),
-            },
-        });
+        let text = source.snapshot(sight, &self.epoch);
         self.snapshot =
-            Some(CachedSnapshot { text: text.clone(), seq: self.seq, made_at: monotonic });
+            Some(CachedSnapshot { text: text.clone(), seq: source.seq, made_at: monotonic });
         text
     }
 }

@@ -48,6 +48,9 @@ pub struct Firing {
     pub explains: Vec<Explains>,
     /// All of this in a sentence or two, in English.
     pub summary: String,
+    /// The fields that are hidden from who reads this ([`Firing::seen_by`]); none in what is kept.
+    #[serde(skip_serializing_if = "<[_]>::is_empty", skip_deserializing)]
+    pub hidden: &'static [&'static str],
 }
 
 impl Firing {
@@ -79,6 +82,7 @@ impl Firing {
             volume: reading.volume,
             explains,
             summary: String::new(),
+            hidden: &[],
         };
         firing.summary = firing.in_words(alert.direction(), currency);
         firing

@@ -12,6 +12,7 @@ mod evaluate;
 mod explain;
 mod firing;
 mod guard;
+mod hidden;
 mod machine;
 mod reader;
 mod rules;

@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{
     breakdown::Breakdown,
     filter::Filter,
+    hidden::MoneyProperties,
     kind::{Definition, fields},
     metric_set::{Metric, MetricSet},
     plan::Plan,
@@ -28,6 +29,8 @@ impl MetricSet {
         rates: Rates,
     ) -> Result<MetricSet, Vec<Fault>> {
         let mut faults = Vec::new();
+        let money = MoneyProperties::of(metrics);
+        let metric = |spec: &MetricSpec, earlier: &[Metric]| metric(spec, earlier, &money);
         let compiled = compile_list(List::Metrics, metrics, metric, &mut faults);
         let shown = compile_list(List::Breakdowns, breakdowns, Breakdown::compile, &mut faults);
         if !faults.is_empty() {
@@ -44,7 +47,7 @@ impl MetricSet {
         let plans: HashMap<String, Plan> =
             named.into_iter().map(|kind| (kind.to_owned(), plan(kind))).collect();
         let any = plan(ANY);
-        Ok(MetricSet { metrics: compiled, breakdowns: shown, plans, any, rates })
+        Ok(MetricSet { metrics: compiled, breakdowns: shown, plans, any, rates, money })
     }
 }
 
@@ -71,7 +74,11 @@ fn compile_list<S, R>(
     compiled
 }
 
-fn metric(spec: &MetricSpec, earlier: &[Metric]) -> Result<Metric, String> {
+fn metric(
+    spec: &MetricSpec,
+    earlier: &[Metric],
+    money: &MoneyProperties,
+) -> Result<Metric, String> {
     let name = &spec.name;
     check_name(name)?;
     if earlier.iter().any(|known| known.name == *name) {
@@ -85,7 +92,8 @@ fn metric(spec: &MetricSpec, earlier: &[Metric]) -> Result<Metric, String> {
         property_name(property)?;
     }
     let (definition, unit) = Definition::compile(spec, earlier)?;
-    Ok(Metric { name: name.clone(), unit, definition })
+    let shows_money = money.shown_by(spec, unit, earlier);
+    Ok(Metric { name: name.clone(), unit, shows_money, definition })
 }
 
 /// Checks that a metric has the keys that its kind uses, and no others.

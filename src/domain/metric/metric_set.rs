@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::{
     breakdown::Breakdown,
+    hidden::MoneyProperties,
     kind::Definition,
     plan::Plan,
     value::{Unit, Value},
@@ -24,6 +25,7 @@ pub struct MetricSet {
     /// Of all other event types.
     pub(super) any: Plan,
     pub(super) rates: Rates,
+    pub(super) money: MoneyProperties,
 }
 
 /// One metric.
@@ -33,6 +35,8 @@ pub struct Metric {
     pub name: String,
     /// What its value is.
     pub unit: Unit,
+    /// Whether it shows money: see [`MetricSet::shows`].
+    pub shows_money: bool,
     pub(super) definition: Definition,
 }
 

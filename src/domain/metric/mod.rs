@@ -13,6 +13,7 @@
 mod breakdown;
 mod compile;
 mod filter;
+mod hidden;
 mod kind;
 mod metric_set;
 mod plan;
@@ -23,6 +24,7 @@ mod value;
 pub use self::{
     breakdown::Breakdown,
     filter::{Comparison, Test},
+    hidden::REVENUE,
     kind::{AmountFault, DistinctNoted, Kind},
     metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
     plan::{Plan, Tally},

@@ -11,7 +11,7 @@ mod viewers;
 mod write_keys;
 
 pub use sender::EventSender;
-pub use viewers::{Need, Principal, ViewerGuard, WhoReads, of_our_page};
+pub use viewers::{Need, Principal, ViewerGuard, WhoReads, hidden, of_our_page};
 pub use write_keys::{Offer, WriteAccess, WriteKeys, usual_write_keys};
 
 use crate::http::error::ApiError;

@@ -90,8 +90,7 @@ impl ViewerGuard {
             return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message));
         }
         if !need.veils && sight != Sight::Everything {
-            let message = "this shows amounts of money, which are hidden from you";
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "hidden", message));
+            return Err(hidden());
         }
         if need.changes && matches!(principal.reader, WhoReads::Session(_)) {
             of_our_page(request)?;
@@ -156,6 +155,12 @@ impl ViewerGuard {
         });
         found.ok_or_else(|| VIEW.refusal(&given))
     }
+}
+
+/// The refusal of what shows nothing but what is hidden from who asks.
+pub fn hidden() -> ApiError {
+    let message = "this shows amounts of money, which are hidden from you";
+    ApiError::new(StatusCode::FORBIDDEN, "hidden", message)
 }
 
 /// Checks that a page of this server sends the request, and no other site's. `SameSite=Strict` has kept the

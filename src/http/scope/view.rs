@@ -29,6 +29,21 @@ impl View {
         View { guards, reads: Vec::new(), sockets: Vec::new(), list }
     }
 
+    /// Hangs a path that all viewers read (GET, HEAD). Its handler takes the [`Principal`] and leaves out
+    /// what they may not see.
+    ///
+    /// [`Principal`]: crate::http::auth::Principal
+    pub fn read_veiled<F, Args>(&mut self, path: &str, handler: F) -> &mut View
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let permission = Some(Permission::Numbers);
+        let need = Need { permission, veils: true, changes: false };
+        self.hang(methods::READ, need, path, handler)
+    }
+
     /// Hangs a path that viewers read (GET, HEAD) who may see all numbers.
     pub fn read<F, Args>(&mut self, path: &str, handler: F) -> &mut View
     where
@@ -111,7 +126,7 @@ impl View {
     }
 
     /// Hangs a path at which viewers open a WebSocket. The guard checks the page that opens it,
-    /// then who it is.
+    /// then who it is. What goes over it is for the handler to veil.
     pub fn socket<F, Args>(&mut self, path: &str, handler: F) -> &mut View
     where
         F: Handler<Args>,
@@ -120,7 +135,7 @@ impl View {
     {
         const METHODS: &[Method] = &[Method::GET];
         let Guards { viewers, allowed_origins, .. } = self.guards.clone();
-        let need = Need { permission: Some(Permission::Numbers), veils: false, changes: false };
+        let need = Need { permission: Some(Permission::Numbers), veils: true, changes: false };
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
             let head = request.request();
             let checked = origin::check(head, &allowed_origins);

@@ -31,13 +31,13 @@ const ROLES: [&str; 10] = [
 /// What each of them is answered: `y` for let in, `n` for 401, `f` for 403. For routes that change
 /// something, "let in" is a refusal of the empty body.
 const TABLE: &[(&str, &str, &str)] = &[
-    ("GET", "/api/analytics/current", "nnyfyyyyfy"),
-    ("GET", "/api/analytics/metrics", "nnyfyyyyfy"),
-    ("GET", "/api/analytics/timeseries", "nnyfyyyyfy"),
-    ("GET", "/api/analytics/breakdown", "nnyfyyyyfy"),
+    ("GET", "/api/analytics/current", "nnyyyyyyfy"),
+    ("GET", "/api/analytics/metrics", "nnyyyyyyfy"),
+    ("GET", "/api/analytics/timeseries", "nnyyyyyyfy"),
+    ("GET", "/api/analytics/breakdown", "nnyyyyyyfy"),
     ("GET", "/api/analytics/schema", "nnyfyyyyfy"),
-    ("GET", "/api/analytics/alerts", "nnyfyyyyfy"),
-    ("GET", "/api/analytics/stream", "nnyfyyyyfy"),
+    ("GET", "/api/analytics/alerts", "nnyyyyyyfy"),
+    ("GET", "/api/analytics/stream", "nnyyyyyyfy"),
     ("GET", "/api/analytics/dead-letters", "nnffyyfffy"),
     ("GET", "/metrics", "nnffyyffyy"),
     ("GET", "/api/session", "nnyyyyyyyy"),

@@ -1,6 +1,7 @@
 //! Who has access: identities that are made by commands, in force on every node soon after.
 
 pub mod browser;
+mod hidden;
 mod keys;
 mod manage;
 mod matrix;

@@ -16,12 +16,12 @@ use crate::support::{
 };
 
 /// The header of a handshake that offers extensions, and of the answer that takes one.
-const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+pub const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 /// The extension that browsers offer.
-const OFFER: &str = "permessage-deflate; client_max_window_bits";
+pub const OFFER: &str = "permessage-deflate; client_max_window_bits";
 
 /// Connects a viewer; returns it with the extension that the server took.
-fn watching(addr: SocketAddr, handshake: &Request) -> (Connection, Option<String>) {
+pub fn watching(addr: SocketAddr, handshake: &Request) -> (Connection, Option<String>) {
     let mut connection = Connection::open(addr).unwrap();
     let answer = handshake.send_on(&mut connection).unwrap();
     assert_eq!(answer.status, 101, "{answer:?}");
@@ -30,7 +30,7 @@ fn watching(addr: SocketAddr, handshake: &Request) -> (Connection, Option<String
 }
 
 /// The payload of the next text message, and whether its header says that it is deflated.
-fn text_message(connection: &mut Connection) -> (Vec<u8>, bool) {
+pub fn text_message(connection: &mut Connection) -> (Vec<u8>, bool) {
     loop {
         let mut head = [0; 2];
         connection.read_exact(&mut head).unwrap();
@@ -54,7 +54,7 @@ fn text_message(connection: &mut Connection) -> (Vec<u8>, bool) {
 
 /// Inflates a message by itself, without those before it. The end of the flush, which is not sent,
 /// is put back first (RFC 7692).
-fn inflate(payload: &[u8]) -> Value {
+pub fn inflate(payload: &[u8]) -> Value {
     let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
     let mut stream = serde_json::Deserializer::from_reader(DeflateDecoder::new(&whole[..]));
     Value::deserialize(&mut stream).unwrap()

@@ -2,7 +2,7 @@
 //! and why.
 
 mod admission;
-mod deflate;
+pub mod deflate;
 mod resume;
 mod slow;
 mod stop;

@@ -1,6 +1,9 @@
 //! The law: a snapshot of frame `n`, plus the increments of the frames after it, is the state,
 //! on the charts as in the totals.
 
+mod alerts;
+mod hidden;
+
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
@@ -13,7 +16,6 @@ use super::*;
 use crate::{
     config::Config,
     domain::{
-        alert::Firing,
         delta::{DeltaSum, Series},
         money::Amount,
         time::{BusinessZone, parse_rfc3339},
@@ -24,6 +26,12 @@ use crate::{
 const PACE: FramePace = FramePace { tick_ms: 200, heartbeat_ms: 1_000 };
 
 const KEPT: HistoryLimits = HistoryLimits { frames: 1_000, bytes: 1 << 20 };
+
+/// A frame as one sight has it.
+struct Told {
+    text: WireFrame,
+    is_snapshot: bool,
+}
 
 /// A broadcaster without the actor, and a clock that is moved.
 struct Stage {
@@ -69,16 +77,30 @@ impl Stage {
         self.timeline.add(&delta, now, now);
     }
 
-    fn tick(&mut self) -> Option<Frame> {
+    /// The frame of this tick, as those have it who see everything.
+    fn tick(&mut self) -> Option<Told> {
+        let Frame { texts, is_snapshot, .. } = self.tick_for_all()?;
+        Some(Told { text: texts[Sight::Everything].clone()?, is_snapshot })
+    }
+
+    fn tick_for_all(&mut self) -> Option<Frame> {
         let now = self.now();
         let counters = self.mirror.counters();
         self.timeline.tick(&self.mirror, &counters, now, now as u64)
     }
 
     fn snapshot(&mut self) -> Option<WireFrame> {
+        self.snapshot_for(Sight::Everything)
+    }
+
+    fn snapshot_for(&mut self, sight: Sight) -> Option<WireFrame> {
         let now = self.now();
         let counters = self.mirror.counters();
-        self.timeline.snapshot(&self.mirror, &counters, now, now as u64)
+        self.timeline.snapshot(sight, &self.mirror, &counters, now, now as u64)
+    }
+
+    fn resume(&mut self, epoch: &str, seq: u64) -> Option<Vec<WireFrame>> {
+        self.timeline.resume(Sight::Everything, epoch, seq)
     }
 
     fn reset(&mut self, to: Counters) {
@@ -219,7 +241,7 @@ proptest! {
         }
         // The viewer that joins last has the state from its snapshot alone.
         let last = screens.last().cloned();
-        let current = stage.mirror.current();
+        let current = stage.mirror.current(Sight::Everything);
         for screen in &screens {
             prop_assert_eq!(Some(screen), last.as_ref());
             prop_assert_eq!(screen.revenue, current.revenue.0);
@@ -245,14 +267,14 @@ proptest! {
                 left.take(&frame.text);
             }
         }
-        let missed = stage.timeline.resume("e", left.seq).unwrap();
+        let missed = stage.resume("e", left.seq).unwrap();
         missed.iter().for_each(|frame| left.take(frame));
         prop_assert_eq!(left, stayed);
-        prop_assert_eq!(stage.timeline.resume("another", 1), None);
+        prop_assert_eq!(stage.resume("another", 1), None);
     }
 }
 
-fn json(frame: &Frame) -> Value {
+fn json(frame: &Told) -> Value {
     serde_json::from_str(&frame.text).unwrap()
 }
 
@@ -303,8 +325,8 @@ fn midnight_is_a_snapshot_to_all() {
     assert_eq!(snapshot["currency"], "USD");
     assert_eq!(snapshot["timezone"], "Europe/Berlin");
     // The frames before midnight do not lead to this state any more, so nobody can resume there.
-    assert_eq!(stage.timeline.resume("e", 1), None);
-    assert_eq!(stage.timeline.resume("e", 2), Some(vec![]));
+    assert_eq!(stage.resume("e", 1), None);
+    assert_eq!(stage.resume("e", 2), Some(vec![]));
 }
 
 #[test]
@@ -356,45 +378,4 @@ fn an_event_dated_a_little_ahead_is_charted_once() {
     }
     assert_eq!(charted, 1, "the minute chart of one who follows");
     assert_eq!(minute(&stage.snapshot().unwrap()), 1, "and of one who comes later");
-}
-
-fn firing(name: &str) -> Firing {
-    Firing { name: name.into(), ..Firing::default() }
-}
-
-#[test]
-fn a_change_of_the_alerts_is_in_the_next_frame_and_in_no_other() {
-    let mut stage = Stage::new("2026-11-27T12:00:00Z");
-    let read = |text: &WireFrame| serde_json::from_str::<Value>(text).unwrap();
-    let names = |frame: &Value| -> Option<Vec<String>> {
-        let firing = frame["alerts"]["firing"].as_array()?.iter();
-        Some(firing.map(|it| it["name"].as_str().unwrap().to_owned()).collect())
-    };
-    assert_eq!(names(&read(&stage.snapshot().unwrap())), Some(vec![]));
-    stage.events("page_view", &[0]);
-    assert_eq!(names(&read(&stage.tick().unwrap().text)), None);
-
-    // Nothing else has happened, so the frame is sent for the alert alone.
-    stage.pass(200);
-    assert!(stage.tick().is_none());
-    stage.mirror.alerts().show(vec![firing("checkout_errors")], vec![]);
-    let fired = read(&stage.tick().expect("it is told at once").text);
-    assert_eq!(names(&fired), Some(vec!["checkout_errors".to_owned()]));
-    assert_eq!(fired["counts"], serde_json::json!({}));
-    stage.events("page_view", &[0]);
-    let after = stage.tick().unwrap();
-    assert_eq!(names(&read(&after.text)), None, "once is enough");
-
-    // A new viewer has the alert from the snapshot, and one that comes back from the frames that it
-    // missed.
-    stage.pass(200);
-    let snapshot = read(&stage.snapshot().unwrap());
-    assert_eq!(snapshot["alerts"], fired["alerts"]);
-    let missed = stage.timeline.resume("e", fired["seq"].as_u64().unwrap() - 1).unwrap();
-    assert_eq!(missed.iter().filter_map(|text| names(&read(text))).count(), 1);
-
-    stage.mirror.alerts().show(vec![], vec![firing("checkout_errors")]);
-    let cleared = read(&stage.tick().unwrap().text);
-    assert_eq!(names(&cleared), Some(vec![]));
-    assert!(cleared["alerts"]["version"].as_u64() > fired["alerts"]["version"].as_u64());
 }
