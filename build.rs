@@ -1,6 +1,7 @@
 //! Bundles the dashboard with npm into `$OUT_DIR/dashboard`, and writes `$OUT_DIR/dashboard.rs`, the
 //! list of its files, which `src/http/assets.rs` includes. The script for the pages of a shop becomes
-//! `$OUT_DIR/floodmark.js`, and `.br`, which `src/http/tracker.rs` includes.
+//! `$OUT_DIR/floodmark.js`, and `.br`, which `src/http/tracker.rs` includes; the user agents of bots become
+//! `$OUT_DIR/bots.txt`, which `src/domain/bot/agents/mod.rs` includes.
 //!
 //! Nothing is written into the sources: two checkouts may share a target folder, and a checkout may
 //! be moved.
@@ -31,7 +32,9 @@ fn main() {
     }
     let tracker = folder("OUT_DIR").join("floodmark.js");
     let name = |path: &Path| path.to_str().expect("cargo's folders have names in UTF-8").to_owned();
-    let files = ["--outdir", &name(&bundle), "--tracker", &name(&tracker)];
+    let bots = folder("OUT_DIR").join("bots.txt");
+    let (bundled, tracker, bots) = (name(&bundle), name(&tracker), name(&bots));
+    let files = ["--outdir", &bundled, "--tracker", &tracker, "--bots", &bots];
     npm(&dashboard, &[&["run", "--silent", "build", "--"], &files[..]].concat());
     fs::write(folder("OUT_DIR").join("dashboard.rs"), list_of(&bundle))
         .expect("cargo's OUT_DIR can be written to");

@@ -44,8 +44,13 @@ const BATCH: usize = 5_000;
 
 const NOW: i64 = 1_795_420_800_000;
 const LIMITS: EventLimits<'_> = EventLimits { max_bytes: 65_536, max_depth: 32, privacy: None };
-const FROM: Provenance<'_> =
-    Provenance { source: "http", dialect: "native", ids: IdSpace::Shop, has_revenue: true };
+const FROM: Provenance<'_> = Provenance {
+    source: "http",
+    dialect: "native",
+    ids: IdSpace::Shop,
+    has_revenue: true,
+    is_bot: false,
+};
 const RECEIVED: Received = Received { at: NOW, sent_at: None };
 
 /// The median of each measurement in ns for an iteration, in the order of measuring.

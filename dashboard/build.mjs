@@ -1,9 +1,10 @@
-// Bundles the page and the tracker, or compiles the unit tests.
+// Bundles the page and the tracker, and writes the list of bots, or compiles the unit tests.
 //
-//   node build.mjs [--outdir DIR] [--tracker FILE]
-//                                   the page into DIR, by default dist/, and the tracker (floodmark.js) into
-//                                   FILE and FILE.br, if that is given. Cargo's build script names its own
-//                                   folder, from where the files go into the program
+//   node build.mjs [--outdir DIR] [--tracker FILE] [--bots FILE]
+//                                   the page into DIR, by default dist/, the tracker (floodmark.js) into
+//                                   FILE and FILE.br, and the user agents of bots into FILE, if these are
+//                                   given. Cargo's build script names its own folder, from where the files
+//                                   go into the program
 //   node build.mjs --watch          the page into dist/, unminified, again on every change, served for
 //                                   a look at it (watch.mjs)
 //   node build.mjs --tests          test/*.test.ts, for `node --test`
@@ -13,15 +14,17 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { brotliCompressSync } from 'node:zlib';
 import * as esbuild from 'esbuild';
+import { list as agentsOfBots } from 'isbot';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-const { watch, tests, outdir, tracker } = parseArgs({
+const { watch, tests, outdir, tracker, bots } = parseArgs({
   options: {
     watch: { type: 'boolean', default: false },
     tests: { type: 'boolean', default: false },
     outdir: { type: 'string', default: here('dist') },
     tracker: { type: 'string' },
+    bots: { type: 'string' },
   },
 }).values;
 
@@ -88,5 +91,14 @@ async function buildTracker(outfile) {
   await writeFile(`${outfile}.br`, brotliCompressSync(await readFile(outfile)));
 }
 
+/**
+ * The expressions for user agents of bots, one a line, as the server's engine reads them: a hyphen behind a class
+ * of characters (`[\d-.]`) is a hyphen, which that engine wants to be told.
+ */
+async function writeBots(outfile) {
+  const lines = agentsOfBots.map((expression) => expression.replace(/(\\[dsw])-(?!\])/g, '$1\\-'));
+  await writeFile(outfile, `${lines.join('\n')}\n`);
+}
+
 if (tests) await buildTests();
-else await Promise.all([buildPage(), tracker && buildTracker(tracker)]);
+else await Promise.all([buildPage(), tracker && buildTracker(tracker), bots && writeBots(bots)]);

@@ -43,8 +43,13 @@ use crate::{
 };
 
 /// Who sends what is fuzzed.
-const FROM: Provenance<'_> =
-    Provenance { source: "http", dialect: "native", ids: IdSpace::Shop, has_revenue: true };
+const FROM: Provenance<'_> = Provenance {
+    source: "http",
+    dialect: "native",
+    ids: IdSpace::Shop,
+    has_revenue: true,
+    is_bot: false,
+};
 
 /// A body in Floodmark's own JSON.
 pub fn native(body: &[u8]) {

@@ -81,6 +81,7 @@ test('GET /api/analytics/current', () => {
     checkout_errors: 8,
     checkout_error_rate: 8 / 9,
     signups: 0,
+    bots: 0,
   });
 });
 
@@ -101,6 +102,7 @@ test('GET /api/analytics/metrics', () => {
     checkout_errors: 'count',
     checkout_error_rate: 'ratio',
     signups: 'count',
+    bots: 'count',
   });
   assert.deepEqual(breakdowns, [
     { type: 'error', property: 'code' },

@@ -83,6 +83,10 @@ export async function post(url, events) {
   return response.json();
 }
 
+/** What a person's Chromium calls itself: one without a window calls itself HeadlessChrome, which is a bot. */
+export const PERSON =
+  'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36';
+
 /** A Chromium, with further flags. */
 export const launchBrowser = (...flags) =>
   chromium.launch({

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { startProxy } from '../../tests/sdk/proxy.mjs';
 import { entries, openShop, policyFor, rows, sentAll, stored } from './shop.mjs';
-import { WAIT_MS, launchBrowser, makeDataDir, removeDataDir, startServer } from './support.mjs';
+import { PERSON, WAIT_MS, launchBrowser, makeDataDir, removeDataDir, startServer } from './support.mjs';
 
 let browser;
 let shop;
@@ -53,7 +53,7 @@ beforeEach(async () => {
      public = true`,
   );
   server = await startServer({ dataDir, config });
-  context = await browser.newContext();
+  context = await browser.newContext({ userAgent: PERSON });
   shop.body = '';
   shop.headers = { 'content-security-policy': policyFor(address()) };
   shop.tag = tag();
@@ -127,6 +127,27 @@ test('page views, calls and errors of a page of another origin come under a stri
   assert.equal(found.find(({ type }) => type === 'purchase').userId, 'u1');
   assert.equal(found.find(({ type }) => type === 'early').userId, null);
   assert.ok(!JSON.stringify(found).includes('secret') && !JSON.stringify(found).includes('private'));
+});
+
+test('an automated browser is a bot, whose orders count all the same', async () => {
+  const automated = await browser.newContext();
+  for (const [visitor, label] of [
+    [automated, true],
+    [context, undefined],
+  ]) {
+    const page = await visitor.newPage();
+    await page.goto(`${shop.url}/mug`);
+    await page.evaluate(() => window.floodmark.track('purchase', { amount: 5 }));
+    await sentAll(page);
+    const found = await stored(dataDir, label ? 3 : 6);
+    const labels = (of) => found.filter(({ type }) => type === of).map(({ properties }) => properties.$bot);
+    // Both views are there, the one of the bot first.
+    assert.deepEqual(labels('page_view'), label ? [true] : [true, undefined]);
+    assert.deepEqual(labels('purchase'), label ? [undefined] : [undefined, undefined]);
+  }
+  await automated.close();
+  const current = await (await fetch(`${server.url}/api/analytics/current`)).json();
+  assert.deepEqual([current.pageViews, current.purchases, current.metrics.bots], [1, 2, 2], JSON.stringify(current));
 });
 
 test('a page that is closed at once is counted once', async () => {
@@ -245,7 +266,7 @@ test('nothing is sent or kept for a visitor who asks not to be tracked, where th
     ['doNotTrack', '1'],
     ['globalPrivacyControl', true],
   ]) {
-    const asking = await browser.newContext();
+    const asking = await browser.newContext({ userAgent: PERSON });
     await asking.addInitScript(
       ([property, value]) => Object.defineProperty(Navigator.prototype, property, { get: () => value }),
       [property, value],
@@ -349,7 +370,7 @@ test('a page without scripts has the pixel, which also shows where the event is 
   shop.body = `<noscript><img id="good" src="${address()}/v1/pixel.gif?${query}">
     <img id="bad" src="${address()}/v1/pixel.gif?${refused}"></noscript>`;
   shop.headers = { ...shop.headers, 'cross-origin-embedder-policy': 'require-corp' };
-  const plain = await browser.newContext({ javaScriptEnabled: false });
+  const plain = await browser.newContext({ javaScriptEnabled: false, userAgent: PERSON });
   const page = await plain.newPage();
   const statuses = [];
   page.on('response', (response) => response.url().includes('pixel') && statuses.push(response.status()));

@@ -72,6 +72,9 @@ pub struct DemoArgs {
     hours: f64,
 }
 
+/// So many of the visitors whom the server of the demo gets are crawlers, which the numbers leave out.
+const CRAWLERS: f64 = 0.03;
+
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> ExitCode {
     let result = match (&args.write, args.events) {
@@ -166,7 +169,7 @@ async fn open_shop(args: &DemoArgs, config: &Config, base: &str) -> Result<(), S
     let is_empty = api.ready().await && api.last_hour_is_empty().await;
     let now = now_ms();
     let start = if is_empty { now - HOUR } else { now };
-    let shop = Shop::new(args.seed, start, args.rate, &config.currency);
+    let shop = Shop::new(args.seed, start, args.rate, &config.currency).with_crawlers(CRAWLERS);
     if is_empty {
         println!("  The hour before this moment is being filled in.");
     }

@@ -7,6 +7,7 @@
 //! [`Config::load`] lays the layers over each other ([`layers`]), [`rules`] does the same with
 //! metrics, alerts and the like, and [`Config::check`] looks at the result as a whole.
 
+mod bots;
 mod check;
 mod environment;
 mod event_schemas;
@@ -21,6 +22,7 @@ mod sections;
 mod variable;
 mod webhook_url;
 
+pub use bots::BotsConfig;
 pub use event_schemas::{EventSchemas, SchemaMode, SchemaSpec, Violation};
 pub use layers::Overrides;
 pub use memory::MemoryShares;
@@ -62,6 +64,8 @@ pub struct Config {
     pub event: EventConfig,
     /// `[privacy]`
     pub privacy: PrivacyConfig,
+    /// `[bots]`
+    pub bots: BotsConfig,
     /// `[dead_letters]`
     pub dead_letters: DeadLettersConfig,
     /// `[batch]`

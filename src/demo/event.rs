@@ -39,6 +39,9 @@ pub enum Properties {
         device: &'static str,
         /// The visitor's country, ISO 3166.
         country: &'static str,
+        /// Whether a crawler has looked at it.
+        #[serde(rename = "$bot", skip_serializing_if = "std::ops::Not::not")]
+        bot: bool,
     },
     /// A product was put into the cart.
     AddToCart {

@@ -21,6 +21,8 @@ pub(super) struct Visitor {
     pub(super) looking_at: &'static Product,
     pub(super) cart: Vec<(&'static Product, u32)>,
     pub(super) payments_failed: u32,
+    /// A crawler: it looks at pages and at nothing else.
+    pub(super) is_crawler: bool,
 }
 
 /// What a visitor does next.
@@ -62,6 +64,7 @@ impl Visitor {
     /// Takes the next step: the event's type, its properties, and the step after it.
     pub(super) fn act(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
         match self.step {
+            _ if self.is_crawler => self.crawl(scene),
             VisitorStep::Land => self.land(scene),
             VisitorStep::Browse => self.browse(scene),
             VisitorStep::AddToCart => self.add_to_cart(scene),
@@ -74,6 +77,13 @@ impl Visitor {
                 scene.rng.random_bool(0.1).then_some((VisitorStep::Browse, A_LOOK)),
             ),
         }
+    }
+
+    fn crawl(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
+        self.looking_at = catalogue::pick_product(scene.rng);
+        let path = format!("/p/{}", self.looking_at.slug);
+        let goes_on = scene.rng.random_bool(0.8);
+        ("page_view", self.view(path, None), goes_on.then_some((VisitorStep::Browse, A_MOMENT)))
     }
 
     fn land(&mut self, scene: Scene<'_>) -> (&'static str, Properties, Next) {
@@ -194,7 +204,8 @@ impl Visitor {
     }
 
     fn view(&self, path: String, referrer: Option<&'static str>) -> Properties {
-        Properties::PageView { path, referrer, device: self.device, country: self.country }
+        let (device, country, bot) = (self.device, self.country, self.is_crawler);
+        Properties::PageView { path, referrer, device, country, bot }
     }
 
     fn error(

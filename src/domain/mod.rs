@@ -12,6 +12,7 @@ pub mod access;
 pub mod aggregate;
 pub mod alert;
 pub mod batch;
+pub mod bot;
 pub mod consent;
 pub mod currency;
 pub mod dead_letter;

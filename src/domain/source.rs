@@ -28,6 +28,8 @@ pub struct Provenance<'a> {
     pub ids: IdSpace,
     /// Whether its orders and refunds count as revenue: it is the revenue source, or there is none.
     pub has_revenue: bool,
+    /// Whether a bot sent it.
+    pub is_bot: bool,
 }
 
 /// `[[source]]`

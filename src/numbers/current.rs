@@ -29,7 +29,8 @@ const ERROR: &str = "error";
 /// The event type counted as a signup.
 const SIGNUP: &str = "signup";
 
-/// What `GET /api/analytics/current` answers, and the core of a snapshot.
+/// What `GET /api/analytics/current` answers, and the core of a snapshot. Its events are those of people;
+/// what bots sent is in the metric `bots`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Current {

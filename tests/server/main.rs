@@ -5,6 +5,7 @@
 mod access;
 mod api_doc;
 mod bodies;
+mod bots;
 mod breakdowns;
 mod budget;
 mod checks;

@@ -36,6 +36,11 @@ impl Page {
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .args(["--no-first-run", "--remote-debugging-port=0", "--ignore-certificate-errors"])
             .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost")
+            // Without a window it calls itself HeadlessChrome, which is a bot. Its pages are those of people.
+            .arg(
+                "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 Chrome/142.0.0.0 Safari/537.36",
+            )
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg(url)
             .stderr(Stdio::piped());

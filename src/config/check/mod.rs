@@ -124,6 +124,11 @@ impl Config {
         if let Err(e) = EnvFilter::from_str(&self.log.level) {
             found.push(format!("log.level: {:?}: {e}", self.log.level));
         }
+        for (key, texts) in [("bots.also", &self.bots.also), ("bots.people", &self.bots.people)] {
+            if texts.iter().any(|text| text.trim().is_empty()) {
+                found.push(format!("{key}: every user agent has the empty text; remove it"));
+            }
+        }
         let mut keys = self.auth.write_keys.iter().chain(&self.auth.viewer_tokens);
         if keys.any(|key| key.trim().is_empty()) {
             found.push(

@@ -37,6 +37,8 @@ pub struct Shop {
     /// The highest traffic of the rhythm.
     peak: f64,
     incidents: Incidents,
+    /// The share of visitors that are crawlers.
+    crawlers: f64,
     /// How many visitors come in a millisecond, on average.
     arrivals: f64,
     /// When the next visitor comes, Unix ms with fractions.
@@ -64,6 +66,7 @@ impl Shop {
             rhythm: Rhythm::default(),
             peak: Rhythm::default().max(),
             incidents: Incidents::default(),
+            crawlers: 0.0,
             arrivals: rate / EVENTS_PER_VISITOR / SECOND as f64,
             next_arrival: opens as f64,
             steps: BinaryHeap::new(),
@@ -90,6 +93,12 @@ impl Shop {
         self
     }
 
+    /// The same shop, of whose visitors this share are crawlers.
+    pub fn with_crawlers(mut self, share: f64) -> Shop {
+        self.crawlers = share;
+        self
+    }
+
     /// The next arrival of a Poisson process whose rate follows the rhythm. It is drawn by
     /// thinning: arrivals are drawn at the highest rate of the rhythm, and each is kept with the
     /// probability (traffic at that moment) / (highest traffic).
@@ -111,7 +120,9 @@ impl Shop {
         self.next_arrival = self.arrival_after(at);
         self.visitor_count += 1;
         let rng = &mut self.rng;
-        let known = rng.random_bool(0.3);
+        // Without crawlers nothing is drawn, so that a seed gives the events that it always gave.
+        let is_crawler = self.crawlers > 0.0 && rng.random_bool(self.crawlers);
+        let known = rng.random_bool(0.3) && !is_crawler;
         let visitor = Visitor {
             user: known.then(|| format!("u{:05}", rng.random_range(0..40_000))),
             device: pick(catalogue::DEVICES, rng),
@@ -121,6 +132,7 @@ impl Shop {
             looking_at: catalogue::pick_product(rng),
             cart: Vec::new(),
             payments_failed: 0,
+            is_crawler,
         };
         self.visitors.insert(self.visitor_count, visitor);
         self.steps.push(Reverse((at as Millis, self.visitor_count)));

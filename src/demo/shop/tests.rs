@@ -109,3 +109,18 @@ fn the_dashboard_sees_it_move_and_most_seconds_sell() {
     let highest = *seen.iter().max().unwrap();
     assert!(highest > 60, "highest second has {highest}");
 }
+
+#[test]
+fn crawlers_look_at_pages_and_say_that_they_are_none_of_the_people() {
+    let (mut people, mut crawlers) = (0, 0);
+    for event in Shop::new(7, START, 40.0, "USD").with_crawlers(0.1).take(20_000) {
+        match &event.properties {
+            Properties::PageView { bot: true, .. } => crawlers += 1,
+            _ => people += 1,
+        }
+    }
+    assert!((0.03..0.2).contains(&(f64::from(crawlers) / f64::from(people))), "{crawlers}");
+    let line = Shop::new(7, START, 40.0, "USD").with_crawlers(1.0).next().unwrap();
+    assert!(serde_json::to_string(&line).unwrap().contains(r#""$bot":true"#));
+    assert!(!text(7, START).contains("$bot"));
+}

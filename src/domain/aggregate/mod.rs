@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::{
+    bot,
     delta::{DeltaSum, Visitor},
     metric::{DistinctNoted, MetricSet, Tally},
     row::Row,
@@ -39,14 +40,20 @@ impl Aggregator {
         Aggregator { metric_set, types, noted: DistinctNoted::default() }
     }
 
-    /// Adds one row to a sum.
+    /// Adds one row to a sum. The counters of types, and who is active, are of people; what a bot sent
+    /// only adds to the metrics that ask for bots.
     pub fn add(&mut self, sum: &mut DeltaSum, row: &Row<'_>) {
         let Aggregator { metric_set, types, noted } = self;
         let plan = metric_set.own_plan(row.kind);
+        if bot::is_labelled(row.kind, row.properties) {
+            sum.pass();
+            let mut tally = Tally { sum, rates: metric_set.rates(), noted };
+            return plan.unwrap_or(metric_set.plan_of_others()).follow(row, true, &mut tally);
+        }
         let known = plan.is_some() || types.admit(row.kind, row.received_at);
         sum.count(if known { row.kind } else { OTHER }, row.time);
         let mut tally = Tally { sum, rates: metric_set.rates(), noted };
-        plan.unwrap_or(metric_set.plan_of_others()).follow(row, &mut tally);
+        plan.unwrap_or(metric_set.plan_of_others()).follow(row, false, &mut tally);
         if let Some(visitor) = row.visitor() {
             sum.seen(visitor_of(visitor), row.time);
         }

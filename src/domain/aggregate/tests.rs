@@ -83,3 +83,32 @@ fn one_type_too_many_is_other() {
     let delta = added(&[row("a", "{}"), row("b", "{}"), row("c", "{}"), row("error", "{}")], 2);
     assert_eq!(cells(&delta), expect(&[("c:a", 1), ("c:b", 1), ("c:error", 1), ("c:other", 1)]));
 }
+
+#[test]
+fn what_a_bot_has_sent_is_counted_apart() {
+    let delta = added(
+        &[
+            row("page_view", r#"{"$bot":true,"path":"/a"}"#),
+            row("error", r#"{"$bot":true,"path":"/checkout","code":"x"}"#),
+            row("never_named", r#"{"$bot":true}"#),
+            row("purchase", r#"{"$bot":true,"amount":5}"#),
+        ],
+        9,
+    );
+    assert_eq!(delta.events, 4);
+    assert_eq!(
+        cells(&delta),
+        expect(&[
+            ("c:purchase", 1),
+            ("s:revenue", 50_000),
+            ("n:bots", 3),
+            ("m:USD:revenue", 50_000)
+        ])
+    );
+    assert_eq!((delta.tops().count(), delta.distinct().count()), (0, 0));
+    assert_eq!(delta.visitors().len(), 1, "who has bought is somebody");
+    assert_eq!(
+        cells(&added(&[row("page_view", r#"{"$bot":false}"#)], 9)),
+        [("c:page_view".to_owned(), 1)]
+    );
+}

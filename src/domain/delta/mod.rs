@@ -29,7 +29,7 @@ pub const QUARTER_HOUR: Millis = 15 * MINUTE;
 /// properties by minute, and which visitors and distinct values were seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
-    /// How many events were counted.
+    /// How many events it is of, with those that a bot sent.
     pub events: u64,
     /// The series that `cells` mean by index; each stands here once.
     series: Vec<Series>,

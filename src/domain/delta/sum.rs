@@ -32,6 +32,11 @@ impl DeltaSum {
         self.add(index, at, 1);
     }
 
+    /// Adds an event that no type's counter counts, since a bot sent it.
+    pub fn pass(&mut self) {
+        self.events += 1;
+    }
+
     /// Adds `value` (1/10,000) to the sum `series` at `at` (Unix ms).
     pub fn sum(&mut self, series: &Series, at: Millis, value: i64) {
         let index = match self.series.iter().position(|known| known == series) {

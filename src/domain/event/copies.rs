@@ -18,6 +18,7 @@ impl Incoming<'_> {
             user_id: self.user_id.into_owned(),
             session_id: self.session_id.into_owned(),
             id: self.id.into_owned(),
+            user_agent: self.user_agent.into_owned(),
             properties: self.properties.map(|text| Cow::Owned(text.into_owned())),
             plain: self.plain,
             size: self.size,

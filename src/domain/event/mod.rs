@@ -4,6 +4,7 @@
 
 mod copies;
 mod event_time;
+mod field;
 mod native_form;
 mod note;
 mod rejection;
@@ -13,6 +14,7 @@ use std::{borrow::Cow, cell::Cell};
 use uuid::Uuid;
 
 use crate::domain::{
+    bot,
     ids::{self, IdSpace, MONEY_TYPES},
     json,
     metric::MetricSet,
@@ -24,6 +26,7 @@ use crate::domain::{
 
 pub use self::{
     event_time::{EARLIEST_EVENT, EventTime},
+    field::Field,
     note::Note,
     rejection::Rejection,
 };
@@ -55,22 +58,6 @@ pub struct EventLimits<'p> {
     pub privacy: Option<&'p Privacy>,
 }
 
-/// A field that should be a string, and what the client made of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Field<'a> {
-    /// Not there, or null.
-    #[default]
-    Absent,
-    /// A string.
-    Text(Cow<'a, str>),
-    /// An integer.
-    Integer(i64),
-    /// A number with a fraction, or beyond an `i64`.
-    Float(f64),
-    /// Something else.
-    Other,
-}
-
 /// An event before validation, whatever dialect it came in.
 #[derive(Clone, Debug, Default)]
 pub struct Incoming<'a> {
@@ -86,6 +73,8 @@ pub struct Incoming<'a> {
     pub session_id: Field<'a>,
     /// `id`.
     pub id: Field<'a>,
+    /// The user agent of the page, where the event itself says it (`context.userAgent`).
+    pub user_agent: Field<'a>,
     /// `properties`, raw JSON: a piece of the body, or built by a dialect that has them elsewhere.
     pub properties: Option<Cow<'a, str>>,
     /// The properties are known to be plain ([`crate::domain::plain`]), so nothing in them is
@@ -107,24 +96,6 @@ pub struct Encoded {
     pub client_id: Option<String>,
     /// What was done to it, beside the notes of [`Incoming`].
     pub notes: Vec<Note>,
-}
-
-impl<'a> Field<'a> {
-    /// This field, or another where this one is absent.
-    pub fn or(self, other: Field<'a>) -> Field<'a> {
-        if self == Field::Absent { other } else { self }
-    }
-
-    /// The same field, which borrows from nothing.
-    pub fn into_owned(self) -> Field<'static> {
-        match self {
-            Field::Absent => Field::Absent,
-            Field::Text(text) => Field::Text(Cow::Owned(text.into_owned())),
-            Field::Integer(number) => Field::Integer(number),
-            Field::Float(number) => Field::Float(number),
-            Field::Other => Field::Other,
-        }
-    }
 }
 
 /// When a request came, and how far its sender's clock is off.
@@ -174,6 +145,7 @@ impl Incoming<'_> {
         let properties = self.checked_properties(limits, &mut notes)?;
         let cleaned = limits.privacy.and_then(|privacy| privacy.cleaned(&properties));
         let properties = cleaned.map_or(properties, Cow::Owned);
+        let properties = bot::labelled(properties, kind, from.is_bot);
         let checked = metric_set.plan(kind).check(kind, &properties, &mut notes);
         checked.map_err(Rejection::InvalidAmount)?;
 

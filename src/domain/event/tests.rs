@@ -11,8 +11,13 @@ fn shipped() -> Arc<MetricSet> {
 
 const LIMITS: EventLimits<'_> = EventLimits { max_bytes: 1000, max_depth: 4, privacy: None };
 const RECEIVED: Received = Received { at: 1_795_420_800_000, sent_at: None };
-const FROM: Provenance<'_> =
-    Provenance { source: "http", dialect: "native", ids: IdSpace::Shop, has_revenue: true };
+const FROM: Provenance<'_> = Provenance {
+    source: "http",
+    dialect: "native",
+    ids: IdSpace::Shop,
+    has_revenue: true,
+    is_bot: false,
+};
 
 fn event<'a>() -> Incoming<'a> {
     Incoming { kind: Field::Text("page_view".into()), ..Incoming::default() }
@@ -150,4 +155,22 @@ fn what_can_be_kept_is_kept_and_told() {
     for id in [Field::Float(1.5), Field::Float(1e17), Field::Other] {
         assert_eq!(refused(&Incoming { id, ..event() }), "invalid_id");
     }
+}
+
+#[test]
+fn what_a_bot_sends_is_labelled_but_for_its_orders() {
+    let by_bot = Provenance { is_bot: true, ..FROM };
+    let row_of = |kind: &'static str, properties: &'static str| {
+        let mut out = Vec::new();
+        let event = Incoming {
+            kind: Field::Text(kind.into()),
+            properties: Some(properties.into()),
+            ..event()
+        };
+        let plain = Incoming { plain: true, ..event };
+        plain.encode(RECEIVED, by_bot, LIMITS, &shipped(), &mut out).unwrap();
+        rows(&out).next().unwrap().unwrap().properties.to_owned()
+    };
+    assert_eq!(row_of("page_view", r#"{"path":"/"}"#), r#"{"$bot":true,"path":"/"}"#);
+    assert_eq!(row_of("purchase", r#"{"amount":5}"#), r#"{"amount":5}"#);
 }

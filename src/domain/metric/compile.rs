@@ -5,7 +5,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::{
     breakdown::Breakdown,
-    filter::Filter,
+    filter::{Filter, Takes},
     hidden::MoneyProperties,
     kind::{Definition, fields},
     metric_set::{Metric, MetricSet},
@@ -88,6 +88,7 @@ fn metric(
     check_types(&spec.event)?;
     // The places of the properties are another thing in each plan; here they don't matter.
     Filter::read_all(spec, |_| 0)?;
+    Takes::read(spec)?;
     if let Some(property) = &spec.property {
         property_name(property)?;
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::spec::{MetricSpec, property_name};
+use crate::domain::bot;
 
 /// One test of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,8 +87,33 @@ pub(super) struct Filter {
     any_of: Vec<Test>,
 }
 
+/// Whose events a metric takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Takes {
+    /// Those of people, or of programs that nobody calls bots.
+    pub people: bool,
+    /// Those of bots.
+    pub bots: bool,
+}
+
+impl Takes {
+    /// What the tests of `$bot` say; without any, a metric counts people.
+    ///
+    /// # Errors
+    /// In words: a test can't be read.
+    pub fn read(spec: &MetricSpec) -> Result<Takes, String> {
+        let Some(tests) = spec.filter.get(bot::LABEL) else {
+            return Ok(Takes { people: true, bots: false });
+        };
+        let tests = Filter::tests(bot::LABEL, tests)?;
+        let passes = |value| tests.iter().any(|test| test.passes(value));
+        Ok(Takes { people: passes(None), bots: passes(Some(bot::LABELLED)) })
+    }
+}
+
 impl Filter {
-    /// Reads all filters of a metric. `place` says where a property is picked to.
+    /// Reads all filters of a metric but that of `$bot`, which [`Takes`] reads. `place` says where a
+    /// property is picked to.
     ///
     /// # Errors
     /// In words: a property's name is none, or a test of it can't be read.
@@ -97,14 +123,17 @@ impl Filter {
     ) -> Result<Vec<Filter>, String> {
         let read = |(property, tests): (&String, &super::Names)| {
             property_name(property)?;
-            let any_of: Vec<Test> =
-                tests.0.iter().map(|test| Test::parse(test)).collect::<Result<_, _>>()?;
-            if any_of.is_empty() {
-                return Err(format!("where: {property} has no test"));
-            }
-            Ok(Filter { property: place(property), any_of })
+            Ok(Filter { property: place(property), any_of: Filter::tests(property, tests)? })
         };
-        spec.filter.iter().map(read).collect()
+        spec.filter.iter().filter(|(property, _)| *property != bot::LABEL).map(read).collect()
+    }
+
+    /// The tests of one property.
+    fn tests(property: &str, tests: &super::Names) -> Result<Vec<Test>, String> {
+        if tests.0.is_empty() {
+            return Err(format!("where: {property} has no test"));
+        }
+        tests.0.iter().map(|test| Test::parse(test)).collect()
     }
 
     fn passes(&self, picked: &[Option<Cow<'_, str>>]) -> bool {

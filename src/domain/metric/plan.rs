@@ -7,12 +7,14 @@ use std::borrow::Cow;
 
 use super::{
     breakdown::Breakdown,
-    filter::{Filter, all},
+    filter::{Filter, Takes, all},
     kind::{AmountFault, DistinctNoted, Step},
     metric_set::Metric,
     spec::MetricSpec,
 };
-use crate::domain::{currency::Rates, delta::DeltaSum, event::Note, properties::pick, row::Row};
+use crate::domain::{
+    bot, currency::Rates, delta::DeltaSum, event::Note, properties::pick, row::Row,
+};
 
 /// The picked properties of one event; `None` for one that is absent or no scalar.
 pub(super) type Picked<'a> = Vec<Option<Cow<'a, str>>>;
@@ -21,10 +23,13 @@ pub(super) type Picked<'a> = Vec<Option<Cow<'a, str>>>;
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     wanted: Wanted,
+    /// For events of people.
     steps: Vec<Filtered>,
+    /// For events that a bot sent.
+    bot_steps: Vec<Filtered>,
     /// One of the steps refuses or notes events that it can't count.
     checks: bool,
-    /// Breakdowns: name, and the place of the property among the wanted ones.
+    /// Breakdowns, which count people: name, and the place of the property among the wanted ones.
     breakdowns: Vec<(String, usize)>,
 }
 
@@ -97,8 +102,15 @@ impl Plan {
         let wanted = &mut self.wanted;
         let filters = Filter::read_all(spec, |property| wanted.place(property));
         let filters = filters.expect("the filters were checked when the metric was compiled");
+        let takes = Takes::read(spec).expect("it was read when the metric was compiled");
         self.checks |= step.checks();
-        self.steps.push(Filtered { filters, step });
+        let filtered = Filtered { filters, step };
+        if takes.bots {
+            self.bot_steps.push(filtered.clone());
+        }
+        if takes.people {
+            self.steps.push(filtered);
+        }
     }
 
     /// Adds a breakdown of events of the plan's type.
@@ -107,14 +119,17 @@ impl Plan {
         self.breakdowns.push((breakdown.name.clone(), property));
     }
 
-    /// Adds what one event is to be counted as.
-    pub fn follow(&self, row: &Row<'_>, tally: &mut Tally<'_>) {
+    /// Adds what one event is to be counted as; `is_bot` says whether a bot sent it.
+    pub fn follow(&self, row: &Row<'_>, is_bot: bool, tally: &mut Tally<'_>) {
         let picked = self.pick(row.properties);
         let seen = Seen { row, picked: &picked };
-        for Filtered { filters, step } in &self.steps {
+        for Filtered { filters, step } in self.steps_for(is_bot) {
             if all(filters, &picked) {
                 step.add(seen, tally);
             }
+        }
+        if is_bot {
+            return;
         }
         for (name, property) in &self.breakdowns {
             if let Some(value) = &picked[*property] {
@@ -140,12 +155,16 @@ impl Plan {
         }
         let picked = self.pick(properties);
         let offered = Offered { kind, properties, picked: &picked, wanted: &self.wanted };
-        for Filtered { filters, step } in &self.steps {
+        for Filtered { filters, step } in self.steps_for(bot::is_labelled(kind, properties)) {
             if step.checks() && all(filters, &picked) {
                 step.check(offered, notes)?;
             }
         }
         Ok(())
+    }
+
+    fn steps_for(&self, is_bot: bool) -> &[Filtered] {
+        if is_bot { &self.bot_steps } else { &self.steps }
     }
 
     fn pick<'a>(&self, properties: &'a str) -> Picked<'a> {

@@ -159,3 +159,33 @@ fn a_difference_of_sums_is_the_sum_of_differences() {
     assert_eq!(metric_set.value(net, &b), Value::Amount(Amount(-30_000)));
     assert_eq!(metric_set.value(net, &both), Value::Amount(Amount(40_000)));
 }
+
+#[test]
+fn a_test_of_the_label_says_whose_events_a_metric_counts() {
+    let counted = |filter: &str| {
+        let spec = format!(
+            r#"{{"name":"n","kind":"count","event":"a","where":{{"kind":"x",{filter}"z":"!*"}}}}"#
+        );
+        let spec = serde_json::from_str(&spec).unwrap();
+        let metric_set = Arc::new(MetricSet::compile(&[spec], &[], Rates::new("USD")).unwrap());
+        let mut sum = DeltaSum::default();
+        let mut aggregator = Aggregator::new(metric_set, 10);
+        for properties in [r#"{"kind":"x"}"#, r#"{"$bot":true,"kind":"x"}"#, r#"{"$bot":true}"#] {
+            aggregator.add(&mut sum, &Row { id: "1", kind: "a", properties, ..Row::default() });
+        }
+        let delta = sum.finish();
+        delta.cells().filter(|cell| cell.1.to_string() == "n:n").map(|cell| cell.2).sum::<i64>()
+    };
+    for (filter, expected) in [
+        ("", 1),
+        (r#""$bot":"true","#, 1),
+        (r#""$bot":"!true","#, 1),
+        (r#""$bot":["*","!*"],"#, 2),
+        (r#""$bot":"false","#, 0),
+    ] {
+        assert_eq!(counted(filter), expected, "{filter}");
+    }
+    let wrong = r#"{"name":"n","kind":"count","event":"a","where":{"$bot":">=x"}}"#;
+    let wrong = serde_json::from_str(wrong).unwrap();
+    assert!(MetricSet::compile(&[wrong], &[], Rates::new("USD")).is_err());
+}

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::{
     JsonType, MAX_GROUPS, MAX_PROPERTIES, Shape, ShapeGroup, TypeCounts, is_learnable, members,
 };
-use crate::domain::{row::Row, source::UNNAMED, time::MINUTE};
+use crate::domain::{bot, row::Row, source::UNNAMED, time::MINUTE};
 
 /// The shape of some rows. It depends on nothing but them, so a batch that is written again has the same.
 pub fn shape_of<'a>(rows: impl Iterator<Item = Row<'a>>) -> Shape {
@@ -92,6 +92,10 @@ impl<'a> Learnt<'a> {
         // looked for behind the one before.
         let (mut next, mut looked_at) = (0, 0);
         members(properties, |name, of| {
+            // The label comes and goes with the bots, and is no property of the sender's.
+            if name == bot::LABEL {
+                return true;
+            }
             looked_at += 1;
             let place = match self.properties.get(next) {
                 Some(known) if known.name == name => Some(next),

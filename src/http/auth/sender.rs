@@ -13,7 +13,7 @@ use crate::{
         access::KeyRules,
         batch::DeadLetter,
         ids::IdSpace,
-        source::{SourceSpec, UNNAMED},
+        source::{Provenance, SourceSpec, UNNAMED},
     },
     http::{client::Client, error::ApiError},
 };
@@ -120,6 +120,12 @@ impl EventSender {
             Some(number) if self.is_public => Client::at(number, peer),
             number => Client::new(number, peer),
         }
+    }
+
+    /// Where its events come from, unless a bot has sent them.
+    pub fn provenance<'s>(&'s self, dialect: &'s str) -> Provenance<'s> {
+        let EventSender { source, ids, has_revenue, .. } = self;
+        Provenance { source, dialect, ids: *ids, has_revenue: *has_revenue, is_bot: false }
     }
 
     /// Whether it may send events of this type.

@@ -4,15 +4,16 @@ use std::borrow::Cow;
 
 use super::{
     Intake,
+    judge::BotJudge,
     letter::{ReadParts, dead_letter},
 };
 use crate::{
     config::{EventSchemas, SchemaMode, Violation},
     domain::{
+        bot,
         consent::RefusalSignal,
         event::{Encoded, EventTime, Field, Incoming, Note, Received, Rejection},
         row,
-        source::Provenance,
         time::now_ms,
     },
     http::{
@@ -42,11 +43,13 @@ pub struct Checked {
 }
 
 /// Reads, checks and encodes each event. `body_bytes` is the length of the contents that the
-/// events were split from, `refusal` what the head of the request says of its visitor.
-pub fn check<D: Dialect>(
+/// events were split from, `judge` says which of them bots sent, if any may be theirs, and `refusal` what the
+/// head of the request says of its visitor.
+pub(super) fn check<D: Dialect>(
     mut split: Split<'_, D::Event<'_>>,
     body_bytes: usize,
     sender: &EventSender,
+    judge: Option<&BotJudge<'_>>,
     refusal: Option<RefusalSignal>,
     intake: &Intake,
 ) -> Checked {
@@ -63,8 +66,7 @@ pub fn check<D: Dialect>(
         ..Request::default()
     };
     let is_native = D::NAME == Native::NAME;
-    let EventSender { source, ids, has_revenue, .. } = sender;
-    let from = Provenance { source, dialect: D::NAME, ids: *ids, has_revenue: *has_revenue };
+    let mut from = sender.provenance(D::NAME);
     let (mut rejected, mut notes, mut warned) = (Vec::new(), Notes::default(), 0);
     let mut refusals = [0; RefusalSignal::ALL.len()];
     for (index, event) in events.iter_mut().enumerate() {
@@ -73,6 +75,7 @@ pub fn check<D: Dialect>(
                 let refusal = refusal.or_else(|| intake.consent.of_event(&incoming.refused));
                 let incoming = as_taken::<D>(incoming, refusal, intake);
                 let limits = intake.limits(refusal);
+                from.is_bot = judge.is_some_and(|judge| judge.judges(&incoming));
                 let rows = &mut request.rows;
                 let mut encode = || {
                     let at = rows.len();
@@ -132,7 +135,9 @@ fn held_against_schema(
     }
     let row = row::rows(&rows[at..]).flatten().next();
     let violation = row.and_then(|row| {
-        schemas.violation(row.kind, row.source.unwrap_or_default(), row.properties)
+        // A schema that knows no other properties says nothing of ours.
+        let properties = bot::unlabelled(row.properties);
+        schemas.violation(row.kind, row.source.unwrap_or_default(), &properties)
     });
     match violation {
         None => Ok(encoded),

@@ -13,6 +13,7 @@ mod accepted;
 pub mod append;
 pub mod check;
 pub mod in_flight;
+mod judge;
 pub mod letter;
 pub mod payload;
 pub mod quota;
@@ -29,12 +30,14 @@ use self::{
     append::append,
     check::{Checked, check},
     in_flight::BytesInFlight,
+    judge::BotJudge,
     letter::AGAIN,
     quota::Quota,
 };
 use crate::{
     config::{Config, EventConfig, EventSchemas, SchemaMode},
     domain::{
+        bot::agents::BotAgents,
         consent::{ConsentRules, RefusalSignal},
         event::{EventLimits, Rejection},
         event_names::EventNames,
@@ -85,6 +88,8 @@ pub struct Intake {
     anonymous: Privacy,
     /// Which visitors do.
     consent: ConsentRules,
+    /// Which user agents are those of bots; `None` where nobody is judged.
+    bots: Option<BotAgents>,
     /// The metrics, since an event is refused if a metric can't use its amount.
     metric_set: Arc<MetricSet>,
     /// What events of other systems are called here.
@@ -119,6 +124,7 @@ impl Intake {
             privacy: config.privacy.rules(),
             anonymous: config.privacy.rules().without_identity(),
             consent: config.privacy.consent(),
+            bots: config.bots.agents(),
             metric_set: config.rules.metric_set.clone(),
             event_names: config.rules.event_names.clone(),
             schemas: config.rules.schemas.clone(),
@@ -230,9 +236,10 @@ async fn take_in<D: Dialect>(
     let again = request.headers().get(AGAIN);
     let in_place = again.and_then(|it| intake.keys.in_place_of(access.sender(), it.as_bytes()));
     let sender: &EventSender = in_place.unwrap_or(access.sender());
+    let judge = BotJudge::of(&dialect, request, sender, intake);
     let (refusal, lost) = (intake.refusal::<D>(request), split.lost());
     let Checked { request: mut events, rejected, notes, warned, refusals } =
-        check::<D>(split, contents.len(), sender, refusal, intake);
+        check::<D>(split, contents.len(), sender, judge.as_ref(), refusal, intake);
     if again.is_some() {
         events.dead_letters.clear();
     }

@@ -54,6 +54,8 @@ pub struct Logged<'a> {
     device_id: Field<'a>,
     #[serde(borrow, default)]
     session_id: Field<'a>,
+    #[serde(borrow, default)]
+    user_agent: Field<'a>,
     revenue: Option<&'a RawValue>,
     price: Option<&'a RawValue>,
     quantity: Option<i64>,
@@ -138,6 +140,7 @@ impl<'a> EventMembers<'a> for Logged<'a> {
                 session => session,
             },
             id: self.insert_id,
+            user_agent: self.user_agent,
             properties: Some(properties),
             size,
             ..Incoming::default()

@@ -124,6 +124,10 @@ impl Dialect for Ga4 {
         parameter(&parameters(&self.query), "tid").map(str::to_owned).into_iter().collect()
     }
 
+    fn is_of_page(&self) -> bool {
+        !self.is_protocol
+    }
+
     fn answer(self, _: &Outcome) -> HttpResponse {
         HttpResponse::NoContent().finish()
     }

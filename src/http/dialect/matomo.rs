@@ -106,6 +106,10 @@ impl Dialect for Matomo {
         self.sites.clone()
     }
 
+    fn is_of_page(&self) -> bool {
+        true
+    }
+
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         let invalid: Vec<usize> = outcome.rejected.iter().map(|rejected| rejected.index).collect();
         if self.is_bulk {
@@ -199,6 +203,7 @@ impl Matomo {
             kind: Field::Text(kind),
             timestamp: time(get("cdt")),
             user_id: field(get("uid")),
+            user_agent: field(get("ua")),
             session_id: field(get("_id").or(get("cid")).or(Some(&self.session))),
             id,
             properties: properties.finish(),

@@ -137,6 +137,13 @@ pub trait Dialect: Sized + 'static {
         Vec::new()
     }
 
+    /// Whether the request comes from a page: from the vendor's script or image in it. What pages send is
+    /// judged by its user agent, whatever its key ([`crate::http::collect`]); by default only what has a
+    /// public key.
+    fn is_of_page(&self) -> bool {
+        false
+    }
+
     /// The answer to a request whose accepted events are on disk, with the body and the status
     /// that clients of the dialect expect. Some or all events may have been rejected
     /// ([`Outcome::all_rejected`]).

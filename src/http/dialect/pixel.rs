@@ -60,6 +60,10 @@ impl Dialect for Pixel {
         Ok(Split::new(vec![Built::new(contents, Ok(self.incoming()))], Field::Absent, max_events)?)
     }
 
+    fn is_of_page(&self) -> bool {
+        true
+    }
+
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         match outcome.all_rejected() {
             true => refused_pixel(&ApiError::all_rejected(StatusCode::UNPROCESSABLE_ENTITY)),

@@ -72,6 +72,10 @@ impl Dialect for Plausible {
         self.domains.clone()
     }
 
+    fn is_of_page(&self) -> bool {
+        true
+    }
+
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         match outcome.rejected.first().filter(|_| outcome.all_rejected()) {
             Some(rejected) => ApiError::all_rejected(StatusCode::BAD_REQUEST)

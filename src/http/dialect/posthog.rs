@@ -196,6 +196,7 @@ impl<'a> EventMembers<'a> for Captured<'a> {
             user_id: if is_anonymous { Field::Absent } else { person.clone() },
             session_id: property(own, "$session_id").or(person),
             id: self.uuid,
+            user_agent: property(own, "$raw_user_agent"),
             properties: Some(properties),
             plain: false,
             size,

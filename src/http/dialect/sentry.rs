@@ -117,6 +117,14 @@ struct ReportedException<'a> {
 struct PageRequest<'a> {
     #[serde(borrow, default)]
     url: Field<'a>,
+    #[serde(borrow)]
+    headers: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageHeaders<'a> {
+    #[serde(borrow, default, rename = "User-Agent")]
+    user_agent: Field<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -212,6 +220,7 @@ impl<'a> Reported<'a> {
         // Of errors that were caused by others the outermost stands last.
         let exception = exceptions.values.last().cloned().unwrap_or_default();
         let page: PageRequest<'a> = parsed(self.request).unwrap_or_default();
+        let headers: PageHeaders<'a> = parsed(page.headers).unwrap_or_default();
         let person: Person<'a> = parsed(self.user).unwrap_or_default();
         let path = match &page.url {
             Field::Text(url) => Field::Text(Cow::Owned(path_of(url))),
@@ -232,6 +241,7 @@ impl<'a> Reported<'a> {
             timestamp: self.timestamp,
             user_id: person.id,
             id: self.event_id,
+            user_agent: headers.user_agent,
             properties: Some(Cow::Owned(properties)),
             size,
             ..Incoming::default()

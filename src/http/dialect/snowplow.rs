@@ -95,6 +95,10 @@ impl Dialect for Snowplow {
         self.apps.clone()
     }
 
+    fn is_of_page(&self) -> bool {
+        true
+    }
+
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         match outcome.rejected.first().filter(|_| outcome.all_rejected()) {
             Some(rejected) => ApiError::all_rejected(StatusCode::UNPROCESSABLE_ENTITY)
@@ -197,6 +201,7 @@ fn incoming(sent: &SnowplowValues) -> Incoming<'static> {
         timestamp: sent.field("ttm").or(sent.field("dtm")),
         sent_at: sent.field("stm"),
         user_id: sent.field("uid"),
+        user_agent: sent.field("ua"),
         session_id: sent
             .field("sid")
             .or(field_of(session))

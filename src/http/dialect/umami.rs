@@ -72,6 +72,10 @@ impl Dialect for Umami {
         self.websites.clone()
     }
 
+    fn is_of_page(&self) -> bool {
+        true
+    }
+
     fn answer(self, outcome: &Outcome) -> HttpResponse {
         if let Some(rejected) = outcome.rejected.first().filter(|_| outcome.all_rejected()) {
             let message = rejected.reason.to_string();
@@ -101,6 +105,7 @@ impl Umami {
             kind,
             timestamp: field_of(payload.get("timestamp")),
             user_id: field_of(payload.get("id")),
+            user_agent: field_of(payload.get("userAgent")),
             session_id: field_of(payload.get("vid")).or(field(Some(&self.session))),
             properties: properties.finish(),
             ..Incoming::default()

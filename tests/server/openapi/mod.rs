@@ -31,6 +31,7 @@ const OF_HTTP: &[&str] = &[
     // Browsers send these by themselves, with whatever they send.
     "dnt",
     "sec-gpc",
+    "user-agent",
     // Proxies send these, and never a client.
     "x-forwarded-for",
     "x-forwarded-proto",

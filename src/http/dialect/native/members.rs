@@ -20,6 +20,9 @@ const FIELDS: [&str; 6] = ["type", "timestamp", "userId", "sessionId", "id", "pr
 /// When the request was sent. It belongs to the request, so it is no property of its one event.
 const SENT_AT: &str = "sentAt";
 
+/// What tells of the page that an event is from. It is kept as a property.
+const CONTEXT: &str = "context";
+
 /// What other senders call the fields. Where several of a field's names are there, the one that
 /// stands first here counts.
 const OTHER_NAMES: [(&str, &[&str]); 6] = [
@@ -30,6 +33,14 @@ const OTHER_NAMES: [(&str, &[&str]); 6] = [
     ("id", &["messageId", "message_id", "eventId", "event_id", "insert_id", "uuid"]),
     ("properties", &["data", "props", "params", "attributes", "payload"]),
 ];
+
+/// What is looked at of [`CONTEXT`].
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageContext<'a> {
+    #[serde(borrow, default)]
+    user_agent: Field<'a>,
+}
 
 /// The members of an event.
 #[derive(Debug, Default)]
@@ -51,6 +62,7 @@ impl<'a> Members<'a> {
         }
         let [kind, timestamp, user_id, session_id, id, properties] = self.fields;
         let properties = properties.map(RawValue::get).map(Cow::Borrowed);
+        let user_agent = self.user_agent();
         Incoming {
             kind: value(kind),
             timestamp: value(timestamp),
@@ -58,12 +70,22 @@ impl<'a> Members<'a> {
             user_id: value(user_id),
             session_id: value(session_id),
             id: value(id),
+            user_agent,
             properties: with_others(properties, self.others, &mut notes),
             plain: false,
             size,
             notes,
             refused: Vec::new(),
         }
+    }
+
+    /// The user agent of the page, which senders that speak for one say in `context.userAgent`. It stays
+    /// where it is.
+    fn user_agent(&self) -> Field<'a> {
+        let context = self.others.iter().find(|(key, _)| key == CONTEXT);
+        let said =
+            context.and_then(|(_, raw)| serde_json::from_str::<PageContext<'a>>(raw.get()).ok());
+        said.map(|context| context.user_agent).unwrap_or_default()
     }
 
     /// Takes the value of a field from the members that have one of its other names.

@@ -156,6 +156,7 @@ impl LogRecord {
             user_id: field_of(attribute("user.id").or(attribute("enduser.id"))),
             session_id: field_of(attribute("session.id")),
             id: field(text("log.record.uid")),
+            user_agent: field(text("user_agent.original")),
             properties: properties.finish(),
             ..Incoming::default()
         }

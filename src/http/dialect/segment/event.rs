@@ -60,6 +60,8 @@ struct Tracked<'a> {
 struct Context<'a> {
     #[serde(borrow, default)]
     session_id: Field<'a>,
+    #[serde(borrow, default)]
+    user_agent: Field<'a>,
     #[serde(borrow)]
     page: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -147,6 +149,7 @@ impl<'a> Tracked<'a> {
             user_id: self.user_id,
             session_id: context.session_id.or(self.anonymous_id),
             id: self.message_id,
+            user_agent: context.user_agent,
             properties: Some(properties),
             plain: false,
             size,
