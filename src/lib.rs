@@ -52,6 +52,8 @@ pub mod live;
 #[doc(hidden)]
 pub mod numbers;
 #[doc(hidden)]
+pub mod reload;
+#[doc(hidden)]
 pub mod sink;
 #[doc(hidden)]
 pub mod spool;

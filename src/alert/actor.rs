@@ -15,11 +15,12 @@ use crate::{
     alert::{
         AlertSetup, Direct, Payload,
         drift::{DriftWatch, SCHEMA_DRIFT},
+        in_force::fires_gauge,
         trouble::Trouble,
         watched::{Moment, Watched},
     },
     domain::{
-        alert::Firing,
+        alert::{AlertRules, Firing},
         time::{Millis, SECOND, now_ms},
     },
     failpoint::panic_point,
@@ -65,6 +66,8 @@ pub struct Resign;
 /// and this is behind a lock.
 struct AlertWatch {
     setup: AlertSetup,
+    /// The rules that the states are of.
+    rules: Arc<AlertRules>,
     /// The state of each alert, by its name. Empty while another node leads.
     watched: HashMap<String, Watched>,
     /// Looks for drift of schemas; `None` where that is off.
@@ -103,6 +106,7 @@ impl AlertActor {
     pub fn new(setup: AlertSetup) -> AlertActor {
         let watch = AlertWatch {
             drift: DriftWatch::new(&setup.drift, setup.schemas.clone()),
+            rules: setup.in_force.now(),
             setup,
             watched: HashMap::new(),
             leads: false,
@@ -160,6 +164,9 @@ impl AlertWatch {
     /// One look: renews the lease, records what waits for the store, evaluates the alerts if this
     /// node leads, reads the store, and shows what fires.
     async fn look(&mut self) {
+        // With new rules it begins as a new leader does: what fires by a rule that is gone ends.
+        let is_new = self.setup.in_force.take_up(&mut self.rules);
+        self.leads &= !is_new;
         self.lead().await;
         self.record().await;
         let freshness = self.setup.mirror.freshness();
@@ -224,7 +231,7 @@ impl AlertWatch {
             self.watched.entry(over.name.clone()).or_insert_with(|| Watched::over(over_at));
         }
         for firing in shown.firing {
-            if self.setup.rules.alert(&firing.name).is_some() {
+            if self.rules.alert(&firing.name).is_some() {
                 self.watched.insert(firing.name.clone(), Watched::fires(firing));
             } else if self.drift.as_mut().is_some_and(|drift| drift.take_over(&firing)) {
                 tracing::debug!(alert = firing.name, "a drift that goes on");
@@ -237,7 +244,7 @@ impl AlertWatch {
 
     /// Evaluates every alert once.
     fn evaluate(&mut self) {
-        let AlertSetup { rules, mirror, baselines, currency, .. } = &self.setup;
+        let AlertSetup { mirror, baselines, currency, .. } = &self.setup;
         let (metric_set, now) = (mirror.metric_set(), mirror.now());
         let mut changes = Vec::new();
         {
@@ -247,7 +254,7 @@ impl AlertWatch {
             let spans = Spans::live(metric_set, &counters, baselines, now);
             let (until, zone) = (now - LAG, mirror.zone());
             let moment = Moment { metric_set, reader: &spans, until, now, zone, currency };
-            for alert in &rules.alerts {
+            for alert in &self.rules.alerts {
                 let watched = self.watched.entry(alert.name.clone()).or_default();
                 let new_id = || Uuid::now_v7().to_string();
                 changes.extend(watched.look(alert, &moment, new_id));
@@ -270,7 +277,7 @@ impl AlertWatch {
             "alert"
         );
         let now = firing.cleared_at.unwrap_or(firing.since);
-        let webhooks = self.setup.rules.webhooks.iter();
+        let webhooks = self.rules.webhooks.iter();
         let notices =
             webhooks.filter(|webhook| webhook.severity <= firing.severity).map(|webhook| Notice {
                 id: Uuid::now_v7().to_string(),
@@ -382,17 +389,12 @@ impl AlertWatch {
     /// Shows the alerts to this node's readers, and sets the gauges.
     fn show(&self) {
         let shown = self.shown();
-        for alert in &self.setup.rules.alerts {
+        for alert in &self.rules.alerts {
             let fires = shown.firing.iter().any(|firing| firing.name == alert.name);
-            metrics::gauge!("floodmark_alerts_firing", "name" => alert.name.clone())
-                .set(if fires { 1.0 } else { 0.0 });
+            fires_gauge(&alert.name).set(if fires { 1.0 } else { 0.0 });
         }
         let drifts = shown.firing.iter().any(|firing| firing.name.starts_with(SCHEMA_DRIFT));
-        metrics::gauge!("floodmark_alerts_firing", "name" => SCHEMA_DRIFT).set(if drifts {
-            1.0
-        } else {
-            0.0
-        });
+        fires_gauge(SCHEMA_DRIFT).set(if drifts { 1.0 } else { 0.0 });
         self.setup.mirror.alerts().show(shown.firing, shown.over);
     }
 }

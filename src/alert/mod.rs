@@ -25,6 +25,7 @@
 mod actor;
 mod backtest;
 mod drift;
+mod in_force;
 mod lease;
 mod notifier;
 mod payload;
@@ -36,6 +37,7 @@ mod watched;
 pub use actor::{AlertActor, Resign};
 pub use backtest::Backtest;
 pub use drift::SCHEMA_DRIFT;
+pub use in_force::RulesInForce;
 pub use lease::{Leading, LeaseHolder};
 pub use notifier::{Direct, Notifier};
 pub use payload::{Payload, signature};

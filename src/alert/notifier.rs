@@ -14,12 +14,12 @@ use awc::{
 
 use crate::{
     alert::{
-        Leading,
+        Leading, RulesInForce,
         payload::{body, signature},
     },
     config,
     domain::{
-        alert::{AlertRules, Webhook},
+        alert::Webhook,
         time::{HOUR, Millis, now_ms, parse_rfc3339},
     },
     panics,
@@ -61,7 +61,7 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 /// - A panic in a try ends that try; the notice is tried again when its claim has run out.
 pub struct Notifier {
     log: Arc<dyn AlertLog>,
-    rules: Arc<AlertRules>,
+    rules: RulesInForce,
     leading: Leading,
     notify: config::NotifyConfig,
     /// The HTTP client, made when the actor starts, since it belongs to the actor's thread.
@@ -100,7 +100,7 @@ impl Notifier {
     /// `leading` says that this node leads.
     pub fn new(
         log: Arc<dyn AlertLog>,
-        rules: Arc<AlertRules>,
+        rules: RulesInForce,
         leading: Leading,
         notify: config::NotifyConfig,
     ) -> Notifier {
@@ -249,7 +249,8 @@ impl Notifier {
     /// A request that tells the webhook. Its result is `None` where the configuration has no such
     /// webhook any more.
     fn request(&self, notice: &Notice) -> impl Future<Output = Option<Sent>> + 'static {
-        let webhook = self.rules.webhooks.iter().find(|it| it.name == notice.webhook).cloned();
+        let webhook =
+            self.rules.now().webhooks.iter().find(|it| it.name == notice.webhook).cloned();
         let client = self.client.clone().expect("made when the actor started");
         let notice = notice.clone();
         async move { Some(post(&client, &webhook?, &notice).await) }

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use actix::Addr;
 
-use super::{LeaseHolder, Notifier};
+use super::{LeaseHolder, Notifier, RulesInForce};
 use crate::{
     config::SchemasConfig,
-    domain::alert::AlertRules,
     numbers::{Baselines, Mirror},
     store::{alerts::AlertLog, schemas::Schemas},
 };
 
 /// What the alert actor works with.
 pub struct AlertSetup {
-    /// The alerts and webhooks of the configuration.
-    pub rules: Arc<AlertRules>,
+    /// The alerts and webhooks.
+    pub in_force: RulesInForce,
     /// The numbers of all nodes; also holds what is shown of the alerts.
     pub mirror: Mirror,
     /// What was counted yesterday and last week.

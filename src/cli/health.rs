@@ -47,7 +47,7 @@ fn ask(config: &Config) -> Result<(), String> {
 
 /// Where one that listens on an address is reached from the same machine: "any address" is none that
 /// everything connects to.
-fn reachable(listens: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listens: SocketAddr) -> SocketAddr {
     let ip = match listens.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

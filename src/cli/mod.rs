@@ -13,6 +13,7 @@ mod maintain;
 mod manual;
 mod nodes;
 mod replay;
+mod report;
 mod sender;
 mod serve;
 mod signals;
@@ -24,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::exit::Exit;
 use crate::{
-    config::{Config, ConfigError, Overrides},
+    config::{self, Config, ConfigError, Overrides},
     domain::time::{Millis, parse_rfc3339},
 };
 
@@ -81,6 +82,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Ask the server of this configuration whether it lives, as images do
     Health(ServeArgs),
+    /// Write a file for whoever is to help: version, configuration, check, metrics, without secrets
+    Report(report::ReportArgs),
     /// Print a script that completes commands and flags in a shell
     Completions(manual::CompletionsArgs),
     /// Print the manual page
@@ -113,11 +116,26 @@ pub struct ServeArgs {
 impl ServeArgs {
     /// Loads the configuration from all layers and checks it.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        // A variable that is not Unicode gets replacement characters, so that its value is
-        // reported as wrong. `std::env::vars` would panic instead.
-        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-        Config::load(self.config.as_deref(), variables, &self.overrides())
+        Config::load(self.config.as_deref(), config::variables(), &self.overrides())
+    }
+
+    /// The same flags, for another command.
+    fn as_written(&self) -> Vec<std::ffi::OsString> {
+        let mut written = Vec::new();
+        let mut add = |flag: &str, value: Option<std::ffi::OsString>| {
+            if let Some(value) = value {
+                written.extend([flag.into(), value]);
+            }
+        };
+        let file = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
+        let text = |text: &Option<String>| text.clone().map(Into::into);
+        add("--config", file(&self.config));
+        add("--listen", text(&self.listen));
+        add("--data-dir", file(&self.data_dir));
+        add("--postgres", text(&self.postgres));
+        self.redis.iter().for_each(|url| add("--redis", Some(url.into())));
+        written.extend(self.insecure.then(|| "--insecure".into()));
+        written
     }
 
     fn overrides(&self) -> Overrides {
@@ -157,6 +175,7 @@ pub fn run() -> ExitCode {
         Command::Audit(args) => access::audit(&args),
         Command::Check(args) => check::run(&args),
         Command::Health(args) => health::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::man(),
     }

@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode};
 
 use super::{
     exit::Exit,
-    signals::{Signals, StopRequest},
+    signals::{Asked, Signals, StopRequest},
 };
 use crate::{
     config::Config,
@@ -76,17 +76,23 @@ pub fn run(config: Config) -> ExitCode {
 /// how it went: a part of the server has broken, which is named on standard error, or a second signal
 /// came.
 pub async fn told_to_stop(running: &Running, signals: &mut Signals) -> Option<Exit> {
-    let asked = tokio::select! {
-        asked = signals.stop() => asked,
-        broken = running.broken() => {
-            eprintln!("floodmark: {broken}");
-            return Some(Exit::Failed);
+    let how = loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::ToStop(how) => break how,
+                // How it went is in the log, where whoever sent the signal looks.
+                Asked::ToReload => drop(running.reload("SIGHUP")),
+            },
+            broken = running.broken() => {
+                eprintln!("floodmark: {broken}");
+                return Some(Exit::Failed);
+            }
         }
     };
     running.announce_stop();
     let drain = running.drain_time();
     // Whoever sits at the terminal does not wait for load balancers.
-    if asked == StopRequest::ByManager && !drain.is_zero() {
+    if how == StopRequest::ByManager && !drain.is_zero() {
         tracing::info!(ms = drain.as_millis() as u64, "draining: /readyz says 503");
         tokio::select! {
             () = tokio::time::sleep(drain) => {}

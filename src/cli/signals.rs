@@ -5,7 +5,8 @@
 //! | SIGTERM | stops in order, after `http.drain_ms` in which `/readyz` says 503 |
 //! | SIGINT (Ctrl-C), SIGQUIT | stop in order, at once |
 //! | any of these again | ends the process at once; what was answered with 202 is on disk |
-//! | SIGHUP, SIGUSR1, SIGUSR2 | are logged, and change nothing |
+//! | SIGHUP | reads the configuration again ([`crate::reload`]) |
+//! | SIGUSR1, SIGUSR2 | are logged, and change nothing |
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,12 +19,22 @@ pub enum StopRequest {
     ByHand,
 }
 
+/// What a signal asks of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To stop.
+    ToStop(StopRequest),
+    /// To read the configuration again.
+    ToReload,
+}
+
 /// Listens for signals for as long as it lives.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
-    ignored: [(Signal, &'static str); 3],
+    hangup: Signal,
+    ignored: [(Signal, &'static str); 2],
 }
 
 impl Signals {
@@ -34,27 +45,36 @@ impl Signals {
             terminate: listen(SignalKind::terminate()),
             interrupt: listen(SignalKind::interrupt()),
             quit: listen(SignalKind::quit()),
+            hangup: listen(SignalKind::hangup()),
             ignored: [
-                (listen(SignalKind::hangup()), "SIGHUP"),
                 (listen(SignalKind::user_defined1()), "SIGUSR1"),
                 (listen(SignalKind::user_defined2()), "SIGUSR2"),
             ],
         }
     }
 
-    /// Waits until the process is asked to stop.
-    pub async fn stop(&mut self) -> StopRequest {
-        let [(hangup, _), (first, _), (second, _)] = &mut self.ignored;
+    /// Waits for a signal that asks for something.
+    pub async fn next(&mut self) -> Asked {
+        let [(first, _), (second, _)] = &mut self.ignored;
         loop {
             let name = tokio::select! {
-                _ = self.terminate.recv() => return StopRequest::ByManager,
-                _ = self.interrupt.recv() => return StopRequest::ByHand,
-                _ = self.quit.recv() => return StopRequest::ByHand,
-                _ = hangup.recv() => "SIGHUP",
+                _ = self.terminate.recv() => return Asked::ToStop(StopRequest::ByManager),
+                _ = self.interrupt.recv() => return Asked::ToStop(StopRequest::ByHand),
+                _ = self.quit.recv() => return Asked::ToStop(StopRequest::ByHand),
+                _ = self.hangup.recv() => return Asked::ToReload,
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
             tracing::info!(signal = name, "this signal changes nothing");
+        }
+    }
+
+    /// Waits until the process, which does nothing else any more, is asked to stop.
+    pub async fn stop(&mut self) -> StopRequest {
+        loop {
+            if let Asked::ToStop(how) = self.next().await {
+                return how;
+            }
         }
     }
 }

@@ -42,6 +42,13 @@ pub(super) struct Environment {
     credentials: Option<PathBuf>,
 }
 
+/// The variables of this process. One that is not Unicode gets replacement characters, so that its value
+/// is reported as wrong; `std::env::vars` would panic instead.
+pub fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
+}
+
 impl Environment {
     /// `variables` is the whole environment.
     pub fn new(variables: impl Iterator<Item = (String, String)>) -> Environment {

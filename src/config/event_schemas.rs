@@ -18,7 +18,7 @@ const MAX_SCHEMA: usize = 64 * 1024;
 const MAX_MESSAGE: usize = 300;
 
 /// A `[[schema]]` as it is written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchemaSpec {
     /// The type of the events.

@@ -7,6 +7,7 @@
 //! [`Config::load`] lays the layers over each other ([`layers`]), [`rules`] does the same with
 //! metrics, alerts and the like, and [`Config::check`] looks at the result as a whole.
 
+mod again;
 mod bots;
 mod check;
 mod environment;
@@ -18,17 +19,21 @@ mod postgres_url;
 mod problem;
 pub mod reference;
 mod rules;
+mod secrets;
 mod sections;
 mod variable;
 mod webhook_url;
 
+pub use again::ConfigOrigin;
 pub use bots::BotsConfig;
+pub use environment::variables;
 pub use event_schemas::{EventSchemas, SchemaMode, SchemaSpec, Violation};
 pub use layers::Overrides;
 pub use memory::MemoryShares;
 pub use postgres_url::{PostgresAddress, Verify};
 pub use problem::{ConfigError, Place, Problem};
 pub use rules::Rules;
+pub use secrets::Secrets;
 pub use sections::{
     AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HttpConfig,
     IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig,
@@ -97,6 +102,9 @@ pub struct Config {
     /// Skipped by serde, since these tables have layers of their own (`rules.rs`).
     #[serde(skip)]
     pub rules: Rules,
+    /// Where all of this was read from.
+    #[serde(skip)]
+    pub origin: ConfigOrigin,
 }
 
 impl Config {

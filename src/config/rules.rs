@@ -39,6 +39,31 @@ pub struct Rules {
     pub sources: Arc<[SourceSpec]>,
     /// What the properties of events have to be.
     pub schemas: Arc<EventSchemas>,
+    /// The same as they are written.
+    pub(super) written: Arc<WrittenRules>,
+}
+
+/// The rules in force as they are written, for what differs between two configurations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct WrittenRules {
+    pub metrics: Vec<MetricSpec>,
+    pub breakdowns: Vec<BreakdownSpec>,
+    /// Each a code and a rate.
+    pub rates: Vec<(String, String)>,
+    pub alerts: Vec<AlertSpec>,
+    pub webhooks: Vec<WebhookSpec>,
+    pub maps: Vec<MapSpec>,
+    pub sources: Vec<SourceSpec>,
+    pub schemas: Vec<SchemaSpec>,
+}
+
+impl Rules {
+    /// Takes alerts and webhooks over from others, whose metrics are the same.
+    pub fn take_alerts(&mut self, other: &Rules) {
+        self.alerts = other.alerts.clone();
+        let (alerts, webhooks) = (other.written.alerts.clone(), other.written.webhooks.clone());
+        self.written = Arc::new(WrittenRules { alerts, webhooks, ..(*self.written).clone() });
+    }
 }
 
 /// A rule that can be laid over another.
@@ -227,11 +252,12 @@ impl RuleLayers {
     /// Compiles the rules. What `privacy` leaves out no metric may look at.
     pub fn finish(self, base: &str, privacy: &Privacy, problems: &mut Vec<Problem>) -> Rules {
         let mut rates = Rates::new(base);
-        for (place, code, rate) in self.rates {
-            if let Err(message) = rates.add(&code, &rate) {
-                problems.push(wrong(place, format!("rates.{code}: {message}")));
+        for (place, code, rate) in &self.rates {
+            if let Err(message) = rates.add(code, rate) {
+                problems.push(wrong(place.clone(), format!("rates.{code}: {message}")));
             }
         }
+        let written_rates = self.rates.into_iter().map(|(_, code, rate)| (code, rate)).collect();
         let (metric_places, metrics) = self.metrics.in_force();
         let (breakdown_places, breakdowns) = self.breakdowns.in_force();
         let (alert_places, alerts) = self.alerts.in_force();
@@ -244,13 +270,24 @@ impl RuleLayers {
             if !faults.is_empty() {
                 return Err(faults);
             }
-            let alerts = AlertRules::compile(&alerts, &webhooks, &metric_set, place_of)?;
+            let alert_rules = AlertRules::compile(&alerts, &webhooks, &metric_set, place_of)?;
+            source::check(&sources)?;
             Ok(Rules {
                 metric_set: Arc::new(metric_set),
-                alerts: Arc::new(alerts),
+                alerts: Arc::new(alert_rules),
                 event_names: Arc::new(EventNames::compile(&maps)?),
-                sources: source::check(&sources).map(|()| sources.into())?,
                 schemas: Arc::new(EventSchemas::compile(&schemas)?),
+                sources: sources.as_slice().into(),
+                written: Arc::new(WrittenRules {
+                    metrics,
+                    breakdowns,
+                    rates: written_rates,
+                    alerts,
+                    webhooks,
+                    maps,
+                    sources,
+                    schemas,
+                }),
             })
         });
         compiled.unwrap_or_else(|faults| {

@@ -170,13 +170,17 @@ pub struct PrivacyConfig {
 impl PrivacyConfig {
     /// The same, to be applied.
     pub fn rules(&self) -> Privacy {
-        let addresses = match self.ip.as_str() {
+        Privacy::new(self.addresses(), &self.never_store)
+    }
+
+    /// What `ip` says.
+    pub fn addresses(&self) -> Addresses {
+        match self.ip.as_str() {
             "keep" => Addresses::Kept,
             "cut" => Addresses::Cut,
             // The check of the configuration lets no other word pass but "drop".
             _ => Addresses::Dropped,
-        };
-        Privacy::new(addresses, &self.never_store)
+        }
     }
 
     /// Which visitors refuse to be analysed.
@@ -385,4 +389,6 @@ pub struct LogConfig {
     pub level: String,
     /// `text`, `json`, or `auto`: text on a terminal and JSON elsewhere.
     pub format: String,
+    /// Whether each request has a line.
+    pub access: bool,
 }

@@ -12,6 +12,7 @@
 //! [`auth`] and [`origin`]. Every refusal has the form of [`error`].
 
 pub mod access;
+pub mod access_log;
 pub mod alerts;
 pub mod answer;
 pub mod assets;
@@ -31,6 +32,7 @@ pub mod login;
 pub mod methods;
 pub mod observed;
 pub mod openapi;
+pub mod operated;
 pub mod ops;
 pub mod origin;
 pub mod query;

@@ -13,15 +13,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpRequest, dev::ServiceResponse, rt, web};
+use actix_web::{HttpRequest, body::MessageBody, dev::ServiceResponse, rt, web};
 use metrics::{Counter, Histogram};
 use parking_lot::Mutex;
 
-use crate::http::client::{ProxyNetworks, network};
+use crate::http::{
+    access_log::AccessLog,
+    client::{ProxyNetworks, network},
+};
 
 /// The route of requests that lead nowhere. Their paths are no labels, since a scanner would fill
 /// the memory with them.
-const NO_ROUTE: &str = "none";
+pub const NO_ROUTE: &str = "none";
 /// The code of a refusal that is not one of ours: an answer of 400 or more without a code.
 const NO_CODE: &str = "other";
 /// The code of what is no request: a head that can't be read.
@@ -114,9 +117,12 @@ thread_local! {
 }
 
 /// Counts a request that has its answer, and notes it where it is a refusal.
-pub fn answered<B>(response: &ServiceResponse<B>, began: Instant) {
+pub fn answered<B: MessageBody>(response: &ServiceResponse<B>, began: Instant) {
     let (request, status) = (response.request(), response.status().as_u16());
     let took = began.elapsed();
+    if let Some(log) = request.app_data::<web::Data<AccessLog>>() {
+        log.note(response, took);
+    }
     METERS.with_borrow_mut(|meters| {
         // Most paths are their own pattern. Only where one is not, the pattern is put together.
         if let Some(meter) = meters.get_mut(request.path()) {

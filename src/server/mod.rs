@@ -39,6 +39,7 @@ use crate::{
     ingest::actor::IngestActor,
     open_files,
     panics::Alarm,
+    reload::Reloader,
     spool::{DataDir, Spool},
     store::StoreInfo,
     telemetry::{health::Health, prometheus},
@@ -61,6 +62,7 @@ pub struct Running {
     ingest: Addr<IngestActor>,
     viewers: Viewers,
     alerts: Addr<AlertActor>,
+    reloader: Reloader,
     server: ServerHandle,
     serving: tokio::task::JoinHandle<std::io::Result<()>>,
     drain_time: Duration,
@@ -105,6 +107,7 @@ fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_
 /// The data dir is in use or can't be written, the address is taken, or the store can't be
 /// opened. A Postgres or Redis that is down is no error: the server keeps trying.
 pub async fn start(mut config: Config) -> Result<Running, StartError> {
+    let as_written = config.clone();
     match open_files::fit(&mut config) {
         Ok(None) => {}
         Ok(Some(became)) => tracing::info!("{became}"),
@@ -123,6 +126,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     refuse_open_door(&config, storage.access.book())?;
     tokio::task::spawn_local(storage.access.clone().follow(storage.health.clone()));
     let watching = watching::start(&config, &storage);
+    let reloader = Reloader::new(as_written, watching.rules);
     tokio::task::spawn_local(visitor::forget_past_days());
     tokio::task::spawn_local(clocks::watch(storage.stores.info.clone(), storage.health.clone()));
     let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
@@ -135,6 +139,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
             viewers: &viewers,
             series: watching.series,
             exporter,
+            reloader: reloader.clone(),
         },
     )
     .map_err(failed("HTTP server"))?;
@@ -145,6 +150,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         ingest: pipeline.ingest,
         viewers,
         alerts: watching.alerts,
+        reloader,
         server: server.handle(),
         serving: tokio::task::spawn_local(server),
         drain_time: Duration::from_millis(config.http.drain_ms),

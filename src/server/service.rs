@@ -22,7 +22,9 @@ use crate::{
     broadcast::{self, Viewers},
     config::Config,
     http::{
-        access, alerts,
+        access,
+        access_log::AccessLog,
+        alerts,
         answer::WatchedBody,
         assets,
         auth::{ViewerGuard, WriteKeys},
@@ -35,7 +37,7 @@ use crate::{
         dialect,
         login::{self, Reception},
         observed::{self, RefusalLog},
-        openapi, ops, request_id,
+        openapi, operated, ops, request_id,
         schema::{self, SchemaReader},
         scope::{self, Guards, Scopes},
         stream, timeseries,
@@ -43,6 +45,7 @@ use crate::{
         tracker,
     },
     numbers::{Mirror, TimeSeries},
+    reload::Reloader,
 };
 
 /// How long a connection that was told to close may stay.
@@ -60,6 +63,8 @@ pub struct RouteState<'a> {
     pub series: TimeSeries,
     /// Renders `/metrics`.
     pub exporter: PrometheusHandle,
+    /// Reads the configuration again.
+    pub reloader: Reloader,
 }
 
 /// Starts the server on listeners that are bound already.
@@ -105,11 +110,13 @@ struct Shared {
     intake: Intake,
     ops: ops::Ops,
     refusals: web::Data<RefusalLog>,
+    access_log: web::Data<AccessLog>,
     mirror: Mirror,
     viewers: Viewers,
     series: web::Data<TimeSeries>,
     letters: LetterReader,
     schemas: SchemaReader,
+    reloader: web::Data<Reloader>,
     connections: Connections,
     stops: GracefulShutdownSignal,
     keep_alive: Duration,
@@ -141,11 +148,13 @@ impl Shared {
                 unready_lag_ms: config.spool.unready_lag_s as i64 * 1000,
             },
             refusals: web::Data::new(RefusalLog::new(ProxyNetworks::new(&config.http))),
+            access_log: web::Data::new(AccessLog::new(config)),
             mirror: state.storage.mirror.clone(),
             viewers: state.viewers.clone(),
             series: web::Data::new(state.series),
             letters: LetterReader(state.storage.stores.letters.clone()),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
+            reloader: web::Data::new(state.reloader),
             connections: Connections::new(config),
             stops: builder.graceful_shutdown_signal(),
             keep_alive: Duration::from_millis(config.http.keep_alive_ms),
@@ -223,11 +232,13 @@ impl Shared {
             .app_data(web::Data::new(self.reception.clone()))
             .app_data(web::Data::new(self.ops.clone()))
             .app_data(self.refusals.clone())
+            .app_data(self.access_log.clone())
             .app_data(web::Data::new(self.mirror.clone()))
             .app_data(web::Data::new(self.viewers.clone()))
             .app_data(self.series.clone())
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
+            .app_data(self.reloader.clone())
             .wrap(from_fn(request_id::layer))
     }
 }
@@ -266,6 +277,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     schema::routes(view);
     login::routes(view, open);
     access::routes(view);
+    operated::routes(view);
     ops::routes(open);
     openapi::routes(open);
     assets::routes(open);

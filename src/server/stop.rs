@@ -8,6 +8,7 @@ use super::{Running, StartError};
 use crate::{
     alert::Resign,
     ingest::messages::{Close, Drain},
+    reload::Reloaded,
     sink::Sink,
 };
 
@@ -29,6 +30,14 @@ pub enum Stopped {
 }
 
 impl Running {
+    /// Reads the configuration again and takes what needs no restart. `by` says who asked.
+    ///
+    /// # Errors
+    /// It can't be read or has mistakes; nothing has changed then.
+    pub fn reload(&self, by: &str) -> Result<Reloaded, String> {
+        self.reloader.reload(by)
+    }
+
     /// Has `/readyz` say 503 from now on, while requests are still taken.
     pub fn announce_stop(&self) {
         self.health.stop();

@@ -5,7 +5,7 @@ use actix::{Actor, Addr, Arbiter};
 
 use super::storage::Storage;
 use crate::{
-    alert::{self, AlertActor, LeaseHolder, Notifier},
+    alert::{self, AlertActor, LeaseHolder, Notifier, RulesInForce},
     config::Config,
     domain::time::now_ms,
     numbers::{BaselineReader, Baselines, Past, TimeSeries},
@@ -18,6 +18,8 @@ pub struct Watching {
     pub series: TimeSeries,
     /// The actor that evaluates the alerts.
     pub alerts: Addr<AlertActor>,
+    /// Its rules, which can be replaced.
+    pub rules: RulesInForce,
 }
 
 /// Starts the actors that follow the store and the mirror.
@@ -29,15 +31,20 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     RollupActor::start_in_arbiter(&thread.handle(), |_| folding);
     let reader = BaselineReader::new(baselines.clone(), rollups.clone(), &config.retry);
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
-    let alerts = alerts(config, storage, baselines.clone());
+    let rules = RulesInForce::new(config.rules.alerts.clone());
+    let alerts = alerts(config, storage, baselines.clone(), rules.clone());
     let past = Past::new(storage.stores.rollups.clone());
-    Watching { series: TimeSeries::new(storage.mirror.clone(), past, baselines), alerts }
+    Watching { series: TimeSeries::new(storage.mirror.clone(), past, baselines), alerts, rules }
 }
 
 /// Starts the alert actor and the notifier. One node of all evaluates the alerts; all show them.
-fn alerts(config: &Config, storage: &Storage, baselines: Baselines) -> Addr<AlertActor> {
+fn alerts(
+    config: &Config,
+    storage: &Storage,
+    baselines: Baselines,
+    rules: RulesInForce,
+) -> Addr<AlertActor> {
     let thread = Arbiter::new();
-    let rules = config.rules.alerts.clone();
     let lease = LeaseHolder::new(storage.lease(config));
     let (log, leading) = (storage.stores.alerts.clone(), lease.leading().clone());
     let (watched, notify) = (rules.clone(), config.notify.clone());
@@ -46,7 +53,7 @@ fn alerts(config: &Config, storage: &Storage, baselines: Baselines) -> Addr<Aler
         Notifier::new(log, watched, leading, notify)
     });
     let actor = AlertActor::new(alert::AlertSetup {
-        rules,
+        in_force: rules,
         mirror: storage.mirror.clone(),
         baselines,
         log: storage.stores.alerts.clone(),

@@ -61,6 +61,7 @@ fn describe() {
         describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
     };
     describe_events();
+    counter!("floodmark_config_reloads_total", "Readings of the configuration, by result");
     gauge!("floodmark_build_info", "1; the label says which version runs");
     counter!("floodmark_http_requests_total", "Requests answered, by route and status");
     counter!("floodmark_http_refused_total", "Requests refused, by code");

@@ -29,6 +29,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("numbers", &["config", "domain", "live", "retry", "sink", "store"]),
     ("broadcast", &["config", "domain", "live", "numbers", "panics"]),
     ("alert", &["config", "domain", "failpoint", "numbers", "panics", "retry", "sink", "store"]),
+    ("reload", &["alert", "config", "telemetry"]),
     // The door, and what puts all of it together.
     (
         "http",
@@ -41,6 +42,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "ingest",
             "live",
             "numbers",
+            "reload",
             "sink",
             "spool",
             "store",
@@ -63,6 +65,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "numbers",
             "open_files",
             "panics",
+            "reload",
             "retry",
             "sink",
             "spool",

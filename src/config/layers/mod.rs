@@ -18,7 +18,7 @@ use toml::{
 };
 
 use super::{
-    Config, ConfigError, DEFAULT_TOML, Place, PrivacyConfig, Problem,
+    Config, ConfigError, ConfigOrigin, DEFAULT_TOML, Place, PrivacyConfig, Problem,
     environment::{Environment, GivenValue},
     rules::RuleLayers,
     variable::variable_name,
@@ -60,8 +60,9 @@ impl Config {
         layers.environment(&environment);
         layers.flags(flags);
         layers.rules.fill_in(&environment, &mut layers.problems);
-        let config = layers.finish()?;
+        let mut config = layers.finish()?;
         config.check()?;
+        config.origin = ConfigOrigin { file: file.map(Path::to_owned), flags: flags.clone() };
         Ok(config)
     }
 }
@@ -307,7 +308,7 @@ pub(super) fn built_in_keys() -> Vec<String> {
 }
 
 /// Whether messages must not show the value of a key.
-fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str) -> bool {
     // A URL may hold a password.
     matches!(key, "auth.write_keys" | "auth.viewer_tokens") || key.contains(".url")
 }

@@ -51,6 +51,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/api/access/links", "nnfffyffff"),
     ("POST", "/api/access/change", "nnfffyffff"),
     ("POST", "/api/access/revoke", "nnfffyffff"),
+    ("POST", "/api/server/reload", "nnfffyffff"),
+    ("POST", "/api/server/log-level", "nnfffyffff"),
 ];
 /// Routes that everybody may call.
 const OPEN: &[(&str, &str)] = &[

@@ -72,6 +72,7 @@ pub fn provoke(provoked: &mut Provoked) {
         (*found.unwrap_or_else(|| panic!("{path} is not documented"))).clone()
     };
     made_and_changed(provoked, &known, &of);
+    operated(provoked, &known, &of);
     signed_in(provoked, &known, &of);
 }
 
@@ -85,7 +86,8 @@ fn unanswered(provoked: &mut Provoked, known: &Known, operation: &Operation) {
         provoked.send(server, operation, &stranger);
         let others = Request::new(server.addr(), &operation.method, &operation.path);
         let others = others.header("X-Viewer-Token", &known.other);
-        if operation.path.starts_with("/api/access") || operation.path == "/api/password" {
+        let needs_right = operation.path.starts_with("/api/access") || operation.is_of_admins();
+        if needs_right || operation.path == "/api/password" {
             let others = others.header("Content-Type", "application/json");
             let body = operation.example("one").map(|(_, value)| value.to_string());
             provoked.send(server, operation, &others.body(body.unwrap_or_default()));
@@ -149,6 +151,19 @@ fn made_and_changed(provoked: &mut Provoked, known: &Known, of: &dyn Fn(&str) ->
     assert_eq!(send("/api/access/revoke", json!({"kind": "user", "id": id})).0, 409);
     assert_eq!(send("/api/access/revoke", json!({"kind": "user", "id": "bob"})).0, 200);
     assert_eq!(send("/api/access/revoke", json!({"kind": "user", "id": "bob"})).0, 404);
+}
+
+fn operated(provoked: &mut Provoked, known: &Known, of: &dyn Fn(&str) -> Operation) {
+    let mut send = |path: &str, body: Value| {
+        let operation = of(path);
+        let request = known.request(&operation, body.to_string());
+        provoked.send(&known.server, &operation, &request).status
+    };
+    assert_eq!(send("/api/server/reload", json!({})), 200);
+    assert_eq!(send("/api/server/log-level", json!({"level": "info"})), 200);
+    assert_eq!(send("/api/server/log-level", json!({"level": "a = b"})), 400);
+    std::fs::write(known.server.data().join("floodmark.toml"), "no such key = 1").expect("a file");
+    assert_eq!(send("/api/server/reload", json!({})), 409);
 }
 
 fn signed_in(provoked: &mut Provoked, known: &Known, of: &dyn Fn(&str) -> Operation) {

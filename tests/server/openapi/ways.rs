@@ -42,9 +42,14 @@ impl Operation {
         self.value["security"].to_string().contains("viewerToken")
     }
 
-    /// Whether people sign in there, or change who has access.
+    /// Whether people sign in there, change who has access, or operate the server.
     pub fn is_of_access(&self) -> bool {
-        self.value["tags"][0] == "Access"
+        self.value["tags"][0] == "Access" || self.is_of_admins()
+    }
+
+    /// Whether it operates the server.
+    pub fn is_of_admins(&self) -> bool {
+        self.path.starts_with("/api/server/")
     }
 
     /// Whether it takes a body.
