@@ -31,7 +31,7 @@ use crate::{
 /// 15 s. That is enough for a receiver that is just being deployed, and one that is gone is not
 /// asked for a whole day.
 const MAX_REFUSALS: u32 = 5;
-/// How often the notifier looks for notices.
+/// How often to look for notices.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How many requests may be under way at once.
 const MAX_IN_FLIGHT: usize = 16;
@@ -96,8 +96,7 @@ struct Refusal {
 }
 
 impl Notifier {
-    /// A notifier for the webhooks of `rules`. It takes notices from the store only while
-    /// `leading` says that this node leads.
+    /// A notifier for the webhooks of `rules`. It takes notices from the store only while `leading`.
     pub fn new(
         log: Arc<dyn AlertLog>,
         rules: RulesInForce,

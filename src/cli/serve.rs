@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode};
 
 use super::{
     exit::Exit,
-    signals::{Asked, Signals, StopRequest},
+    signals::{SignalAsks, Signals, StopRequest},
 };
 use crate::{
     config::Config,
@@ -79,9 +79,9 @@ pub async fn told_to_stop(running: &Running, signals: &mut Signals) -> Option<Ex
     let how = loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::ToStop(how) => break how,
+                SignalAsks::ToStop(how) => break how,
                 // How it went is in the log, where whoever sent the signal looks.
-                Asked::ToReload => drop(running.reload("SIGHUP")),
+                SignalAsks::ToReload => drop(running.reload("SIGHUP")),
             },
             broken = running.broken() => {
                 eprintln!("floodmark: {broken}");

@@ -21,7 +21,7 @@ pub enum StopRequest {
 
 /// What a signal asks of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum SignalAsks {
     /// To stop.
     ToStop(StopRequest),
     /// To read the configuration again.
@@ -54,14 +54,14 @@ impl Signals {
     }
 
     /// Waits for a signal that asks for something.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> SignalAsks {
         let [(first, _), (second, _)] = &mut self.ignored;
         loop {
             let name = tokio::select! {
-                _ = self.terminate.recv() => return Asked::ToStop(StopRequest::ByManager),
-                _ = self.interrupt.recv() => return Asked::ToStop(StopRequest::ByHand),
-                _ = self.quit.recv() => return Asked::ToStop(StopRequest::ByHand),
-                _ = self.hangup.recv() => return Asked::ToReload,
+                _ = self.terminate.recv() => return SignalAsks::ToStop(StopRequest::ByManager),
+                _ = self.interrupt.recv() => return SignalAsks::ToStop(StopRequest::ByHand),
+                _ = self.quit.recv() => return SignalAsks::ToStop(StopRequest::ByHand),
+                _ = self.hangup.recv() => return SignalAsks::ToReload,
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
@@ -72,7 +72,7 @@ impl Signals {
     /// Waits until the process, which does nothing else any more, is asked to stop.
     pub async fn stop(&mut self) -> StopRequest {
         loop {
-            if let Asked::ToStop(how) = self.next().await {
+            if let SignalAsks::ToStop(how) = self.next().await {
                 return how;
             }
         }

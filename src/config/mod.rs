@@ -23,6 +23,7 @@ mod secrets;
 mod sections;
 mod variable;
 mod webhook_url;
+mod written;
 
 pub use again::ConfigOrigin;
 pub use bots::BotsConfig;

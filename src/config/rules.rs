@@ -15,6 +15,7 @@ use super::{
     environment::Environment,
     event_schemas::{EventSchemas, SchemaSpec},
     webhook_url::place_of,
+    written::WrittenRules,
 };
 use crate::domain::{
     alert::{AlertRules, AlertSpec, WebhookSpec},
@@ -41,29 +42,6 @@ pub struct Rules {
     pub schemas: Arc<EventSchemas>,
     /// The same as they are written.
     pub(super) written: Arc<WrittenRules>,
-}
-
-/// The rules in force as they are written, for what differs between two configurations.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct WrittenRules {
-    pub metrics: Vec<MetricSpec>,
-    pub breakdowns: Vec<BreakdownSpec>,
-    /// Each a code and a rate.
-    pub rates: Vec<(String, String)>,
-    pub alerts: Vec<AlertSpec>,
-    pub webhooks: Vec<WebhookSpec>,
-    pub maps: Vec<MapSpec>,
-    pub sources: Vec<SourceSpec>,
-    pub schemas: Vec<SchemaSpec>,
-}
-
-impl Rules {
-    /// Takes alerts and webhooks over from others, whose metrics are the same.
-    pub fn take_alerts(&mut self, other: &Rules) {
-        self.alerts = other.alerts.clone();
-        let (alerts, webhooks) = (other.written.alerts.clone(), other.written.webhooks.clone());
-        self.written = Arc::new(WrittenRules { alerts, webhooks, ..(*self.written).clone() });
-    }
 }
 
 /// A rule that can be laid over another.

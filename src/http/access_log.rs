@@ -12,10 +12,7 @@ use actix_web::{
 use crate::{
     config::Config,
     domain::privacy::Addresses,
-    http::{
-        client::{ProxyNetworks, network},
-        observed::NO_ROUTE,
-    },
+    http::{client::ProxyNetworks, observed::NO_ROUTE},
 };
 
 /// Writes the lines; they are messages of the level info with the target `floodmark::access`.
@@ -63,12 +60,8 @@ impl AccessLog {
     }
 
     /// What is noted of a client's address.
-    fn client(&self, address: Option<SocketAddr>) -> Option<String> {
-        match self.addresses {
-            Addresses::Dropped => None,
-            Addresses::Cut => Some(network(address).to_string()),
-            Addresses::Kept => address.map(|address| address.ip().to_canonical().to_string()),
-        }
+    fn client(&self, client: Option<SocketAddr>) -> Option<String> {
+        self.addresses.kept(client?.ip()).map(|address| address.to_string())
     }
 }
 

@@ -14,6 +14,8 @@
 
 mod clocks;
 mod counters;
+#[cfg(test)]
+mod documented;
 mod listener;
 mod memory;
 mod pipeline;

@@ -74,7 +74,7 @@ fn a_report_has_what_helps_and_no_secret() {
     let output = command.env("FLOODMARK_TIMEZONE", noon_zone()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("metrics.txt") && said.contains("log.txt"), "{said}");
+    assert!(said.contains("metrics.txt") && said.contains("messages.txt"), "{said}");
 
     let files = opened(&out);
     for (name, text) in &files {
@@ -86,7 +86,7 @@ fn a_report_has_what_helps_and_no_secret() {
     assert!(files["metrics.txt"].contains("floodmark_build_info"), "{}", files["metrics.txt"]);
     assert!(files["readyz.json"].contains("\"status\""), "{}", files["readyz.json"]);
     assert!(files["check.json"].contains("\"checks\""), "{}", files["check.json"]);
-    assert!(files["log.txt"].contains("a line"), "{}", files["log.txt"]);
+    assert!(files["messages.txt"].contains("a line"), "{}", files["messages.txt"]);
     let configuration: serde_json::Value =
         serde_json::from_str(&files["configuration.json"]).unwrap();
     assert_eq!(configuration["values"]["postgres.url"], "(secret)");

@@ -6,7 +6,7 @@
 //! | `configuration.json` | every key with its value; the names of rules |
 //! | `check.json` | what `floodmark check --json` says |
 //! | `readyz.json`, `metrics.txt` | what the running server answers, or why it does not |
-//! | `log.txt` | the end of the log, with `--log` |
+//! | `messages.txt` | the end of the log, with `--log` |
 //!
 //! Whatever of it has a secret of the configuration in it has `(secret)` there.
 
@@ -93,7 +93,7 @@ fn write(args: &ReportArgs, config: &Config) -> Result<(PathBuf, Vec<&'static st
         ("metrics.txt", metrics),
     ];
     if let Some(log) = &args.log {
-        files.push(("log.txt", end_of(log).map_err(|e| format!("{}: {e}", log.display()))?));
+        files.push(("messages.txt", end_of(log).map_err(|e| format!("{}: {e}", log.display()))?));
     }
     // Others on the machine need not read it, and a file that is there is not written over.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);

@@ -34,6 +34,22 @@ pub enum Addresses {
     Kept,
 }
 
+impl Addresses {
+    /// What is kept of an address; `None` where nothing is.
+    pub fn kept(self, address: IpAddr) -> Option<IpAddr> {
+        match (self, address.to_canonical()) {
+            (Addresses::Dropped, _) => None,
+            (Addresses::Kept, address) => Some(address),
+            (Addresses::Cut, IpAddr::V4(address)) => {
+                Some(Ipv4Addr::from_bits(address.to_bits() >> 8 << 8).into())
+            }
+            (Addresses::Cut, IpAddr::V6(address)) => {
+                Some(Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into())
+            }
+        }
+    }
+}
+
 /// `[privacy]`. A clone is a handle on the same.
 #[derive(Clone, Debug)]
 pub struct Privacy(Arc<PrivacyRules>);
@@ -201,11 +217,8 @@ impl PrivacyRules {
             return None;
         }
         let text: String = serde_json::from_str(value).ok()?;
-        let network = match text.trim().parse::<IpAddr>().ok()?.to_canonical() {
-            IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() >> 8 << 8).to_string(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).to_string(),
-        };
-        Some(json(&network))
+        let kept = self.addresses.kept(text.trim().parse().ok()?)?;
+        Some(json(&kept.to_string()))
     }
 }
 
