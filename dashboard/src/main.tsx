@@ -1,7 +1,7 @@
 // Entry of the page: starts the live view, and draws it when it changes or time passes.
 
 import { render } from 'preact';
-import { call } from './access/call';
+import { call, notInWords } from './access/call';
 import type { Visitor } from './access/visitor';
 import { App } from './components/App';
 import { isCurrent, linkWords } from './components/words';
@@ -12,12 +12,20 @@ import { frontPage } from './panels';
 import { questionsOf, warningsOf } from './panels/panel';
 import { isHidden, type LiveState } from './stream/state';
 import { startTheme } from './theme';
+import { splitAddress } from './token';
 import './styles.css';
 
 /** How often ages, countdowns and charts move on when no frame asks for a drawing. */
 const CLOCK_TICK_MS = 250;
 
 const page = frontPage;
+function takeNotIn(): string | null {
+  const opened = splitAddress(location.href, 'signin');
+  if (!opened) return null;
+  history.replaceState(history.state, '', opened.rest);
+  return notInWords(opened.token);
+}
+
 const root = document.getElementById('app')!;
 let drawingAsked = false;
 
@@ -59,10 +67,12 @@ function drawIcon(href: string): void {
 }
 
 const guestLink = new GuestLink();
+/** The OpenID provider's way back ends at `#signin=CODE` for whom it does not let in. */
+const notIn = takeNotIn();
 
 const visitor: Visitor = {
-  get linkRefused() {
-    return guestLink.refused;
+  get refused() {
+    return notIn ?? guestLink.refused;
   },
   get linkNeedsPassword() {
     return guestLink.needsPassword;

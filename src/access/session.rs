@@ -22,6 +22,8 @@ use crate::domain::{
 
 /// What a session begins with: the form of it.
 const FORM: &str = "s1";
+/// What its signature is for.
+const PURPOSE: &str = "floodmark session";
 
 /// One session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,16 +54,12 @@ impl LoginSession {
     /// The session as the browser gets it.
     pub fn signed(&self, book: &Book) -> String {
         let text = self.text();
-        let signature = mac(book, &text).finalize().into_bytes();
-        format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+        sealed(book, PURPOSE, &text)
     }
 
     /// Reads what a browser sends. `None` where no node of this installation has signed it.
     pub fn read(text: &str, book: &Book) -> Option<LoginSession> {
-        let (text, signature) = text.rsplit_once('.')?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        // This compares in constant time.
-        mac(book, text).verify_slice(&signature).ok()?;
+        let text = unsealed(book, PURPOSE, text)?;
         let mut parts = text.split('.');
         if parts.next()? != FORM {
             return None;
@@ -100,11 +98,27 @@ impl LoginSession {
     }
 }
 
-fn mac(book: &Book, text: &str) -> Hmac<Sha256> {
+/// A text with the signature of this installation. What is signed for one purpose is never taken for
+/// something of another.
+pub fn sealed(book: &Book, purpose: &str, text: &str) -> String {
+    let signature = mac(book, purpose, text).finalize().into_bytes();
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// The text that this installation has signed for this purpose; `None` where it has not.
+pub fn unsealed<'a>(book: &Book, purpose: &str, sealed: &'a str) -> Option<&'a str> {
+    let (text, signature) = sealed.rsplit_once('.')?;
+    let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+    // This compares in constant time.
+    mac(book, purpose, text).verify_slice(&signature).ok()?;
+    Some(text)
+}
+
+fn mac(book: &Book, purpose: &str, text: &str) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(&book.stored().session_key)
         .expect("a key may have any length");
-    // What else may be signed with this key one day is then never taken for a session.
-    mac.update(b"floodmark session\0");
+    mac.update(purpose.as_bytes());
+    mac.update(b"\0");
     mac.update(text.as_bytes());
     mac
 }
@@ -121,6 +135,7 @@ mod tests {
             password: None,
             generation: 3,
             ended: Vec::new(),
+            elsewhere: None,
         };
         change(&mut account);
         let user = Identity {

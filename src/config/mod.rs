@@ -15,6 +15,7 @@ mod event_schemas;
 mod layers;
 mod limits;
 mod memory;
+mod oidc;
 mod postgres_url;
 mod problem;
 pub mod reference;
@@ -31,6 +32,7 @@ pub use environment::variables;
 pub use event_schemas::{EventSchemas, SchemaMode, SchemaSpec, Violation};
 pub use layers::Overrides;
 pub use memory::MemoryShares;
+pub use oidc::OidcConfig;
 pub use postgres_url::{PostgresAddress, Verify};
 pub use problem::{ConfigError, Place, Problem};
 pub use rules::Rules;
@@ -62,6 +64,8 @@ pub struct Config {
     pub redis: RedisConfig,
     /// `[auth]`
     pub auth: AuthConfig,
+    /// `[oidc]`
+    pub oidc: OidcConfig,
     /// `[http]`
     pub http: HttpConfig,
     /// `[tls]`

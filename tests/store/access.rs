@@ -48,6 +48,7 @@ fn user(name: &str, role: Role) -> NewIdentity {
         password: None,
         generation: 0,
         ended: Vec::new(),
+        elsewhere: None,
     });
     NewIdentity {
         id: secret::id(),

@@ -1,5 +1,5 @@
 // What stands in place of the numbers for whom the server does not know: name and password where there are
-// users, the password of a link, and the form for a viewer token.
+// users, the way to the OpenID provider, the password of a link, and the form for a viewer token.
 
 import { useEffect, useState } from 'preact/hooks';
 import { TokenForm } from '../components/TokenForm';
@@ -20,12 +20,12 @@ export function SignIn({ visitor, tokenRefused }: SignInProps) {
   }, []);
   if (!ways) return null;
   const token = <TokenForm refused={tokenRefused} onToken={(token) => visitor.enter(token)} />;
-  const notice = visitor.linkRefused && (
+  const notice = visitor.refused && (
     <p class="form-error" role="alert">
-      {visitor.linkRefused}
+      {visitor.refused}
     </p>
   );
-  if (!ways.password) {
+  if (!ways.password && !ways.oidc) {
     return (
       <div class="entry">
         {notice}
@@ -36,11 +36,37 @@ export function SignIn({ visitor, tokenRefused }: SignInProps) {
   return (
     <div class="entry">
       {notice}
-      <UserForm visitor={visitor} />
+      {ways.oidc && <OpenId label={ways.oidc} visitor={visitor} />}
+      {ways.password && <UserForm visitor={visitor} />}
       <details class="other-way" open={tokenRefused}>
         <summary>Use a viewer token instead</summary>
         {token}
       </details>
+    </div>
+  );
+}
+
+/** The way to the OpenID provider. It is tried before the browser goes, so that what is wrong is said here. */
+function OpenId({ label, visitor }: { label: string; visitor: Visitor }) {
+  const [refusal, setRefusal] = useState<string | null>(null);
+  const go = async () => {
+    setRefusal(null);
+    const path = 'api/login/oidc';
+    // A redirect to another site can't be read, and need not be: it says that the provider answers.
+    const answer = await fetch(path, { redirect: 'manual', cache: 'no-store' }).catch(() => null);
+    if (answer?.type === 'opaqueredirect') return location.assign(path);
+    setRefusal(refusalWords(await visitor.call(path)));
+  };
+  return (
+    <div class="entry-form">
+      {refusal && (
+        <p class="form-error" role="alert">
+          {refusal}
+        </p>
+      )}
+      <button type="button" onClick={() => void go()}>
+        Sign in with {label}
+      </button>
     </div>
   );
 }

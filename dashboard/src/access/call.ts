@@ -51,6 +51,19 @@ export function refusalWords(reply: Reply): string {
   return message ? `${message.charAt(0).toUpperCase()}${message.slice(1)}.` : 'The server refused this.';
 }
 
+const NOT_IN: Record<string, string> = {
+  expired: 'That took too long, or began in another browser. Sign in again.',
+  refused: 'You did not sign in there.',
+  unavailable: 'Signing in there does not work just now. Try again in a moment.',
+  wrong_token: 'What came back from there is not right. Sign in again.',
+  no_role: 'You are not one of those who may look at this dashboard. Ask who runs it.',
+  not_taken: 'Your name is that of another user here. Ask who runs this dashboard.',
+  braked: 'Too many wrong attempts. Try again in a while.',
+};
+
+/** Why somebody who came back from the OpenID provider is not in. */
+export const notInWords = (code: string): string => NOT_IN[code] ?? 'You could not be signed in.';
+
 /** Who one is to the server (`GET /api/session`). */
 export interface Who {
   kind: string;
@@ -68,9 +81,14 @@ export function readWho(body: Json): Who {
 export interface Ways {
   /** There are users with a name and a password. */
   password: boolean;
+  /** What the OpenID provider is called at which one signs in; empty where there is none. */
+  oidc: string;
 }
 
-export const readWays = (body: Json): Ways => ({ password: body.password === true });
+export const readWays = (body: Json): Ways => ({
+  password: body.password === true,
+  oidc: string(body.oidc, ''),
+});
 
 /** An identity as the server lists it: what it has depends on its kind. */
 export type Identity = Json & { id: string; name: string };

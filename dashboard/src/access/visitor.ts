@@ -4,8 +4,8 @@ import type { Json } from '../json';
 import type { Reply } from './call';
 
 export interface Visitor {
-  /** Why the link that the page was opened with does not open it; null where nothing is wrong. */
-  linkRefused: string | null;
+  /** Why a link or the OpenID provider has not let the visitor in; null where nothing is wrong. */
+  refused: string | null;
   /** The link that the page was opened with has a password, which is asked for. */
   linkNeedsPassword: boolean;
   /** Opens that link with a password. */

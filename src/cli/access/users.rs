@@ -120,6 +120,7 @@ fn add(args: &AddUser) -> ExitCode {
             password: Some(hash),
             generation: 0,
             ended: Vec::new(),
+            elsewhere: None,
         };
         desk.add(&args.name, args.expires, IdentityKind::User(account)).await?;
         made.iter().for_each(|made| show_once(made));

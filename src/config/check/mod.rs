@@ -70,7 +70,7 @@ impl Config {
         let is_set = |list: &[String]| list.iter().any(|item| !item.trim().is_empty());
         let sends =
             is_set(&self.auth.write_keys) || self.rules.sources.iter().any(SourceSpec::needs_key);
-        (sends, is_set(&self.auth.viewer_tokens))
+        (sends, is_set(&self.auth.viewer_tokens) || !self.oidc.issuer.is_empty())
     }
 
     /// What keeps a server from its start that other machines reach: neither the configuration nor the

@@ -36,6 +36,41 @@ impl Config {
         self.check_names(found);
         self.check_ops_listen(found);
         self.check_tls(found);
+        self.check_oidc(found);
+    }
+
+    /// The OpenID provider: whoever could read or change what it says could be anybody here.
+    fn check_oidc(&self, found: &mut Vec<String>) {
+        let oidc = &self.oidc;
+        if oidc.issuer.is_empty() {
+            return;
+        }
+        let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+        let is_safe = |url: &str| {
+            let ends = |rest: &str| rest.is_empty() || rest.starts_with([':', '/']);
+            url.starts_with("https://")
+                || local.iter().any(|local| url.strip_prefix(local).is_some_and(ends))
+        };
+        if !is_safe(&oidc.issuer) {
+            found
+                .push("oidc.issuer: must begin with https:// (http:// on this machine)".to_owned());
+        }
+        if !oidc.base_url.is_empty() && !is_safe(&oidc.base_url) {
+            found.push(
+                "oidc.base_url: must begin with https:// (http:// on this machine)".to_owned(),
+            );
+        }
+        if oidc.client_id.is_empty() {
+            found.push(
+                "oidc.client_id: is empty; the provider gives one for this dashboard".to_owned(),
+            );
+        }
+        if oidc.admins.is_empty() && oidc.analysts.is_empty() && oidc.viewers.is_empty() {
+            found.push(
+                "oidc: admins, analysts and viewers are empty, so nobody would be let in"
+                    .to_owned(),
+            );
+        }
     }
 
     fn check_ops_listen(&self, found: &mut Vec<String>) {

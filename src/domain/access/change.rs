@@ -206,6 +206,9 @@ impl Book {
         password: PasswordHash,
     ) -> Result<AccessChange, AccessFault> {
         let identity = self.find("user", name)?;
+        if identity.as_user().is_some_and(|user| user.elsewhere.is_some()) {
+            return invalid("this user signs in at the OpenID provider, and has no password here");
+        }
         Ok(self.put_user(by, "password", identity, Value::Null, |user| {
             user.password = Some(password);
             user.end_all();
@@ -303,10 +306,14 @@ fn invalid<T>(why: impl Into<String>) -> Result<T, AccessFault> {
     Err(AccessFault::Invalid(why.into()))
 }
 
-/// Names are written in commands, paths and logs.
-fn check_name(name: &str) -> Result<(), AccessFault> {
+/// Whether somebody may have this name: names are written in commands, paths and logs.
+pub fn is_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.:@+-".contains(&b);
-    match (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(plain) {
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(plain)
+}
+
+fn check_name(name: &str) -> Result<(), AccessFault> {
+    match is_name(name) {
         true => Ok(()),
         false => {
             invalid(format!("name {name:?}: 1 to {MAX_NAME} characters of A-Z a-z 0-9 _ . : @ + -"))

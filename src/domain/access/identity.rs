@@ -81,6 +81,18 @@ pub struct Account {
     pub generation: u32,
     /// Sessions that were ended one by one and would not be over yet.
     pub ended: Vec<EndedSession>,
+    /// Who it is at the OpenID provider, where the user signs in there. Users of before have none.
+    #[serde(default)]
+    pub elsewhere: Option<OidcSubject>,
+}
+
+/// Somebody as an OpenID provider knows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OidcSubject {
+    /// The provider.
+    pub issuer: String,
+    /// What it calls the user, and nobody else ever.
+    pub subject: String,
 }
 
 /// A session that its user has ended.

@@ -6,6 +6,7 @@
 
 pub mod book;
 pub mod change;
+mod elsewhere;
 mod identity;
 pub mod shown;
 #[cfg(test)]
@@ -14,8 +15,8 @@ mod tests;
 pub use book::{Book, StoredBook};
 pub use change::{AccessChange, AccessFault, AuditEntry};
 pub use identity::{
-    Account, EndedSession, HASH_CHARS, Identity, IdentityKind, KeyRules, LinkGrant, PasswordHash,
-    TokenGrant,
+    Account, EndedSession, HASH_CHARS, Identity, IdentityKind, KeyRules, LinkGrant, OidcSubject,
+    PasswordHash, TokenGrant,
 };
 
 use std::fmt;

@@ -20,9 +20,10 @@ pub fn shown(kind: &IdentityKind, expires_at: Option<Millis>) -> Value {
             "source": source, "public": public, "allowedOrigins": allowed_origins,
             "eventTypes": event_types, "eventsPerS": events_per_s, "ids": ids,
         }),
-        IdentityKind::User(Account { role, password, .. }) => json!({
-            "role": role, "hasPassword": password.is_some(),
-        }),
+        IdentityKind::User(Account { role, password, elsewhere, .. }) => match elsewhere {
+            Some(who) => json!({"role": role, "hasPassword": false, "signsInAt": who.issuer}),
+            None => json!({"role": role, "hasPassword": password.is_some()}),
+        },
         IdentityKind::Token(TokenGrant { scopes, .. }) => json!({"scopes": scopes}),
         IdentityKind::Link(LinkGrant { password, .. }) => {
             json!({"hasPassword": password.is_some()})

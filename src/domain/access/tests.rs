@@ -15,6 +15,7 @@ fn user(role: Role) -> IdentityKind {
         password: None,
         generation: 0,
         ended: Vec::new(),
+        elsewhere: None,
     })
 }
 

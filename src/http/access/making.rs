@@ -117,6 +117,7 @@ pub async fn user(
         password: Some(password),
         generation: 0,
         ended: Vec::new(),
+        elsewhere: None,
     };
     let what = (new.name, new.expires_at, IdentityKind::User(account));
     add(&reception, &principal, what, made).await

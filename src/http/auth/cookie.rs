@@ -14,15 +14,16 @@ const SECURE_NAME: &str = "__Host-floodmark-session";
 
 /// The sessions that a request has; at most one of each name is looked at.
 pub(super) fn sessions(request: &HttpRequest) -> Vec<String> {
+    values(request, &[SECURE_NAME, NAME])
+}
+
+/// The first value of each of these cookies that a request has, in the order of the names.
+pub fn values(request: &HttpRequest, names: &[&str]) -> Vec<String> {
     let lines = request.headers().get_all(COOKIE).filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
     let all: Vec<(&str, &str)> = pairs.map(|(name, value)| (name.trim(), value.trim())).collect();
     let named = |wanted: &str| all.iter().find(|(name, _)| *name == wanted);
-    [SECURE_NAME, NAME]
-        .into_iter()
-        .filter_map(named)
-        .map(|(_, value)| (*value).to_owned())
-        .collect()
+    names.iter().copied().filter_map(named).map(|(_, value)| (*value).to_owned()).collect()
 }
 
 /// `Set-Cookie` for a session that lasts `lasts_ms`; an empty session takes the cookie away. No script can

@@ -65,7 +65,7 @@ pub enum WhoReads {
 #[derive(Clone, Debug)]
 pub struct ViewerGuard {
     configured: SecretList,
-    /// `Config::may_be_open`
+    /// `Config::may_be_open`, and the configuration names no viewers.
     may_be_open: bool,
     book: SharedBook,
 }
@@ -74,7 +74,8 @@ impl ViewerGuard {
     /// With the tokens of `[auth]` and the identities of a book.
     pub fn new(config: &Config, book: SharedBook) -> ViewerGuard {
         let configured = SecretList { allowed: config.auth.viewer_tokens.clone() };
-        ViewerGuard { configured, may_be_open: config.may_be_open(), book }
+        let may_be_open = config.may_be_open() && !config.closes().1;
+        ViewerGuard { configured, may_be_open, book }
     }
 
     /// Checks that the request may call a route with this need, and notes in it who it is from.

@@ -62,6 +62,8 @@ const OPEN: &[(&str, &str)] = &[
     ("GET", "/openapi.json"),
     ("GET", "/floodmark.js"),
     ("GET", "/api/login/ways"),
+    ("GET", "/api/login/oidc"),
+    ("GET", "/api/login/oidc/callback"),
     ("POST", "/api/login"),
     ("POST", "/api/login/link"),
 ];

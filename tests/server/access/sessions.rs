@@ -227,10 +227,11 @@ fn a_link_shows_the_dashboard_to_whoever_has_it() {
 #[test]
 fn the_page_is_told_how_one_may_enter() {
     let open = Server::start();
-    assert_eq!(open.get("/api/login/ways"), json!({"open": true, "password": false}));
+    assert_eq!(open.get("/api/login/ways"), json!({"open": true, "password": false, "oidc": null}));
     assert_eq!(open.get("/api/session")["kind"], "anybody");
     let (_folder, server, _) = server();
-    assert_eq!(server.get("/api/login/ways"), json!({"open": false, "password": true}));
+    let known = json!({"open": false, "password": true, "oidc": null});
+    assert_eq!(server.get("/api/login/ways"), known);
     let ways: Value = server.get("/api/login/ways");
     assert!(ways.get("users").is_none());
 }
@@ -251,5 +252,8 @@ fn a_link_is_made_where_only_the_configuration_names_viewers() {
     assert_eq!(tv.get(&server, CURRENT).status, 200);
     let unknown = server.request("GET", CURRENT).send().expect("the server answers");
     assert_eq!(unknown.status, 401);
-    assert_eq!(server.get("/api/login/ways"), json!({"open": false, "password": false}));
+    assert_eq!(
+        server.get("/api/login/ways"),
+        json!({"open": false, "password": false, "oidc": null})
+    );
 }

@@ -19,6 +19,7 @@ pub const NOT_SHOWN: &[(&str, &str)] = &[
     ("invalid_query", "today's parser makes a list of parameters of every text"),
     ("new_connection_needed", "the connection has to have sent events before"),
     ("login_busy", "other passwords have to be compared"),
+    ("provider_unavailable", "an OpenID provider has to be configured, and away"),
     ("shutting_down", "the server has to be on its way down"),
     ("spool_failed", "the disk has to fail"),
     ("spool_full", "the disk has to be full"),

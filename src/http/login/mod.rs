@@ -4,187 +4,53 @@
 //! A wrong user and a wrong password get the same answer after the same time. Guessing is braked by
 //! account and by address ([`crate::access::brake`]).
 
-use std::time::{Duration, Instant};
+mod oidc;
+mod reception;
+
+use std::time::Instant;
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header::SET_COOKIE},
     web,
 };
-use metrics::Counter;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::reception::{LoginEnd, wrong};
+pub use self::reception::{Reception, is_busy};
 use crate::{
-    access::{
-        Access,
-        brake::{Attempted, Brake},
-        password::{Passwords, TooManyPasswords, check_choice},
-        secret,
-        session::LoginSession,
-    },
-    config::Config,
+    access::secret,
     domain::{
-        access::{Identity, IdentityKind, PasswordHash, Permission, Sight, change::By},
+        access::{Identity, IdentityKind, Permission, Sight, change::By},
         time::now_ms,
     },
     http::{
         access::{actor, refused},
         auth::{Principal, WhoReads, cookie::set_session, nobody_known},
-        client::{ProxyNetworks, network},
         error::ApiError,
-        json_body,
         scope::{Open, View},
     },
 };
-
-/// What the routes of signing in work with. A clone shares the brake and the limit of passwords.
-#[derive(Clone)]
-pub struct Reception {
-    /// Reads and changes who has access.
-    pub access: Access,
-    /// Compares passwords.
-    pub passwords: Passwords,
-    /// Whether the configuration names viewers, so that nobody looks unknown.
-    pub viewers_configured: bool,
-    /// Whether somebody unknown may ever look: `Config::may_be_open`, and no viewers configured.
-    may_be_open: bool,
-    /// `auth.min_password_chars`
-    min_password_chars: usize,
-    brake: Brake,
-    proxies: ProxyNetworks,
-    session_hours: u64,
-    body_within: Duration,
-}
-
-impl Reception {
-    /// With the settings of `[auth]`.
-    pub fn new(config: &Config, access: Access) -> Reception {
-        LoginEnd::ALL.iter().for_each(|result| result.counter().increment(0));
-        Reception {
-            access,
-            viewers_configured: config.closes().1,
-            may_be_open: config.may_be_open() && !config.closes().1,
-            passwords: Passwords::default(),
-            min_password_chars: config.auth.min_password_chars,
-            brake: Brake::default(),
-            proxies: ProxyNetworks::new(&config.http),
-            session_hours: config.auth.session_hours,
-            body_within: Duration::from_millis(config.http.body_timeout_ms),
-        }
-    }
-
-    /// Reads the JSON of a request.
-    pub async fn read<T: DeserializeOwned>(
-        &self,
-        request: &HttpRequest,
-        payload: web::Payload,
-    ) -> Result<T, ApiError> {
-        json_body::read(request, payload, self.body_within).await
-    }
-
-    /// Lets an attempt to get into an account through, unless there were too many. Without an account, where
-    /// it is a secret that nobody can guess, only the address counts.
-    fn attempt(&self, request: &HttpRequest, account: Option<&str>) -> Result<Attempted, ApiError> {
-        let client = self.proxies.client_of(request);
-        let address = client.filter(|client| !self.proxies.is_shared(client.ip()));
-        let address = address.map(|_| network(client));
-        self.brake.attempt(account, address, Instant::now()).map_err(|wait| {
-            LoginEnd::Braked.count();
-            too_many(wait)
-        })
-    }
-
-    /// Whether a password is right. Where nobody could look, the attempt does not count.
-    async fn is_right(
-        &self,
-        attempt: Attempted,
-        password: String,
-        hash: Option<PasswordHash>,
-    ) -> Result<(), ApiError> {
-        match self.passwords.is_right(password, hash).await {
-            Ok(true) => {
-                attempt.was_right(Instant::now());
-                LoginEnd::Right.count();
-                Ok(())
-            }
-            Ok(false) => Err(wrong()),
-            Err(busy) => {
-                attempt.was_not_looked_at(Instant::now());
-                LoginEnd::Busy.count();
-                Err(is_busy(busy))
-            }
-        }
-    }
-
-    /// The hash of a password that is chosen for a user, or for a link with no name of a user.
-    ///
-    /// # Errors
-    /// 400 where it is too easy to guess, 503 where too many are being hashed.
-    pub async fn hash_chosen(&self, chosen: String, user: &str) -> Result<PasswordHash, ApiError> {
-        self.check_choice(&chosen, user)?;
-        self.passwords.hash(chosen).await.map_err(is_busy)
-    }
-
-    fn check_choice(&self, chosen: &str, user: &str) -> Result<(), ApiError> {
-        check_choice(chosen, self.min_password_chars, user)
-            .map_err(|why| ApiError::bad_request("invalid_access", why))
-    }
-
-    /// The answer that begins a session of this identity.
-    fn begin(&self, request: &HttpRequest, identity: &Identity) -> Result<HttpResponse, ApiError> {
-        let book = self.access.book().current().ok_or_else(nobody_known)?;
-        let now = now_ms();
-        let session = LoginSession::begin(identity, self.session_hours, now);
-        let over_tls = self.proxies.came_over_tls(request);
-        let cookie = set_session(&session.signed(&book), session.until - now, over_tls);
-        let about = about(identity, session.until);
-        Ok(HttpResponse::Ok().insert_header((SET_COOKIE, cookie)).json(about))
-    }
-}
-
-/// How an attempt to sign in ended.
-#[derive(Clone, Copy, Debug)]
-enum LoginEnd {
-    Right,
-    Wrong,
-    Braked,
-    Busy,
-}
-
-impl LoginEnd {
-    const ALL: [LoginEnd; 4] = [LoginEnd::Right, LoginEnd::Wrong, LoginEnd::Braked, LoginEnd::Busy];
-
-    fn counter(self) -> Counter {
-        let result = match self {
-            LoginEnd::Right => "right",
-            LoginEnd::Wrong => "wrong",
-            LoginEnd::Braked => "braked",
-            LoginEnd::Busy => "busy",
-        };
-        metrics::counter!("floodmark_logins_total", "result" => result)
-    }
-
-    fn count(self) {
-        self.counter().increment(1);
-    }
-}
 
 /// Adds the routes.
 pub fn routes(view: &mut View, open: &mut Open) {
     open.read("/api/login/ways", ways);
     open.enter("/api/login", login).enter("/api/login/link", open_link);
+    oidc::routes(open);
     view.read_known("/api/session", session);
     view.change(None, "/api/logout", logout).change(None, "/api/password", change_password);
 }
 
-/// `{"open","password"}`: whether anybody may look, and whether there are users to sign in as.
+/// `{"open","password","oidc"}`: whether anybody may look, whether there are users to sign in as, and what the
+/// provider of `[oidc]` is called.
 async fn ways(reception: web::Data<Reception>) -> HttpResponse {
     let book = reception.access.book().current();
     let is_open =
         reception.may_be_open && book.as_ref().is_some_and(|book| !book.stored().views_closed);
     let password = book.is_some_and(|book| book.of_kind("user").next().is_some());
-    HttpResponse::Ok().json(json!({"open": is_open, "password": password}))
+    let oidc = reception.provider.as_ref().map(|provider| provider.config.label.as_str());
+    HttpResponse::Ok().json(json!({"open": is_open, "password": password, "oidc": oidc}))
 }
 
 #[derive(Deserialize)]
@@ -369,23 +235,4 @@ fn unnamed(kind: &str) -> Value {
 
 fn hidden(sight: Sight) -> &'static [&'static str] {
     if sight.sees_money() { &[] } else { &["money"] }
-}
-
-fn wrong() -> ApiError {
-    LoginEnd::Wrong.count();
-    let message = "this is not right";
-    ApiError::new(StatusCode::UNAUTHORIZED, "wrong_credentials", message)
-}
-
-fn too_many(wait: Duration) -> ApiError {
-    let message = "too many attempts that were wrong; wait for a while";
-    ApiError {
-        retry_after: Some(wait.as_secs_f64().ceil() as u32),
-        ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message)
-    }
-}
-
-/// The refusal where too many passwords are being compared or hashed.
-pub fn is_busy(why: TooManyPasswords) -> ApiError {
-    ApiError::unavailable("login_busy", why.to_string(), 1)
 }

@@ -1,0 +1,271 @@
+//! The provider: what it says of itself, and what it says of who comes back from it.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use openidconnect::{
+    AccessTokenHash, AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret,
+    CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl,
+    Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    SignatureVerificationError, TokenResponse,
+    core::{
+        CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken,
+        CoreJwsSigningAlgorithm as Algorithm, CoreProviderMetadata, CoreTokenResponse,
+    },
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::mapping::Claims;
+use crate::config::OidcConfig;
+
+/// How long one request to the provider may take.
+const WITHIN: Duration = Duration::from_secs(5);
+/// How long what the provider says of itself is taken for true.
+const KNOWN_FOR: Duration = Duration::from_secs(600);
+/// The least time between two questions for keys, however many tokens have an unknown one.
+const ASKED_EVERY: Duration = Duration::from_secs(10);
+/// The most that an answer of the provider may have.
+const MAX_ANSWER: usize = 512 * 1024;
+/// What tokens may be signed with: nothing that a client secret could forge.
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RsaSsaPkcs1V15Sha256,
+    Algorithm::RsaSsaPkcs1V15Sha384,
+    Algorithm::RsaSsaPkcs1V15Sha512,
+    Algorithm::RsaSsaPssSha256,
+    Algorithm::RsaSsaPssSha384,
+    Algorithm::RsaSsaPssSha512,
+    Algorithm::EcdsaP256Sha256,
+    Algorithm::EcdsaP384Sha384,
+    Algorithm::EdDsa,
+];
+
+type Client = CoreClient<
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+/// A provider of `[oidc]`. A clone is the same.
+#[derive(Clone)]
+pub struct OidcProvider {
+    /// `[oidc]`
+    pub config: Arc<OidcConfig>,
+    known: Arc<Mutex<Option<(CoreProviderMetadata, Instant)>>>,
+}
+
+/// A browser's way to the provider.
+pub struct WayThere {
+    /// Where it goes.
+    pub address: String,
+    /// What the address has, and what comes back.
+    pub state: String,
+    /// What the ID token has to have.
+    pub nonce: String,
+    /// What the code is exchanged with.
+    pub verifier: String,
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum OidcFault {
+    /// The provider does not answer, or says what can't be understood.
+    #[error("the provider: {0}")]
+    Away(String),
+    /// The provider does not take the code.
+    #[error("the code is not taken: {0}")]
+    Code(String),
+    /// The ID token is not what it has to be.
+    #[error("the ID token: {0}")]
+    Token(String),
+}
+
+/// Why a request to the provider failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ProviderSilence(String);
+
+impl OidcProvider {
+    /// The provider of `[oidc]`; `None` where there is none.
+    pub fn of(config: &OidcConfig) -> Option<OidcProvider> {
+        let is_set = !config.issuer.is_empty();
+        is_set.then(|| OidcProvider { config: Arc::new(config.clone()), known: Arc::default() })
+    }
+
+    /// The way there for a browser that comes back to `redirect`.
+    ///
+    /// # Errors
+    /// The provider does not answer.
+    pub async fn way_there(&self, redirect: &str) -> Result<WayThere, OidcFault> {
+        let client = self.client(redirect, self.metadata(KNOWN_FOR).await?)?;
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let flow = CoreAuthenticationFlow::AuthorizationCode;
+        let mut request = client.authorize_url(flow, CsrfToken::new_random, Nonce::new_random);
+        for scope in self.config.scopes.iter().filter(|scope| *scope != "openid") {
+            request = request.add_scope(Scope::new(scope.clone()));
+        }
+        let (address, state, nonce) = request.set_pkce_challenge(challenge).url();
+        Ok(WayThere {
+            address: address.into(),
+            state: state.into_secret(),
+            nonce: nonce.secret().clone(),
+            verifier: verifier.into_secret(),
+        })
+    }
+
+    /// Who came back with this code: the subject, and the claims.
+    ///
+    /// # Errors
+    /// The provider does not answer or take the code, or the token is wrong.
+    pub async fn who(
+        &self,
+        redirect: &str,
+        code: String,
+        verifier: String,
+        nonce: String,
+    ) -> Result<(String, Claims), OidcFault> {
+        let client = self.client(redirect, self.metadata(KNOWN_FOR).await?)?;
+        let request = client
+            .exchange_code(AuthorizationCode::new(code))
+            .map_err(|e| OidcFault::Away(e.to_string()))?
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier));
+        let answer = request.request_async(&asked).await.map_err(|e| match e {
+            openidconnect::RequestTokenError::ServerResponse(why) => {
+                OidcFault::Code(why.to_string())
+            }
+            openidconnect::RequestTokenError::Request(why) => OidcFault::Away(why.to_string()),
+            other => OidcFault::Away(other.to_string()),
+        })?;
+        let token =
+            answer.id_token().ok_or_else(|| OidcFault::Token("there is none".to_owned()))?;
+        let nonce = Nonce::new(nonce);
+        let subject = match subject_of(&client, token, &answer, &nonce) {
+            // The provider may have another key since it was asked.
+            Err(TokenFault::UnknownKey(_)) => {
+                let client = self.client(redirect, self.metadata(ASKED_EVERY).await?)?;
+                subject_of(&client, token, &answer, &nonce)
+            }
+            known => known,
+        };
+        let subject = subject.map_err(|e| OidcFault::Token(e.to_string()))?;
+        Ok((subject, claims_of(token)?))
+    }
+
+    /// What the provider says of itself, where that is no older than this; else it is asked.
+    async fn metadata(&self, no_older: Duration) -> Result<CoreProviderMetadata, OidcFault> {
+        let known = self.known.lock().clone();
+        if let Some((metadata, _)) = known.filter(|(_, at)| at.elapsed() < no_older) {
+            return Ok(metadata);
+        }
+        let away = |e: &dyn std::error::Error| {
+            let source = e.source().map(|why| format!(": {why}")).unwrap_or_default();
+            OidcFault::Away(format!("{e}{source}"))
+        };
+        let issuer = IssuerUrl::new(self.config.issuer.clone()).map_err(|e| away(&e))?;
+        let found = CoreProviderMetadata::discover_async(issuer, &asked).await;
+        let found = found.map_err(|e| away(&e))?;
+        *self.known.lock() = Some((found.clone(), Instant::now()));
+        Ok(found)
+    }
+
+    fn client(&self, redirect: &str, metadata: CoreProviderMetadata) -> Result<Client, OidcFault> {
+        let allowed = metadata.id_token_signing_alg_values_supported().iter();
+        let allowed = allowed.filter(|it| ALGORITHMS.contains(it)).cloned().collect();
+        let metadata = metadata.set_id_token_signing_alg_values_supported(allowed);
+        let redirect = RedirectUrl::new(redirect.to_owned());
+        let redirect = redirect.map_err(|e| OidcFault::Away(format!("oidc.base_url: {e}")))?;
+        let methods = metadata.token_endpoint_auth_methods_supported().cloned();
+        let by_body = methods.is_some_and(|methods| {
+            !methods.contains(&CoreClientAuthMethod::ClientSecretBasic)
+                && methods.contains(&CoreClientAuthMethod::ClientSecretPost)
+        });
+        let secret = &self.config.client_secret;
+        let secret = (!secret.is_empty()).then(|| ClientSecret::new(secret.clone()));
+        let id = ClientId::new(self.config.client_id.clone());
+        let client = CoreClient::from_provider_metadata(metadata, id, secret);
+        let client = client.set_redirect_uri(redirect);
+        Ok(if by_body { client.set_auth_type(AuthType::RequestBody) } else { client })
+    }
+}
+
+/// Why an ID token is refused.
+#[derive(Debug, thiserror::Error)]
+enum TokenFault {
+    #[error("{0}")]
+    UnknownKey(String),
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// Checks the signature and the claims of an ID token, and that the access token belongs to it.
+fn subject_of(
+    client: &Client,
+    token: &CoreIdToken,
+    answer: &CoreTokenResponse,
+    nonce: &Nonce,
+) -> Result<String, TokenFault> {
+    let wrong = |e: &dyn std::error::Error| TokenFault::Wrong(e.to_string());
+    let verifier = client.id_token_verifier();
+    let claims = token.claims(&verifier, nonce).map_err(|e| match &e {
+        ClaimsVerificationError::SignatureVerification(why) => match why {
+            SignatureVerificationError::NoMatchingKey
+            | SignatureVerificationError::CryptoError(_) => TokenFault::UnknownKey(why.to_string()),
+            other => wrong(other),
+        },
+        other => wrong(other),
+    })?;
+    if let Some(expected) = claims.access_token_hash() {
+        let algorithm = token.signing_alg().map_err(|e| wrong(&e))?;
+        let key = token.signing_key(&verifier).map_err(|e| wrong(&e))?;
+        let found = AccessTokenHash::from_token(answer.access_token(), algorithm, key);
+        if found.map_err(|e| wrong(&e))? != *expected {
+            return Err(TokenFault::Wrong("it belongs to another access token".to_owned()));
+        }
+    }
+    Ok(claims.subject().to_string())
+}
+
+/// All claims of a token whose signature was checked.
+fn claims_of(token: &CoreIdToken) -> Result<Claims, OidcFault> {
+    let text = token.to_string();
+    let payload = text.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
+    claims.ok_or_else(|| OidcFault::Token("its claims are no JSON".to_owned()))
+}
+
+/// Sends a request to the provider. The client of awc stays on the thread of the worker, so it is asked
+/// there. It follows no redirect: nobody but the provider is asked.
+async fn asked(request: HttpRequest) -> Result<HttpResponse, ProviderSilence> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    actix::spawn(async move { tell.send(ask(request).await) });
+    told.await.unwrap_or_else(|_| Err(ProviderSilence("the request was given up".to_owned())))
+}
+
+async fn ask(request: HttpRequest) -> Result<HttpResponse, ProviderSilence> {
+    let silence = |e: &dyn std::fmt::Display| ProviderSilence(e.to_string());
+    let (parts, body) = request.into_parts();
+    let client = awc::Client::builder().disable_redirects().timeout(WITHIN).finish();
+    let method = awc::http::Method::from_bytes(parts.method.as_str().as_bytes());
+    let method = method.map_err(|e| silence(&e))?;
+    let mut sent = client.request(method, parts.uri.to_string());
+    for (name, value) in &parts.headers {
+        sent = sent.insert_header((name.as_str(), value.as_bytes()));
+    }
+    let mut answer = sent.send_body(body).await.map_err(|e| silence(&e))?;
+    let body = tokio::time::timeout(WITHIN, answer.body().limit(MAX_ANSWER)).await;
+    let body = body.map_err(|e| silence(&e))?.map_err(|e| silence(&e))?;
+    let mut made = HttpResponse::new(body.to_vec());
+    let status = openidconnect::http::StatusCode::from_u16(answer.status().as_u16());
+    *made.status_mut() = status.map_err(|e| silence(&e))?;
+    for (name, value) in answer.headers() {
+        let name = name.as_str().parse::<openidconnect::http::HeaderName>();
+        let value = openidconnect::http::HeaderValue::from_bytes(value.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            made.headers_mut().append(name, value);
+        }
+    }
+    Ok(made)
+}
