@@ -15,7 +15,6 @@ pub const NOT_SHOWN: &[(&str, &str)] = &[
         "incomplete_body",
         "the connection has to end within a body, and then nobody reads the answer",
     ),
-    ("invalid_configuration", "the file of the server has to be broken"),
     ("invalid_query", "today's parser makes a list of parameters of every text"),
     ("new_connection_needed", "the connection has to have sent events before"),
     ("login_busy", "other passwords have to be compared"),
@@ -31,11 +30,12 @@ pub const NOT_SHOWN: &[(&str, &str)] = &[
     ("too_many_connections", "other connections have to be open"),
 ];
 
-/// Codes that a server answers after so many requests that the page for people does not show them.
-const TOO_LONG: &[(&str, &str)] = &[(
-    "too_many_attempts",
-    "ten wrong passwords come before it, see tests/server/openapi/entering.rs",
-)];
+/// Codes that need so much before them that the page for people does not show them. They come in
+/// tests/server/openapi/entering.rs.
+const TOO_LONG: &[(&str, &str)] = &[
+    ("too_many_attempts", "ten wrong passwords come before it"),
+    ("invalid_configuration", "somebody has to break the server's file"),
+];
 
 /// Headers that every HTTP server sends, and that have no special meaning here.
 const EVERYWHERE: &[&str] = &["connection", "content-length", "date", "transfer-encoding"];

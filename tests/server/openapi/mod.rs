@@ -11,7 +11,10 @@ use std::collections::BTreeSet;
 
 use document::{Document, PATH};
 
-use crate::api_doc::{blocks, table};
+use crate::{
+    api_doc::{blocks, table},
+    support::server::Server,
+};
 
 /// Headers of requests that OpenAPI has other words for, or none: media types, security, CORS, and what HTTP
 /// itself does for every answer.
@@ -56,4 +59,12 @@ fn the_headers_of_requests_are_those_of_the_page_for_people() {
         .filter(|name| !OF_HTTP.contains(&name.as_str()))
         .collect();
     assert_eq!(named, for_people, "{PATH} and {}", blocks::PATH);
+}
+
+#[test]
+fn the_server_answers_its_document() {
+    let server = Server::start();
+    let served = server.get("/openapi.json");
+    assert_eq!(&served, Document::load().root());
+    assert_eq!(served["info"]["version"], env!("CARGO_PKG_VERSION"));
 }

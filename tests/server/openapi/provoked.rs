@@ -392,11 +392,3 @@ fn watched(provoked: &mut Provoked) {
     }
     panic!("/readyz did not say that the server stops");
 }
-
-#[test]
-fn the_server_answers_its_document() {
-    let server = Server::start();
-    let served = server.get("/openapi.json");
-    assert_eq!(&served, Document::load().root());
-    assert_eq!(served["info"]["version"], env!("CARGO_PKG_VERSION"));
-}
