@@ -94,6 +94,13 @@ impl Batch {
         self.rows.iter().map(Bytes::len).sum()
     }
 
+    /// The bytes that it takes in memory: the rows, what they add to the counters, and the refused events.
+    pub fn held_bytes(&self) -> usize {
+        let refused = |letter: &DeadLetter| letter.raw.len() + letter.event.len();
+        let refused: usize = self.dead_letters.iter().map(refused).sum();
+        self.bytes() + self.delta.bytes() + refused
+    }
+
     /// An empty batch that stands in for one whose bytes a damaged disk has lost. Both sinks
     /// take a batch only after its predecessor, so a gap in the sequence would stop them. It
     /// follows on a batch of the same run, and its node is nil.

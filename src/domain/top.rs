@@ -97,6 +97,11 @@ impl Top {
         self.counts.capacity() * size_of::<(Arc<str>, u64)>()
     }
 
+    /// Bytes of the list with values that are nobody else's.
+    pub fn bytes_with_values(&self) -> usize {
+        self.counts.iter().map(|(value, _)| value.len() + VALUE_BYTES).sum()
+    }
+
     /// How many different values are kept.
     pub fn len(&self) -> usize {
         self.counts.len()
@@ -158,29 +163,40 @@ pub struct TopSum {
     shaved: u64,
 }
 
+/// What a value takes beside its text: its place in the list, the counters of the `Arc`, and what the allocator
+/// adds.
+const VALUE_BYTES: usize = size_of::<(Arc<str>, u64)>() + 32;
+
 /// How many values a sum holds before it is shaved down. A batch rarely has so many, and its
 /// summary is then as exact as it can be.
 const MAX_SUMMED: usize = 100 * CAPACITY;
 
 impl TopSum {
-    /// Adds `n` occurrences of `value`.
-    pub fn add(&mut self, value: &str, n: u64) {
+    /// Adds `n` occurrences of `value`. Returns the bytes that it takes, where it was not here before.
+    pub fn add(&mut self, value: &str, n: u64) -> usize {
         let value = cut(value);
+        let mut bytes = 0;
         match self.counts.get_mut(value) {
             Some(count) => *count = count.saturating_add(n),
             // Only a value that is new is copied.
-            None => drop(self.counts.insert(value.into(), n)),
+            None => {
+                self.counts.insert(value.into(), n);
+                bytes = value.len() + VALUE_BYTES;
+            }
         }
         if self.counts.len() > MAX_SUMMED {
             let top = std::mem::take(self).finish();
             self.shaved = top.shaved;
             self.counts.extend(top.counts);
         }
+        bytes
     }
 
     /// Adds a summary.
     pub fn add_all(&mut self, top: &Top) {
-        top.iter().for_each(|(value, n)| self.add(value, n));
+        for (value, n) in top.iter() {
+            self.add(value, n);
+        }
         self.shaved = self.shaved.saturating_add(top.shaved);
     }
 

@@ -113,9 +113,10 @@ impl OpenBatch {
         self.events
     }
 
-    /// How many bytes its rows and dead letters have.
+    /// How many bytes it has: its rows and dead letters, and what the rows add to the counters. That is
+    /// little, unless each of them has values that no other has.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.sum.bytes()
     }
 
     /// Whether it has neither rows nor dead letters.

@@ -105,6 +105,15 @@ impl Delta {
         self.cells.len() + values + self.distinct.len() + self.visitors.len()
     }
 
+    /// The bytes that it takes in memory, but for the few names in it.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.cells.as_slice())
+            + self.tops.iter().map(|(_, _, top)| top.bytes_with_values()).sum::<usize>()
+            + size_of_val(self.tops.as_slice())
+            + size_of_val(self.distinct.as_slice())
+            + size_of_val(self.visitors.as_slice())
+    }
+
     /// First and last second touched, Unix ms; `None` without cells.
     pub fn span(&self) -> Option<(Millis, Millis)> {
         let (first, last) = (self.cells.first()?, self.cells.last()?);

@@ -5,7 +5,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{Delta, QUARTER_HOUR, Series, Visitor};
 use crate::domain::{
     time::{MINUTE, Millis, SECOND, bucket},
-    top::TopSum,
+    top::{Top, TopSum},
 };
 
 /// Adds up increments; [`DeltaSum::finish`] gives the delta.
@@ -16,6 +16,8 @@ pub struct DeltaSum {
     cells: HashMap<(i64, u32), i64>,
     names: Vec<String>,
     tops: HashMap<(i64, u32), TopSum>,
+    /// Bytes of the values in `tops`, at most.
+    top_bytes: usize,
     distinct: HashSet<(i64, u32, u64)>,
     visitors: HashMap<Visitor, Millis>,
 }
@@ -61,7 +63,8 @@ impl DeltaSum {
     /// Adds `n` occurrences of `value` to the breakdown `name` at `at` (Unix ms).
     pub fn top(&mut self, name: &str, at: Millis, value: &str, n: u64) {
         let index = self.name(name);
-        self.tops.entry((bucket(at, MINUTE) / MINUTE, index)).or_default().add(value, n);
+        let sum = self.tops.entry((bucket(at, MINUTE) / MINUTE, index)).or_default();
+        self.top_bytes += sum.add(value, n);
     }
 
     /// Notes that the distinct metric `name` saw what hashes to `hash` at `at` (Unix ms).
@@ -93,6 +96,7 @@ impl DeltaSum {
         let name: Vec<u32> = delta.names.iter().map(|name| self.name(name)).collect();
         for (minute, index, top) in &delta.tops {
             self.tops.entry((*minute, name[*index as usize])).or_default().add_all(top);
+            self.top_bytes += top.bytes_with_values();
         }
         for &(quarter, index, hash) in &delta.distinct {
             self.distinct.insert((quarter, name[index as usize], hash));
@@ -100,6 +104,15 @@ impl DeltaSum {
         for &(visitor, at) in &delta.visitors {
             self.seen(visitor, at);
         }
+    }
+
+    /// The bytes that the delta will take in memory, at most, but for the few names in it.
+    pub fn bytes(&self) -> usize {
+        self.cells.len() * size_of::<(i64, u32, i64)>()
+            + self.top_bytes
+            + self.tops.len() * size_of::<(i64, u32, Top)>()
+            + self.distinct.len() * size_of::<(i64, u32, u64)>()
+            + self.visitors.len() * size_of::<(Visitor, Millis)>()
     }
 
     /// Events added so far.
