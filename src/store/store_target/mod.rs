@@ -201,20 +201,29 @@ impl StoreTarget {
         let settled = self.reader.spool.settled(Sink::Store);
         let Some(last) = last_of_lane(lane, settled) else { return Ok(()) };
         let Some(id) = self.reader.spool.batch_id(last) else { return Ok(()) };
-        let head = self.recent_heads(id.run).await?[lane as usize];
         let ours = self.reader.spool.events_of(last);
-        if head.seq < last || (head.seq == last && head.is_shorter(ours)) {
+        let has_all = |heads: &LaneHeads| {
+            let head = heads[lane as usize];
+            head.seq > last || (head.seq == last && !head.is_shorter(ours))
+        };
+        if !has_all(&self.heads_with(id.run, has_all).await?) {
             self.catch_up(lane, last + LANES).await?;
         }
         Ok(())
     }
 
-    /// The heads of a run as the store has said them a moment ago.
-    async fn recent_heads(&self, run: RunId) -> Result<LaneHeads, SinkError> {
+    /// The heads of a run as the store has said them a moment ago, if that is enough. Otherwise the store
+    /// is asked: what it lacked then may have been written since.
+    async fn heads_with(
+        &self,
+        run: RunId,
+        enough: impl Fn(&LaneHeads) -> bool,
+    ) -> Result<LaneHeads, SinkError> {
         let mut asked = self.asked.lock().await;
         if let Some((at, of, heads)) = *asked
             && of == run
             && instant() - at < ASK_EVERY
+            && enough(&heads)
         {
             return Ok(heads);
         }
