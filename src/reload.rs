@@ -12,7 +12,7 @@ use crate::{alert::RulesInForce, config::Config, telemetry::log};
 /// What is taken at once.
 const AT_ONCE: [&str; 3] = ["[[alert]]", "[[webhook]]", "log.level"];
 /// What alerts are compiled against. Where it has changed as well, they wait for it.
-const BELOW_ALERTS: [&str; 3] = ["[[breakdown]]", "[[metric]]", "[rates]"];
+const BELOW_ALERTS: [&str; 4] = ["[[breakdown]]", "[[metric]]", "[rates]", "currency"];
 
 /// Reads the configuration again. A clone does the same for the same server.
 #[derive(Clone)]

@@ -97,7 +97,7 @@ test('a user signs in with a password, is named, and signs out', async () => {
   await connectionIs(page, 'unauthorized');
   await page.getByLabel('User').waitFor();
   // The first field has the focus, so nobody needs a mouse.
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'user');
+  await page.waitForFunction(() => document.activeElement.id === 'user');
   await looksRight(page, 'sign-in');
   await page.keyboard.type('alice');
   await page.keyboard.press('Tab');
@@ -213,7 +213,7 @@ test('an admin makes and revokes keys, users, tokens and links by keyboard', asy
   await page.getByTestId('account').locator('summary').click();
   await page.getByRole('link', { name: 'Access settings' }).click();
   await page.getByRole('heading', { name: 'Access', exact: true }).waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Access');
+  await page.waitForFunction(() => document.activeElement.textContent === 'Access');
 
   const section = (title) => page.locator('section', { has: page.getByRole('heading', { name: title }) });
   const keys = section('Write keys');

@@ -24,7 +24,7 @@ pub struct OidcConfig {
     pub analysts: Vec<String>,
     /// Values that make a viewer.
     pub viewers: Vec<String>,
-    /// The address of the dashboard, as browsers reach it; empty: that of each request.
+    /// The address of the dashboard, as browsers reach it.
     pub base_url: String,
     /// What the dashboard calls the provider.
     pub label: String,

@@ -16,21 +16,25 @@ const LEAST_ANYWHERE: usize = 6;
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// All that a configuration has: keys, tokens, secrets of webhooks, and what is in URLs.
+    /// All that a configuration has: the values of secret keys, and what is secret of rules.
     pub fn of(config: &Config) -> Secrets {
         let written = &config.rules.written;
-        let mut found: Vec<String> = Vec::new();
-        found.extend(config.auth.write_keys.iter().chain(&config.auth.viewer_tokens).cloned());
+        let mut texts: Vec<String> = Vec::new();
+        for (_, value) in config.values().into_iter().filter(|(key, _)| is_secret(key)) {
+            match value {
+                Value::Array(items) => {
+                    texts.extend(items.iter().filter_map(Value::as_str).map(str::to_owned));
+                }
+                value => texts.extend(value.as_str().map(str::to_owned)),
+            }
+        }
         for source in &written.sources {
-            found.extend(source.key.0.iter().chain(&source.secret.0).cloned());
+            texts.extend(source.key.0.iter().chain(&source.secret.0).cloned());
         }
-        let webhooks = written.webhooks.iter();
-        found.extend(webhooks.clone().map(|webhook| webhook.secret.0.clone()));
-        let urls = webhooks.map(|webhook| webhook.url.0.clone());
-        let urls = urls.chain(config.redis.urls.iter().cloned());
-        for url in urls.chain([config.postgres.url.clone()]) {
-            found.extend(parts(&url));
+        for webhook in &written.webhooks {
+            texts.extend([webhook.secret.0.clone(), webhook.url.0.clone()]);
         }
+        let mut found: Vec<String> = texts.iter().flat_map(|text| parts(text)).collect();
         found.retain(|secret| !secret.trim().is_empty());
         // A secret that is a part of another one goes after it.
         found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -62,10 +66,10 @@ impl Config {
     }
 }
 
-/// A URL, and what of it may be a secret by itself: user and password, the path, the query.
-fn parts(url: &str) -> Vec<String> {
-    let mut found = vec![url.to_owned()];
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+/// A secret, and, where it is a URL, what of it may be one by itself: the password, the path, the query.
+fn parts(text: &str) -> Vec<String> {
+    let mut found = vec![text.to_owned()];
+    let Some((scheme, rest)) = text.split_once("://") else { return found };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if let Some((user, _)) = authority.rsplit_once('@') {
         let password = user.split_once(':').map_or("", |(_, password)| password);
@@ -73,7 +77,7 @@ fn parts(url: &str) -> Vec<String> {
         found.push(percent_decode_str(password).decode_utf8_lossy().into_owned());
     }
     // The name of a database is no secret. The path of a webhook is how its receiver knows who sends.
-    if url.starts_with("http") {
+    if scheme.starts_with("http") {
         found.push(path.to_owned());
         found.extend(path.split(['/', '?', '&', '=']).map(str::to_owned).filter(|it| it.len() > 8));
     } else if let Some((_, password)) = path.split_once("password=") {
@@ -111,6 +115,12 @@ mod tests {
             auth.viewer_tokens = ["viewer-token"]
             [postgres]
             url = "postgres://shop:pass%40word@db.example/events"
+            [oidc]
+            issuer = "https://id.example"
+            client_id = "floodmark"
+            client_secret = "client-secret-1"
+            base_url = "https://live.example"
+            admins = ["owners"]
             [redis]
             urls = ["redis://:hush-hush@cache.example"]
             [[source]]
@@ -142,6 +152,7 @@ mod tests {
             "B000abcdefg",
             "signing-secret",
             "services/T000",
+            "client-secret-1",
         ] {
             assert!(!struck.contains(secret), "{secret}: {struck}");
         }

@@ -57,7 +57,7 @@ const NOT_IN: Record<string, string> = {
   unavailable: 'Signing in there does not work just now. Try again in a moment.',
   wrong_token: 'What came back from there is not right. Sign in again.',
   no_role: 'You are not one of those who may look at this dashboard. Ask who runs it.',
-  not_taken: 'Your name is that of another user here. Ask who runs this dashboard.',
+  not_taken: 'Another user here has your name, or there are too many. Ask who runs this dashboard.',
   braked: 'Too many wrong attempts. Try again in a while.',
 };
 

@@ -13,7 +13,7 @@
 mod answers;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -80,7 +80,9 @@ fn write(args: &ReportArgs, config: &Config) -> Result<(PathBuf, Vec<&'static st
         PathBuf::from(format!("floodmark-report-{stamp}.tar.gz"))
     });
     let token = match &args.token_file {
-        Some(file) => Some(text_of(file).map_err(|e| format!("{}: {e}", file.display()))?),
+        Some(file) => {
+            Some(fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?)
+        }
         None => config.auth.viewer_tokens.first().cloned(),
     };
     let token = token.map(|token| token.trim().to_owned());
@@ -126,7 +128,7 @@ fn about(now: i64) -> String {
         },
     );
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let memory = memory.lines().take(3).collect::<Vec<_>>().join("\n");
     format!(
         "floodmark {}\nmade at {}\n{system}, {cores} cores\n{memory}\n",
@@ -175,8 +177,4 @@ fn end_of(path: &Path) -> io::Result<String> {
     }
     let from = bytes.len().saturating_sub(LOG_BYTES as usize);
     Ok(String::from_utf8_lossy(&bytes[from..]).into_owned())
-}
-
-fn text_of(path: &Path) -> io::Result<String> {
-    std::fs::read_to_string(path)
 }

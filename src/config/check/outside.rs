@@ -55,9 +55,11 @@ impl Config {
             found
                 .push("oidc.issuer: must begin with https:// (http:// on this machine)".to_owned());
         }
-        if !oidc.base_url.is_empty() && !is_safe(&oidc.base_url) {
+        if !is_safe(&oidc.base_url) {
             found.push(
-                "oidc.base_url: must begin with https:// (http:// on this machine)".to_owned(),
+                "oidc.base_url: must be the address of the dashboard as browsers reach it, and begin \
+                 with https:// (http:// on this machine)"
+                    .to_owned(),
             );
         }
         if oidc.client_id.is_empty() {

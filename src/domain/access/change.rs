@@ -15,6 +15,8 @@ pub const MAX_IDENTITIES: usize = 1000;
 /// How many sessions of a user are remembered that were ended one by one. Where there are more, all are
 /// ended.
 const MAX_ENDED: usize = 50;
+/// How many hexadecimal digits an id has ([`crate::access::secret::id`]).
+const ID_CHARS: usize = 12;
 /// How many origins, event types or ids a key may name.
 const MAX_LISTED: usize = 100;
 /// How long an id of clients that send no key may be: that of a domain.
@@ -255,11 +257,11 @@ impl Book {
         self.named(kind, name).cloned().ok_or_else(unknown)
     }
 
-    /// Fails where `identity` is the only admin who can still sign in at `now`.
+    /// Fails where `identity` is the only admin who can still sign in at `now`. Whom an OpenID provider makes
+    /// an admin does not count: it may take that back at any time, and then it has to be taken back here.
     fn keep_an_admin(&self, identity: &Identity, now: Millis) -> Result<(), AccessFault> {
-        let is_admin = |it: &Identity| {
-            it.is_good(now) && it.as_user().is_some_and(|user| user.role == Role::Admin)
-        };
+        let is_here = |user: &Account| user.role == Role::Admin && user.elsewhere.is_none();
+        let is_admin = |it: &Identity| it.is_good(now) && it.as_user().is_some_and(is_here);
         let others = self.of_kind("user").any(|it| it.id != identity.id && is_admin(it));
         if is_admin(identity) && !others { Err(AccessFault::LastAdmin) } else { Ok(()) }
     }
@@ -306,18 +308,21 @@ fn invalid<T>(why: impl Into<String>) -> Result<T, AccessFault> {
     Err(AccessFault::Invalid(why.into()))
 }
 
-/// Whether somebody may have this name: names are written in commands, paths and logs.
+/// Whether somebody may have this name: names are written in commands, paths and logs. Who is named there may
+/// also be named by the id, so no name looks like one.
 pub fn is_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.:@+-".contains(&b);
-    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(plain)
+    let is_like_an_id = name.len() == ID_CHARS && name.bytes().all(|b| b.is_ascii_hexdigit());
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(plain) && !is_like_an_id
 }
 
 fn check_name(name: &str) -> Result<(), AccessFault> {
     match is_name(name) {
         true => Ok(()),
-        false => {
-            invalid(format!("name {name:?}: 1 to {MAX_NAME} characters of A-Z a-z 0-9 _ . : @ + -"))
-        }
+        false => invalid(format!(
+            "name {name:?}: 1 to {MAX_NAME} characters of A-Z a-z 0-9 _ . : @ + -, and not \
+                 {ID_CHARS} hexadecimal digits, as ids are"
+        )),
     }
 }
 

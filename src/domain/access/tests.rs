@@ -265,3 +265,28 @@ fn an_identity_is_kept_as_json() {
     assert!(text.contains(r#""kind":"key""#), "{text}");
     assert_eq!(&serde_json::from_str::<Identity>(&text).unwrap(), identity);
 }
+
+#[test]
+fn what_a_provider_says_of_a_role_holds_also_for_its_last_admin() {
+    let who = OidcSubject { issuer: "https://id.example".to_owned(), subject: "1".to_owned() };
+    let signs_in = |book: &Book, role| {
+        book.sign_in_elsewhere(BY, &who, role, ("0123456789ab", "alice")).unwrap()
+    };
+    let book = Book::default();
+    let book = applied(&book, signs_in(&book, Role::Admin).expect("she is new"));
+    assert_eq!(signs_in(&book, Role::Admin), None, "nothing has changed");
+    let book = applied(&book, signs_in(&book, Role::Viewer).expect("another role"));
+    assert_eq!(book.elsewhere(&who).unwrap().as_user().unwrap().role, Role::Viewer);
+    // Whom the provider makes an admin does not stand in for one who has a password here.
+    let book = applied(&book, signs_in(&book, Role::Admin).expect("another role"));
+    let book = applied(&book, book.add(BY, new("root", user(Role::Admin))).unwrap());
+    assert_eq!(book.revoke(BY, "user", "root"), Err(AccessFault::LastAdmin));
+    assert!(book.revoke(BY, "user", "alice").is_ok());
+}
+
+#[test]
+fn a_name_is_never_taken_for_the_id_of_somebody_else() {
+    let named = |name: &str| Book::default().add(BY, new(name, user(Role::Viewer)));
+    assert!(matches!(named("a1b2c3d4e5f6"), Err(AccessFault::Invalid(_))));
+    assert!(named("a1b2c3d4e5f").is_ok() && named("alice-a1b2c3").is_ok());
+}

@@ -29,11 +29,23 @@ pub fn values(request: &HttpRequest, names: &[&str]) -> Vec<String> {
 /// `Set-Cookie` for a session that lasts `lasts_ms`; an empty session takes the cookie away. No script can
 /// read it, and no request of another site's page has it with it.
 pub fn set_session(session: &str, lasts_ms: Millis, over_tls: bool) -> HeaderValue {
-    let (name, secure) = if over_tls { (SECURE_NAME, "; Secure") } else { (NAME, "") };
-    let seconds = if session.is_empty() { 0 } else { (lasts_ms / 1000).max(1) };
+    set([NAME, SECURE_NAME], session, lasts_ms, "Strict", over_tls)
+}
+
+/// `Set-Cookie` for a text of letters, digits, dots, - and _; an empty one takes the cookie away. The names
+/// are that without TLS and that over it, which begins with `__Host-`.
+pub fn set(
+    [name, secure_name]: [&str; 2],
+    text: &str,
+    lasts_ms: Millis,
+    same_site: &str,
+    over_tls: bool,
+) -> HeaderValue {
+    let (name, secure) = if over_tls { (secure_name, "; Secure") } else { (name, "") };
+    let seconds = if text.is_empty() { 0 } else { (lasts_ms / 1000).max(1) };
     let text =
-        format!("{name}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
-    HeaderValue::from_str(&text).expect("a session has letters, digits, dots, - and _ only")
+        format!("{name}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}");
+    HeaderValue::from_str(&text).expect("it has letters, digits, dots, - and _ only")
 }
 
 #[cfg(test)]

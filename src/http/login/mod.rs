@@ -42,13 +42,15 @@ pub fn routes(view: &mut View, open: &mut Open) {
     view.change(None, "/api/logout", logout).change(None, "/api/password", change_password);
 }
 
-/// `{"open","password","oidc"}`: whether anybody may look, whether there are users to sign in as, and what the
+/// `{"open","password","oidc"}`: whether anybody may look, whether there are users with a password, and what the
 /// provider of `[oidc]` is called.
 async fn ways(reception: web::Data<Reception>) -> HttpResponse {
     let book = reception.access.book().current();
     let is_open =
         reception.may_be_open && book.as_ref().is_some_and(|book| !book.stored().views_closed);
-    let password = book.is_some_and(|book| book.of_kind("user").next().is_some());
+    let has_password =
+        |it: &Identity| it.as_user().is_some_and(|account| account.password.is_some());
+    let password = book.is_some_and(|book| book.of_kind("user").any(has_password));
     let oidc = reception.provider.as_ref().map(|provider| provider.config.label.as_str());
     HttpResponse::Ok().json(json!({"open": is_open, "password": password, "oidc": oidc}))
 }
@@ -189,13 +191,17 @@ async fn change_password(
         WhoReads::Session(session) => book.by_id(&session.identity),
         _ => None,
     };
-    let Some((user, account)) = user.and_then(|user| Some((user, user.as_user()?))) else {
+    let with_password = |user| {
+        let account = Identity::as_user(user)?;
+        account.password.clone().map(|password| (user, password))
+    };
+    let Some((user, password)) = user.and_then(with_password) else {
         let message = "only a user who is signed in has a password to change";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message));
     };
     reception.check_choice(&new, &user.name)?;
     let attempt = reception.attempt(&request, Some(&format!("user {}", user.name)))?;
-    reception.is_right(attempt, old, account.password.clone()).await?;
+    reception.is_right(attempt, old, Some(password)).await?;
     let hash = reception.passwords.hash(new).await.map_err(is_busy)?;
     let by = actor(&reception.access, &principal);
     let changed = reception.access.change(|book| {

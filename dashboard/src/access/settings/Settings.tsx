@@ -173,7 +173,12 @@ function ReallyRevoke({ asked, onClose, onYes }: { asked: Asked; onClose(): void
   const { kind, it } = asked;
   return (
     <Dialog title={`Revoke ${it.name}?`} onClose={onClose}>
-      <p>{ENDS_WITH_IT[kind.kind]} It does not come back: another one has to be made.</p>
+      <p>
+        {ENDS_WITH_IT[kind.kind]}{' '}
+        {it.signsInAt
+          ? 'The user comes back with the next sign-in there, unless the provider gives no role any more.'
+          : 'It does not come back: another one has to be made.'}
+      </p>
       <div class="dialog-actions">
         <button type="button" onClick={onClose}>
           Keep it

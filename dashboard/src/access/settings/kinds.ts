@@ -82,7 +82,11 @@ const users: Kind = {
   title: 'Users',
   what: 'A person who signs in.',
   add: 'Add a user',
-  words: (it) => [string(it.role, ''), ...money(it)],
+  words: (it) => [
+    string(it.role, ''),
+    ...money(it),
+    ...(it.signsInAt ? [`signs in at ${string(it.signsInAt, '')}`] : []),
+  ],
   fields: [
     { ...NAME, hint: 'Such as alice or alice@shop.example' },
     { name: 'role', label: 'Role', type: 'choice', choices: ROLES, required: true },

@@ -1,9 +1,9 @@
 //! What the claims of an ID token say of a user: the name, and by `[oidc]` the role.
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::{
+    access::secret,
     config::OidcConfig,
     domain::access::{Role, change::is_name},
 };
@@ -36,9 +36,8 @@ pub fn name_of(claims: &Claims, config: &OidcConfig, subject: &str) -> String {
     if let Some(name) = named.map(str::to_lowercase).filter(|name| is_name(name)) {
         return name;
     }
-    let hash = Sha256::digest(format!("{}\0{subject}", config.issuer));
-    let hex: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("oidc-{hex}")
+    let hash = secret::hash(&format!("{}\0{subject}", config.issuer));
+    format!("oidc-{}", &hash[..12])
 }
 
 /// A claim by its name, or by the way to it (`realm_access.roles`).

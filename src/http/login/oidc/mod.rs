@@ -15,7 +15,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, HOST, LOCATION, SET_COOKIE},
+        header::{LOCATION, SET_COOKIE},
     },
     web,
 };
@@ -24,16 +24,16 @@ use subtle::ConstantTimeEq;
 use self::{
     mapping::{name_of, role_of},
     pending::{PendingLogin, taken_away},
-    provider::OidcFault,
+    provider::{OidcFault, SILENT_FOR},
 };
 use super::reception::{LoginEnd, Reception};
 use crate::{
     access::{ChangeError, secret},
     domain::{
-        access::{AccessFault, Book, Identity, OidcSubject, change::By},
+        access::{AccessFault, Book, Identity, OidcSubject, Role, change::By},
         time::now_ms,
     },
-    http::{auth::nobody_known, error::ApiError, scope::Open},
+    http::{auth::nobody_known, error::ApiError, query, scope::Open},
 };
 
 pub use self::provider::OidcProvider;
@@ -44,8 +44,6 @@ const CALLBACK: &str = "/api/login/oidc/callback";
 const PARAMETERS: [&str; 3] = ["code", "error", "state"];
 /// What the audit calls the provider.
 const ACTOR: &str = "OpenID provider";
-/// Seconds after which a provider that is away may be asked again.
-const ASK_AFTER: u32 = 5;
 
 /// Adds the routes.
 pub(super) fn routes(open: &mut Open) {
@@ -60,18 +58,17 @@ async fn begin(
 ) -> Result<HttpResponse, ApiError> {
     let provider = reception.provider.as_ref().ok_or_else(no_provider)?;
     let book = reception.access.book().current().ok_or_else(nobody_known)?;
-    let way = provider.way_there(&redirect(&request, &reception, provider)).await;
+    let way = provider.way_there(&redirect(provider)).await;
     let way = way.map_err(|why| {
         tracing::warn!(%why, issuer = provider.config.issuer, "nobody can sign in by OpenID");
         let message = "the OpenID provider does not answer as it should; try again, or sign in \
                        with a password";
-        ApiError::unavailable("provider_unavailable", message, ASK_AFTER)
+        ApiError::unavailable("provider_unavailable", message, SILENT_FOR.as_secs() as u32)
     })?;
     let pending = PendingLogin::begin(way.state, way.nonce, way.verifier, now_ms());
     let cookie = pending.cookie(&book, reception.proxies.came_over_tls(&request));
     Ok(HttpResponse::SeeOther()
         .insert_header((LOCATION, way.address))
-        .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((SET_COOKIE, cookie))
         .finish())
 }
@@ -89,7 +86,7 @@ enum NotIn {
     WrongToken,
     /// They have no role by `[oidc]`.
     NoRole,
-    /// A user with a password has the name, or there are too many, or this is the last admin.
+    /// Another user has the name, or there are too many.
     NotTaken,
     /// Too many attempts.
     Braked,
@@ -109,7 +106,7 @@ impl NotIn {
     }
 }
 
-/// Takes the browser back. The answer always leads to the dashboard: a person reads it there.
+/// Takes the browser back. The answer leads to the dashboard: a person reads it there.
 async fn callback(
     request: HttpRequest,
     reception: web::Data<Reception>,
@@ -117,9 +114,6 @@ async fn callback(
     let provider = reception.provider.as_ref().ok_or_else(no_provider)?;
     let book = reception.access.book().current().ok_or_else(nobody_known)?;
     let mut answer = HttpResponse::SeeOther();
-    answer.insert_header((CACHE_CONTROL, "no-store"));
-    // A code in an address is good once, and a `Referer` must not have it even so.
-    answer.insert_header(("Referrer-Policy", "no-referrer"));
     let over_tls = reception.proxies.came_over_tls(&request);
     answer.append_header((SET_COOKIE, taken_away(over_tls)));
     match enter(&request, &reception, provider, &book).await {
@@ -142,14 +136,11 @@ async fn enter(
     provider: &OidcProvider,
     book: &Book,
 ) -> Result<Identity, NotIn> {
-    let attempt = reception.attempt(request, None).map_err(|_| NotIn::Braked)?;
-    let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
-    let query = query.map(web::Query::into_inner).unwrap_or_default();
-    let get =
-        |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let [code, error, state] =
+        query::read(request.query_string(), &PARAMETERS).map_err(|_| NotIn::Expired)?;
     let over_tls = reception.proxies.came_over_tls(request);
     let pending = PendingLogin::of(request, book, over_tls, now_ms());
-    let state = get("state").unwrap_or_default();
+    let state = state.unwrap_or_default();
     let Some(pending) =
         pending.filter(|it| bool::from(it.state.as_bytes().ct_eq(state.as_bytes())))
     else {
@@ -157,25 +148,28 @@ async fn enter(
         tracing::info!("a browser came back from the OpenID provider with no way that it began");
         return Err(NotIn::Expired);
     };
-    let Some(code) = get("code").filter(|_| get("error").is_none()) else {
+    let Some(code) = code.filter(|_| error.is_none()) else {
         LoginEnd::Wrong.count();
         // Only the code of it: whatever else stands there, anybody may have written.
-        let error = get("error").filter(|it| it.len() < 64 && !it.contains(char::is_control));
+        let error = error.filter(|it| it.len() < 64 && !it.contains(char::is_control));
         tracing::info!(error, "the OpenID provider let somebody not in");
         return Err(NotIn::Refused);
     };
-    let back = redirect(request, reception, provider);
-    let who = provider.who(&back, code, pending.verifier, pending.nonce).await;
-    let (subject, claims) = who.map_err(|why| {
-        tracing::warn!(%why, issuer = provider.config.issuer, "a sign-in by OpenID failed");
-        match why {
-            OidcFault::Away(_) => NotIn::Unavailable,
-            OidcFault::Code(_) | OidcFault::Token(_) => {
-                LoginEnd::Wrong.count();
-                NotIn::WrongToken
+    // Only from here on is there anything to guess. Any page can send browsers back with nothing.
+    let attempt = reception.attempt(request, None).map_err(|_| NotIn::Braked)?;
+    let who = provider.who(&redirect(provider), code, pending.verifier, pending.nonce).await;
+    let (subject, claims) = match who {
+        Ok(found) => found,
+        Err(why) => {
+            tracing::warn!(%why, issuer = provider.config.issuer, "a sign-in by OpenID failed");
+            if let OidcFault::Away(_) = why {
+                attempt.was_not_looked_at(Instant::now());
+                return Err(NotIn::Unavailable);
             }
+            LoginEnd::Wrong.count();
+            return Err(NotIn::WrongToken);
         }
-    })?;
+    };
     // The provider has said who this is, so nobody has guessed anything.
     attempt.was_right(Instant::now());
     let name = name_of(&claims, &provider.config, &subject);
@@ -186,10 +180,33 @@ async fn enter(
         shut_out(reception, &who).await;
         return Err(NotIn::NoRole);
     };
+    // Where nothing has changed since the last time, the store is not asked, which may be away.
+    let current = reception.access.book().current();
+    let known = current.as_ref().and_then(|book| book.elsewhere(&who)).cloned();
+    let known = known.filter(|it| it.as_user().is_some_and(|user| user.role == role));
+    let identity = match known {
+        Some(known) => known,
+        None => taken(reception, &who, role, &name).await?,
+    };
+    if !identity.is_good(now_ms()) {
+        return Err(NotIn::NotTaken);
+    }
+    LoginEnd::Right.count();
+    tracing::info!(user = identity.name, "signed in by OpenID");
+    Ok(identity)
+}
+
+/// Notes in the book that somebody signs in with this role, and gives the user that this is.
+async fn taken(
+    reception: &Reception,
+    who: &OidcSubject,
+    role: Role,
+    name: &str,
+) -> Result<Identity, NotIn> {
     let id = secret::id();
     let changed = reception.access.change(|book| {
         let by = By { actor: ACTOR, at: now_ms() };
-        book.sign_in_elsewhere(by, &who, role, (&id, &name))
+        book.sign_in_elsewhere(by, who, role, (&id, name))
     });
     let changed = changed.await.map_err(|why| {
         tracing::warn!(%why, name, "a user of the OpenID provider is not taken");
@@ -199,11 +216,8 @@ async fn enter(
         }
     })?;
     let current = reception.access.book().current();
-    let identity = changed.or_else(|| current.and_then(|book| book.elsewhere(&who).cloned()));
-    let identity = identity.filter(|it| it.is_good(now_ms())).ok_or(NotIn::NotTaken)?;
-    LoginEnd::Right.count();
-    tracing::info!(user = identity.name, "signed in by OpenID");
-    Ok(identity)
+    let known = || current.and_then(|book| book.elsewhere(who).cloned());
+    changed.or_else(known).ok_or(NotIn::NotTaken)
 }
 
 /// Ends the sessions of a user who has no role any more.
@@ -218,16 +232,10 @@ async fn shut_out(reception: &Reception, who: &OidcSubject) {
     }
 }
 
-/// The address to which the provider sends the browser back: that of `oidc.base_url`, or the one by which the
-/// browser has asked, whose name was checked by then.
-fn redirect(request: &HttpRequest, reception: &Reception, provider: &OidcProvider) -> String {
-    let base = &provider.config.base_url;
-    if !base.is_empty() {
-        return format!("{}{CALLBACK}", base.trim_end_matches('/'));
-    }
-    let scheme = if reception.proxies.came_over_tls(request) { "https" } else { "http" };
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    format!("{scheme}://{host}{CALLBACK}")
+/// The address to which the provider sends the browser back. What a request calls this server is no part of
+/// it: who asks could write another name there, and have the code sent to it.
+fn redirect(provider: &OidcProvider) -> String {
+    format!("{}{CALLBACK}", provider.config.base_url.trim_end_matches('/'))
 }
 
 fn no_provider() -> ApiError {

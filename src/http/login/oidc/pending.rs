@@ -11,13 +11,11 @@ use crate::{
         access::Book,
         time::{MINUTE, Millis},
     },
-    http::auth::cookie::values,
+    http::auth::cookie::{set, values},
 };
 
-/// The cookie's name, and over TLS, where by the prefix only this host sets it.
-const NAMES: [&str; 2] = ["floodmark-oidc", "__Secure-floodmark-oidc"];
-/// Only what is below this path gets the cookie.
-const PATH: &str = "/api/login/oidc";
+/// The cookie's name, and that over TLS: by the prefix a browser makes sure that only this host has set it.
+const NAMES: [&str; 2] = ["floodmark-oidc", "__Host-floodmark-oidc"];
 /// How long somebody may take to sign in at the provider.
 const LASTS: Millis = 10 * MINUTE;
 /// What the signature is for.
@@ -46,7 +44,7 @@ impl PendingLogin {
     pub fn cookie(&self, book: &Book, over_tls: bool) -> HeaderValue {
         let json = serde_json::to_vec(self).expect("texts and a number are JSON");
         let text = sealed(book, PURPOSE, &URL_SAFE_NO_PAD.encode(json));
-        set(over_tls, &text, LASTS / 1000)
+        set(NAMES, &text, LASTS, "Lax", over_tls)
     }
 
     /// The one that a request brings back, where this installation has made it and it is not too late.
@@ -60,14 +58,7 @@ impl PendingLogin {
 
 /// The cookie that takes it away.
 pub fn taken_away(over_tls: bool) -> HeaderValue {
-    set(over_tls, "", 0)
-}
-
-fn set(over_tls: bool, text: &str, seconds: i64) -> HeaderValue {
-    let (name, secure) = (NAMES[usize::from(over_tls)], if over_tls { "; Secure" } else { "" });
-    let line =
-        format!("{name}={text}; Path={PATH}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    HeaderValue::from_str(&line).expect("base64 has letters, digits, - and _ only")
+    set(NAMES, "", 0, "Lax", over_tls)
 }
 
 #[cfg(test)]
@@ -97,9 +88,11 @@ mod tests {
         assert_eq!(read(cookie, 2, false, 1000), None, "another installation");
         assert_eq!(read(cookie, 1, true, 1000), None, "the cookie of a page without TLS");
         assert_eq!(read(&cookie.replace('=', "=x"), 1, false, 1000), None, "forged");
-        for part in ["HttpOnly", "SameSite=Lax", "Path=/api/login/oidc", "Max-Age=600"] {
+        for part in ["HttpOnly", "SameSite=Lax", "Path=/;", "Max-Age=600"] {
             assert!(line.contains(part), "{line}");
         }
-        assert!(pending.cookie(&book(1), true).to_str().unwrap().ends_with("; Secure"));
+        let secure = pending.cookie(&book(1), true);
+        let secure = secure.to_str().unwrap();
+        assert!(secure.starts_with("__Host-") && secure.ends_with("; Secure"), "{secure}");
     }
 }

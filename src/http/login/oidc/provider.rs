@@ -13,8 +13,7 @@ use openidconnect::{
         CoreJwsSigningAlgorithm as Algorithm, CoreProviderMetadata, CoreTokenResponse,
     },
 };
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::mapping::Claims;
 use crate::config::OidcConfig;
@@ -23,6 +22,8 @@ use crate::config::OidcConfig;
 const WITHIN: Duration = Duration::from_secs(5);
 /// How long what the provider says of itself is taken for true.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
+/// How long a provider that was away is not asked again.
+pub const SILENT_FOR: Duration = Duration::from_secs(5);
 /// The least time between two questions for keys, however many tokens have an unknown one.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
 /// The most that an answer of the provider may have.
@@ -49,12 +50,16 @@ type Client = CoreClient<
     EndpointMaybeSet,
 >;
 
+/// What a provider has said of itself, or why it has not.
+type ProviderAnswer = Result<CoreProviderMetadata, String>;
+
 /// A provider of `[oidc]`. A clone is the same.
 #[derive(Clone)]
 pub struct OidcProvider {
     /// `[oidc]`
     pub config: Arc<OidcConfig>,
-    known: Arc<Mutex<Option<(CoreProviderMetadata, Instant)>>>,
+    /// What it has said of itself, and when. Whoever asks meanwhile waits for the answer.
+    known: Arc<Mutex<Option<(ProviderAnswer, Instant)>>>,
 }
 
 /// A browser's way to the provider.
@@ -154,21 +159,32 @@ impl OidcProvider {
         Ok((subject, claims_of(token)?))
     }
 
-    /// What the provider says of itself, where that is no older than this; else it is asked.
+    /// What the provider says of itself, where that is no older than this; else it is asked. One that is away
+    /// is asked again only after [`SILENT_FOR`], however many want to sign in.
     async fn metadata(&self, no_older: Duration) -> Result<CoreProviderMetadata, OidcFault> {
-        let known = self.known.lock().clone();
-        if let Some((metadata, _)) = known.filter(|(_, at)| at.elapsed() < no_older) {
-            return Ok(metadata);
-        }
-        let away = |e: &dyn std::error::Error| {
-            let source = e.source().map(|why| format!(": {why}")).unwrap_or_default();
-            OidcFault::Away(format!("{e}{source}"))
+        let mut known = self.known.lock().await;
+        let is_fresh = |known: &(Result<_, _>, Instant)| {
+            known.1.elapsed() < if known.0.is_ok() { no_older } else { SILENT_FOR }
         };
-        let issuer = IssuerUrl::new(self.config.issuer.clone()).map_err(|e| away(&e))?;
+        let found = match known.as_ref().filter(|known| is_fresh(known)) {
+            Some((found, _)) => found.clone(),
+            None => {
+                let found = self.discovered().await;
+                *known = Some((found.clone(), Instant::now()));
+                found
+            }
+        };
+        found.map_err(OidcFault::Away)
+    }
+
+    async fn discovered(&self) -> Result<CoreProviderMetadata, String> {
+        let in_words = |e: &dyn std::error::Error| {
+            let source = e.source().map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{e}{source}")
+        };
+        let issuer = IssuerUrl::new(self.config.issuer.clone()).map_err(|e| in_words(&e))?;
         let found = CoreProviderMetadata::discover_async(issuer, &asked).await;
-        let found = found.map_err(|e| away(&e))?;
-        *self.known.lock() = Some((found.clone(), Instant::now()));
-        Ok(found)
+        found.map_err(|e| in_words(&e))
     }
 
     fn client(&self, redirect: &str, metadata: CoreProviderMetadata) -> Result<Client, OidcFault> {
@@ -255,8 +271,7 @@ async fn ask(request: HttpRequest) -> Result<HttpResponse, ProviderSilence> {
         sent = sent.insert_header((name.as_str(), value.as_bytes()));
     }
     let mut answer = sent.send_body(body).await.map_err(|e| silence(&e))?;
-    let body = tokio::time::timeout(WITHIN, answer.body().limit(MAX_ANSWER)).await;
-    let body = body.map_err(|e| silence(&e))?.map_err(|e| silence(&e))?;
+    let body = answer.body().limit(MAX_ANSWER).await.map_err(|e| silence(&e))?;
     let mut made = HttpResponse::new(body.to_vec());
     let status = openidconnect::http::StatusCode::from_u16(answer.status().as_u16());
     *made.status_mut() = status.map_err(|e| silence(&e))?;
