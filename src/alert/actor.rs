@@ -14,13 +14,13 @@ use uuid::Uuid;
 use crate::{
     alert::{
         AlertSetup, Direct, Payload,
-        drift::{DriftWatch, SCHEMA_DRIFT},
+        drift::{self, DriftWatch},
         in_force::fires_gauge,
         trouble::Trouble,
         watched::{Moment, Watched},
     },
     domain::{
-        alert::{AlertRules, Firing},
+        alert::{AlertRules, Firing, SCHEMA_DRIFT},
         time::{Millis, SECOND, now_ms},
     },
     failpoint::panic_point,
@@ -393,7 +393,7 @@ impl AlertWatch {
             let fires = shown.firing.iter().any(|firing| firing.name == alert.name);
             fires_gauge(&alert.name).set(if fires { 1.0 } else { 0.0 });
         }
-        let drifts = shown.firing.iter().any(|firing| firing.name.starts_with(SCHEMA_DRIFT));
+        let drifts = shown.firing.iter().any(drift::is_of_drift);
         fires_gauge(SCHEMA_DRIFT).set(if drifts { 1.0 } else { 0.0 });
         self.setup.mirror.alerts().show(shown.firing, shown.over);
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::SchemasConfig,
     domain::{
-        alert::{Explains, Firing, Severity},
+        alert::{Explains, Firing, SCHEMA_DRIFT, Severity},
         metric::Unit,
         shape::{Drift, DriftRule, JsonType, Lost, Standing},
         time::{BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND},
@@ -25,8 +25,6 @@ use crate::{
     store::schemas::Schemas,
 };
 
-/// What the names of these alerts begin with.
-pub const SCHEMA_DRIFT: &str = "schema_drift";
 /// How often the store is looked through. It reads some eighty sums of each property.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// What has been so for this long is the new normal, and the alert ends.
@@ -34,6 +32,8 @@ const NEW_NORMAL: Millis = DAY;
 /// The most alerts of drift that fire at a time. So many properties change at once where a whole shop is
 /// rebuilt, and one more message then says nothing.
 const MAX_FIRING: usize = 50;
+/// The most of them that fire for one source, so that one sender can't take all their places.
+const MAX_OF_SOURCE: usize = 10;
 /// The properties that one alert names. It counts the others.
 const MAX_NAMED: usize = 5;
 
@@ -75,6 +75,10 @@ impl DriftWatch {
     /// Forgets what fires, since another node leads.
     pub fn forget(&mut self) {
         self.incidents.clear();
+        self.stop_look();
+    }
+
+    fn stop_look(&mut self) {
         if let Some(look) = self.under_way.take() {
             look.abort();
         }
@@ -83,6 +87,8 @@ impl DriftWatch {
     /// Goes on with a firing that the leader before has recorded. `false` where it is of another rule.
     pub fn take_over(&mut self, firing: &Firing) -> bool {
         let Some(properties) = told(firing) else { return false };
+        // What it finds is told by places in the list of incidents, which changes now.
+        self.stop_look();
         self.incidents.retain(|known| known.firing.name != firing.name);
         self.incidents.push(Incident { firing: firing.clone(), properties });
         true
@@ -121,6 +127,12 @@ impl DriftWatch {
         self.incidents.iter().flat_map(|it| it.properties.iter().cloned()).collect()
     }
 
+    fn has_room(&self, source: &str) -> bool {
+        let is_of_it = |it: &&Incident| it.properties.iter().any(|it| it.of.source == source);
+        self.incidents.len() < MAX_FIRING
+            && self.incidents.iter().filter(is_of_it).count() < MAX_OF_SOURCE
+    }
+
     fn changes(&mut self, found: &Survey, now: Millis, zone: &BusinessZone) -> Vec<Firing> {
         let mut changes = Vec::new();
         let mut standings = found.standings.iter();
@@ -136,8 +148,12 @@ impl DriftWatch {
         let is_of_one = |a: &(PropertyOf, Drift), b: &(PropertyOf, Drift)| {
             (&a.0.kind, &a.0.source) == (&b.0.kind, &b.0.source)
         };
-        for drifts in found.drifts.chunk_by(is_of_one) {
-            if self.incidents.len() < MAX_FIRING {
+        let mut parts: Vec<_> = found.drifts.chunk_by(is_of_one).collect();
+        // Where there are too many, those of the most events are told.
+        let events = |part: &[(PropertyOf, Drift)]| part.iter().map(|(_, it)| it.events).max();
+        parts.sort_by_key(|part| std::cmp::Reverse(events(part)));
+        for drifts in parts {
+            if self.has_room(&drifts[0].0.source) {
                 let firing = firing(drifts, self.severity, self.rule.to, now, zone);
                 let drifted = |(of, drift): &(PropertyOf, Drift)| Drifted {
                     of: of.clone(),
@@ -147,6 +163,9 @@ impl DriftWatch {
                 let properties = drifts.iter().map(drifted).collect();
                 self.incidents.push(Incident { firing: firing.clone(), properties });
                 changes.push(firing);
+            } else {
+                let PropertyOf { kind, source, .. } = &drifts[0].0;
+                tracing::debug!(kind, source, "a drift is not told: too many fire already");
             }
         }
         changes
@@ -244,6 +263,11 @@ fn explains(of: &PropertyOf, drift: &Drift) -> Explains {
 
 const MISSING: &str = "missing";
 const NO: &str = "no ";
+
+/// Whether a firing is one of drift.
+pub fn is_of_drift(firing: &Firing) -> bool {
+    firing.name.strip_prefix(SCHEMA_DRIFT).is_some_and(|rest| rest.starts_with(':'))
+}
 
 /// The properties of a firing; `None` where it is of another rule.
 fn told(firing: &Firing) -> Option<Vec<Drifted>> {

@@ -36,7 +36,6 @@ mod watched;
 
 pub use actor::{AlertActor, Resign};
 pub use backtest::Backtest;
-pub use drift::SCHEMA_DRIFT;
 pub use in_force::RulesInForce;
 pub use lease::{Leading, LeaseHolder};
 pub use notifier::{Direct, Notifier};

@@ -120,7 +120,7 @@ impl EventSchemas {
         let schema = by_source.get(source).or_else(|| by_source.get(""))?;
         // What is kept of an event is JSON, so this does not fail.
         let properties: Value = serde_json::from_str(properties).ok()?;
-        let error = schema.validator.iter_errors(&properties).next()?;
+        let error = schema.validator.validate(&properties).err()?;
         let path = error.instance_path().to_string();
         // The value may be what a dead letter must not show. Names are shown, and may be thousands.
         let mut message = format!("properties{path}: {}", error.masked());

@@ -33,7 +33,7 @@ const AT_MOST: &[(&str, u64, &str)] = &[
     ("schemas.max_schemas", 1000, "all of them are read when drift is looked for"),
     ("schemas.max_properties", 256, "one batch says no more of a type and source"),
     ("schemas.drift_from_percent", 100, "it is a part of the events"),
-    ("schemas.drift_to_percent", 90, "a small change is no drift"),
+    ("schemas.drift_to_percent", 75, "a small change is no drift"),
 ];
 
 /// Texts that are one of a few words.

@@ -14,7 +14,7 @@ use crate::{
         time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms, parse_rfc3339},
     },
     http::{current::no_store, error::ApiError, query, scope::View},
-    store::schemas::{KEEP_MINUTES, KnownProperty, Schemas, ShapesAsked},
+    store::schemas::{KEEP_MINUTES, KnownProperty, MAX_CELLS, Schemas, ShapesAsked},
 };
 
 /// The time that is looked at where the query names none.
@@ -90,6 +90,11 @@ async fn schema(
         ApiError::unavailable("store_unavailable", "the store does not answer", ASK_AGAIN)
     };
     let cells = reader.0.shapes(&asked).await.map_err(failed)?;
+    let cells = cells.ok_or_else(|| {
+        let message =
+            format!("this would be more than {MAX_CELLS} counts: name a type or a source, or both");
+        ApiError::bad_request("invalid_parameter", message)
+    })?;
     let (kind, source) = (asked.kind.as_deref(), asked.source.as_deref());
     let known = reader.0.known_properties(kind, source).await.map_err(failed)?;
     Ok(no_store().json(shown(&asked, cells, known)))

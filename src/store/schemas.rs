@@ -9,7 +9,7 @@ use crate::{
         shape::ShapeCell,
         time::{DAY, HOUR, Millis},
     },
-    sink::{SinkError, SinkErrorKind},
+    sink::SinkError,
 };
 
 /// For how long minutes are kept, in ms.
@@ -63,11 +63,8 @@ pub struct KnownProperty {
 #[async_trait]
 pub trait Schemas: Send + Sync + 'static {
     /// The sums of the cells in each stretch of time, in the order of type, source, property and time.
-    /// Stretches without an event are left out.
-    ///
-    /// # Errors
-    /// They would be more than [`MAX_CELLS`], or the store can't be read.
-    async fn shapes(&self, asked: &ShapesAsked) -> Result<Vec<ShapeCell>, SinkError>;
+    /// Stretches without an event are left out. `None` where they would be more than [`MAX_CELLS`].
+    async fn shapes(&self, asked: &ShapesAsked) -> Result<Option<Vec<ShapeCell>>, SinkError>;
 
     /// The properties that are known, of one type and source where they are named.
     async fn known_properties(
@@ -81,28 +78,30 @@ pub trait Schemas: Send + Sync + 'static {
 }
 
 /// The most cells that one read may return: some tens of MiB.
-pub(crate) const MAX_CELLS: usize = 200_000;
+pub const MAX_CELLS: usize = 200_000;
 
-/// The error of a read that would give more than [`MAX_CELLS`].
-pub(crate) fn too_many_cells() -> SinkError {
-    let message = format!(
-        "more than {MAX_CELLS} counts in one read of the schemas: ask for a type or a source"
-    );
-    SinkError::new(SinkErrorKind::Other, message)
-}
+/// The columns of counts, with those of JSON types in their order.
+pub(crate) const COUNTS: [&str; 8] =
+    ["seen", "strings", "numbers", "booleans", "nulls", "objects", "arrays", "others"];
 
-/// SQL for both stores: the sums of the cells in each stretch. The parameters are from, step, to, type,
-/// source and the limit: SQLite numbers them in the order in which they first stand here.
-pub(crate) fn select(table: &str) -> String {
+/// SQL for both stores: the sums of the cells in each stretch, one more than there may be. The parameters
+/// are from, step, to, and the type and the source where they are given: SQLite numbers them in the order
+/// in which they first stand here. A condition that is always true would keep both from their index.
+pub(crate) fn select(asked: &ShapesAsked) -> String {
     // The sums of Postgres are numeric, which its driver does not read.
-    let sum = |column| format!("CAST(sum({column}) AS bigint)");
-    let sums = ["seen", "strings", "numbers", "booleans", "nulls", "objects", "arrays", "others"];
-    let sums = sums.map(sum).join(", ");
+    let sums = COUNTS.map(|column| format!("CAST(sum({column}) AS bigint)")).join(", ");
+    let named = [asked.kind.as_ref().map(|_| "type"), asked.source.as_ref().map(|_| "source")];
+    let conditions: String = (4..)
+        .zip(named.into_iter().flatten())
+        .map(|(number, column)| format!(" AND {column} = ${number}"))
+        .collect();
     format!(
-        "SELECT type, source, property, $1 + (at - $1) / $2 * $2 AS stretch, {sums} FROM {table}
-         WHERE at >= $1 AND at < $3 AND (CAST($4 AS text) IS NULL OR type = $4)
-               AND (CAST($5 AS text) IS NULL OR source = $5)
-         GROUP BY type, source, property, stretch ORDER BY type, source, property, stretch LIMIT $6"
+        "SELECT type, source, property, $1 + (at - $1) / $2 * $2 AS stretch, {sums} FROM {}
+         WHERE at >= $1 AND at < $3{conditions}
+         GROUP BY type, source, property, stretch ORDER BY type, source, property, stretch
+         LIMIT {}",
+        asked.table(),
+        MAX_CELLS + 1
     )
 }
 
@@ -111,9 +110,7 @@ pub(crate) const KNOWN: &str = "SELECT type, source, property, first_seen, last_
     FROM schema_properties WHERE (CAST($1 AS text) IS NULL OR type = $1)
         AND (CAST($2 AS text) IS NULL OR source = $2) ORDER BY type, source, property";
 
-/// The columns that are added up, with what a repeated cell adds to them.
+/// What a cell that comes again adds to its columns, for both stores.
 pub(crate) fn add_up(table: &str) -> String {
-    let columns =
-        ["seen", "strings", "numbers", "booleans", "nulls", "objects", "arrays", "others"];
-    columns.map(|column| format!("{column} = {table}.{column} + excluded.{column}")).join(", ")
+    COUNTS.map(|column| format!("{column} = {table}.{column} + excluded.{column}")).join(", ")
 }

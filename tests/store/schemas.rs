@@ -50,7 +50,7 @@ async fn fold(store: &Stores) -> u64 {
 /// Everything that is known by minutes or by hours.
 async fn cells(store: &Stores, step: Millis) -> Vec<ShapeCell> {
     let asked = ShapesAsked { from: 0, to: START + 400 * DAY, step, ..ShapesAsked::default() };
-    store.schemas.shapes(&asked).await.unwrap()
+    store.schemas.shapes(&asked).await.unwrap().expect("few cells")
 }
 
 /// How many events had this property of purchases, over all time.
@@ -100,7 +100,7 @@ async fn what_is_learnt_is_what_the_rows_have(backend: Backend) {
         source: Some("http".into()),
         ..ShapesAsked::default()
     };
-    let errors = store.schemas.shapes(&errors).await.unwrap();
+    let errors = store.schemas.shapes(&errors).await.unwrap().expect("few cells");
     assert!(!errors.is_empty() && errors.iter().all(|cell| cell.kind == "error"));
     let known = store.schemas.known_properties(Some("purchase"), None).await.unwrap();
     let names: Vec<&str> = known.iter().map(|it| it.property.as_str()).collect();

@@ -15,6 +15,8 @@ use crate::domain::{
     time::{DAY, HOUR, Millis, SECOND},
 };
 
+/// What the names of alerts on the drift of schemas begin with. They need no rule.
+pub const SCHEMA_DRIFT: &str = "schema_drift";
 /// The most breakdowns that an alert may name to be explained by.
 const MAX_EXPLAIN: usize = 10;
 /// The shortest and the longest window.
@@ -37,6 +39,10 @@ impl AlertRules {
         for (index, spec) in alerts.iter().enumerate() {
             let known = rules.alerts.iter().any(|known| known.name == spec.name);
             match named(&spec.name, known, index, List::Alerts)
+                .and_then(|()| match spec.name == SCHEMA_DRIFT {
+                    true => Err(format!("{SCHEMA_DRIFT} is an alert of its own: see [schemas]")),
+                    false => Ok(()),
+                })
                 .and_then(|()| alert(spec, metric_set))
             {
                 Ok(alert) => rules.alerts.push(alert),

@@ -24,6 +24,7 @@ mod tests;
 mod webhook;
 
 pub use self::{
+    compile::SCHEMA_DRIFT,
     condition::{Condition, Conditions, Direction, Judgement, Relative, Usual},
     evaluate::{Held, Observation, Reading, Stand, Verdict, evaluate},
     explain::{Explains, explain},

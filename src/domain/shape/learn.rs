@@ -7,7 +7,16 @@ use hashbrown::HashMap;
 use super::{
     JsonType, MAX_GROUPS, MAX_PROPERTIES, Shape, ShapeGroup, TypeCounts, is_learnable, members,
 };
-use crate::domain::{bot, row::Row, source::UNNAMED, time::MINUTE};
+use crate::domain::{
+    bot,
+    row::Row,
+    source::UNNAMED,
+    time::{DAY, MINUTE, Millis},
+};
+
+/// Events that came so late, in ms, teach nothing. A sender that invents times could otherwise fill the
+/// tables with hours of any year, which are kept for good.
+const MAX_LATE: Millis = 30 * DAY;
 
 /// The shape of some rows. It depends on nothing but them, so a batch that is written again has the same.
 pub fn shape_of<'a>(rows: impl Iterator<Item = Row<'a>>) -> Shape {
@@ -44,6 +53,10 @@ struct Property<'a> {
 
 impl<'a> Learner<'a> {
     fn add(&mut self, row: &Row<'a>) {
+        if row.received_at - row.time > MAX_LATE {
+            self.unlearnt += 1;
+            return;
+        }
         let source = row.source.unwrap_or(UNNAMED);
         let key = (row.time.div_euclid(MINUTE), row.kind, source);
         let place = match self.places.get(&key) {

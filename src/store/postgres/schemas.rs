@@ -3,7 +3,11 @@
 use async_trait::async_trait;
 use tokio_postgres::{Row, types::Type};
 
-use super::{PostgresStore, errors::Failure, session::Session};
+use super::{
+    PostgresStore,
+    errors::Failure,
+    session::{Parameter, Session},
+};
 use crate::{
     domain::{
         shape::{Catalogue, ShapeCell, TypeCounts},
@@ -12,9 +16,7 @@ use crate::{
     sink::SinkError,
     store::{
         rollup::Fold,
-        schemas::{
-            KNOWN, KnownProperty, MAX_CELLS, Schemas, ShapesAsked, add_up, select, too_many_cells,
-        },
+        schemas::{COUNTS, KNOWN, KnownProperty, MAX_CELLS, Schemas, ShapesAsked, add_up, select},
     },
 };
 
@@ -39,7 +41,8 @@ pub(super) async fn add(session: &Session, fold: &Fold) -> Result<u64, Failure> 
              SELECT * FROM unnest($1, $2, $3, $4, $5)
              ON CONFLICT (type, source, property) DO UPDATE
              SET first_seen = least(known.first_seen, excluded.first_seen),
-                 last_seen = greatest(known.last_seen, excluded.last_seen)",
+                 last_seen = greatest(known.last_seen, excluded.last_seen)
+             WHERE known.first_seen > excluded.first_seen OR known.last_seen < excluded.last_seen",
             &[
                 (&texts(|cell| &cell.kind), Type::TEXT_ARRAY),
                 (&texts(|cell| &cell.source), Type::TEXT_ARRAY),
@@ -62,10 +65,10 @@ async fn upsert(session: &Session, table: &str, cells: &[ShapeCell]) -> Result<(
     session
         .query(
             &format!(
-                "INSERT INTO {table} (type, source, property, at, seen, strings, numbers, booleans,
-                                      nulls, objects, arrays, others)
+                "INSERT INTO {table} (type, source, property, at, {})
                  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
                  ON CONFLICT (type, source, property, at) DO UPDATE SET {}",
+                COUNTS.join(", "),
                 add_up(table)
             ),
             &[
@@ -125,27 +128,20 @@ fn cell(row: &Row) -> Result<ShapeCell, Failure> {
 }
 
 impl PostgresStore {
-    async fn try_shapes(&self, asked: &ShapesAsked) -> Result<Vec<ShapeCell>, Failure> {
+    async fn try_shapes(&self, asked: &ShapesAsked) -> Result<Option<Vec<ShapeCell>>, Failure> {
         let session = self.chart().await?;
-        let rows = session
-            .query(
-                &select(asked.table()),
-                &[
-                    (&asked.from, Type::INT8),
-                    (&asked.step, Type::INT8),
-                    (&asked.to, Type::INT8),
-                    (&asked.kind, Type::TEXT),
-                    (&asked.source, Type::TEXT),
-                    (&(MAX_CELLS as i64 + 1), Type::INT8),
-                ],
-            )
-            .await?;
+        let mut parameters: Vec<Parameter<'_>> =
+            vec![(&asked.from, Type::INT8), (&asked.step, Type::INT8), (&asked.to, Type::INT8)];
+        for named in [&asked.kind, &asked.source].into_iter().flatten() {
+            parameters.push((named, Type::TEXT));
+        }
+        let rows = session.query(&select(asked), &parameters).await?;
         session.run("COMMIT").await?;
         session.done();
-        if rows.len() > MAX_CELLS {
-            return Err(too_many_cells().into());
+        match rows.len() <= MAX_CELLS {
+            true => rows.iter().map(cell).collect::<Result<_, _>>().map(Some),
+            false => Ok(None),
         }
-        rows.iter().map(cell).collect()
     }
 
     async fn try_known_properties(
@@ -170,11 +166,12 @@ impl PostgresStore {
         let Some(session) = self.alone().await? else {
             return Ok(());
         };
-        let minutes: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
-            [(&minutes, Type::INT8)];
-        session.query("DELETE FROM schema_minutes WHERE at < $1", &minutes).await?;
-        let sql = "DELETE FROM schema_properties WHERE last_seen < $1";
-        session.query(sql, &[(&unseen, Type::INT8)]).await?;
+        for (sql, before) in [
+            ("DELETE FROM schema_minutes WHERE at < $1", minutes),
+            ("DELETE FROM schema_properties WHERE last_seen < $1", unseen),
+        ] {
+            session.query(sql, &[(&before, Type::INT8)]).await?;
+        }
         session.run("COMMIT").await?;
         session.done();
         Ok(())
@@ -183,7 +180,7 @@ impl PostgresStore {
 
 #[async_trait]
 impl Schemas for PostgresStore {
-    async fn shapes(&self, asked: &ShapesAsked) -> Result<Vec<ShapeCell>, SinkError> {
+    async fn shapes(&self, asked: &ShapesAsked) -> Result<Option<Vec<ShapeCell>>, SinkError> {
         self.try_shapes(asked).await.map_err(|e| self.told(e))
     }
 

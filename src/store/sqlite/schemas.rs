@@ -1,7 +1,7 @@
 //! What was learnt of the properties of events, in SQLite.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row as SqlRow, Transaction, params};
+use rusqlite::{Connection, Row as SqlRow, ToSql, Transaction, params};
 
 use super::{SqliteStore, with};
 use crate::{
@@ -12,11 +12,12 @@ use crate::{
     sink::SinkError,
     store::{
         rollup::Fold,
-        schemas::{
-            KNOWN, KnownProperty, MAX_CELLS, Schemas, ShapesAsked, add_up, select, too_many_cells,
-        },
+        schemas::{COUNTS, KNOWN, KnownProperty, MAX_CELLS, Schemas, ShapesAsked, add_up, select},
     },
 };
+
+/// The most minutes that are forgotten in one transaction.
+const PORTION: i64 = 20_000;
 
 /// Adds the shapes of a fold to the tables, in its transaction. Returns of how many events there was no
 /// room for the type and source.
@@ -27,10 +28,10 @@ pub(super) fn add(tx: &Transaction<'_>, fold: &Fold) -> Result<u64, SinkError> {
     let admitted = fold.shapes.admit(&known(tx, fold)?, fold.schema_limits());
     for (table, cells) in [("schema_minutes", admitted.minutes), ("schema_hours", admitted.hours)] {
         let mut upsert = tx.prepare_cached(&format!(
-            "INSERT INTO {table} (type, source, property, at, seen, strings, numbers, booleans,
-                                  nulls, objects, arrays, others)
+            "INSERT INTO {table} (type, source, property, at, {})
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (type, source, property, at) DO UPDATE SET {}",
+            COUNTS.join(", "),
             add_up(table)
         ))?;
         for cell in cells {
@@ -56,7 +57,8 @@ pub(super) fn add(tx: &Transaction<'_>, fold: &Fold) -> Result<u64, SinkError> {
         "INSERT INTO schema_properties (type, source, property, first_seen, last_seen)
          VALUES (?, ?, ?, ?, ?) ON CONFLICT (type, source, property) DO UPDATE
          SET first_seen = min(first_seen, excluded.first_seen),
-             last_seen = max(last_seen, excluded.last_seen)",
+             last_seen = max(last_seen, excluded.last_seen)
+         WHERE first_seen > excluded.first_seen OR last_seen < excluded.last_seen",
     )?;
     for (first, last) in admitted.seen {
         seen.execute(params![first.kind, first.source, first.property, first.at, last])?;
@@ -81,11 +83,12 @@ fn known(tx: &Transaction<'_>, fold: &Fold) -> Result<Catalogue, SinkError> {
     Ok(known)
 }
 
-fn cells(conn: &Connection, asked: &ShapesAsked) -> Result<Vec<ShapeCell>, SinkError> {
-    let mut select = conn.prepare_cached(&select(asked.table()))?;
-    let limit = MAX_CELLS as i64 + 1;
-    let parameters = params![asked.from, asked.step, asked.to, asked.kind, asked.source, limit];
-    let rows = select.query_map(parameters, |row: &SqlRow<'_>| {
+fn cells(conn: &Connection, asked: &ShapesAsked) -> Result<Option<Vec<ShapeCell>>, SinkError> {
+    let mut select = conn.prepare_cached(&select(asked))?;
+    let mut parameters: Vec<&dyn ToSql> = vec![&asked.from, &asked.step, &asked.to];
+    let named = [&asked.kind, &asked.source].into_iter().flatten();
+    parameters.extend(named.map(|named| named as &dyn ToSql));
+    let rows = select.query_map(&*parameters, |row: &SqlRow<'_>| {
         let count = |at: usize| row.get::<_, i64>(at).map(|count| count as u64);
         let mut types = TypeCounts::default();
         for (place, of) in types.0.iter_mut().enumerate() {
@@ -102,12 +105,12 @@ fn cells(conn: &Connection, asked: &ShapesAsked) -> Result<Vec<ShapeCell>, SinkE
         })
     })?;
     let cells = rows.collect::<Result<Vec<_>, _>>()?;
-    if cells.len() > MAX_CELLS { Err(too_many_cells()) } else { Ok(cells) }
+    Ok((cells.len() <= MAX_CELLS).then_some(cells))
 }
 
 #[async_trait]
 impl Schemas for SqliteStore {
-    async fn shapes(&self, asked: &ShapesAsked) -> Result<Vec<ShapeCell>, SinkError> {
+    async fn shapes(&self, asked: &ShapesAsked) -> Result<Option<Vec<ShapeCell>>, SinkError> {
         let asked = asked.clone();
         with(&self.charts, move |conn| cells(conn, &asked)).await
     }
@@ -135,8 +138,16 @@ impl Schemas for SqliteStore {
     }
 
     async fn forget(&self, minutes: Millis, unseen: Millis) -> Result<(), SinkError> {
+        // Batches are written between the portions.
+        while with(&self.writer, move |conn| {
+            let sql = "DELETE FROM schema_minutes WHERE (type, source, property, at) IN
+                       (SELECT type, source, property, at FROM schema_minutes WHERE at < ? LIMIT ?)";
+            let forgotten = conn.prepare_cached(sql)?.execute(params![minutes, PORTION])?;
+            Ok(forgotten as i64 == PORTION)
+        })
+        .await?
+        {}
         with(&self.writer, move |conn| {
-            conn.prepare_cached("DELETE FROM schema_minutes WHERE at < ?")?.execute([minutes])?;
             conn.prepare_cached("DELETE FROM schema_properties WHERE last_seen < ?")?
                 .execute([unseen])?;
             Ok(())

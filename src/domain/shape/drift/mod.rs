@@ -6,7 +6,7 @@
 use super::{JsonType, TypeCounts};
 use crate::domain::{
     alert::{Sample, of_shares},
-    time::{DAY, MINUTE, Millis},
+    time::{DAY, HOUR, MINUTE, Millis},
 };
 
 /// The shortest time over which events are judged.
@@ -159,7 +159,7 @@ fn lost(
     let (all, enough) = (stretches.len(), rule.min_events as f64);
     let recent = share(&between(latest, all));
     let mut found: Option<(f64, usize)> = None;
-    for split in (1..all).rev().take_while(|split| stretches[*split].at >= now - LONGEST) {
+    for split in (1..all).rev() {
         // A stretch without events is not the time at which it happened.
         if stretches[split].events == 0 {
             continue;
@@ -182,8 +182,10 @@ fn lost(
         }
     }
     // Where it has changed so lately that there are too few events since, it is too early to say so: a
-    // longer time would mix in events of before the change.
-    let (_, split) = found.filter(|(_, split)| *split <= latest)?;
+    // longer time would mix in events of before the change. And what has changed nearly a day ago was
+    // told, or is usual by now.
+    let is_new = |split: usize| stretches[split].at > now - LONGEST + HOUR;
+    let (_, split) = found.filter(|(_, split)| *split <= latest && is_new(*split))?;
     let mut types = TypeCounts::default();
     stretches[split..].iter().for_each(|it| types.add(&it.types));
     let after = between(split, all);

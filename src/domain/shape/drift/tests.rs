@@ -4,7 +4,6 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::domain::time::HOUR;
 
 const RULE: DriftRule = DriftRule { min_events: 30, from: 0.9, to: 0.5 };
 /// Midnight of some day.
@@ -79,6 +78,29 @@ fn what_is_over_does_not_begin_to_fire_and_what_is_back_is_told() {
     assert_eq!(stands(&stretches, Lost::Property, now), Standing::Back);
     assert_eq!(stands(&stretches, Lost::Type(JsonType::String), now), Standing::Away);
     assert_eq!(stands(&stretches, Lost::Property, now + 2 * DAY), Standing::Unknown);
+}
+
+#[test]
+fn what_has_changed_a_day_ago_is_the_new_normal() {
+    // By hours, then by minutes, as the store has it.
+    let gone = START + 5 * DAY;
+    let at = |now: Millis| {
+        let hours = (START..now - HOUR).step_by(HOUR as usize).map(|at| (at, 2_400));
+        let minutes = (now - HOUR..now).step_by(MINUTE as usize).map(|at| (at, 40));
+        let stretches: Vec<_> = hours
+            .chain(minutes)
+            .map(|(at, events)| {
+                stretch(at, events, JsonType::Number, if at < gone { events } else { 0 })
+            })
+            .collect();
+        drift_of(&stretches, None, now, &RULE)
+    };
+    for hours in 1..23 {
+        assert_eq!(at(gone + hours * HOUR).unwrap().since, gone, "hour {hours}");
+    }
+    for hours in 23..72 {
+        assert_eq!(at(gone + hours * HOUR), None, "hour {hours}");
+    }
 }
 
 #[test]
