@@ -25,6 +25,8 @@ use crate::{retry::Backoff, telemetry::health::Health};
 
 /// Counts every panic of the process, on whichever thread.
 const PANICS: &str = "floodmark_panics_total";
+/// Counts how often a part began its work again after a panic.
+const RESTARTS: &str = "floodmark_restarts_total";
 
 /// Logs and counts every panic of this process from now on. Later calls change nothing.
 pub fn install_hook() {
@@ -120,9 +122,14 @@ impl Drop for Watch {
     }
 }
 
-/// Does the work and returns its result. `None` if it panicked, which is logged and counted.
-pub async fn caught<W: Future>(work: W) -> Option<W::Output> {
-    AssertUnwindSafe(work).catch_unwind().await.ok()
+/// Does the work of `part` and returns its result. `None` if it panicked, which is logged and counted: as a
+/// panic, and as a restart of the part, whose next work comes in its time.
+pub async fn caught<W: Future>(part: &'static str, work: W) -> Option<W::Output> {
+    let done = AssertUnwindSafe(work).catch_unwind().await.ok();
+    if done.is_none() {
+        metrics::counter!(RESTARTS, "part" => part).increment(1);
+    }
+    done
 }
 
 /// Does the work. If it panics, it is done again after a pause that doubles each time. This is
@@ -135,10 +142,9 @@ pub async fn again<W: Future>(
     mut work: impl FnMut() -> W,
 ) -> W::Output {
     loop {
-        if let Some(done) = caught(work()).await {
+        if let Some(done) = caught(part, work()).await {
             return done;
         }
-        metrics::counter!("floodmark_restarts_total", "part" => part).increment(1);
         health.trouble(part, "panic", "a bug, see the log; the work is begun again");
         // At least 1 ms, since jitter can draw a pause of 0, which would make this a busy loop.
         tokio::time::sleep(backoff.pause().max(Duration::from_millis(1))).await;

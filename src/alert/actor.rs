@@ -125,7 +125,7 @@ impl AlertActor {
         let watch = self.watch.clone();
         let look = async move {
             let mut watch = watch.lock().await;
-            if panics::caught(watch.look()).await.is_none() {
+            if panics::caught("alerts", watch.look()).await.is_none() {
                 // A look that panicked may have left the states half changed. Without them the
                 // next look takes over from the store, as a new leader does.
                 watch.leads = false;

@@ -29,6 +29,7 @@ mod in_force;
 mod lease;
 mod notifier;
 mod payload;
+mod retry_after;
 mod setup;
 mod survey;
 mod trouble;

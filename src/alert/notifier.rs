@@ -7,26 +7,27 @@ use std::{
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use awc::{
-    Client, Connector,
-    http::{StatusCode, header},
-};
+use awc::{Client, Connector, http::header};
 
 use crate::{
     alert::{
         Leading, RulesInForce,
         payload::{body, signature},
+        retry_after::{is_final, retry_at},
     },
     config,
     domain::{
         alert::Webhook,
-        time::{HOUR, Millis, now_ms, parse_rfc3339},
+        time::{HOUR, Millis, now_ms},
     },
     panics,
     retry::Backoff,
     store::alerts::{AlertLog, Notice, NoticeOutcome},
+    telemetry::queue::Depth,
 };
 
+/// How operators know this actor.
+const PART: &str = "webhooks";
 /// How often a request is tried that the webhook answers with "wrong" (4xx), which takes about
 /// 15 s. That is enough for a receiver that is just being deployed, and one that is gone is not
 /// asked for a whole day.
@@ -40,8 +41,6 @@ const MAX_IN_FLIGHT: usize = 16;
 const MAX_DIRECT: usize = 10_000;
 /// The first pause after a failure, in ms.
 const FIRST_PAUSE_MS: u64 = 1_000;
-/// The longest pause that a webhook can ask for with `Retry-After`, in ms.
-const MAX_RETRY_AFTER: Millis = HOUR;
 /// How long to wait for the store.
 const STORE_WITHIN: Duration = Duration::from_secs(3);
 /// How much longer than its request a claim lasts, in ms. In that time the store is told how the
@@ -72,6 +71,8 @@ pub struct Notifier {
     direct: Vec<Notice>,
     /// How direct notices ended, by their id. The store is told once it has the notice itself.
     settled: HashMap<String, (NoticeOutcome, Instant)>,
+    /// Notices under way, and those that wait in memory.
+    depth: Depth,
 }
 
 /// The alert actor sends a notice that it could not record.
@@ -112,6 +113,7 @@ impl Notifier {
             in_flight: HashMap::new(),
             direct: Vec::new(),
             settled: HashMap::new(),
+            depth: Depth::of(PART),
         }
     }
 
@@ -138,6 +140,7 @@ impl Notifier {
             for notice in notices {
                 notifier.take(notice, ctx);
             }
+            notifier.depth.set(notifier.in_flight.len() + notifier.direct.len());
             ctx.run_later(LOOK_EVERY, Self::look);
         }));
     }
@@ -189,7 +192,7 @@ impl Notifier {
             }
         };
         // After a panic the claim runs out, and the notice is tried again.
-        ctx.spawn(panics::caught(work).into_actor(self).map(move |_, notifier, _| {
+        ctx.spawn(panics::caught(PART, work).into_actor(self).map(move |_, notifier, _| {
             notifier.in_flight.remove(&id);
         }));
     }
@@ -216,18 +219,20 @@ impl Notifier {
             self.in_flight.insert(notice.id.clone(), notice.clone());
             let request = self.request(&notice);
             let (give_up_at, pause) = (self.give_up_at(&notice), self.pause(notice.attempts));
-            ctx.spawn(panics::caught(request).into_actor(self).map(move |sent, notifier, _| {
-                notifier.in_flight.remove(&notice.id);
-                match judge(&notice, sent.flatten(), give_up_at, pause) {
-                    Next::Settled(outcome) => {
-                        notifier.settled.insert(notice.id, (outcome, Instant::now()));
+            ctx.spawn(panics::caught(PART, request).into_actor(self).map(
+                move |sent, notifier, _| {
+                    notifier.in_flight.remove(&notice.id);
+                    match judge(&notice, sent.flatten(), give_up_at, pause) {
+                        Next::Settled(outcome) => {
+                            notifier.settled.insert(notice.id, (outcome, Instant::now()));
+                        }
+                        Next::Again(due_at) => {
+                            let attempts = notice.attempts + 1;
+                            notifier.direct.push(Notice { due_at, attempts, ..notice });
+                        }
                     }
-                    Next::Again(due_at) => {
-                        let attempts = notice.attempts + 1;
-                        notifier.direct.push(Notice { due_at, attempts, ..notice });
-                    }
-                }
-            }));
+                },
+            ));
         }
     }
 
@@ -328,25 +333,6 @@ async fn post(client: &Client, webhook: &Webhook, notice: &Notice) -> Sent {
     }
 }
 
-/// Whether the status says that this request will never be taken (4xx, RFC 9110, 15.5). Timeout,
-/// too early and too many requests are the 4xx that ask for another try.
-fn is_final(status: StatusCode) -> bool {
-    status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429)
-}
-
-/// The moment that `Retry-After` gives (Unix ms), as seconds or as a date (RFC 9110, 10.2.3), and
-/// at most [`MAX_RETRY_AFTER`] from `now`.
-fn retry_at(text: &str, now: Millis) -> Option<Millis> {
-    let at = match text.trim().parse::<Millis>() {
-        Ok(seconds) => now.saturating_add(seconds.max(0).saturating_mul(1000)),
-        Err(_) => jiff::fmt::rfc2822::parse(text)
-            .map(|date| date.timestamp().as_millisecond())
-            .ok()
-            .or_else(|| parse_rfc3339(text))?,
-    };
-    Some(at.clamp(now, now + MAX_RETRY_AFTER))
-}
-
 impl Actor for Notifier {
     type Context = Context<Self>;
 
@@ -381,20 +367,5 @@ impl Handler<Direct> for Notifier {
             true => self.direct.push(notice),
             false => tracing::error!(id = notice.id, "too many notices in memory: one is dropped"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_bounded() {
-        let now = 1_795_420_800_000;
-        assert_eq!(retry_at("120", now), Some(now + 120_000));
-        assert_eq!(retry_at("999999", now), Some(now + MAX_RETRY_AFTER));
-        assert_eq!(retry_at("Mon, 23 Nov 2026 08:01:00 GMT", now), Some(now + 60_000));
-        assert_eq!(retry_at("Mon, 23 Nov 2020 08:01:00 GMT", now), Some(now));
-        assert_eq!(retry_at("soon", now), None);
     }
 }

@@ -11,12 +11,20 @@ use std::sync::{
 
 use actix::{Message, Recipient};
 
-use crate::broadcast::hub::ViewerId;
+use crate::{
+    broadcast::hub::ViewerId,
+    telemetry::queue::{Depth, QueuePlace},
+};
 
 /// A viewer's session has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Leave(pub ViewerId);
+pub struct Leave {
+    /// Its viewer.
+    pub id: ViewerId,
+    /// Its place among what waits for the broadcaster.
+    pub place: QueuePlace,
+}
 
 /// Why a viewer gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +52,8 @@ struct PermitState {
     closed: AtomicBool,
     /// Who is told when a permit is given back.
     leave: Recipient<Leave>,
+    /// How many sessions have come or gone and wait for the broadcaster to take note.
+    depth: Depth,
 }
 
 impl ViewerPermits {
@@ -55,6 +65,7 @@ impl ViewerPermits {
             next: AtomicU64::new(1),
             closed: AtomicBool::new(false),
             leave,
+            depth: Depth::of("broadcaster"),
         }))
     }
 
@@ -87,10 +98,18 @@ pub struct ViewerPermit {
     permits: ViewerPermits,
 }
 
+impl ViewerPermit {
+    /// A place among what waits for the broadcaster.
+    pub(super) fn place(&self) -> QueuePlace {
+        self.permits.0.depth.enter()
+    }
+}
+
 impl Drop for ViewerPermit {
     fn drop(&mut self) {
         self.permits.0.taken.fetch_sub(1, Ordering::Relaxed);
         // `do_send` ignores the mailbox's limit. That is safe, since each permit sends one `Leave`.
-        self.permits.0.leave.do_send(Leave(self.id));
+        let place = self.place();
+        self.permits.0.leave.do_send(Leave { id: self.id, place });
     }
 }

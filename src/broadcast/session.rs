@@ -90,6 +90,7 @@ impl Actor for ViewerSession {
                 pulse: self.pulse.clone(),
                 pass: self.pass.clone(),
                 resume: self.resume.take(),
+                place: self.permit.place(),
             });
         }
     }

@@ -32,6 +32,8 @@ pub struct CounterActor {
     pub zone: BusinessZone,
 }
 
+/// How operators know this actor.
+const PART: &str = "counter";
 /// How often the visitors are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -44,14 +46,16 @@ impl CounterActor {
         let since = bucket(now - self.window, SECOND);
         let day = self.zone.day_of(now).date;
         let count = async move { live.population(since, day).await };
-        ctx.spawn(panics::caught(count).into_actor(self).map(move |population, actor, ctx| {
-            // A failure is not reported here, since the lane writers run into it too and report
-            // it. The last number stays.
-            if let Some(Ok(population)) = population {
-                actor.broadcaster.do_send(Counted { population, day });
-            }
-            ctx.run_later(COUNT_EVERY, Self::count);
-        }));
+        ctx.spawn(panics::caught(PART, count).into_actor(self).map(
+            move |population, actor, ctx| {
+                // A failure is not reported here, since the lane writers run into it too and report
+                // it. The last number stays.
+                if let Some(Ok(population)) = population {
+                    actor.broadcaster.do_send(Counted { population, day });
+                }
+                ctx.run_later(COUNT_EVERY, Self::count);
+            },
+        ));
     }
 }
 
@@ -69,7 +73,9 @@ impl Handler<Touch> for CounterActor {
     fn handle(&mut self, touch: Touch, _: &mut Context<Self>) -> Self::Result {
         let live = self.live.clone();
         Box::pin(async move {
-            let touched = panics::caught(live.touch(&touch.0)).await;
+            let touched = panics::caught(PART, live.touch(&touch.delta)).await;
+            // It waited until the live store had it.
+            drop(touch.place);
             touched.unwrap_or_else(|| {
                 let message = "a panic while visitors were noted; see the log";
                 Err(SinkError::new(SinkErrorKind::Other, message))

@@ -24,6 +24,7 @@ use crate::{
     ingest::{NotTaken, Waiting},
     panics,
     spool::{CommitError, Group, SpoolError, SpoolWriter},
+    telemetry::queue::{Depth, QueuePlace},
 };
 
 /// From the ingest actor to the committer: write this group.
@@ -48,7 +49,7 @@ pub struct Committed {
 /// What the thread is asked to do, in this order.
 #[derive(Debug)]
 enum Order {
-    Write(Work),
+    Write(Work, QueuePlace),
     /// Begin a new run, and say with which batch.
     BeginRun(oneshot::Sender<BatchId>),
 }
@@ -56,6 +57,8 @@ enum Order {
 /// The handle of the thread. The thread ends when the handle is dropped.
 #[derive(Debug)]
 pub struct Committer {
+    /// How many groups are handed over and not on disk yet.
+    depth: Depth,
     work: Option<Sender<Order>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -74,7 +77,7 @@ impl Committer {
         let thread = thread::Builder::new().name("committer".into()).spawn(move || {
             run(writer, &inbox, &Told { ingest, watch }, cursor_interval);
         })?;
-        Ok(Committer { work: Some(work), thread: Some(thread) })
+        Ok(Committer { depth: Depth::of("committer"), work: Some(work), thread: Some(thread) })
     }
 
     /// Hands a group over.
@@ -82,7 +85,7 @@ impl Committer {
         if let Some(sender) = &self.work {
             // This fails only when the thread has panicked. The work is then dropped with the
             // replies in it, and each request is answered with an error.
-            let _ = sender.send(Order::Write(work));
+            let _ = sender.send(Order::Write(work, self.depth.enter()));
         }
     }
 
@@ -148,7 +151,7 @@ fn run(mut writer: SpoolWriter, inbox: &Receiver<Order>, told: &Told, cursor_int
     loop {
         let pause = cursor_interval.saturating_sub(retired_at.elapsed());
         match inbox.recv_timeout(pause) {
-            Ok(Order::Write(work)) => commit(&mut writer, work, told),
+            Ok(Order::Write(work, _place)) => commit(&mut writer, work, told),
             // The error is ignored: whoever has stopped waiting needs no answer.
             Ok(Order::BeginRun(begun)) => drop(begun.send(writer.begin_run())),
             Err(RecvTimeoutError::Timeout) => {}

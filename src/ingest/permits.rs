@@ -6,6 +6,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use crate::telemetry::queue;
+
 /// The limit, which all workers share. A clone is the same limit.
 #[derive(Clone, Debug)]
 pub struct QueueLimit {
@@ -14,9 +16,12 @@ pub struct QueueLimit {
 }
 
 impl QueueLimit {
-    /// A limit of `max` requests. None waits yet.
+    /// A limit of `max` requests. None waits yet. How many do is shown to operators.
     pub fn new(max: usize) -> QueueLimit {
-        QueueLimit { waiting: Arc::default(), max }
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::downgrade(&waiting);
+        queue::watch("ingest", move || Some(seen.upgrade()?.load(Ordering::Relaxed)));
+        QueueLimit { waiting, max }
     }
 
     /// No permits yet, for a message that has no requests.

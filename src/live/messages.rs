@@ -9,13 +9,19 @@ use jiff::civil::Date;
 use crate::{
     domain::delta::Delta,
     sink::{SinkError, SinkErrorKind},
+    telemetry::queue::{Depth, QueuePlace},
 };
 
 /// From the live target to the counter actor: note the visitors and distinct values of this delta.
 /// It is answered once the live store has them.
 #[derive(Message)]
 #[rtype(result = "Result<(), SinkError>")]
-pub struct Touch(pub Arc<Delta>);
+pub struct Touch {
+    /// The delta of a batch.
+    pub delta: Arc<Delta>,
+    /// Its place among what waits for the actor.
+    pub place: QueuePlace,
+}
 
 /// Notes visitors and distinct values before a batch is counted.
 #[async_trait]
@@ -24,10 +30,24 @@ pub trait NotesVisitors: Send + Sync + 'static {
     async fn note(&self, delta: &Arc<Delta>) -> Result<(), SinkError>;
 }
 
+/// The way to the counter actor.
+pub struct CounterMailbox {
+    counter: Recipient<Touch>,
+    depth: Depth,
+}
+
+impl CounterMailbox {
+    /// The way to this actor. What waits there is shown to operators.
+    pub fn of(counter: Recipient<Touch>) -> CounterMailbox {
+        CounterMailbox { counter, depth: Depth::of("counter") }
+    }
+}
+
 #[async_trait]
-impl NotesVisitors for Recipient<Touch> {
+impl NotesVisitors for CounterMailbox {
     async fn note(&self, delta: &Arc<Delta>) -> Result<(), SinkError> {
-        let sent = self.send(Touch(delta.clone())).await;
+        let touch = Touch { delta: delta.clone(), place: self.depth.enter() };
+        let sent = self.counter.send(touch).await;
         sent.unwrap_or_else(|e| {
             let message = format!("the counter actor did not answer: {e}");
             Err(SinkError::new(SinkErrorKind::Unavailable, message))

@@ -38,7 +38,7 @@ use crate::{
     store::{Ledger, LedgerHeads, LedgerSpan, Stores},
 };
 
-pub use messages::{Counted, NotesVisitors, Population, Touch};
+pub use messages::{Counted, CounterMailbox, NotesVisitors, Population, Touch};
 
 /// What became of a batch's delta that was to be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

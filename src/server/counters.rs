@@ -32,6 +32,9 @@ pub fn show_all() {
     for signal in RefusalSignal::ALL {
         metrics::counter!(WITHOUT_IDENTITY, "signal" => signal.name()).increment(0);
     }
+    for part in ["alerts", "counter", "webhooks"] {
+        metrics::counter!("floodmark_restarts_total", "part" => part).increment(0);
+    }
     for sink in Sink::ALL {
         metrics::counter!("floodmark_restarts_total", "part" => sink.as_str()).increment(0);
         for kind in SinkErrorKind::ALL {

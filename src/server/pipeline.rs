@@ -27,12 +27,13 @@ use crate::{
         actor::{IngestActor, IngestSetup},
         committer::Committer,
     },
-    live::{redis::claims::Claims, tails::Tails, target::LiveTarget},
+    live::{CounterMailbox, redis::claims::Claims, tails::Tails, target::LiveTarget},
     panics::Alarm,
     retry::Backoff,
     sink::{BatchReader, Dispatch, LaneWriter, Settled, Target},
     spool::Opened,
     store::store_target::StoreTarget,
+    telemetry::queue,
 };
 
 /// The running pipeline.
@@ -123,6 +124,10 @@ fn writers(
     settled: &UnboundedSender<Settled>,
 ) -> Dispatch {
     let sink = target.sink();
+    for lane in 0..LANES {
+        // A writer has one batch at a time, so what waits for it waits in the spool.
+        queue::watch(format!("{sink}-{lane}"), reader.spool.lane_batches(sink, lane));
+    }
     let writers = (0..LANES).map(|lane| {
         let writer = LaneWriter::new(target.clone(), lane, reader.clone(), settled.clone());
         LaneWriter::start_in_arbiter(&thread.handle(), |_| writer).recipient()
@@ -148,7 +153,7 @@ fn live_target(
     let counter = CounterActor::start_in_arbiter(&thread.handle(), |_| counter);
     Arc::new(LiveTarget {
         live: storage.live.clone(),
-        visitors: Arc::new(counter.recipient()),
+        visitors: Arc::new(CounterMailbox::of(counter.recipient())),
         reader: reader.clone(),
         ledger: storage.stores.ledger.clone(),
         tails,

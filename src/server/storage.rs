@@ -20,7 +20,7 @@ use crate::{
     sink::{BatchReader, Lease, Sink, SinkError, SinkErrorKind},
     spool::{DataDir, Opened, Spool, SpoolOptions},
     store::{self, Stores},
-    telemetry::health::Health,
+    telemetry::{health::Health, queue},
 };
 
 /// How many messages of the live side's feed may wait for the broadcaster. A full feed makes the
@@ -68,6 +68,9 @@ impl Storage {
         let spool = opened.spool.clone();
 
         let (feed, follow) = mpsc::channel(FEED_CAPACITY);
+        let waits = feed.downgrade();
+        let waiting = move || waits.upgrade().map(|feed| feed.max_capacity() - feed.capacity());
+        queue::watch("broadcaster", waiting);
         let metric_set = config.rules.metric_set.clone();
         let active_window_s = config.live.active_window_s;
         let (mirror, writer) = Mirror::new(zone.clone(), metric_set, active_window_s, real_clock());

@@ -83,13 +83,14 @@ impl LaneWriter {
     /// Looks at the sink if the lane rests, and again some time after that look is over.
     fn look(&mut self, ctx: &mut Context<Self>) {
         let (target, lane, rests) = (self.target.clone(), self.lane, self.rests);
+        let part = target.sink().as_str();
         let work = async move {
             if rests {
                 target.look(lane).await;
             }
         };
         // A panic must not end the looking, so the next look is planned after a panic too.
-        ctx.spawn(panics::caught(work).into_actor(self).map(|_, _, ctx| {
+        ctx.spawn(panics::caught(part, work).into_actor(self).map(|_, _, ctx| {
             ctx.run_later(LOOK_EVERY, Self::look);
         }));
     }

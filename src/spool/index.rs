@@ -74,8 +74,8 @@ struct Progress {
     watermark: u64,
     /// Events of batches that it has not settled.
     events: u64,
-    /// Batches that it has not settled.
-    batches: u64,
+    /// Batches that it has not settled, by lane.
+    batches: [u64; LANES as usize],
 }
 
 /// Every batch of the spool, and how far each sink has come:
@@ -131,7 +131,7 @@ impl SpoolIndex {
             entry.settled[sink] = seq <= progress.watermark;
             if !entry.settled[sink] {
                 progress.events = progress.events.saturating_add(entry.events);
-                progress.batches += 1;
+                progress.batches[lane_of(seq)] += 1;
             }
         }
         self.entries.push_back(entry);
@@ -159,10 +159,11 @@ impl SpoolIndex {
         while self.next_seq() > first.max(self.oldest)
             && let Some(entry) = self.entries.pop_back()
         {
+            let lane = lane_of(self.next_seq());
             for (progress, settled) in self.sinks.iter_mut().zip(entry.settled) {
                 if !settled {
                     progress.events = progress.events.saturating_sub(entry.events);
-                    progress.batches -= 1;
+                    progress.batches[lane] -= 1;
                 }
             }
             lost += u64::from(entry.void && !entry.gone);
@@ -231,7 +232,7 @@ impl SpoolIndex {
         let events = entry.events;
         let progress = &mut self.sinks[sink as usize];
         progress.events = progress.events.saturating_sub(events);
-        progress.batches -= 1;
+        progress.batches[lane_of(seq)] -= 1;
         // Lanes settle out of order: the watermark moves over all that is settled behind it.
         let mut watermark = progress.watermark;
         while self.get(watermark + 1).is_some_and(|entry| entry.settled[sink as usize]) {
@@ -255,9 +256,14 @@ impl SpoolIndex {
         let progress = self.sinks[sink as usize];
         Lag {
             events: progress.events,
-            batches: progress.batches,
+            batches: progress.batches.iter().sum(),
             oldest_ms: self.get(progress.watermark + 1).map(|entry| entry.sealed_at),
         }
+    }
+
+    /// How many batches of a lane a sink has not settled.
+    pub(super) fn lane_batches(&self, sink: Sink, lane: u64) -> u64 {
+        self.sinks[sink as usize].batches[lane_of(lane)]
     }
 
     /// For each sink: it has settled this batch and all before it.
@@ -321,6 +327,11 @@ impl SpoolIndex {
     fn position(&self, seq: u64) -> Option<usize> {
         Some(seq.checked_sub(self.oldest)? as usize)
     }
+}
+
+/// The place of a batch's lane in lists by lane.
+fn lane_of(seq: u64) -> usize {
+    (seq % LANES) as usize
 }
 
 /// The first seq of `lane` at or after `from`.

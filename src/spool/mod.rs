@@ -279,6 +279,13 @@ impl Spool {
         self.shared.index.lock().lag(sink)
     }
 
+    /// Tells how many batches of a lane the sink has not settled, for as long as the spool is open. It does
+    /// not keep the spool open.
+    pub fn lane_batches(&self, sink: Sink, lane: u64) -> impl Fn() -> Option<usize> + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move || Some(shared.upgrade()?.index.lock().lane_batches(sink, lane) as usize)
+    }
+
     /// Bytes of all segment files that a sink has not settled yet.
     pub fn bytes(&self) -> u64 {
         self.shared.index.lock().bytes()

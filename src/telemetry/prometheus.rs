@@ -6,6 +6,8 @@ use std::{sync::OnceLock, time::Duration};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 
+use super::queue;
+
 /// The upper bounds of the buckets of all histograms of seconds.
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -34,9 +36,11 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// What `/metrics` answers. What the system says of this process (`process_*`) is read now.
+/// What `/metrics` answers. What the system says of this process (`process_*`), and what waits for each part,
+/// is read now.
 pub fn render(handle: &PrometheusHandle) -> String {
     Collector::default().collect();
+    queue::report();
     // Its name is a contract, and a gauge must not end in `_total`. `floodmark_business_today` is the
     // gauge of the same values.
     handle.render().replace(
@@ -90,6 +94,8 @@ fn describe() {
     gauge!("floodmark_postgres_waiting", "Who waited for a connection of the pool");
     counter!("floodmark_redis_connects_total", "Connections that were made for commands to Redis");
     counter!("floodmark_restarts_total", "Work that was begun again after a panic");
+    gauge!("floodmark_queue_depth", "What waits for each part, in its mailboxes and channels");
+    gauge!("floodmark_queue_longest", "What waits for the actor of a part that is furthest behind");
     gauge!("floodmark_spool_lag_events", "Sealed events that a sink has not taken yet");
     gauge!("floodmark_spool_oldest_seconds", "How long the oldest such batch has waited");
     gauge!("floodmark_spool_damaged_batches", "Batches lost to damage since the start");

@@ -27,8 +27,21 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("counter", &["domain", "live", "panics", "sink"]),
     // Reading, and who is told.
     ("numbers", &["config", "domain", "live", "retry", "sink", "store"]),
-    ("broadcast", &["config", "domain", "live", "numbers", "panics"]),
-    ("alert", &["config", "domain", "failpoint", "numbers", "panics", "retry", "sink", "store"]),
+    ("broadcast", &["config", "domain", "live", "numbers", "panics", "telemetry"]),
+    (
+        "alert",
+        &[
+            "config",
+            "domain",
+            "failpoint",
+            "numbers",
+            "panics",
+            "retry",
+            "sink",
+            "store",
+            "telemetry",
+        ],
+    ),
     ("reload", &["alert", "config", "telemetry"]),
     // The door, and what puts all of it together.
     (

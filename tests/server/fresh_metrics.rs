@@ -19,6 +19,16 @@ fn a_fresh_server_shows_every_counter_with_known_labels_at_0() {
         "floodmark_webhooks_total{result=\"given_up\"} 0",
         "floodmark_viewer_evictions_total 0",
         "floodmark_panics_total 0",
+        "floodmark_restarts_total{part=\"webhooks\"} 0",
+        "floodmark_queue_depth{part=\"ingest\"} 0",
+        "floodmark_queue_depth{part=\"committer\"} 0",
+        "floodmark_queue_depth{part=\"store-3\"} 0",
+        "floodmark_queue_depth{part=\"live-0\"} 0",
+        "floodmark_queue_depth{part=\"counter\"} 0",
+        "floodmark_queue_depth{part=\"broadcaster\"} 0",
+        "floodmark_queue_depth{part=\"webhooks\"} 0",
+        "floodmark_queue_depth{part=\"sessions\"} 0",
+        "floodmark_queue_longest{part=\"sessions\"} 0",
     ] {
         assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
     }
@@ -47,4 +57,30 @@ fn gauges_of_business_are_there_once_the_counters_are_loaded() {
     std::thread::sleep(std::time::Duration::from_millis(1200));
     let text = away.get_text("/metrics?token=v1");
     assert!(!text.lines().any(|line| line.starts_with("floodmark_business_")), "{text}");
+}
+
+#[test]
+fn what_waits_for_a_store_that_is_away_is_shown_by_lane() {
+    let away = Server::with(&[
+        ("FLOODMARK_POSTGRES__URL", "postgres://nobody@127.0.0.1:1/shop"),
+        ("FLOODMARK_AUTH__WRITE_KEYS", "w1"),
+        ("FLOODMARK_AUTH__VIEWER_TOKENS", "v1"),
+    ]);
+    let lanes = |server: &Server| {
+        let text = server.get_text("/metrics?token=v1");
+        let depth = |lane: u64| {
+            let name = format!("floodmark_queue_depth{{part=\"store-{lane}\"}} ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&name));
+            value.expect("each lane is shown").parse::<u64>().expect("a number of batches")
+        };
+        [0, 1, 2, 3].map(depth)
+    };
+    assert_eq!(lanes(&away), [0; 4]);
+    for sent in 1..=5 {
+        let post = away.request("POST", "/v1/events").header("Authorization", "Bearer w1");
+        assert_eq!(post.body(r#"{"type":"a"}"#).send().expect("it answers").status, 202);
+        away.until("its batch is sealed", |server| lanes(server).iter().sum::<u64>() == sent);
+    }
+    // The first batch has the number 1, and the fifth comes to the lane of the first.
+    assert_eq!(lanes(&away), [1, 2, 1, 1]);
 }

@@ -28,6 +28,7 @@ use crate::{
     live::{Counted, Feed},
     numbers::MirrorWriter,
     panics,
+    telemetry::queue::{Depth, QueuePlace},
 };
 
 /// Sends what was counted to all viewers of this node. It runs on a thread of its own.
@@ -92,6 +93,8 @@ pub(super) struct Join {
     pub pass: Pass,
     /// Epoch and seq of the last frame that the viewer saw before, if it came back.
     pub resume: Option<(String, u64)>,
+    /// Its place among what waits for the broadcaster.
+    pub place: QueuePlace,
 }
 
 /// The way to one session: its address, and its connection for the case that it hangs.
@@ -239,6 +242,9 @@ impl Actor for Broadcaster {
             actor.mirror.prune(now);
             let monotonic = monotonic_ms();
             actor.hub.expel(monotonic);
+            for (depth, waiting) in actor.metrics.frames.iter().zip(actor.hub.waiting()) {
+                depth.set(waiting as usize);
+            }
             actor.timeline.watched(&actor.hub.watched(), monotonic);
             actor.report();
         });
@@ -285,6 +291,7 @@ impl Handler<Join> for Broadcaster {
     fn handle(&mut self, join: Join, _: &mut Context<Self>) {
         let (now, monotonic) = (self.mirror.now(), monotonic_ms());
         let sight = join.pass.sight;
+        drop(join.place);
         self.hub.join(join.id, join.outlet, join.pulse, join.pass, monotonic);
         self.timeline.join(sight, monotonic);
         let missed = join.resume.and_then(|(epoch, seq)| self.timeline.resume(sight, &epoch, seq));
@@ -305,7 +312,8 @@ impl Handler<Leave> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, leave: Leave, _: &mut Context<Self>) {
-        self.hub.leave(leave.0);
+        self.hub.leave(leave.id);
+        drop(leave.place);
     }
 }
 
@@ -336,6 +344,8 @@ impl Handler<Shutdown> for Broadcaster {
 /// the update.
 struct Metrics {
     viewers: Gauge,
+    /// Frames that wait for all sessions, and for the one that has most.
+    frames: [Depth; 2],
     evictions: Counter,
     ingest_to_viewer: Histogram,
 }
@@ -344,6 +354,7 @@ impl Metrics {
     fn new() -> Metrics {
         Metrics {
             viewers: gauge!(VIEWERS),
+            frames: [Depth::of("sessions"), Depth::longest("sessions")],
             evictions: counter!(VIEWER_EVICTIONS),
             ingest_to_viewer: histogram!(INGEST_TO_VIEWER),
         }

@@ -190,6 +190,12 @@ impl<O: Outlet> Hub<O> {
         self.viewers.len()
     }
 
+    /// How many messages wait for all sessions, and for the one for which most wait.
+    pub fn waiting(&self) -> [u64; 2] {
+        let waiting = self.viewers.values().map(Viewer::outstanding);
+        waiting.fold([0, 0], |[all, most], one| [all + one, most.max(one)])
+    }
+
     /// Adds a viewer, which needs a first frame.
     pub fn join(&mut self, id: ViewerId, outlet: O, pulse: Arc<Pulse>, pass: Pass, now: u64) {
         let state = ViewerState::NeedsSnapshot { since: now };

@@ -91,7 +91,9 @@ fn a_slow_viewer_gets_nothing_until_it_has_room_and_then_a_snapshot() {
         assert_eq!(quick.take(), [delta(n)]);
         assert!(!hub.wants_snapshot()[Sight::Everything]);
     }
+    assert_eq!(hub.waiting(), [3, 3]);
     assert_eq!(slow.take(), [delta(1), delta(2), delta(3)]);
+    assert_eq!(hub.waiting(), [0, 0]);
     assert!(hub.wants_snapshot()[Sight::Everything]);
     hub.serve_snapshot(&texts(6));
     hub.send(&texts(7), false, 7);
