@@ -26,11 +26,12 @@ pub async fn stores(config: &Config) -> Result<Stores, String> {
 pub async fn migrate(config: &Config) -> Result<String, String> {
     let store = stores(config).await?.info;
     store.check().await.map_err(|e| e.to_string())?;
-    let applied = store.migrate().await.map_err(|e| e.to_string())?;
-    Ok(match applied.is_empty() {
-        true => format!("{}: the schema was up to date already", store.name()),
-        false => format!("{}: applied {}", store.name(), applied.join(", ")),
-    })
+    let migrated = store.migrate().await.map_err(|e| e.to_string())?;
+    let done = match migrated.applied.is_empty() {
+        true => "the schema was up to date already".to_owned(),
+        false => format!("applied {}", migrated.applied.join(", ")),
+    };
+    Ok(format!("{}: {done}{}", store.name(), migrated.beside()))
 }
 
 /// Tries what [`migrate`] would apply, and leaves nothing of it. Returns in words what that is.
@@ -44,10 +45,11 @@ pub async fn rehearse(config: &Config) -> Result<String, String> {
         }
     };
     let pending = pending.map_err(|e| e.to_string())?;
-    Ok(match pending.is_empty() {
-        true => format!("{store}: the schema is up to date"),
-        false => format!("{store}: would apply {}; tried, and taken back", pending.join(", ")),
-    })
+    let found = match pending.applied.is_empty() {
+        true => "the schema is up to date".to_owned(),
+        false => format!("would apply {}; tried, and taken back", pending.applied.join(", ")),
+    };
+    Ok(format!("{store}: {found}{}", pending.beside()))
 }
 
 /// Counts the live counters again from the ledger. With `change_settings`, the time zone and the

@@ -28,6 +28,7 @@
 
 pub mod access;
 pub mod alerts;
+pub mod later;
 mod ledger;
 pub mod letters;
 pub mod nodes;
@@ -57,6 +58,7 @@ use crate::{
     store::{
         access::AccessStore,
         alerts::AlertLog,
+        later::Migrated,
         letters::DeadLetters,
         nodes::NodeList,
         rollup::{FoldLimits, Folded, Known, Summed},
@@ -356,11 +358,12 @@ pub trait StoreInfo: Send + Sync + 'static {
     /// Whether it answers and lets this user write all that a server writes. Nothing is changed.
     async fn check(&self) -> Result<Looked, SinkError>;
 
-    /// Brings the schema up to date. Returns the names of the migrations that were applied for it.
+    /// Brings the schema up to date.
     ///
     /// # Errors
-    /// The store can't be reached or written to, or its schema is of a later version.
-    async fn migrate(&self) -> Result<Vec<String>, SinkError>;
+    /// The store can't be reached or written to, or its schema is one of a later version that this one
+    /// can't work beside.
+    async fn migrate(&self) -> Result<Migrated, SinkError>;
 
     /// Makes sure that the store belongs to this node's installation and that its numbers were made
     /// by this node's settings ([`crate::sink::Terms`]). A store that belongs to nobody is taken.

@@ -7,9 +7,7 @@ mod monitoring;
 mod prometheus;
 mod proxies;
 mod rolling;
-// The comparison of several nodes with what was sent is that of tests/nodes; a part of it is enough here.
-#[allow(dead_code)]
-#[path = "../nodes/shop.rs"]
-mod shop;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::shop;

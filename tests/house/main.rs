@@ -4,6 +4,7 @@
 mod documents;
 mod imports;
 mod items;
+mod migrations;
 mod monitoring;
 mod sizes;
 mod source;

@@ -7,7 +7,8 @@ mod faults;
 mod identity;
 mod leaving;
 mod ledger;
-mod shop;
 #[path = "../support/mod.rs"]
 mod support;
 mod totals;
+
+use support::shop;

@@ -43,10 +43,15 @@ fn migrate_makes_the_tables_of_an_empty_database_and_says_so() {
     let again = migrate();
     assert!(again.status.success() && said(&again).contains("up to date already"), "{again:?}");
 
-    // A later version of Floodmark was here.
-    rows(&postgres, "INSERT INTO refinery_schema_history VALUES (999, 'later', '', '1')");
+    // A later version of Floodmark was here, and has added something.
+    rows(&postgres, "INSERT INTO refinery_schema_history VALUES (998, 'coupons', '', '1')");
+    let beside = migrate();
+    let words = "V998__coupons of a later version, which this version works beside";
+    assert!(beside.status.success() && said(&beside).contains(words), "{beside:?}");
+    // An even later one, and has changed what was there.
+    rows(&postgres, "INSERT INTO refinery_schema_history VALUES (999, 'breaking_later', '', '1')");
     let old = migrate();
-    assert!(!old.status.success() && said(&old).contains("V999__later"), "{old:?}");
+    assert!(!old.status.success() && said(&old).contains("V999__breaking_later"), "{old:?}");
 }
 
 #[test]
@@ -59,6 +64,16 @@ fn migrate_makes_the_file_of_sqlite() {
     let events: i64 = file.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(events, 0);
     assert!(said(&migrate()).contains("up to date already"));
+
+    // Later versions were here, as with Postgres.
+    let later = "INSERT INTO refinery_schema_history VALUES ";
+    file.execute_batch(&format!("{later} (998, 'coupons', '', '1')")).unwrap();
+    let beside = migrate();
+    let words = "V998__coupons of a later version, which this version works beside";
+    assert!(beside.status.success() && said(&beside).contains(words), "{beside:?}");
+    file.execute_batch(&format!("{later} (999, 'breaking_later', '', '1')")).unwrap();
+    let old = migrate();
+    assert!(!old.status.success() && said(&old).contains("V999__breaking_later"), "{old:?}");
 }
 
 #[test]

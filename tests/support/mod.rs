@@ -17,6 +17,7 @@ pub mod process;
 pub mod program;
 pub mod redis;
 pub mod server;
+pub mod shop;
 pub mod sums;
 pub mod viewer;
 

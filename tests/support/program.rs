@@ -1,7 +1,7 @@
 //! Runs the real program to its end, for commands that stop by themselves. Servers are in `server`.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::LazyLock,
     thread,
@@ -32,11 +32,21 @@ pub fn floodmark_output(args: &[&str]) -> Output {
     floodmark().args(args).stdin(Stdio::null()).output().expect("the program was built")
 }
 
+/// The program under test.
+pub fn this_version() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_floodmark"))
+}
+
 /// The program under test. The kernel kills it when the thread that started it ends, in whatever
 /// way.
 pub fn setpriv() -> Command {
+    setpriv_of(&this_version())
+}
+
+/// Likewise any build of the program.
+pub fn setpriv_of(program: &Path) -> Command {
     let mut command = without_settings(Command::new("setpriv"));
-    command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_floodmark")]);
+    command.args(["--pdeathsig", "KILL"]).arg(program);
     command
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use super::{
     client::{Answer, Request},
-    program::{PATIENCE, noon_zone, setpriv},
+    program::{PATIENCE, noon_zone, setpriv_of, this_version},
 };
 
 /// A running `floodmark serve` (or another command that serves); killed when dropped.
@@ -34,6 +34,7 @@ pub struct Server {
 
 /// The command and the variables that the server was started with.
 struct ServerCommand {
+    program: PathBuf,
     args: Vec<OsString>,
     variables: Vec<(String, String)>,
     /// All that it has printed and logged.
@@ -76,8 +77,23 @@ impl Server {
 
     /// Starts any command that serves, and waits until it has printed its address.
     pub fn spawn(args: &[&str], variables: &[(&str, &str)]) -> Server {
+        Server::spawn_build(this_version(), args, variables)
+    }
+
+    /// Starts a server of another build of the program.
+    pub fn of_build(program: PathBuf, variables: &[(&str, &str)]) -> Server {
+        let data = TempDir::new().expect("a temporary folder");
+        let dir = data.path().to_str().expect("temporary folders have plain names").to_owned();
+        let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &dir];
+        let mut server = Server::spawn_build(program, &args, variables);
+        server.data = Some(data);
+        server
+    }
+
+    fn spawn_build(program: PathBuf, args: &[&str], variables: &[(&str, &str)]) -> Server {
         let owned = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
         let command = ServerCommand {
+            program,
             args: args.iter().map(OsString::from).collect(),
             variables: variables.iter().map(owned).collect(),
             log: Arc::default(),
@@ -161,6 +177,21 @@ impl Server {
     /// Kills the server and starts it again on the same port and data folder.
     pub fn restart(&mut self) {
         self.kill();
+        self.start_again();
+    }
+
+    /// Ends the server by a signal, and starts another build of the program in its place, on the same
+    /// port and data folder.
+    pub fn exchange(&mut self, program: &Path, end_by: Signal) {
+        self.signal(end_by);
+        self.wait();
+        program.clone_into(&mut self.command.program);
+        self.start_again();
+        let runs = std::fs::read_link(format!("/proc/{}/exe", self.pid())).expect("it runs");
+        assert_eq!(runs, program.canonicalize().expect("a program"), "the other build");
+    }
+
+    fn start_again(&mut self) {
         let listen = self.command.args.iter().position(|arg| arg == "--listen");
         self.command.args[listen.expect("a flag") + 1] = self.addr.to_string().into();
         (self.child, self.addr) = self.command.run();
@@ -234,7 +265,7 @@ impl Drop for Server {
 
 impl ServerCommand {
     fn run(&self) -> (Child, SocketAddr) {
-        let mut child = setpriv()
+        let mut child = setpriv_of(&self.program)
             .args(&self.args)
             // In this zone it is about noon, so that "today" does not begin anew while a test runs.
             .env("FLOODMARK_TIMEZONE", noon_zone())

@@ -5,6 +5,7 @@ use super::{PostgresStore, alerts, errors::Failure, rights, rollups, schema, ses
 use crate::{
     domain::{batch::LANES, time::Millis},
     sink::{Looked, SinkError, SinkErrorKind},
+    store::later::Migrated,
 };
 
 /// The oldest major version that its makers still mend.
@@ -68,11 +69,11 @@ impl PostgresStore {
     ///
     /// # Errors
     /// One of them can't be applied, or the server can't be reached.
-    pub async fn pending(&self) -> Result<Vec<String>, SinkError> {
+    pub async fn pending(&self) -> Result<Migrated, SinkError> {
         self.try_pending().await.map_err(|e| self.told(e))
     }
 
-    async fn try_pending(&self) -> Result<Vec<String>, Failure> {
+    async fn try_pending(&self) -> Result<Migrated, Failure> {
         let session = self.readers.get().await?;
         session.begin("").await?;
         let applied = schema::rehearse(&session).await?;

@@ -56,6 +56,7 @@ use crate::{
     sink::{Installation, Looked, SinkError, SinkErrorKind},
     store::{
         Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
+        later::Migrated,
         ledger::{Summing, not_taken},
         postgres::{
             errors::Failure,
@@ -345,12 +346,12 @@ impl StoreInfo for PostgresStore {
         self.try_check().await.map_err(|e| self.told(e))
     }
 
-    async fn migrate(&self) -> Result<Vec<String>, SinkError> {
+    async fn migrate(&self) -> Result<Migrated, SinkError> {
         let migrate = async {
             let session = self.writers.get().await?;
-            let applied = schema::migrate(&session).await?;
+            let migrated = schema::migrate(&session).await?;
             session.done();
-            Ok(applied)
+            Ok(migrated)
         };
         migrate.await.map_err(|e: Failure| self.told(e))
     }

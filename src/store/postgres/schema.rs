@@ -7,7 +7,10 @@
 use refinery::Migration;
 
 use crate::sink::SinkErrorKind;
-use crate::store::postgres::{errors::Failure, session::Session};
+use crate::store::{
+    later::{self, Migrated},
+    postgres::{errors::Failure, session::Session},
+};
 
 mod embedded {
     refinery::embed_migrations!("migrations/postgres");
@@ -20,33 +23,39 @@ pub(super) const LOCK: i64 = 0x666c_6f6f_646d_726b;
 /// The table in which refinery keeps what was applied.
 const HISTORY: &str = "refinery_schema_history";
 
-/// Brings the schema up to date, and returns the names of what was applied. Where it is up to date
-/// already, nothing is written and no lock is taken, so that a read-only server passes too.
-pub(super) async fn migrate(session: &Session) -> Result<Vec<String>, Failure> {
+/// Brings the schema up to date. Where it is up to date already, nothing is written and no lock is taken,
+/// so that a read-only server passes too.
+pub(super) async fn migrate(session: &Session) -> Result<Migrated, Failure> {
     let mut wanted = embedded::migrations::runner().get_migrations().clone();
     wanted.sort();
     session.begin("").await?;
-    let outcome = match missing(session, &wanted).await {
-        Ok(missing) if missing.is_empty() => Ok(Vec::new()),
-        Ok(_) => apply(session, &wanted, "applying").await,
+    let outcome = match look(session, &wanted).await {
+        Ok(SchemaLook { missing, later }) if missing.is_empty() => {
+            Ok(Migrated { applied: vec![], later })
+        }
+        Ok(SchemaLook { later, .. }) => {
+            apply(session, &wanted, "applying").await.map(|applied| Migrated { applied, later })
+        }
         Err(e) => Err(e),
     };
-    let applied = outcome?;
+    let migrated = outcome?;
     session.run("COMMIT").await?;
-    Ok(applied)
+    Ok(migrated)
 }
 
-/// Applies what is missing in the transaction that is open, for a caller that rolls it back, and returns
-/// the names of that. A server that runs on the database is not held up for long: a lock that is not free
+/// Applies what is missing in the transaction that is open, for a caller that rolls it back, and says
+/// what that is. A server that runs on the database is not held up for long: a lock that is not free
 /// soon ends the attempt.
-pub(super) async fn rehearse(session: &Session) -> Result<Vec<String>, Failure> {
+pub(super) async fn rehearse(session: &Session) -> Result<Migrated, Failure> {
     let mut wanted = embedded::migrations::runner().get_migrations().clone();
     wanted.sort();
-    if missing(session, &wanted).await?.is_empty() {
-        return Ok(Vec::new());
+    let SchemaLook { missing, later } = look(session, &wanted).await?;
+    if missing.is_empty() {
+        return Ok(Migrated { applied: Vec::new(), later });
     }
     session.run("SET LOCAL lock_timeout = '3s'").await?;
-    apply(session, &wanted, "trying").await
+    let applied = apply(session, &wanted, "trying").await?;
+    Ok(Migrated { applied, later })
 }
 
 /// Applies what is missing, under the lock. `doing` says in the log what that is.
@@ -58,7 +67,7 @@ async fn apply(
     let mut applied = Vec::new();
     session.run(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     // Look again: another node may have applied them while this one waited for the lock.
-    for migration in missing(session, wanted).await? {
+    for migration in look(session, wanted).await?.missing {
         tracing::info!("Postgres: {doing} migration {migration}");
         applied.push(migration.to_string());
         let sql = migration.sql().expect("an embedded migration has its text");
@@ -85,15 +94,20 @@ pub(super) fn exists(table: &str) -> String {
     format!("EXISTS (SELECT FROM pg_class WHERE relname = '{table}' AND pg_table_is_visible(oid))")
 }
 
-/// The migrations that the database does not have yet, in order.
+/// How the migrations of the database differ from those of this version.
+struct SchemaLook<'a> {
+    /// Those that the database does not have yet, in order.
+    missing: Vec<&'a Migration>,
+    /// The names of those of later versions.
+    later: Vec<String>,
+}
+
+/// Compares the migrations of the database with these.
 ///
 /// # Errors
-/// The database has a migration that this version does not have, or has with other contents: it
-/// is the database of another version. Or its encoding is not UTF8.
-async fn missing<'a>(
-    session: &Session,
-    wanted: &'a [Migration],
-) -> Result<Vec<&'a Migration>, Failure> {
+/// The database has a migration that this version does not have and can't work beside, or has with
+/// other contents. Or its encoding is not UTF8.
+async fn look<'a>(session: &Session, wanted: &'a [Migration]) -> Result<SchemaLook<'a>, Failure> {
     let found = session
         .rows(&format!("SELECT {}, current_setting('server_encoding')", exists(HISTORY)))
         .await?;
@@ -109,9 +123,11 @@ async fn missing<'a>(
         ));
     }
     let mut missing: Vec<&Migration> = wanted.iter().collect();
+    let mut later = Vec::new();
     if field(0) != Some("t") {
-        return Ok(missing);
+        return Ok(SchemaLook { missing, later });
     }
+    let newest = wanted.last().map_or(0, |it| i64::from(it.version()));
     let applied = session.rows(&format!("SELECT version, name, checksum FROM {HISTORY}")).await?;
     for row in applied {
         let [Some(version), Some(name), Some(checksum)] = &row[..] else {
@@ -121,15 +137,15 @@ async fn missing<'a>(
             it.version().to_string() == *version && it.checksum().to_string() == *checksum
         };
         if !wanted.iter().any(same) {
-            return Err(Failure::new(
-                SinkErrorKind::Schema,
-                format!(
-                    "the database has migration V{version}__{name}, which this version of \
-                     Floodmark does not have: run the version that made it, or a newer one"
-                ),
-            ));
+            let version = version.parse().unwrap_or_default();
+            later.push(later::judge(version, name, newest).map_err(refused)?);
         }
         missing.retain(|it| !same(it));
     }
-    Ok(missing)
+    later::in_order(missing.first().copied(), &later).map_err(refused)?;
+    Ok(SchemaLook { missing, later })
+}
+
+fn refused(why: String) -> Failure {
+    Failure::new(SinkErrorKind::Schema, format!("the database: {why}"))
 }

@@ -31,6 +31,7 @@ use crate::{
     sink::{Installation, Looked, SinkError, SinkErrorKind},
     store::{
         Ledger, LedgerHeads, LedgerSpan, Rollups, StoreInfo, StoreTotals,
+        later::Migrated,
         rollup::{FoldLimits, Folded, Known, Summed},
     },
 };
@@ -58,8 +59,8 @@ pub struct SqliteStore {
     reader: Arc<Mutex<Connection>>,
     /// Reads for charts, which may take seconds.
     charts: Arc<Mutex<Connection>>,
-    /// The migrations that were applied when it was opened.
-    applied: Vec<String>,
+    /// What was done to its schema when it was opened.
+    migrated: Migrated,
     /// Whose file it has to be.
     installation: Arc<Installation>,
 }
@@ -91,12 +92,7 @@ impl SqliteStore {
         })?;
         installation::check_whole(&path)?;
         let mut writer = connect(&path).map_err(at)?;
-        let migrated = embedded::migrations::runner().run(&mut writer);
-        let migrated = migrated.map_err(|e| SinkError {
-            kind: SinkErrorKind::Schema,
-            message: format!("{}: {e}", path.display()),
-        })?;
-        let applied = migrated.applied_migrations().iter().map(ToString::to_string).collect();
+        let migrated = pending::migrate(&mut writer, &path)?;
         let reader = || {
             let reader = connect(&path).map_err(at)?;
             reader.pragma_update(None, "query_only", true).map_err(at)?;
@@ -106,7 +102,7 @@ impl SqliteStore {
             writer: Arc::new(Mutex::new(writer)),
             reader: reader()?,
             charts: reader()?,
-            applied,
+            migrated,
             installation,
         })
     }
@@ -297,9 +293,9 @@ impl StoreInfo for SqliteStore {
         .await
     }
 
-    async fn migrate(&self) -> Result<Vec<String>, SinkError> {
+    async fn migrate(&self) -> Result<Migrated, SinkError> {
         // The schema was brought up to date when the file was opened.
-        Ok(self.applied.clone())
+        Ok(self.migrated.clone())
     }
 
     async fn claim(&self) -> Result<(), SinkError> {

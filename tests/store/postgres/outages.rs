@@ -157,10 +157,14 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
         .await;
     assert_eq!(kind(store.batches.write(&batch(node(1), 2, 10)).await), SinkErrorKind::Schema);
     store.batches.write(&batch(node(1), 2, 10)).await.unwrap();
-    // This migration is of a later version of Floodmark.
-    postgres.sql("INSERT INTO refinery_schema_history VALUES (999, 'later', '', '1')").await;
+    // A later version of Floodmark has added something: this version goes on.
+    postgres.sql("INSERT INTO refinery_schema_history VALUES (998, 'coupons', '', '1')").await;
+    let beside = open(postgres.url()).await;
+    beside.batches.write(&batch(node(1), 3, 10)).await.unwrap();
+    // And this one has changed what was there.
+    postgres.sql("INSERT INTO refinery_schema_history VALUES (999, 'breaking_it', '', '1')").await;
     let old = open(postgres.url()).await;
-    let error = old.batches.write(&batch(node(1), 3, 10)).await.unwrap_err();
+    let error = old.batches.write(&batch(node(1), 4, 10)).await.unwrap_err();
     assert_eq!(error.kind, SinkErrorKind::Schema, "{error}");
-    assert!(error.message.contains("V999__later"), "{error}");
+    assert!(error.message.contains("V999__breaking_it"), "{error}");
 }

@@ -3,6 +3,7 @@
 
 use std::{
     cell::Cell,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     postgres::Postgres,
-    program::wait_until,
+    program::{this_version, wait_until},
     redis::{RedisCluster, RedisServer},
     server::Server,
     sums::Sums,
@@ -55,6 +56,11 @@ impl Load {
             assert!(sender.wait().unwrap().success(), "every event was accepted");
         }
     }
+
+    /// Whether every sender still has something to send.
+    pub fn is_running(&mut self) -> bool {
+        self.senders.iter_mut().all(|sender| matches!(sender.try_wait(), Ok(None)))
+    }
 }
 
 impl Drop for Load {
@@ -75,11 +81,17 @@ impl Shop {
     }
 
     pub fn with(nodes: usize, postgres: Postgres, live: Live) -> Shop {
+        Shop::of_build(&this_version(), nodes, postgres, live)
+    }
+
+    /// Nodes of another build of the program.
+    pub fn of_build(program: &Path, nodes: usize, postgres: Postgres, live: Live) -> Shop {
         let nodes = (0..nodes).map(|_| {
-            Server::with(&[
-                ("FLOODMARK_POSTGRES__URL", &postgres.url()),
-                ("FLOODMARK_REDIS__URLS", &live.urls()),
-            ])
+            let variables = [
+                ("FLOODMARK_POSTGRES__URL", &*postgres.url()),
+                ("FLOODMARK_REDIS__URLS", &*live.urls()),
+            ];
+            Server::of_build(program.to_owned(), &variables)
         });
         let nodes = nodes.collect();
         Shop::of(nodes, postgres, live)
