@@ -34,6 +34,8 @@ pub mod alert;
 #[doc(hidden)]
 pub mod broadcast;
 #[doc(hidden)]
+pub mod causes;
+#[doc(hidden)]
 pub mod config;
 #[doc(hidden)]
 pub mod demo;

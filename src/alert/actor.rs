@@ -14,13 +14,14 @@ use uuid::Uuid;
 use crate::{
     alert::{
         AlertSetup, Direct, Payload,
-        drift::{self, DriftWatch},
-        in_force::fires_gauge,
+        drift::DriftWatch,
+        in_force::set_gauges,
         trouble::Trouble,
         watched::{Moment, Watched},
+        why,
     },
     domain::{
-        alert::{AlertRules, Firing, SCHEMA_DRIFT},
+        alert::{AlertRules, Firing},
         time::{Millis, SECOND, now_ms},
     },
     failpoint::panic_point,
@@ -175,7 +176,8 @@ impl AlertWatch {
         // The lease is asked again, since recording may have taken longer than it lasts.
         if self.leads && self.setup.lease.leading().now() && numbers_move {
             let before = self.unrecorded.len();
-            self.evaluate();
+            let changes = self.evaluate().await;
+            changes.into_iter().for_each(|firing| self.changed(firing));
             if let Some(drift) = &mut self.drift {
                 let mirror = &self.setup.mirror;
                 let changes = drift.look(mirror.now(), mirror.zone()).await;
@@ -242,8 +244,8 @@ impl AlertWatch {
         }
     }
 
-    /// Evaluates every alert once.
-    fn evaluate(&mut self) {
+    /// Evaluates every alert once. Returns what has changed, with its cause.
+    async fn evaluate(&mut self) -> Vec<Firing> {
         let AlertSetup { mirror, baselines, currency, .. } = &self.setup;
         let (metric_set, now) = (mirror.metric_set(), mirror.now());
         let mut changes = Vec::new();
@@ -256,13 +258,16 @@ impl AlertWatch {
             let moment = Moment { metric_set, reader: &spans, until, now, zone, currency };
             for alert in &self.rules.alerts {
                 let watched = self.watched.entry(alert.name.clone()).or_default();
-                let new_id = || Uuid::now_v7().to_string();
-                changes.extend(watched.look(alert, &moment, new_id));
+                changes.extend(watched.look(alert, &moment, || Uuid::now_v7().to_string()));
             }
         }
-        for firing in changes {
-            self.changed(firing);
+        if !self.store_rests() {
+            why::explain(&self.setup.explainer, &mut changes, LAG, &self.setup.currency).await;
         }
+        for firing in &changes {
+            self.watched.entry(firing.name.clone()).or_default().said(firing);
+        }
+        changes
     }
 
     /// Notes that an alert fires or, with `cleared_at`, that it is over, and what the webhooks are
@@ -389,12 +394,7 @@ impl AlertWatch {
     /// Shows the alerts to this node's readers, and sets the gauges.
     fn show(&self) {
         let shown = self.shown();
-        for alert in &self.rules.alerts {
-            let fires = shown.firing.iter().any(|firing| firing.name == alert.name);
-            fires_gauge(&alert.name).set(if fires { 1.0 } else { 0.0 });
-        }
-        let drifts = shown.firing.iter().any(drift::is_of_drift);
-        fires_gauge(SCHEMA_DRIFT).set(if drifts { 1.0 } else { 0.0 });
+        set_gauges(&self.rules, &shown.firing);
         self.setup.mirror.alerts().show(shown.firing, shown.over);
     }
 }

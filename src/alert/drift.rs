@@ -212,6 +212,7 @@ fn firing(
         volume: drift.events as f64,
         explains: drifts.iter().map(|(of, drift)| explains(of, drift)).collect(),
         summary,
+        causes: Vec::new(),
         hidden: &[],
     }
 }

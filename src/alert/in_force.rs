@@ -5,7 +5,8 @@ use std::sync::Arc;
 use metrics::Gauge;
 use parking_lot::RwLock;
 
-use crate::domain::alert::AlertRules;
+use super::drift;
+use crate::domain::alert::{AlertRules, Firing, SCHEMA_DRIFT};
 
 /// A handle on the rules in force; a clone is a handle on the same. The alert actor takes new ones up with
 /// its next look, and the notifier with its next notice.
@@ -39,7 +40,16 @@ impl RulesInForce {
     }
 }
 
+/// Sets the gauges of all alerts by what fires.
+pub fn set_gauges(rules: &AlertRules, firing: &[Firing]) {
+    let set = |name: &str, fires: bool| fires_gauge(name).set(if fires { 1.0 } else { 0.0 });
+    for alert in &rules.alerts {
+        set(&alert.name, firing.iter().any(|firing| firing.name == alert.name));
+    }
+    set(SCHEMA_DRIFT, firing.iter().any(drift::is_of_drift));
+}
+
 /// Says of an alert whether it fires.
-pub fn fires_gauge(name: &str) -> Gauge {
+fn fires_gauge(name: &str) -> Gauge {
     metrics::gauge!("floodmark_alerts_firing", "name" => name.to_owned())
 }

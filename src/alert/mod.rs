@@ -34,6 +34,7 @@ mod setup;
 mod survey;
 mod trouble;
 mod watched;
+mod why;
 
 pub use actor::{AlertActor, Resign};
 pub use backtest::Backtest;

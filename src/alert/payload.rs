@@ -100,6 +100,7 @@ mod tests {
             volume: 100.0,
             explains: Vec::new(),
             summary: "20 %.".into(),
+            causes: Vec::new(),
             hidden: &[],
         }
     }

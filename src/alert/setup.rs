@@ -6,6 +6,7 @@ use actix::Addr;
 
 use super::{LeaseHolder, Notifier, RulesInForce};
 use crate::{
+    causes::Explainer,
     config::SchemasConfig,
     numbers::{Baselines, Mirror},
     store::{alerts::AlertLog, schemas::Schemas},
@@ -19,6 +20,8 @@ pub struct AlertSetup {
     pub mirror: Mirror,
     /// What was counted yesterday and last week.
     pub baselines: Baselines,
+    /// Finds out why an alert fires.
+    pub explainer: Explainer,
     /// The part of the store that keeps alerts and notices.
     pub log: Arc<dyn AlertLog>,
     /// The lease by which one node of all leads.

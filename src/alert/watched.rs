@@ -43,6 +43,11 @@ impl Watched {
         Watched { machine: Machine::over(at), firing: None }
     }
 
+    /// Notes what else was said of the alert when it fired.
+    pub fn said(&mut self, firing: &Firing) {
+        self.firing = self.firing.take().map(|_| firing.clone());
+    }
+
     /// Evaluates the alert. Returns what has changed: that it fires, with an id of `new_id`, or,
     /// with `cleared_at`, that it is over. `None` where nothing has changed.
     pub fn look<R: MetricReader>(

@@ -8,6 +8,7 @@ mod connect;
 mod dead_letters;
 mod demo;
 mod exit;
+mod explain;
 mod health;
 mod maintain;
 mod manual;
@@ -62,6 +63,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Try the alerts against the past
     Alerts(alerts::AlertsArgs),
+    /// Find out why a metric has changed, by the events in the store
+    Explain(explain::ExplainArgs),
     /// Show which events were refused and why, or send them again
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Make, list and revoke write keys
@@ -167,6 +170,7 @@ pub fn run() -> ExitCode {
         Command::Retire(args) => nodes::retire(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Alerts(args) => alerts::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(command) => access::keys(&command),
         Command::Users(command) => access::users(&command),

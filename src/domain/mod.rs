@@ -13,6 +13,7 @@ pub mod aggregate;
 pub mod alert;
 pub mod batch;
 pub mod bot;
+pub mod cause;
 pub mod consent;
 pub mod currency;
 pub mod dead_letter;

@@ -25,6 +25,7 @@ pub mod current;
 pub mod dead_letters;
 pub mod dialect;
 pub mod error;
+pub mod explain;
 pub mod hosts;
 pub mod json_body;
 pub mod limit;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::{
     domain::{
         shape::{JsonType, ShapeCell, TypeCounts},
-        time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms, parse_rfc3339},
+        time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
     },
     http::{current::no_store, error::ApiError, query, scope::View},
     store::schemas::{KEEP_MINUTES, KnownProperty, MAX_CELLS, Schemas, ShapesAsked},
@@ -104,17 +104,8 @@ async fn schema(
 fn asked(text: &str, now: Millis) -> Result<ShapesAsked, ApiError> {
     let [kind, source, from, to] = query::read(text, &PARAMETERS)?;
     let invalid = |message: String| ApiError::bad_request("invalid_parameter", message);
-    let moment = |name: &str, text: Option<String>, usual: Millis| match text {
-        None => Ok(usual),
-        // The `+` of an offset that is not escaped arrives as a space.
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|at| *at >= 0)
-            .or_else(|| parse_rfc3339(&text.replace(' ', "+")))
-            .ok_or_else(|| {
-                invalid(format!("{name} {text:?} is no moment: Unix milliseconds or RFC 3339"))
-            }),
+    let moment = |name: &str, text: Option<String>, usual: Millis| {
+        text.map_or(Ok(usual), |text| query::moment(name, &text))
     };
     // What lies ahead is empty, and would only make the stretches longer.
     let to = moment("to", to, now.saturating_add(1))?.min(now.saturating_add(1));

@@ -140,6 +140,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
             storage: &storage,
             viewers: &viewers,
             series: watching.series,
+            explainer: watching.explainer,
             exporter,
             reloader: reloader.clone(),
         },

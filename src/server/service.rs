@@ -20,6 +20,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{listener::Listeners, pipeline::Pipeline, storage::Storage};
 use crate::{
     broadcast::{self, Viewers},
+    causes::Explainer,
     config::Config,
     http::{
         access,
@@ -34,7 +35,7 @@ use crate::{
         connections::Connections,
         current,
         dead_letters::{self, LetterReader},
-        dialect,
+        dialect, explain,
         login::{self, Reception},
         observed::{self, RefusalLog},
         openapi, operated, ops, request_id,
@@ -61,6 +62,8 @@ pub struct RouteState<'a> {
     pub viewers: &'a Viewers,
     /// Answers queries for time series.
     pub series: TimeSeries,
+    /// Finds out why a metric has changed.
+    pub explainer: Explainer,
     /// Renders `/metrics`.
     pub exporter: PrometheusHandle,
     /// Reads the configuration again.
@@ -116,6 +119,7 @@ struct Shared {
     series: web::Data<TimeSeries>,
     letters: LetterReader,
     schemas: SchemaReader,
+    explainer: web::Data<Explainer>,
     reloader: web::Data<Reloader>,
     connections: Connections,
     stops: GracefulShutdownSignal,
@@ -154,6 +158,7 @@ impl Shared {
             series: web::Data::new(state.series),
             letters: LetterReader(state.storage.stores.letters.clone()),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
+            explainer: web::Data::new(state.explainer),
             reloader: web::Data::new(state.reloader),
             connections: Connections::new(config),
             stops: builder.graceful_shutdown_signal(),
@@ -238,6 +243,7 @@ impl Shared {
             .app_data(self.series.clone())
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
+            .app_data(self.explainer.clone())
             .app_data(self.reloader.clone())
             .wrap(from_fn(request_id::layer))
     }
@@ -275,6 +281,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     dead_letters::routes(view);
     breakdown::routes(view);
     schema::routes(view);
+    explain::routes(view);
     login::routes(view, open);
     access::routes(view);
     operated::routes(view);

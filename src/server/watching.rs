@@ -6,6 +6,7 @@ use actix::{Actor, Addr, Arbiter};
 use super::storage::Storage;
 use crate::{
     alert::{self, AlertActor, LeaseHolder, Notifier, RulesInForce},
+    causes::Explainer,
     config::Config,
     domain::time::now_ms,
     numbers::{BaselineReader, Baselines, Past, TimeSeries},
@@ -16,6 +17,8 @@ use crate::{
 pub struct Watching {
     /// Answers queries for time series.
     pub series: TimeSeries,
+    /// Finds out why a metric has changed.
+    pub explainer: Explainer,
     /// The actor that evaluates the alerts.
     pub alerts: Addr<AlertActor>,
     /// Its rules, which can be replaced.
@@ -34,7 +37,13 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     let rules = RulesInForce::new(config.rules.alerts.clone());
     let alerts = alerts(config, storage, baselines.clone(), rules.clone());
     let past = Past::new(storage.stores.rollups.clone());
-    Watching { series: TimeSeries::new(storage.mirror.clone(), past, baselines), alerts, rules }
+    let series = TimeSeries::new(storage.mirror.clone(), past, baselines);
+    Watching { series, explainer: explainer(config, storage), alerts, rules }
+}
+
+fn explainer(config: &Config, storage: &Storage) -> Explainer {
+    let stores = &storage.stores;
+    Explainer::new(stores.events.clone(), stores.rollups.clone(), config.rules.metric_set.clone())
 }
 
 /// Starts the alert actor and the notifier. One node of all evaluates the alerts; all show them.
@@ -56,6 +65,7 @@ fn alerts(
         in_force: rules,
         mirror: storage.mirror.clone(),
         baselines,
+        explainer: explainer(config, storage),
         log: storage.stores.alerts.clone(),
         lease,
         notifier,

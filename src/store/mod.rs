@@ -14,6 +14,7 @@
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
 //! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
 //! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
+//! | [`EventReader`](events::EventReader) | reads events of a span of time | the search for causes |
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
 //! | [`NodeList`](nodes::NodeList) | knows which nodes there are | every node, `floodmark nodes`, `floodmark retire` |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
@@ -28,6 +29,7 @@
 
 pub mod access;
 pub mod alerts;
+pub mod events;
 pub mod later;
 mod ledger;
 pub mod letters;
@@ -58,6 +60,7 @@ use crate::{
     store::{
         access::AccessStore,
         alerts::AlertLog,
+        events::EventReader,
         later::Migrated,
         letters::DeadLetters,
         nodes::NodeList,
@@ -81,6 +84,8 @@ pub struct Stores {
     pub letters: Arc<dyn DeadLetters>,
     /// What was learnt of the properties of events.
     pub schemas: Arc<dyn Schemas>,
+    /// Every event.
+    pub events: Arc<dyn EventReader>,
     /// Who has access.
     pub access: Arc<dyn AccessStore>,
     /// Lets one node lead, where there is no Redis.
@@ -103,6 +108,7 @@ impl Stores {
             + AlertLog
             + DeadLetters
             + Schemas
+            + EventReader
             + AccessStore
             + Lease
             + StoreInfo,
@@ -114,6 +120,7 @@ impl Stores {
             alerts: store.clone(),
             letters: store.clone(),
             schemas: store.clone(),
+            events: store.clone(),
             access: store.clone(),
             lease: store.clone(),
             nodes: None,

@@ -58,6 +58,10 @@ fn a_misconfigured_gateway_is_told_within_30_seconds_by_name_and_cleared_after_t
     let explains = &fired.json()["explains"][0];
     assert!(explains["share"].as_f64().unwrap() > 0.6, "{explains}");
     assert!(fired.text("summary").contains("gateway=stripe: "), "{}", fired.body);
+    // The search through all properties says the same.
+    let causes = &fired.json()["causes"];
+    assert_eq!(causes[0]["where"], serde_json::json!({"gateway": "stripe"}), "{}", fired.body);
+    assert!(fired.text("summary").contains("Cause: gateway=stripe, "), "{}", fired.body);
     let shown = server.get("/api/analytics/alerts");
     assert_eq!(shown["firing"][0]["name"], "checkout_errors");
     assert_eq!(shown["firing"][0]["id"], fired.json()["id"]);
@@ -71,6 +75,7 @@ fn a_misconfigured_gateway_is_told_within_30_seconds_by_name_and_cleared_after_t
     println!("cleared {:.1} s after the fix", (cleared.at - fixed).as_secs_f64());
     assert_eq!(cleared.text("change"), "cleared");
     assert_eq!(cleared.json()["id"], fired.json()["id"]);
+    assert_eq!(&cleared.json()["causes"], causes);
     assert_eq!(receiver.requests().len(), 2, "{:?}", receiver.changes());
     let shown = server.get("/api/analytics/alerts");
     assert_eq!(shown["firing"], serde_json::json!([]));

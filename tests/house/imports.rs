@@ -27,10 +27,12 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("counter", &["domain", "live", "panics", "sink"]),
     // Reading, and who is told.
     ("numbers", &["config", "domain", "live", "retry", "sink", "store"]),
+    ("causes", &["domain", "sink", "store"]),
     ("broadcast", &["config", "domain", "live", "numbers", "panics", "telemetry"]),
     (
         "alert",
         &[
+            "causes",
             "config",
             "domain",
             "failpoint",
@@ -49,6 +51,7 @@ const HOUSE: &[(&str, &[&str])] = &[
         &[
             "access",
             "broadcast",
+            "causes",
             "config",
             "domain",
             "failpoint",
@@ -69,6 +72,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "access",
             "alert",
             "broadcast",
+            "causes",
             "config",
             "counter",
             "domain",
@@ -92,6 +96,7 @@ const HOUSE: &[(&str, &[&str])] = &[
         &[
             "access",
             "alert",
+            "causes",
             "config",
             "demo",
             "domain",

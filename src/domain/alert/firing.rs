@@ -7,6 +7,7 @@ use crate::domain::{
         Against, Alert, Direction, Explains, Held, MetricReader, Reading, Severity, Span,
         explain::{explain, in_words},
     },
+    cause::NamedCause,
     metric::Unit,
     time::{Millis, SECOND},
 };
@@ -46,6 +47,9 @@ pub struct Firing {
     pub volume: f64,
     /// The values of properties that explain it most, the largest share first.
     pub explains: Vec<Explains>,
+    /// What accounts for the change, as far as the stored events tell.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub causes: Vec<NamedCause>,
     /// All of this in a sentence or two, in English.
     pub summary: String,
     /// The fields that are hidden from who reads this ([`Firing::seen_by`]); none in what is kept.
@@ -81,11 +85,28 @@ impl Firing {
             against: alert.against(),
             volume: reading.volume,
             explains,
+            causes: Vec::new(),
             summary: String::new(),
             hidden: &[],
         };
         firing.summary = firing.in_words(alert.direction(), currency);
         firing
+    }
+
+    /// Says what accounts for it: some causes, or that it is alike everywhere.
+    pub fn caused_by(&mut self, causes: Vec<NamedCause>, general: bool, currency: &str) {
+        let number = |value: f64| shown(value, self.unit, currency);
+        for cause in &causes {
+            let (name, value, was) = (cause.name(), number(cause.value), number(cause.was));
+            let percent = (cause.share * 100.0).round();
+            self.summary.push_str(&format!(
+                " Cause: {name}, {value} against {was} before: {percent} % of the change."
+            ));
+        }
+        if general {
+            self.summary.push_str(" It is alike everywhere: no part of the shop stands out.");
+        }
+        self.causes = causes;
     }
 
     /// What it is held against until it is over.

@@ -26,6 +26,7 @@ impl Firing {
             seen.title.clone_from(&self.name);
             (seen.value, seen.threshold, seen.baseline, seen.volume) = (0.0, 0.0, None, 0.0);
             seen.explains.clear();
+            seen.causes.clear();
             seen.summary.clear();
             seen.hidden = NUMBERS;
             return seen;
@@ -58,7 +59,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Config;
+    use crate::{config::Config, domain::cause::NamedCause};
 
     fn cause(property: &str, value: &str) -> Explains {
         let (property, value) = (property.to_owned(), value.to_owned());
@@ -81,6 +82,7 @@ mod tests {
                 in_words(&cause("amount", "99.95"), Direction::Up),
                 in_words(&cause("plan", "pro"), Direction::Up)
             ),
+            causes: vec![NamedCause { value: 12.5, ..NamedCause::default() }],
             ..Firing::default()
         }
     }
@@ -122,8 +124,10 @@ mod tests {
             let (value, threshold, baseline, volume) = numbers;
             let (title, summary) = (text.clone(), text);
             let explains = vec![cause("amount", &title)];
-            let other =
-                Firing { value, threshold, baseline, volume, title, summary, explains, ..one.clone() };
+            let causes = vec![NamedCause { value, share: 0.7, ..NamedCause::default() }];
+            let other = Firing {
+                value, threshold, baseline, volume, title, summary, explains, causes, ..one.clone()
+            };
             let seen = |it: &Firing| it.seen_by(Sight::NoMoney, &set);
             prop_assert_eq!(seen(&one), seen(&other));
         }

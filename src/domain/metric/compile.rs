@@ -94,7 +94,25 @@ fn metric(
     }
     let (definition, unit) = Definition::compile(spec, earlier)?;
     let shows_money = money.shown_by(spec, unit, earlier);
-    Ok(Metric { name: name.clone(), unit, shows_money, definition })
+    let (events, properties) = made_of(spec, earlier);
+    Ok(Metric { name: name.clone(), unit, shows_money, events, properties, definition })
+}
+
+/// The types of the events that a metric is made of, and the properties.
+fn made_of(spec: &MetricSpec, earlier: &[Metric]) -> (Vec<String>, Vec<String>) {
+    let mut events = spec.event.0.clone();
+    let mut properties: Vec<String> = spec.filter.keys().cloned().collect();
+    properties.extend(spec.property.clone());
+    let others = [&spec.of, &spec.per, &spec.minus].into_iter().flat_map(|names| &names.0);
+    for other in others.filter_map(|name| earlier.iter().find(|known| known.name == *name)) {
+        events.extend_from_slice(&other.events);
+        properties.extend_from_slice(&other.properties);
+    }
+    for names in [&mut events, &mut properties] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    (events, properties)
 }
 
 /// Checks that a metric has the keys that its kind uses, and no others.

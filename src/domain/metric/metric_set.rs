@@ -37,6 +37,10 @@ pub struct Metric {
     pub unit: Unit,
     /// Whether it shows money: see [`MetricSet::shows`].
     pub shows_money: bool,
+    /// The types of the events that it is made of; `*` stands for all.
+    pub events: Vec<String>,
+    /// The properties that it is made of: those that it adds up, tells apart or asks for.
+    pub properties: Vec<String>,
     pub(super) definition: Definition,
 }
 
@@ -110,6 +114,12 @@ impl MetricSet {
     /// What a ratio divides by, as a float: its volume. Of another metric, the value itself.
     pub fn volume(&self, metric: &Metric, sums: &impl SeriesSums) -> Option<f64> {
         let units = metric.definition.volume(self, sums)?;
+        Some(units as f64 / UNITS_PER_WHOLE as f64)
+    }
+
+    /// What a ratio divides, as a float. Of another metric, the value itself.
+    pub fn dividend(&self, metric: &Metric, sums: &impl SeriesSums) -> Option<f64> {
+        let units = metric.definition.dividend(self, sums)?;
         Some(units as f64 / UNITS_PER_WHOLE as f64)
     }
 

@@ -204,7 +204,7 @@ fn snake_case(name: &str) -> String {
 
 /// A moment in Unix ms or as RFC 3339. The `+` of a time zone's offset arrives as a space where
 /// the client has not escaped it, since that is what `+` means in a query string.
-fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
+pub(super) fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
     let at = match text.parse::<u64>() {
         Ok(ms) => Millis::try_from(ms).ok(),
         Err(_) => parse_rfc3339(&text.replace(' ', "+")),

@@ -22,6 +22,7 @@ mod alerts;
 mod check;
 mod copy;
 mod errors;
+mod events;
 mod guard;
 mod installation;
 mod letters;

@@ -5,6 +5,7 @@
 
 mod access;
 mod alerts;
+mod events;
 mod guard;
 mod installation;
 mod ledger;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a read for a chart may take. Whoever asked for the chart has gone by then.
-const CHART_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CHART_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows between two looks at the clock, which costs more than to read a row.
 const CLOCK_EVERY: usize = 1_000;
 

@@ -36,6 +36,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/analytics/timeseries", "nnyyyyyyfy"),
     ("GET", "/api/analytics/breakdown", "nnyyyyyyfy"),
     ("GET", "/api/analytics/schema", "nnyfyyyyfy"),
+    ("GET", "/api/analytics/explain", "nnyyyyyyfy"),
     ("GET", "/api/analytics/alerts", "nnyyyyyyfy"),
     ("GET", "/api/analytics/stream", "nnyyyyyyfy"),
     ("GET", "/api/analytics/dead-letters", "nnffyyfffy"),

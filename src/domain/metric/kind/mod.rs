@@ -62,6 +62,11 @@ pub(super) trait MetricKind: Sized {
         self.units(metric_set, sums)
     }
 
+    /// What a quotient divides, in 1/10,000; of any other kind its sum.
+    fn dividend(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+        self.units(metric_set, sums)
+    }
+
     /// See [`MetricSet::is_counted`].
     fn is_counted(&self, metric_set: &MetricSet) -> bool;
 
@@ -149,6 +154,11 @@ macro_rules! kinds {
             /// See [`MetricKind::volume`].
             pub fn volume(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
                 match self { $(Definition::$kind(it) => it.volume(metric_set, sums)),+ }
+            }
+
+            /// See [`MetricKind::dividend`].
+            pub fn dividend(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+                match self { $(Definition::$kind(it) => it.dividend(metric_set, sums)),+ }
             }
 
             /// See [`MetricKind::DIVIDES`].

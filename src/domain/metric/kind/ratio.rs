@@ -71,6 +71,10 @@ impl MetricKind for Ratio {
         metric_set.sum(&self.per, sums)
     }
 
+    fn dividend(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
+        metric_set.sum(&self.of, sums)
+    }
+
     fn is_counted(&self, metric_set: &MetricSet) -> bool {
         metric_set.all_counted(&self.of) && metric_set.all_counted(&self.per)
     }

@@ -1,0 +1,66 @@
+//! Leaves: events grouped by the values of a few properties.
+
+/// The span before is cut into so many slices of time, which tell how much a leaf varies by itself.
+pub const SLICES: usize = 4;
+
+/// What some events add to a metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Part {
+    /// The dividend of a ratio, or the metric itself.
+    pub hits: f64,
+    /// The divisor of a ratio, or the number of events.
+    pub of: f64,
+}
+
+impl Part {
+    /// Adds another one.
+    pub fn add(&mut self, other: Part) {
+        self.hits += other.hits;
+        self.of += other.of;
+    }
+}
+
+/// One combination of values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaf {
+    /// The place of each property's value in [`Leaves::values`]; `None` for a rare value, which is no cause.
+    pub values: Vec<Option<u32>>,
+    /// The span before, in slices of equal length, oldest first.
+    pub was: [Part; SLICES],
+    /// The span that is asked about.
+    pub now: Part,
+}
+
+impl Leaf {
+    /// The whole span before.
+    pub fn before(&self) -> Part {
+        let mut sum = Part::default();
+        self.was.iter().for_each(|part| sum.add(*part));
+        sum
+    }
+}
+
+/// All leaves, with the names of what they are grouped by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Leaves {
+    /// The names of the properties.
+    pub properties: Vec<String>,
+    /// The values of each property.
+    pub values: Vec<Vec<String>>,
+    /// The combinations.
+    pub leaves: Vec<Leaf>,
+    /// How many properties were looked at to choose these.
+    pub searched: usize,
+}
+
+impl Leaves {
+    /// The span before and the one that is asked about, over all leaves.
+    pub fn totals(&self) -> (Part, Part) {
+        let (mut was, mut now) = (Part::default(), Part::default());
+        for leaf in &self.leaves {
+            was.add(leaf.before());
+            now.add(leaf.now);
+        }
+        (was, now)
+    }
+}

@@ -1,0 +1,41 @@
+//! Reads stored events of a span of time, for questions that counters can't answer.
+
+use async_trait::async_trait;
+
+use crate::{domain::time::Millis, sink::SinkError};
+
+/// Which events are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct EventsAsked {
+    /// The spans `[from, to)` of event time, Unix ms, in ascending order.
+    pub windows: Vec<(Millis, Millis)>,
+    /// Their types; `None` for all.
+    pub kinds: Option<Vec<String>>,
+    /// The most events of one window.
+    pub limit: usize,
+}
+
+/// An event as the store has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEvent {
+    /// Event time, Unix ms.
+    pub time: Millis,
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// Its properties, a JSON object.
+    pub properties: String,
+    /// The name of its source; `None` in rows of before there were names.
+    pub source: Option<String>,
+}
+
+/// Reads events.
+#[async_trait]
+pub trait EventReader: Send + Sync + 'static {
+    /// The events of each window, in no order; at most [`EventsAsked::limit`] of each.
+    ///
+    /// # Errors
+    /// It takes longer than a chart may, or the store can't be read.
+    async fn events(&self, asked: &EventsAsked) -> Result<Vec<Vec<StoredEvent>>, SinkError>;
+}
