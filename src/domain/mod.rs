@@ -24,6 +24,7 @@ pub mod ids;
 pub mod json;
 pub mod metric;
 pub mod money;
+pub mod number;
 pub mod orders;
 pub mod packed;
 pub mod plain;

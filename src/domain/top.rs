@@ -8,17 +8,25 @@
 //!
 //! Source: P. K. Agarwal et al., "Mergeable Summaries", PODS 2012, section 3.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// How many values a summary keeps. The script `live/redis/scripts/apply.lua` is given the same
 /// number, since it merges summaries too and must get the same results.
 pub const CAPACITY: usize = 100;
 
-/// Longest value kept, in bytes; longer ones are cut there.
+/// Longest value kept, in bytes. Longer ones are cut, and end with a mark and a hash of the whole value, so
+/// that two values that begin alike are not counted as one.
 pub const MAX_VALUE: usize = 128;
+
+/// The mark of a value that was cut: it stands between the beginning and the hash.
+const CUT: &str = "…#";
+
+/// Digits of the hash.
+const HASH: usize = 16;
 
 /// Counts of the most frequent values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +46,7 @@ impl Top {
     }
 
     fn add_shared(&mut self, value: &str, n: u64, share: impl FnOnce(&str) -> Arc<str>) {
-        let value = cut(value);
+        let value = &*cut(value);
         match self.find(value) {
             Ok(at) => self.counts[at].1 = self.counts[at].1.saturating_add(n),
             Err(at) => self.counts.insert(at, (share(value), n)),
@@ -124,7 +132,7 @@ impl Top {
 
     /// The count of one value, 0 where it is not there.
     pub fn count(&self, value: &str) -> u64 {
-        self.find(cut(value)).map_or(0, |at| self.counts[at].1)
+        self.find(&cut(value)).map_or(0, |at| self.counts[at].1)
     }
 
     /// The `n` largest counts with their values, largest first. Equal counts are in the order of
@@ -134,6 +142,54 @@ impl Top {
         all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         all.truncate(n);
         all
+    }
+}
+
+/// The counts of many summaries in one answer. A summary has room for [`CAPACITY`] values, and an answer for
+/// as many as all its summaries have together, up to [`ANSWER_ROOM`]: so nothing is lost where none of the
+/// summaries was crowded.
+#[derive(Debug, Default)]
+pub struct TopAnswer<'a> {
+    counts: HashMap<&'a str, u64>,
+    shaved: u64,
+}
+
+/// How many values an answer adds up: those of 250 full summaries that have none in common. Beyond, it is
+/// shaved down to half of them, which its error tells of.
+const ANSWER_ROOM: usize = 250 * CAPACITY;
+
+/// How many values an answer gives back. They are the largest, with the counts that were added up.
+pub const ANSWERED: usize = 10 * CAPACITY;
+
+impl<'a> TopAnswer<'a> {
+    /// Adds a summary.
+    pub fn add(&mut self, top: &'a Top) {
+        for (value, n) in top.iter() {
+            let count = self.counts.entry(value).or_default();
+            *count = count.saturating_add(n);
+        }
+        self.shaved = self.shaved.saturating_add(top.shaved);
+        if self.counts.len() > ANSWER_ROOM {
+            let mut counts: Vec<u64> = self.counts.values().copied().collect();
+            let (_, &mut shave, _) =
+                counts.select_nth_unstable_by(ANSWER_ROOM / 2, |a, b| b.cmp(a));
+            self.counts.retain(|_, count| {
+                *count = count.saturating_sub(shave);
+                *count > 0
+            });
+            self.shaved = self.shaved.saturating_add(shave);
+        }
+    }
+
+    /// The [`ANSWERED`] largest counts. Each is too low by at most [`Top::error`], and never too high; of
+    /// equal ones at the end, those stay whose values come first.
+    pub fn finish(self) -> Top {
+        let mut all: Vec<_> = self.counts.into_iter().collect();
+        all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        all.truncate(ANSWERED);
+        all.sort_unstable();
+        let counts = all.into_iter().map(|(value, n)| (value.into(), n)).collect();
+        Top { counts, shaved: self.shaved }
     }
 }
 
@@ -174,7 +230,7 @@ const MAX_SUMMED: usize = 100 * CAPACITY;
 impl TopSum {
     /// Adds `n` occurrences of `value`. Returns the bytes that it takes, where it was not here before.
     pub fn add(&mut self, value: &str, n: u64) -> usize {
-        let value = cut(value);
+        let value = &*cut(value);
         let mut bytes = 0;
         match self.counts.get_mut(value) {
             Some(count) => *count = count.saturating_add(n),
@@ -241,9 +297,14 @@ mod as_map {
     }
 }
 
-/// A value cut to [`MAX_VALUE`] bytes, at a character.
-fn cut(value: &str) -> &str {
-    &value[..value.floor_char_boundary(MAX_VALUE)]
+/// A value of at most [`MAX_VALUE`] bytes, cut at a character.
+fn cut(value: &str) -> Cow<'_, str> {
+    if value.len() <= MAX_VALUE {
+        return Cow::Borrowed(value);
+    }
+    let beginning = value.floor_char_boundary(MAX_VALUE - CUT.len() - HASH);
+    let hash = xxh3_64(value.as_bytes());
+    Cow::Owned(format!("{}{CUT}{hash:0HASH$x}", &value[..beginning]))
 }
 
 #[cfg(test)]
@@ -267,7 +328,27 @@ mod tests {
     fn a_long_value_is_cut_at_a_character() {
         let mut top = Top::default();
         top.add(&"ü".repeat(MAX_VALUE), 1);
-        assert_eq!(top.largest(1)[0].0.len(), MAX_VALUE);
+        let (value, _) = top.largest(1)[0];
+        assert!(
+            value.len() <= MAX_VALUE && value.starts_with('ü') && value.contains("ü…#"),
+            "{value}"
+        );
+    }
+
+    #[test]
+    fn long_values_that_begin_alike_stay_two() {
+        let (a, b) = (format!("{}a", "x".repeat(MAX_VALUE)), format!("{}b", "x".repeat(MAX_VALUE)));
+        let (mut top, mut sum) = (Top::default(), TopSum::default());
+        for (value, n) in [(&a, 1), (&b, 2), (&a, 4)] {
+            top.add(value, n);
+            sum.add(value, n);
+        }
+        assert_eq!((top.len(), top.count(&a), top.count(&b)), (2, 5, 2));
+        assert_eq!(sum.finish(), top);
+        // What was cut is not cut again where summaries are merged.
+        let mut merged = top.clone();
+        merged.merge(&top);
+        assert_eq!((merged.len(), merged.count(&a)), (2, 10));
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 
 use crate::{
-    http::{auth::Principal, scope::View},
+    http::{auth::Principal, current::no_store, scope::View},
     numbers::Mirror,
 };
 
@@ -15,5 +15,5 @@ pub fn routes(view: &mut View) {
 /// The JSON of [`crate::numbers::AlertsShown`].
 async fn alerts(mirror: web::Data<Mirror>, principal: web::ReqData<Principal>) -> HttpResponse {
     let shown = mirror.alerts().snapshot();
-    HttpResponse::Ok().json(&*shown.seen_by(principal.rights.sight, mirror.metric_set()))
+    no_store().json(&*shown.seen_by(principal.rights.sight, mirror.metric_set()))
 }

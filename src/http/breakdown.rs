@@ -7,11 +7,12 @@ use crate::{
     domain::top,
     http::{
         auth::{Principal, hidden},
+        current::no_store,
         error::ApiError,
         query,
         scope::View,
     },
-    numbers::{self, Mirror},
+    numbers::{self, Mirror, breakdown::BrokenDown},
 };
 
 /// For how many minutes breakdowns are kept.
@@ -19,6 +20,10 @@ const MAX_MINUTES: i64 = 24 * 60;
 /// The header that says by how much each count of an answer may be too low; 0 where all counts
 /// are exact.
 const MAX_ERROR: &str = "x-floodmark-max-error";
+/// The header with the number of all events of the type, of which the counts are shares.
+const TOTAL: &str = "x-floodmark-total";
+/// The value of the row for events without one.
+const NONE: &str = "(none)";
 
 /// What a query says of a breakdown.
 const PARAMETERS: [&str; 4] = ["type", "property", "minutes", "limit"];
@@ -33,9 +38,13 @@ pub fn routes(view: &mut View) {
 struct Count<'a> {
     value: &'a str,
     count: u64,
+    /// Whether this is the row of the events that have no value; left out of all other rows, since a
+    /// property may be called `(none)` by its sender.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    none: bool,
 }
 
-/// `[{"value","count"}]`, the largest count first.
+/// `[{"value","count"}]`, the largest count first, and last the events that have no value.
 async fn breakdown(
     request: HttpRequest,
     mirror: web::Data<Mirror>,
@@ -58,11 +67,17 @@ async fn breakdown(
     }
     let minutes = within(&minutes, "minutes", MAX_MINUTES)?.unwrap_or(15);
     let limit = within(&limit, "limit", top::CAPACITY as i64)?;
-    let top = numbers::breakdown::top_of_last(&mirror, &breakdown.name, minutes);
+    let BrokenDown { top, missing, total } =
+        numbers::breakdown::of_last(&mirror, breakdown, minutes);
     let largest = top.largest(limit.map_or(breakdown.top, |limit| limit as usize));
-    let counts: Vec<Count<'_>> =
-        largest.into_iter().map(|(value, count)| Count { value, count }).collect();
-    Ok(HttpResponse::Ok().insert_header((MAX_ERROR, top.error().to_string())).json(counts))
+    let row = |(value, count)| Count { value, count, none: false };
+    let mut counts: Vec<Count<'_>> = largest.into_iter().map(row).collect();
+    if missing > 0 {
+        counts.push(Count { value: NONE, count: missing, none: true });
+    }
+    let mut answer = no_store();
+    answer.insert_header((MAX_ERROR, top.error().to_string()));
+    Ok(answer.insert_header((TOTAL, total.to_string())).json(counts))
 }
 
 /// A parameter that is a whole number from 1 to `max`; `None` where it is not given.

@@ -3,33 +3,57 @@
 
 use crate::{
     domain::{
+        metric::{Breakdown, MISSING, SeriesSums},
         time::{MINUTE, Millis, bucket},
-        top::Top,
+        top::{Top, TopAnswer},
     },
     live::counters::Counters,
-    numbers::Mirror,
+    numbers::{Mirror, Sums},
 };
 
-/// The most frequent values of the breakdown `name` in the minutes that `[from, to)` (Unix ms)
-/// touches, all lanes together.
-pub fn top_of(counters: &Counters, name: &str, from: Millis, to: Millis) -> Top {
-    let (first, end) = (bucket(from, MINUTE), bucket(to.max(from) + MINUTE - 1, MINUTE));
-    let mut sum = Top::default();
-    counters.tops_of(name, first, end).for_each(|top| sum.merge(top));
-    sum
+/// A breakdown of all events of its type in some minutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenDown {
+    /// The most frequent values.
+    pub top: Top,
+    /// Events of the type that have no value: the property is absent, null, an object or an array.
+    pub missing: u64,
+    /// All events of the type.
+    pub total: u64,
 }
 
-/// The most frequent values of the breakdown `name` in the last `minutes` minutes, the one in
-/// progress included.
-pub fn top_of_last(mirror: &Mirror, name: &str, minutes: i64) -> Top {
+/// The most frequent values of the breakdown `name` in the minutes that `[from, to)` (Unix ms)
+/// touches, all lanes together: at most [`ANSWERED`](crate::domain::top::ANSWERED) of them.
+pub fn top_of(counters: &Counters, name: &str, from: Millis, to: Millis) -> Top {
+    let (first, end) = (bucket(from, MINUTE), bucket(to.max(from) + MINUTE - 1, MINUTE));
+    let mut sum = TopAnswer::default();
+    counters.tops_of(name, first, end).for_each(|top| sum.add(top));
+    sum.finish()
+}
+
+/// A breakdown in the last `minutes` minutes, the one in progress included.
+pub fn of_last(mirror: &Mirror, breakdown: &Breakdown, minutes: i64) -> BrokenDown {
     let to = bucket(mirror.now(), MINUTE) + MINUTE;
-    top_of(&mirror.counters(), name, to - minutes * MINUTE, to)
+    let from = to - minutes * MINUTE;
+    // All of it is read under one lock, so that the values are never more than the total.
+    let counters = mirror.counters();
+    let sums = Sums::new(&*counters, from, to);
+    BrokenDown {
+        top: top_of(&counters, &breakdown.name, from, to),
+        missing: top_of(&counters, &breakdown.missing(), from, to).count(MISSING),
+        total: sums.series(&breakdown.all()).max(0) as u64,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::{
+        batch::LANES,
         delta::DeltaSum,
         time::{BusinessZone, DAY, HOUR, parse_rfc3339},
     };
@@ -58,5 +82,75 @@ mod tests {
         assert!(top_of(&counters, "nobody/asked", now - MINUTE, now).is_empty());
         counters.prune(now + DAY + 2 * MINUTE);
         assert_eq!(counters.tops().count(), 0);
+    }
+
+    /// Counters of these events: how many minutes ago, in which lane, with which value.
+    fn counted(events: &[(i64, u64, String)], now: Millis) -> Counters {
+        let mut counters = Counters::new(BusinessZone::named("UTC").unwrap());
+        for (minute, lane, value) in events {
+            let mut sum = DeltaSum::default();
+            sum.top("page_view/path", now - minute * MINUTE, value, 1);
+            counters.apply(*lane, &sum.finish(), now);
+        }
+        counters
+    }
+
+    #[test]
+    fn values_of_minutes_that_are_not_crowded_are_all_there() {
+        let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
+        let path = |n| format!("/p/{n}");
+        let events: Vec<_> = (0..120).map(|n| (n / 60, n as u64 % LANES, path(n))).collect();
+        let top = top_of(&counted(&events, now), "page_view/path", now - 4 * MINUTE, now);
+        assert_eq!((top.len(), top.error()), (120, 0));
+        assert_eq!(top.largest(100).len(), 100);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Minutes and lanes of any crowd: counts are never too high, and too low by no more than is
+        /// said; they are exact where no minute of a lane has more values than a summary.
+        #[test]
+        fn an_answer_is_within_its_error(
+            values in 1..400u32,
+            seeds in proptest::collection::vec((0..15i64, 0..LANES, 0..1_000_000u32), 1..3_000),
+        ) {
+            let now = parse_rfc3339("2026-11-27T14:00:30Z").unwrap();
+            // Low numbers are frequent.
+            let value = |seed: u32| format!("/p/{}", (seed % values) * (seed / values % 7) / 6);
+            let events: Vec<_> =
+                seeds.iter().map(|(minute, lane, seed)| (*minute, *lane, value(*seed))).collect();
+            let top = top_of(&counted(&events, now), "page_view/path", now - 15 * MINUTE, now);
+            let mut exact: BTreeMap<&str, u64> = BTreeMap::new();
+            events.iter().for_each(|(.., value)| *exact.entry(value).or_default() += 1);
+            for (value, n) in &exact {
+                let kept = top.count(value);
+                prop_assert!(kept <= *n && *n - kept <= top.error(), "{}: {} of {}", value, kept, n);
+            }
+            if values <= 100 {
+                prop_assert_eq!((top.error(), top.len()), (0, exact.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_without_room_says_so() {
+        // Ten values a summary that come often, and ninety that nobody else has.
+        let tops: Vec<Top> = (0..400)
+            .map(|minute| {
+                let mut top = Top::default();
+                (0..10).for_each(|n| top.add(&format!("/often/{n}"), 20));
+                (0..90).for_each(|n| top.add(&format!("/once/{minute}/{n}"), 1));
+                top
+            })
+            .collect();
+        let mut sum = TopAnswer::default();
+        tops.iter().for_each(|top| sum.add(top));
+        let top = sum.finish();
+        assert!(top.error() > 0 && top.error() <= 4, "{}", top.error());
+        for n in 0..10 {
+            let kept = top.count(&format!("/often/{n}"));
+            assert!(kept <= 8_000 && 8_000 - kept <= top.error(), "{kept}");
+        }
     }
 }

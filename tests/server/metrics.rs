@@ -39,6 +39,18 @@ fn breakdowns_are_right(server: &Server) {
         json!([{"value": "404", "count": 1}, {"value": "502", "count": 1}])
     );
     assert_eq!(breakdown("type=error&property=code&limit=1").as_array().unwrap().len(), 1);
+    // Of two errors one has no gateway. The shares are of all of them.
+    let path = "/api/analytics/breakdown?type=error&property=gateway";
+    let answer = server.request("GET", path).send().expect("it answers");
+    assert_eq!(
+        answer.json(),
+        json!([
+            {"value": "adyen", "count": 1},
+            {"value": "(none)", "count": 1, "none": true},
+        ])
+    );
+    assert_eq!(answer.header("x-floodmark-total"), Some("2"), "{answer:?}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
     for wrong in [
         "type=error",
         "type=error&property=nope",

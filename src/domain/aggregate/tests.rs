@@ -61,6 +61,7 @@ fn filters_and_breakdowns_look_at_properties() {
     let tops: Vec<_> = delta.tops().map(|(at, name, top)| (at, name, top.largest(9))).collect();
     assert!(tops.contains(&(60_000, "error/code", vec![("502", 2)])), "{tops:?}");
     assert!(tops.contains(&(60_000, "error/gateway", vec![("adyen", 1)])), "{tops:?}");
+    assert!(tops.contains(&(60_000, "error/gateway/none", vec![("", 1)])), "{tops:?}");
 }
 
 #[test]
@@ -105,7 +106,11 @@ fn what_a_bot_has_sent_is_counted_apart() {
             ("m:USD:revenue", 50_000)
         ])
     );
-    assert_eq!((delta.tops().count(), delta.distinct().count()), (0, 0));
+    // The purchase counts as one of somebody, and has none of the properties that purchases are counted by.
+    assert!(
+        delta.tops().all(|(_, name, _)| name.starts_with("purchase/") && name.ends_with("/none"))
+    );
+    assert_eq!(delta.distinct().count(), 0);
     assert_eq!(delta.visitors().len(), 1, "who has bought is somebody");
     assert_eq!(
         cells(&added(&[row("page_view", r#"{"$bot":false}"#)], 9)),

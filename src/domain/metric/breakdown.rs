@@ -1,7 +1,10 @@
 //! Breakdowns: events of one type, counted by the values of one of their properties.
 
 use super::spec::{BreakdownSpec, property_name};
-use crate::domain::{event::is_type, top};
+use crate::domain::{delta::Series, event::is_type, top};
+
+/// The one value of the breakdown that counts events without a value.
+pub const MISSING: &str = "";
 
 /// One breakdown, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,18 @@ pub struct Breakdown {
 }
 
 impl Breakdown {
+    /// The name under which the events are counted that don't have the property, or have no scalar there:
+    /// they are a breakdown of their own with the one value [`MISSING`]. So they are counted, bounded and
+    /// kept as the values are, and no format had to change.
+    pub fn missing(&self) -> String {
+        format!("{}/none", self.name)
+    }
+
+    /// All events of the type.
+    pub fn all(&self) -> Series {
+        Series::Count(self.event.clone())
+    }
+
     /// Checks a breakdown as the configuration writes it, after those that stand before it.
     ///
     /// # Errors

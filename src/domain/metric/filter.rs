@@ -3,13 +3,20 @@
 use std::borrow::Cow;
 
 use super::spec::{MetricSpec, property_name};
-use crate::domain::bot;
+use crate::domain::{bot, number::canonical};
 
 /// One test of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// `value`: the text is exactly this.
     Equals(String),
+    /// The same, where that is a number: `1.50` is also the number 1.5, however its event writes it.
+    Number {
+        /// As the configuration writes it.
+        text: String,
+        /// As properties are picked.
+        canonical: String,
+    },
     /// `/checkout*`: the text begins so. `*` alone: there is one.
     Prefix(String),
     /// `!value`: the text is not so, or there is none.
@@ -56,7 +63,17 @@ impl Test {
         }
         match text.strip_suffix('*') {
             Some(prefix) => Ok(Test::Prefix(prefix.to_owned())),
-            None => Ok(Test::Equals(text.to_owned())),
+            None => Ok(Test::equals(text)),
+        }
+    }
+
+    fn equals(text: &str) -> Test {
+        let number = serde_json::from_str::<serde_json::Number>(text).ok();
+        match number.map(|_| canonical(text)) {
+            Some(number) if number != text => {
+                Test::Number { text: text.to_owned(), canonical: number.into_owned() }
+            }
+            _ => Test::Equals(text.to_owned()),
         }
     }
 
@@ -66,6 +83,7 @@ impl Test {
             (Test::Not(test), value) => !test.passes(value),
             (_, None) => false,
             (Test::Equals(text), Some(value)) => value == text,
+            (Test::Number { text, canonical }, Some(value)) => value == text || value == canonical,
             (Test::Prefix(prefix), Some(value)) => value.starts_with(prefix.as_str()),
             (Test::Compare(comparison, limit), Some(value)) => {
                 value.parse::<f64>().is_ok_and(|number| match comparison {

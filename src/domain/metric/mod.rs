@@ -22,7 +22,7 @@ mod unstored;
 mod value;
 
 pub use self::{
-    breakdown::Breakdown,
+    breakdown::{Breakdown, MISSING},
     filter::{Comparison, Test},
     hidden::REVENUE,
     kind::{AmountFault, DistinctNoted, Kind},

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::{
-    breakdown::Breakdown,
+    breakdown::{Breakdown, MISSING},
     filter::{Filter, Takes, all},
     kind::{AmountFault, DistinctNoted, Step},
     metric_set::Metric,
@@ -29,14 +29,25 @@ pub struct Plan {
     bot_steps: Vec<Filtered>,
     /// One of the steps refuses or notes events that it can't count.
     checks: bool,
-    /// Breakdowns, which count people: name, and the place of the property among the wanted ones.
-    breakdowns: Vec<(String, usize)>,
+    /// Breakdowns, which count people.
+    breakdowns: Vec<ByValue>,
 }
 
 /// The names of the top-level properties that a plan picks. Its steps mean them by their place
 /// here, so each is looked for once, however many steps want it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted(Vec<String>);
+
+/// How the events of a plan are counted by a breakdown.
+#[derive(Clone, Debug)]
+struct ByValue {
+    /// The breakdown's name.
+    name: String,
+    /// The place of the property among the wanted ones.
+    property: usize,
+    /// Where events without a value are counted.
+    missing: String,
+}
 
 /// A step that is taken for events that pass some filters.
 #[derive(Clone, Debug)]
@@ -116,7 +127,8 @@ impl Plan {
     /// Adds a breakdown of events of the plan's type.
     pub(super) fn add_breakdown(&mut self, breakdown: &Breakdown) {
         let property = self.wanted.place(&breakdown.property);
-        self.breakdowns.push((breakdown.name.clone(), property));
+        let (name, missing) = (breakdown.name.clone(), breakdown.missing());
+        self.breakdowns.push(ByValue { name, property, missing });
     }
 
     /// Adds what one event is to be counted as; `is_bot` says whether a bot sent it.
@@ -131,9 +143,10 @@ impl Plan {
         if is_bot {
             return;
         }
-        for (name, property) in &self.breakdowns {
-            if let Some(value) = &picked[*property] {
-                tally.sum.top(name, row.time, value, 1);
+        for ByValue { name, property, missing } in &self.breakdowns {
+            match &picked[*property] {
+                Some(value) => tally.sum.top(name, row.time, value, 1),
+                None => tally.sum.top(missing, row.time, MISSING, 1),
             }
         }
     }
