@@ -1,5 +1,5 @@
-//! How a time series is cut into buckets. Hours and days are those of the business zone, so a day
-//! has 23 or 25 hours where its clock is set.
+//! How a time series is cut into buckets. Hours, days, weeks and months are those of the business zone,
+//! so a day has 23 or 25 hours where its clock is set.
 
 use crate::{
     domain::time::{BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND, bucket},
@@ -13,24 +13,49 @@ pub enum Interval {
     Second,
     /// A minute, which is the unit of the mirror and of the rollups.
     Minute,
-    /// An hour of the business zone, counted from the start of its day.
+    /// Five minutes.
+    FiveMinutes,
+    /// A quarter of an hour. In every zone midnight lies between two of them.
+    QuarterHour,
+    /// An hour as the clock of the business zone shows it.
     Hour,
     /// A day of the business zone.
     Day,
+    /// Its week, from Monday on.
+    Week,
+    /// Its month.
+    Month,
 }
 
 impl Interval {
+    /// All of them, with the names that queries have for them.
+    pub const NAMED: [(&str, Interval); 8] = [
+        ("1s", Interval::Second),
+        ("1m", Interval::Minute),
+        ("5m", Interval::FiveMinutes),
+        ("15m", Interval::QuarterHour),
+        ("1h", Interval::Hour),
+        ("1d", Interval::Day),
+        ("1w", Interval::Week),
+        ("1mo", Interval::Month),
+    ];
+
+    /// Whether all buckets are equally long, wherever the zone's clock is set.
+    fn is_even(self) -> bool {
+        use Interval::{FiveMinutes, Minute, QuarterHour, Second};
+        matches!(self, Second | Minute | FiveMinutes | QuarterHour)
+    }
+
     /// The bucket that a moment (Unix ms) falls into: start and end.
     pub fn around(self, at: Millis, zone: &BusinessZone) -> (Millis, Millis) {
-        let even = |width| (bucket(at, width), bucket(at, width) + width);
         match self {
-            Interval::Second => even(SECOND),
-            Interval::Minute => even(MINUTE),
-            Interval::Hour => {
-                let day = zone.day_of(at);
-                let start = day.start + bucket(at - day.start, HOUR);
-                (start, (start + HOUR).min(day.end))
+            Interval::Second | Interval::Minute | Interval::FiveMinutes | Interval::QuarterHour => {
+                let start = bucket(at, self.nominal());
+                (start, start + self.nominal())
             }
+            Interval::Hour => zone.hour_of(at),
+            Interval::Week => zone.week_of(at),
+            Interval::Month => zone.month_of(at),
             Interval::Day => {
                 let day = zone.day_of(at);
                 (day.start, day.end)
@@ -38,14 +63,18 @@ impl Interval {
         }
     }
 
-    /// Its usual length in ms. On a day on which the clock is set, a day or its last hour is
-    /// longer or shorter.
+    /// Its usual length in ms. Where the clock is set, an hour, a day and what has that day are longer or
+    /// shorter, and a month has 28 to 31 days.
     pub fn nominal(self) -> Millis {
         match self {
             Interval::Second => SECOND,
             Interval::Minute => MINUTE,
+            Interval::FiveMinutes => 5 * MINUTE,
+            Interval::QuarterHour => 15 * MINUTE,
             Interval::Hour => HOUR,
             Interval::Day => DAY,
+            Interval::Week => 7 * DAY,
+            Interval::Month => 30 * DAY,
         }
     }
 
@@ -62,9 +91,9 @@ impl Interval {
         let mut starts = vec![from];
         let mut start = from;
         while start < to {
-            start = match self {
-                Interval::Second | Interval::Minute => start + self.nominal(),
-                Interval::Hour | Interval::Day => self.around(start, zone).1,
+            start = match self.is_even() {
+                true => start + self.nominal(),
+                false => self.around(start, zone).1,
             };
             starts.push(start);
         }
@@ -75,11 +104,9 @@ impl Interval {
     /// buckets.
     pub fn steps_back(self, end: Millis, span: Millis, zone: &BusinessZone) -> Millis {
         let buckets = (span + self.nominal() - 1) / self.nominal();
-        match self {
-            Interval::Second | Interval::Minute => end - buckets * self.nominal(),
-            Interval::Hour | Interval::Day => {
-                (0..buckets).fold(end, |end, _| self.around(end - 1, zone).0)
-            }
+        match self.is_even() {
+            true => end - buckets * self.nominal(),
+            false => (0..buckets).fold(end, |end, _| self.around(end - 1, zone).0),
         }
     }
 }

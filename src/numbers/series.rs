@@ -56,6 +56,51 @@ pub struct Point {
     /// What was counted in it; null where a ratio divides by nothing, or a baseline is not
     /// known.
     pub count: Value,
+    /// Whether the bucket goes on: what it counted is not all of it yet. Left out of all others.
+    #[serde(rename = "inProgress", skip_serializing_if = "std::ops::Not::not")]
+    pub in_progress: bool,
+}
+
+/// A bucket of today, and which part of it is compared with another day.
+#[derive(Clone, Copy, Debug)]
+struct Compared {
+    from: Millis,
+    /// The end of the bucket; of one in progress, the last full minute, since baselines are known by minute.
+    to: Millis,
+    /// Whether the whole bucket has the length of a day, or more.
+    is_long: bool,
+}
+
+impl Compared {
+    /// The buckets between two `starts`, as they are compared at `now` (Unix ms).
+    fn all(starts: &[Millis], now: Millis) -> Vec<Compared> {
+        let compared = |pair: &[Millis]| {
+            let (from, end) = (pair[0], pair[1]);
+            let to = match is_in_progress(pair, now) {
+                // A minute can't be compared in part, so it is compared as a whole.
+                true if end - from > MINUTE => bucket(now, MINUTE).max(from),
+                _ => end,
+            };
+            Compared { from, to, is_long: end - from >= DAY / 2 }
+        };
+        starts.windows(2).map(compared).collect()
+    }
+
+    /// Where it lies on another day.
+    fn then(self, zone: &BusinessZone, shift: Shift) -> (Millis, Millis) {
+        let from = zone.same_moment(self.from, shift.days());
+        // A bucket of a day is compared with the whole other day, of 23, 24 or 25 hours. A shorter
+        // bucket is compared with one of the same length, also where the clock is set in it.
+        match self.is_long {
+            false => (from, from + (self.to - self.from)),
+            true => (from, zone.same_moment(self.to, shift.days())),
+        }
+    }
+}
+
+/// Whether `now` (Unix ms) lies between two starts.
+fn is_in_progress(pair: &[Millis], now: Millis) -> bool {
+    pair[0] <= now && now < pair[1]
 }
 
 /// Answers queries for time series.
@@ -82,11 +127,16 @@ impl TimeSeries {
     ) -> Result<Vec<Point>, Unavailable> {
         let starts = query.starts(self.mirror.zone());
         let values = match query.baseline {
-            Some(shift) => self.shifted(&query.what, shift, &starts).await?,
+            Some(shift) => self.shifted(&query.what, shift, &Compared::all(&starts, now)).await?,
             None => self.counted(query, &starts, now).await?,
         };
-        let points = starts.iter().zip(values);
-        Ok(points.map(|(start, count)| Point { timestamp: *start, count }).collect())
+        let points = starts.windows(2).zip(values);
+        let point = |(pair, count): (&[Millis], Value)| Point {
+            timestamp: pair[0],
+            count,
+            in_progress: is_in_progress(pair, now),
+        };
+        Ok(points.map(point).collect())
     }
 
     /// The value of each bucket. Its older part comes from the rollups, its newer part from the
@@ -151,12 +201,12 @@ impl TimeSeries {
         &self,
         what: &What,
         shift: Shift,
-        starts: &[Millis],
+        compared: &[Compared],
     ) -> Result<Vec<Value>, Unavailable> {
         let metric_set = self.mirror.metric_set();
-        let mut buckets = vec![Some(RollupSums::default()); starts.len() - 1];
+        let mut buckets = vec![Some(RollupSums::default()); compared.len()];
         for part in summed(&what.parts(metric_set)) {
-            let found = self.baseline(shift, &part, starts).await?;
+            let found = self.baseline(shift, &part, compared).await?;
             for (bucket, found) in buckets.iter_mut().zip(found) {
                 match (bucket.as_mut(), found) {
                     (Some(sums), Some(n)) => sums.add(&part, n),
@@ -171,23 +221,23 @@ impl TimeSeries {
         Ok(buckets.iter().map(value).collect())
     }
 
-    /// The baseline of each bucket between two `starts`; `None` where it is not known. From
+    /// The baseline of each bucket; `None` where it is not known. From
     /// memory where it lies near now, else from the rollups.
     async fn baseline(
         &self,
         shift: Shift,
         summed: &Summed,
-        starts: &[Millis],
+        compared: &[Compared],
     ) -> Result<Vec<Option<i64>>, Unavailable> {
-        let near = starts.windows(2).map(|pair| match summed {
-            Summed::One(series) => self.baselines.sum(series, shift, pair[0], pair[1]).map(Some),
-            Summed::AllCounts => self.baselines.events(shift, pair[0], pair[1]).map(Some),
+        let near = compared.iter().map(|&Compared { from, to, .. }| match summed {
+            Summed::One(series) => self.baselines.sum(series, shift, from, to).map(Some),
+            Summed::AllCounts => self.baselines.events(shift, from, to).map(Some),
         });
         if let Some(sums) = near.collect() {
             return Ok(sums);
         }
         let zone = self.mirror.zone();
-        let spans: Vec<_> = starts.windows(2).map(|pair| then(zone, shift, pair)).collect();
+        let spans: Vec<_> = compared.iter().map(|it| it.then(zone, shift)).collect();
         // `known` is read before the sums. What is folded between the two reads is then missing
         // from `known` only, which is safe: it claims less than the sums have.
         let known = self.past.known().await?;
@@ -203,17 +253,6 @@ impl TimeSeries {
             }
         };
         Ok(spans.iter().zip(sums).map(told).collect())
-    }
-}
-
-/// Where the bucket between two starts lies on another day.
-fn then(zone: &BusinessZone, shift: Shift, pair: &[Millis]) -> (Millis, Millis) {
-    let from = zone.same_moment(pair[0], shift.days());
-    // A bucket of a day is compared with the whole other day, of 23, 24 or 25 hours. A shorter
-    // bucket is compared with one of the same length, also where the clock is set in it.
-    match pair[1] - pair[0] {
-        width if width < DAY / 2 => (from, from + width),
-        _ => (from, zone.same_moment(pair[1], shift.days())),
     }
 }
 
@@ -294,5 +333,39 @@ impl SeriesSums for Both<'_> {
 
     fn distinct(&self, _: &str) -> Option<i64> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::{HOUR, parse_rfc3339};
+
+    #[test]
+    fn a_bucket_in_progress_is_compared_up_to_the_same_moment() {
+        let zone = BusinessZone::named("Europe/Berlin").unwrap();
+        let at = |text: &str| parse_rfc3339(text).unwrap();
+        let now = at("2026-11-27T15:30:20+01:00");
+        let day = zone.day_of(now);
+        let day_before = zone.day_of(day.start - HOUR);
+        let [before, today] = Compared::all(&[day_before.start, day.start, day.end], now)[..]
+        else {
+            panic!("there are two buckets");
+        };
+        let week_ago = at("2026-11-20T15:30:00+01:00");
+        assert_eq!(today.then(&zone, Shift::LastWeek).1, week_ago);
+        assert_eq!(before.then(&zone, Shift::LastWeek).1, zone.day_of(week_ago).start);
+        let (hour, end) = zone.hour_of(now);
+        let compared = Compared::all(&[hour, end], now)[0];
+        assert_eq!(compared.then(&zone, Shift::LastWeek), (week_ago - HOUR / 2, week_ago));
+        // A day in progress on which the clock was set back is compared by the clock on the wall.
+        let now = at("2026-10-25T15:30:00+01:00");
+        let day = zone.day_of(now);
+        let compared = Compared::all(&[day.start, day.end], now)[0];
+        assert_eq!(compared.then(&zone, Shift::Yesterday).1, at("2026-10-24T15:30:00+02:00"));
+        // A minute can't be compared in part.
+        let minute = bucket(now, MINUTE);
+        let compared = Compared::all(&[minute, minute + MINUTE], now)[0];
+        assert_eq!(compared.to, minute + MINUTE);
     }
 }

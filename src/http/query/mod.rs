@@ -12,7 +12,7 @@ use crate::{
     domain::{
         event::{MAX_TYPE, is_type},
         metric::{Metric, MetricSet},
-        time::{BusinessZone, HOUR, LATEST, MAX_FUTURE, Millis, parse_rfc3339},
+        time::{BusinessDay, BusinessZone, HOUR, LATEST, MAX_FUTURE, Millis, parse_rfc3339},
     },
     http::error::ApiError,
     numbers::{Interval, SeriesQuery, Shift, What},
@@ -37,11 +37,14 @@ pub fn parse(
     let [kind, metric, hours, from, to, interval, baseline] = read(text, &PARAMETERS)?;
     let given = Given { kind, metric, hours, from, to, interval, baseline };
     let interval = match given.interval.as_deref() {
-        None | Some("1m") => Interval::Minute,
-        Some("1s") => Interval::Second,
-        Some("1h") => Interval::Hour,
-        Some("1d") => Interval::Day,
-        Some(other) => return Err(wrong("interval", other, "is one of 1s, 1m, 1h, 1d")),
+        None => Interval::Minute,
+        Some(text) => match Interval::NAMED.iter().find(|(name, _)| *name == text) {
+            Some((_, interval)) => *interval,
+            None => {
+                let names = Interval::NAMED.map(|(name, _)| name).join(", ");
+                return Err(wrong("interval", text, &format!("is one of {names}")));
+            }
+        },
     };
     let baseline = match given.baseline.as_deref() {
         None => None,
@@ -137,8 +140,8 @@ impl Given {
         zone: &BusinessZone,
     ) -> Result<(Millis, Millis), ApiError> {
         let hours = self.hours.as_deref().map(|text| span(text, interval)).transpose()?;
-        let from = self.from.as_deref().map(|text| moment("from", text));
-        let to = self.to.as_deref().map(|text| moment("to", text));
+        let from = self.from.as_deref().map(|text| moment_or_date("from", text, zone, |day| day.start));
+        let to = self.to.as_deref().map(|text| moment_or_date("to", text, zone, |day| day.end));
         let (from, to) = (from.transpose()?, to.transpose()?);
 
         let in_progress = interval.around(now, zone).1;
@@ -202,15 +205,32 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
-/// A moment in Unix ms or as RFC 3339. The `+` of a time zone's offset arrives as a space where
-/// the client has not escaped it, since that is what `+` means in a query string.
+/// A moment in Unix ms or as RFC 3339.
 pub(super) fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
+    read_moment(text).ok_or_else(|| wrong(name, text, "is Unix milliseconds or RFC 3339"))
+}
+
+/// A moment, or a date of the business zone, of which it is the start or the end.
+fn moment_or_date(
+    name: &str,
+    text: &str,
+    zone: &BusinessZone,
+    of_day: impl Fn(BusinessDay) -> Millis,
+) -> Result<Millis, ApiError> {
+    let of_date = || zone.day_named(text).map(of_day).filter(|at| *at <= LATEST);
+    read_moment(text)
+        .or_else(of_date)
+        .ok_or_else(|| wrong(name, text, "is Unix milliseconds, RFC 3339, or a date"))
+}
+
+/// The `+` of a time zone's offset arrives as a space where the client has not escaped it, since that is what
+/// `+` means in a query string.
+fn read_moment(text: &str) -> Option<Millis> {
     let at = match text.parse::<u64>() {
         Ok(ms) => Millis::try_from(ms).ok(),
         Err(_) => parse_rfc3339(&text.replace(' ', "+")),
     };
     at.filter(|at| *at <= LATEST)
-        .ok_or_else(|| wrong(name, text, "is Unix milliseconds or RFC 3339"))
 }
 
 /// 400 for a parameter whose value breaks a rule.

@@ -56,6 +56,28 @@ fn hours_and_days_are_the_business_zones() {
 }
 
 #[test]
+fn weeks_months_quarters_and_dates_are_the_business_zones() {
+    let berlin = "Europe/Berlin";
+    for (text, from, to) in [
+        (
+            "from=2026-11-01&to=2026-11-02&interval=1d",
+            "2026-10-31T23:00:00Z",
+            "2026-11-02T23:00:00Z",
+        ),
+        ("from=2026-11-27", "2026-11-26T23:00:00Z", "2026-11-27T14:01:00Z"),
+        ("interval=1w&hours=168", "2026-11-22T23:00:00Z", "2026-11-29T23:00:00Z"),
+        ("interval=1mo&from=2026-10-10", "2026-09-30T22:00:00Z", "2026-11-30T23:00:00Z"),
+        ("interval=5m&hours=1", "2026-11-27T13:05:00Z", "2026-11-27T14:05:00Z"),
+        ("interval=15m&hours=1", "2026-11-27T13:15:00Z", "2026-11-27T14:15:00Z"),
+    ] {
+        let query = parse_in(berlin, NOW, text).unwrap();
+        assert_eq!((query.from, query.to), (at(from), at(to)), "{text}");
+    }
+    let months = parse_in(berlin, NOW, "interval=1mo&from=2026-10-10").unwrap();
+    assert_eq!(months.starts(&zone(berlin)).len(), 3);
+}
+
+#[test]
 fn the_first_bucket_is_whole() {
     // `from` moves back to the start of its hour or day, also where only the rollups have it.
     let query = parse("interval=1h&from=2026-11-27T10:40:00Z").unwrap();
@@ -160,7 +182,9 @@ fn an_error_names_the_parameter() {
         ("to=0", "to"),
         ("to=2026-11-27T10:00:00Z&interval=1s", "to"),
         ("to=x", "to"),
-        ("interval=5m", "interval"),
+        ("interval=7m", "interval"),
+        ("from=2026-02-30", "from"),
+        ("to=2026-11-27T10", "to"),
         ("hours=1&from=2026-11-27T12:00:00Z&to=2026-11-27T13:00:00Z", "hours"),
     ] {
         let error = parse(text).expect_err(text);
