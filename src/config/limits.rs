@@ -11,6 +11,7 @@ const MAY_BE_ZERO: &[&str] = &[
     "http.max_connections_per_address",
     "http.min_body_bytes_per_s",
     "http.client_events_per_s",
+    "otlp.traces_per_million",
     "spool.keep_s",
     "spool.keep_bytes",
 ];
@@ -30,6 +31,7 @@ const AT_LEAST: &[(&str, u64, &str)] = &[
 /// Numbers with a greatest value: key, greatest, why.
 const AT_MOST: &[(&str, u64, &str)] = &[
     ("http.client_inflight_percent", 100, "it is a part of http.max_inflight_bytes"),
+    ("otlp.traces_per_million", 1_000_000, "then all of them are traced"),
     ("schemas.max_schemas", 1000, "all of them are read when drift is looked for"),
     ("schemas.max_properties", 256, "one batch says no more of a type and source"),
     ("schemas.drift_from_percent", 100, "it is a part of the events"),

@@ -16,6 +16,7 @@ mod layers;
 mod limits;
 mod memory;
 mod oidc;
+mod otlp;
 mod postgres_url;
 mod problem;
 pub mod reference;
@@ -33,6 +34,7 @@ pub use event_schemas::{EventSchemas, SchemaMode, SchemaSpec, Violation};
 pub use layers::Overrides;
 pub use memory::MemoryShares;
 pub use oidc::OidcConfig;
+pub use otlp::OtlpConfig;
 pub use postgres_url::{PostgresAddress, Verify};
 pub use problem::{ConfigError, Place, Problem};
 pub use rules::Rules;
@@ -102,6 +104,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// `[log]`
     pub log: LogConfig,
+    /// `[otlp]`
+    pub otlp: OtlpConfig,
     /// `[rates]`, `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]`, `[[source]]`
     /// and `[[schema]]`, compiled.
     /// Skipped by serde, since these tables have layers of their own (`rules.rs`).

@@ -28,6 +28,11 @@ impl Secrets {
                 value => texts.extend(value.as_str().map(str::to_owned)),
             }
         }
+        // A header may be told whole, by its value, or by what follows the scheme in that.
+        for (_, value) in config.otlp.header_pairs().unwrap_or_default() {
+            texts.extend(value.split_once(' ').map(|(_, credentials)| credentials.to_owned()));
+            texts.push(value);
+        }
         for source in &written.sources {
             texts.extend(source.key.0.iter().chain(&source.secret.0).cloned());
         }

@@ -13,13 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpRequest, body::MessageBody, dev::ServiceResponse, rt, web};
+use actix_web::{HttpMessage, HttpRequest, body::MessageBody, dev::ServiceResponse, rt, web};
 use metrics::{Counter, Histogram};
 use parking_lot::Mutex;
 
-use crate::http::{
-    access_log::AccessLog,
-    client::{ProxyNetworks, network},
+use crate::{
+    http::{
+        access_log::AccessLog,
+        client::{ProxyNetworks, network},
+    },
+    telemetry::otlp::spans::{self, SpanIds},
 };
 
 /// The route of requests that lead nowhere. Their paths are no labels, since a scanner would fill
@@ -122,6 +125,10 @@ pub fn answered<B: MessageBody>(response: &ServiceResponse<B>, began: Instant) {
     let took = began.elapsed();
     if let Some(log) = request.app_data::<web::Data<AccessLog>>() {
         log.note(response, took);
+    }
+    if let Some(ids) = request.extensions().get::<SpanIds>() {
+        let pattern = request.match_pattern().filter(|pattern| !pattern.is_empty());
+        spans::answered(*ids, request.method().as_str(), pattern.as_deref(), status, took);
     }
     METERS.with_borrow_mut(|meters| {
         // Most paths are their own pattern. Only where one is not, the pattern is put together.

@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use actix_web::{
-    Error,
+    Error, HttpMessage,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -21,10 +21,13 @@ use actix_web::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::http::{
-    answer::{AnswerWatch, WatchedBody},
-    observed,
-    wire::HeadClock,
+use crate::{
+    http::{
+        answer::{AnswerWatch, WatchedBody},
+        observed,
+        wire::HeadClock,
+    },
+    telemetry::otlp::spans,
 };
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,6 +54,9 @@ pub async fn layer(
     let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.path());
     let upgrade = request.head().upgrade() || request.headers().contains_key(UPGRADE);
     let watch = request.conn_data::<AnswerWatch>().cloned();
+    if let Some(ids) = spans::request() {
+        request.extensions_mut().insert(ids);
+    }
     let mut response = next.call(request).instrument(span.clone()).await?;
     if response.status().is_server_error() || response.status().is_client_error() {
         let _entered = span.enter();

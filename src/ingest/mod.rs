@@ -23,7 +23,10 @@ pub mod permits;
 
 use tokio::sync::oneshot;
 
-use crate::domain::{batch::DeadLetter, time::Millis};
+use crate::{
+    domain::{batch::DeadLetter, time::Millis},
+    telemetry::otlp::spans::SpanIds,
+};
 
 /// The part of `/readyz` that is in trouble while events are refused.
 pub const INTAKE: &str = "intake";
@@ -43,6 +46,8 @@ pub struct Request {
     pub known: Vec<u32>,
     /// The events of the request that were refused.
     pub dead_letters: Vec<DeadLetter>,
+    /// Its span, if it is traced.
+    pub span: Option<SpanIds>,
 }
 
 /// What became of a request that is on disk.

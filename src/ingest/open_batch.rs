@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 
-use crate::domain::{
-    aggregate::Aggregator,
-    batch::{Batch, BatchId, DeadLetter},
-    delta::DeltaSum,
-    row::{Row, rows},
-    time::Millis,
+use crate::{
+    domain::{
+        aggregate::Aggregator,
+        batch::{Batch, BatchId, DeadLetter},
+        delta::DeltaSum,
+        row::{Row, rows},
+        time::Millis,
+    },
+    telemetry::otlp::spans::{self, BatchOpening, SpanIds},
 };
 
 /// The batch that takes rows in until it is sealed. It has two parts, which move together:
@@ -41,6 +44,8 @@ pub struct OpenBatch {
     framed_dead_letters: usize,
     /// What all rows add up to.
     sum: DeltaSum,
+    /// Since when it is open, and for which requests; where spans are taken.
+    opening: Option<BatchOpening>,
 }
 
 /// What has come since the last time that the batch was framed.
@@ -99,6 +104,16 @@ impl OpenBatch {
         self.pending_received_at = row.received_at;
         self.events += 1;
         self.bytes += encoded.len();
+    }
+
+    /// Notes that events of a request go into it, whose span this is, if it is traced.
+    pub fn joined(&mut self, request: Option<SpanIds>) {
+        spans::joins(&mut self.opening, request);
+    }
+
+    /// Since when it is open. The next batch begins anew.
+    pub fn take_opening(&mut self) -> Option<BatchOpening> {
+        self.opening.take()
     }
 
     /// Adds refused events.

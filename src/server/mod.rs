@@ -44,7 +44,11 @@ use crate::{
     reload::Reloader,
     spool::{DataDir, Spool},
     store::StoreInfo,
-    telemetry::{health::Health, prometheus},
+    telemetry::{
+        health::Health,
+        otlp::{self, OtlpExport},
+        prometheus,
+    },
 };
 
 use listener::Listeners;
@@ -74,6 +78,7 @@ pub struct Running {
     alarm: Alarm,
     store: Arc<dyn StoreInfo>,
     presence: Option<Presence>,
+    otlp: Option<OtlpExport>,
     /// Keeps the lock of the data dir for as long as the server runs.
     _data_dir: DataDir,
 }
@@ -125,6 +130,8 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let alarm = Alarm::default();
 
     let (storage, spool_log, viewers) = Storage::open(&config, &alarm).await?;
+    let otlp = otlp::start(&config.otlp, &storage.node.to_string(), exporter.clone())
+        .map_err(failed("otlp"))?;
     refuse_open_door(&config, storage.access.book())?;
     tokio::task::spawn_local(storage.access.clone().follow(storage.health.clone()));
     let watching = watching::start(&config, &storage);
@@ -162,6 +169,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
             .stores
             .nodes
             .map(|nodes| Presence::start(nodes, storage.node, addr, storage.spool.clone())),
+        otlp,
         health: storage.health,
         spool: storage.spool,
         alarm,

@@ -113,6 +113,9 @@ impl Running {
         if let Some(presence) = self.presence {
             presence.end().await;
         }
+        if let Some(otlp) = self.otlp {
+            otlp.stop().await;
+        }
         tracing::info!("stopped");
         if waits { Stopped::SpoolWaits } else { Stopped::Settled }
     }

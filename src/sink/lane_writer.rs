@@ -13,6 +13,7 @@ use crate::{
     domain::batch::{Batch, BatchId},
     panics,
     retry::Backoff,
+    telemetry::otlp::spans,
 };
 
 /// Writes the batches of one lane to one sink, in order. It tries each batch until the sink has it.
@@ -68,13 +69,16 @@ impl LaneWriter {
         let (sink, health) = (self.target.sink().as_str(), &self.reader.health);
         let mut backoff = Backoff::new(&self.reader.retry);
         let started = Instant::now();
+        let mut tries = 1;
         while let Err(e) = self.target.write(batch).await {
             let kind = e.kind.as_str();
             health.trouble(sink, kind, &e.message);
             metrics::counter!("floodmark_sink_errors_total", "sink" => sink, "kind" => kind)
                 .increment(1);
+            tries += 1;
             tokio::time::sleep(backoff.pause()).await;
         }
+        spans::written(sink, (batch.id.run, batch.id.seq), started, tries);
         health.well(sink);
         metrics::histogram!("floodmark_batch_write_seconds", "sink" => sink)
             .record(started.elapsed().as_secs_f64());

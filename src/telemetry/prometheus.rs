@@ -93,6 +93,7 @@ fn describe() {
     gauge!("floodmark_postgres_connections", "Open connections to Postgres, by pool");
     gauge!("floodmark_postgres_waiting", "Who waited for a connection of the pool");
     counter!("floodmark_redis_connects_total", "Connections that were made for commands to Redis");
+    counter!("floodmark_otlp_exports_total", "Requests to otlp.endpoint, by signal and result");
     counter!("floodmark_restarts_total", "Work that was begun again after a panic");
     gauge!("floodmark_queue_depth", "What waits for each part, in its mailboxes and channels");
     gauge!("floodmark_queue_longest", "What waits for the actor of a part that is furthest behind");

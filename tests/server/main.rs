@@ -23,6 +23,7 @@ mod host_names;
 mod metrics;
 mod openapi;
 mod ops_listener;
+mod otlp;
 mod page_headers;
 mod privacy;
 mod refusals;

@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use crate::config::{Config, HttpConfig};
+use crate::config::{Config, HttpConfig, webhook_url};
 
 impl Config {
     /// The addresses of `http.ops_listen`; none where it is empty.
@@ -37,6 +37,7 @@ impl Config {
         self.check_ops_listen(found);
         self.check_tls(found);
         self.check_oidc(found);
+        self.check_otlp(found);
     }
 
     /// The OpenID provider: whoever could read or change what it says could be anybody here.
@@ -72,6 +73,28 @@ impl Config {
                 "oidc: admins, analysts and viewers are empty, so nobody would be let in"
                     .to_owned(),
             );
+        }
+    }
+
+    /// The collector. Its URL stands in texts that people read, so no secret may be in it.
+    fn check_otlp(&self, found: &mut Vec<String>) {
+        let otlp = &self.otlp;
+        if !otlp.endpoint.is_empty() {
+            let is_url = webhook_url::place_of(&otlp.endpoint).is_some();
+            if !is_url || otlp.endpoint.contains(['@', '?', '#']) {
+                found.push(
+                    "otlp.endpoint: must be a URL such as http://127.0.0.1:4318, without a user, a \
+                     password or a query; what a collector asks for belongs into otlp.headers"
+                        .to_owned(),
+                );
+            }
+        }
+        if otlp.header_pairs().is_none() {
+            // The value of a header may be a secret, so none is shown.
+            found.push("otlp.headers: one of them is not of the form \"name: value\"".to_owned());
+        }
+        if otlp.service_name.trim().is_empty() {
+            found.push("otlp.service_name: is empty".to_owned());
         }
     }
 

@@ -310,7 +310,7 @@ pub(super) fn built_in_keys() -> Vec<String> {
 /// Whether messages must not show the value of a key.
 pub(super) fn is_secret(key: &str) -> bool {
     // A URL may hold a password.
-    matches!(key, "auth.write_keys" | "auth.viewer_tokens" | "oidc.client_secret")
+    matches!(key, "auth.write_keys" | "auth.viewer_tokens" | "oidc.client_secret" | "otlp.headers")
         || key.contains(".url")
 }
 

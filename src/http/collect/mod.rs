@@ -23,7 +23,7 @@ mod tests;
 use std::sync::Arc;
 
 use actix::Recipient;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 
 use self::{
     accepted::AcceptedCounts,
@@ -243,6 +243,7 @@ async fn take_in<D: Dialect>(
     if again.is_some() {
         events.dead_letters.clear();
     }
+    events.span = request.extensions().get().copied();
     let admission = rate.take(events.events as usize + rejected.len())?;
     let appended = append(intake, hand_over, admission, events).await?;
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);

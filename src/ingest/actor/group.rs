@@ -19,6 +19,7 @@ use crate::{
         dedupe::indexes::AddedIds,
         open_batch::OpenBatch,
     },
+    telemetry::otlp::spans::{self, BatchOpening},
 };
 
 /// What belongs to the records of one group.
@@ -28,7 +29,7 @@ pub(super) struct Gathering {
     /// committer, which answers them.
     pub waiting: Vec<Waiting>,
     /// Batches that the group seals. The sinks get them once it is on disk.
-    pub sealed: Vec<Batch>,
+    pub sealed: Vec<(Batch, Option<BatchOpening>)>,
     /// How many ids the requests of the group have added to the indexes.
     pub ids: AddedIds,
     /// The open batch as the group leaves it.
@@ -52,9 +53,10 @@ impl IngestActor {
         self.frame();
         // The run is known once the batch is on disk: another one may begin before that.
         let id = BatchId { run: RunId::nil(), seq: self.next_seq };
+        let opening = self.open.take_opening();
         let batch = Batch { node: self.node, ..self.open.seal(id, now_ms()) };
         self.group.seal(id.seq, batch.sealed_at, batch.events, &batch.delta);
-        self.gathering.sealed.push(batch);
+        self.gathering.sealed.push((batch, opening));
         self.next_seq += 1;
     }
 
@@ -130,10 +132,13 @@ impl StreamHandler<Committed> for IngestActor {
         match committed.result {
             Ok(()) => {
                 self.durable = group.durable;
-                for batch in group.sealed {
+                for (batch, opening) in group.sealed {
                     let (id, after) =
                         (self.spool.batch_id(batch.id.seq), self.spool.before(batch.id.seq));
                     let id = id.expect("the spool knows the run of each batch that it has sealed");
+                    if let Some(opening) = opening {
+                        spans::sealed((id.run, id.seq), batch.events, opening);
+                    }
                     let after_events = self.spool.events_before(id.seq);
                     self.recent.push(Arc::new(Batch { id, after, after_events, ..batch }));
                 }

@@ -217,6 +217,7 @@ impl IngestActor {
         let mut at = 0;
         let mut walk = rows(&request.rows);
         let mut index = 0;
+        let mut has_joined = false;
         // Our own encoder made the rows, so each of them decodes.
         while let Some(Ok(row)) = walk.next() {
             let encoded = &request.rows[at..walk.position()];
@@ -237,12 +238,16 @@ impl IngestActor {
                 // So many ids are taken back if the group does not reach the disk.
                 self.gathering.ids.add(class);
             }
+            if !std::mem::replace(&mut has_joined, true) {
+                self.open.joined(request.span);
+            }
             self.open.push(&mut self.aggregator, &row, encoded, id);
             accepted.accepted += 1;
             if self.open.events() >= self.limits.batch_events
                 || self.open.bytes() >= self.limits.batch_bytes
             {
                 self.seal();
+                has_joined = false;
             }
         }
         if !request.dead_letters.is_empty() {
