@@ -18,6 +18,7 @@ mod report;
 mod sender;
 mod serve;
 mod signals;
+mod top;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -87,6 +88,8 @@ enum Command {
     Health(ServeArgs),
     /// Write a file for whoever is to help: version, configuration, check, metrics, without secrets
     Report(report::ReportArgs),
+    /// Watch a running server in the terminal
+    Top(top::TopArgs),
     /// Print a script that completes commands and flags in a shell
     Completions(manual::CompletionsArgs),
     /// Print the manual page
@@ -180,6 +183,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::man(),
     }

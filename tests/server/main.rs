@@ -38,6 +38,7 @@ mod stream;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod top;
 mod totals;
 mod tracker;
 mod twins;

@@ -19,6 +19,7 @@ pub mod redis;
 pub mod server;
 pub mod shop;
 pub mod sums;
+pub mod terminal;
 pub mod viewer;
 
 /// The amount of an event's `properties`, in 1/10,000.
