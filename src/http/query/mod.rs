@@ -140,7 +140,8 @@ impl Given {
         zone: &BusinessZone,
     ) -> Result<(Millis, Millis), ApiError> {
         let hours = self.hours.as_deref().map(|text| span(text, interval)).transpose()?;
-        let from = self.from.as_deref().map(|text| moment_or_date("from", text, zone, |day| day.start));
+        let from =
+            self.from.as_deref().map(|text| moment_or_date("from", text, zone, |day| day.start));
         let to = self.to.as_deref().map(|text| moment_or_date("to", text, zone, |day| day.end));
         let (from, to) = (from.transpose()?, to.transpose()?);
 
