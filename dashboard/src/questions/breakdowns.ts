@@ -38,7 +38,9 @@ export interface Breakdown extends BreakdownName {
 
 /** The row of the events that have no value is left out: shares are of the events that have one. */
 export const parseValueCounts = (body: unknown): ValueCount[] =>
-  objects(body).filter(({ none }) => none !== true).map((entry) => ({ value: string(entry.value, ''), count: number(entry.count) }));
+  objects(body)
+    .filter(({ none }) => none !== true)
+    .map((entry) => ({ value: string(entry.value, ''), count: number(entry.count) }));
 
 /** How much of the 15 minutes has passed, 0 to 1. The minute in progress is one of them. */
 export const passedShare = (now: number): number =>
