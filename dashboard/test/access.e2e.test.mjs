@@ -154,7 +154,10 @@ test('a viewer token is still a way in, beside users', async () => {
   await page.getByRole('button', { name: 'Open' }).click();
   await connectionIs(page, 'live');
   await page.getByTestId('account').locator('summary').click();
+  // The page is loaded anew when one leaves; until then the old one asks already.
+  const anew = page.waitForEvent('load');
   await page.getByRole('button', { name: 'Leave' }).click();
+  await anew;
   await page.getByLabel('User').waitFor();
   await page.reload();
   await connectionIs(page, 'unauthorized');
