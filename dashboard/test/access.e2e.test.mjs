@@ -89,6 +89,13 @@ async function signIn(page, user, password = PASSWORD) {
   await page.keyboard.press('Enter');
 }
 
+/** Presses a button that ends the session, and waits for the new page: until then the old one asks already. */
+async function leave(page, button) {
+  const anew = page.waitForEvent('load');
+  await page.getByRole('button', { name: button, exact: true }).click();
+  await anew;
+}
+
 const text = (page, words) => page.getByText(words).first().waitFor();
 
 test('a user signs in with a password, is named, and signs out', async () => {
@@ -119,7 +126,7 @@ test('a user signs in with a password, is named, and signs out', async () => {
   await page.keyboard.press('Escape');
   assert.equal(await account.getAttribute('open'), null);
   await account.locator('summary').click();
-  await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await leave(page, 'Sign out');
   await page.getByLabel('User').waitFor();
   assert.deepEqual(await context.cookies(), []);
   assert.deepEqual(errors, []);
@@ -136,7 +143,7 @@ test('who signs out everywhere is asked in every other browser', async () => {
   await account.locator('summary').click();
   // Only admins find the settings.
   assert.equal(await account.getByRole('link').count(), 0);
-  await here.page.getByRole('button', { name: 'Sign out everywhere' }).click();
+  await leave(here.page, 'Sign out everywhere');
   await there.page.getByLabel('User').waitFor();
   await here.page.getByLabel('User').waitFor();
   await here.context.close();
@@ -154,10 +161,7 @@ test('a viewer token is still a way in, beside users', async () => {
   await page.getByRole('button', { name: 'Open' }).click();
   await connectionIs(page, 'live');
   await page.getByTestId('account').locator('summary').click();
-  // The page is loaded anew when one leaves; until then the old one asks already.
-  const anew = page.waitForEvent('load');
-  await page.getByRole('button', { name: 'Leave' }).click();
-  await anew;
+  await leave(page, 'Leave');
   await page.getByLabel('User').waitFor();
   await page.reload();
   await connectionIs(page, 'unauthorized');
