@@ -162,8 +162,11 @@ fn read(folder: &Path, label: &Label) -> Incident {
             values: places,
             was: [Part::default(); SLICES],
             now: Part::default(),
+            squares: 0.0,
         });
         let part = Part { hits: number(value), of: number(cnt) };
+        // They count attempts of which each one fails or does not.
+        leaf.squares += part.hits;
         match ago {
             0 => leaf.now.add(part),
             ago => leaf.was[SLICES - ago as usize].add(part),

@@ -29,9 +29,19 @@ pub struct Leaf {
     pub was: [Part; SLICES],
     /// The span that is asked about.
     pub now: Part,
+    /// The sum of the squares of the hits of single events, of both spans; of hits that are counted it is
+    /// their sum.
+    pub squares: f64,
 }
 
 impl Leaf {
+    /// How evenly the hits come, 0 to 1. A sum of a few large amounts is a matter of chance, though it is
+    /// large: it counts as so many typical amounts as vary as much.
+    pub fn evenness(&self) -> f64 {
+        let hits = self.before().hits + self.now.hits;
+        if self.squares > hits { hits.max(0.0) / self.squares } else { 1.0 }
+    }
+
     /// The whole span before.
     pub fn before(&self) -> Part {
         let mut sum = Part::default();

@@ -62,9 +62,15 @@ pub fn leaves_of(events: &[SampledEvent], own: &[String], model: Model) -> Leave
         let values: Vec<Option<u32>> =
             properties.iter().map(|property| property.of_event[at]).collect();
         let place = *places.entry(values.clone()).or_insert_with(|| {
-            leaves.push(Leaf { values, was: [Part::default(); SLICES], now: Part::default() });
+            leaves.push(Leaf {
+                values,
+                was: [Part::default(); SLICES],
+                now: Part::default(),
+                squares: 0.0,
+            });
             leaves.len() - 1
         });
+        leaves[place].squares += event.part.hits * event.part.hits;
         match event.slice {
             Slice::Was(slice) => leaves[place].was[slice].add(event.part),
             Slice::Now => leaves[place].now.add(event.part),

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::{
     expected::{FEW, PSEUDO_OF_VALUE, RATES, expected, spread},
-    leaves::{Leaves, Part},
+    leaves::{Leaf, Leaves, Part},
 };
 
 /// The most properties in a conjunction.
@@ -177,7 +177,7 @@ pub fn causes_of(leaves: &Leaves, model: Model, tuning: &Tuning) -> Found {
         Model::Share { .. } => was.of / (was.of + now.of),
         Model::Volume { scale, .. } => 1.0 / (1.0 + scale),
     };
-    let site = |(leaf, expected): (&super::Leaf, &f64)| {
+    let site = |(leaf, expected): (&Leaf, &f64)| {
         let size = match model {
             Model::Share { .. } => leaf.now.of,
             Model::Volume { .. } => *expected,
@@ -185,7 +185,7 @@ pub fn causes_of(leaves: &Leaves, model: Model, tuning: &Tuning) -> Found {
         Site {
             now: leaf.now,
             expected: *expected,
-            weight: certainty / (1.0 + (size - 1.0).max(0.0) * spread),
+            weight: certainty * leaf.evenness() / (1.0 + (size - 1.0).max(0.0) * spread),
         }
     };
     let usual: Vec<Site> = leaves.leaves.iter().zip(&expected).map(site).collect();

@@ -161,6 +161,34 @@ fn a_count_is_compared_with_what_was_usual_for_its_values() {
     assert!(it.general && it.causes.is_empty(), "{it:?}");
 }
 
+/// Orders of 50 each, and in the span that is asked about further ones of 10,000 from one country.
+fn orders_of(large: usize) -> Vec<SampledEvent> {
+    // As the sampler does, amounts are counted in the amount of a typical event.
+    let mut events: Vec<SampledEvent> = payments(11, 3_000, |_| 0.0);
+    events.iter_mut().for_each(|event| event.part = Part { hits: 50.0, of: 1.0 });
+    let french: Vec<usize> = (0..events.len())
+        .filter(|at| {
+            let values = &events[*at].values;
+            events[*at].slice == Slice::Now
+                && values.contains(&("country".to_owned(), "FR".to_owned()))
+        })
+        .take(large)
+        .collect();
+    assert_eq!(french.len(), large);
+    french.into_iter().for_each(|at| events[at].part.hits = 10_000.0);
+    let sum: f64 = events.iter().map(|event| event.part.hits).sum();
+    let squares: f64 = events.iter().map(|event| event.part.hits.powi(2)).sum();
+    events.iter_mut().for_each(|event| event.part.hits /= squares / sum);
+    events
+}
+
+#[test]
+fn one_large_order_is_no_cause_and_many_are() {
+    let rises = Model::Volume { rises: true, scale: 1.0 };
+    assert_eq!(named(&found(&orders_of(1), rises)), [""; 0]);
+    assert_eq!(named(&found(&orders_of(60), rises)), ["country=FR"]);
+}
+
 #[test]
 fn the_order_of_events_changes_nothing() {
     let events = payments(8, 4_000, |of| if of("gateway") == "adyen" { 0.2 } else { 0.0 });
