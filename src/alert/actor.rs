@@ -262,7 +262,7 @@ impl AlertWatch {
             }
         }
         if !self.store_rests() {
-            why::explain(&self.setup.explainer, &mut changes, LAG, &self.setup.currency).await;
+            why::explain(&self.setup, &mut changes, LAG).await;
         }
         for firing in &changes {
             self.watched.entry(firing.name.clone()).or_default().said(firing);

@@ -6,12 +6,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::{
-    causes::{CauseQuery, Explainer, Explanation},
+    alert::AlertSetup,
+    causes::{CauseQuery, Explanation, spans},
     domain::{
         access::Sight,
         alert::{Against, Firing},
         metric::Unit,
-        time::{DAY, HOUR, Millis, SECOND},
+        time::{BusinessZone, Millis, SECOND},
     },
 };
 
@@ -19,15 +20,17 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// Adds to each alert that begins to fire what accounts for it. `lag` is how far before now the numbers end.
-pub async fn explain(explainer: &Explainer, changes: &mut [Firing], lag: Millis, currency: &str) {
+pub async fn explain(setup: &AlertSetup, changes: &mut [Firing], lag: Millis) {
     let new = changes.iter_mut().filter(|firing| firing.cleared_at.is_none());
-    join_all(new.map(|firing| one(explainer, firing, lag, currency))).await;
+    join_all(new.map(|firing| one(setup, firing, lag))).await;
 }
 
-async fn one(explainer: &Explainer, firing: &mut Firing, lag: Millis, currency: &str) {
-    let query = query(firing, lag);
-    match tokio::time::timeout(WITHIN, explainer.explain(&query)).await {
-        Ok(Ok(Explanation { causes, general, .. })) => firing.caused_by(causes, general, currency),
+async fn one(setup: &AlertSetup, firing: &mut Firing, lag: Millis) {
+    let query = query(firing, lag, setup.mirror.zone());
+    match tokio::time::timeout(WITHIN, setup.explainer.explain(&query)).await {
+        Ok(Ok(Explanation { causes, general, .. })) => {
+            firing.caused_by(causes, general, &setup.currency);
+        }
         Ok(Err(e)) => {
             tracing::debug!(alert = firing.name, error = %e, "no cause of an alert is known");
         }
@@ -40,15 +43,11 @@ async fn one(explainer: &Explainer, firing: &mut Firing, lag: Millis, currency: 
 }
 
 /// The window in which it fires is compared with what the rule compares it with, or the hour before.
-fn query(firing: &Firing, lag: Millis) -> CauseQuery {
+fn query(firing: &Firing, lag: Millis, zone: &BusinessZone) -> CauseQuery {
     let to = firing.since - lag;
-    let from = to - firing.window_seconds * SECOND;
-    let was = match firing.against {
-        Some(Against::Yesterday) => (from - DAY, to - DAY),
-        Some(Against::LastWeek) => (from - 7 * DAY, to - 7 * DAY),
-        _ => (from - HOUR, from),
-    };
+    let now = (to - firing.window_seconds * SECOND, to);
+    let was = spans::before(now, firing.against.unwrap_or(Against::LastHour), zone);
     // What is not about money is shown to those who may not see money, so no amount may be its cause.
     let sight = if firing.unit == Unit::Money { Sight::Everything } else { Sight::NoMoney };
-    CauseQuery { metric: firing.metric.clone(), now: (from, to), was, sight }
+    CauseQuery { metric: firing.metric.clone(), now, was, sight }
 }

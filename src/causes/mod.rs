@@ -12,6 +12,7 @@
 
 mod plan;
 mod sample;
+pub mod spans;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 use self::{
     plan::{Half, ReadingPlan},
     sample::Sampled,
+    spans::Moments,
 };
 use crate::{
     domain::{
@@ -46,9 +48,9 @@ pub struct CauseQuery {
     /// The name of a metric.
     pub metric: String,
     /// The span that is asked about, `[from, to)`, Unix ms.
-    pub now: (Millis, Millis),
+    pub now: Moments,
     /// The span that it is compared with.
-    pub was: (Millis, Millis),
+    pub was: Moments,
     /// What the one who asks may see.
     pub sight: Sight,
 }

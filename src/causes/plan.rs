@@ -8,7 +8,11 @@ use crate::{
         metric::Metric,
         time::{MINUTE, Millis, bucket},
     },
-    store::{Rollups, events::EventsAsked, rollup::Summed},
+    store::{
+        Rollups,
+        events::{EventsAsked, StoredEvent},
+        rollup::Summed,
+    },
 };
 
 /// The most events of a span that are read through, of whatever type.
@@ -45,8 +49,6 @@ pub struct Windows {
     pub span: (Millis, Millis),
     /// The windows, each with the slice that it lies in.
     pub windows: Vec<(Slice, (Millis, Millis))>,
-    /// The part of the span that they cover, 0 to 1.
-    pub fraction: f64,
 }
 
 impl ReadingPlan {
@@ -98,9 +100,13 @@ impl ReadingPlan {
         EventsAsked {
             windows: windows.iter().map(|(_, window)| *window).collect(),
             kinds: self.kinds.clone(),
-            // Twice what is expected, since events do not come evenly.
-            limit: 2 * READ as usize / windows.len().max(1) + 1_000,
+            limit: self.limit(span),
         }
+    }
+
+    /// The most events that are read of a window: twice what is expected, since events do not come evenly.
+    pub fn limit(&self, span: Half) -> usize {
+        2 * READ as usize / self.windows(span).windows.len().max(1) + 1_000
     }
 }
 
@@ -121,9 +127,25 @@ impl Windows {
                 (slice((part * slices as Millis / parts) as usize), (begin, begin + length.max(1)))
             })
             .collect();
-        let covered: Millis = windows.iter().map(|(_, (from, to))| to - from).sum();
-        let fraction = (covered as f64 / (to - from).max(1) as f64).min(1.0);
-        Windows { span: (from, to), windows, fraction }
+        Windows { span: (from, to), windows }
+    }
+
+    /// The part of the span that was read, 0 to 1: a window that had more events than `limit` was read up to
+    /// the last one.
+    pub fn fraction(&self, read: &[Vec<StoredEvent>], limit: usize) -> f64 {
+        let whole = self.windows.iter().map(|(_, (from, to))| to - from);
+        let read: Millis = whole
+            .enumerate()
+            .map(|(at, length)| match read.get(at) {
+                Some(events) if events.len() >= limit => {
+                    let from = self.windows[at].1.0;
+                    let last = events.iter().map(|event| event.time).max().unwrap_or(from);
+                    (last + 1 - from).min(length)
+                }
+                _ => length,
+            })
+            .sum();
+        (read as f64 / (self.span.1 - self.span.0).max(1) as f64).min(1.0)
     }
 }
 
@@ -135,13 +157,26 @@ mod tests {
     fn windows_are_spread_evenly_and_cover_their_part() {
         let span = (1_000_000, 1_000_000 + 60 * MINUTE);
         let whole = Windows::of(span, SLICES, Slice::Was, 1.0);
-        assert_eq!((whole.windows.len(), whole.fraction), (SLICES, 1.0));
+        assert_eq!((whole.windows.len(), whole.fraction(&[], 10)), (SLICES, 1.0));
         assert_eq!((whole.windows[0].1.0, whole.windows[3].1.1), span);
         let part = Windows::of(span, SLICES, Slice::Was, 0.01);
         assert_eq!(part.windows.len(), 32);
-        assert!((part.fraction - 0.01).abs() < 0.001, "{}", part.fraction);
+        let fraction = part.fraction(&[], 10);
+        assert!((fraction - 0.01).abs() < 0.001, "{fraction}");
         assert_eq!(part.windows.iter().filter(|(slice, _)| *slice == Slice::Was(3)).count(), 8);
         assert!(part.windows.windows(2).all(|two| two[0].1.1 <= two[1].1.0));
         assert_eq!(Windows::of((5, 6), 1, |_| Slice::Now, 1.0).windows, [(Slice::Now, (5, 6))]);
+    }
+
+    #[test]
+    fn a_window_that_was_cut_short_counts_up_to_its_last_event() {
+        let windows = Windows::of((0, 100), 2, |_| Slice::Now, 1.0);
+        let events = |times: &[Millis]| -> Vec<StoredEvent> {
+            let event = |time: &Millis| StoredEvent { time: *time, ..StoredEvent::default() };
+            times.iter().map(event).collect()
+        };
+        let read = [events(&[3, 24, 7]), events(&[60, 99])];
+        assert_eq!(windows.fraction(&read, 3), 0.75);
+        assert_eq!(windows.fraction(&read, 4), 1.0);
     }
 }

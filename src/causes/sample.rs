@@ -199,6 +199,7 @@ struct EventSampler<'a> {
 impl EventSampler<'_> {
     fn half(&mut self, plan: &ReadingPlan, span: Half, read: Vec<Vec<StoredEvent>>) -> HalfRead {
         let windows = plan.windows(span);
+        let fraction = windows.fraction(&read, plan.limit(span));
         let mut all: Vec<(Slice, StoredEvent)> = Vec::new();
         for ((slice, _), events) in windows.windows.iter().zip(read) {
             all.extend(events.into_iter().map(|event| (*slice, event)));
@@ -210,12 +211,12 @@ impl EventSampler<'_> {
             all.select_nth_unstable_by_key(MOST, hash);
             all.truncate(MOST);
         }
-        all.sort_unstable_by_key(hash);
+        all.sort_by_cached_key(hash);
         let kept = if found > MOST { MOST as f64 / found as f64 } else { 1.0 };
         let events = all.into_iter().filter_map(|(slice, event)| self.event(slice, event));
         HalfRead {
             events: events.collect(),
-            fraction: windows.fraction * kept,
+            fraction: fraction * kept,
             length: windows.span.1 - windows.span.0,
         }
     }

@@ -6,17 +6,18 @@ use clap::Args;
 
 use super::{ServeArgs, connect, exit::Exit, moment, with_config};
 use crate::{
-    causes::{CauseQuery, Explainer, Explanation},
+    causes::{
+        CauseQuery, Explainer, Explanation,
+        spans::{self, USUAL_LENGTH},
+    },
     config::Config,
     domain::{
         access::Sight,
+        alert::Against,
         cause::NamedCause,
-        time::{HOUR, MINUTE, Millis, now_ms},
+        time::{BusinessZone, Millis, now_ms},
     },
 };
-
-/// The span that is looked at where the flags name none.
-const USUAL_SPAN: Millis = 10 * MINUTE;
 
 /// The flags of `floodmark explain`.
 #[derive(Args, Clone, Debug)]
@@ -32,11 +33,14 @@ pub struct ExplainArgs {
     /// The last moment [default: now]
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     to: Option<Millis>,
-    /// The first moment of what it is compared with [default: an hour before --from]
-    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    /// What it is compared with: last_hour, yesterday or last_week [default: last_hour]
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["baseline_from", "baseline_to"])]
+    baseline: Option<Against>,
+    /// The first moment of what it is compared with instead
+    #[arg(long, value_name = "MOMENT", value_parser = moment, requires = "baseline_to")]
     baseline_from: Option<Millis>,
-    /// The last moment of what it is compared with [default: --from]
-    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    /// The last moment of what it is compared with instead
+    #[arg(long, value_name = "MOMENT", value_parser = moment, requires = "baseline_from")]
     baseline_to: Option<Millis>,
     /// Print the answer as JSON
     #[arg(long)]
@@ -59,23 +63,18 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
 
 async fn explain(config: &Config, args: &ExplainArgs) -> Result<String, String> {
     let to = args.to.unwrap_or_else(now_ms);
-    let from = args.from.unwrap_or(to - USUAL_SPAN);
-    let end = args.baseline_to.unwrap_or(from);
-    let begin = args.baseline_from.unwrap_or(end - HOUR);
-    if from >= to || begin >= end {
-        return Err("a span has to begin before it ends".to_owned());
-    }
-    if begin < to && from < end {
-        return Err("the baseline overlaps the span that is asked about".to_owned());
-    }
+    let now = (args.from.unwrap_or(to - USUAL_LENGTH), to);
+    let was = match args.baseline_from.zip(args.baseline_to) {
+        Some(given) => given,
+        None => {
+            let against = args.baseline.unwrap_or(Against::LastHour);
+            spans::before(now, against, &BusinessZone::named(&config.timezone)?)
+        }
+    };
+    spans::check(now, was)?;
     let stores = connect::stores(config).await?;
     let metric_set: Arc<_> = config.rules.metric_set.clone();
-    let query = CauseQuery {
-        metric: args.metric.clone(),
-        now: (from, to),
-        was: (begin, end),
-        sight: Sight::Everything,
-    };
+    let query = CauseQuery { metric: args.metric.clone(), now, was, sight: Sight::Everything };
     let explainer = Explainer::new(stores.events, stores.rollups, metric_set);
     let answer = explainer.explain(&query).await.map_err(|e| e.to_string())?;
     match args.json {

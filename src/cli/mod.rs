@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod ask;
 mod check;
 mod connect;
 mod dead_letters;

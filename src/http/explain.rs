@@ -4,8 +4,14 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
-    causes::{CauseFault, CauseQuery, Explainer},
-    domain::time::{DAY, HOUR, MINUTE, Millis, SECOND},
+    causes::{
+        CauseFault, CauseQuery, Explainer,
+        spans::{self, Moments, USUAL_LENGTH},
+    },
+    domain::{
+        alert::Against,
+        time::{BusinessZone, Millis},
+    },
     http::{
         auth::{Principal, hidden},
         current::no_store,
@@ -16,10 +22,6 @@ use crate::{
     numbers::Mirror,
 };
 
-/// The span that is looked at where the query names none.
-const USUAL_SPAN: Millis = 10 * MINUTE;
-/// The longest span, and the longest one that it is compared with.
-const MAX_SPAN: Millis = 31 * DAY;
 /// `Retry-After` in seconds, where the store did not answer.
 const ASK_AGAIN: u32 = 5;
 
@@ -37,7 +39,7 @@ async fn explain(
     principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     let sight = principal.rights.sight;
-    let (metric, now, was) = asked(request.query_string(), mirror.now())?;
+    let (metric, now, was) = asked(request.query_string(), mirror.now(), mirror.zone())?;
     let metric_set = mirror.metric_set();
     if metric_set.metric(&metric).is_some() && !metric_set.shows(sight, &metric) {
         return Err(hidden());
@@ -56,53 +58,47 @@ async fn explain(
     Ok(no_store().json(answer))
 }
 
-/// A span `[from, to)`, Unix ms.
-type Span = (Millis, Millis);
-
 /// Reads the query: the metric, the span and the one that it is compared with.
-fn asked(text: &str, now: Millis) -> Result<(String, Span, Span), ApiError> {
+fn asked(
+    text: &str,
+    now: Millis,
+    zone: &BusinessZone,
+) -> Result<(String, Moments, Moments), ApiError> {
     let [metric, from, to, baseline, baseline_from, baseline_to] = query::read(text, &PARAMETERS)?;
     let invalid = |message: &str| ApiError::bad_request("invalid_parameter", message);
     let metric = metric.ok_or_else(|| invalid("metric: which one? metric=checkout_error_rate"))?;
     let moment =
         |name, text: Option<String>| text.map(|text| query::moment(name, &text)).transpose();
     let to = moment("to", to)?.unwrap_or(now).min(now);
-    let from = moment("from", from)?.unwrap_or(to - USUAL_SPAN);
+    let from = moment("from", from)?.unwrap_or(to - USUAL_LENGTH);
     let given = (moment("baseline_from", baseline_from)?, moment("baseline_to", baseline_to)?);
-    let was = match (baseline.as_deref(), given) {
-        (None | Some("last_hour"), (None, None)) => (from - HOUR, from),
-        (Some("yesterday"), (None, None)) => (from - DAY, to - DAY),
-        (Some("last_week"), (None, None)) => (from - 7 * DAY, to - 7 * DAY),
+    let was = match (baseline, given) {
         (None, (Some(begin), Some(end))) => (begin, end),
-        (None, _) => return Err(invalid("baseline_from and baseline_to go together")),
-        (Some(_), (None, None)) => {
-            return Err(invalid("baseline is last_hour, yesterday or last_week"));
+        (baseline, (None, None)) => {
+            let against = baseline.map_or(Ok(Against::LastHour), |word| word.parse());
+            let against = against.map_err(|words| invalid(&format!("baseline: {words}")))?;
+            spans::before((from, to), against, zone)
         }
+        (None, _) => return Err(invalid("baseline_from and baseline_to go together")),
         (Some(_), _) => {
             return Err(invalid("baseline goes without baseline_from and baseline_to"));
         }
     };
-    for (name, (begin, end)) in [("from and to", (from, to)), ("the baseline", was)] {
-        if begin < 0 || end - begin < SECOND || end - begin > MAX_SPAN {
-            let message = format!("{name}: a span is a second to 31 days long, and not ahead");
-            return Err(invalid(&message));
-        }
-    }
-    if was.0 < to && from < was.1 {
-        return Err(invalid("the baseline overlaps the span from from to to"));
-    }
+    spans::check((from, to), was).map_err(invalid)?;
     Ok((metric, (from, to), was))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::{DAY, HOUR, MINUTE};
 
     const NOW: Millis = 1_795_521_600_000;
 
     #[test]
     fn spans_are_read_and_what_makes_no_sense_is_refused() {
-        let asked = |text: &str| asked(text, NOW).map(|(_, now, was)| (now, was));
+        let zone = BusinessZone::named("UTC").unwrap();
+        let asked = |text: &str| asked(text, NOW, &zone).map(|(_, now, was)| (now, was));
         let last = (NOW - 10 * MINUTE, NOW);
         assert_eq!(asked("metric=errors").unwrap(), (last, (last.0 - HOUR, last.0)));
         assert_eq!(

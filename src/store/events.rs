@@ -16,7 +16,7 @@ pub struct EventsAsked {
 }
 
 /// An event as the store has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredEvent {
     /// Event time, Unix ms.
     pub time: Millis,
@@ -33,7 +33,7 @@ pub struct StoredEvent {
 /// Reads events.
 #[async_trait]
 pub trait EventReader: Send + Sync + 'static {
-    /// The events of each window, in no order; at most [`EventsAsked::limit`] of each.
+    /// The events of each window, by time; of more than [`EventsAsked::limit`] the oldest.
     ///
     /// # Errors
     /// It takes longer than a chart may, or the store can't be read.

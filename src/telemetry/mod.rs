@@ -2,6 +2,7 @@
 //! each part), the state of each part for `/readyz` ([`health`]), and
 //! metrics and traces for a collector of OpenTelemetry ([`otlp`]).
 
+pub mod exposition;
 pub mod health;
 pub mod log;
 pub mod otlp;

@@ -1,16 +1,11 @@
 //! What the running server answers, where there is one.
 
-use std::time::Duration;
-
-use awc::Client;
 use serde_json::json;
 
-use crate::{cli::health::reachable, config::Config};
-
-/// How long the server has for an answer.
-const WITHIN: Duration = Duration::from_secs(10);
-/// The metrics of a node with many types are some MB.
-const MAX_BYTES: usize = 64 << 20;
+use crate::{
+    cli::{ask, health::reachable},
+    config::Config,
+};
 
 /// What `/readyz` and `/metrics` answer, or why they do not.
 pub fn ask(config: &Config, token: Option<&str>) -> (String, String) {
@@ -34,14 +29,7 @@ pub fn ask(config: &Config, token: Option<&str>) -> (String, String) {
 }
 
 async fn get(url: &str, token: Option<&str>) -> Result<String, String> {
-    let client = Client::builder().timeout(WITHIN).finish();
-    let mut request = client.get(url);
-    if let Some(token) = token {
-        request = request.insert_header(("Authorization", format!("Bearer {token}")));
-    }
-    let mut answer = request.send().await.map_err(|e| format!("{url}: {e}"))?;
-    let status = answer.status();
-    let body = answer.body().limit(MAX_BYTES).await.map_err(|e| format!("{url}: {e}"))?;
+    let (status, body) = ask::get(url, token).await?;
     let text = String::from_utf8_lossy(&body).into_owned();
     // /readyz says 503 in the same form.
     match status.is_success() || text.starts_with("{\"status\"") {

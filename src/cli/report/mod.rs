@@ -24,7 +24,7 @@ use clap::Args;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 
-use super::{ServeArgs, exit::Exit, version};
+use super::{ServeArgs, ask, exit::Exit, version};
 use crate::{
     config::{Config, Secrets},
     domain::time::{now_ms, rfc3339},
@@ -80,12 +80,9 @@ fn write(args: &ReportArgs, config: &Config) -> Result<(PathBuf, Vec<&'static st
         PathBuf::from(format!("floodmark-report-{stamp}.tar.gz"))
     });
     let token = match &args.token_file {
-        Some(file) => {
-            Some(fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?)
-        }
+        Some(file) => Some(ask::secret_in(file)?),
         None => config.auth.viewer_tokens.first().cloned(),
     };
-    let token = token.map(|token| token.trim().to_owned());
     let (readyz, metrics) = answers::ask(config, token.as_deref());
     let mut files = vec![
         ("about.txt", about(now)),

@@ -1,21 +1,16 @@
 //! One look at a running server: its metrics, and whether it is ready.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use awc::{Client, http::StatusCode};
+use awc::http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::samples::Samples;
-
-/// How long an answer may take.
-const WITHIN: Duration = Duration::from_secs(5);
-/// Longer answers are not read.
-const MOST_BYTES: usize = 16 << 20;
+use crate::cli::ask;
 
 /// Asks one server.
 pub struct Asker {
-    client: Client,
     base: String,
     token: Option<String>,
 }
@@ -44,11 +39,9 @@ pub struct Readiness {
 }
 
 impl Asker {
-    /// Asks the server at `base` (`http://127.0.0.1:8080`), with a viewer token where it wants one. Needs a
-    /// running actix system.
+    /// Asks the server at `base` (`http://127.0.0.1:8080`), with a viewer token where it wants one.
     pub fn new(base: &str, token: Option<String>) -> Asker {
-        let client = Client::builder().timeout(WITHIN).disable_redirects().finish();
-        Asker { client, base: base.trim_end_matches('/').to_owned(), token }
+        Asker { base: base.trim_end_matches('/').to_owned(), token }
     }
 
     /// Looks once.
@@ -76,14 +69,7 @@ impl Asker {
     }
 
     async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
-        let url = format!("{}{path}", self.base);
-        let mut request = self.client.get(&url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        let mut answer = request.send().await.map_err(|e| format!("{url}: {e}"))?;
-        let body = answer.body().limit(MOST_BYTES).await.map_err(|e| format!("{url}: {e}"))?;
-        Ok((answer.status(), body.to_vec()))
+        ask::get(&format!("{}{path}", self.base), self.token.as_deref()).await
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use self::{glance::Asker, screen::TopScreen};
-use super::{exit::Exit, positive};
+use super::{ask, exit::Exit, positive};
 
 /// How often keys are looked for.
 const KEYS_EVERY: Duration = Duration::from_millis(50);
@@ -57,14 +57,7 @@ async fn top(args: &TopArgs) -> Result<(), String> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err("it draws on a terminal, and this is none; programs read /metrics".to_owned());
     }
-    let token = match &args.token_file {
-        None => None,
-        Some(file) => {
-            let text = std::fs::read_to_string(file);
-            let text = text.map_err(|e| format!("{}: {e}", file.display()))?;
-            Some(text.trim().to_owned())
-        }
-    };
+    let token = args.token_file.as_deref().map(ask::secret_in).transpose()?;
     let asker = Asker::new(&args.server, token);
     // A signal must not leave the terminal in its raw state, so it ends the drawing and not the process.
     let mut terminate = signal(SignalKind::terminate())?;

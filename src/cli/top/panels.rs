@@ -1,5 +1,6 @@
 //! What each panel says, as lines of text.
 
+use indicatif::HumanCount;
 use ratatui::{
     style::{Color, Style},
     text::{Line, Span},
@@ -216,21 +217,17 @@ fn whole(value: Option<f64>) -> String {
 
 /// With commas between thousands, and cents where there are some.
 fn number(value: f64) -> String {
-    let text = match value.fract() == 0.0 || value.abs() >= 1e6 {
-        true => format!("{value:.0}"),
-        false => format!("{value:.2}"),
-    };
-    let (whole, rest) = text.split_once('.').map_or((text.as_str(), ""), |(a, b)| (a, b));
-    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            out.push(',');
+    let digits = if value.fract() == 0.0 || value.abs() >= 1e6 { 0 } else { 2 };
+    // HumanFloatCount leaves zeros at the end out, and an amount has its cents.
+    let text = format!("{value:.digits$}");
+    let (whole, cents) = text.split_at(text.find('.').unwrap_or(text.len()));
+    match whole.trim_start_matches('-').parse() {
+        Ok(count) => {
+            let sign = if whole.starts_with('-') { "-" } else { "" };
+            format!("{sign}{}{cents}", HumanCount(count))
         }
-        out.push(digit);
+        Err(_) => text,
     }
-    let point = if rest.is_empty() { "" } else { "." };
-    format!("{sign}{out}{point}{rest}")
 }
 
 fn bytes(value: f64) -> String {

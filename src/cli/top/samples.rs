@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::telemetry::exposition::{self, ExposedSample};
+
 /// One line of `/metrics`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricSample {
@@ -20,7 +22,7 @@ pub struct Samples(Vec<MetricSample>);
 impl Samples {
     /// Reads the text. Comments, and lines that are none of the format, are left out.
     pub fn parse(text: &str) -> Samples {
-        Samples(text.lines().filter_map(sample).collect())
+        Samples(text.lines().filter_map(read).collect())
     }
 
     /// The sum over all series of a metric; `None` where there is no such metric.
@@ -67,45 +69,10 @@ impl Samples {
     }
 }
 
-/// Reads one line: `name{label="value",…} number`.
-fn sample(line: &str) -> Option<MetricSample> {
-    if line.starts_with('#') {
-        return None;
-    }
-    let end = line.find(['{', ' '])?;
-    let (name, mut rest) = (line[..end].to_owned(), &line[end..]);
-    let mut labels = BTreeMap::new();
-    if let Some(inside) = rest.strip_prefix('{') {
-        rest = inside;
-        while let Some((label, after)) = rest.split_once("=\"") {
-            let (value, after) = quoted(after)?;
-            labels.insert(label.trim_start_matches(',').to_owned(), value);
-            rest = after;
-            if rest.starts_with('}') {
-                break;
-            }
-        }
-        rest = rest.strip_prefix('}')?;
-    }
-    let value = rest.split_whitespace().next()?.parse().ok()?;
-    Some(MetricSample { name, labels, value })
-}
-
-/// The text up to the closing quotation mark, and what follows that.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return Some((value, &text[at + 1..])),
-            '\\' => match characters.next()?.1 {
-                'n' => value.push('\n'),
-                other => value.push(other),
-            },
-            other => value.push(other),
-        }
-    }
-    None
+fn read(line: &str) -> Option<MetricSample> {
+    let ExposedSample { name, labels, value } = exposition::sample(line)?;
+    let labels = labels.into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
+    Some(MetricSample { name: name.to_owned(), labels, value: value.parse().ok()? })
 }
 
 #[cfg(test)]

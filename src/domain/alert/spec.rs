@@ -1,7 +1,7 @@
 //! Alerts and webhooks as the configuration writes them. They are compiled into
 //! [`super::Alert`] and [`super::Webhook`]. `docs/ALERTS.md` explains the keys to users.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
@@ -139,6 +139,20 @@ pub enum Against {
     Yesterday,
     /// The same moment seven days back.
     LastWeek,
+}
+
+impl FromStr for Against {
+    type Err = &'static str;
+
+    /// Reads the word of a configuration or a query.
+    fn from_str(word: &str) -> Result<Against, &'static str> {
+        match word {
+            "last_hour" => Ok(Against::LastHour),
+            "yesterday" => Ok(Against::Yesterday),
+            "last_week" => Ok(Against::LastWeek),
+            _ => Err("it is last_hour, yesterday or last_week"),
+        }
+    }
 }
 
 impl fmt::Display for Against {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::leaves::Part;
+use crate::domain::number::canonical;
 
 /// The longest value that is told apart, in characters; free text is no cause.
 const MAX_VALUE: usize = 100;
@@ -36,7 +37,8 @@ impl SampledEvent {
         let plain = properties.into_iter().filter_map(|(name, value)| {
             let value = match value {
                 Value::String(text) => text,
-                Value::Number(number) => number.to_string(),
+                // 100 and 100.0 are one value.
+                Value::Number(number) => canonical(&number.to_string()).into_owned(),
                 Value::Bool(truth) => truth.to_string(),
                 Value::Null | Value::Array(_) | Value::Object(_) => return None,
             };

@@ -203,7 +203,7 @@ fn the_order_of_events_changes_nothing() {
 #[test]
 fn values_are_plain_ones() {
     let values = SampledEvent::values(
-        r#"{"a":"x","n":5,"t":true,"l":[1],"o":{"a":1},"e":"","z":null,"$bot":"true"}"#,
+        r#"{"a":"x","n":5.0,"t":true,"l":[1],"o":{"a":1},"e":"","z":null,"$bot":"true"}"#,
         Some("web"),
     );
     let text = |(name, value): &(String, String)| format!("{name}={value}");

@@ -49,7 +49,7 @@ async fn read(
     let sql = format!(
         "SELECT (extract(epoch FROM time) * 1000)::bigint, id, type, properties::text, source
          FROM events WHERE time >= to_timestamp($1) AND time < to_timestamp($2) {of_kinds}
-         LIMIT $3"
+         ORDER BY time, id LIMIT $3"
     );
     let rows = session.query(&sql, &parameters).await?;
     let event = |row: &tokio_postgres::Row| {

@@ -27,7 +27,7 @@ fn read(conn: &Connection, asked: &EventsAsked) -> Result<Vec<Vec<StoredEvent>>,
     let mut select = conn.prepare_cached(&format!(
         "SELECT time, id, type, properties, source FROM events_near
          WHERE last_second > ?1 - {SECOND} AND first_second < ?2
-         AND time >= ?1 AND time < ?2 {of_kinds} LIMIT ?3"
+         AND time >= ?1 AND time < ?2 {of_kinds} ORDER BY time, id LIMIT ?3"
     ))?;
     let mut windows = Vec::with_capacity(asked.windows.len());
     for (from, to) in &asked.windows {

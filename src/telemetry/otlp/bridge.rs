@@ -16,6 +16,8 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
+use crate::telemetry::exposition::{ExposedSample, sample};
+
 /// Whose metrics they are, and since when they count.
 pub(super) struct Origin {
     resource: Vec<KeyValue>,
@@ -30,19 +32,12 @@ impl Origin {
     }
 }
 
-/// One line of the text: `name{label="value"} 1`.
-struct SampleLine<'a> {
-    name: &'a str,
-    labels: Vec<(&'a str, String)>,
-    value: &'a str,
-}
-
 /// The metrics of one name, with the kind that the text says.
 struct MetricFamily<'a> {
     name: &'a str,
     kind: &'a str,
     help: &'a str,
-    samples: Vec<SampleLine<'a>>,
+    samples: Vec<ExposedSample<'a>>,
 }
 
 /// The body of a request with all metrics of the text.
@@ -84,41 +79,9 @@ fn families(exposed: &str) -> Vec<MetricFamily<'_>> {
     families
 }
 
-fn sample(line: &str) -> Option<SampleLine<'_>> {
-    let end = line.find(['{', ' '])?;
-    let (name, rest) = line.split_at(end);
-    let Some(mut rest) = rest.strip_prefix('{') else {
-        return Some(SampleLine { name, labels: Vec::new(), value: rest.trim() });
-    };
-    let mut labels = Vec::new();
-    while !rest.starts_with('}') {
-        let (label, after) = rest.split_once("=\"")?;
-        let (value, after) = quoted(after)?;
-        labels.push((label, value));
-        rest = after.strip_prefix(',').unwrap_or(after);
-    }
-    Some(SampleLine { name, labels, value: rest[1..].trim() })
-}
-
-/// The text up to its closing quote, and what follows that.
-fn quoted(from: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = from.char_indices();
-    loop {
-        match chars.next()? {
-            (at, '"') => return Some((value, &from[at + 1..])),
-            (_, '\\') => value.push(match chars.next()?.1 {
-                'n' => '\n',
-                other => other,
-            }),
-            (_, other) => value.push(other),
-        }
-    }
-}
-
 fn metric(family: MetricFamily<'_>, origin: &Origin, now: u64) -> Option<Metric> {
     let cumulative = AggregationTemporality::Cumulative as i32;
-    let points = |samples: &[SampleLine<'_>], since| -> Vec<NumberDataPoint> {
+    let points = |samples: &[ExposedSample<'_>], since| -> Vec<NumberDataPoint> {
         samples.iter().filter_map(|sample| number(sample, since, now)).collect()
     };
     let data = match family.kind {
@@ -145,7 +108,7 @@ fn metric(family: MetricFamily<'_>, origin: &Origin, now: u64) -> Option<Metric>
     })
 }
 
-fn number(sample: &SampleLine<'_>, since: u64, now: u64) -> Option<NumberDataPoint> {
+fn number(sample: &ExposedSample<'_>, since: u64, now: u64) -> Option<NumberDataPoint> {
     let whole = sample.value.parse().map(Value::AsInt);
     Some(NumberDataPoint {
         attributes: attributes(&sample.labels),
