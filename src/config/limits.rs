@@ -26,6 +26,7 @@ const AT_LEAST: &[(&str, u64, &str)] = &[
     ),
     // A business day has up to 25 hours; the rest is a day of margin.
     ("ledger.keep_hours", 49, "today's counters are rebuilt from the ledger"),
+    ("history.minutes_days", 2, "the last day is always there by minute"),
 ];
 
 /// Numbers with a greatest value: key, greatest, why.

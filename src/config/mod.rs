@@ -40,9 +40,10 @@ pub use problem::{ConfigError, Place, Problem};
 pub use rules::Rules;
 pub use secrets::Secrets;
 pub use sections::{
-    AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HttpConfig,
-    IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig,
-    PrivacyConfig, RedisConfig, RetryConfig, SchemasConfig, SpoolConfig, StreamConfig, TlsConfig,
+    AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HistoryConfig,
+    HttpConfig, IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig,
+    PostgresConfig, PrivacyConfig, RedisConfig, RetryConfig, SchemasConfig, SpoolConfig,
+    StreamConfig, TlsConfig,
 };
 pub use variable::variable_name;
 
@@ -88,6 +89,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// `[ledger]`
     pub ledger: LedgerConfig,
+    /// `[history]`
+    pub history: HistoryConfig,
     /// `[schemas]`
     pub schemas: SchemasConfig,
     /// `[dedupe]`

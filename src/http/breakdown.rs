@@ -1,10 +1,16 @@
-//! `GET /api/analytics/breakdown`: the most frequent values of a property, from the mirror.
+//! `GET /api/analytics/breakdown`: the most frequent values of a property, of the last minutes or of any
+//! span of time.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use crate::{
-    domain::top,
+    config::HistoryConfig,
+    domain::{
+        delta::QUARTER_HOUR,
+        time::{BusinessZone, DAY, MINUTE, Millis, bucket, rfc3339},
+        top,
+    },
     http::{
         auth::{Principal, hidden},
         current::no_store,
@@ -12,10 +18,12 @@ use crate::{
         query,
         scope::View,
     },
-    numbers::{self, Mirror, breakdown::BrokenDown},
+    numbers::{self, Mirror, Past, breakdown::BrokenDown},
 };
 
-/// For how many minutes breakdowns are kept.
+/// The longest span.
+const MAX_SPAN: Millis = 4 * 366 * DAY;
+/// For how many minutes the mirror has breakdowns.
 const MAX_MINUTES: i64 = 24 * 60;
 /// The header that says by how much each count of an answer may be too low; 0 where all counts
 /// are exact.
@@ -26,7 +34,16 @@ const TOTAL: &str = "x-floodmark-total";
 const NONE: &str = "(none)";
 
 /// What a query says of a breakdown.
-const PARAMETERS: [&str; 4] = ["type", "property", "minutes", "limit"];
+const PARAMETERS: [&str; 6] = ["type", "property", "minutes", "from", "to", "limit"];
+
+/// What is kept of breakdowns, and for how long.
+#[derive(Clone)]
+pub struct BreakdownHistory {
+    /// Asks the store.
+    pub past: Past,
+    /// For how long minutes are kept.
+    pub kept: HistoryConfig,
+}
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
@@ -48,10 +65,12 @@ struct Count<'a> {
 async fn breakdown(
     request: HttpRequest,
     mirror: web::Data<Mirror>,
+    history: web::Data<BreakdownHistory>,
     principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     // Not `web::Query`, whose refusals are plain text.
-    let [kind, property, minutes, limit] = query::read(request.query_string(), &PARAMETERS)?;
+    let [kind, property, minutes, from, to, limit] =
+        query::read(request.query_string(), &PARAMETERS)?;
     let known = mirror.metric_set().breakdowns();
     let (Some(kind), Some(property)) = (&kind, &property) else {
         return Err(invalid("type", "which values? type=error&property=code"));
@@ -65,10 +84,21 @@ async fn breakdown(
     if !mirror.metric_set().shows_values(principal.rights.sight, property) {
         return Err(hidden());
     }
-    let minutes = within(&minutes, "minutes", MAX_MINUTES)?.unwrap_or(15);
+    let last = within(&minutes, "minutes", MAX_MINUTES)?;
     let limit = within(&limit, "limit", top::CAPACITY as i64)?;
-    let BrokenDown { top, missing, total } =
-        numbers::breakdown::of_last(&mirror, breakdown, minutes);
+    let span = span((from.as_deref(), to.as_deref()), mirror.now(), mirror.zone(), &history.kept)?;
+    let BrokenDown { top, missing, total } = match (span, last) {
+        (None, last) => numbers::breakdown::of_last(&mirror, breakdown, last.unwrap_or(15)),
+        (Some(_), Some(_)) => return Err(invalid("minutes", "goes without from and to")),
+        (Some(span), None) => {
+            let known = history.past.breakdowns_since().await?;
+            if let Some(since) = known.filter(|since| span.0 < *since) {
+                let message = format!("breakdowns are kept since {}", rfc3339(since));
+                return Err(invalid("from", &message));
+            }
+            numbers::breakdown::between(&mirror, &history.past, breakdown, span).await?
+        }
+    };
     let largest = top.largest(limit.map_or(breakdown.top, |limit| limit as usize));
     let row = |(value, count)| Count { value, count, none: false };
     let mut counts: Vec<Count<'_>> = largest.into_iter().map(row).collect();
@@ -78,6 +108,45 @@ async fn breakdown(
     let mut answer = no_store();
     answer.insert_header((MAX_ERROR, top.error().to_string()));
     Ok(answer.insert_header((TOTAL, total.to_string())).json(counts))
+}
+
+/// The span `[from, to)` (Unix ms) that a query names, of whole minutes; `None` where it names none.
+fn span(
+    (from, to): (Option<&str>, Option<&str>),
+    now: Millis,
+    zone: &BusinessZone,
+    kept: &HistoryConfig,
+) -> Result<Option<(Millis, Millis)>, ApiError> {
+    let Some(from) = from else {
+        return match to {
+            None => Ok(None),
+            Some(_) => Err(invalid("to", "goes with from")),
+        };
+    };
+    let to = match to {
+        Some(to) => query::end("to", to, zone)?,
+        None => now,
+    };
+    let from = bucket(query::start("from", from, zone)?, MINUTE);
+    let to = bucket(to.min(now) + MINUTE - 1, MINUTE);
+    if from < 0 || from >= to || to - from > MAX_SPAN {
+        return Err(invalid(
+            "from",
+            "a span begins before its end and now, and is 4 years long at most",
+        ));
+    }
+    let minutes_since = kept.minutes_since(now);
+    for (name, at) in [("from", from), ("to", to)] {
+        if at < minutes_since && at % QUARTER_HOUR != 0 {
+            let days = kept.minutes_days;
+            let message = format!(
+                "minutes are kept for {days} days, and before that full quarters of an hour, as {}",
+                rfc3339(bucket(at, QUARTER_HOUR))
+            );
+            return Err(invalid(name, &message));
+        }
+    }
+    Ok(Some((from, to)))
 }
 
 /// A parameter that is a whole number from 1 to `max`; `None` where it is not given.

@@ -1,14 +1,16 @@
-//! Breakdowns: the most frequent values of a property over a span of time, from the mirror. How
-//! much each count may be too low is part of the answer ([`Top::error`]).
+//! Breakdowns: the most frequent values of a property over a span of time. The last 24 hours are in the
+//! mirror, and what was before in the store. How much each count may be too low is part of the answer
+//! ([`Top::error`]).
 
 use crate::{
     domain::{
         metric::{Breakdown, MISSING, SeriesSums},
-        time::{MINUTE, Millis, bucket},
+        time::{DAY, MINUTE, Millis, bucket},
         top::{Top, TopAnswer},
     },
     live::counters::Counters,
-    numbers::{Mirror, Sums},
+    numbers::{Mirror, Past, Sums, Unavailable},
+    store::{breakdowns::TopsAsked, rollup::Summed},
 };
 
 /// A breakdown of all events of its type in some minutes.
@@ -43,6 +45,42 @@ pub fn of_last(mirror: &Mirror, breakdown: &Breakdown, minutes: i64) -> BrokenDo
         missing: top_of(&counters, &breakdown.missing(), from, to).count(MISSING),
         total: sums.series(&breakdown.all()).max(0) as u64,
     }
+}
+
+/// A breakdown in the minutes that `[from, to)` (Unix ms) touches, however long ago they are.
+///
+/// # Errors
+/// The store does not answer in time.
+pub async fn between(
+    mirror: &Mirror,
+    past: &Past,
+    breakdown: &Breakdown,
+    (from, to): (Millis, Millis),
+) -> Result<BrokenDown, Unavailable> {
+    let (from, to) = (bucket(from, MINUTE), bucket(to + MINUTE - 1, MINUTE));
+    // What the mirror has, with the events of the last seconds, is not asked of the store.
+    let held = (bucket(mirror.now(), MINUTE) + MINUTE - DAY).clamp(from, to);
+    let missing = breakdown.missing();
+    let (mut values, mut without, mut total) = (Vec::new(), Vec::new(), 0);
+    if from < held {
+        let asked = TopsAsked::between(breakdown.name.clone(), from, held);
+        values = past.tops(&asked).await?;
+        without = past.tops(&TopsAsked { breakdown: missing.clone(), ..asked }).await?;
+        total = past.sums(&[(from, held)], &Summed::One(breakdown.all())).await?[0].unwrap_or(0);
+    }
+    let counters = mirror.counters();
+    let sum = |kept: &[Top], name: &str| {
+        let mut sum = TopAnswer::default();
+        kept.iter().for_each(|top| sum.add(top));
+        counters.tops_of(name, held, to).for_each(|top| sum.add(top));
+        sum.finish()
+    };
+    let now = Sums::new(&*counters, held, to).series(&breakdown.all());
+    Ok(BrokenDown {
+        top: sum(&values, &breakdown.name),
+        missing: sum(&without, &missing).count(MISSING),
+        total: total.saturating_add(now).max(0) as u64,
+    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::{
     sink::SinkError,
     store::{
         Rollups,
+        breakdowns::{Breakdowns, TopsAsked},
         rollup::{Known, Summed},
     },
 };
@@ -31,12 +32,29 @@ const READ: Millis = 6 * HOUR;
 #[derive(Clone)]
 pub struct Past {
     rollups: Arc<dyn Rollups>,
+    breakdowns: Arc<dyn Breakdowns>,
 }
 
 impl Past {
-    /// Asks these rollups.
-    pub fn new(rollups: Arc<dyn Rollups>) -> Past {
-        Past { rollups }
+    /// Asks these rollups and breakdowns.
+    pub fn new(rollups: Arc<dyn Rollups>, breakdowns: Arc<dyn Breakdowns>) -> Past {
+        Past { rollups, breakdowns }
+    }
+
+    /// The most frequent values of a breakdown, summary by summary.
+    ///
+    /// # Errors
+    /// The store does not answer in time.
+    pub async fn tops(&self, asked: &TopsAsked) -> Result<Vec<Top>, Unavailable> {
+        answer(self.breakdowns.tops(asked)).await
+    }
+
+    /// From which moment on breakdowns are complete, Unix ms; `None` where from the first event on.
+    ///
+    /// # Errors
+    /// The store does not answer in time.
+    pub async fn breakdowns_since(&self) -> Result<Option<Millis>, Unavailable> {
+        answer(self.breakdowns.complete_since()).await
     }
 
     /// The stretch of time for which the rollups are complete.
@@ -141,7 +159,7 @@ impl Buckets for Minutes {
         self.held.range(from..to.max(from)).map(|(start, totals)| (*start, totals))
     }
 
-    /// Nothing, since the rollups have no breakdowns.
+    /// Nothing: minutes are read for alerts, which do not look at breakdowns of the past.
     fn top(&self, _: &str, _: Millis, _: Millis) -> Top {
         Top::default()
     }

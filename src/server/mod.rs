@@ -147,6 +147,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
             storage: &storage,
             viewers: &viewers,
             series: watching.series,
+            breakdowns: watching.breakdowns,
             explainer: watching.explainer,
             exporter,
             reloader: reloader.clone(),

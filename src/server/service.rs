@@ -29,7 +29,7 @@ use crate::{
         answer::WatchedBody,
         assets,
         auth::{ViewerGuard, WriteKeys},
-        breakdown,
+        breakdown::{self, BreakdownHistory},
         client::ProxyNetworks,
         collect::Intake,
         connections::Connections,
@@ -62,6 +62,8 @@ pub struct RouteState<'a> {
     pub viewers: &'a Viewers,
     /// Answers queries for time series.
     pub series: TimeSeries,
+    /// What is kept of breakdowns.
+    pub breakdowns: BreakdownHistory,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
     /// Renders `/metrics`.
@@ -117,6 +119,7 @@ struct Shared {
     mirror: Mirror,
     viewers: Viewers,
     series: web::Data<TimeSeries>,
+    breakdowns: web::Data<BreakdownHistory>,
     letters: LetterReader,
     schemas: SchemaReader,
     explainer: web::Data<Explainer>,
@@ -156,6 +159,7 @@ impl Shared {
             mirror: state.storage.mirror.clone(),
             viewers: state.viewers.clone(),
             series: web::Data::new(state.series),
+            breakdowns: web::Data::new(state.breakdowns),
             letters: LetterReader(state.storage.stores.letters.clone()),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
             explainer: web::Data::new(state.explainer),
@@ -241,6 +245,7 @@ impl Shared {
             .app_data(web::Data::new(self.mirror.clone()))
             .app_data(web::Data::new(self.viewers.clone()))
             .app_data(self.series.clone())
+            .app_data(self.breakdowns.clone())
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
             .app_data(self.explainer.clone())

@@ -9,6 +9,7 @@ use crate::{
     causes::Explainer,
     config::Config,
     domain::time::now_ms,
+    http::breakdown::BreakdownHistory,
     numbers::{BaselineReader, Baselines, Past, TimeSeries},
     store::rollup_actor::RollupActor,
 };
@@ -17,6 +18,8 @@ use crate::{
 pub struct Watching {
     /// Answers queries for time series.
     pub series: TimeSeries,
+    /// What is kept of breakdowns.
+    pub breakdowns: BreakdownHistory,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
     /// The actor that evaluates the alerts.
@@ -36,9 +39,10 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
     let rules = RulesInForce::new(config.rules.alerts.clone());
     let alerts = alerts(config, storage, baselines.clone(), rules.clone());
-    let past = Past::new(storage.stores.rollups.clone());
-    let series = TimeSeries::new(storage.mirror.clone(), past, baselines);
-    Watching { series, explainer: explainer(config, storage), alerts, rules }
+    let past = Past::new(storage.stores.rollups.clone(), storage.stores.breakdowns.clone());
+    let series = TimeSeries::new(storage.mirror.clone(), past.clone(), baselines);
+    let breakdowns = BreakdownHistory { past, kept: config.history.clone() };
+    Watching { series, breakdowns, explainer: explainer(config, storage), alerts, rules }
 }
 
 fn explainer(config: &Config, storage: &Storage) -> Explainer {

@@ -13,6 +13,7 @@
 //! | [`Rollups`] | folds the ledger into minutes, and reads them | [`RollupActor`](rollup_actor::RollupActor), charts, baselines, the backtest of alerts |
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
 //! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
+//! | [`Breakdowns`](breakdowns::Breakdowns) | reads the breakdowns that are kept | the route for breakdowns |
 //! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
 //! | [`EventReader`](events::EventReader) | reads events of a span of time | the search for causes |
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
@@ -29,6 +30,7 @@
 
 pub mod access;
 pub mod alerts;
+pub mod breakdowns;
 pub mod events;
 pub mod later;
 mod ledger;
@@ -60,6 +62,7 @@ use crate::{
     store::{
         access::AccessStore,
         alerts::AlertLog,
+        breakdowns::Breakdowns,
         events::EventReader,
         later::Migrated,
         letters::DeadLetters,
@@ -80,6 +83,8 @@ pub struct Stores {
     pub rollups: Arc<dyn Rollups>,
     /// The log of firings and the outbox of notices.
     pub alerts: Arc<dyn AlertLog>,
+    /// The most frequent values of properties.
+    pub breakdowns: Arc<dyn Breakdowns>,
     /// What was refused.
     pub letters: Arc<dyn DeadLetters>,
     /// What was learnt of the properties of events.
@@ -105,6 +110,7 @@ impl Stores {
         S: BatchStore
             + Ledger
             + Rollups
+            + Breakdowns
             + AlertLog
             + DeadLetters
             + Schemas
@@ -118,6 +124,7 @@ impl Stores {
             ledger: store.clone(),
             rollups: store.clone(),
             alerts: store.clone(),
+            breakdowns: store.clone(),
             letters: store.clone(),
             schemas: store.clone(),
             events: store.clone(),

@@ -8,12 +8,13 @@ use std::{
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use crate::{
-    config,
+    config::{self, HistoryConfig},
     domain::time::{HOUR, Millis, Steady, now_ms},
     retry::Backoff,
     sink::SinkError,
     store::{
         Rollups, Stores,
+        breakdowns::Breakdowns,
         rollup::FoldLimits,
         schemas::{KEEP_MINUTES, KEEP_UNSEEN, Schemas},
     },
@@ -29,6 +30,8 @@ use crate::{
 pub struct RollupActor {
     rollups: Arc<dyn Rollups>,
     schemas: Arc<dyn Schemas>,
+    breakdowns: Arc<dyn Breakdowns>,
+    history: HistoryConfig,
     limits: FoldLimits,
     health: Health,
     /// The pause between two rounds.
@@ -59,6 +62,8 @@ impl RollupActor {
         RollupActor {
             rollups: stores.rollups.clone(),
             schemas: stores.schemas.clone(),
+            breakdowns: stores.breakdowns.clone(),
+            history: config.history.clone(),
             limits: FoldLimits { schemas: config.schemas.limits(), ..FoldLimits::default() },
             health,
             interval: Duration::from_millis(config.ledger.fold_interval_ms),
@@ -77,10 +82,13 @@ impl RollupActor {
         let now = self.clock.now();
         let before = drops.then(|| (now - self.keep, self.keep));
         let (rollups, schemas, limits) = (self.rollups.clone(), self.schemas.clone(), self.limits);
+        let (breakdowns, minutes_since) =
+            (self.breakdowns.clone(), self.history.minutes_since(now));
         let work = async move {
             let unreadable = round(rollups, limits, before).await?;
             if drops {
                 schemas.forget(now - KEEP_MINUTES, now - KEEP_UNSEEN).await?;
+                breakdowns.forget_minutes(minutes_since).await?;
             }
             Ok::<_, SinkError>(unreadable)
         };

@@ -40,6 +40,19 @@ impl Backend {
         store::open(&self.config()).await.expect("the store opens")
     }
 
+    /// Runs statements beside the store.
+    pub async fn run(&self, sql: &str) {
+        match self {
+            Backend::Sqlite(dir) => {
+                let db = rusqlite::Connection::open(dir.path().join("floodmark.db")).unwrap();
+                db.execute_batch(sql).unwrap();
+            }
+            Backend::Postgres(postgres) => {
+                postgres.sql(sql).await;
+            }
+        }
+    }
+
     /// All rows of `events`, ordered by time and id.
     pub async fn events(&self) -> Vec<Event> {
         match self {

@@ -3,6 +3,7 @@
 mod access;
 mod backend;
 mod baselines;
+mod breakdowns;
 mod contract;
 mod ledger;
 mod letters;

@@ -140,9 +140,8 @@ impl Given {
         zone: &BusinessZone,
     ) -> Result<(Millis, Millis), ApiError> {
         let hours = self.hours.as_deref().map(|text| span(text, interval)).transpose()?;
-        let from =
-            self.from.as_deref().map(|text| moment_or_date("from", text, zone, |day| day.start));
-        let to = self.to.as_deref().map(|text| moment_or_date("to", text, zone, |day| day.end));
+        let from = self.from.as_deref().map(|text| start("from", text, zone));
+        let to = self.to.as_deref().map(|text| end("to", text, zone));
         let (from, to) = (from.transpose()?, to.transpose()?);
 
         let in_progress = interval.around(now, zone).1;
@@ -209,6 +208,16 @@ fn snake_case(name: &str) -> String {
 /// A moment in Unix ms or as RFC 3339.
 pub(super) fn moment(name: &str, text: &str) -> Result<Millis, ApiError> {
     read_moment(text).ok_or_else(|| wrong(name, text, "is Unix milliseconds or RFC 3339"))
+}
+
+/// A moment, or the start of a date of the business zone.
+pub(super) fn start(name: &str, text: &str, zone: &BusinessZone) -> Result<Millis, ApiError> {
+    moment_or_date(name, text, zone, |day| day.start)
+}
+
+/// A moment, or the end of a date of the business zone.
+pub(super) fn end(name: &str, text: &str, zone: &BusinessZone) -> Result<Millis, ApiError> {
+    moment_or_date(name, text, zone, |day| day.end)
 }
 
 /// A moment, or a date of the business zone, of which it is the start or the end.

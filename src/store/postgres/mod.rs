@@ -19,6 +19,7 @@
 
 mod access;
 mod alerts;
+mod breakdowns;
 mod check;
 mod copy;
 mod errors;

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::{
-    PostgresStore,
+    PostgresStore, breakdowns,
     errors::Failure,
     schemas,
     session::{PostgresSessions, Session},
@@ -93,7 +93,8 @@ impl PostgresStore {
                 node: row.try_get(0)?,
                 lane: row.try_get::<_, i16>(1)?.into(),
                 folded: row.try_get(2)?,
-                stored: row.try_get(3)?,
+                broken_down: row.try_get(3)?,
+                stored: row.try_get(4)?,
             };
             match fold.room() {
                 Some(room) => fold.add(&lane, &next_rows(&session, &lane, room).await?),
@@ -103,6 +104,7 @@ impl PostgresStore {
         let mut unlearnt = 0;
         if !fold.heads.is_empty() {
             add_up(&session, &fold).await?;
+            breakdowns::add(&session, &mut fold).await?;
             unlearnt = schemas::add(&session, &fold).await?;
             move_heads(&session, &fold.heads).await?;
         }
@@ -128,7 +130,7 @@ impl PostgresStore {
                      SELECT l.node, l.lane, l.seq
                      FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
                      WHERE l.sealed_at < $1 AND (l.last_second IS NULL OR l.last_second < $1)
-                           AND l.seq <= f.seq
+                           AND l.seq <= f.seq AND l.seq <= f.breakdowns
                            AND l.written_at <= (extract(epoch FROM now()) * 1000)::bigint - $3
                      ORDER BY l.sealed_at LIMIT $2
                  ), gone AS (
@@ -260,7 +262,7 @@ async fn next_rows(
             &[
                 (&lane.node, Type::UUID),
                 (&(lane.lane as i16), Type::INT2),
-                (&lane.folded, Type::INT8),
+                (&lane.from(), Type::INT8),
                 (&lane.stored, Type::INT8),
                 (&(max_rows.min(i64::MAX as u64) as i64), Type::INT8),
                 (&(max_bytes.min(i64::MAX as u64) as i64), Type::INT8),
@@ -306,18 +308,25 @@ async fn move_heads(session: &Session, heads: &[Head]) -> Result<(), Failure> {
     let nodes: Vec<Uuid> = heads.iter().map(|head| head.node).collect();
     let lanes: Vec<i16> = heads.iter().map(|head| head.lane as i16).collect();
     let seqs: Vec<i64> = heads.iter().map(|head| head.to).collect();
+    let broken_down: Vec<i64> = heads.iter().map(|head| head.broken_down_to).collect();
     let since: Vec<Option<Millis>> = heads.iter().map(|head| head.since).collect();
     let moved = session
         .query(
-            "INSERT INTO fold_heads (node, lane, seq, since) SELECT * FROM unnest($1, $2, $3, $4)
+            "INSERT INTO fold_heads (node, lane, seq, since, breakdowns)
+             SELECT * FROM unnest($1, $2, $3, $4, $5)
              ON CONFLICT (node, lane) DO UPDATE
-             SET seq = excluded.seq, since = coalesce(fold_heads.since, excluded.since)
-             WHERE fold_heads.seq < excluded.seq RETURNING seq",
+             SET seq = excluded.seq, since = coalesce(fold_heads.since, excluded.since),
+                 breakdowns = excluded.breakdowns,
+                 breakdowns_lack = CASE WHEN fold_heads.breakdowns = 0 THEN fold_heads.dropped_to
+                                        ELSE fold_heads.breakdowns_lack END
+             WHERE fold_heads.seq <= excluded.seq AND fold_heads.breakdowns < excluded.breakdowns
+             RETURNING seq",
             &[
                 (&nodes, Type::UUID_ARRAY),
                 (&lanes, Type::INT2_ARRAY),
                 (&seqs, Type::INT8_ARRAY),
                 (&since, Type::INT8_ARRAY),
+                (&broken_down, Type::INT8_ARRAY),
             ],
         )
         .await?;

@@ -27,6 +27,7 @@ use crate::{
         time::{MINUTE, Millis, bucket},
     },
     sink::{SinkError, SinkErrorKind},
+    store::breakdowns::TopSums,
 };
 
 /// How much one fold takes at most. At least one ledger row is taken whatever its size.
@@ -130,10 +131,12 @@ pub(crate) const ADD_UP: &str = "CASE
         THEN -9223372036854775807
     ELSE rollups.value + excluded.value END";
 
-/// SQL for both stores: lanes with batches that are not folded yet.
-pub(crate) const BEHIND: &str = "SELECT h.node, h.lane, coalesce(f.seq, 0), h.seq
+/// SQL for both stores: lanes with batches that are not folded yet. Where an earlier version, which knows
+/// nothing of breakdowns, has folded, these are behind the rollups.
+pub(crate) const BEHIND: &str =
+    "SELECT h.node, h.lane, coalesce(f.seq, 0), coalesce(f.breakdowns, 0), h.seq
     FROM ledger_heads h LEFT JOIN fold_heads f ON f.node = h.node AND f.lane = h.lane
-    WHERE h.seq > coalesce(f.seq, 0)";
+    WHERE h.seq > coalesce(f.seq, 0) OR h.seq > coalesce(f.breakdowns, 0)";
 
 /// SQL for both stores: [`Known`].
 pub(crate) const KNOWN: &str = "SELECT (SELECT min(since) FROM fold_heads),
@@ -150,10 +153,19 @@ pub(crate) struct FoldLane {
     pub node: NodeId,
     /// The lane of that node.
     pub lane: i64,
-    /// The last batch that is folded; 0 for none.
+    /// The last batch that is in the rollups; 0 for none.
     pub folded: i64,
+    /// The last batch whose breakdowns are kept; 0 for none.
+    pub broken_down: i64,
     /// The last batch that is stored.
     pub stored: i64,
+}
+
+impl FoldLane {
+    /// The batch after which rows are read.
+    pub fn from(&self) -> i64 {
+        self.folded.min(self.broken_down)
+    }
 }
 
 /// What a fold needs of a ledger row.
@@ -183,10 +195,14 @@ pub(crate) struct Head {
     pub node: NodeId,
     /// The lane of that node.
     pub lane: i64,
-    /// The last batch that was folded before; 0 for none.
+    /// The last batch that was in the rollups before; 0 for none.
     pub from: i64,
-    /// The last batch that is folded now.
+    /// The last batch that is in the rollups now.
     pub to: i64,
+    /// The last batch whose breakdowns were kept before; 0 for none.
+    pub broken_down_from: i64,
+    /// The last batch whose breakdowns are kept now.
+    pub broken_down_to: i64,
     /// When the first batch with events among these was sealed, Unix ms; `None` where none has
     /// any.
     pub since: Option<Millis>,
@@ -201,8 +217,12 @@ pub(crate) struct Fold {
     cells: usize,
     /// The shapes of the events.
     pub shapes: ShapeSums,
+    /// The breakdowns.
+    pub tops: TopSums,
     /// Ledger rows that were added.
     rows: u64,
+    /// Those of them that were not in the rollups before.
+    new: u64,
     /// Bytes of these rows' deltas.
     bytes: u64,
     /// Whether some lane has rows that this fold had no room for.
@@ -221,7 +241,9 @@ impl Fold {
             sums: HashMap::new(),
             cells: 0,
             shapes: ShapeSums::default(),
+            tops: TopSums::default(),
             rows: 0,
+            new: 0,
             bytes: 0,
             behind: false,
             unreadable: None,
@@ -233,7 +255,8 @@ impl Fold {
     pub fn room(&self) -> Option<(u64, u64)> {
         let rows = self.limits.rows.saturating_sub(self.rows);
         let bytes = self.limits.bytes.saturating_sub(self.bytes);
-        let cells = self.limits.cells.saturating_sub(self.cells + self.shapes.cells());
+        let held = self.cells + self.shapes.cells() + self.tops.values();
+        let cells = self.limits.cells.saturating_sub(held);
         // The first row is taken whatever its size, or a large one would never be folded.
         let first = self.rows == 0;
         (first || (rows > 0 && bytes > 0 && cells > 0)).then_some((rows.max(1), bytes.max(1)))
@@ -253,6 +276,8 @@ impl Fold {
             lane: lane.lane,
             from: lane.folded,
             to: if rows.is_empty() { lane.stored } else { lane.folded },
+            broken_down_from: lane.broken_down,
+            broken_down_to: if rows.is_empty() { lane.stored } else { lane.broken_down },
             since: None,
         };
         let mut stuck = false;
@@ -260,26 +285,34 @@ impl Fold {
             if self.room().is_none() {
                 break;
             }
-            match Delta::decode(&row.delta, None) {
-                Ok(delta) => self.add_cells(&delta),
+            let delta = match Delta::decode(&row.delta, None) {
+                Ok(delta) => delta,
                 Err(e) => {
                     self.unreadable = Some(format!("batch {} of node {}: {e}", row.seq, lane.node));
                     stuck = true;
                     break;
                 }
+            };
+            if row.seq > lane.folded {
+                self.add_cells(&delta);
+                self.add_shape(row);
+                self.new += 1;
+                head.to = row.seq;
             }
-            self.add_shape(row);
+            if row.seq > lane.broken_down {
+                self.tops.add(&delta);
+                head.broken_down_to = row.seq;
+            }
             self.rows += 1;
             self.bytes += row.bytes();
-            head.to = row.seq;
             if row.events > 0 && head.since.is_none() {
                 head.since = Some(row.sealed_at);
             }
         }
         // A lane that is stuck at an unreadable row does not count as behind: the caller would
         // fold again and again without getting on.
-        self.behind |= head.to < lane.stored && !stuck;
-        if head.to > head.from {
+        self.behind |= head.to.min(head.broken_down_to) < lane.stored && !stuck;
+        if head.to > head.from || head.broken_down_to > head.broken_down_from {
             self.heads.push(head);
         }
     }
@@ -335,7 +368,7 @@ impl Fold {
     /// schemas.
     pub fn outcome(&self, unlearnt: u64) -> Folded {
         let unreadable = self.unreadable.clone();
-        Folded { rows: self.rows, done: !self.behind, unreadable, unlearnt }
+        Folded { rows: self.new, done: !self.behind, unreadable, unlearnt }
     }
 }
 

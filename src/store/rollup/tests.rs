@@ -11,7 +11,7 @@ fn row(seq: i64, minutes: std::ops::Range<i64>) -> LedgerRow {
 }
 
 fn lane(folded: i64, stored: i64) -> FoldLane {
-    FoldLane { node: NodeId::nil(), lane: 1, folded, stored }
+    FoldLane { node: NodeId::nil(), lane: 1, folded, broken_down: folded, stored }
 }
 
 #[test]

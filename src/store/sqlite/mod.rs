@@ -5,6 +5,7 @@
 
 mod access;
 mod alerts;
+mod breakdowns;
 mod events;
 mod guard;
 mod installation;
@@ -225,8 +226,8 @@ impl Rollups for SqliteStore {
     async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError> {
         // The ledger is read on the reader's connection, so that batches wait only while the sums
         // are written. `write` notices if another fold came in between.
-        let fold = with(&self.reader, move |conn| rollups::read(conn, limits)).await?;
-        with(&self.writer, move |conn| rollups::write(conn, &fold)).await
+        let mut fold = with(&self.reader, move |conn| rollups::read(conn, limits)).await?;
+        with(&self.writer, move |conn| rollups::write(conn, &mut fold)).await
     }
 
     async fn drop_folded(

@@ -40,14 +40,15 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
             node: Uuid::from_bytes(row.get(0)?),
             lane: row.get(1)?,
             folded: row.get(2)?,
-            stored: row.get(3)?,
+            broken_down: row.get(3)?,
+            stored: row.get(4)?,
         };
         let Some((max_rows, max_bytes)) = fold.room() else {
             fold.leave();
             continue;
         };
         let max_rows = max_rows.min(i64::MAX as u64) as i64;
-        let key = params![lane.node.as_bytes(), lane.lane, lane.folded, lane.stored, max_rows];
+        let key = params![lane.node.as_bytes(), lane.lane, lane.from(), lane.stored, max_rows];
         let mut found = next.query(key)?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while bytes < max_bytes
@@ -69,7 +70,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
 }
 
 /// Writes what [`read`] added up, unless somebody has folded these rows since.
-pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkError> {
+pub(super) fn write(conn: &mut Connection, fold: &mut Fold) -> Result<Folded, SinkError> {
     if fold.heads.is_empty() {
         return Ok(fold.outcome(0));
     }
@@ -77,13 +78,17 @@ pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkEr
     // back: either all heads move and all sums are added, or nothing happens.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut head = tx.prepare_cached(
-        "INSERT INTO fold_heads (node, lane, seq, since) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO fold_heads (node, lane, seq, since, breakdowns) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (node, lane) DO UPDATE
-         SET seq = excluded.seq, since = coalesce(fold_heads.since, excluded.since)
-         WHERE fold_heads.seq = ?5",
+         SET seq = excluded.seq, since = coalesce(fold_heads.since, excluded.since),
+             breakdowns = excluded.breakdowns,
+             breakdowns_lack = CASE WHEN fold_heads.breakdowns = 0 THEN fold_heads.dropped_to
+                                    ELSE fold_heads.breakdowns_lack END
+         WHERE fold_heads.seq = ?6 AND fold_heads.breakdowns = ?7",
     )?;
     for it in &fold.heads {
-        let moved = head.execute(params![it.node.as_bytes(), it.lane, it.to, it.since, it.from])?;
+        let (node, to, from) = (it.node.as_bytes(), it.broken_down_to, it.broken_down_from);
+        let moved = head.execute(params![node, it.lane, it.to, it.since, to, it.from, from])?;
         // The head is not where the fold began, so its rows are in the rollups already.
         if moved == 0 {
             return Ok(Folded::nothing(false));
@@ -96,6 +101,7 @@ pub(super) fn write(conn: &mut Connection, fold: &Fold) -> Result<Folded, SinkEr
     for sum in fold.sums() {
         add.execute(params![sum.0, sum.1, sum.2])?;
     }
+    super::breakdowns::add(&tx, fold)?;
     let unlearnt = super::schemas::add(&tx, fold)?;
     // A statement borrows the transaction, and commit takes it whole.
     drop((head, add));
@@ -118,7 +124,7 @@ pub(super) fn drop_folded(
                 l.last_second
          FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
          WHERE l.sealed_at < ?1 AND (l.last_second IS NULL OR l.last_second < ?1)
-               AND l.seq <= f.seq AND l.written_at <= ?3
+               AND l.seq <= f.seq AND l.seq <= f.breakdowns AND l.written_at <= ?3
          ORDER BY l.sealed_at LIMIT ?2",
     )?;
     let mut drop_row =
@@ -235,18 +241,18 @@ pub(super) fn sums(
 }
 
 /// Ends a read that takes too long. SQLite has no timeout for a statement.
-struct RowBudget {
+pub(super) struct RowBudget {
     started: Instant,
     rows: usize,
 }
 
 impl RowBudget {
-    fn new() -> RowBudget {
+    pub(super) fn new() -> RowBudget {
         RowBudget { started: Instant::now(), rows: 0 }
     }
 
     /// Counts a row, and fails once the time is over.
-    fn look(&mut self) -> Result<(), SinkError> {
+    pub(super) fn look(&mut self) -> Result<(), SinkError> {
         self.rows += 1;
         if self.rows.is_multiple_of(CLOCK_EVERY) && self.started.elapsed() > CHART_TIMEOUT {
             return Err(SinkError {
