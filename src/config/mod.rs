@@ -12,6 +12,7 @@ mod bots;
 mod check;
 mod environment;
 mod event_schemas;
+mod history;
 mod layers;
 mod limits;
 mod memory;
@@ -31,6 +32,7 @@ pub use again::ConfigOrigin;
 pub use bots::BotsConfig;
 pub use environment::variables;
 pub use event_schemas::{EventSchemas, SchemaMode, SchemaSpec, Violation};
+pub use history::HistoryConfig;
 pub use layers::Overrides;
 pub use memory::MemoryShares;
 pub use oidc::OidcConfig;
@@ -40,10 +42,9 @@ pub use problem::{ConfigError, Place, Problem};
 pub use rules::Rules;
 pub use secrets::Secrets;
 pub use sections::{
-    AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HistoryConfig,
-    HttpConfig, IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig,
-    PostgresConfig, PrivacyConfig, RedisConfig, RetryConfig, SchemasConfig, SpoolConfig,
-    StreamConfig, TlsConfig,
+    AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HttpConfig,
+    IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig,
+    PrivacyConfig, RedisConfig, RetryConfig, SchemasConfig, SpoolConfig, StreamConfig, TlsConfig,
 };
 pub use variable::variable_name;
 

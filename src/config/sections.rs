@@ -9,10 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     alert::Severity,
     consent::ConsentRules,
-    delta::QUARTER_HOUR,
     privacy::{Addresses, Privacy},
     shape::{DriftRule, SchemaLimits},
-    time::{DAY, Millis, bucket},
 };
 
 /// `[postgres]`: where PostgreSQL is and how long it may take.
@@ -249,22 +247,6 @@ pub struct LedgerConfig {
     pub keep_hours: u64,
     /// How often ledger rows are added to the rollups.
     pub fold_interval_ms: u64,
-}
-
-/// `[history]`: what is kept of days that are over.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct HistoryConfig {
-    /// For how many days breakdowns are kept by minute.
-    pub minutes_days: u64,
-}
-
-impl HistoryConfig {
-    /// The first moment (Unix ms) of which minutes are kept, at `now`.
-    pub fn minutes_since(&self, now: Millis) -> Millis {
-        let days = self.minutes_days.min(i64::MAX as u64) as Millis;
-        bucket(now.saturating_sub(days.saturating_mul(DAY)), QUARTER_HOUR)
-    }
 }
 
 /// `[schemas]`: what is learnt of the properties of events.

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         delta::{Delta, QUARTER_HOUR},
         time::{MINUTE, Millis, bucket},
-        top::{CAPACITY, Top, TopSum},
+        top::{CAPACITY, Top},
     },
     sink::{SinkError, SinkErrorKind},
 };
@@ -132,7 +132,7 @@ pub(crate) fn read_top(bytes: &[u8]) -> Result<Top, SinkError> {
 /// Summaries that a fold adds up, by breakdown and minute.
 #[derive(Debug, Default)]
 pub(crate) struct TopSums {
-    sums: BTreeMap<(String, Millis), TopSum>,
+    sums: BTreeMap<(String, Millis), Top>,
     values: usize,
 }
 
@@ -141,7 +141,7 @@ impl TopSums {
     pub fn add(&mut self, delta: &Delta) {
         for (minute, breakdown, top) in delta.tops() {
             self.values += top.len();
-            self.sums.entry((breakdown.to_owned(), minute)).or_default().add_all(top);
+            self.sums.entry((breakdown.to_owned(), minute)).or_default().merge(top);
         }
     }
 
@@ -157,20 +157,15 @@ impl TopSums {
 
     /// The summaries of the minutes and of their quarters of an hour, by breakdown and time.
     pub fn finish(&mut self) -> Vec<KeptTop> {
-        let mut quarters: BTreeMap<(String, Millis), TopSum> = BTreeMap::new();
+        let mut quarters: BTreeMap<(String, Millis), Top> = BTreeMap::new();
         let mut kept = Vec::new();
-        for ((breakdown, at), sum) in std::mem::take(&mut self.sums) {
-            let top = sum.finish();
+        for ((breakdown, at), top) in std::mem::take(&mut self.sums) {
             let quarter = (breakdown.clone(), bucket(at, QUARTER_HOUR));
-            quarters.entry(quarter).or_default().add_all(&top);
+            quarters.entry(quarter).or_default().merge(&top);
             kept.push(KeptTop { breakdown, span: MINUTE, at, top });
         }
-        kept.extend(quarters.into_iter().map(|((breakdown, at), sum)| KeptTop {
-            breakdown,
-            span: QUARTER_HOUR,
-            at,
-            top: sum.finish(),
-        }));
+        let quarter = |((breakdown, at), top)| KeptTop { breakdown, span: QUARTER_HOUR, at, top };
+        kept.extend(quarters.into_iter().map(quarter));
         kept
     }
 }
@@ -205,7 +200,7 @@ mod tests {
         let twice = read_top(&of(QUARTER_HOUR).onto(Some(&once)).unwrap()).unwrap();
         assert_eq!((twice.len(), twice.count("/p/29"), twice.error()), (30, 258, 0));
         let minute = read_top(&of(MINUTE).onto(None).unwrap()).unwrap();
-        assert_eq!((minute.len(), minute.error()), (MINUTE_VALUES - 1 + 1, 109));
+        assert_eq!((minute.len(), minute.error()), (MINUTE_VALUES, 109));
         assert!(of(MINUTE).onto(Some(&[])).is_err());
         assert!(of(MINUTE).onto(Some(&[9, 1])).is_err());
     }

@@ -19,6 +19,9 @@ use floodmark::{
 };
 use serde_json::{Value, json};
 
+/// Pages of the shop.
+const PAGES: usize = 12;
+
 /// The events of nine days up to `now`, one every four minutes: page views, and some purchases.
 fn nine_days(now: Millis) -> Vec<Event> {
     let mut at = now - 9 * DAY;
@@ -26,6 +29,10 @@ fn nine_days(now: Millis) -> Vec<Event> {
     while at < now {
         let n = events.len();
         let mut event = Event::at(at, format!("{n}"));
+        // Every seventh page view has no path.
+        if n % 7 != 0 {
+            event.properties = format!(r#"{{"path":"/p/{}"}}"#, n % PAGES);
+        }
         if n % 5 == 0 {
             event.kind = "purchase".to_owned();
             event.properties = format!(r#"{{"amount":{}.25}}"#, n % 90);
@@ -70,6 +77,37 @@ impl Charts {
         let sum =
             amounts.map(|event| amount_of(&serde_json::from_str(&event.properties).unwrap())).sum();
         serde_json::from_str(&serde_json::to_string(&Amount(sum)).unwrap()).unwrap()
+    }
+
+    /// What a breakdown of page views by path says of a span.
+    fn paths(&self, query: &str) -> (Value, String, String) {
+        let path = format!("/api/analytics/breakdown?type=page_view&property=path&{query}");
+        let answer = self.server.request("GET", &path).send().unwrap();
+        assert_eq!(answer.status, 200, "{query}: {answer:?}");
+        let header = |name: &str| answer.header(name).unwrap().to_owned();
+        (answer.json(), header("x-floodmark-total"), header("x-floodmark-max-error"))
+    }
+
+    /// The same by the events.
+    fn exact_paths(&self, from: Millis, to: Millis) -> (Value, String, String) {
+        let inside = |event: &&Event| (from..to).contains(&event.time);
+        let views: Vec<&Event> =
+            self.events.iter().filter(inside).filter(|event| event.kind == "page_view").collect();
+        let path = |event: &&Event| -> Value {
+            serde_json::from_str::<Value>(&event.properties).unwrap()["path"].clone()
+        };
+        let of = |page: &str| views.iter().filter(|view| path(view) == page).count();
+        let mut rows: Vec<(String, usize)> =
+            (0..PAGES).map(|n| (format!("/p/{n}"), of(&format!("/p/{n}")))).collect();
+        rows.retain(|(_, n)| *n > 0);
+        rows.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        let row = |(value, count)| json!({"value": value, "count": count});
+        let mut rows: Vec<Value> = rows.into_iter().map(row).collect();
+        let none = views.iter().filter(|view| path(view).is_null()).count();
+        if none > 0 {
+            rows.push(json!({"value": "(none)", "count": none, "none": true}));
+        }
+        (Value::from(rows), views.len().to_string(), "0".to_owned())
     }
 
     fn all(&self, from: Millis, to: Millis) -> Value {
@@ -140,6 +178,51 @@ fn charts_reach_back_as_far_as_the_rollups() {
         let points =
             charts.points(&format!("{what}&from={from}&to={to}&interval=1h&baseline=last_week"));
         assert!(points.iter().all(|point| point.1.is_null()), "{points:?}");
+    }
+}
+
+#[test]
+fn breakdowns_reach_back_as_far_as_the_rollups() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = bucket(now_ms(), MINUTE);
+    let events = nine_days(now);
+    tokio::runtime::Runtime::new().unwrap().block_on(fill(dir.path(), &events));
+    let server = Server::on(dir.path(), &[("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "20")]);
+    let charts = Charts { server, events, now };
+    let all = format!("from={}&limit=100", now - 10 * DAY);
+    wait_until("all is folded and counted", || {
+        let (_, total, _) = charts.paths(&all);
+        let expected = charts.exact_paths(0, Millis::MAX).1;
+        if total == expected { Ok(()) } else { Err(total) }
+    });
+    // Days that are over, the edge of the mirror's 24 hours in the middle of a span, and today; by quarters of
+    // an hour and by the minutes at their ends.
+    for (from, to) in [
+        (now - 10 * DAY, now),
+        (now - 4 * DAY - 7 * MINUTE, now - 2 * DAY + 3 * MINUTE),
+        (now - 3 * DAY, now - 3 * DAY + 9 * MINUTE),
+        (now - DAY - 2 * HOUR, now - DAY + 2 * HOUR),
+        (now - 2 * DAY, now - HOUR),
+        (now - 3 * HOUR, now),
+    ] {
+        let found = charts.paths(&format!("from={from}&to={to}&limit=100"));
+        assert_eq!(found, charts.exact_paths(from, to), "{from} to {to}");
+    }
+    let (largest, ..) = charts.paths(&format!("from={}&to={now}&limit=1", now - 3 * DAY));
+    assert_eq!(largest.as_array().unwrap().len(), 2, "the largest, and those without: {largest}");
+    for (query, about) in [
+        (format!("from={}&minutes=5", now - DAY), "minutes"),
+        (format!("to={now}"), "to"),
+        (format!("from={}", now + DAY), "from"),
+        ("from=yesterday-ish".to_owned(), "from"),
+        ("from=2019-01-01".to_owned(), "from"),
+        (format!("from={}&to={now}", bucket(now - 500 * DAY, HOUR) + MINUTE), "from"),
+    ] {
+        let path = format!("/api/analytics/breakdown?type=page_view&property=path&{query}");
+        let answer = charts.server.request("GET", &path).send().unwrap();
+        assert_eq!(answer.status, 400, "{query}: {answer:?}");
+        let text = answer.text();
+        assert!(text.contains(&format!("\"message\":\"{about}")), "{query}: {text}");
     }
 }
 

@@ -10,7 +10,7 @@ mod tests;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use serde_json::value::RawValue;
 
 use self::names::{ADDRESS_NAMES, ENDINGS, IDENTITY_NAMES};
@@ -85,8 +85,12 @@ impl Privacy {
             needles.extend(BASE64_BEGINS.iter().map(|begin| format!("\"{begin}")));
         }
         let suspects = (!needles.is_empty()).then(|| {
+            // The words end in what each text is full of, so to look for rare bytes first takes four times as
+            // long as to walk through the text.
             AhoCorasick::builder()
                 .ascii_case_insensitive(true)
+                .kind(Some(AhoCorasickKind::DFA))
+                .prefilter(false)
                 .build(&needles)
                 .expect("a few hundred short words are no problem")
         });
