@@ -135,6 +135,7 @@ fn insert_rows(
     };
     let mut many = tx.prepare_cached(&sql(ROWS_A_STATEMENT))?;
     let mut bound = Vec::with_capacity(ROWS_A_STATEMENT);
+    let mut senders = [None; ROWS_A_STATEMENT];
     let mut inserted = 0;
     for chunk in chunks {
         for row in row::rows(chunk) {
@@ -144,7 +145,7 @@ fn insert_rows(
             }
             if bound.len() == ROWS_A_STATEMENT {
                 for (n, row) in bound.drain(..).enumerate() {
-                    bind(&mut many, n * FIELDS, &row)?;
+                    bind(&mut many, n * FIELDS, &row, &mut senders[n])?;
                 }
                 inserted += many.raw_execute()?;
             }
@@ -153,14 +154,23 @@ fn insert_rows(
     // What is left is too little for the large statement.
     let mut single = tx.prepare_cached(&sql(1))?;
     for row in bound {
-        bind(&mut single, 0, &row)?;
+        bind(&mut single, 0, &row, &mut None)?;
         inserted += single.raw_execute()?;
     }
     Ok(inserted as u64)
 }
 
-/// Binds a row's values, from the parameter after `at` on.
-fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusqlite::Result<()> {
+/// The source and the dialect of a row.
+type Sender<'a> = (Option<&'a str>, Option<&'a str>);
+
+/// Binds a row's values, from the parameter after `at` on. `bound` is the sender that stands there from the
+/// row before: it is mostly the same, and each text that is bound is copied.
+fn bind<'a>(
+    insert: &mut rusqlite::Statement<'_>,
+    at: usize,
+    row: &Row<'a>,
+    bound: &mut Option<Sender<'a>>,
+) -> rusqlite::Result<()> {
     insert.raw_bind_parameter(at + 1, row.time)?;
     insert.raw_bind_parameter(at + 2, row.received_at)?;
     insert.raw_bind_parameter(at + 3, row.id)?;
@@ -168,8 +178,11 @@ fn bind(insert: &mut rusqlite::Statement<'_>, at: usize, row: &Row<'_>) -> rusql
     insert.raw_bind_parameter(at + 5, row.user_id)?;
     insert.raw_bind_parameter(at + 6, row.session_id)?;
     insert.raw_bind_parameter(at + 7, row.properties)?;
-    insert.raw_bind_parameter(at + 8, row.source)?;
-    insert.raw_bind_parameter(at + 9, row.dialect)
+    if bound.replace((row.source, row.dialect)) != Some((row.source, row.dialect)) {
+        insert.raw_bind_parameter(at + 8, row.source)?;
+        insert.raw_bind_parameter(at + 9, row.dialect)?;
+    }
+    Ok(())
 }
 
 /// Writes orders and refunds, each unless a newer state of it is there.
