@@ -26,6 +26,7 @@ mod server;
 #[cfg(test)]
 #[path = "simulation/tests/mod.rs"]
 mod simulation;
+mod trust;
 
 #[doc(hidden)]
 pub mod access;

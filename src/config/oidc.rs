@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct OidcConfig {
     /// Its issuer identifier, a URL; empty: nobody signs in by OpenID.
     pub issuer: String,
+    /// A PEM file of the CA by which the provider is known; empty: the public ones.
+    pub ca: String,
     /// What it calls this dashboard.
     pub client_id: String,
     /// The secret that goes with it; empty for a public client.

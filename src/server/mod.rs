@@ -37,7 +37,7 @@ use crate::{
     alert::AlertActor,
     broadcast::Viewers,
     config::Config,
-    http::visitor,
+    http::{login::OidcProvider, visitor},
     ingest::actor::IngestActor,
     open_files,
     panics::Alarm,
@@ -127,6 +127,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     // The addresses are taken first: a server that can't listen must not touch the data dir.
     let listeners = Listeners::bind(&config)?;
     let (addr, ops_addr, speaks_tls) = (listeners.addr, listeners.ops_addr, listeners.speaks_tls());
+    let provider = OidcProvider::of(&config.oidc).map_err(StartError::new)?;
     let alarm = Alarm::default();
 
     let (storage, spool_log, viewers) = Storage::open(&config, &alarm).await?;
@@ -149,6 +150,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
             series: watching.series,
             breakdowns: watching.breakdowns,
             explainer: watching.explainer,
+            provider,
             exporter,
             reloader: reloader.clone(),
         },

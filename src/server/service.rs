@@ -36,7 +36,7 @@ use crate::{
         current,
         dead_letters::{self, LetterReader},
         dialect, explain,
-        login::{self, Reception},
+        login::{self, OidcProvider, Reception},
         observed::{self, RefusalLog},
         openapi, operated, ops, request_id,
         schema::{self, SchemaReader},
@@ -66,6 +66,8 @@ pub struct RouteState<'a> {
     pub breakdowns: BreakdownHistory,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
+    /// Where users sign in, besides here.
+    pub provider: Option<OidcProvider>,
     /// Renders `/metrics`.
     pub exporter: PrometheusHandle,
     /// Reads the configuration again.
@@ -138,7 +140,7 @@ impl Shared {
         Shared {
             guards: Guards::new(config, book.clone()),
             viewer_guard: ViewerGuard::new(config, book.clone()),
-            reception: Reception::new(config, state.storage.access.clone()),
+            reception: Reception::new(config, state.storage.access.clone(), state.provider),
             intake: Intake::new(
                 config,
                 keys.clone(),

@@ -12,6 +12,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     // What knows nothing of ours, and what serves all.
     ("domain", &[]),
     ("failpoint", &[]),
+    ("trust", &[]),
     ("config", &["domain"]),
     ("open_files", &["config"]),
     ("telemetry", &["config"]),
@@ -21,9 +22,9 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("spool", &["domain", "failpoint"]),
     ("sink", &["config", "domain", "panics", "retry", "spool", "telemetry"]),
     ("ingest", &["config", "domain", "panics", "sink", "spool", "telemetry"]),
-    ("store", &["config", "domain", "failpoint", "retry", "sink", "telemetry"]),
+    ("store", &["config", "domain", "failpoint", "retry", "sink", "telemetry", "trust"]),
     ("access", &["config", "domain", "sink", "store", "telemetry"]),
-    ("live", &["config", "domain", "failpoint", "retry", "sink", "store", "telemetry"]),
+    ("live", &["config", "domain", "failpoint", "retry", "sink", "store", "telemetry", "trust"]),
     ("counter", &["domain", "live", "panics", "sink"]),
     // Reading, and who is told.
     ("numbers", &["config", "domain", "live", "retry", "sink", "store"]),
@@ -63,6 +64,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "spool",
             "store",
             "telemetry",
+            "trust",
         ],
     ),
     ("fuzz", &["config", "domain", "http", "sink", "spool"]),
@@ -110,6 +112,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "spool",
             "store",
             "telemetry",
+            "trust",
         ],
     ),
 ];

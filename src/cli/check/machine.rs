@@ -11,7 +11,7 @@ use indicatif::HumanBytes;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Doubtful, Finding, Findings, Fine, Wrong, disk};
-use crate::{config::Config, http::tls::Tls, open_files};
+use crate::{config::Config, http::tls::Tls, open_files, trust};
 
 /// The file in the data dir that a running server keeps locked.
 const LOCK_FILE: &str = "lock";
@@ -33,6 +33,9 @@ pub(super) fn look(config: &Config, found: &mut Findings) {
     found.say("lock", lock);
     found.say("address", address(config, runs));
     found.say("TLS", tls(config));
+    if let Some(authorities) = authorities(config) {
+        found.say("authorities", authorities);
+    }
     found.say("open files", open_files(config));
     found.say("memory", memory(config));
 }
@@ -109,6 +112,17 @@ fn tls(config: &Config) -> Finding {
         Ok((words, true)) => Doubtful(format!("{words}; renew it")),
         Err(words) => Wrong(words),
     }
+}
+
+/// Whether the files of authorities can be used that nothing else of this command reads; `None` where none
+/// is named.
+fn authorities(config: &Config) -> Option<Finding> {
+    let files = [("oidc.ca", &config.oidc.ca)];
+    let named: Vec<_> = files.into_iter().filter(|(_, file)| !file.is_empty()).collect();
+    let wrong = named.iter().find_map(|(key, file)| trust::only(key, file).err());
+    let keys: Vec<&str> = named.iter().map(|(key, _)| *key).collect();
+    let fine = || Fine(format!("{} can be used", keys.join(" and ")));
+    (!named.is_empty()).then(|| wrong.map_or_else(fine, Wrong))
 }
 
 /// Whether the limit of open files has room for all connections.

@@ -2,7 +2,7 @@
 //! It tells what a proxy in between does wrong: whether WebSockets pass, whether frames are held back, and
 //! whether the server believes the proxy whose requests it passes on.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use awc::{
     Client, Connector,
@@ -11,16 +11,15 @@ use awc::{
     ws::Frame,
 };
 use futures_util::StreamExt;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::RootCertStore;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Doubtful, Finding, Findings, Fine, Wrong};
-use crate::domain::time::{Millis, now_ms};
+use crate::{
+    domain::time::{Millis, now_ms},
+    trust::{self, Authorities},
+};
 
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -63,18 +62,10 @@ fn client(ca: Option<&Path>) -> Result<Client, String> {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(path) = ca {
-        let wrong = |e: &dyn std::fmt::Display| format!("--url-ca {}: {e}", path.display());
-        for cert in CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))? {
-            roots.add(cert.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
-        }
+        Authorities::read("--url-ca", path)?.add_to(&mut roots)?;
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     // Without ALPN it is HTTP/1.1, in which a WebSocket is asked for.
-    let connector = Connector::new().rustls_0_23(Arc::new(config)).timeout(ANSWER_WITHIN);
+    let connector = Connector::new().rustls_0_23(trust::client(roots)?).timeout(ANSWER_WITHIN);
     Ok(Client::builder().connector(connector).timeout(ANSWER_WITHIN).finish())
 }
 

@@ -63,6 +63,12 @@ impl Config {
                     .to_owned(),
             );
         }
+        if !oidc.ca.is_empty() && !oidc.issuer.starts_with("https://") {
+            found.push(
+                "oidc.ca: is set, but oidc.issuer is not encrypted: write https://, or leave it empty"
+                    .to_owned(),
+            );
+        }
         if oidc.client_id.is_empty() {
             found.push(
                 "oidc.client_id: is empty; the provider gives one for this dashboard".to_owned(),

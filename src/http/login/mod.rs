@@ -18,7 +18,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::reception::{LoginEnd, wrong};
-pub use self::reception::{Reception, is_busy};
+pub use self::{
+    oidc::OidcProvider,
+    reception::{Reception, is_busy},
+};
 use crate::{
     access::secret,
     domain::{

@@ -57,8 +57,8 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// With the settings of `[auth]`.
-    pub fn new(config: &Config, access: Access) -> Reception {
+    /// With the settings of `[auth]`, and the provider of `[oidc]`.
+    pub fn new(config: &Config, access: Access, provider: Option<OidcProvider>) -> Reception {
         LoginEnd::ALL.iter().for_each(|result| result.counter().increment(0));
         Reception {
             access,
@@ -68,7 +68,7 @@ impl Reception {
             min_password_chars: config.auth.min_password_chars,
             brake: Brake::default(),
             proxies: ProxyNetworks::new(&config.http),
-            provider: OidcProvider::of(&config.oidc),
+            provider,
             session_hours: config.auth.session_hours,
             body_within: Duration::from_millis(config.http.body_timeout_ms),
         }

@@ -5,15 +5,10 @@ use std::{fs, sync::Arc};
 
 use actix_web::rt;
 use futures_util::StreamExt;
-use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-    server::ResolvesServerCert,
-};
+use rustls::{ServerConfig, server::ResolvesServerCert};
 use rustls_acme::{AcmeConfig, caches::DirCache};
 
-use crate::config::{Config, TlsConfig};
+use crate::{config::Config, trust};
 
 /// The folder of the data dir that keeps the account and the certificate.
 const FOLDER: &str = "acme";
@@ -31,8 +26,9 @@ pub fn start(config: &Config) -> Result<(Arc<dyn ResolvesServerCert>, Arc<Server
     if !tls.acme_contact.is_empty() {
         acme = acme.contact_push(format!("mailto:{}", tls.acme_contact));
     }
-    if !tls.acme_ca.is_empty() {
-        acme = acme.client_tls_config(trusting(tls)?);
+    // The authority's own certificate may be of a CA of the operator's.
+    if let Some(client) = trust::only("tls.acme_ca", &tls.acme_ca)? {
+        acme = acme.client_tls_config(client);
     }
     let mut state = acme.state();
     let (resolver, challenge) = (state.resolver(), state.challenge_rustls_config());
@@ -45,19 +41,4 @@ pub fn start(config: &Config) -> Result<(Arc<dyn ResolvesServerCert>, Arc<Server
         }
     });
     Ok((resolver, challenge))
-}
-
-/// How to reach an authority whose own certificate is of a CA of the operator's.
-fn trusting(tls: &TlsConfig) -> Result<Arc<ClientConfig>, String> {
-    let wrong = |why: String| format!("tls.acme_ca: {}: {why}", tls.acme_ca);
-    let mut roots = RootCertStore::empty();
-    let read = CertificateDer::pem_file_iter(&tls.acme_ca).map_err(|e| wrong(e.to_string()))?;
-    for certificate in read {
-        let certificate = certificate.map_err(|e| wrong(e.to_string()))?;
-        roots.add(certificate).map_err(|e| wrong(e.to_string()))?;
-    }
-    let builder = ClientConfig::builder_with_provider(ring::default_provider().into());
-    let builder =
-        builder.with_safe_default_protocol_versions().map_err(|e| wrong(e.to_string()))?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }

@@ -1,9 +1,8 @@
 //! The servers that the configuration names, in the form that the client library wants.
 
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use crate::config;
+use crate::{config, trust::Authorities};
 
 /// What `redis.urls` and `redis.tls_ca` say.
 pub(super) struct Seeds {
@@ -44,14 +43,8 @@ fn certificates(config: &config::RedisConfig) -> Result<Option<TlsCertificates>,
             without_password(url)
         ));
     }
-    let failed = |why: &dyn std::fmt::Display| format!("redis.tls_ca {}: {why}", config.tls_ca);
-    let pem = std::fs::read(&config.tls_ca).map_err(|e| failed(&e))?;
-    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
-        Ok(found) if !found.is_empty() => {}
-        Ok(_) => return Err(failed(&"no certificate in it")),
-        Err(e) => return Err(failed(&e)),
-    }
-    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) }))
+    let authorities = Authorities::read("redis.tls_ca", &config.tls_ca)?;
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(authorities.pem) }))
 }
 
 /// A URL as it may be printed, without user name and password.

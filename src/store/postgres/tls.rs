@@ -12,13 +12,14 @@ use rustls::{
         verify_server_name,
     },
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{PostgresAddress, Verify};
 use crate::sink::{SinkError, SinkErrorKind};
+use crate::trust::Authorities;
 
 /// Makes the TLS connector for an address.
 pub(super) fn connector(address: &PostgresAddress) -> Result<MakeRustlsConnect, SinkError> {
@@ -57,14 +58,8 @@ fn roots(address: &PostgresAddress) -> Result<Vec<CertificateDer<'static>>, Sink
     let Some(path) = path else {
         return Ok(Vec::new());
     };
-    let why = |e: &dyn std::fmt::Display| failed(&format!("sslrootcert {}: {e}", path.display()));
-    let read: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(&path).map_err(|e| why(&e))?.collect();
-    let read = read.map_err(|e| why(&e))?;
-    if read.is_empty() {
-        return Err(why(&"no certificate in it"));
-    }
-    Ok(read)
+    let read = Authorities::read("sslrootcert", path).map_err(|why| failed(&why))?;
+    Ok(read.certificates)
 }
 
 /// The verifier of `sslmode=require` and `prefer`: the connection is encrypted, to whoever the

@@ -1,4 +1,4 @@
-//! What the claims of an ID token say of a user: the name, and by `[oidc]` the role.
+//! What the claims of an ID token, and of the provider's userinfo, say of a user: the name, and by `[oidc]` the role.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::{
     domain::access::{Role, change::is_name},
 };
 
-/// The claims of an ID token whose signature was checked.
+/// The claims of an ID token whose signature was checked, and those that were read in place of missing ones.
 pub type Claims = Map<String, Value>;
 
 /// The role by the values of `oidc.role_claim`: the highest that one of them gives. `None` for whoever has
@@ -38,6 +38,21 @@ pub fn name_of(claims: &Claims, config: &OidcConfig, subject: &str) -> String {
     }
     let hash = secret::hash(&format!("{}\0{subject}", config.issuer));
     format!("oidc-{}", &hash[..12])
+}
+
+/// The claims that `[oidc]` takes something from, and that are not here.
+pub fn lacking<'a>(claims: &Claims, config: &'a OidcConfig) -> Vec<&'a str> {
+    let wanted = [config.role_claim.as_str(), config.name_claim.as_str()];
+    wanted.into_iter().filter(|name| claim(claims, name).is_none_or(Value::is_null)).collect()
+}
+
+/// Takes these claims from `said`, each under its whole name, by which it is found first.
+pub fn fill_in(claims: &mut Claims, names: &[&str], said: &Claims) {
+    for name in names {
+        if let Some(value) = claim(said, name) {
+            claims.insert((*name).to_owned(), value.clone());
+        }
+    }
 }
 
 /// A claim by its name, or by the way to it (`realm_access.roles`).
@@ -90,6 +105,27 @@ mod tests {
         assert_eq!(role_of(&deep, &config), Some(Role::Admin));
         let flat = claims(json!({"realm_access.roles": ["staff"]}));
         assert_eq!(role_of(&flat, &config), Some(Role::Viewer));
+    }
+
+    #[test]
+    fn only_what_a_token_lacks_is_read_elsewhere() {
+        let mut config = config();
+        config.role_claim = "realm_access.roles".to_owned();
+        let mut token = claims(json!({"email": "a@shop.example", "realm_access": {"else": 1}}));
+        assert_eq!(lacking(&token, &config), ["realm_access.roles"]);
+        let said = claims(json!({
+            "email": "other@shop.example", "groups": ["boss"], "realm_access": {"roles": ["guest"]},
+        }));
+        fill_in(&mut token, &["realm_access.roles"], &said);
+        assert_eq!(role_of(&token, &config), Some(Role::Viewer));
+        assert_eq!(name_of(&token, &config, "s-1"), "a@shop.example");
+        assert!(lacking(&token, &config).is_empty());
+        // An empty list is an answer, and nobody looks for a better one.
+        let none = claims(json!({"email": null, "realm_access": {"roles": []}}));
+        assert_eq!(lacking(&none, &config), ["email"]);
+        let mut still = Claims::new();
+        fill_in(&mut still, &lacking(&Claims::new(), &config), &Claims::new());
+        assert!(still.is_empty());
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! ([`pending`]); the way back leads to `/` and nowhere else. Whoever has no role by `[oidc]` is not let in.
 //! A provider that is away concerns nobody but those who want to sign in there.
 
+mod asking;
 mod mapping;
 mod pending;
 mod provider;
+mod userinfo;
 
 use std::time::Instant;
 

@@ -4,30 +4,30 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use openidconnect::{
-    AccessTokenHash, AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret,
-    CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl,
-    Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    AccessToken, AccessTokenHash, AuthType, AuthorizationCode, ClaimsVerificationError, ClientId,
+    ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet, IssuerUrl, Nonce,
+    OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
     SignatureVerificationError, TokenResponse,
     core::{
         CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdToken,
         CoreJwsSigningAlgorithm as Algorithm, CoreProviderMetadata, CoreTokenResponse,
     },
 };
+use rustls::ClientConfig;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::mapping::Claims;
-use crate::config::OidcConfig;
+use super::{
+    asking::asker,
+    mapping::{self, Claims},
+};
+use crate::{config::OidcConfig, trust};
 
-/// How long one request to the provider may take.
-const WITHIN: Duration = Duration::from_secs(5);
 /// How long what the provider says of itself is taken for true.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
 /// How long a provider that was away is not asked again.
 pub const SILENT_FOR: Duration = Duration::from_secs(5);
 /// The least time between two questions for keys, however many tokens have an unknown one.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
-/// The most that an answer of the provider may have.
-const MAX_ANSWER: usize = 512 * 1024;
 /// What tokens may be signed with: nothing that a client secret could forge.
 const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RsaSsaPkcs1V15Sha256,
@@ -41,7 +41,8 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EdDsa,
 ];
 
-type Client = CoreClient<
+/// What asks the provider in our name.
+pub(super) type Client = CoreClient<
     EndpointSet,
     EndpointNotSet,
     EndpointNotSet,
@@ -58,6 +59,8 @@ type ProviderAnswer = Result<CoreProviderMetadata, String>;
 pub struct OidcProvider {
     /// `[oidc]`
     pub config: Arc<OidcConfig>,
+    /// TLS that trusts `oidc.ca`, and nobody else; `None`: the public authorities.
+    pub(super) trusts: Option<Arc<ClientConfig>>,
     /// What it has said of itself, and when. Whoever asks meanwhile waits for the answer.
     known: Arc<Mutex<Option<(ProviderAnswer, Instant)>>>,
 }
@@ -86,18 +89,22 @@ pub enum OidcFault {
     /// The ID token is not what it has to be.
     #[error("the ID token: {0}")]
     Token(String),
+    /// What the provider says beside it is not what it has to be.
+    #[error("the userinfo: {0}")]
+    Userinfo(String),
 }
-
-/// Why a request to the provider failed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ProviderSilence(String);
 
 impl OidcProvider {
     /// The provider of `[oidc]`; `None` where there is none.
-    pub fn of(config: &OidcConfig) -> Option<OidcProvider> {
-        let is_set = !config.issuer.is_empty();
-        is_set.then(|| OidcProvider { config: Arc::new(config.clone()), known: Arc::default() })
+    ///
+    /// # Errors
+    /// The file of `oidc.ca` can't be used, in words.
+    pub fn of(config: &OidcConfig) -> Result<Option<OidcProvider>, String> {
+        if config.issuer.is_empty() {
+            return Ok(None);
+        }
+        let trusts = trust::only("oidc.ca", &config.ca)?;
+        Ok(Some(OidcProvider { config: Arc::new(config.clone()), trusts, known: Arc::default() }))
     }
 
     /// The way there for a browser that comes back to `redirect`.
@@ -124,7 +131,7 @@ impl OidcProvider {
     /// Who came back with this code: the subject, and the claims.
     ///
     /// # Errors
-    /// The provider does not answer or take the code, or the token is wrong.
+    /// The provider does not answer or take the code, or the token or the userinfo is wrong.
     pub async fn who(
         &self,
         redirect: &str,
@@ -137,13 +144,14 @@ impl OidcProvider {
             .exchange_code(AuthorizationCode::new(code))
             .map_err(|e| OidcFault::Away(e.to_string()))?
             .set_pkce_verifier(PkceCodeVerifier::new(verifier));
-        let answer = request.request_async(&asked).await.map_err(|e| match e {
-            openidconnect::RequestTokenError::ServerResponse(why) => {
-                OidcFault::Code(why.to_string())
-            }
-            openidconnect::RequestTokenError::Request(why) => OidcFault::Away(why.to_string()),
-            other => OidcFault::Away(other.to_string()),
-        })?;
+        let answer =
+            request.request_async(&asker(self.trusts.clone())).await.map_err(|e| match e {
+                openidconnect::RequestTokenError::ServerResponse(why) => {
+                    OidcFault::Code(why.to_string())
+                }
+                openidconnect::RequestTokenError::Request(why) => OidcFault::Away(why.to_string()),
+                other => OidcFault::Away(other.to_string()),
+            })?;
         let token =
             answer.id_token().ok_or_else(|| OidcFault::Token("there is none".to_owned()))?;
         let nonce = Nonce::new(nonce);
@@ -156,7 +164,34 @@ impl OidcProvider {
             known => known,
         };
         let subject = subject.map_err(|e| OidcFault::Token(e.to_string()))?;
-        Ok((subject, claims_of(token)?))
+        let mut claims = claims_of(token)?;
+        let access = answer.access_token().clone();
+        self.fill_in(&mut claims, &client, access, &subject).await?;
+        Ok((subject, claims))
+    }
+
+    /// Reads the claims that `[oidc]` asks for and the ID token lacks from the provider's userinfo.
+    async fn fill_in(
+        &self,
+        claims: &mut Claims,
+        client: &Client,
+        access: AccessToken,
+        subject: &str,
+    ) -> Result<(), OidcFault> {
+        let lacking = mapping::lacking(claims, &self.config);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        match self.userinfo(client, access, subject).await {
+            Ok(said) => mapping::fill_in(claims, &lacking, &said.unwrap_or_default()),
+            // A name can be made. Without the role nobody could be let in, and a user would lose all sessions
+            // for a provider that is in trouble.
+            Err(why @ OidcFault::Away(_)) if lacking == [self.config.name_claim.as_str()] => {
+                tracing::warn!(%why, "the name of a user of the OpenID provider is not known");
+            }
+            Err(why) => return Err(why),
+        }
+        Ok(())
     }
 
     /// What the provider says of itself, where that is no older than this; else it is asked. One that is away
@@ -183,7 +218,7 @@ impl OidcProvider {
             format!("{e}{source}")
         };
         let issuer = IssuerUrl::new(self.config.issuer.clone()).map_err(|e| in_words(&e))?;
-        let found = CoreProviderMetadata::discover_async(issuer, &asked).await;
+        let found = CoreProviderMetadata::discover_async(issuer, &asker(self.trusts.clone())).await;
         found.map_err(|e| in_words(&e))
     }
 
@@ -250,37 +285,4 @@ fn claims_of(token: &CoreIdToken) -> Result<Claims, OidcFault> {
     let payload = text.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
     claims.ok_or_else(|| OidcFault::Token("its claims are no JSON".to_owned()))
-}
-
-/// Sends a request to the provider. The client of awc stays on the thread of the worker, so it is asked
-/// there. It follows no redirect: nobody but the provider is asked.
-async fn asked(request: HttpRequest) -> Result<HttpResponse, ProviderSilence> {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    actix::spawn(async move { tell.send(ask(request).await) });
-    told.await.unwrap_or_else(|_| Err(ProviderSilence("the request was given up".to_owned())))
-}
-
-async fn ask(request: HttpRequest) -> Result<HttpResponse, ProviderSilence> {
-    let silence = |e: &dyn std::fmt::Display| ProviderSilence(e.to_string());
-    let (parts, body) = request.into_parts();
-    let client = awc::Client::builder().disable_redirects().timeout(WITHIN).finish();
-    let method = awc::http::Method::from_bytes(parts.method.as_str().as_bytes());
-    let method = method.map_err(|e| silence(&e))?;
-    let mut sent = client.request(method, parts.uri.to_string());
-    for (name, value) in &parts.headers {
-        sent = sent.insert_header((name.as_str(), value.as_bytes()));
-    }
-    let mut answer = sent.send_body(body).await.map_err(|e| silence(&e))?;
-    let body = answer.body().limit(MAX_ANSWER).await.map_err(|e| silence(&e))?;
-    let mut made = HttpResponse::new(body.to_vec());
-    let status = openidconnect::http::StatusCode::from_u16(answer.status().as_u16());
-    *made.status_mut() = status.map_err(|e| silence(&e))?;
-    for (name, value) in answer.headers() {
-        let name = name.as_str().parse::<openidconnect::http::HeaderName>();
-        let value = openidconnect::http::HeaderValue::from_bytes(value.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            made.headers_mut().append(name, value);
-        }
-    }
-    Ok(made)
 }
