@@ -25,6 +25,7 @@
 //! | `letters-marked` | dead letters are marked as being sent, nothing has left |
 //! | `letters-sent` | the server has answered, they are not marked as sent |
 //! | `alert-changed` | an alert has fired or cleared, nobody knows of it (panics) |
+//! | `held-PART` | the work of a part begins that a panic must not end, such as `held-rollups` (panics) |
 //! | `live-counted` | a batch is counted, the spool does not know it |
 
 /// Ends the process here, without any cleaning up, if a test has asked for that.
@@ -37,7 +38,7 @@ pub(crate) use kill_point;
 
 /// Panics here if a test has asked for that.
 macro_rules! panic_point {
-    ($name:literal) => {
+    ($name:expr) => {
         fail::fail_point!($name)
     };
 }

@@ -1,9 +1,10 @@
 //! What follows from a panic. A panic is a bug of ours, so none is hidden: each is logged and
 //! counted ([`install_hook`]). Then one of two things happens:
 //!
-//! - Work that may be done twice is begun again: at once ([`again`]), or when its time comes the
-//!   next time ([`caught`]). This is writing a batch, counting one, and asking for the active
-//!   visitors. Guards make the second time harmless.
+//! - Work that may be done twice is begun again: at once ([`again`]), when its time comes the next
+//!   time ([`caught`]), or after a pause where it lasts as long as the server ([`lasting`]). This is
+//!   writing a batch, counting one, and whatever looks or tells from time to time. Guards make the
+//!   second time harmless.
 //! - The ingest actor, the committer and the broadcaster hold state that can't be trusted after a
 //!   panic. Each of them raises an [`Alarm`], and the process ends in order, so that a service
 //!   manager starts it again. The next start goes on from the spool, which is on the disk.
@@ -15,13 +16,13 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     sync::{Arc, Once, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
-use crate::{retry::Backoff, telemetry::health::Health};
+use crate::{failpoint::panic_point, retry::Backoff};
 
 /// Counts every panic of the process, on whichever thread.
 const PANICS: &str = "floodmark_panics_total";
@@ -122,9 +123,20 @@ impl Drop for Watch {
     }
 }
 
+/// What `/readyz` says of a part that has panicked.
+pub const IN_WORDS: &str = "a bug, see the log; the work is begun again";
+/// How long [`lasting`] pauses after a first panic.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long it pauses at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// Does the work of `part` and returns its result. `None` if it panicked, which is logged and counted: as a
 /// panic, and as a restart of the part, whose next work comes in its time.
 pub async fn caught<W: Future>(part: &'static str, work: W) -> Option<W::Output> {
+    let work = async move {
+        panic_point!(&format!("held-{part}"));
+        work.await
+    };
     let done = AssertUnwindSafe(work).catch_unwind().await.ok();
     if done.is_none() {
         metrics::counter!(RESTARTS, "part" => part).increment(1);
@@ -132,20 +144,42 @@ pub async fn caught<W: Future>(part: &'static str, work: W) -> Option<W::Output>
     done
 }
 
+/// Does work that lasts as long as the server, on a task for which nobody waits. If it panics, it is begun
+/// again after a pause, which is longer each time while it does not even last that long.
+pub async fn lasting<W: Future>(part: &'static str, mut work: impl FnMut() -> W) -> W::Output {
+    let mut pause = None;
+    loop {
+        let began = Instant::now();
+        if let Some(done) = caught(part, work()).await {
+            return done;
+        }
+        let next = pause_after(pause, began.elapsed());
+        tokio::time::sleep(next).await;
+        pause = Some(next);
+    }
+}
+
+/// The pause after a panic of what has lasted for so long, where the one before it was `before`.
+fn pause_after(before: Option<Duration>, lasted: Duration) -> Duration {
+    match before {
+        Some(before) if lasted <= LONGEST_PAUSE => (2 * before).min(LONGEST_PAUSE),
+        _ => FIRST_PAUSE,
+    }
+}
+
 /// Does the work. If it panics, it is done again after a pause that doubles each time. This is
-/// only for work that may be done twice. `/readyz` shows `part` as in trouble until the work
-/// reports that it is well.
+/// only for work that may be done twice. `tell` is told of each panic in words, for `/readyz`.
 pub async fn again<W: Future>(
     part: &'static str,
-    health: &Health,
     mut backoff: Backoff,
+    tell: impl Fn(&str),
     mut work: impl FnMut() -> W,
 ) -> W::Output {
     loop {
         if let Some(done) = caught(part, work()).await {
             return done;
         }
-        health.trouble(part, "panic", "a bug, see the log; the work is begun again");
+        tell(IN_WORDS);
         // At least 1 ms, since jitter can draw a pause of 0, which would make this a busy loop.
         tokio::time::sleep(backoff.pause().max(Duration::from_millis(1))).await;
     }
@@ -153,14 +187,15 @@ pub async fn again<W: Future>(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
     use crate::config;
 
     #[tokio::test]
     async fn work_that_panics_is_begun_again() {
-        let health = Health::default();
+        let told = RefCell::new(Vec::new());
+        let tell = |words: &str| told.borrow_mut().push(words.to_owned());
         let backoff = Backoff::new(&config::RetryConfig { initial_ms: 1, max_ms: 2 });
         let tries = Cell::new(0);
         let work = || async {
@@ -168,9 +203,34 @@ mod tests {
             assert!(tries.get() > 2, "twice");
             tries.get()
         };
-        assert_eq!(again("store", &health, backoff, work).await, 3);
-        let troubles = health.troubles();
-        assert!(troubles[0].1.starts_with("panic: "), "{troubles:?}");
+        assert_eq!(again("store", backoff, tell, work).await, 3);
+        assert_eq!(told.borrow().len(), 2);
+        assert!(told.borrow().iter().all(|it| it == IN_WORDS), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn work_that_lasts_goes_on_after_panics() {
+        let begun = Cell::new(0);
+        let work = || async {
+            begun.set(begun.get() + 1);
+            assert!(begun.get() > 2, "for the test");
+            begun.get()
+        };
+        assert_eq!(lasting("clock", work).await, 3);
+    }
+
+    #[test]
+    fn a_bug_that_shows_at_once_is_met_ever_more_seldom() {
+        let soon = Duration::from_secs(1);
+        let mut pause = pause_after(None, soon);
+        assert_eq!(pause, FIRST_PAUSE);
+        pause = pause_after(Some(pause), soon);
+        assert_eq!(pause, 2 * FIRST_PAUSE);
+        for _ in 0..20 {
+            pause = pause_after(Some(pause), soon);
+        }
+        assert_eq!(pause, LONGEST_PAUSE);
+        assert_eq!(pause_after(Some(pause), Duration::from_secs(60)), FIRST_PAUSE);
     }
 
     #[tokio::test]

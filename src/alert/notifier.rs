@@ -136,8 +136,8 @@ impl Notifier {
                 _ => Vec::new(),
             }
         };
-        ctx.spawn(look.into_actor(self).map(|notices, notifier, ctx| {
-            for notice in notices {
+        ctx.spawn(panics::caught(PART, look).into_actor(self).map(|notices, notifier, ctx| {
+            for notice in notices.into_iter().flatten() {
                 notifier.take(notice, ctx);
             }
             notifier.depth.set(notifier.in_flight.len() + notifier.direct.len());
@@ -153,7 +153,7 @@ impl Notifier {
             let settle = async move {
                 let _ = log.settle_notice(&notice.id, outcome, now_ms()).await;
             };
-            ctx.spawn(settle.into_actor(self));
+            ctx.spawn(panics::caught(PART, settle).into_actor(self).map(|_, _, _| ()));
             return;
         }
         if self.in_flight.len() >= MAX_IN_FLIGHT || self.in_flight.contains_key(&notice.id) {

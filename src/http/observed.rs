@@ -22,6 +22,7 @@ use crate::{
         access_log::AccessLog,
         client::{ProxyNetworks, network},
     },
+    panics,
     telemetry::otlp::spans::{self, SpanIds},
 };
 
@@ -212,7 +213,10 @@ impl RefusalLog {
         if is_first {
             entry.say(code);
             entry.clear();
-            rt::spawn(say_from_time_to_time(self.since_last.clone(), code));
+            rt::spawn(panics::lasting("refusals", {
+                let since_last = self.since_last.clone();
+                move || say_from_time_to_time(since_last.clone(), code)
+            }));
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::{
         delta::Delta,
         time::{BusinessZone, Millis, now_ms},
     },
+    panics,
     retry::Backoff,
     sink::{Lease, SinkError, SinkErrorKind},
     store::{Ledger, LedgerHeads, LedgerSpan},
@@ -167,7 +168,8 @@ impl InProcess {
             async move {
                 loop {
                     tokio::time::sleep(backoff.pause()).await;
-                    if start.read(&*ledger, active_window, now_ms()).await.is_ok() {
+                    let read = start.read(&*ledger, active_window, now_ms());
+                    if let Some(Ok(_)) = panics::caught("live", read).await {
                         let _ = counted.set(start.begin(&feed).await);
                         return;
                     }

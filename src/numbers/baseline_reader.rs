@@ -4,8 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
-use crate::{config, domain::time::now_ms, numbers::Baselines, retry::Backoff, store::Rollups};
+use crate::{
+    config, domain::time::now_ms, numbers::Baselines, panics, retry::Backoff, store::Rollups,
+};
 
+/// How operators know this actor.
+const PART: &str = "baselines";
 /// How long the reader rests after a read that worked.
 const READ_EVERY: Duration = Duration::from_secs(60);
 
@@ -36,18 +40,19 @@ impl BaselineReader {
     fn read(&mut self, ctx: &mut Context<Self>) {
         let (baselines, rollups) = (self.baselines.clone(), self.rollups.clone());
         let read = async move { baselines.refresh(&*rollups, now_ms()).await };
-        ctx.spawn(read.into_actor(self).map(|read, reader, ctx| {
+        ctx.spawn(panics::caught(PART, read).into_actor(self).map(|read, reader, ctx| {
             let pause = match read {
-                Ok(()) => {
+                Some(Ok(())) => {
                     reader.backoff.reset();
                     READ_EVERY
                 }
                 // This is no warning: the writers of the store report its outage already, and
                 // `Baselines::stale` tells readers that the baselines are old.
-                Err(e) => {
+                Some(Err(e)) => {
                     tracing::debug!(error = %e, "can't read the baselines");
                     reader.backoff.pause()
                 }
+                None => reader.backoff.pause(),
             };
             ctx.run_later(pause, Self::read);
         }));

@@ -10,8 +10,8 @@ use crate::{
     telemetry::health::Health,
 };
 
-/// The key of the reason in `/readyz`.
-const PART: &str = "clock";
+/// How operators know it, and the key of the reason in `/readyz`.
+pub const PART: &str = "clock";
 /// How often the clocks are compared.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often it is tried while the store can't be reached.

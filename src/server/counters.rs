@@ -8,6 +8,26 @@ use crate::{
     sink::SinkErrorKind,
 };
 
+/// What goes on after a panic, beside the writers of the sinks.
+const HELD: [&str; 16] = [
+    "access",
+    "alerts",
+    "baselines",
+    "certificate",
+    "clock",
+    "counter",
+    "dedupe",
+    "feed",
+    "metrics",
+    "nodes",
+    "otlp",
+    "rebuild",
+    "refusals",
+    "rollups",
+    "salts",
+    "webhooks",
+];
+
 /// Shows every counter of the pipeline that has not counted yet.
 pub fn show_all() {
     for name in [
@@ -32,7 +52,7 @@ pub fn show_all() {
     for signal in RefusalSignal::ALL {
         metrics::counter!(WITHOUT_IDENTITY, "signal" => signal.name()).increment(0);
     }
-    for part in ["alerts", "counter", "webhooks"] {
+    for part in HELD {
         metrics::counter!("floodmark_restarts_total", "part" => part).increment(0);
     }
     for sink in Sink::ALL {

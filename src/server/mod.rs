@@ -40,7 +40,7 @@ use crate::{
     http::{login::OidcProvider, visitor},
     ingest::actor::IngestActor,
     open_files,
-    panics::Alarm,
+    panics::{self, Alarm},
     reload::Reloader,
     spool::{DataDir, Spool},
     store::StoreInfo,
@@ -108,6 +108,11 @@ fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> StartError + '_
     move |e| StartError(format!("{what}: {e}"))
 }
 
+/// Does work in the background for as long as the server runs, also after a panic.
+fn hold<W: Future<Output = ()> + 'static>(part: &'static str, work: impl FnMut() -> W + 'static) {
+    tokio::task::spawn_local(panics::lasting(part, work));
+}
+
 /// Starts a server. It has to be called on an actix system.
 ///
 /// # Errors
@@ -122,7 +127,10 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     }
     let exporter = prometheus::start().map_err(failed("metrics"))?;
     counters::show_all();
-    tokio::task::spawn_local(prometheus::upkeep(exporter.clone()));
+    hold("metrics", {
+        let exporter = exporter.clone();
+        move || prometheus::upkeep(exporter.clone())
+    });
     memory::announce(&config).map_err(StartError::new)?;
     // The addresses are taken first: a server that can't listen must not touch the data dir.
     let listeners = Listeners::bind(&config)?;
@@ -134,11 +142,17 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let otlp = otlp::start(&config.otlp, &storage.node.to_string(), exporter.clone())
         .map_err(failed("otlp"))?;
     refuse_open_door(&config, storage.access.book())?;
-    tokio::task::spawn_local(storage.access.clone().follow(storage.health.clone()));
+    hold("access", {
+        let (access, health) = (storage.access.clone(), storage.health.clone());
+        move || access.clone().follow(health.clone())
+    });
     let watching = watching::start(&config, &storage);
     let reloader = Reloader::new(as_written, watching.rules);
-    tokio::task::spawn_local(visitor::forget_past_days());
-    tokio::task::spawn_local(clocks::watch(storage.stores.info.clone(), storage.health.clone()));
+    hold("salts", visitor::forget_past_days);
+    hold(clocks::PART, {
+        let (info, health) = (storage.stores.info.clone(), storage.health.clone());
+        move || clocks::watch(info.clone(), health.clone())
+    });
     let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
     let server = service::start(
         &config,

@@ -27,8 +27,13 @@ use crate::{
         actor::{IngestActor, IngestSetup},
         committer::Committer,
     },
-    live::{CounterMailbox, redis::claims::Claims, tails::Tails, target::LiveTarget},
-    panics::Alarm,
+    live::{
+        CounterMailbox,
+        redis::claims::{Claims, DEDUPE},
+        tails::Tails,
+        target::LiveTarget,
+    },
+    panics::{self, Alarm},
     retry::Backoff,
     sink::{BatchReader, Dispatch, LaneWriter, Settled, Target},
     spool::Opened,
@@ -107,8 +112,15 @@ fn store_target(config: &Config, storage: &Storage, reader: &BatchReader) -> Arc
         loop {
             miscounted.notified().await;
             let mut backoff = Backoff::new(&retry);
-            while let Err(error) = live.rebuild().await {
-                tracing::warn!(%error, "can't rebuild the live counters yet");
+            // A rebuild that panics is begun again, as one that fails is.
+            loop {
+                match panics::caught("rebuild", live.rebuild()).await {
+                    Some(Ok(())) => break,
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "can't rebuild the live counters yet")
+                    }
+                    None => {}
+                }
                 tokio::time::sleep(backoff.pause()).await;
             }
         }
@@ -173,6 +185,9 @@ fn shared_ids(
         Claims::new(config, storage.node, storage.health.clone()).map_err(failed("redis"))?;
     let claims = Arc::new(claims);
     // This runs in the background, since Redis may be down. A claim waits until it is done.
-    tokio::spawn(claims.clone().register(ingest.clone()));
+    tokio::spawn(panics::lasting(DEDUPE, {
+        let (claims, ingest) = (claims.clone(), ingest.clone());
+        move || claims.clone().register(ingest.clone())
+    }));
     Ok(Some(claims))
 }

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     domain::batch::NodeId,
+    panics,
     sink::Sink,
     spool::Spool,
     store::nodes::{NodeList, SignOfLife},
@@ -37,17 +38,10 @@ impl Presence {
         spool: Spool,
     ) -> Presence {
         let speaker = Arc::new(Speaker { nodes, node, place: place(listens), spool });
-        let task = tokio::spawn({
+        let task = tokio::spawn(panics::lasting("nodes", {
             let speaker = speaker.clone();
-            async move {
-                loop {
-                    // While the store is away nobody can ask for it either. What takes too long is said
-                    // anew.
-                    let _ = tokio::time::timeout(SAY_EVERY, speaker.say(false)).await;
-                    tokio::time::sleep(SAY_EVERY).await;
-                }
-            }
-        });
+            move || speaker.clone().go_on()
+        }));
         Presence { speaker, task }
     }
 
@@ -65,6 +59,14 @@ impl Presence {
 }
 
 impl Speaker {
+    async fn go_on(self: Arc<Self>) {
+        loop {
+            // While the store is away nobody can ask for it either. What takes too long is said anew.
+            let _ = tokio::time::timeout(SAY_EVERY, self.say(false)).await;
+            tokio::time::sleep(SAY_EVERY).await;
+        }
+    }
+
     async fn say(&self, stopped: bool) -> Result<(), crate::sink::SinkError> {
         let waiting = Sink::ALL.iter().map(|sink| self.spool.lag(*sink).events).max();
         let waiting = waiting.unwrap_or(0);

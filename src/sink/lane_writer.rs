@@ -118,8 +118,9 @@ impl Handler<WriteBatch> for LaneWriter {
         let writer = self.clone();
         let work = async move {
             let backoff = Backoff::new(&writer.reader.retry);
-            let again = || writer.clone().bring(write.clone());
-            panics::again(sink.as_str(), &writer.reader.health, backoff, again).await
+            let part = sink.as_str();
+            let tell = |words: &str| writer.reader.health.trouble(part, "panic", words);
+            panics::again(part, backoff, tell, || writer.clone().bring(write.clone())).await
         };
         ctx.spawn(work.into_actor(self).map(move |id, actor, _| {
             actor.rests = true;

@@ -10,6 +10,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use crate::{
     config::{self, HistoryConfig},
     domain::time::{HOUR, Millis, Steady, now_ms},
+    panics,
     retry::Backoff,
     sink::SinkError,
     store::{
@@ -48,6 +49,8 @@ pub struct RollupActor {
     unreadable: Option<String>,
 }
 
+/// How operators know this actor.
+const PART: &str = "rollups";
 /// How often it looks for ledger rows to drop.
 const DROP_EVERY: Duration = Duration::from_secs(60);
 /// Ledger rows that are dropped in one transaction. There are few, since SQLite writes with one
@@ -92,10 +95,11 @@ impl RollupActor {
             }
             Ok::<_, SinkError>(unreadable)
         };
-        ctx.spawn(work.into_actor(self).map(move |worked, actor, ctx| {
+        // The store takes back what a panic has left undone, so the next round begins it anew.
+        ctx.spawn(panics::caught(PART, work).into_actor(self).map(move |worked, actor, ctx| {
             let pause = match worked {
-                Ok(unreadable) => {
-                    actor.health.well("rollups");
+                Some(Ok(unreadable)) => {
+                    actor.health.well(PART);
                     actor.tell(unreadable);
                     actor.backoff.reset();
                     if drops {
@@ -103,8 +107,12 @@ impl RollupActor {
                     }
                     actor.interval
                 }
-                Err(e) => {
-                    actor.health.trouble("rollups", &e.kind.to_string(), &e.message);
+                Some(Err(e)) => {
+                    actor.health.trouble(PART, &e.kind.to_string(), &e.message);
+                    actor.backoff.pause()
+                }
+                None => {
+                    actor.health.trouble(PART, "panic", panics::IN_WORDS);
                     actor.backoff.pause()
                 }
             };

@@ -4,6 +4,7 @@
 mod copies;
 mod eight;
 mod faults;
+mod held;
 mod identity;
 mod leaving;
 mod ledger;

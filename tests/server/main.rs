@@ -18,6 +18,7 @@ mod door;
 mod examples;
 mod fresh_metrics;
 mod golden;
+mod held;
 mod history;
 mod host_names;
 mod metrics;

@@ -1,15 +1,17 @@
 //! A certificate that the server gets by itself from an authority, and renews (ACME, RFC 8555), with the
 //! challenge that stands in a handshake (TLS-ALPN-01): the authority connects to port 443 of the name.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use actix_web::rt;
 use futures_util::StreamExt;
 use rustls::{ServerConfig, server::ResolvesServerCert};
 use rustls_acme::{AcmeConfig, caches::DirCache};
 
-use crate::{config::Config, trust};
+use crate::{config::Config, panics, trust};
 
+/// How long it rests after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
 /// The folder of the data dir that keeps the account and the certificate.
 const FOLDER: &str = "acme";
 
@@ -33,10 +35,14 @@ pub fn start(config: &Config) -> Result<(Arc<dyn ResolvesServerCert>, Arc<Server
     let mut state = acme.state();
     let (resolver, challenge) = (state.resolver(), state.challenge_rustls_config());
     rt::spawn(async move {
-        while let Some(event) = state.next().await {
-            match event {
-                Ok(event) => tracing::info!(?event, "certificate by ACME"),
-                Err(error) => tracing::warn!(%error, "no certificate by ACME; trying again"),
+        loop {
+            match panics::caught("certificate", state.next()).await {
+                Some(Some(Ok(event))) => tracing::info!(?event, "certificate by ACME"),
+                Some(Some(Err(error))) => {
+                    tracing::warn!(%error, "no certificate by ACME; trying again");
+                }
+                Some(None) => return,
+                None => rt::time::sleep(AFTER_PANIC).await,
             }
         }
     });

@@ -22,7 +22,10 @@ use rustls::{
 };
 use x509_cert::{Certificate, der::Decode};
 
-use crate::domain::time::{DAY, Millis, now_ms};
+use crate::{
+    domain::time::{DAY, Millis, now_ms},
+    panics,
+};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -62,7 +65,10 @@ pub fn watch(files: CertificateFiles) -> Result<Arc<dyn ResolvesServerCert>, Str
     for result in ["replaced", "failed"] {
         reloads(result).increment(0);
     }
-    rt::spawn(keep_fresh(files, stamp, current.clone()));
+    rt::spawn(panics::lasting("certificate", {
+        let current = current.clone();
+        move || keep_fresh(files.clone(), stamp, current.clone())
+    }));
     Ok(current)
 }
 

@@ -57,6 +57,7 @@ use crate::{
         time::{BusinessZone, Millis, SECOND, now_ms},
         top,
     },
+    panics,
     sink::{Lease, SinkError, SinkErrorKind},
     store::{Ledger, Stores},
 };
@@ -140,7 +141,11 @@ impl Redis {
     ) -> Result<Redis, String> {
         let shared = Arc::new(RedisShared::new(config, stores, zone)?);
         let tasks = vec![
-            tokio::spawn(mirror::run(shared.clone(), feed)),
+            // A feed that is begun again starts from the counters, so the mirror misses nothing.
+            tokio::spawn(panics::lasting("feed", {
+                let shared = shared.clone();
+                move || mirror::run(shared.clone(), feed.clone())
+            })),
             tokio::spawn(rebuild::run(shared.clone())),
         ];
         Ok(Redis { shared, tasks })

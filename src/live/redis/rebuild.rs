@@ -30,6 +30,7 @@ use crate::{
         time::{Millis, now_ms},
     },
     live::{TakesLedger, counters::Counters, ledger_since, read_ledger},
+    panics,
     retry::Backoff,
     sink::{SinkError, SinkErrorKind},
     store::LedgerSpan,
@@ -54,11 +55,16 @@ pub(super) async fn run(shared: Arc<RedisShared>) {
         shared.rebuild_wanted.notified().await;
         let mut backoff = Backoff::new(&shared.retry);
         let mut told = None;
-        while let Err(error) = rebuild_missing(&shared).await {
-            // Logged once for each kind of error, not at each attempt.
-            if told != Some(error.kind) {
-                tracing::warn!(%error, "can't rebuild the live counters yet");
-                told = Some(error.kind);
+        // A rebuild that panics is begun again, as one that fails is: it is still wanted.
+        loop {
+            match panics::caught("rebuild", rebuild_missing(&shared)).await {
+                Some(Ok(())) => break,
+                // Logged once for each kind of error, not at each attempt.
+                Some(Err(error)) if told != Some(error.kind) => {
+                    tracing::warn!(%error, "can't rebuild the live counters yet");
+                    told = Some(error.kind);
+                }
+                _ => {}
             }
             tokio::time::sleep(backoff.pause()).await;
         }

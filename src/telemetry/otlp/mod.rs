@@ -33,8 +33,10 @@ use opentelemetry_sdk::{
 use tokio::sync::{mpsc, oneshot};
 
 use self::{bridge::Origin, sender::OtlpSender};
-use crate::{config::OtlpConfig, telemetry::prometheus};
+use crate::{config::OtlpConfig, panics, telemetry::prometheus};
 
+/// How operators know what is sent from here.
+const PART: &str = "otlp";
 /// How many spans may wait; more are dropped.
 const MAX_SPANS: usize = 4096;
 /// How many spans one request has at most.
@@ -116,9 +118,13 @@ async fn send_metrics(
             () = tokio::time::sleep(interval) => None,
             done = asked.recv() => done,
         };
-        let body = bridge::request(&prometheus::render(&exporter), &origin);
-        // The sender has counted and said how that went.
-        let _ = sender.send("metrics", body).await;
+        let sent = async {
+            let body = bridge::request(&prometheus::render(&exporter), &origin);
+            // The sender has counted and said how that went.
+            let _ = sender.send("metrics", body).await;
+        };
+        // After a panic the next ones are sent in their time.
+        panics::caught(PART, sent).await;
         if let Some(done) = done {
             // The error is ignored: whoever has stopped waiting needs no answer.
             let _ = done.send(());

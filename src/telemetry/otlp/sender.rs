@@ -10,6 +10,9 @@ use bytes::Bytes;
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use tokio::sync::{mpsc, oneshot};
 
+use super::PART;
+use crate::panics;
+
 /// Requests to the collector, by signal and result.
 pub const EXPORTS: &str = "floodmark_otlp_exports_total";
 /// What is sent.
@@ -53,12 +56,12 @@ impl OtlpSender {
         within: Duration,
     ) -> OtlpSender {
         let (queue, mut waiting) = mpsc::channel::<ExportRequest>(MAX_WAITING);
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
-        // The client can't move to another thread, so it is made there.
-        let sending = async move || {
             // TLS needs a provider of cryptography that is set for the whole process. This fails if one
             // is set already, which then stays.
             let _ = rustls::crypto::ring::default_provider().install_default();
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        // The client can't move to another thread, so it is made there.
+        let sending = async move || {
             let client = Client::builder()
                 .connector(Connector::new().timeout(within))
                 .timeout(within)
@@ -67,7 +70,8 @@ impl OtlpSender {
             let is_away = Cell::new(false);
             let collector = Rc::new(Collector { client, endpoint, headers, is_away });
             while let Some(outgoing) = waiting.recv().await {
-                actix::spawn(collector.clone().take(outgoing));
+                // Whoever waits for a request that panics is told that there is no answer.
+                actix::spawn(panics::caught(PART, collector.clone().take(outgoing)));
             }
         };
         thread.spawn_fn(move || drop(actix::spawn(sending())));

@@ -77,7 +77,7 @@ pub use forget::forget_node;
 const MAX_UNSETTLED_IDS: usize = 1 << 18;
 
 /// The part of the health that is told whether Redis can say which ids are new.
-const DEDUPE: &str = "dedupe";
+pub const DEDUPE: &str = "dedupe";
 
 /// Claims of one node.
 pub struct Claims {
