@@ -9,6 +9,13 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+/// Tells rustls which cryptography to use where nobody names it, as the clients of HTTP and Redis don't. In a
+/// program of one's own that starts a server, another crate may bring a second one, and without this rustls
+/// would refuse to choose. One that is set already stays.
+pub fn use_ring() {
+    let _ = ring::default_provider().install_default();
+}
+
 /// The authorities of a PEM file; at least one.
 #[derive(Debug)]
 pub struct Authorities {

@@ -337,9 +337,6 @@ impl Actor for Notifier {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        // TLS needs a provider of cryptography that is set for the whole process. This fails if
-        // one is set already, which then stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let timeout = Duration::from_millis(self.notify.timeout_ms);
         let client = Client::builder()
             .connector(Connector::new().timeout(timeout))

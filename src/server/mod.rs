@@ -49,6 +49,7 @@ use crate::{
         otlp::{self, OtlpExport},
         prometheus,
     },
+    trust,
 };
 
 use listener::Listeners;
@@ -119,6 +120,7 @@ fn hold<W: Future<Output = ()> + 'static>(part: &'static str, work: impl FnMut()
 /// The data dir is in use or can't be written, the address is taken, or the store can't be
 /// opened. A Postgres or Redis that is down is no error: the server keeps trying.
 pub async fn start(mut config: Config) -> Result<Running, StartError> {
+    trust::use_ring();
     let as_written = config.clone();
     match open_files::fit(&mut config) {
         Ok(None) => {}

@@ -78,6 +78,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "spool",
             "store",
             "telemetry",
+            "trust",
         ],
     ),
     ("fuzz", &["config", "domain", "http", "sink", "spool"]),
@@ -210,6 +211,22 @@ fn routes_hang_in_scopes_and_nowhere_else() {
             assert!(may || !code.contains(word), "{} has {word}", file.path);
         }
     }
+}
+
+#[test]
+fn one_place_says_whom_tls_trusts() {
+    for file in rust().iter().filter(|file| !file.is_test()) {
+        let code = file.code();
+        for word in ["install_default", "pem_file_iter", "pem_slice_iter"] {
+            // What the server shows of itself is no authority that it trusts.
+            let may = file.path == "src/trust.rs"
+                || (file.path == "src/http/tls/certificate.rs" && word == "pem_file_iter");
+            assert!(may || !code.contains(word), "{} has {word}", file.path);
+        }
+    }
+    let calls: usize =
+        rust().iter().map(|file| file.code().matches("trust::use_ring()").count()).sum();
+    assert_eq!(1, calls, "TLS is told its cryptography where a server starts");
 }
 
 /// The names behind every `crate::` of some code, also of `crate::{a::b, c}`.

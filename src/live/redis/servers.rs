@@ -61,9 +61,6 @@ pub(super) struct Servers {
 impl Servers {
     /// Reads the URLs; connects to nothing yet.
     pub(super) fn new(config: &config::RedisConfig) -> Result<Servers, String> {
-        // rediss:// needs a provider for the whole process. If there is one already, this fails
-        // and that one stays, so the error is ignored.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let Seeds { seeds, certificates } = Seeds::read(config)?;
         Ok(Servers {
             seeds,

@@ -56,9 +56,6 @@ impl OtlpSender {
         within: Duration,
     ) -> OtlpSender {
         let (queue, mut waiting) = mpsc::channel::<ExportRequest>(MAX_WAITING);
-            // TLS needs a provider of cryptography that is set for the whole process. This fails if one
-            // is set already, which then stays.
-            let _ = rustls::crypto::ring::default_provider().install_default();
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         // The client can't move to another thread, so it is made there.
         let sending = async move || {
