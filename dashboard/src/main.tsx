@@ -81,7 +81,7 @@ const visitor: Visitor = {
     const reply = await guestLink.open(password);
     if (reply?.status === 200) live.start();
     askDrawing();
-    return reply ?? { status: 0, body: {}, waitS: 0 };
+    return reply ?? { status: 0, body: {}, rows: [], waitS: 0 };
   },
   call: (path, body) => call(path, live.token, body),
   enter: (token) => live.enter(token),

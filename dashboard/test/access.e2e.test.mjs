@@ -84,7 +84,7 @@ async function looksRight(page, name) {
 
 async function signIn(page, user, password = PASSWORD) {
   await page.goto(server.url);
-  await page.getByLabel('User').fill(user);
+  await page.getByLabel('User', { exact: true }).fill(user);
   await page.getByLabel('Password', { exact: true }).fill(password);
   await page.keyboard.press('Enter');
 }
@@ -102,7 +102,7 @@ test('a user signs in with a password, is named, and signs out', async () => {
   const { context, page, errors } = await openPage();
   await page.goto(server.url);
   await connectionIs(page, 'unauthorized');
-  await page.getByLabel('User').waitFor();
+  await page.getByLabel('User', { exact: true }).waitFor();
   // The first field has the focus, so nobody needs a mouse.
   await page.waitForFunction(() => document.activeElement.id === 'user');
   await looksRight(page, 'sign-in');
@@ -127,7 +127,7 @@ test('a user signs in with a password, is named, and signs out', async () => {
   assert.equal(await account.getAttribute('open'), null);
   await account.locator('summary').click();
   await leave(page, 'Sign out');
-  await page.getByLabel('User').waitFor();
+  await page.getByLabel('User', { exact: true }).waitFor();
   assert.deepEqual(await context.cookies(), []);
   assert.deepEqual(errors, []);
   await context.close();
@@ -144,8 +144,8 @@ test('who signs out everywhere is asked in every other browser', async () => {
   // Only admins find the settings.
   assert.equal(await account.getByRole('link').count(), 0);
   await leave(here.page, 'Sign out everywhere');
-  await there.page.getByLabel('User').waitFor();
-  await here.page.getByLabel('User').waitFor();
+  await there.page.getByLabel('User', { exact: true }).waitFor();
+  await here.page.getByLabel('User', { exact: true }).waitFor();
   await here.context.close();
   await there.context.close();
 });
@@ -162,7 +162,7 @@ test('a viewer token is still a way in, beside users', async () => {
   await connectionIs(page, 'live');
   await page.getByTestId('account').locator('summary').click();
   await leave(page, 'Leave');
-  await page.getByLabel('User').waitFor();
+  await page.getByLabel('User', { exact: true }).waitFor();
   await page.reload();
   await connectionIs(page, 'unauthorized');
   await context.close();
@@ -301,6 +301,67 @@ test('an admin makes and revokes keys, users, tokens and links by keyboard', asy
   await page.getByRole('link', { name: 'Back to the numbers' }).click();
   await page.locator('.board').waitFor();
   await looksRight(page, 'header-phone');
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
+test('an admin reads what was changed, the newest first and page by page', async () => {
+  const { context, page, errors } = await openPage();
+  // More than two pages of 25, with what people do in their browsers at the end.
+  for (let at = 0; at < 15; at += 1) {
+    run(['tokens', 'add', `job-${at}`, '--scope', 'numbers']);
+    run(['tokens', 'revoke', `job-${at}`]);
+  }
+  for (let at = 0; at < 25; at += 1) run(['users', 'role', 'bob', at % 2 ? 'viewer' : 'analyst']);
+  await signIn(page, 'alice');
+  await connectionIs(page, 'live');
+  await page.goto(`${server.url}/#access`);
+  const audit = page.locator('section', { has: page.getByRole('heading', { name: 'Changes' }) });
+  const lines = audit.getByRole('listitem');
+  await lines
+    .first()
+    .getByText(/gave the user bob the role analyst/)
+    .waitFor();
+  assert.match(await lines.first().innerText(), /^[A-Z][a-z]{2} \d+, \d{4}, .*\n.*command line/s);
+  assert.equal(await lines.count(), 25);
+  await looksRight(page, 'audit');
+
+  // By keyboard: the next lines follow, and the focus is at the first of them.
+  const earlier = audit.getByRole('button', { name: 'Show earlier changes' });
+  await earlier.focus();
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('.audit-line').length === 50);
+  assert.equal(await lines.nth(25).evaluate((line) => line === document.activeElement), true);
+  await lines.nth(25).getByText('revoked the token job-14').waitFor();
+  await lines.nth(26).getByText('made the token job-14').waitFor();
+  await lines.nth(26).getByText('may read numbers').waitFor();
+  while (await earlier.isVisible()) {
+    const before = await lines.count();
+    await earlier.click();
+    await page.waitForFunction((count) => document.querySelectorAll('.audit-line').length > count, before);
+  }
+  // The first line of all; no line stands twice, and none is missing.
+  await lines.last().getByText('made the user alice').waitFor();
+  const known = run(['audit', '--json', '--limit', '1000'])
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal(await lines.count(), known.length);
+  assert.deepEqual(
+    await audit.locator('strong').allInnerTexts(),
+    known.map(({ name }) => name),
+  );
+
+  // What is changed here is there at once.
+  await page.getByTestId('user-bob').getByLabel('Role of bob').selectOption('viewer');
+  await lines.first().getByText('user alice gave the user bob the role viewer').waitFor();
+  await page.setViewportSize({ width: 390, height: 844 });
+  await looksRight(page, 'audit-phone');
+
+  // Where the audit can't be read, the rest of the page is there all the same.
+  await page.route('**/api/access/audit*', (route) => route.abort());
+  await page.reload();
+  await audit.getByRole('alert').getByText('The server does not answer').waitFor();
+  await page.getByTestId('user-bob').waitFor();
   assert.deepEqual(errors, []);
   await context.close();
 });

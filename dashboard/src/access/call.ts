@@ -10,6 +10,8 @@ export interface Reply {
   /** 0: there was no answer. */
   status: number;
   body: Json;
+  /** The objects of an answer that is a list. */
+  rows: Json[];
   /** How long to wait where there were too many attempts, in seconds. */
   waitS: number;
 }
@@ -27,9 +29,9 @@ export async function call(path: string, token: string | null, body?: Json): Pro
     });
     const answer: unknown = await response.json().catch(() => null);
     const waitS = number(Number(response.headers.get('Retry-After')));
-    return { status: response.status, body: isObject(answer) ? answer : {}, waitS };
+    return { status: response.status, body: isObject(answer) ? answer : {}, rows: objects(answer), waitS };
   } catch {
-    return { status: 0, body: {}, waitS: 0 };
+    return { status: 0, body: {}, rows: [], waitS: 0 };
   }
 }
 

@@ -1,10 +1,11 @@
 // Access settings: who may send, and who may look. Admins list, make and revoke here what the commands
-// `floodmark keys`, `users`, `tokens` and `links` do.
+// `floodmark keys`, `users`, `tokens` and `links` do, and read what `floodmark audit` prints.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { numberOrNull, string } from '../../json';
 import { readIdentities, refusalWords, type Identity } from '../call';
 import type { Visitor } from '../visitor';
+import { Audit } from './Audit';
 import { Dialog } from './Dialog';
 import { KINDS, ROLES, type Kind } from './kinds';
 import { MakeForm, type Made } from './MakeForm';
@@ -23,6 +24,7 @@ export function Settings({ visitor }: { visitor: Visitor }) {
   const [said, setSaid] = useState('');
   const [made, setMade] = useState<Made | null>(null);
   const [asked, setAsked] = useState<Asked | null>(null);
+  const [changes, setChanges] = useState(0);
   const title = useRef<HTMLHeadingElement>(null);
 
   const load = async () => {
@@ -38,6 +40,7 @@ export function Settings({ visitor }: { visitor: Visitor }) {
     else setTrouble(refusalWords(reply));
     // Also after a refusal: somebody else may have changed it, and a choice shows what is there.
     if (reply.status === 200 || reply.status === 404) await load();
+    setChanges((count) => count + 1);
     return reply.status === 200;
   };
   useEffect(() => {
@@ -78,11 +81,13 @@ export function Settings({ visitor }: { visitor: Visitor }) {
               onMade={(made) => {
                 setTrouble(null);
                 setMade(made);
+                setChanges((count) => count + 1);
                 void load();
               }}
             />
           </section>
         ))}
+      {lists && <Audit visitor={visitor} changes={changes} />}
       {asked && (
         <ReallyRevoke
           asked={asked}
