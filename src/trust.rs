@@ -81,9 +81,29 @@ pub fn client(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
+/// An error of a connection in words, with what to do where nobody is known who has signed the certificate:
+/// `key` is to name that authority.
+pub fn in_words(error: &dyn std::fmt::Display, key: &str) -> String {
+    let error = error.to_string();
+    let is_unknown = error.contains("UnknownIssuer");
+    let hint = if is_unknown {
+        format!("; {key} has to name the CA of its certificate")
+    } else {
+        String::new()
+    };
+    format!("{error}{hint}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_authority_is_told_with_the_key_that_names_it() {
+        let error = "invalid peer certificate: UnknownIssuer";
+        assert!(in_words(&error, "otlp.ca").starts_with(&format!("{error}; otlp.ca has to name")));
+        assert_eq!(in_words(&"connection refused", "otlp.ca"), "connection refused");
+    }
 
     #[test]
     fn a_file_that_is_no_authority_is_named_with_its_key() {

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct OtlpConfig {
     /// Its URL, without `/v1/metrics`; empty: nothing is sent.
     pub endpoint: String,
+    /// A PEM file of the CA by which the collector is known; empty: the public ones.
+    pub ca: String,
     /// Headers of each request, each as `name: value`.
     pub headers: Vec<String>,
     /// The time from one sending of the metrics to the next, and the longest that a span waits.

@@ -23,7 +23,7 @@ use crate::{
         client::{ProxyNetworks, network},
     },
     panics,
-    telemetry::otlp::spans::{self, SpanIds},
+    telemetry::otlp::spans::{self, RequestSpan},
 };
 
 /// The route of requests that lead nowhere. Their paths are no labels, since a scanner would fill
@@ -127,9 +127,9 @@ pub fn answered<B: MessageBody>(response: &ServiceResponse<B>, began: Instant) {
     if let Some(log) = request.app_data::<web::Data<AccessLog>>() {
         log.note(response, took);
     }
-    if let Some(ids) = request.extensions().get::<SpanIds>() {
+    if let Some(span) = request.extensions().get::<RequestSpan>() {
         let pattern = request.match_pattern().filter(|pattern| !pattern.is_empty());
-        spans::answered(*ids, request.method().as_str(), pattern.as_deref(), status, took);
+        spans::answered(*span, request.method().as_str(), pattern.as_deref(), status, took);
     }
     METERS.with_borrow_mut(|meters| {
         // Most paths are their own pattern. Only where one is not, the pattern is put together.

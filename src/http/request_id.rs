@@ -31,6 +31,8 @@ use crate::{
 };
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
+/// Of which trace the request is part, by W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
 
 /// The middleware: gives the request its id, and the answer the headers that all answers have.
 pub async fn layer(
@@ -54,8 +56,9 @@ pub async fn layer(
     let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.path());
     let upgrade = request.head().upgrade() || request.headers().contains_key(UPGRADE);
     let watch = request.conn_data::<AnswerWatch>().cloned();
-    if let Some(ids) = spans::request() {
-        request.extensions_mut().insert(ids);
+    let parents = request.headers().get_all(TRACEPARENT).map(HeaderValue::as_bytes);
+    if let Some(traced) = spans::request(parents) {
+        request.extensions_mut().insert(traced);
     }
     let mut response = next.call(request).instrument(span.clone()).await?;
     if response.status().is_server_error() || response.status().is_client_error() {

@@ -142,7 +142,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
 
     let (storage, spool_log, viewers) = Storage::open(&config, &alarm).await?;
     let otlp = otlp::start(&config.otlp, &storage.node.to_string(), exporter.clone())
-        .map_err(failed("otlp"))?;
+        .map_err(StartError::new)?;
     refuse_open_door(&config, storage.access.book())?;
     hold("access", {
         let (access, health) = (storage.access.clone(), storage.health.clone());

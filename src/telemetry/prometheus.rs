@@ -94,6 +94,7 @@ fn describe() {
     gauge!("floodmark_postgres_waiting", "Who waited for a connection of the pool");
     counter!("floodmark_redis_connects_total", "Connections that were made for commands to Redis");
     counter!("floodmark_otlp_exports_total", "Requests to otlp.endpoint, by signal and result");
+    counter!("floodmark_otlp_spans_dropped_total", "Spans that found no room to wait");
     counter!("floodmark_restarts_total", "Work that was begun again after a panic");
     gauge!("floodmark_queue_depth", "What waits for each part, in its mailboxes and channels");
     gauge!("floodmark_queue_longest", "What waits for the actor of a part that is furthest behind");

@@ -17,7 +17,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("open_files", &["config"]),
     ("retry", &["config"]),
     ("panics", &["failpoint", "retry"]),
-    ("telemetry", &["config", "panics"]),
+    ("telemetry", &["config", "panics", "trust"]),
     // The way of an event behind the door: the log, then the sinks.
     ("spool", &["domain", "failpoint"]),
     ("sink", &["config", "domain", "panics", "retry", "spool", "telemetry"]),

@@ -117,7 +117,7 @@ fn tls(config: &Config) -> Finding {
 /// Whether the files of authorities can be used that nothing else of this command reads; `None` where none
 /// is named.
 fn authorities(config: &Config) -> Option<Finding> {
-    let files = [("oidc.ca", &config.oidc.ca)];
+    let files = [("oidc.ca", &config.oidc.ca), ("otlp.ca", &config.otlp.ca)];
     let named: Vec<_> = files.into_iter().filter(|(_, file)| !file.is_empty()).collect();
     let wrong = named.iter().find_map(|(key, file)| trust::only(key, file).err());
     let keys: Vec<&str> = named.iter().map(|(key, _)| *key).collect();

@@ -95,6 +95,12 @@ impl Config {
                 );
             }
         }
+        if !otlp.ca.is_empty() && !otlp.endpoint.starts_with("https://") {
+            found.push(
+                "otlp.ca: is set, but otlp.endpoint is not encrypted: write https://, or leave it empty"
+                    .to_owned(),
+            );
+        }
         if otlp.header_pairs().is_none() {
             // The value of a header may be a secret, so none is shown.
             found.push("otlp.headers: one of them is not of the form \"name: value\"".to_owned());

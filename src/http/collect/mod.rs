@@ -56,6 +56,7 @@ use crate::{
     },
     ingest::{hand_over::HandOver, messages::Append, permits::QueueLimit},
     live::redis::claims::Claims,
+    telemetry::otlp::spans::RequestSpan,
 };
 
 /// Counts events of visitors who refuse to be analysed, by who says so.
@@ -243,7 +244,7 @@ async fn take_in<D: Dialect>(
     if again.is_some() {
         events.dead_letters.clear();
     }
-    events.span = request.extensions().get().copied();
+    events.span = request.extensions().get::<RequestSpan>().map(|span| span.ids);
     let admission = rate.take(events.events as usize + rejected.len())?;
     let appended = append(intake, hand_over, admission, events).await?;
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);

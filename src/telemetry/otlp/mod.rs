@@ -5,7 +5,7 @@
 //!  recorder of /metrics ──read at each interval──> bridge ──┐
 //!                                                           ├──> sender ──POST──> collector
 //!  a request, a batch ──> spans ──> BatchSpanProcessor ─────┘    (a thread of its own)
-//!                          (a bounded queue; full: dropped)
+//!                (a bounded queue; full: dropped, and counted)
 //! ```
 //!
 //! Nothing waits for the collector. What it does not take in time is dropped: the next metrics say the same
@@ -13,10 +13,13 @@
 //!
 //! - Metrics are read from the recorder that `/metrics` is read from, so both say the same under the same
 //!   names, and what counts pays for one of them only ([`bridge`]).
-//! - Spans are made of what is known when something is over ([`spans`]). They don't go through `tracing`:
+//! - Spans are made of what is known when something is over ([`spans`]). A request goes on with the trace of
+//!   who sent it ([`parent`]). They don't go through `tracing`:
 //!   there they would stand under the filter of the log and be made for every request, sampled or not.
 
 mod bridge;
+mod parent;
+mod room;
 mod sender;
 pub mod spans;
 
@@ -32,13 +35,15 @@ use opentelemetry_sdk::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use self::{bridge::Origin, sender::OtlpSender};
-use crate::{config::OtlpConfig, panics, telemetry::prometheus};
+use self::{
+    bridge::Origin,
+    room::{LeavingSpans, MAX_SPANS, SpanRoom},
+    sender::OtlpSender,
+};
+use crate::{config::OtlpConfig, panics, telemetry::prometheus, trust};
 
 /// How operators know what is sent from here.
 const PART: &str = "otlp";
-/// How many spans may wait; more are dropped.
-const MAX_SPANS: usize = 4096;
 /// How many spans one request has at most.
 const SPANS_A_REQUEST: usize = 512;
 
@@ -54,7 +59,7 @@ pub struct OtlpExport {
 /// where the configuration has no id for it.
 ///
 /// # Errors
-/// The endpoint or a header can't be used.
+/// The endpoint, a header or the file of `otlp.ca` can't be used. The message begins with the key.
 pub fn start(
     config: &OtlpConfig,
     node: &str,
@@ -64,11 +69,14 @@ pub fn start(
         return Ok(None);
     }
     sender::show_all();
+    room::show_all();
     let within = Duration::from_millis(config.timeout_ms);
     let interval = Duration::from_millis(config.interval_ms);
     let thread = Arbiter::new();
-    let headers = config.header_pairs().ok_or("a header is not of the form name: value")?;
-    let sender = OtlpSender::start(&thread, &config.endpoint, headers, within);
+    let headers =
+        config.header_pairs().ok_or("otlp.headers: one is not of the form name: value")?;
+    let trusts = trust::only("otlp.ca", &config.ca)?;
+    let sender = OtlpSender::start(&thread, &config.endpoint, headers, trusts, within);
 
     let attributes = attributes(config, node);
     let (last, asked) = mpsc::channel(1);
@@ -82,8 +90,11 @@ pub fn start(
         .with_endpoint(traces)
         .with_timeout(within)
         .build()
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| format!("otlp.endpoint: {e}"))?;
+    let room = SpanRoom::default();
+    let spans = LeavingSpans { exporter: spans, room: room.clone() };
     let batches = BatchConfigBuilder::default()
+        // Never full, since the room is.
         .with_max_queue_size(MAX_SPANS)
         .with_max_export_batch_size(SPANS_A_REQUEST)
         .with_scheduled_delay(interval);
@@ -91,7 +102,7 @@ pub fn start(
     let resource = attributes.into_iter().map(|(key, value)| KeyValue::new(key, value));
     spans.set_resource(&Resource::builder_empty().with_attributes(resource).build());
     let spans = Arc::new(spans);
-    spans::install(spans.clone(), config.traces_per_million as f64 / 1e6);
+    spans::install(spans.clone(), room, config.traces_per_million as f64 / 1e6);
     Ok(Some(OtlpExport { spans, last, within }))
 }
 

@@ -1,17 +1,18 @@
 //! Posts to the collector, on a thread of its own, by the HTTP client of webhooks: so there is one stack of
 //! TLS. Whether the collector takes what it is sent stands in a metric, and in the log when that changes.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::Arbiter;
 use async_trait::async_trait;
 use awc::{Client, Connector};
 use bytes::Bytes;
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use super::PART;
-use crate::panics;
+use crate::{panics, trust};
 
 /// Requests to the collector, by signal and result.
 pub const EXPORTS: &str = "floodmark_otlp_exports_total";
@@ -48,22 +49,25 @@ struct Collector {
 }
 
 impl OtlpSender {
-    /// Sends on `thread`. One request takes `within` at most.
+    /// Sends on `thread`. One request takes `within` at most. `trusts` is TLS where the public authorities are
+    /// not those to trust.
     pub(super) fn start(
         thread: &Arbiter,
         endpoint: &str,
         headers: Vec<(String, String)>,
+        trusts: Option<Arc<ClientConfig>>,
         within: Duration,
     ) -> OtlpSender {
         let (queue, mut waiting) = mpsc::channel::<ExportRequest>(MAX_WAITING);
         let endpoint = endpoint.trim_end_matches('/').to_owned();
         // The client can't move to another thread, so it is made there.
         let sending = async move || {
-            let client = Client::builder()
-                .connector(Connector::new().timeout(within))
-                .timeout(within)
-                .disable_redirects()
-                .finish();
+            let mut connector = Connector::new().timeout(within);
+            if let Some(trusts) = trusts {
+                connector = connector.rustls_0_23(trusts);
+            }
+            let client =
+                Client::builder().connector(connector).timeout(within).disable_redirects().finish();
             let is_away = Cell::new(false);
             let collector = Rc::new(Collector { client, endpoint, headers, is_away });
             while let Some(outgoing) = waiting.recv().await {
@@ -134,7 +138,8 @@ impl Collector {
         for (name, value) in &self.headers {
             request = request.insert_header((name.as_str(), value.as_str()));
         }
-        let mut answer = request.send_body(body).await.map_err(|e| e.to_string())?;
+        let mut answer =
+            request.send_body(body).await.map_err(|e| trust::in_words(&e, "otlp.ca"))?;
         let status = answer.status().as_u16();
         let body = answer.body().limit(MAX_ANSWER).await.map_err(|e| e.to_string())?;
         Ok((status, body))

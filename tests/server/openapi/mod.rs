@@ -35,6 +35,8 @@ const OF_HTTP: &[&str] = &[
     "dnt",
     "sec-gpc",
     "user-agent",
+    // What traces its requests sends this by itself, with whatever it sends.
+    "traceparent",
     // Proxies send these, and never a client.
     "x-forwarded-for",
     "x-forwarded-proto",

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     sync::{Arc, Mutex},
     thread,
 };
@@ -15,6 +16,13 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message;
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::ring,
+    pki_types::{PrivateKeyDer, pem::PemObject},
+};
+
+use crate::support::certificate;
 
 /// One request, as it came.
 #[derive(Clone, Debug)]
@@ -34,13 +42,35 @@ pub struct Collector {
 impl Collector {
     /// One that takes everything.
     pub fn start() -> Collector {
+        Collector::serving(serve)
+    }
+
+    /// One that takes everything, by TLS with this certificate and its key.
+    pub fn over_tls(cert: &Path, key: &Path) -> Collector {
+        let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+        let config = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions that ring has")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate::read(cert)], key)
+            .expect("a certificate and its key");
+        let config = Arc::new(config);
+        Collector::serving(move |stream, noted| {
+            let tls = ServerConnection::new(config.clone()).ok()?;
+            serve(StreamOwned::new(tls, stream), noted)
+        })
+    }
+
+    fn serving(
+        serve: impl Fn(TcpStream, &Mutex<Vec<Sent>>) -> Option<()> + Clone + Send + 'static,
+    ) -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("it listens");
         let sent = Arc::<Mutex<Vec<Sent>>>::default();
         let noted = sent.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let noted = noted.clone();
+                let (noted, serve) = (noted.clone(), serve.clone());
                 thread::spawn(move || serve(stream, &noted));
             }
         });
@@ -110,8 +140,8 @@ pub fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
 }
 
 /// Takes the requests of one connection.
-fn serve(stream: TcpStream, noted: &Mutex<Vec<Sent>>) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+fn serve(stream: impl Read + Write, noted: &Mutex<Vec<Sent>>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -125,6 +155,8 @@ fn serve(stream: TcpStream, noted: &Mutex<Vec<Sent>>) -> Option<()> {
         let mut body = vec![0; length.trim().parse().ok()?];
         reader.read_exact(&mut body).ok()?;
         noted.lock().ok()?.push(Sent { path, head, body });
-        (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()?;
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        reader.get_mut().write_all(answer).ok()?;
+        reader.get_mut().flush().ok()?;
     }
 }

@@ -2,6 +2,9 @@
 //! them, and a collector that is away stops nothing.
 
 mod collector;
+mod parents;
+mod private_ca;
+mod room;
 
 use std::{collections::BTreeSet, net::TcpListener};
 

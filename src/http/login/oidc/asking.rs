@@ -8,6 +8,8 @@ use futures_util::future::BoxFuture;
 use openidconnect::{HttpRequest, HttpResponse};
 use rustls::ClientConfig;
 
+use crate::trust;
+
 /// How long one request to the provider may take.
 const WITHIN: Duration = Duration::from_secs(5);
 /// The most that an answer of the provider may have.
@@ -37,7 +39,7 @@ async fn ask(
     request: HttpRequest,
     trusts: Option<Arc<ClientConfig>>,
 ) -> Result<HttpResponse, ProviderSilence> {
-    let silence = |e: &dyn std::fmt::Display| ProviderSilence(in_words(&e.to_string()));
+    let silence = |e: &dyn std::fmt::Display| ProviderSilence(trust::in_words(e, "oidc.ca"));
     let (parts, body) = request.into_parts();
     let mut connector = Connector::new().timeout(WITHIN);
     if let Some(trusts) = trusts {
@@ -64,13 +66,4 @@ async fn ask(
         }
     }
     Ok(made)
-}
-
-/// An error of the client, and what to do where its reason is a certificate.
-fn in_words(error: &str) -> String {
-    let hint = match error.contains("UnknownIssuer") {
-        true => "; oidc.ca has to name the CA of its certificate",
-        false => "",
-    };
-    format!("{error}{hint}")
 }
