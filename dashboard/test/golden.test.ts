@@ -18,7 +18,7 @@ import timeseriesBody from '../../tests/golden/timeseries.json';
 import { parseAlerts, parseFiring, type Alert } from '../src/questions/alerts';
 import { parsePoints } from '../src/questions/baseline';
 import { parseValueCounts } from '../src/questions/breakdowns';
-import { parseCatalogue, parseMetricValues } from '../src/questions/metrics';
+import { parseCatalogue, parseTodaysMetrics } from '../src/questions/metrics';
 import { parseFrame, type Frame } from '../src/stream/frames';
 
 const NOON = Date.UTC(2026, 10, 27, 12, 0, 0);
@@ -66,22 +66,25 @@ const earlierBurst: Alert = {
 const frameOf = (body: object): Frame => parseFrame(JSON.stringify(body))!;
 
 test('GET /api/analytics/current', () => {
-  assert.deepEqual(parseMetricValues(currentBody), {
-    events: 11,
-    page_views: 2,
-    sessions: 2,
-    purchases: 1,
-    revenue: 19.99,
-    refunds: 0,
-    net_revenue: 19.99,
-    average_order_value: 19.99,
-    conversion: 0.5,
-    errors: 8,
-    error_rate: 8 / 11,
-    checkout_errors: 8,
-    checkout_error_rate: 8 / 9,
-    signups: 0,
-    bots: 0,
+  assert.deepEqual(parseTodaysMetrics(currentBody), {
+    values: {
+      events: 11,
+      page_views: 2,
+      sessions: 2,
+      purchases: 1,
+      revenue: 19.99,
+      refunds: 0,
+      net_revenue: 19.99,
+      average_order_value: 19.99,
+      conversion: 0.5,
+      errors: 8,
+      error_rate: 8 / 11,
+      checkout_errors: 8,
+      checkout_error_rate: 8 / 9,
+      signups: 0,
+      bots: 0,
+    },
+    leftOut: { average_order_value: 1, net_revenue: 1, revenue: 1 },
   });
 });
 

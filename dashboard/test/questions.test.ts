@@ -7,7 +7,7 @@ import { parsePoints, pointsAt } from '../src/questions/baseline';
 import { breakdownTitle, compare, grouped, parseValueCounts, passedShare } from '../src/questions/breakdowns';
 import { frontPage } from '../src/panels';
 import { furtherMetrics } from '../src/panels/More';
-import { nameInWords, parseCatalogue, parseMetricValues, valueText } from '../src/questions/metrics';
+import { leftOutText, nameInWords, parseCatalogue, parseTodaysMetrics, valueText } from '../src/questions/metrics';
 import { parseFrame } from '../src/stream/frames';
 import { applyFrame } from '../src/stream/state';
 
@@ -91,8 +91,13 @@ test('the catalogue and what of it is shown under More', () => {
 });
 
 test('values of every unit, and of none', () => {
-  assert.deepEqual(parseMetricValues({ metrics: { a: 1.5, b: null, c: 'x' } }), { a: 1.5, b: null, c: null });
-  assert.deepEqual(parseMetricValues({}), {});
+  assert.deepEqual(parseTodaysMetrics({ metrics: { a: 1.5, b: null, c: 'x' }, leftOut: { a: 1_200 } }), {
+    values: { a: 1.5, b: null, c: null },
+    leftOut: { a: 1_200 },
+  });
+  assert.deepEqual(parseTodaysMetrics({}), { values: {}, leftOut: {} });
+  assert.equal(leftOutText(1_200), ', 1,200 left out');
+  assert.equal(leftOutText(undefined), '');
   assert.equal(valueText(1_840, 'count', 'USD'), '1,840');
   assert.equal(valueText(19.99, 'money', 'EUR'), '€19.99');
   assert.equal(valueText(0.0523, 'ratio', 'USD'), '5.23%');

@@ -54,6 +54,11 @@ pub struct Current {
     /// Money metrics in the currencies that amounts came in: `{metric: {code: sum}}`. Sums
     /// in a currency without a rate are only here.
     pub currencies: BTreeMap<String, BTreeMap<String, Amount>>,
+    /// By metric, how many of today's events it leaves out, since it can't add them: their currency has no
+    /// rate, or the property is no number. A ratio leaves them out on both sides. Metrics that leave
+    /// nothing out are not named, and the field is left out where there is none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u64>,
     /// Events by type, today.
     #[serde(serialize_with = "counts")]
     pub counts: Totals,
@@ -88,6 +93,7 @@ impl Current {
     pub fn of(mirror: &Mirror, counters: &Counters, now: Millis, sight: Sight) -> Current {
         let (day, totals) = today(counters, now);
         let metrics = metrics_of(mirror, &totals, day.date, sight);
+        let left_out = left_out_of(mirror, &totals, sight);
         let currencies = if sight.sees_money() { totals.currencies() } else { BTreeMap::new() };
         let events = totals.events();
         let errors = totals.count(ERROR);
@@ -101,6 +107,7 @@ impl Current {
             error_rate: errors as f64 / events.max(1) as f64,
             metrics,
             currencies,
+            left_out,
             counts: totals,
             active_users: mirror.active_users(),
             active_users_approximate: mirror.active_users_approximate(),
@@ -166,6 +173,14 @@ fn metrics_of(mirror: &Mirror, totals: &Totals, day: Date, sight: Sight) -> Vec<
         false => Value::Unknown,
     };
     metric_set.metrics().iter().map(|metric| (metric.name.clone(), value(metric))).collect()
+}
+
+/// How many events each metric leaves out that somebody sees, where there are any.
+fn left_out_of(mirror: &Mirror, totals: &Totals, sight: Sight) -> BTreeMap<String, u64> {
+    let metric_set = mirror.metric_set();
+    let shown = metric_set.metrics().iter().filter(|it| metric_set.shows(sight, &it.name));
+    let left_out = shown.map(|it| (it.name.clone(), metric_set.left_out(it, totals)));
+    left_out.filter(|(_, events)| *events > 0).collect()
 }
 
 /// The sums of one business day, and its distinct values where these are known.

@@ -59,7 +59,21 @@ pub struct Point {
     /// Whether the bucket goes on: what it counted is not all of it yet. Left out of all others.
     #[serde(rename = "inProgress", skip_serializing_if = "std::ops::Not::not")]
     pub in_progress: bool,
+    /// How many events of the bucket the metric leaves out, since it can't add them: see
+    /// [`MetricSet::left_out`]. Left out where there are none.
+    #[serde(rename = "leftOut", skip_serializing_if = "is_none")]
+    pub left_out: u64,
 }
+
+fn is_none(events: &u64) -> bool {
+    *events == 0
+}
+
+/// The value of a bucket, and how many events it leaves out.
+type Told = (Value, u64);
+
+/// A bucket of which nothing is known.
+const UNKNOWN: Told = (Value::Unknown, 0);
 
 /// A bucket of today, and which part of it is compared with another day.
 #[derive(Clone, Copy, Debug)]
@@ -131,10 +145,11 @@ impl TimeSeries {
             None => self.counted(query, &starts, now).await?,
         };
         let points = starts.windows(2).zip(values);
-        let point = |(pair, count): (&[Millis], Value)| Point {
+        let point = |(pair, (count, left_out)): (&[Millis], Told)| Point {
             timestamp: pair[0],
             count,
             in_progress: is_in_progress(pair, now),
+            left_out,
         };
         Ok(points.map(point).collect())
     }
@@ -146,7 +161,7 @@ impl TimeSeries {
         query: &SeriesQuery,
         starts: &[Millis],
         now: Millis,
-    ) -> Result<Vec<Value>, Unavailable> {
+    ) -> Result<Vec<Told>, Unavailable> {
         let metric_set = self.mirror.metric_set();
         let mut older = vec![RollupSums::default(); starts.len() - 1];
         // From here on the mirror answers, and before it the rollups. The mirror's oldest minute
@@ -170,10 +185,10 @@ impl TimeSeries {
         };
         let value = |(older, pair): (&RollupSums, &[Millis])| {
             if pair[0] < gone {
-                return Value::Unknown;
+                return UNKNOWN;
             }
             let newer = Sums::new(&*counters, pair[0].max(mirrored), pair[1]);
-            query.what.value(metric_set, &Both { older, newer })
+            query.what.told(metric_set, &Both { older, newer })
         };
         Ok(buckets.map(value).collect())
     }
@@ -202,7 +217,7 @@ impl TimeSeries {
         what: &What,
         shift: Shift,
         compared: &[Compared],
-    ) -> Result<Vec<Value>, Unavailable> {
+    ) -> Result<Vec<Told>, Unavailable> {
         let metric_set = self.mirror.metric_set();
         let mut buckets = vec![Some(RollupSums::default()); compared.len()];
         for part in summed(&what.parts(metric_set)) {
@@ -215,8 +230,8 @@ impl TimeSeries {
             }
         }
         let value = |sums: &Option<RollupSums>| match sums {
-            Some(sums) => what.value(metric_set, sums),
-            None => Value::Unknown,
+            Some(sums) => what.told(metric_set, sums),
+            None => UNKNOWN,
         };
         Ok(buckets.iter().map(value).collect())
     }
@@ -274,13 +289,13 @@ impl What {
         }
     }
 
-    /// Its value over the span of time that `sums` adds up.
-    fn value(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Value {
+    /// Its value over the span of time that `sums` adds up, and how many events it leaves out.
+    fn told(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Told {
         match self {
-            What::Type(kind) => Value::Count(sums.series(&Series::Count(kind.clone()))),
-            What::Metric(name) => metric_set
-                .metric(name)
-                .map_or(Value::Unknown, |metric| metric_set.value(metric, sums)),
+            What::Type(kind) => (Value::Count(sums.series(&Series::Count(kind.clone()))), 0),
+            What::Metric(name) => metric_set.metric(name).map_or(UNKNOWN, |metric| {
+                (metric_set.value(metric, sums), metric_set.left_out(metric, sums))
+            }),
         }
     }
 }

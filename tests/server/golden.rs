@@ -42,7 +42,7 @@ const RULES: &str = "
 ";
 
 /// Objects whose keys are names and not fields, by the end of their path: any name may stand there.
-const MAPS: [&str; 4] = ["counts", "metrics", "currencies", "currencies.*"];
+const MAPS: [&str; 5] = ["counts", "metrics", "currencies", "currencies.*", "leftOut"];
 
 /// What may be on one side only: (file, path, type), where a key that is left out has the type
 /// `absent`. Each has its reason.
@@ -132,6 +132,8 @@ fn post_events(server: &Server) -> usize {
         json!({"type": "page_view", "sessionId": "s2", "timestamp": ten_minutes_ago}),
         json!({"type": "purchase", "sessionId": "s1",
             "properties": {"amount": 19.99, "currency": "USD", "gateway": "paypal"}}),
+        json!({"type": "purchase", "sessionId": "s1",
+            "properties": {"amount": 10, "currency": "GBP", "gateway": "paypal"}}),
     ];
     events.extend(vec![error; 8]);
     let answer = server

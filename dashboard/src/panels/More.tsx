@@ -3,6 +3,7 @@
 import { currencyOf } from '../live';
 import {
   catalogueQuestion,
+  leftOutText,
   metricValuesQuestion,
   nameInWords,
   valueText,
@@ -30,7 +31,7 @@ const unitWords = (unit: Unit, currency: string): string =>
   ({ count: 'counted', number: 'number', money: `in ${currency}`, ratio: 'share' })[unit];
 
 function More({ view, page }: PanelProps) {
-  const values = view.answerTo(metricValuesQuestion);
+  const { values, leftOut } = view.answerTo(metricValuesQuestion);
   const further = furtherMetrics(view.answerTo(catalogueQuestion), page);
   if (further.length === 0) return null;
   return (
@@ -44,7 +45,11 @@ function More({ view, page }: PanelProps) {
           return (
             <div key={name} data-testid={`metric-${name}`}>
               <dt>
-                {nameInWords(name)} <span class="window">{unitWords(unit, currencyOf(view))}</span>
+                {nameInWords(name)}{' '}
+                <span class="window">
+                  {unitWords(unit, currencyOf(view))}
+                  {leftOutText(leftOut[name])}
+                </span>
               </dt>
               <dd data-testid="value" data-value={value ?? ''}>
                 {value === null ? '–' : valueText(value, unit, currencyOf(view))}

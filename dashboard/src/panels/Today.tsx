@@ -5,7 +5,7 @@ import { Hidden } from '../components/Hidden';
 import { clockMinute, money, percent } from '../format';
 import { currencyOf } from '../live';
 import { parsePoints, type PointsByTime } from '../questions/baseline';
-import { metricValuesQuestion } from '../questions/metrics';
+import { leftOutText, metricValuesQuestion } from '../questions/metrics';
 import { oneRequest } from '../questions/question';
 import { toMoneyUnits } from '../stream/frames';
 import { MINUTE_MS, bucketStart } from '../stream/series';
@@ -65,7 +65,7 @@ function Cell({ id, name, window, value, text, tone, isHidden = false }: CellPro
 }
 
 function Today({ view }: PanelProps) {
-  const metrics = view.answerTo(metricValuesQuestion);
+  const { values: metrics, leftOut } = view.answerTo(metricValuesQuestion);
   const checkout = view.answerTo(checkoutQuestion);
   const currency = currencyOf(view);
   const timezone = view.state?.timezone ?? 'UTC';
@@ -99,7 +99,7 @@ function Today({ view }: PanelProps) {
         <Cell
           id="averageOrder"
           name="Average order"
-          window="today, revenue by purchases"
+          window={`today, revenue by purchases${leftOutText(leftOut.average_order_value)}`}
           value={of('average_order_value')}
           text={inCents}
           isHidden={isHidden(view.state, 'average_order_value')}

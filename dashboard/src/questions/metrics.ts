@@ -48,10 +48,21 @@ export function parseCatalogue(body: unknown): Catalogue {
   };
 }
 
-/** `metrics` of GET /api/analytics/current. */
-export function parseMetricValues(body: unknown): MetricValues {
-  if (!isObject(body) || !isObject(body.metrics)) return {};
-  return Object.fromEntries(Object.entries(body.metrics).map(([name, value]) => [name, numberOrNull(value)]));
+/** What GET /api/analytics/current says of metrics. */
+export interface TodaysMetrics {
+  values: MetricValues;
+  /** By name, how many events a metric leaves out, as they can't be added up. It names no others. */
+  leftOut: Readonly<Record<string, number>>;
+}
+
+export function parseTodaysMetrics(body: unknown): TodaysMetrics {
+  const numbers = (field: unknown) =>
+    isObject(field) ? Object.entries(field).map(([name, value]) => [name, numberOrNull(value)] as const) : [];
+  if (!isObject(body)) return { values: {}, leftOut: {} };
+  return {
+    values: Object.fromEntries(numbers(body.metrics)),
+    leftOut: Object.fromEntries(numbers(body.leftOut).map(([name, events]) => [name, events ?? 0])),
+  };
 }
 
 /** Asked rarely, since it changes only with the server's configuration. */
@@ -62,11 +73,11 @@ export const catalogueQuestion = oneRequest<Catalogue>({
   parse: parseCatalogue,
 });
 
-export const metricValuesQuestion = oneRequest<MetricValues>({
+export const metricValuesQuestion = oneRequest<TodaysMetrics>({
   path: 'current',
   everyMs: 2_000,
-  initially: {},
-  parse: parseMetricValues,
+  initially: { values: {}, leftOut: {} },
+  parse: parseTodaysMetrics,
 });
 
 /** A value as people read it. */
@@ -82,6 +93,10 @@ export function valueText(value: number, unit: Unit, currency: string): string {
       return plainNumber(value);
   }
 }
+
+/** How many events a metric leaves out, as an addition to its window; nothing where there are none. */
+export const leftOutText = (events: number | undefined): string =>
+  events === undefined || events === 0 ? '' : `, ${count(events)} left out`;
 
 /** `newsletter_signups` as "Newsletter signups". */
 export function nameInWords(name: string): string {

@@ -158,6 +158,27 @@ fn plan(kind: &str, specs: &[MetricSpec], metrics: &[Metric], breakdowns: &[Brea
             plan.add_metric(spec, metric);
         }
     }
+    for metric in metrics {
+        let Definition::Ratio(ratio) = &metric.definition else { continue };
+        let Some(left_out) = ratio.leaves_out() else { continue };
+        let mut places: Vec<usize> = ratio.operands().collect();
+        // A list that grows while it is walked: a difference stands for the metrics that it is made of.
+        let mut at = 0;
+        while at < places.len() {
+            if let Definition::Difference(difference) = &metrics[places[at]].definition {
+                places.extend(difference.operands());
+            }
+            at += 1;
+        }
+        places.sort_unstable();
+        places.dedup();
+        let operands: Vec<_> = places
+            .into_iter()
+            .map(|place| (&specs[place], &metrics[place]))
+            .filter(|(spec, _)| spec.event.0.iter().any(|of| of == kind || of == ANY))
+            .collect();
+        plan.add_ratio(left_out, &operands, kind);
+    }
     for breakdown in breakdowns.iter().filter(|breakdown| breakdown.event == kind) {
         plan.add_breakdown(breakdown);
     }

@@ -123,6 +123,13 @@ impl MetricSet {
         Some(units as f64 / UNITS_PER_WHOLE as f64)
     }
 
+    /// How many events a metric leaves out over the span of time that `sums` adds up, since one of its sums
+    /// can't add them: their currency has no rate, or the property is no number. A ratio leaves them out on
+    /// both sides.
+    pub fn left_out(&self, metric: &Metric, sums: &impl SeriesSums) -> u64 {
+        metric.definition.left_out(self, sums).max(0) as u64
+    }
+
     /// Whether a metric is a number of events, or a quotient of such numbers: only of these it
     /// is known how far chance alone moves them.
     pub fn is_counted(&self, metric: &Metric) -> bool {
@@ -169,6 +176,11 @@ impl MetricSet {
     /// others by their place in the list, and only earlier ones, so no circle is possible.
     pub(super) fn sum(&self, metrics: &[usize], sums: &impl SeriesSums) -> Option<i128> {
         metrics.iter().map(|index| self.metrics[*index].definition.units(self, sums)).sum()
+    }
+
+    /// How many events some metrics leave out.
+    pub(super) fn left_out_of(&self, metrics: &[usize], sums: &impl SeriesSums) -> i64 {
+        metrics.iter().map(|index| self.metrics[*index].definition.left_out(self, sums)).sum()
     }
 
     /// Whether each of some metrics is a number of events.

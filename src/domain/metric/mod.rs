@@ -3,7 +3,8 @@
 //!
 //! A metric is *written* as series ([`crate::domain::delta::Series`]) when a batch is sealed:
 //! the steps of an event type's [`Plan`] say what an event of that type adds. It is *read*
-//! from the sums of any span of time ([`SeriesSums`]). Ratios and differences are only read.
+//! from the sums of any span of time ([`SeriesSums`]). Ratios and differences are only read; a ratio
+//! notes no more than which events it leaves out ([`left_out`]).
 //!
 //! What is special about a kind of metric stands in its own file under [`kind`], which also
 //! has the recipe for a new one. The rest is common to all of them: which events a metric
@@ -15,6 +16,7 @@ mod compile;
 mod filter;
 mod hidden;
 mod kind;
+mod left_out;
 mod metric_set;
 mod plan;
 mod spec;

@@ -9,6 +9,7 @@ use super::{
     breakdown::{Breakdown, MISSING},
     filter::{Filter, Takes, all},
     kind::{AmountFault, DistinctNoted, Step},
+    left_out::{LeaveOut, LeftOut},
     metric_set::Metric,
     spec::MetricSpec,
 };
@@ -121,6 +122,21 @@ impl Plan {
         }
         if takes.people {
             self.steps.push(filtered);
+        }
+    }
+
+    /// Adds what a ratio notes for each event of the plan's type that it leaves out. These are its operands,
+    /// as far as they take events of this type (`kind`), each with its spec.
+    pub(super) fn add_ratio(
+        &mut self,
+        left_out: &LeftOut,
+        operands: &[(&MetricSpec, &Metric)],
+        kind: &str,
+    ) {
+        for (bots, steps) in [(false, &mut self.steps), (true, &mut self.bot_steps)] {
+            if let Some(step) = LeaveOut::new(left_out, operands, kind, bots, &mut self.wanted) {
+                steps.push(Filtered { filters: Vec::new(), step: Step::Ratio(step) });
+            }
         }
     }
 

@@ -139,6 +139,86 @@ fn a_currency_in_an_object_is_its_code_and_a_negative_refund_a_refund() {
     assert_eq!(value("refunds"), Value::Amount(Amount(100_000)));
 }
 
+/// What these metrics say of these events.
+fn said(specs: &str, events: &[(&str, &str)]) -> impl Fn(&str) -> (Value, u64) {
+    let specs: Vec<MetricSpec> = serde_json::from_str(specs).unwrap();
+    let mut rates = Rates::new("USD");
+    rates.add("JPY", "0.01").unwrap();
+    let metric_set = Arc::new(MetricSet::compile(&specs, &[], rates).unwrap());
+    let (mut sum, mut totals) = (DeltaSum::default(), Totals::default());
+    let mut aggregator = Aggregator::new(metric_set.clone(), 10);
+    for (kind, properties) in events {
+        aggregator.add(&mut sum, &Row { id: "1", kind, properties, ..Row::default() });
+    }
+    sum.finish().cells().for_each(|(_, series, value)| totals.add(series, value));
+    let parts = metric_set.metrics().iter().flat_map(|it| metric_set.parts(&it.name).series);
+    let parts: Vec<Series> = parts.collect();
+    let is_made = |series: &Series| matches!(series, Series::Matching(_) | Series::Sum(_));
+    for (series, _) in totals.iter().filter(|(series, _)| is_made(series)) {
+        assert!(parts.contains(series), "{series} is not asked of the rollups");
+    }
+    move |name: &str| {
+        let metric = metric_set.metric(name).unwrap();
+        (metric_set.value(metric, &totals), metric_set.left_out(metric, &totals))
+    }
+}
+
+#[test]
+fn both_sides_of_a_ratio_count_the_same_orders() {
+    let specs = r#"[
+        {"name":"events","kind":"count","event":"*"},
+        {"name":"orders","kind":"count","event":"order"},
+        {"name":"again","kind":"count","event":["order","reorder"]},
+        {"name":"app_orders","kind":"count","event":"order","where":{"app":"true"}},
+        {"name":"taken","kind":"sum","event":"order","property":"amount","money":true},
+        {"name":"given","kind":"sum","event":"back","property":"amount","money":true},
+        {"name":"net","kind":"difference","of":"taken","minus":"given"},
+        {"name":"items","kind":"sum","event":"order","property":"items"},
+        {"name":"average","kind":"ratio","of":"taken","per":"orders"},
+        {"name":"average_net","kind":"ratio","of":"net","per":["orders","app_orders"]},
+        {"name":"by_event","kind":"ratio","of":"taken","per":"events"},
+        {"name":"orders_a_dollar","kind":"ratio","of":"orders","per":"taken"},
+        {"name":"dollars_an_item","kind":"ratio","of":"taken","per":"items"},
+        {"name":"items_an_order","kind":"ratio","of":"items","per":["orders"]},
+        {"name":"twice","kind":"ratio","of":"taken","per":["orders","again"]},
+        {"name":"share","kind":"ratio","of":"app_orders","per":"orders"}]"#;
+    let say = said(
+        specs,
+        &[
+            ("order", r#"{"amount":10,"currency":"USD","items":2}"#),
+            ("order", r#"{"amount":1000,"currency":"JPY","items":"some"}"#),
+            ("order", r#"{"amount":10,"currency":"GBP","items":3,"app":true}"#),
+            ("back", r#"{"amount":4,"currency":"USD"}"#),
+            ("back", r#"{"amount":4,"currency":"GBP"}"#),
+        ],
+    );
+    let money = |dollars: i64| Value::Amount(Amount(dollars * 10_000));
+    assert_eq!(say("taken"), (money(20), 1));
+    assert_eq!(say("net"), (money(16), 2));
+    assert_eq!(say("average"), (money(10), 1));
+    // 16 dollars by two orders, of which none is of the app.
+    assert_eq!(say("average_net"), (money(8), 2));
+    // Of five events one is left out; what came back is in no sum of this ratio.
+    assert_eq!(say("by_event"), (money(5), 1));
+    assert_eq!(say("orders_a_dollar"), (Value::Ratio(0.1), 1));
+    // Only the first order has both: 10 dollars for 2 items.
+    assert_eq!(say("dollars_an_item"), (money(5), 2));
+    assert_eq!(say("items_an_order"), (Value::Ratio(2.5), 1));
+    // Two metrics count the same orders, so each of them counts twice.
+    assert_eq!(say("twice"), (money(5), 1));
+    assert_eq!(say("share"), (Value::Ratio(1.0 / 3.0), 0));
+}
+
+#[test]
+fn a_plain_number_that_is_not_there_is_zero() {
+    let specs = r#"[
+        {"name":"orders","kind":"count","event":"order"},
+        {"name":"off","kind":"sum","event":"order","property":"discount"},
+        {"name":"off_an_order","kind":"ratio","of":"off","per":"orders"}]"#;
+    let say = said(specs, &[("order", r#"{"discount":3}"#), ("order", "{}")]);
+    assert_eq!(say("off_an_order"), (Value::Ratio(1.5), 0));
+}
+
 #[test]
 fn a_difference_of_sums_is_the_sum_of_differences() {
     // Every additive metric of two spans together is the sum of the two.

@@ -24,7 +24,7 @@ pub(in super::super) enum Count {
 
 /// Counts an event that passed the filters.
 #[derive(Clone, Debug)]
-pub(in super::super) struct CountOne(Series);
+pub(in super::super) struct CountOne(pub(in super::super) Series);
 
 impl MetricKind for Count {
     const NEEDS: &'static [&'static str] = &["event"];

@@ -18,6 +18,13 @@ pub(in super::super) struct Difference {
     minus: Vec<usize>,
 }
 
+impl Difference {
+    /// The places of all metrics that it is made of.
+    pub fn operands(&self) -> impl Iterator<Item = usize> {
+        self.of.iter().chain(&self.minus).copied()
+    }
+}
+
 impl MetricKind for Difference {
     const NEEDS: &'static [&'static str] = &["of", "minus"];
     const MAY_HAVE: &'static [&'static str] = &[];
@@ -40,6 +47,10 @@ impl MetricKind for Difference {
 
     fn units(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
         Some(metric_set.sum(&self.of, sums)? - metric_set.sum(&self.minus, sums)?)
+    }
+
+    fn left_out(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> i64 {
+        metric_set.left_out_of(&self.of, sums) + metric_set.left_out_of(&self.minus, sums)
     }
 
     /// A difference of two counts may be small while both are large, so its own size says

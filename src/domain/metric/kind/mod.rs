@@ -20,7 +20,10 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::sum::CURRENCY;
+pub(super) use self::{
+    count::Count,
+    sum::{AddAmount, Addend, CURRENCY},
+};
 pub use self::{distinct::DistinctNoted, sum::AmountFault};
 use super::{
     metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
@@ -65,6 +68,11 @@ pub(super) trait MetricKind: Sized {
     /// What a quotient divides, in 1/10,000; of any other kind its sum.
     fn dividend(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
         self.units(metric_set, sums)
+    }
+
+    /// See [`MetricSet::left_out`].
+    fn left_out(&self, _: &MetricSet, _: &impl SeriesSums) -> i64 {
+        0
     }
 
     /// See [`MetricSet::is_counted`].
@@ -159,6 +167,11 @@ macro_rules! kinds {
             /// See [`MetricKind::dividend`].
             pub fn dividend(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
                 match self { $(Definition::$kind(it) => it.dividend(metric_set, sums)),+ }
+            }
+
+            /// See [`MetricKind::left_out`].
+            pub fn left_out(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> i64 {
+                match self { $(Definition::$kind(it) => it.left_out(metric_set, sums)),+ }
             }
 
             /// See [`MetricKind::DIVIDES`].

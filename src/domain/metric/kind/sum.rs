@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::{MetricKind, StepOf};
 use crate::domain::{
+    currency::Rates,
     delta::Series,
     event::Note,
     metric::{
+        left_out,
         metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
         plan::{Offered, Seen, Tally, Wanted},
         spec::MetricSpec,
@@ -22,21 +24,38 @@ use crate::domain::{
 /// The property in which a money metric looks for the currency.
 pub(in super::super) const CURRENCY: &str = "currency";
 
-/// The series that holds the sum.
+/// The series that hold the sum, and how many events it leaves out.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Sum(Series);
+pub(in super::super) struct Sum {
+    series: Series,
+    left_out: Series,
+}
 
 /// Adds an event's property.
 #[derive(Clone, Debug)]
 pub(in super::super) struct AddAmount {
     metric: String,
     series: Series,
+    left_out: Series,
     /// Where the amount is.
     property: usize,
     /// Of a money metric: where the currency is.
     currency: Option<usize>,
     /// An amount below zero counts as its magnitude.
     absolute: bool,
+}
+
+/// What an event's property is to a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Addend<'a> {
+    /// The event has none, which adds nothing.
+    Absent,
+    /// There is something that is no number that can be added, so the event is left out.
+    Unreadable,
+    /// An amount in a currency (its code) without a rate, so the event is left out.
+    WithoutRate(Amount, &'a str),
+    /// What it adds. Of a money metric: the amount as it was sent with the code of its currency.
+    Added(Amount, Option<(Amount, &'a str)>),
 }
 
 /// Why an event can't be counted by a money metric. Found at the door: the event is refused,
@@ -79,13 +98,15 @@ impl MetricKind for Sum {
 
     fn compile(spec: &MetricSpec, _: &[Metric]) -> Result<(Sum, Unit), String> {
         let unit = if spec.money { Unit::Money } else { Unit::Number };
-        Ok((Sum(Series::Sum(spec.name.clone())), unit))
+        let series = Series::Sum(spec.name.clone());
+        Ok((Sum { series, left_out: left_out::series(&spec.name) }, unit))
     }
 
     fn step(&self, spec: &MetricSpec, wanted: &mut Wanted) -> Option<AddAmount> {
         Some(AddAmount {
             metric: spec.name.clone(),
-            series: self.0.clone(),
+            series: self.series.clone(),
+            left_out: self.left_out.clone(),
             property: wanted.place(spec.property.as_deref()?),
             currency: spec.money.then(|| wanted.place(CURRENCY)),
             absolute: spec.absolute,
@@ -93,7 +114,11 @@ impl MetricKind for Sum {
     }
 
     fn units(&self, _: &MetricSet, sums: &impl SeriesSums) -> Option<i128> {
-        Some(i128::from(sums.series(&self.0)))
+        Some(i128::from(sums.series(&self.series)))
+    }
+
+    fn left_out(&self, _: &MetricSet, sums: &impl SeriesSums) -> i64 {
+        sums.series(&self.left_out)
     }
 
     fn is_counted(&self, _: &MetricSet) -> bool {
@@ -105,28 +130,26 @@ impl MetricKind for Sum {
     }
 
     fn add_parts(&self, _: &MetricSet, parts: &mut MetricSeries) {
-        parts.series.push(self.0.clone());
+        parts.series.extend([self.series.clone(), self.left_out.clone()]);
     }
 }
 
 impl StepOf for AddAmount {
     fn add(&self, seen: Seen<'_>, tally: &mut Tally<'_>) {
-        // Only a plain number may be missing or malformed here; the event is fine without it.
-        // Of money the door made sure (`check`).
-        let Some(text) = &seen.picked[self.property] else { return };
-        let Ok(amount) = self.amount(text) else { return };
         let at = seen.row.time;
-        let in_base = match self.currency {
-            Some(place) => {
-                let sent = currency(seen.picked[place].as_deref(), seen.row.properties);
-                let code = tally.rates.code(sent.ok().flatten().as_deref());
-                tally.sum.money(&self.metric, code, at, amount.0);
-                tally.rates.to_base(amount, code)
+        match self.addend(seen, tally.rates) {
+            Addend::Absent => {}
+            Addend::Unreadable => tally.sum.sum(&self.left_out, at, 1),
+            Addend::WithoutRate(sent, code) => {
+                tally.sum.money(&self.metric, code, at, sent.0);
+                tally.sum.sum(&self.left_out, at, 1);
             }
-            None => Some(amount),
-        };
-        if let Some(amount) = in_base {
-            tally.sum.sum(&self.series, at, amount.0);
+            Addend::Added(amount, sent) => {
+                if let Some((sent, code)) = sent {
+                    tally.sum.money(&self.metric, code, at, sent.0);
+                }
+                tally.sum.sum(&self.series, at, amount.0);
+            }
         }
     }
 
@@ -162,6 +185,26 @@ impl StepOf for AddAmount {
 }
 
 impl AddAmount {
+    /// The series that it adds to.
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// What an event adds.
+    pub fn addend<'a>(&self, seen: Seen<'_>, rates: &'a Rates) -> Addend<'a> {
+        // Only a plain number may be missing or malformed here; the event is fine without it.
+        // Of money the door made sure (`check`).
+        let Some(text) = &seen.picked[self.property] else { return Addend::Absent };
+        let Ok(amount) = self.amount(text) else { return Addend::Unreadable };
+        let Some(place) = self.currency else { return Addend::Added(amount, None) };
+        let sent = currency(seen.picked[place].as_deref(), seen.row.properties);
+        let code = rates.code(sent.ok().flatten().as_deref());
+        match rates.to_base(amount, code) {
+            Some(in_base) => Addend::Added(in_base, Some((amount, code))),
+            None => Addend::WithoutRate(amount, code),
+        }
+    }
+
     /// Reads an amount as the metric counts it.
     fn amount(&self, text: &str) -> Result<Amount, AmountError> {
         let amount = Amount::parse(text.trim())?;
