@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     domain::{
         access::Sight,
+        aggregate::OVERFLOW,
         delta::Series,
         metric::{Metric, SeriesSums, Value},
         money::Amount,
@@ -26,6 +27,8 @@ const PAGE_VIEW: &str = "page_view";
 const PURCHASE: &str = "purchase";
 /// The event type counted as an error.
 const ERROR: &str = "error";
+/// The key of `counts` under which the events are that no type's own counter counts.
+pub(super) const OTHER: &str = "other";
 /// The event type counted as a signup.
 const SIGNUP: &str = "signup";
 
@@ -59,9 +62,13 @@ pub struct Current {
     /// nothing out are not named, and the field is left out where there is none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<String, u64>,
-    /// Events by type, today.
+    /// Events by type, today. `other` has the events of types without counters of their own, too.
     #[serde(serialize_with = "counts")]
     pub counts: Totals,
+    /// How many of the events in `counts.other` are of types without counters of their own; left out while
+    /// there are none.
+    #[serde(skip_serializing_if = "is_none")]
+    pub overflow: u64,
     /// Distinct visitors of the window.
     pub active_users: u64,
     /// Whether `active_users` is an estimate (standard error 0.8 %), since the visitors are more
@@ -108,6 +115,7 @@ impl Current {
             metrics,
             currencies,
             left_out,
+            overflow: totals.count(OVERFLOW),
             counts: totals,
             active_users: mirror.active_users(),
             active_users_approximate: mirror.active_users_approximate(),
@@ -208,9 +216,21 @@ fn metrics<S: Serializer>(metrics: &[(String, Value)], serializer: S) -> Result<
     serializer.collect_map(metrics.iter().map(|(name, value)| (name, value)))
 }
 
-/// Totals as the JSON object `{type: events}`.
+/// Totals as the JSON object `{type: events}`. What has no counter of its own is counted as [`OTHER`].
 pub(crate) fn counts<S: Serializer>(totals: &Totals, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(totals.counts())
+    let overflow = totals.count(OVERFLOW);
+    if overflow == 0 {
+        return serializer.collect_map(totals.counts().filter(|(kind, _)| *kind != OVERFLOW));
+    }
+    let mut counts: BTreeMap<&str, u64> = totals.counts().collect();
+    counts.remove(OVERFLOW);
+    *counts.entry(OTHER).or_default() += overflow;
+    serializer.collect_map(counts)
+}
+
+/// For fields that are left out while they are 0.
+fn is_none(events: &u64) -> bool {
+    *events == 0
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::{
     domain::{
         access::Sight,
+        aggregate::CountedTypes,
         delta::Delta,
         metric::MetricSet,
         time::{BusinessZone, MINUTE, Millis, now_ms},
@@ -136,6 +137,20 @@ impl Mirror {
         let seconds = now.saturating_sub(counters.seconds_from());
         let whole = counters.shortened_to().map_or(MINUTES_KEPT, |minute| now - minute - MINUTE);
         (seconds.clamp(0, SECONDS_KEPT), whole.clamp(0, MINUTES_KEPT))
+    }
+
+    /// The event types that have counters today or yesterday, on any node.
+    pub fn counted_types(&self) -> CountedTypes {
+        let (today, counters) = (self.zone().day_of(self.now()), self.counters());
+        let of = |date: Option<Date>| -> Vec<String> {
+            let totals = date.and_then(|date| counters.day(date));
+            totals.iter().flat_map(|it| it.counts()).map(|(kind, _)| kind.to_owned()).collect()
+        };
+        CountedTypes {
+            day: today.start,
+            today: of(Some(today.date)),
+            yesterday: of(today.date.yesterday().ok()),
+        }
     }
 
     /// What somebody sees of today's totals.

@@ -32,6 +32,7 @@ pub mod mirror;
 pub mod past;
 pub mod series;
 pub mod span;
+mod what;
 
 pub use self::{
     alerts::{Alerts, AlertsShown},
@@ -42,6 +43,7 @@ pub use self::{
     interval::Interval,
     mirror::{Clock, Mirror, MirrorWriter, real_clock},
     past::{Minutes, Past},
-    series::{Point, SeriesQuery, TimeSeries, What},
+    series::{Point, SeriesQuery, TimeSeries},
     span::{Spans, Sums},
+    what::What,
 };

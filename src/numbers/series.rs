@@ -9,22 +9,13 @@ use serde::Serialize;
 use crate::{
     domain::{
         delta::Series,
-        metric::{MetricSeries, MetricSet, SeriesSums, Value},
+        metric::{MetricSeries, SeriesSums, Value},
         time::{BusinessZone, DAY, MINUTE, Millis, bucket},
     },
     live::counters::{Counters, MINUTES_KEPT},
-    numbers::{Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable},
+    numbers::{Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable, What, what::Told},
     store::rollup::Summed,
 };
-
-/// What is counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Events of one type.
-    Type(String),
-    /// A metric, by its name.
-    Metric(String),
-}
 
 /// What a time series is asked for: buckets from the one at `from` to the one that ends at `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +59,6 @@ pub struct Point {
 fn is_none(events: &u64) -> bool {
     *events == 0
 }
-
-/// The value of a bucket, and how many events it leaves out.
-type Told = (Value, u64);
-
-/// A bucket of which nothing is known.
-const UNKNOWN: Told = (Value::Unknown, 0);
 
 /// A bucket of today, and which part of it is compared with another day.
 #[derive(Clone, Copy, Debug)]
@@ -144,14 +129,51 @@ impl TimeSeries {
             Some(shift) => self.shifted(&query.what, shift, &Compared::all(&starts, now)).await?,
             None => self.counted(query, &starts, now).await?,
         };
+        let values = self.settled(query, &starts, values, now).await?;
         let points = starts.windows(2).zip(values);
-        let point = |(pair, (count, left_out)): (&[Millis], Told)| Point {
+        let point = |(pair, told): (&[Millis], Told)| Point {
             timestamp: pair[0],
-            count,
+            count: told.value,
             in_progress: is_in_progress(pair, now),
-            left_out,
+            left_out: told.left_out,
         };
         Ok(points.map(point).collect())
+    }
+
+    /// The same buckets, with 0 where the type had a counter of its own on the bucket's day. It has it for a
+    /// whole day or not at all, so an overflow was then of other types.
+    async fn settled(
+        &self,
+        query: &SeriesQuery,
+        starts: &[Millis],
+        mut values: Vec<Told>,
+        now: Millis,
+    ) -> Result<Vec<Told>, Unavailable> {
+        let zone = self.mirror.zone();
+        let day_of = |at: Millis| {
+            zone.day_of(query.baseline.map_or(at, |shift| zone.same_moment(at, shift.days())))
+        };
+        let doubtful: Vec<usize> =
+            (0..values.len()).filter(|at| values[*at].may_overflow).collect();
+        let (Some(first), Some(last)) = (doubtful.first(), doubtful.last()) else {
+            return Ok(values);
+        };
+        let span = (day_of(starts[*first]).start, day_of(starts[*last]).end);
+        let by_day = SeriesQuery { interval: Interval::Day, baseline: None, ..query.clone() };
+        let days = Interval::Day.starts(span.0, span.1, zone);
+        let counted = self.counted(&by_day, &days, now).await?;
+        for at in doubtful {
+            let day = day_of(starts[at]);
+            let is_within = starts[at + 1] - starts[at] <= day.end - day.start;
+            let has_counter = days
+                .iter()
+                .zip(&counted)
+                .any(|(start, told)| *start == day.start && told.has_some());
+            if is_within && has_counter {
+                values[at].value = Value::Count(0);
+            }
+        }
+        Ok(values)
     }
 
     /// The value of each bucket. Its older part comes from the rollups, its newer part from the
@@ -185,7 +207,7 @@ impl TimeSeries {
         };
         let value = |(older, pair): (&RollupSums, &[Millis])| {
             if pair[0] < gone {
-                return UNKNOWN;
+                return Told::UNKNOWN;
             }
             let newer = Sums::new(&*counters, pair[0].max(mirrored), pair[1]);
             query.what.told(metric_set, &Both { older, newer })
@@ -231,7 +253,7 @@ impl TimeSeries {
         }
         let value = |sums: &Option<RollupSums>| match sums {
             Some(sums) => what.told(metric_set, sums),
-            None => UNKNOWN,
+            None => Told::UNKNOWN,
         };
         Ok(buckets.iter().map(value).collect())
     }
@@ -276,28 +298,6 @@ fn summed(parts: &MetricSeries) -> Vec<Summed> {
     let mut summed: Vec<Summed> = parts.series.iter().cloned().map(Summed::One).collect();
     summed.extend(parts.all_events.then_some(Summed::AllCounts));
     summed
-}
-
-impl What {
-    /// The series whose sums it is computed from.
-    fn parts(&self, metric_set: &MetricSet) -> MetricSeries {
-        match self {
-            What::Type(kind) => {
-                MetricSeries { series: vec![Series::Count(kind.clone())], all_events: false }
-            }
-            What::Metric(name) => metric_set.parts(name),
-        }
-    }
-
-    /// Its value over the span of time that `sums` adds up, and how many events it leaves out.
-    fn told(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Told {
-        match self {
-            What::Type(kind) => (Value::Count(sums.series(&Series::Count(kind.clone()))), 0),
-            What::Metric(name) => metric_set.metric(name).map_or(UNKNOWN, |metric| {
-                (metric_set.value(metric, sums), metric_set.left_out(metric, sums))
-            }),
-        }
-    }
 }
 
 /// The sums of one bucket, from the rollups or from a baseline.

@@ -36,7 +36,7 @@ use crate::{
     panics::{self, Alarm},
     retry::Backoff,
     sink::{BatchReader, Dispatch, LaneWriter, Settled, Target},
-    spool::Opened,
+    spool::{Opened, OwnTypesFile},
     store::store_target::StoreTarget,
     telemetry::queue,
 };
@@ -83,6 +83,11 @@ pub fn start(
         shares: config.memory_shares().map_err(StartError::new)?,
         spool: storage.spool.clone(),
         recovery: opened.recovery,
+        types: OwnTypesFile::open(storage.data_dir.path()),
+        elsewhere: Arc::new({
+            let mirror = storage.mirror.clone();
+            move || mirror.counted_types()
+        }),
         sinks,
         committer,
         commits,

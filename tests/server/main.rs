@@ -25,6 +25,7 @@ mod metrics;
 mod openapi;
 mod ops_listener;
 mod otlp;
+mod own_types;
 mod page_headers;
 mod privacy;
 mod refusals;

@@ -2,9 +2,10 @@
 //! before the batch is sealed. The delta is sealed with the rows, so a later change of the rules
 //! doesn't change what was counted.
 
+mod own_types;
+
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::{
@@ -12,11 +13,10 @@ use crate::domain::{
     delta::{DeltaSum, Visitor},
     metric::{DistinctNoted, MetricSet, Tally},
     row::Row,
-    time::{DAY, Millis},
+    time::Millis,
 };
 
-/// The event type under which events are counted whose own type is one too many.
-pub const OTHER: &str = "other";
+pub use self::own_types::{CountedTypes, LookAround, OVERFLOW, OwnTypes};
 
 /// The visitor that a session id or user id stands for. The same on every node.
 pub fn visitor_of(id: &str) -> Visitor {
@@ -25,10 +25,13 @@ pub fn visitor_of(id: &str) -> Visitor {
 
 /// Adds rows to sums, by the rules. It remembers which event types it knows and what distinct
 /// metrics have seen; both are bounded.
-#[derive(Debug)]
 pub struct Aggregator {
     metric_set: Arc<MetricSet>,
-    types: Types,
+    types: OwnTypes,
+    /// How many types may be among them.
+    max_types: usize,
+    /// Where types are looked up that are not among them.
+    elsewhere: Option<LookAround>,
     noted: DistinctNoted,
 }
 
@@ -36,26 +39,70 @@ impl Aggregator {
     /// Begins with the rules in force. `max_types` (`live.max_event_types`) event types may have
     /// counters of their own, beside those that rules name.
     pub fn new(metric_set: Arc<MetricSet>, max_types: usize) -> Aggregator {
-        let types = Types { seen: HashMap::new(), max: max_types };
-        Aggregator { metric_set, types, noted: DistinctNoted::default() }
+        Aggregator {
+            metric_set,
+            types: OwnTypes::default(),
+            max_types,
+            elsewhere: None,
+            noted: DistinctNoted::default(),
+        }
+    }
+
+    /// Goes on with the types that had counters of their own, and asks `elsewhere` before it lets a new one
+    /// in.
+    pub fn going_on(self, types: OwnTypes, elsewhere: LookAround) -> Aggregator {
+        Aggregator { types, elsewhere: Some(elsewhere), ..self }
+    }
+
+    /// The types that have counters of their own, to be written.
+    pub fn types(&mut self) -> &mut OwnTypes {
+        &mut self.types
+    }
+
+    /// Looks which types are counted elsewhere, at `now` (Unix ms). Asked now and then, since there a day
+    /// begins, too.
+    pub fn look_around(&mut self, now: Millis) {
+        if let Some(elsewhere) = &self.elsewhere {
+            let metric_set = &self.metric_set;
+            self.types.learn(elsewhere(), now, |kind| metric_set.own_plan(kind).is_some());
+        }
+    }
+
+    /// Whether events of a type that no rule names are counted under its name.
+    fn has_counter(&mut self, kind: &str, now: Millis) -> bool {
+        if self.types.knows(kind, now) {
+            return true;
+        }
+        // Once there is an overflow, nothing has to be looked up, so a client that makes up types without
+        // end costs no more than any other.
+        if self.types.overflows() {
+            return false;
+        }
+        self.look_around(now);
+        self.types.knows(kind, now)
+            || (!self.types.overflows() && self.types.admit(kind, self.max_types, now))
     }
 
     /// Adds one row to a sum. The counters of types, and who is active, are of people; what a bot sent
     /// only adds to the metrics that ask for bots.
     pub fn add(&mut self, sum: &mut DeltaSum, row: &Row<'_>) {
-        let Aggregator { metric_set, types, noted } = self;
+        let is_named = self.metric_set.own_plan(row.kind).is_some();
+        let is_bot = bot::is_labelled(row.kind, row.properties);
+        let has_counter = is_bot || is_named || self.has_counter(row.kind, row.received_at);
+        let Aggregator { metric_set, noted, .. } = self;
         let plan = metric_set.own_plan(row.kind);
-        if bot::is_labelled(row.kind, row.properties) {
+        if is_bot {
             sum.pass();
             let mut tally = Tally { sum, rates: metric_set.rates(), noted };
             return plan.unwrap_or(metric_set.plan_of_others()).follow(row, true, &mut tally);
         }
-        let known = plan.is_some() || types.admit(row.kind, row.received_at);
-        sum.count(if known { row.kind } else { OTHER }, row.time);
+        sum.count(if has_counter { row.kind } else { OVERFLOW }, row.time);
         let mut tally = Tally { sum, rates: metric_set.rates(), noted };
         plan.unwrap_or(metric_set.plan_of_others()).follow(row, false, &mut tally);
         if let Some(visitor) = row.visitor() {
-            sum.seen(visitor_of(visitor), row.time);
+            // Nobody is seen before it is so: the clock of a page may be ahead, and its visitor would be
+            // active for longer than others.
+            sum.seen(visitor_of(visitor), row.time.min(row.received_at));
         }
     }
 
@@ -63,35 +110,6 @@ impl Aggregator {
     /// would else count as noted, and never be counted.
     pub fn undo(&mut self) {
         self.noted.clear();
-    }
-}
-
-/// Event types that have counters of their own. A client that makes types up can't make
-/// counters without end.
-#[derive(Debug)]
-struct Types {
-    /// When each was last seen, Unix ms.
-    seen: HashMap<String, Millis>,
-    /// How many there may be.
-    max: usize,
-}
-
-impl Types {
-    /// Whether events of this type are counted under their own name. Once there are too
-    /// many, one that nobody has sent for a day makes room.
-    fn admit(&mut self, kind: &str, now: Millis) -> bool {
-        if let Some(last) = self.seen.get_mut(kind) {
-            *last = now;
-            return true;
-        }
-        if self.seen.len() >= self.max {
-            self.seen.retain(|_, last| *last > now - DAY);
-        }
-        if self.seen.len() >= self.max {
-            return false;
-        }
-        self.seen.insert(kind.to_owned(), now);
-        true
     }
 }
 

@@ -38,8 +38,17 @@ fn expect(pairs: &[(&str, i64)]) -> Vec<(String, i64)> {
 #[test]
 fn a_purchase_adds_its_count_its_revenue_and_its_visitor() {
     let delta = added(&[row("purchase", r#"{"amount":5,"currency":"EUR"}"#)], 9);
-    // No rate, so nothing in the base currency.
-    assert_eq!(cells(&delta), expect(&[("c:purchase", 1), ("m:EUR:revenue", 50_000)]));
+    // No rate, so nothing in the base currency, and the ratio leaves the order out.
+    assert_eq!(
+        cells(&delta),
+        expect(&[
+            ("c:purchase", 1),
+            ("n:average_order_value/c:purchase", 1),
+            ("n:average_order_value/left_out", 1),
+            ("n:revenue/left_out", 1),
+            ("m:EUR:revenue", 50_000)
+        ])
+    );
     let delta = added(&[row("purchase", r#"{"amount":"5"}"#)], 9);
     assert_eq!(
         cells(&delta),
@@ -82,7 +91,44 @@ fn a_visitor_is_noted_once_a_quarter_of_an_hour() {
 #[test]
 fn one_type_too_many_is_other() {
     let delta = added(&[row("a", "{}"), row("b", "{}"), row("c", "{}"), row("error", "{}")], 2);
-    assert_eq!(cells(&delta), expect(&[("c:a", 1), ("c:b", 1), ("c:error", 1), ("c:other", 1)]));
+    assert_eq!(cells(&delta), expect(&[("c:(other)", 1), ("c:a", 1), ("c:b", 1), ("c:error", 1)]));
+}
+
+#[test]
+fn a_type_that_is_called_other_is_not_the_overflow() {
+    let rows = [row("a", "{}"), row("other", "{}"), row("b", "{}"), row("other", "{}")];
+    assert_eq!(cells(&added(&rows, 2)), expect(&[("c:(other)", 1), ("c:a", 1), ("c:other", 2)]));
+}
+
+#[test]
+fn a_type_that_others_count_has_its_counter_before_one_that_is_new() {
+    let counted = CountedTypes { day: 0, today: vec!["a".into(), "b".into()], yesterday: vec![] };
+    let elsewhere: LookAround = Arc::new(move || counted.clone());
+    let mut aggregator =
+        Aggregator::new(shipped(), 2).going_on(OwnTypes::default(), elsewhere.clone());
+    let mut sum = DeltaSum::default();
+    for kind in ["c", "a", "b"] {
+        aggregator.add(&mut sum, &row(kind, "{}"));
+    }
+    let expected = expect(&[("c:(other)", 1), ("c:a", 1), ("c:b", 1)]);
+    assert_eq!(cells(&sum.finish()), expected);
+    // The next start is told nothing by others, and has what was written.
+    let written = aggregator.types().to_write(0).unwrap();
+    let types = OwnTypes::read(&written).unwrap();
+    let nobody: LookAround = Arc::new(CountedTypes::default);
+    let mut aggregator = Aggregator::new(shipped(), 2).going_on(types, nobody);
+    for kind in ["c", "b", "a"] {
+        aggregator.add(&mut sum, &row(kind, "{}"));
+    }
+    assert_eq!(cells(&sum.finish()), expected);
+}
+
+#[test]
+fn a_visitor_is_seen_no_later_than_the_event_was_received() {
+    let ahead = Row { time: 300_000, ..row("page_view", "{}") };
+    assert_eq!(added(&[ahead], 9).visitors(), [(visitor_of("s"), 62_000)]);
+    let late = Row { time: 1_000, ..row("page_view", "{}") };
+    assert_eq!(added(&[late], 9).visitors(), [(visitor_of("s"), 1_000)]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use actix_web::web;
 
 use crate::{
     domain::{
+        aggregate::OVERFLOW,
         event::{MAX_TYPE, is_type},
         metric::{Metric, MetricSet},
         time::{BusinessDay, BusinessZone, HOUR, LATEST, MAX_FUTURE, Millis, parse_rfc3339},
@@ -106,7 +107,9 @@ impl Given {
             (Some(_), Some(metric)) => {
                 Err(wrong("metric", metric, "can't be given together with type"))
             }
-            (Some(name), None) if is_type(name) => Ok(What::Type(name.to_owned())),
+            (Some(name), None) if is_type(name) || name == OVERFLOW => {
+                Ok(What::Type(name.to_owned()))
+            }
             (Some(name), None) => {
                 Err(wrong("type", name, "is 1 to 64 characters of A-Z a-z 0-9 _ . : - or space"))
             }

@@ -82,6 +82,8 @@ impl IngestActor {
         if self.group.is_empty() && self.gathering.waiting.is_empty() {
             return;
         }
+        // A type that has got a counter keeps it over any crash, so this is on disk before its first event.
+        self.types_file.keep(self.aggregator.types(), now_ms());
         let mut gathering = std::mem::take(&mut self.gathering);
         let (chunks, dead_letters) = self.open.framed();
         gathering.durable = Durable { next_seq: self.next_seq, chunks, dead_letters };

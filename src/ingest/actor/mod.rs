@@ -14,7 +14,7 @@ use self::group::{Durable, Gathering};
 use crate::{
     config::{Config, MemoryShares},
     domain::{
-        aggregate::Aggregator,
+        aggregate::{Aggregator, LookAround, OwnTypes},
         batch::NodeId,
         row::rows,
         time::{Steady, now_ms},
@@ -28,7 +28,7 @@ use crate::{
     },
     panics,
     sink::{Dispatch, RecentBatches, Settled, Sink},
-    spool::{Group, IdWindows, Recovery, Spool},
+    spool::{Group, IdWindows, OwnTypesFile, Recovery, Spool},
     telemetry::health::Health,
 };
 
@@ -77,6 +77,8 @@ pub struct IngestActor {
     told: Option<(UnboundedReceiver<Committed>, UnboundedReceiver<Settled>)>,
     dedupe: IdIndexes,
     aggregator: Aggregator,
+    /// Where it is written which event types have counters of their own.
+    types_file: OwnTypesFile,
     /// The clock by which the window of ids is measured. It never goes back, whatever the system's
     /// clock does.
     clock: Steady,
@@ -134,6 +136,10 @@ pub struct IngestSetup {
     pub shares: MemoryShares,
     /// Store and live, in this order.
     pub sinks: [Dispatch; 2],
+    /// Where it is written which event types have counters of their own, and what is written there.
+    pub types: (OwnTypesFile, OwnTypes),
+    /// Says which event types are counted on all nodes.
+    pub elsewhere: LookAround,
     /// The thread that writes the spool.
     pub committer: Committer,
     /// Says what became of each group.
@@ -154,6 +160,8 @@ impl IngestActor {
         dedupe.recover(setup.recovery.ids, clock.now());
         let mut aggregator =
             Aggregator::new(config.rules.metric_set.clone(), config.live.max_event_types);
+        let (types_file, types) = setup.types;
+        aggregator = aggregator.going_on(types, setup.elsewhere);
         let recovered = setup.recovery.open;
         let durable = Durable {
             next_seq: setup.recovery.next_seq,
@@ -177,6 +185,7 @@ impl IngestActor {
             recent: RecentBatches::within(setup.shares.recent_batches as usize),
             open: OpenBatch::recovered(&mut aggregator, recovered.rows, recovered.dead_letters),
             aggregator,
+            types_file,
             next_seq: setup.recovery.next_seq,
             flush: None,
             gathering: Gathering::default(),

@@ -31,10 +31,12 @@ impl IngestActor {
         }
     }
 
-    /// Sets the gauges of spool and ids, once a second.
+    /// Sets the gauges of spool and ids, once a second, and looks which event types are counted elsewhere.
     pub(super) fn report(&mut self) {
         self.look_for_room();
         let now = now_ms();
+        self.aggregator.look_around(now);
+        self.types_file.keep(self.aggregator.types(), now);
         metrics::gauge!("floodmark_spool_bytes").set(self.spool.bytes() as f64);
         metrics::gauge!("floodmark_spool_kept_bytes").set(self.spool.kept_bytes() as f64);
         metrics::gauge!("floodmark_spool_damaged_batches").set(self.spool.damaged() as f64);

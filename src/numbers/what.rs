@@ -1,0 +1,87 @@
+//! What a time series is of, and what a bucket says of it.
+
+use crate::{
+    domain::{
+        aggregate::OVERFLOW,
+        delta::Series,
+        metric::{MetricSeries, MetricSet, SeriesSums, Value},
+    },
+    numbers::current::OTHER,
+};
+
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Events of one type; of [`OTHER`] with those of all types without counters of their own, and of
+    /// [`OVERFLOW`] only these.
+    Type(String),
+    /// A metric, by its name.
+    Metric(String),
+}
+
+/// What a bucket says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Told {
+    /// What was counted.
+    pub value: Value,
+    /// How many events the metric leaves out.
+    pub left_out: u64,
+    /// Nothing was counted under the type's name, but something was whose type had no counter. Of which type
+    /// that was is not known; so the value is unknown, unless the type had a counter on that day.
+    pub may_overflow: bool,
+}
+
+impl Told {
+    /// Nothing is known of the bucket.
+    pub const UNKNOWN: Told = Told { value: Value::Unknown, left_out: 0, may_overflow: false };
+
+    fn count(events: i64) -> Told {
+        Told { value: Value::Count(events), ..Told::UNKNOWN }
+    }
+
+    /// Whether something was counted.
+    pub fn has_some(&self) -> bool {
+        matches!(self.value, Value::Count(events) if events > 0)
+    }
+}
+
+impl What {
+    /// The series whose sums it is computed from.
+    pub(super) fn parts(&self, metric_set: &MetricSet) -> MetricSeries {
+        match self {
+            What::Type(kind) => {
+                let mut series = vec![Series::Count(kind.clone())];
+                if kind != OVERFLOW && (kind == OTHER || metric_set.own_plan(kind).is_none()) {
+                    series.push(Series::Count(OVERFLOW.to_owned()));
+                }
+                MetricSeries { series, all_events: false }
+            }
+            What::Metric(name) => metric_set.parts(name),
+        }
+    }
+
+    /// What it is over the span of time that `sums` adds up.
+    pub(super) fn told(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Told {
+        let kind = match self {
+            What::Metric(name) => {
+                return metric_set.metric(name).map_or(Told::UNKNOWN, |metric| Told {
+                    value: metric_set.value(metric, sums),
+                    left_out: metric_set.left_out(metric, sums),
+                    may_overflow: false,
+                });
+            }
+            What::Type(kind) => kind,
+        };
+        let events = |kind: &str| sums.series(&Series::Count(kind.to_owned()));
+        let named = events(kind);
+        match kind.as_str() {
+            OVERFLOW => Told::count(named),
+            OTHER => Told::count(named.saturating_add(events(OVERFLOW))),
+            // A type that a rule names has its counter always.
+            _ if named > 0 || metric_set.own_plan(kind).is_some() || events(OVERFLOW) == 0 => {
+                Told::count(named)
+            }
+            _ => Told { may_overflow: true, ..Told::UNKNOWN },
+        }
+    }
+}
