@@ -63,8 +63,13 @@ struct NotedVisitors {
 
 impl NotedVisitors {
     fn touch(&mut self, zone: &BusinessZone, delta: &Delta) {
+        // A user who comes without a session is looked up among these.
+        delta.links().iter().for_each(|link| self.visitors.link(*link));
         for &(visitor, at) in delta.visitors() {
-            self.visitors.touch(visitor, at);
+            match delta.is_user(visitor) {
+                true => self.visitors.touch_user(visitor, at),
+                false => self.visitors.touch(visitor, at),
+            }
         }
         for (at, metric, hash) in delta.distinct() {
             self.distinct.note(zone.day_of(at).date, metric, hash);
@@ -76,6 +81,7 @@ impl NotedVisitors {
 pub(super) struct RecountedLedger {
     zone: BusinessZone,
     shares: MemoryShares,
+    active_window: Millis,
     counters: Counters,
     noted: NotedVisitors,
     heads: LedgerHeads,
@@ -84,32 +90,34 @@ pub(super) struct RecountedLedger {
 }
 
 impl RecountedLedger {
-    /// Nothing read yet.
-    pub(super) fn nothing(zone: BusinessZone, shares: &MemoryShares) -> RecountedLedger {
+    /// Nothing read yet. Visitors are active for `active_window` ms.
+    pub(super) fn nothing(
+        zone: BusinessZone,
+        shares: &MemoryShares,
+        active_window: Millis,
+    ) -> RecountedLedger {
         RecountedLedger {
             counters: Counters::within(zone.clone(), CounterLimits::of(shares)),
             noted: NotedVisitors {
-                visitors: ActiveVisitors::within(shares.visitors),
+                visitors: ActiveVisitors::within(shares.visitors, active_window),
                 distinct: DistinctDays::default(),
             },
             heads: LedgerHeads::default(),
             now: now_ms(),
             zone,
             shares: *shares,
+            active_window,
         }
     }
 
     /// Reads the ledger as of `now` (Unix ms), from the beginning.
-    async fn read(
-        &mut self,
-        ledger: &dyn Ledger,
-        active_window: Millis,
-        now: Millis,
-    ) -> Result<(), SinkError> {
-        *self = RecountedLedger::nothing(self.zone.clone(), &self.shares);
+    async fn read(&mut self, ledger: &dyn Ledger, now: Millis) -> Result<(), SinkError> {
+        *self = RecountedLedger::nothing(self.zone.clone(), &self.shares, self.active_window);
+        // The window before the last one is read for the sessions of users. Of its visitors none is taken.
+        self.noted.visitors.active(now - self.active_window);
         let asked = LedgerSpan {
             since: ledger_since(&self.zone, now),
-            visitors_since: now - active_window,
+            visitors_since: now - 2 * self.active_window,
             lane: None,
         };
         self.now = now;
@@ -140,17 +148,16 @@ impl TakesLedger for RecountedLedger {
 
 impl InProcess {
     /// Reads the ledger as of `now` (Unix ms) into `start`, sends the first [`Feed::Reset`] and
-    /// counts on from there. Visitors seen within `active_window` ms are active from the start.
+    /// counts on from there. Visitors seen within the active window are active from the start.
     /// A ledger that can't be reached is waited for in the background.
     pub(super) async fn start(
         ledger: Arc<dyn Ledger>,
         mut start: RecountedLedger,
-        active_window: Millis,
         feed: FeedSender,
         now: Millis,
         retry: &config::RetryConfig,
     ) -> Result<InProcess, SinkError> {
-        let error = match start.read(&*ledger, active_window, now).await {
+        let error = match start.read(&*ledger, now).await {
             Ok(()) => return Ok(InProcess::continue_from(start, feed).await),
             Err(error) if error.kind == SinkErrorKind::Unavailable => error,
             Err(error) => return Err(error),
@@ -168,7 +175,7 @@ impl InProcess {
             async move {
                 loop {
                     tokio::time::sleep(backoff.pause()).await;
-                    let read = start.read(&*ledger, active_window, now_ms());
+                    let read = start.read(&*ledger, now_ms());
                     if let Some(Ok(_)) = panics::caught("live", read).await {
                         let _ = counted.set(start.begin(&feed).await);
                         return;
@@ -281,7 +288,7 @@ mod tests {
 
     fn nothing() -> RecountedLedger {
         let shares = config::Config::default().memory_shares().unwrap();
-        RecountedLedger::nothing(BusinessZone::named("UTC").unwrap(), &shares)
+        RecountedLedger::nothing(BusinessZone::named("UTC").unwrap(), &shares, 300_000)
     }
 
     fn batch(seq: u64) -> BatchId {

@@ -14,6 +14,7 @@
 pub mod counters;
 mod distinct;
 pub mod in_process;
+mod links;
 mod messages;
 pub mod redis;
 pub mod sessions;
@@ -166,10 +167,10 @@ pub async fn open(
     if config.redis.urls.is_empty() {
         let window = config.live.active_window_s as Millis * SECOND;
         let shares = config.memory_shares().map_err(OpenError::Config)?;
-        let start = in_process::RecountedLedger::nothing(zone, &shares);
+        let start = in_process::RecountedLedger::nothing(zone, &shares, window);
         let retry = &config.retry;
         let ledger = stores.ledger.clone();
-        let live = in_process::InProcess::start(ledger, start, window, feed, now, retry).await?;
+        let live = in_process::InProcess::start(ledger, start, feed, now, retry).await?;
         return Ok(Arc::new(live));
     }
     let live = redis::Redis::start(config, stores, zone, feed).map_err(OpenError::Config)?;

@@ -24,8 +24,11 @@ use crate::domain::{
 /// An exact active-visitor set.
 #[derive(Debug, Default)]
 pub struct ActiveSessions {
-    /// When each visitor was last seen, Unix ms.
+    /// When each visitor was last seen, Unix ms. Of one that is taken out ([`ActiveSessions::remove`]) it is
+    /// the complement, which is below zero: such a visitor stays in its bucket, and goes with it.
     last: HashMap<Visitor, Millis>,
+    /// How many are taken out.
+    removed: usize,
     /// Every visitor of `last`, in the bucket of the second in which it was seen when it was put
     /// there. It may have been seen later since then, but never earlier.
     buckets: BTreeMap<Millis, Vec<Visitor>>,
@@ -42,12 +45,27 @@ impl ActiveSessions {
         }
         match self.last.get_mut(&visitor) {
             // The visitor stays in its bucket, which lies at or before its new time.
-            Some(last) => *last = at.max(*last),
+            Some(last) => {
+                if *last < 0 {
+                    self.removed -= 1;
+                    *last = !*last;
+                }
+                *last = at.max(*last);
+            }
             None => {
                 self.last.insert(visitor, at);
                 self.enqueue(visitor, at);
             }
         }
+    }
+
+    /// Takes a visitor out, and says when it was last seen; `None` where it is not there.
+    pub fn remove(&mut self, visitor: Visitor) -> Option<Millis> {
+        let last = self.last.get_mut(&visitor).filter(|last| **last >= self.floor.max(0))?;
+        let seen = *last;
+        *last = !seen;
+        self.removed += 1;
+        Some(seen)
     }
 
     /// Forgets visitors that were last seen before `since` (Unix ms), and says how many are left.
@@ -59,11 +77,15 @@ impl ActiveSessions {
             let (start, visitors) = oldest.remove_entry();
             let mut kept = Vec::new();
             for visitor in visitors {
-                match self.last.get(&visitor) {
-                    Some(&last) if last < self.floor => drop(self.last.remove(&visitor)),
-                    Some(&last) if bucket(last, SECOND) == start => kept.push(visitor),
-                    Some(&last) => self.enqueue(visitor, last),
-                    None => {}
+                let Some(&last) = self.last.get(&visitor) else { continue };
+                let seen = if last < 0 { !last } else { last };
+                if seen < self.floor {
+                    self.removed -= usize::from(last < 0);
+                    self.last.remove(&visitor);
+                } else if bucket(seen, SECOND) == start {
+                    kept.push(visitor);
+                } else {
+                    self.enqueue(visitor, seen);
                 }
             }
             // In the second in which `since` lies, later visitors stay. It is the last bucket to
@@ -77,17 +99,18 @@ impl ActiveSessions {
         if self.last.capacity() > 1024 && self.last.len() < self.last.capacity() / 4 {
             self.last.shrink_to(self.last.len() * 2);
         }
-        self.last.len() as u64
+        (self.last.len() - self.removed) as u64
     }
 
-    /// How many visitors are in it.
+    /// How many visitors it has room for now, with those that are taken out.
     pub(super) fn len(&self) -> usize {
         self.last.len()
     }
 
     /// Each visitor with the time at which it was last seen.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Visitor, Millis)> {
-        self.last.iter().map(|(visitor, at)| (*visitor, *at))
+        let there = self.last.iter().filter(|(_, at)| **at >= 0);
+        there.map(|(visitor, at)| (*visitor, *at))
     }
 
     /// Puts a visitor into the bucket of a second.
@@ -106,30 +129,46 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Touch(Visitor, Millis),
+        Remove(Visitor),
         Active(Millis),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let touch = (0..12u128, 0..9_000i64).prop_map(|(v, at)| Step::Touch(v, at));
         let active = (0..9_000i64).prop_map(Step::Active);
-        proptest::collection::vec(prop_oneof![6 => touch, 1 => active], 0..200)
+        let remove = (0..12u128).prop_map(Step::Remove);
+        proptest::collection::vec(prop_oneof![6 => touch, 1 => remove, 1 => active], 0..200)
     }
 
     proptest! {
         #[test]
         fn agrees_with_a_plain_map(steps in steps()) {
             let (mut sessions, mut model) = (ActiveSessions::default(), BTreeMap::new());
+            let mut gone = BTreeMap::new();
             let mut floor = 0;
             for step in steps {
                 match step {
                     Step::Touch(visitor, at) => {
                         sessions.touch(visitor, at);
+                        if at < floor {
+                            continue;
+                        }
+                        let at = gone.remove(&visitor).map_or(at, |before: Millis| at.max(before));
                         let last = model.entry(visitor).or_insert(at);
                         *last = at.max(*last);
+                    }
+                    Step::Remove(visitor) => {
+                        let seen = model.remove(&visitor).filter(|last| *last >= floor);
+                        prop_assert_eq!(sessions.remove(visitor), seen);
+                        // Where it comes back, that it was there before is still known.
+                        if let Some(last) = seen {
+                            gone.insert(visitor, last);
+                        }
                     }
                     Step::Active(since) => {
                         floor = since.max(floor);
                         model.retain(|_, last| *last >= floor);
+                        gone.retain(|_, last| *last >= floor);
                         prop_assert_eq!(sessions.active(since), model.len() as u64);
                     }
                 }

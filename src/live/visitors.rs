@@ -10,10 +10,14 @@
 //! ```
 
 use super::{
+    links::SessionLinks,
     sessions::ActiveSessions,
     sliding::{SKETCH, SlidingSketch},
 };
-use crate::domain::{delta::Visitor, time::Millis};
+use crate::domain::{
+    delta::{UserLink, Visitor},
+    time::Millis,
+};
 
 /// Bytes of one visitor in the set, at most: a table that has just doubled with the one before, and
 /// a list that has just doubled.
@@ -25,6 +29,8 @@ const LEAST: usize = 1000;
 #[derive(Debug)]
 pub(super) struct ActiveVisitors {
     set: ActiveSessions,
+    /// The sessions of users.
+    links: SessionLinks,
     /// How many the set may have.
     most: usize,
     /// Has all that were seen, from the moment on at which the set was full.
@@ -38,11 +44,14 @@ pub(super) struct ActiveVisitors {
 }
 
 impl ActiveVisitors {
-    /// Nobody yet; they never take more than `bytes`.
-    pub(super) fn within(bytes: u64) -> ActiveVisitors {
-        let most = (bytes.saturating_sub(SKETCH as u64) / VISITOR) as usize;
+    /// Nobody yet; they never take more than `bytes`, a quarter of it for the sessions of users. Visitors are
+    /// active for `window` ms.
+    pub(super) fn within(bytes: u64, window: Millis) -> ActiveVisitors {
+        let of_visitors = (bytes - bytes / 4).saturating_sub(SKETCH as u64);
+        let most = (of_visitors / VISITOR) as usize;
         ActiveVisitors {
             set: ActiveSessions::default(),
+            links: SessionLinks::within(bytes / 4, window),
             most: most.max(LEAST),
             sketch: None,
             gathers: true,
@@ -63,6 +72,24 @@ impl ActiveVisitors {
                 self.give_up_the_set();
             }
         }
+    }
+
+    /// Notes that a user was seen with a session at `at` (Unix ms). Where the user is there already, the
+    /// session takes that place; the sketch can't forget anybody, so there both count until the user
+    /// leaves the window.
+    pub(super) fn link(&mut self, link: UserLink) {
+        let UserLink { user, session, at } = link;
+        self.links.link(user, session, at);
+        if let Some(seen) = self.set.remove(user) {
+            self.touch(session, seen);
+        }
+    }
+
+    /// Notes that a user was seen at `at` (Unix ms) without a session. Where a session of the user is known,
+    /// that is the visitor.
+    pub(super) fn touch_user(&mut self, user: Visitor, at: Millis) {
+        let visitor = self.links.session_of(user, at).unwrap_or(user);
+        self.touch(visitor, at);
     }
 
     /// Goes on with an estimate.
@@ -111,8 +138,29 @@ mod tests {
     }
 
     #[test]
+    fn a_user_and_a_session_are_one_visitor_once_they_were_seen_together() {
+        let mut visitors = ActiveVisitors::within(1 << 20, WINDOW);
+        let (user, phone, laptop) = (visitor_of("u"), visitor_of("phone"), visitor_of("laptop"));
+        let link = |session, at| UserLink { user, session, at };
+        visitors.touch_user(user, NOW + SECOND);
+        visitors.touch(phone, NOW);
+        assert_eq!(visitors.active(NOW - WINDOW), (2, false));
+        visitors.link(link(phone, NOW));
+        assert_eq!(visitors.active(NOW - WINDOW), (1, false));
+        assert_eq!(visitors.active(NOW + SECOND), (1, false), "seen when the user was seen");
+        visitors.touch_user(user, NOW + WINDOW);
+        assert_eq!(visitors.active(NOW + WINDOW), (1, false));
+        // Two sessions are two visitors, as they are where nobody knows the user.
+        visitors.touch(laptop, NOW + WINDOW);
+        visitors.link(link(laptop, NOW + WINDOW));
+        visitors.touch_user(user, NOW + WINDOW + SECOND);
+        assert_eq!(visitors.active(NOW + WINDOW), (2, false));
+        assert_eq!(visitors.active(NOW + WINDOW + SECOND), (1, false));
+    }
+
+    #[test]
     fn more_than_there_is_room_for_are_estimated_until_the_rush_is_over() {
-        let mut visitors = ActiveVisitors::within(0);
+        let mut visitors = ActiveVisitors::within(0, WINDOW);
         let most = visitors.most as u64;
         (0..most).for_each(|n| visitors.touch(visitor_of(&n.to_string()), NOW));
         assert_eq!(visitors.active(NOW - WINDOW), (most, false));

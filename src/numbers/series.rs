@@ -13,7 +13,9 @@ use crate::{
         time::{BusinessZone, DAY, MINUTE, Millis, bucket},
     },
     live::counters::{Counters, MINUTES_KEPT},
-    numbers::{Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable, What, what::Told},
+    numbers::{
+        Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable, What, what::BucketValue,
+    },
     store::rollup::Summed,
 };
 
@@ -131,7 +133,7 @@ impl TimeSeries {
         };
         let values = self.settled(query, &starts, values, now).await?;
         let points = starts.windows(2).zip(values);
-        let point = |(pair, told): (&[Millis], Told)| Point {
+        let point = |(pair, told): (&[Millis], BucketValue)| Point {
             timestamp: pair[0],
             count: told.value,
             in_progress: is_in_progress(pair, now),
@@ -146,9 +148,9 @@ impl TimeSeries {
         &self,
         query: &SeriesQuery,
         starts: &[Millis],
-        mut values: Vec<Told>,
+        mut values: Vec<BucketValue>,
         now: Millis,
-    ) -> Result<Vec<Told>, Unavailable> {
+    ) -> Result<Vec<BucketValue>, Unavailable> {
         let zone = self.mirror.zone();
         let day_of = |at: Millis| {
             zone.day_of(query.baseline.map_or(at, |shift| zone.same_moment(at, shift.days())))
@@ -183,7 +185,7 @@ impl TimeSeries {
         query: &SeriesQuery,
         starts: &[Millis],
         now: Millis,
-    ) -> Result<Vec<Told>, Unavailable> {
+    ) -> Result<Vec<BucketValue>, Unavailable> {
         let metric_set = self.mirror.metric_set();
         let mut older = vec![RollupSums::default(); starts.len() - 1];
         // From here on the mirror answers, and before it the rollups. The mirror's oldest minute
@@ -207,7 +209,7 @@ impl TimeSeries {
         };
         let value = |(older, pair): (&RollupSums, &[Millis])| {
             if pair[0] < gone {
-                return Told::UNKNOWN;
+                return BucketValue::UNKNOWN;
             }
             let newer = Sums::new(&*counters, pair[0].max(mirrored), pair[1]);
             query.what.told(metric_set, &Both { older, newer })
@@ -239,7 +241,7 @@ impl TimeSeries {
         what: &What,
         shift: Shift,
         compared: &[Compared],
-    ) -> Result<Vec<Told>, Unavailable> {
+    ) -> Result<Vec<BucketValue>, Unavailable> {
         let metric_set = self.mirror.metric_set();
         let mut buckets = vec![Some(RollupSums::default()); compared.len()];
         for part in summed(&what.parts(metric_set)) {
@@ -253,7 +255,7 @@ impl TimeSeries {
         }
         let value = |sums: &Option<RollupSums>| match sums {
             Some(sums) => what.told(metric_set, sums),
-            None => Told::UNKNOWN,
+            None => BucketValue::UNKNOWN,
         };
         Ok(buckets.iter().map(value).collect())
     }

@@ -21,7 +21,7 @@ pub enum What {
 
 /// What a bucket says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Told {
+pub(super) struct BucketValue {
     /// What was counted.
     pub value: Value,
     /// How many events the metric leaves out.
@@ -31,12 +31,13 @@ pub(super) struct Told {
     pub may_overflow: bool,
 }
 
-impl Told {
+impl BucketValue {
     /// Nothing is known of the bucket.
-    pub const UNKNOWN: Told = Told { value: Value::Unknown, left_out: 0, may_overflow: false };
+    pub const UNKNOWN: BucketValue =
+        BucketValue { value: Value::Unknown, left_out: 0, may_overflow: false };
 
-    fn count(events: i64) -> Told {
-        Told { value: Value::Count(events), ..Told::UNKNOWN }
+    fn count(events: i64) -> BucketValue {
+        BucketValue { value: Value::Count(events), ..BucketValue::UNKNOWN }
     }
 
     /// Whether something was counted.
@@ -61,13 +62,15 @@ impl What {
     }
 
     /// What it is over the span of time that `sums` adds up.
-    pub(super) fn told(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> Told {
+    pub(super) fn told(&self, metric_set: &MetricSet, sums: &impl SeriesSums) -> BucketValue {
         let kind = match self {
             What::Metric(name) => {
-                return metric_set.metric(name).map_or(Told::UNKNOWN, |metric| Told {
-                    value: metric_set.value(metric, sums),
-                    left_out: metric_set.left_out(metric, sums),
-                    may_overflow: false,
+                return metric_set.metric(name).map_or(BucketValue::UNKNOWN, |metric| {
+                    BucketValue {
+                        value: metric_set.value(metric, sums),
+                        left_out: metric_set.left_out(metric, sums),
+                        may_overflow: false,
+                    }
                 });
             }
             What::Type(kind) => kind,
@@ -75,13 +78,13 @@ impl What {
         let events = |kind: &str| sums.series(&Series::Count(kind.to_owned()));
         let named = events(kind);
         match kind.as_str() {
-            OVERFLOW => Told::count(named),
-            OTHER => Told::count(named.saturating_add(events(OVERFLOW))),
+            OVERFLOW => BucketValue::count(named),
+            OTHER => BucketValue::count(named.saturating_add(events(OVERFLOW))),
             // A type that a rule names has its counter always.
             _ if named > 0 || metric_set.own_plan(kind).is_some() || events(OVERFLOW) == 0 => {
-                Told::count(named)
+                BucketValue::count(named)
             }
-            _ => Told { may_overflow: true, ..Told::UNKNOWN },
+            _ => BucketValue { may_overflow: true, ..BucketValue::UNKNOWN },
         }
     }
 }

@@ -6,7 +6,7 @@ use floodmark::{
     domain::{
         aggregate::visitor_of,
         batch::{Batch, BatchId, LANES},
-        delta::DeltaSum,
+        delta::{DeltaSum, UserLink},
         time::{MINUTE, SECOND, now_ms},
     },
     live::Applied,
@@ -38,6 +38,7 @@ every_backend!(
     a_batch_is_counted_once_and_in_order,
     the_mirror_is_the_sum_of_the_deltas,
     active_visitors_are_exact,
+    a_user_and_a_session_are_one_visitor,
     a_restart_continues_from_the_ledger,
 );
 
@@ -104,6 +105,42 @@ async fn active_visitors_are_exact(backend: Backend) {
     assert_eq!(a.active(now - 100 * SECOND).await, 500);
     assert_eq!(a.active(now - 100 * SECOND + 1).await, 300);
     assert_eq!(a.active(now + 1).await, 0);
+}
+
+async fn a_user_and_a_session_are_one_visitor(backend: Backend) {
+    let site = Site::new(backend.urls()).await;
+    let a = site.node().await;
+    let b = match backend {
+        Backend::InProcess => None,
+        _ => Some(site.node().await),
+    };
+    let b = b.as_ref().unwrap_or(&a);
+    let now = now_ms();
+    let [session, user] = ["s", "u"].map(|kind| move |n: u32| visitor_of(&format!("{kind}{n}")));
+    let seen = |note: &dyn Fn(&mut DeltaSum, u32)| {
+        let mut sum = DeltaSum::default();
+        (0..300).for_each(|n| note(&mut sum, n));
+        sum.finish()
+    };
+    a.shows(&[]).await;
+    b.shows(&[]).await;
+    a.live.touch(&seen(&|sum, n| sum.seen(session(n), now - 100 * SECOND))).await.unwrap();
+    b.live.touch(&seen(&|sum, n| sum.seen_user(user(n), now - 10 * SECOND))).await.unwrap();
+    assert_eq!(a.active(now - 150 * SECOND).await, 600);
+    let together = seen(&|sum, n| {
+        sum.seen(session(n), now - 90 * SECOND);
+        sum.linked(UserLink { user: user(n), session: session(n), at: now - 90 * SECOND });
+    });
+    // To note it twice changes nothing.
+    for node in [&a, b, &a] {
+        node.live.touch(&together).await.unwrap();
+        assert_eq!(node.active(now - 150 * SECOND).await, 300);
+    }
+    assert_eq!(b.active(now - 10 * SECOND).await, 300, "seen when the user was seen");
+    // From now on users are their sessions, on every node, and whoever has none is somebody else.
+    b.live.touch(&seen(&|sum, n| sum.seen_user(user(2 * n), now))).await.unwrap();
+    assert_eq!(a.active(now - 10 * SECOND).await, 450);
+    assert_eq!(a.active(now).await, 300);
 }
 
 async fn distinct_values_are_exact_up_to_a_limit_and_near_beyond(backend: Backend) {

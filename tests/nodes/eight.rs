@@ -50,7 +50,7 @@ fn send_batches(shop: &Shop) -> Sums {
             let events: Vec<Value> = (0..EVENTS)
                 .map(|n| match n % 10 {
                     0 => serde_json::json!({"type": "purchase", "sessionId": format!("{n}"),
-                        "properties": {"amount": 0.25 + (number + batch) as f64}}),
+                        "userId": format!("user {n}"), "properties": {"amount": 0.25 + (number + batch) as f64}}),
                     _ => serde_json::json!({"type": "page_view", "sessionId": format!("{n}")}),
                 })
                 .collect();
@@ -96,7 +96,11 @@ fn redis_did_what_the_model_says(calls: &BTreeMap<String, u64>, batches: u64, se
     // each minute. Here these are the events that have none.
     let hsets = of("hset");
     let breakdowns = batches * BREAKDOWNS;
-    assert!((batches + breakdowns..=batches + 2 * breakdowns).contains(&hsets), "{calls:?}");
+    // Who bought has a user and a session. Each node says so once in an hour, in one command for each shard.
+    let links = 2 * NODES as u64 * SHARDS;
+    let most = batches + 2 * breakdowns + links;
+    assert!((batches + breakdowns..=most).contains(&hsets), "{calls:?}");
+    assert!(of("zscore") <= 2 * (NODES * EVENTS / 10) as u64, "{calls:?}");
     // A batch spans one second or two. It has four series (two types, revenue, and the revenue's
     // currency), each in three kinds of buckets. The version is one more increment.
     let increments = of("hincrby");
@@ -111,7 +115,7 @@ fn redis_did_what_the_model_says(calls: &BTreeMap<String, u64>, batches: u64, se
     assert!(of("hmget") <= at_most(LANES), "{calls:?}");
     // Idle lanes check every two seconds. A distinct value is written once, with at most one
     // command for each shard.
-    let scripts = batches + SHARDS * batches + at_most(LANES * LANES / 2);
+    let scripts = batches + links + SHARDS * batches + at_most(LANES * LANES / 2);
     assert!(of("evalsha") <= scripts, "{calls:?}");
 }
 
@@ -150,4 +154,22 @@ fn eight_nodes_agree_and_cost_what_the_model_says() {
         assert_eq!(seen.0, sums);
     }
     shop.agrees(&sums);
+    users_are_their_sessions(&shop);
+}
+
+/// Each buyer is now known to a server of the shop, which has no sessions: that makes nobody more. One user
+/// has bought nothing yet, and is somebody more.
+fn users_are_their_sessions(shop: &Shop) {
+    let users = (0..EVENTS).step_by(10).map(|n| format!("user {n}")).chain(["nobody".to_owned()]);
+    let paid = |user| serde_json::json!({"type": "order_paid", "userId": user});
+    let events: Vec<Value> = users.map(paid).collect();
+    let answer = shop.nodes[NODES - 1].post(serde_json::to_vec(&events).unwrap());
+    assert_eq!(answer.status, 202, "{answer:?}");
+    for node in &shop.nodes {
+        node.until("each visitor is active once", |node| {
+            let current = node.current();
+            let paid = &current["counts"]["order_paid"];
+            *paid == events.len() && current["activeUsers"] == EVENTS + 1
+        });
+    }
 }

@@ -8,6 +8,7 @@ mod held;
 mod identity;
 mod leaving;
 mod ledger;
+mod own_types;
 #[path = "../support/mod.rs"]
 mod support;
 mod totals;

@@ -44,4 +44,5 @@ mod top;
 mod totals;
 mod tracker;
 mod twins;
+mod visitors;
 mod webhooks;

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::{
     bot,
-    delta::{DeltaSum, Visitor},
+    delta::{DeltaSum, UserLink, Visitor},
     metric::{DistinctNoted, MetricSet, Tally},
     row::Row,
     time::Millis,
@@ -21,6 +21,23 @@ pub use self::own_types::{CountedTypes, LookAround, OVERFLOW, OwnTypes};
 /// The visitor that a session id or user id stands for. The same on every node.
 pub fn visitor_of(id: &str) -> Visitor {
     xxh3_128(id.as_bytes())
+}
+
+/// Notes who has sent a row. A user who comes with a session is that session's visitor.
+fn note_visitor(sum: &mut DeltaSum, row: &Row<'_>) {
+    // Nobody is seen later than the event was received: the clock of a page may be ahead, and its visitor
+    // would be active for longer than others.
+    let at = row.time.min(row.received_at);
+    match (row.session_id.map(visitor_of), row.user_id.map(visitor_of)) {
+        (Some(session), user) => {
+            sum.seen(session, at);
+            if let Some(user) = user.filter(|user| *user != session) {
+                sum.linked(UserLink { user, session, at });
+            }
+        }
+        (None, Some(user)) => sum.seen_user(user, at),
+        (None, None) => {}
+    }
 }
 
 /// Adds rows to sums, by the rules. It remembers which event types it knows and what distinct
@@ -99,11 +116,7 @@ impl Aggregator {
         sum.count(if has_counter { row.kind } else { OVERFLOW }, row.time);
         let mut tally = Tally { sum, rates: metric_set.rates(), noted };
         plan.unwrap_or(metric_set.plan_of_others()).follow(row, false, &mut tally);
-        if let Some(visitor) = row.visitor() {
-            // Nobody is seen before it is so: the clock of a page may be ahead, and its visitor would be
-            // active for longer than others.
-            sum.seen(visitor_of(visitor), row.time.min(row.received_at));
-        }
+        note_visitor(sum, row);
     }
 
     /// Must be called when a sum that rows were added to is thrown away. What those rows noted

@@ -21,6 +21,17 @@ pub use self::{series::Series, sum::DeltaSum};
 /// two visitors of one shop never share it by chance.
 pub type Visitor = u128;
 
+/// A user was seen together with a session: both are the same visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UserLink {
+    /// The user.
+    pub user: Visitor,
+    /// The session.
+    pub session: Visitor,
+    /// When they were seen together, Unix ms.
+    pub at: Millis,
+}
+
 /// The span that distinct values are noted by. Midnight falls on the start of such a span in
 /// every time zone, so days can be put together from them.
 pub const QUARTER_HOUR: Millis = 15 * MINUTE;
@@ -43,6 +54,10 @@ pub struct Delta {
     distinct: Vec<(i64, u32, u64)>,
     /// (visitor, time of its last event in Unix ms), ascending.
     visitors: Vec<(Visitor, Millis)>,
+    /// Those of `visitors` who are users that were seen without a session, ascending.
+    users: Vec<Visitor>,
+    /// The newest session of each user who was seen with one, ascending.
+    links: Vec<UserLink>,
 }
 
 /// An encoded delta that this version can't read.
@@ -65,6 +80,9 @@ const VERSION_1: u8 = 1;
 type Cells = (u64, Vec<Series>, Vec<(i64, u32, i64)>);
 /// The second part: `names`, `tops`, `distinct`.
 type Names = (Vec<String>, Vec<(i64, u32, Top)>, Vec<(i64, u32, u64)>);
+
+/// What is kept apart: `visitors`, then `users` and `links`.
+type Visitors = (Vec<(Visitor, Millis)>, (Vec<Visitor>, Vec<UserLink>));
 
 impl Delta {
     /// Nothing to add.
@@ -99,10 +117,21 @@ impl Delta {
         &self.visitors
     }
 
+    /// Whether a visitor is a user who was seen without a session.
+    pub fn is_user(&self, visitor: Visitor) -> bool {
+        self.users.binary_search(&visitor).is_ok()
+    }
+
+    /// The newest session of each user who was seen with one.
+    pub fn links(&self) -> &[UserLink] {
+        &self.links
+    }
+
     /// How many things it holds: increments, values, visitors. Each takes 16 to 170 bytes.
     pub fn weight(&self) -> usize {
         let values: usize = self.tops.iter().map(|(_, _, top)| top.len()).sum();
-        self.cells.len() + values + self.distinct.len() + self.visitors.len()
+        let visitors = self.visitors.len() + self.users.len() + self.links.len();
+        self.cells.len() + values + self.distinct.len() + visitors
     }
 
     /// The bytes that it takes in memory, but for the few names in it.
@@ -112,6 +141,8 @@ impl Delta {
             + size_of_val(self.tops.as_slice())
             + size_of_val(self.distinct.as_slice())
             + size_of_val(self.visitors.as_slice())
+            + size_of_val(self.users.as_slice())
+            + size_of_val(self.links.as_slice())
     }
 
     /// First and last second touched, Unix ms; `None` without cells.
@@ -128,9 +159,13 @@ impl Delta {
     }
 
     /// The visitors, encoded. Kept apart from the cells: they are many, and only the last
-    /// few minutes of them matter.
+    /// few minutes of them matter. What is known of users stands behind the visitors, where a version that
+    /// knows nothing of it does not look.
     pub fn encode_visitors(&self) -> Vec<u8> {
-        encode(&self.visitors)
+        match self.users.is_empty() && self.links.is_empty() {
+            true => encode(&self.visitors),
+            false => encode(&(&self.visitors, (&self.users, &self.links))),
+        }
     }
 
     /// Reads back what [`Delta::encode_cells`] wrote and, where at hand, what
@@ -148,17 +183,26 @@ impl Delta {
         if !whole {
             return Err(DeltaError::Malformed(postcard::Error::DeserializeBadEncoding));
         }
-        let visitors = match visitors {
-            Some([VERSION_1, body @ ..]) => postcard::from_bytes(body)?,
-            Some(bytes) => decode(VERSION, bytes)?,
-            None => Vec::new(),
-        };
-        Ok(Delta { events, series, cells, names, tops, distinct, visitors })
+        let (visitors, (users, links)) =
+            visitors.map_or(Ok(Visitors::default()), decode_visitors)?;
+        Ok(Delta { events, series, cells, names, tops, distinct, visitors, users, links })
     }
 }
 
 fn encode(body: &impl Serialize) -> Vec<u8> {
     postcard::to_extend(body, vec![VERSION]).expect("plain data always encodes")
+}
+
+/// Reads back what [`Delta::encode_visitors`] wrote, in this version or before.
+fn decode_visitors(bytes: &[u8]) -> Result<Visitors, DeltaError> {
+    let body = match bytes.split_first() {
+        Some((&(VERSION_1 | VERSION), body)) => body,
+        Some((&found, _)) => return Err(DeltaError::Version(found)),
+        None => return Err(DeltaError::Malformed(postcard::Error::DeserializeUnexpectedEnd)),
+    };
+    let (visitors, rest) = postcard::take_from_bytes(body)?;
+    let users = if rest.is_empty() { Default::default() } else { postcard::from_bytes(rest)? };
+    Ok((visitors, users))
 }
 
 fn decode<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<T, DeltaError> {

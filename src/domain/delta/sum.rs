@@ -2,7 +2,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::{Delta, QUARTER_HOUR, Series, Visitor};
+use super::{Delta, QUARTER_HOUR, Series, UserLink, Visitor};
 use crate::domain::{
     time::{MINUTE, Millis, SECOND, bucket},
     top::{Top, TopSum},
@@ -20,6 +20,10 @@ pub struct DeltaSum {
     top_bytes: usize,
     distinct: HashSet<(i64, u32, u64)>,
     visitors: HashMap<Visitor, Millis>,
+    /// Those of `visitors` who are users that were seen without a session.
+    users: HashSet<Visitor>,
+    /// The newest session of each user, and when they were seen together.
+    links: HashMap<Visitor, (Millis, Visitor)>,
 }
 
 impl DeltaSum {
@@ -79,6 +83,19 @@ impl DeltaSum {
         *last = at.max(*last);
     }
 
+    /// Notes that a user was there at `at` (Unix ms), without a session.
+    pub fn seen_user(&mut self, user: Visitor, at: Millis) {
+        self.users.insert(user);
+        self.seen(user, at);
+    }
+
+    /// Notes that a user and a session were seen together, and so are one visitor.
+    pub fn linked(&mut self, link: UserLink) {
+        let UserLink { user, session, at } = link;
+        let newest = self.links.entry(user).or_insert((at, session));
+        *newest = (at, session).max(*newest);
+    }
+
     /// Adds a whole delta.
     pub fn merge(&mut self, delta: &Delta) {
         self.events += delta.events;
@@ -104,6 +121,8 @@ impl DeltaSum {
         for &(visitor, at) in &delta.visitors {
             self.seen(visitor, at);
         }
+        self.users.extend(&delta.users);
+        delta.links.iter().for_each(|link| self.linked(*link));
     }
 
     /// The bytes that the delta will take in memory, at most, but for the few names in it.
@@ -113,6 +132,8 @@ impl DeltaSum {
             + self.tops.len() * size_of::<(i64, u32, Top)>()
             + self.distinct.len() * size_of::<(i64, u32, u64)>()
             + self.visitors.len() * size_of::<(Visitor, Millis)>()
+            + self.users.len() * size_of::<Visitor>()
+            + self.links.len() * size_of::<UserLink>()
     }
 
     /// Events added so far.
@@ -147,7 +168,13 @@ impl DeltaSum {
         distinct.sort_unstable();
         let mut visitors: Vec<_> = sum.visitors.into_iter().collect();
         visitors.sort_unstable();
-        Delta { events: sum.events, series, cells, names, tops, distinct, visitors }
+        let mut users: Vec<_> = sum.users.into_iter().collect();
+        users.sort_unstable();
+        let link = |(user, (at, session))| UserLink { user, session, at };
+        let mut links: Vec<_> = sum.links.into_iter().map(link).collect();
+        links.sort_unstable();
+        let events = sum.events;
+        Delta { events, series, cells, names, tops, distinct, visitors, users, links }
     }
 
     fn name(&mut self, name: &str) -> u32 {

@@ -15,11 +15,12 @@ use parking_lot::Mutex;
 use super::{
     connection::Connection,
     keys::{ACTIVE_SHARDS, RedisKeys, active_shard},
+    links::{self, RecentLinks, VisitorTerms},
     servers::Servers,
 };
 use crate::{
     domain::{
-        delta::Visitor,
+        delta::{Delta, UserLink, Visitor},
         time::{Millis, SECOND, bucket},
     },
     sink::SinkError,
@@ -43,6 +44,10 @@ pub(super) struct RecentVisitors {
     generations: Mutex<Generations>,
     /// Visitors in one generation, which bounds the memory.
     most: usize,
+    /// The sessions of users, as far as Redis is known to have them.
+    links: Mutex<RecentLinks>,
+    /// Users in `links`, at most.
+    most_links: usize,
 }
 
 #[derive(Debug, Default)]
@@ -59,10 +64,15 @@ struct Generations {
 }
 
 impl RecentVisitors {
-    /// None yet; two generations of them take no more than `bytes`.
+    /// None yet; two generations of them, and the sessions of users, take no more than `bytes`.
     pub(super) fn within(bytes: u64) -> RecentVisitors {
-        let most = MAX_RECENT.min((bytes / (2 * RECENT)) as usize);
-        RecentVisitors { generations: Mutex::default(), most }
+        let most = |bytes: u64| MAX_RECENT.min((bytes / RECENT) as usize);
+        RecentVisitors {
+            generations: Mutex::default(),
+            most: most((bytes - bytes / 4) / 2),
+            links: Mutex::default(),
+            most_links: most(bytes / 4),
+        }
     }
 
     /// The sightings that Redis is not known to have, and the count of losses, which
@@ -94,28 +104,71 @@ impl RecentVisitors {
         }
     }
 
+    /// Notes that Redis has these sessions of users now, unless it may have lost them since they were sent.
+    fn noted_links(&self, links: &[UserLink], generation: i64, losses: u64) {
+        let visitors = self.generations.lock();
+        if visitors.losses == losses {
+            self.links.lock().noted(links, generation, self.most_links);
+        }
+    }
+
     /// Forgets everything, since Redis may have lost any of it.
     pub(super) fn forget(&self) {
         let mut known = self.generations.lock();
         let losses = known.losses + 1;
         *known = Generations { losses, ..Generations::default() };
+        *self.links.lock() = RecentLinks::default();
     }
 }
 
-/// Notes visitors in Redis. A set that nobody touches for `ttl` ms goes away.
+/// Notes the visitors of a delta in Redis.
 pub(super) async fn touch(
     servers: &Servers,
     keys: &RedisKeys,
     recent: &RecentVisitors,
-    visitors: &[(Visitor, Millis)],
+    delta: &Delta,
+    terms: VisitorTerms,
+) -> Result<(), SinkError> {
+    let (news, losses) = recent.news(delta.visitors());
+    let generation = terms.generation();
+    let new_links = recent.links.lock().news(delta.links(), generation);
+    if news.is_empty() && new_links.is_empty() {
+        return Ok(());
+    }
+    let (users, mut sessions): (Vec<_>, Vec<_>) =
+        news.iter().copied().partition(|(visitor, _)| delta.is_user(*visitor));
+    let written = async {
+        sessions.extend(links::link(servers, keys, &new_links, terms).await?);
+        // After the links, since a user who comes without a session is looked up among them.
+        sessions.extend(links::resolve(servers, keys, &users, terms).await?);
+        add(servers, keys, &sessions, terms.ttl).await
+    };
+    match written.await {
+        Ok(()) => {
+            recent.noted(&news, losses);
+            recent.noted_links(&new_links, generation, losses);
+            Ok(())
+        }
+        Err(error) => {
+            // Nobody knows which part of it arrived.
+            recent.forget();
+            Err(error)
+        }
+    }
+}
+
+/// Adds sightings to the sorted sets. A set that nobody touches for `ttl` ms goes away.
+async fn add(
+    servers: &Servers,
+    keys: &RedisKeys,
+    seen: &[(Visitor, Millis)],
     ttl: Millis,
 ) -> Result<(), SinkError> {
-    let (news, losses) = recent.news(visitors);
-    if news.is_empty() {
+    if seen.is_empty() {
         return Ok(());
     }
     let mut shards: Vec<Vec<(Visitor, Millis)>> = vec![Vec::new(); ACTIVE_SHARDS];
-    for &(visitor, at) in &news {
+    for &(visitor, at) in seen {
         shards[active_shard(visitor)].push((visitor, at));
     }
     let write = async |connection: Connection| {
@@ -138,17 +191,7 @@ pub(super) async fn touch(
         }))
         .await
     };
-    match servers.run("note active visitors", write).await {
-        Ok(_) => {
-            recent.noted(&news, losses);
-            Ok(())
-        }
-        Err(error) => {
-            // Nobody knows which part of it arrived.
-            recent.forget();
-            Err(error)
-        }
-    }
+    servers.run("note active visitors", write).await.map(drop)
 }
 
 /// Forgets visitors that were last seen before `since` (Unix ms), and counts the others.

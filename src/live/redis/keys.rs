@@ -16,7 +16,8 @@
 //! HOUR is the hour since 1970, SECOND and MINUTE count within it, and SERIES is what [`Series`]
 //! displays.
 //!
-//! Active visitors are in sorted sets `{PREFIX:activeN}`. Under the same tags, the values that a
+//! Active visitors are in sorted sets `{PREFIX:activeN}`, and the session of each user in hashes
+//! `{PREFIX:activeN}:links:GENERATION` ([`super::links`]). Under the same tags, the values that a
 //! distinct metric saw on a day are in sets `{PREFIX:activeN}:u:DATE:METRIC`; once such a set is
 //! full, they are in a HyperLogLog of that name with `:hll`. Ids that nodes share (`dedupe.shared`)
 //! are strings under the tags `{PREFIX:idsN}`, kept for the window, beside the hash `:nodes` of the
@@ -106,6 +107,11 @@ impl RedisKeys {
     /// The sorted set of one shard of the active visitors.
     pub(super) fn active(&self, shard: usize) -> String {
         format!("{{{}:active{shard}}}", self.prefix)
+    }
+
+    /// The hash of one shard and generation of the sessions of users.
+    pub(super) fn links(&self, shard: usize, generation: i64) -> String {
+        format!("{}:links:{generation}", self.active(shard))
     }
 
     /// One shard of the values that a distinct metric saw on a day: the set, and the HyperLogLog

@@ -21,6 +21,7 @@ mod connection;
 mod distinct;
 mod error;
 mod keys;
+mod links;
 mod load;
 mod mirror;
 mod owner;
@@ -107,14 +108,14 @@ impl RedisShared {
 
     /// Notes visitors and distinct values.
     async fn touch(&self, delta: &Delta) -> Result<(), SinkError> {
-        let visitors = delta.visitors();
-        active::touch(&self.servers, &self.keys, &self.recent, visitors, self.active_ttl()).await?;
+        let terms = self.visitor_terms();
+        active::touch(&self.servers, &self.keys, &self.recent, delta, terms).await?;
         distinct::note(&self.servers, &self.keys, &self.zone, delta).await
     }
 
-    /// How long a set of active visitors stays that nobody touches, in ms.
-    fn active_ttl(&self) -> Millis {
-        2 * self.active_window
+    /// How long visitors stay.
+    fn visitor_terms(&self) -> links::VisitorTerms {
+        links::VisitorTerms { window: self.active_window, ttl: 2 * self.active_window }
     }
 }
 

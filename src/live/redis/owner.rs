@@ -132,6 +132,8 @@ impl RedisShared {
         let mut names = Vec::new();
         for shard in 0..ACTIVE_SHARDS {
             names.push(self.keys.active(shard));
+            let generation = self.visitor_terms().generation();
+            names.extend([generation, generation - 1].map(|it| self.keys.links(shard, it)));
             for (day, metric) in
                 days.iter().flat_map(|day| self.distinct.iter().map(move |m| (day, m)))
             {

@@ -27,6 +27,8 @@ script!(HEAD, "head.lua");
 script!(RIGHTS, "rights.lua");
 script!(UNLOCK, "unlock.lua");
 script!(LEASE, "lease.lua");
+script!(LINK, "link.lua");
+script!(SEEN, "seen.lua");
 script!(RECLAIM, "reclaim.lua");
 script!(KEEP, "keep.lua");
 script!(RELEASE, "release.lua");
