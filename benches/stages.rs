@@ -351,6 +351,8 @@ fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
             .map(|metric| (metric.name.clone(), METRIC_SET.value(metric, &counts)))
             .collect(),
         currencies: counts.currencies(),
+        left_out: Default::default(),
+        overflow: 0,
         counts,
         active_users: 1840,
         active_users_approximate: false,
