@@ -44,10 +44,10 @@ pub struct FoldLimits {
 }
 
 impl Default for FoldLimits {
-    /// A fold of this size takes some tens of milliseconds and a few MiB of memory.
+    /// A fold of this size takes some milliseconds and a few MiB of memory.
     fn default() -> FoldLimits {
         let schemas = SchemaLimits::default();
-        FoldLimits { rows: 1_000, bytes: 4 * 1024 * 1024, cells: 50_000, schemas }
+        FoldLimits { rows: 1_000, bytes: 1024 * 1024, cells: 6_000, schemas }
     }
 }
 
