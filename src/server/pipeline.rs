@@ -109,7 +109,6 @@ fn store_target(config: &Config, storage: &Storage, reader: &BatchReader) -> Arc
         storage.stores.batches.clone(),
         reader.clone(),
         config.rules.metric_set.clone(),
-        config.live.max_event_types,
     );
     let (miscounted, live) = (target.miscounted(), storage.live.clone());
     let retry = config.retry.clone();

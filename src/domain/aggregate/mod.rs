@@ -10,12 +10,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::domain::{
     bot,
-    delta::{DeltaSum, UserLink, Visitor},
+    delta::{Delta, DeltaSum, UserLink, Visitor},
     metric::{DistinctNoted, MetricSet, Tally},
     row::Row,
     time::Millis,
 };
 
+use self::own_types::TypeAdmission;
 pub use self::own_types::{CountedTypes, LookAround, OVERFLOW, OwnTypes};
 
 /// The visitor that a session id or user id stands for. The same on every node.
@@ -44,11 +45,7 @@ fn note_visitor(sum: &mut DeltaSum, row: &Row<'_>) {
 /// metrics have seen; both are bounded.
 pub struct Aggregator {
     metric_set: Arc<MetricSet>,
-    types: OwnTypes,
-    /// How many types may be among them.
-    max_types: usize,
-    /// Where types are looked up that are not among them.
-    elsewhere: Option<LookAround>,
+    types: TypeAdmission,
     noted: DistinctNoted,
 }
 
@@ -58,61 +55,47 @@ impl Aggregator {
     pub fn new(metric_set: Arc<MetricSet>, max_types: usize) -> Aggregator {
         Aggregator {
             metric_set,
-            types: OwnTypes::default(),
-            max_types,
-            elsewhere: None,
+            types: TypeAdmission::within(max_types),
             noted: DistinctNoted::default(),
         }
+    }
+
+    /// Counts rows of a batch that was sealed before as they were counted then: the same types have counters
+    /// of their own as in its delta, whatever has come since.
+    pub fn of_sealed(metric_set: Arc<MetricSet>, sealed: &Delta) -> Aggregator {
+        let types = TypeAdmission::of_sealed(sealed);
+        Aggregator { metric_set, types, noted: DistinctNoted::default() }
     }
 
     /// Goes on with the types that had counters of their own, and asks `elsewhere` before it lets a new one
     /// in.
     pub fn going_on(self, types: OwnTypes, elsewhere: LookAround) -> Aggregator {
-        Aggregator { types, elsewhere: Some(elsewhere), ..self }
+        Aggregator { types: self.types.going_on(types, elsewhere), ..self }
     }
 
     /// The types that have counters of their own, to be written.
     pub fn types(&mut self) -> &mut OwnTypes {
-        &mut self.types
+        self.types.known()
     }
 
     /// Looks which types are counted elsewhere, at `now` (Unix ms). Asked now and then, since there a day
     /// begins, too.
     pub fn look_around(&mut self, now: Millis) {
-        if let Some(elsewhere) = &self.elsewhere {
-            let metric_set = &self.metric_set;
-            self.types.learn(elsewhere(), now, |kind| metric_set.own_plan(kind).is_some());
-        }
-    }
-
-    /// Whether events of a type that no rule names are counted under its name.
-    fn has_counter(&mut self, kind: &str, now: Millis) -> bool {
-        if self.types.knows(kind, now) {
-            return true;
-        }
-        // Once there is an overflow, nothing has to be looked up, so a client that makes up types without
-        // end costs no more than any other.
-        if self.types.overflows() {
-            return false;
-        }
-        self.look_around(now);
-        self.types.knows(kind, now)
-            || (!self.types.overflows() && self.types.admit(kind, self.max_types, now))
+        self.types.look_around(&self.metric_set, now);
     }
 
     /// Adds one row to a sum. The counters of types, and who is active, are of people; what a bot sent
     /// only adds to the metrics that ask for bots.
     pub fn add(&mut self, sum: &mut DeltaSum, row: &Row<'_>) {
-        let is_named = self.metric_set.own_plan(row.kind).is_some();
-        let is_bot = bot::is_labelled(row.kind, row.properties);
-        let has_counter = is_bot || is_named || self.has_counter(row.kind, row.received_at);
-        let Aggregator { metric_set, noted, .. } = self;
+        let Aggregator { metric_set, types, noted } = self;
         let plan = metric_set.own_plan(row.kind);
-        if is_bot {
+        if bot::is_labelled(row.kind, row.properties) {
             sum.pass();
             let mut tally = Tally { sum, rates: metric_set.rates(), noted };
             return plan.unwrap_or(metric_set.plan_of_others()).follow(row, true, &mut tally);
         }
+        let has_counter =
+            plan.is_some() || types.has_counter(row.kind, metric_set, row.received_at);
         sum.count(if has_counter { row.kind } else { OVERFLOW }, row.time);
         let mut tally = Tally { sum, rates: metric_set.rates(), noted };
         plan.unwrap_or(metric_set.plan_of_others()).follow(row, false, &mut tally);

@@ -14,7 +14,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::time::{DAY, HOUR, Millis};
+use crate::domain::{
+    delta::{Delta, Series},
+    metric::MetricSet,
+    time::{DAY, HOUR, Millis},
+};
 
 /// The series under which events are counted whose type has no counter of its own. It is no type's name,
 /// since a type has no brackets.
@@ -53,20 +57,15 @@ pub struct OwnTypes {
 
 impl OwnTypes {
     /// Whether a type has a counter already.
-    pub(super) fn knows(&mut self, kind: &str, now: Millis) -> bool {
+    fn knows(&mut self, kind: &str, now: Millis) -> bool {
         let Some(last) = self.seen.get_mut(kind) else { return false };
         *last = now.max(*last);
         true
     }
 
-    /// Whether there is nothing to ask about a new type: it has to wait for tomorrow.
-    pub(super) fn overflows(&self) -> bool {
-        self.overflows
-    }
-
     /// Lets a new type in, if there is room for one more among `most`. A type that nobody has sent for a
     /// day makes room.
-    pub(super) fn admit(&mut self, kind: &str, most: usize, now: Millis) -> bool {
+    fn admit(&mut self, kind: &str, most: usize, now: Millis) -> bool {
         if self.seen.len() >= most {
             self.seen.retain(|_, last| *last > now - DAY);
         }
@@ -81,12 +80,7 @@ impl OwnTypes {
 
     /// Takes up what was counted elsewhere or before. `is_named` says of a type whether a rule names it, so
     /// that it needs no place here.
-    pub(super) fn learn(
-        &mut self,
-        counted: CountedTypes,
-        now: Millis,
-        is_named: impl Fn(&str) -> bool,
-    ) {
+    fn learn(&mut self, counted: CountedTypes, now: Millis, is_named: impl Fn(&str) -> bool) {
         // A clock that was set back does not begin a day that is over.
         if counted.day > self.day {
             self.is_news |= self.overflows;
@@ -124,6 +118,66 @@ impl OwnTypes {
     }
 }
 
+/// Decides which types have counters of their own.
+#[derive(Default)]
+pub(super) struct TypeAdmission {
+    known: OwnTypes,
+    /// How many may be known.
+    most: usize,
+    /// Where types are looked up that are not known.
+    elsewhere: Option<LookAround>,
+}
+
+impl TypeAdmission {
+    /// None is known yet, and at most so many will be.
+    pub(super) fn within(most: usize) -> TypeAdmission {
+        TypeAdmission { most, ..TypeAdmission::default() }
+    }
+
+    /// The types that have counters in a delta, and no others.
+    pub(super) fn of_sealed(delta: &Delta) -> TypeAdmission {
+        let kind = |(_, series, _): (Millis, &Series, i64)| match series {
+            Series::Count(kind) => Some((kind.clone(), Millis::MAX)),
+            _ => None,
+        };
+        let seen = delta.cells().filter_map(kind).filter(|(kind, _)| kind != OVERFLOW).collect();
+        let known = OwnTypes { seen, overflows: true, ..OwnTypes::default() };
+        TypeAdmission { known, ..TypeAdmission::default() }
+    }
+
+    /// Goes on with known types, and asks `elsewhere` before it lets a new one in.
+    pub(super) fn going_on(self, known: OwnTypes, elsewhere: LookAround) -> TypeAdmission {
+        TypeAdmission { known, elsewhere: Some(elsewhere), ..self }
+    }
+
+    /// The types that have counters, to be written.
+    pub(super) fn known(&mut self) -> &mut OwnTypes {
+        &mut self.known
+    }
+
+    /// Looks which types are counted elsewhere, at `now` (Unix ms). Those that rules name need no place here.
+    pub(super) fn look_around(&mut self, metric_set: &MetricSet, now: Millis) {
+        if let Some(elsewhere) = &self.elsewhere {
+            self.known.learn(elsewhere(), now, |kind| metric_set.own_plan(kind).is_some());
+        }
+    }
+
+    /// Whether events of a type that no rule names are counted under its name.
+    pub(super) fn has_counter(&mut self, kind: &str, metric_set: &MetricSet, now: Millis) -> bool {
+        if self.known.knows(kind, now) {
+            return true;
+        }
+        // Once there is an overflow, nothing has to be looked up, so a client that makes up types without
+        // end costs no more than any other.
+        if self.known.overflows {
+            return false;
+        }
+        self.look_around(metric_set, now);
+        self.known.knows(kind, now)
+            || (!self.known.overflows && self.known.admit(kind, self.most, now))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,7 +202,7 @@ mod tests {
         assert_eq!(types.to_write(NOON), None);
         let mut again = OwnTypes::read(&written).unwrap();
         assert!(again.knows("a", NOON) && again.knows("b", NOON) && !again.knows("c", NOON));
-        assert!(again.overflows());
+        assert!(again.overflows);
         assert_eq!(OwnTypes::read(&written[..9]), None);
         assert!(
             types.to_write(NOON + HOUR).is_some(),
@@ -163,9 +217,9 @@ mod tests {
         assert!(types.knows("a", NOON) && types.knows("b", NOON) && !types.knows("named", NOON));
         // Another node has an overflow.
         types.learn(counted(0, &["a", OVERFLOW], &[]), NOON, |_| false);
-        assert!(types.overflows());
+        assert!(types.overflows);
         types.learn(counted(DAY, &[], &["a", OVERFLOW]), NOON + DAY, |_| false);
-        assert!(!types.overflows());
+        assert!(!types.overflows);
         // The type b was not seen for a day, and a was seen yesterday.
         assert!(types.admit("c", 2, NOON + DAY));
         assert!(types.knows("a", NOON + DAY) && !types.knows("b", NOON + DAY));

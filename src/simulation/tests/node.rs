@@ -99,8 +99,7 @@ impl Node {
             health: Health::default(),
             retry: RetryConfig { initial_ms: 1, max_ms: 1 },
         };
-        let store =
-            Arc::new(StoreTarget::new(shop.store.clone(), reader.clone(), Arc::default(), 10));
+        let store = Arc::new(StoreTarget::new(shop.store.clone(), reader.clone(), Arc::default()));
         let tails = Tails::new(reader.clone(), shop.store.clone(), store.miscounted());
         let live = LiveTarget {
             live: shop.live.clone(),

@@ -27,7 +27,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::StoreTarget;
@@ -45,19 +44,22 @@ use crate::{
 
 /// Takes batches apart.
 pub(super) struct Remainder {
-    aggregator: Mutex<Aggregator>,
+    metric_set: Arc<MetricSet>,
 }
 
 impl Remainder {
     /// `metric_set` says what rows count.
-    pub fn new(metric_set: Arc<MetricSet>, max_event_types: usize) -> Remainder {
-        Remainder { aggregator: Mutex::new(Aggregator::new(metric_set, max_event_types)) }
+    pub fn new(metric_set: Arc<MetricSet>) -> Remainder {
+        Remainder { metric_set }
     }
 
-    /// What some rows add to the counters.
-    fn delta(&self, encoded: &[u8]) -> Delta {
+    /// What some rows of a batch add to the counters, as if they were counted with it.
+    fn delta(&self, batch: &Batch, encoded: &[u8]) -> Delta {
         let mut sum = DeltaSum::default();
-        let mut aggregator = self.aggregator.lock();
+        // Both forms come from copies of one data dir, which says which types have counters, so the batch's
+        // own delta says it as well. What the aggregator remembers of distinct values must not be that of
+        // another look at the same rows: a start that seals them has not seen any before, either.
+        let mut aggregator = Aggregator::of_sealed(self.metric_set.clone(), &batch.delta);
         // Our own encoder wrote these rows, so each of them decodes.
         for row in rows(encoded).flatten() {
             aggregator.add(&mut sum, &row);
@@ -75,7 +77,7 @@ impl Remainder {
         let all: Vec<u8> = batch.rows.concat();
         let is_beginning = self
             .position(&all, stored.events)
-            .is_some_and(|at| self.delta(&all[..at]).encode_cells() == stored.delta);
+            .is_some_and(|at| self.delta(batch, &all[..at]).encode_cells() == stored.delta);
         let (at, known) = match is_beginning {
             true if stored.whole_events >= batch.events => return None,
             true => (self.position(&all, stored.whole_events)?, stored.whole_events),
@@ -90,7 +92,7 @@ impl Remainder {
             events: batch.events - known,
             rows: vec![Bytes::copy_from_slice(rest)],
             dead_letters: batch.dead_letters.clone(),
-            delta: self.delta(rest).into(),
+            delta: self.delta(batch, rest).into(),
             ..Batch::void(BatchId { run: run_of(batch.id, &all), seq: batch.id.seq })
         })
     }
@@ -173,5 +175,58 @@ impl StoreTarget {
     fn is_sealed_tail(&self, id: BatchId) -> bool {
         let next = self.reader.spool.batch_id(id.seq + 1);
         next.is_some_and(|next| next.run != id.run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        domain::{
+            aggregate::{CountedTypes, OwnTypes},
+            row::Row,
+        },
+    };
+
+    const ROWS: [(&str, &str); 5] =
+        [("quiz", "s1"), ("poll", "s1"), ("page_view", "s2"), ("poll", "s2"), ("quiz", "s3")];
+
+    /// Seals the first `n` rows, in a process that knows these types.
+    fn sealed(metric_set: &Arc<MetricSet>, types: &[u8], n: usize) -> Batch {
+        let mut aggregator = Aggregator::new(metric_set.clone(), 1)
+            .going_on(OwnTypes::read(types).unwrap(), Arc::new(CountedTypes::default));
+        let (mut sum, mut bytes) = (DeltaSum::default(), Vec::new());
+        for (place, (kind, session)) in ROWS[..n].iter().enumerate() {
+            let id = place.to_string();
+            let session_id = Some(*session);
+            let row = Row { id: &id, kind, session_id, properties: "{}", ..Row::default() };
+            aggregator.add(&mut sum, &row);
+            row.encode(&mut bytes);
+        }
+        let mut batch = Batch::void(BatchId { run: RunId::from_u128(1), seq: 1 });
+        (batch.events, batch.rows) = (n as u64, vec![bytes.into()]);
+        batch.delta = sum.finish().into();
+        batch
+    }
+
+    /// The only place for a type is taken by `poll`, so `quiz`, which comes first, is in the overflow.
+    #[test]
+    fn a_beginning_is_known_whatever_types_have_counters_and_at_each_look() {
+        let metric_set = Config::default().rules.metric_set;
+        let types = br#"{"seen":{"poll":5},"day":0,"overflows":false}"#;
+        let (whole, copy) = (sealed(&metric_set, types, 5), sealed(&metric_set, types, 3));
+        let delta = copy.delta.encode_cells();
+        let stored = Stored { events: 3, whole_events: 3, delta: &delta };
+        let remainder = Remainder::new(metric_set.clone());
+        for _ in 0..2 {
+            let rest = remainder.of(&whole, &stored).unwrap();
+            assert_eq!((rest.events, rest.rest_of.map(|of| of.known)), (2, Some(3)));
+            let mut sum = DeltaSum::default();
+            [&copy, &rest].iter().for_each(|batch| sum.merge(&batch.delta));
+            assert_eq!(sum.finish().encode_cells(), whole.delta.encode_cells());
+        }
+        let all = Stored { events: 3, whole_events: 5, delta: &delta };
+        assert!(remainder.of(&whole, &all).is_none());
     }
 }

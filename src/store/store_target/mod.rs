@@ -58,19 +58,17 @@ pub struct StoreTarget {
 const ASK_EVERY: Duration = Duration::from_millis(1_900);
 
 impl StoreTarget {
-    /// Writes to `batches`. `metric_set` and `max_event_types` (`live.max_event_types`) say what a part
-    /// of a batch counts.
+    /// Writes to `batches`. `metric_set` says what a part of a batch counts.
     pub fn new(
         batches: Arc<dyn BatchStore>,
         reader: BatchReader,
         metric_set: Arc<MetricSet>,
-        max_event_types: usize,
     ) -> StoreTarget {
         StoreTarget {
             batches,
             missing: MissingNoted::new(reader.health.clone(), reader.spool.node()),
             reader,
-            remainder: Remainder::new(metric_set, max_event_types),
+            remainder: Remainder::new(metric_set),
             miscounted: Arc::default(),
             asked: Mutex::default(),
         }

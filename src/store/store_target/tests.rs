@@ -70,7 +70,7 @@ async fn a_panic_begins_the_batch_again_and_stores_it_once() {
     let health = Health::default();
     let retry = config::RetryConfig { initial_ms: 1, max_ms: 2 };
     let reader = BatchReader { spool: spool.spool, health: health.clone(), retry };
-    let target = StoreTarget::new(store.clone(), reader.clone(), Arc::default(), 10);
+    let target = StoreTarget::new(store.clone(), reader.clone(), Arc::default());
     let writer = LaneWriter::new(Arc::new(target), 1, reader, told).start();
     let letter = DeadLetter {
         received_at: 0,
