@@ -149,8 +149,8 @@ impl Top {
 /// as many as all its summaries have together, up to [`ANSWER_ROOM`]: so nothing is lost where none of the
 /// summaries was crowded.
 #[derive(Debug, Default)]
-pub struct TopAnswer<'a> {
-    counts: HashMap<&'a str, u64>,
+pub struct TopAnswer {
+    counts: HashMap<String, u64>,
     shaved: u64,
 }
 
@@ -161,11 +161,11 @@ const ANSWER_ROOM: usize = 250 * CAPACITY;
 /// How many values an answer gives back. They are the largest, with the counts that were added up.
 pub const ANSWERED: usize = 10 * CAPACITY;
 
-impl<'a> TopAnswer<'a> {
+impl TopAnswer {
     /// Adds a summary.
-    pub fn add(&mut self, top: &'a Top) {
+    pub fn add(&mut self, top: &Top) {
         for (value, n) in top.iter() {
-            let count = self.counts.entry(value).or_default();
+            let count = self.counts.entry_ref(value).or_default();
             *count = count.saturating_add(n);
         }
         self.shaved = self.shaved.saturating_add(top.shaved);
@@ -185,7 +185,7 @@ impl<'a> TopAnswer<'a> {
     /// equal ones at the end, those stay whose values come first.
     pub fn finish(self) -> Top {
         let mut all: Vec<_> = self.counts.into_iter().collect();
-        all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         all.truncate(ANSWERED);
         all.sort_unstable();
         let counts = all.into_iter().map(|(value, n)| (value.into(), n)).collect();

@@ -5,7 +5,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use crate::{
-    config::HistoryConfig,
     domain::{
         delta::QUARTER_HOUR,
         time::{BusinessZone, DAY, MINUTE, Millis, bucket, rfc3339},
@@ -19,6 +18,7 @@ use crate::{
         scope::View,
     },
     numbers::{self, Mirror, Past, breakdown::BrokenDown},
+    store::breakdowns::KeptSince,
 };
 
 /// The longest span.
@@ -35,15 +35,6 @@ const NONE: &str = "(none)";
 
 /// What a query says of a breakdown.
 const PARAMETERS: [&str; 6] = ["type", "property", "minutes", "from", "to", "limit"];
-
-/// What is kept of breakdowns, and for how long.
-#[derive(Clone)]
-pub struct BreakdownHistory {
-    /// Asks the store.
-    pub past: Past,
-    /// For how long minutes are kept.
-    pub kept: HistoryConfig,
-}
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
@@ -65,7 +56,7 @@ struct Count<'a> {
 async fn breakdown(
     request: HttpRequest,
     mirror: web::Data<Mirror>,
-    history: web::Data<BreakdownHistory>,
+    past: web::Data<Past>,
     principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     // Not `web::Query`, whose refusals are plain text.
@@ -86,17 +77,13 @@ async fn breakdown(
     }
     let last = within(&minutes, "minutes", MAX_MINUTES)?;
     let limit = within(&limit, "limit", top::CAPACITY as i64)?;
-    let span = span((from.as_deref(), to.as_deref()), mirror.now(), mirror.zone(), &history.kept)?;
+    let span = span((from.as_deref(), to.as_deref()), mirror.now(), mirror.zone())?;
     let BrokenDown { top, missing, total } = match (span, last) {
         (None, last) => numbers::breakdown::of_last(&mirror, breakdown, last.unwrap_or(15)),
         (Some(_), Some(_)) => return Err(invalid("minutes", "goes without from and to")),
         (Some(span), None) => {
-            let known = history.past.breakdowns_since().await?;
-            if let Some(since) = known.filter(|since| span.0 < *since) {
-                let message = format!("breakdowns are kept since {}", rfc3339(since));
-                return Err(invalid("from", &message));
-            }
-            numbers::breakdown::between(&mirror, &history.past, breakdown, span).await?
+            is_kept(span, &past.breakdowns_since().await?)?;
+            numbers::breakdown::between(&mirror, &past, breakdown, span).await?
         }
     };
     let largest = top.largest(limit.map_or(breakdown.top, |limit| limit as usize));
@@ -115,7 +102,6 @@ fn span(
     (from, to): (Option<&str>, Option<&str>),
     now: Millis,
     zone: &BusinessZone,
-    kept: &HistoryConfig,
 ) -> Result<Option<(Millis, Millis)>, ApiError> {
     let Some(from) = from else {
         return match to {
@@ -135,18 +121,23 @@ fn span(
             "a span begins before its end and now, and is 4 years long at most",
         ));
     }
-    let minutes_since = kept.minutes_since(now);
+    Ok(Some((from, to)))
+}
+
+/// Refuses a span of which breakdowns are not there, or no longer by minute.
+fn is_kept((from, to): (Millis, Millis), kept: &KeptSince) -> Result<(), ApiError> {
+    if let Some(since) = kept.complete.filter(|since| from < *since) {
+        return Err(invalid("from", &format!("breakdowns are kept since {}", rfc3339(since))));
+    }
     for (name, at) in [("from", from), ("to", to)] {
-        if at < minutes_since && at % QUARTER_HOUR != 0 {
-            let days = kept.minutes_days;
-            let message = format!(
-                "minutes are kept for {days} days, and before that full quarters of an hour, as {}",
-                rfc3339(bucket(at, QUARTER_HOUR))
-            );
+        if at % QUARTER_HOUR != 0 && kept.minutes.is_some_and(|minutes| at < minutes) {
+            let quarter = rfc3339(bucket(at, QUARTER_HOUR));
+            let message =
+                format!("minutes are no longer kept, only full quarters of an hour, as {quarter}");
             return Err(invalid(name, &message));
         }
     }
-    Ok(Some((from, to)))
+    Ok(())
 }
 
 /// A parameter that is a whole number from 1 to `max`; `None` where it is not given.

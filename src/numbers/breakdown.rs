@@ -61,25 +61,24 @@ pub async fn between(
     // What the mirror has, with the events of the last seconds, is not asked of the store.
     let held = (bucket(mirror.now(), MINUTE) + MINUTE - DAY).clamp(from, to);
     let missing = breakdown.missing();
-    let (mut values, mut without, mut total) = (Vec::new(), Vec::new(), 0);
+    let (mut values, mut without, mut total) = (TopAnswer::default(), TopAnswer::default(), 0);
     if from < held {
         let asked = TopsAsked::between(breakdown.name.clone(), from, held);
         values = past.tops(&asked).await?;
         without = past.tops(&TopsAsked { breakdown: missing.clone(), ..asked }).await?;
         total = past.sums(&[(from, held)], &Summed::One(breakdown.all())).await?[0].unwrap_or(0);
     }
-    let counters = mirror.counters();
-    let sum = |kept: &[Top], name: &str| {
-        let mut sum = TopAnswer::default();
-        kept.iter().for_each(|top| sum.add(top));
-        counters.tops_of(name, held, to).for_each(|top| sum.add(top));
-        sum.finish()
-    };
-    let now = Sums::new(&*counters, held, to).series(&breakdown.all());
+    {
+        let counters = mirror.counters();
+        counters.tops_of(&breakdown.name, held, to).for_each(|top| values.add(top));
+        counters.tops_of(&missing, held, to).for_each(|top| without.add(top));
+        let now = Sums::new(&*counters, held, to).series(&breakdown.all());
+        total = total.saturating_add(now);
+    }
     Ok(BrokenDown {
-        top: sum(&values, &breakdown.name),
-        missing: sum(&without, &missing).count(MISSING),
-        total: total.saturating_add(now).max(0) as u64,
+        top: values.finish(),
+        missing: without.finish().count(MISSING),
+        total: total.max(0) as u64,
     })
 }
 

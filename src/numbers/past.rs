@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     domain::{
         time::{BusinessZone, HOUR, MINUTE, Millis},
-        top::Top,
+        top::{Top, TopAnswer},
         totals::Totals,
     },
     numbers::{
@@ -15,7 +15,7 @@ use crate::{
     sink::SinkError,
     store::{
         Rollups,
-        breakdowns::{Breakdowns, TopsAsked},
+        breakdowns::{Breakdowns, KeptSince, TopsAsked},
         rollup::{Known, Summed},
     },
 };
@@ -41,20 +41,20 @@ impl Past {
         Past { rollups, breakdowns }
     }
 
-    /// The most frequent values of a breakdown, summary by summary.
+    /// The most frequent values of a breakdown.
     ///
     /// # Errors
     /// The store does not answer in time.
-    pub async fn tops(&self, asked: &TopsAsked) -> Result<Vec<Top>, Unavailable> {
-        answer(self.breakdowns.tops(asked)).await
+    pub async fn tops(&self, asked: &TopsAsked) -> Result<TopAnswer, Unavailable> {
+        answer(self.breakdowns.sum(asked)).await
     }
 
-    /// From which moment on breakdowns are complete, Unix ms; `None` where from the first event on.
+    /// How far back breakdowns are known.
     ///
     /// # Errors
     /// The store does not answer in time.
-    pub async fn breakdowns_since(&self) -> Result<Option<Millis>, Unavailable> {
-        answer(self.breakdowns.complete_since()).await
+    pub async fn breakdowns_since(&self) -> Result<KeptSince, Unavailable> {
+        answer(self.breakdowns.since()).await
     }
 
     /// The stretch of time for which the rollups are complete.

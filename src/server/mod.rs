@@ -164,7 +164,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
             storage: &storage,
             viewers: &viewers,
             series: watching.series,
-            breakdowns: watching.breakdowns,
+            past: watching.past,
             explainer: watching.explainer,
             provider,
             exporter,

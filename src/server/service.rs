@@ -29,7 +29,7 @@ use crate::{
         answer::WatchedBody,
         assets,
         auth::{ViewerGuard, WriteKeys},
-        breakdown::{self, BreakdownHistory},
+        breakdown,
         client::ProxyNetworks,
         collect::Intake,
         connections::Connections,
@@ -45,7 +45,7 @@ use crate::{
         tls::Tls,
         tracker,
     },
-    numbers::{Mirror, TimeSeries},
+    numbers::{Mirror, Past, TimeSeries},
     reload::Reloader,
 };
 
@@ -62,8 +62,8 @@ pub struct RouteState<'a> {
     pub viewers: &'a Viewers,
     /// Answers queries for time series.
     pub series: TimeSeries,
-    /// What is kept of breakdowns.
-    pub breakdowns: BreakdownHistory,
+    /// Asks the store for what was before.
+    pub past: Past,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
     /// Where users sign in, besides here.
@@ -121,7 +121,7 @@ struct Shared {
     mirror: Mirror,
     viewers: Viewers,
     series: web::Data<TimeSeries>,
-    breakdowns: web::Data<BreakdownHistory>,
+    past: web::Data<Past>,
     letters: LetterReader,
     schemas: SchemaReader,
     explainer: web::Data<Explainer>,
@@ -161,7 +161,7 @@ impl Shared {
             mirror: state.storage.mirror.clone(),
             viewers: state.viewers.clone(),
             series: web::Data::new(state.series),
-            breakdowns: web::Data::new(state.breakdowns),
+            past: web::Data::new(state.past),
             letters: LetterReader(state.storage.stores.letters.clone()),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
             explainer: web::Data::new(state.explainer),
@@ -247,7 +247,7 @@ impl Shared {
             .app_data(web::Data::new(self.mirror.clone()))
             .app_data(web::Data::new(self.viewers.clone()))
             .app_data(self.series.clone())
-            .app_data(self.breakdowns.clone())
+            .app_data(self.past.clone())
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
             .app_data(self.explainer.clone())

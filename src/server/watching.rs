@@ -9,7 +9,6 @@ use crate::{
     causes::Explainer,
     config::Config,
     domain::time::now_ms,
-    http::breakdown::BreakdownHistory,
     numbers::{BaselineReader, Baselines, Past, TimeSeries},
     store::rollup_actor::RollupActor,
 };
@@ -18,8 +17,8 @@ use crate::{
 pub struct Watching {
     /// Answers queries for time series.
     pub series: TimeSeries,
-    /// What is kept of breakdowns.
-    pub breakdowns: BreakdownHistory,
+    /// Asks the store for what was before.
+    pub past: Past,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
     /// The actor that evaluates the alerts.
@@ -41,8 +40,7 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     let alerts = alerts(config, storage, baselines.clone(), rules.clone());
     let past = Past::new(storage.stores.rollups.clone(), storage.stores.breakdowns.clone());
     let series = TimeSeries::new(storage.mirror.clone(), past.clone(), baselines);
-    let breakdowns = BreakdownHistory { past, kept: config.history.clone() };
-    Watching { series, breakdowns, explainer: explainer(config, storage), alerts, rules }
+    Watching { series, past, explainer: explainer(config, storage), alerts, rules }
 }
 
 fn explainer(config: &Config, storage: &Storage) -> Explainer {

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use crate::{
     domain::{
         delta::{Delta, QUARTER_HOUR},
-        time::{MINUTE, Millis, bucket},
-        top::{CAPACITY, Top},
+        time::{MINUTE, Millis, SECOND, bucket},
+        top::{CAPACITY, Top, TopAnswer},
     },
     sink::{SinkError, SinkErrorKind},
 };
@@ -23,8 +23,6 @@ pub const MINUTE_VALUES: usize = 20;
 pub const QUARTER_VALUES: usize = CAPACITY;
 /// The version of a stored summary, its first byte.
 const VERSION: u8 = 1;
-/// The most summaries that one read returns: the quarters of four years.
-pub(crate) const MAX_SUMMARIES: usize = 150_000;
 
 /// What is asked for: a breakdown in some stretches of time.
 #[derive(Clone, Debug, Default)]
@@ -57,33 +55,51 @@ impl TopsAsked {
     }
 }
 
+/// How far back breakdowns are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptSince {
+    /// From which moment on they are complete, Unix ms; `None` where from the first event on. An
+    /// installation that is older than this table lacks what had left its ledger by then.
+    pub complete: Option<Millis>,
+    /// From which moment on there are minutes; `None` where none was forgotten yet.
+    pub minutes: Option<Millis>,
+}
+
 /// Reads the breakdowns that are kept.
 #[async_trait]
 pub trait Breakdowns: Send + Sync + 'static {
-    /// The summaries of all that is asked for, in no order.
+    /// The sum of all summaries that are asked for. It is added up while they are read, so it takes no more
+    /// memory for years than for an hour.
     ///
     /// # Errors
-    /// They are too many for one read, one can't be read, or the store does not answer.
-    async fn tops(&self, asked: &TopsAsked) -> Result<Vec<Top>, SinkError>;
+    /// It takes longer than a chart may, a summary can't be read, or the store does not answer.
+    async fn sum(&self, asked: &TopsAsked) -> Result<TopAnswer, SinkError>;
 
-    /// From which moment on they are complete (Unix ms); `None` where from the first event on. An
-    /// installation that is older than this table lacks what had left its ledger by then.
-    async fn complete_since(&self) -> Result<Option<Millis>, SinkError>;
+    /// How far back they are known.
+    async fn since(&self) -> Result<KeptSince, SinkError>;
 
-    /// Forgets minutes before a moment (Unix ms). Quarters of an hour stay.
+    /// Forgets minutes before a moment (Unix ms), and notes that. Quarters of an hour stay.
     async fn forget_minutes(&self, before: Millis) -> Result<(), SinkError>;
 }
 
-/// The error of a read that would give more than [`MAX_SUMMARIES`].
-pub(crate) fn too_many_summaries() -> SinkError {
-    let message =
-        format!("more than {MAX_SUMMARIES} summaries in one read: ask for a shorter span");
-    SinkError::new(SinkErrorKind::Other, message)
-}
+/// SQL for both stores: the last second (Unix ms) that breakdowns lack, and the moment before which minutes
+/// are forgotten.
+pub(crate) const SINCE: &str = "SELECT
+    (SELECT max(CASE WHEN breakdowns = 0 THEN dropped_to ELSE breakdowns_lack END) FROM fold_heads),
+    (SELECT max(before) FROM history_forgotten WHERE what = 'breakdown minutes')";
 
-/// SQL for both stores: [`Breakdowns::complete_since`], but for the second that follows.
-pub(crate) const LACK: &str = "SELECT max(CASE WHEN breakdowns = 0 THEN dropped_to
-    ELSE breakdowns_lack END) FROM fold_heads";
+/// SQL for both stores: notes that minutes before `$1` are forgotten. Those that went earlier stay forgotten
+/// where they are kept for longer later.
+pub(crate) const FORGET: &str = "INSERT INTO history_forgotten (what, before)
+    VALUES ('breakdown minutes', $1) ON CONFLICT (what) DO UPDATE SET before = excluded.before
+    WHERE history_forgotten.before < excluded.before";
+
+impl KeptSince {
+    /// Of what [`SINCE`] gives.
+    pub(crate) fn of(lack: Option<Millis>, minutes: Option<Millis>) -> KeptSince {
+        KeptSince { complete: lack.map(|second| second + SECOND), minutes }
+    }
+}
 
 /// A summary of one span of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,21 +149,21 @@ pub(crate) fn read_top(bytes: &[u8]) -> Result<Top, SinkError> {
 #[derive(Debug, Default)]
 pub(crate) struct TopSums {
     sums: BTreeMap<(String, Millis), Top>,
-    values: usize,
+    bytes: usize,
 }
 
 impl TopSums {
     /// Adds the breakdowns of a ledger row.
     pub fn add(&mut self, delta: &Delta) {
         for (minute, breakdown, top) in delta.tops() {
-            self.values += top.len();
+            self.bytes += top.bytes_with_values();
             self.sums.entry((breakdown.to_owned(), minute)).or_default().merge(top);
         }
     }
 
-    /// How many values were added, which bounds what it holds.
-    pub fn values(&self) -> usize {
-        self.values
+    /// The bytes of all that was added, which bounds what it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether there is nothing to keep.

@@ -1,18 +1,12 @@
 //! Breakdowns that are kept, on both stores: each event counts in them once, whatever is killed or folded by
 //! somebody else meanwhile, and what an earlier version has folded without them is caught up with.
 
-use std::{
-    collections::BTreeMap,
-    pin::{Pin, pin},
-    task::Poll,
-};
+use std::{collections::BTreeMap, pin::pin};
 
 use floodmark::{
     domain::{
         delta::QUARTER_HOUR,
-        shape::SchemaLimits,
         time::{DAY, HOUR, MINUTE, Millis, SECOND},
-        top::TopAnswer,
     },
     store::{
         Stores,
@@ -24,6 +18,7 @@ use floodmark::{
 use crate::{
     backend::{Backend, node},
     contract::contract,
+    rollups::{SMALL, fold_all, killed_after},
     support::batches::{Event, START, event, seal},
 };
 
@@ -35,12 +30,6 @@ contract!(
     minutes_go_and_quarters_of_an_hour_stay,
 );
 
-const SMALL: FoldLimits = FoldLimits {
-    rows: 3,
-    bytes: 1 << 20,
-    cells: 50_000,
-    schemas: SchemaLimits { schemas: 200, properties: 100 },
-};
 const PATHS: &str = "page_view/path";
 const TO: Millis = START + 10 * DAY;
 
@@ -55,16 +44,9 @@ fn spread(seq: u64, size: u64) -> floodmark::domain::batch::Batch {
     seal(node(1), seq, &events)
 }
 
-async fn fold_all(store: &Stores) {
-    while !store.rollups.fold(SMALL).await.unwrap().done {}
-}
-
 /// The counts of a breakdown in a span, and by how much they may be too low.
 async fn kept(store: &Stores, asked: TopsAsked) -> (BTreeMap<String, u64>, u64) {
-    let tops = store.breakdowns.tops(&asked).await.unwrap();
-    let mut sum = TopAnswer::default();
-    tops.iter().for_each(|top| sum.add(top));
-    let top = sum.finish();
+    let top = store.breakdowns.sum(&asked).await.unwrap().finish();
     (top.iter().map(|(value, n)| (value.to_owned(), n)).collect(), top.error())
 }
 
@@ -103,17 +85,17 @@ async fn what_is_kept_is_what_the_rows_have(backend: Backend) {
     for seq in 1..=20 {
         store.batches.write(&spread(seq, 300)).await.unwrap();
         if seq % 6 == 0 {
-            fold_all(&store).await;
+            fold_all(&store, SMALL).await;
         }
     }
-    fold_all(&store).await;
+    fold_all(&store, SMALL).await;
     assert_kept(&store, &backend).await;
     // Two of eight events are errors, which have their code, and none has a gateway.
     let whole = |name: &str| TopsAsked::between(name.to_owned(), START - 3 * DAY, TO);
     let errors = 20 * 300 * 2 / 8;
     let expected = BTreeMap::from([("E42".to_owned(), errors)]);
     assert_eq!(kept(&store, whole("error/code")).await, (expected, 0));
-    assert_eq!(store.breakdowns.complete_since().await.unwrap(), None);
+    assert_eq!(store.breakdowns.since().await.unwrap().complete, None);
     // A minute in which each of a hundred pages came more often than the one before it.
     let crowd: Vec<Event> = (1..=100u64)
         .flat_map(|page| (0..page).map(move |n| (page, n)))
@@ -123,7 +105,7 @@ async fn what_is_kept_is_what_the_rows_have(backend: Backend) {
         })
         .collect();
     store.batches.write(&seal(node(2), 1, &crowd)).await.unwrap();
-    fold_all(&store).await;
+    fold_all(&store, SMALL).await;
     let stretch = vec![(TO - DAY, TO - DAY + QUARTER_HOUR)];
     let asked = TopsAsked { breakdown: PATHS.to_owned(), ..TopsAsked::default() };
     let quarter = TopsAsked { quarters: stretch.clone(), ..asked.clone() };
@@ -153,26 +135,13 @@ async fn folders_that_race_keep_each_event_once(backend: Backend) {
     assert_kept(&stores[0], &backend).await;
 }
 
-/// Polls a future this many times and then drops it, as when a task is cancelled.
-async fn killed_after<T>(polls: usize, mut future: Pin<&mut impl Future<Output = T>>) {
-    let mut left = polls;
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(|_| ())
-    })
-    .await;
-}
-
 async fn a_fold_that_is_killed_keeps_nothing_twice(backend: Backend) {
     let store = backend.open().await;
     for polls in 0..40 {
         store.batches.write(&spread(polls as u64 + 1, 40)).await.unwrap();
         killed_after(polls, pin!(store.rollups.fold(SMALL))).await;
     }
-    fold_all(&store).await;
+    fold_all(&store, SMALL).await;
     assert_kept(&store, &backend).await;
 }
 
@@ -181,7 +150,7 @@ async fn what_was_folded_without_breakdowns_is_caught_up_with(backend: Backend) 
     for seq in 1..=20 {
         store.batches.write(&spread(seq, 60)).await.unwrap();
     }
-    fold_all(&store).await;
+    fold_all(&store, SMALL).await;
     let minutes = store.rollups.minutes(0, TO, None).await.unwrap();
     // So an earlier version leaves it, which folds the rollups only.
     let without = "DELETE FROM breakdown_rollups; UPDATE fold_heads SET breakdowns = 0";
@@ -190,17 +159,17 @@ async fn what_was_folded_without_breakdowns_is_caught_up_with(backend: Backend) 
     assert_eq!(store.rollups.drop_folded(TO, 0, 100).await.unwrap(), 0, "they are needed still");
     let folded = store.rollups.fold(FoldLimits::default()).await.unwrap();
     assert_eq!(folded.rows, 0, "all were in the rollups before");
-    fold_all(&store).await;
+    fold_all(&store, SMALL).await;
     assert_kept(&store, &backend).await;
     assert_eq!(store.rollups.minutes(0, TO, None).await.unwrap(), minutes);
     // Rows that it has dropped can't be caught up with, and it is said since when nothing lacks.
     let last = spread(8, 60).delta.span().unwrap().1;
     assert_eq!(store.rollups.drop_folded(last + SECOND, 0, 100).await.unwrap(), 8);
-    assert_eq!(store.breakdowns.complete_since().await.unwrap(), None);
+    assert_eq!(store.breakdowns.since().await.unwrap().complete, None);
     backend.run(without).await;
-    assert_eq!(store.breakdowns.complete_since().await.unwrap(), Some(last + SECOND));
-    fold_all(&store).await;
-    assert_eq!(store.breakdowns.complete_since().await.unwrap(), Some(last + SECOND));
+    assert_eq!(store.breakdowns.since().await.unwrap().complete, Some(last + SECOND));
+    fold_all(&store, SMALL).await;
+    assert_eq!(store.breakdowns.since().await.unwrap().complete, Some(last + SECOND));
     let from = last - last % MINUTE + MINUTE;
     assert_eq!(paths(&store, from, TO).await, (of_rows(&backend, from, TO).await, 0));
 }
@@ -210,9 +179,13 @@ async fn minutes_go_and_quarters_of_an_hour_stay(backend: Backend) {
     for seq in 1..=4 {
         store.batches.write(&spread(seq, 300)).await.unwrap();
     }
-    fold_all(&store).await;
+    fold_all(&store, SMALL).await;
     let before = START + 2 * HOUR;
+    assert_eq!(store.breakdowns.since().await.unwrap().minutes, None);
     store.breakdowns.forget_minutes(before).await.unwrap();
+    // A configuration that keeps them for longer brings none of them back.
+    store.breakdowns.forget_minutes(before - HOUR).await.unwrap();
+    assert_eq!(store.breakdowns.since().await.unwrap().minutes, Some(before));
     let span = (before - 5 * MINUTE, before + 5 * MINUTE);
     let asked = TopsAsked { minutes: vec![span], ..TopsAsked::default() };
     let (minutes, _) = kept(&store, TopsAsked { breakdown: PATHS.to_owned(), ..asked }).await;

@@ -7,12 +7,12 @@ use tokio_postgres::types::Type;
 use super::{PostgresStore, errors::Failure, session::Session};
 use crate::{
     domain::{
-        time::{MINUTE, Millis, SECOND},
-        top::Top,
+        time::{MINUTE, Millis},
+        top::TopAnswer,
     },
     sink::SinkError,
     store::{
-        breakdowns::{Breakdowns, LACK, MAX_SUMMARIES, TopsAsked, read_top, too_many_summaries},
+        breakdowns::{Breakdowns, FORGET, KeptSince, KeptTop, SINCE, TopsAsked, read_top},
         rollup::Fold,
     },
 };
@@ -38,9 +38,7 @@ pub(super) async fn add(session: &Session, fold: &mut Fold) -> Result<(), Failur
     for row in &rows {
         stored.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?), row.try_get(3)?);
     }
-    let top = |it: &crate::store::breakdowns::KeptTop| {
-        it.onto(stored.get(&(it.breakdown.as_str(), it.span, it.at)).copied())
-    };
+    let top = |it: &KeptTop| it.onto(stored.get(&(it.breakdown.as_str(), it.span, it.at)).copied());
     let tops: Vec<Vec<u8>> = kept.iter().map(top).collect::<Result<_, _>>()?;
     session
         .query(
@@ -58,55 +56,57 @@ pub(super) async fn add(session: &Session, fold: &mut Fold) -> Result<(), Failur
     Ok(())
 }
 
+/// Summaries that are read at once: some hundred kB.
+const PAGE: i64 = 500;
+
 impl PostgresStore {
-    async fn try_tops(&self, asked: &TopsAsked) -> Result<Vec<Top>, Failure> {
+    async fn try_sum(&self, asked: &TopsAsked) -> Result<TopAnswer, Failure> {
         let session = self.chart().await?;
-        let (mut spans, mut from, mut to) = (Vec::new(), Vec::new(), Vec::new());
-        for (span, stretch) in asked.stretches() {
-            spans.push(span);
-            from.push(stretch.0);
-            to.push(stretch.1);
+        let mut sum = TopAnswer::default();
+        for (span, (mut from, to)) in asked.stretches() {
+            // Page by page, since other requests wait while summaries are added up.
+            loop {
+                let rows = session
+                    .query(
+                        "SELECT at, top FROM breakdown_rollups
+                         WHERE breakdown = $1 AND span = $2 AND at >= $3 AND at < $4
+                         ORDER BY at LIMIT $5",
+                        &[
+                            (&asked.breakdown, Type::TEXT),
+                            (&span, Type::INT8),
+                            (&from, Type::INT8),
+                            (&to, Type::INT8),
+                            (&PAGE, Type::INT8),
+                        ],
+                    )
+                    .await?;
+                for row in &rows {
+                    sum.add(&read_top(row.try_get(1)?)?);
+                }
+                match rows.last() {
+                    Some(last) if rows.len() as i64 == PAGE => {
+                        from = last.try_get::<_, Millis>(0)? + span;
+                    }
+                    _ => break,
+                }
+            }
         }
-        let rows = session
-            .query(
-                "SELECT found.top FROM unnest($2, $3, $4) AS asked (span, first, past)
-                 CROSS JOIN LATERAL (
-                     SELECT top FROM breakdown_rollups r
-                     WHERE r.breakdown = $1 AND r.span = asked.span AND r.at >= first AND r.at < past
-                 ) AS found
-                 LIMIT $5",
-                &[
-                    (&asked.breakdown, Type::TEXT),
-                    (&spans, Type::INT8_ARRAY),
-                    (&from, Type::INT8_ARRAY),
-                    (&to, Type::INT8_ARRAY),
-                    (&(MAX_SUMMARIES as i64 + 1), Type::INT8),
-                ],
-            )
-            .await?;
         session.run("COMMIT").await?;
         session.done();
-        if rows.len() > MAX_SUMMARIES {
-            return Err(too_many_summaries().into());
-        }
-        let mut found = Vec::with_capacity(rows.len());
-        for row in &rows {
-            found.push(read_top(row.try_get(0)?)?);
-        }
-        Ok(found)
+        Ok(sum)
     }
 
-    async fn try_complete_since(&self) -> Result<Option<Millis>, Failure> {
+    async fn try_since(&self) -> Result<KeptSince, Failure> {
         let session = self.chart().await?;
-        let rows = session.query(LACK, &[]).await?;
+        let rows = session.query(SINCE, &[]).await?;
         session.run("COMMIT").await?;
         session.done();
-        let lack: Option<Millis> = rows[0].try_get(0)?;
-        Ok(lack.map(|second| second + SECOND))
+        Ok(KeptSince::of(rows[0].try_get(0)?, rows[0].try_get(1)?))
     }
 
     async fn try_forget_minutes(&self, before: Millis) -> Result<(), Failure> {
         let Some(session) = self.alone().await? else { return Ok(()) };
+        session.query(FORGET, &[(&before, Type::INT8)]).await?;
         let sql = "DELETE FROM breakdown_rollups WHERE span = $1 AND at < $2";
         session.query(sql, &[(&MINUTE, Type::INT8), (&before, Type::INT8)]).await?;
         session.run("COMMIT").await?;
@@ -117,12 +117,12 @@ impl PostgresStore {
 
 #[async_trait]
 impl Breakdowns for PostgresStore {
-    async fn tops(&self, asked: &TopsAsked) -> Result<Vec<Top>, SinkError> {
-        self.try_tops(asked).await.map_err(|e| self.told(e))
+    async fn sum(&self, asked: &TopsAsked) -> Result<TopAnswer, SinkError> {
+        self.try_sum(asked).await.map_err(|e| self.told(e))
     }
 
-    async fn complete_since(&self) -> Result<Option<Millis>, SinkError> {
-        self.try_complete_since().await.map_err(|e| self.told(e))
+    async fn since(&self) -> Result<KeptSince, SinkError> {
+        self.try_since().await.map_err(|e| self.told(e))
     }
 
     async fn forget_minutes(&self, before: Millis) -> Result<(), SinkError> {

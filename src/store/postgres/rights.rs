@@ -16,6 +16,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("ledger_heads", &["SELECT", "INSERT", "UPDATE"]),
     ("rollups", &["SELECT", "INSERT", "UPDATE"]),
     ("breakdown_rollups", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("history_forgotten", &["SELECT", "INSERT", "UPDATE"]),
     ("schema_minutes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("schema_hours", &["SELECT", "INSERT", "UPDATE"]),
     ("schema_properties", &["SELECT", "INSERT", "UPDATE", "DELETE"]),

@@ -39,15 +39,23 @@ pub struct FoldLimits {
     pub bytes: u64,
     /// Sums to add to the rollups. Events that are spread over many minutes reach this limit first.
     pub cells: usize,
+    /// Bytes of breakdowns, which are held three times while they are added to what is stored.
+    pub top_bytes: usize,
     /// How many types, sources and properties are learnt.
     pub schemas: SchemaLimits,
 }
 
 impl Default for FoldLimits {
-    /// A fold of this size takes some milliseconds and a few MiB of memory.
+    /// A fold of this size takes some tens of milliseconds and some MiB of memory.
     fn default() -> FoldLimits {
         let schemas = SchemaLimits::default();
-        FoldLimits { rows: 1_000, bytes: 1024 * 1024, cells: 6_000, schemas }
+        FoldLimits {
+            rows: 1_000,
+            bytes: 4 * 1024 * 1024,
+            cells: 50_000,
+            top_bytes: 2 * 1024 * 1024,
+            schemas,
+        }
     }
 }
 
@@ -255,11 +263,12 @@ impl Fold {
     pub fn room(&self) -> Option<(u64, u64)> {
         let rows = self.limits.rows.saturating_sub(self.rows);
         let bytes = self.limits.bytes.saturating_sub(self.bytes);
-        let held = self.cells + self.shapes.cells() + self.tops.values();
-        let cells = self.limits.cells.saturating_sub(held);
+        let cells = self.limits.cells.saturating_sub(self.cells + self.shapes.cells());
+        let tops = self.limits.top_bytes.saturating_sub(self.tops.bytes());
         // The first row is taken whatever its size, or a large one would never be folded.
         let first = self.rows == 0;
-        (first || (rows > 0 && bytes > 0 && cells > 0)).then_some((rows.max(1), bytes.max(1)))
+        (first || (rows > 0 && bytes > 0 && cells > 0 && tops > 0))
+            .then_some((rows.max(1), bytes.max(1)))
     }
 
     /// Notes that a lane has to wait for the next fold.

@@ -1,17 +1,17 @@
 //! The breakdowns that are kept, in SQLite.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{SqliteStore, rollups::RowBudget, with};
 use crate::{
     domain::{
-        time::{MINUTE, Millis, SECOND},
-        top::Top,
+        time::{MINUTE, Millis},
+        top::TopAnswer,
     },
     sink::SinkError,
     store::{
-        breakdowns::{Breakdowns, LACK, MAX_SUMMARIES, TopsAsked, read_top, too_many_summaries},
+        breakdowns::{Breakdowns, FORGET, KeptSince, SINCE, TopsAsked, read_top},
         rollup::Fold,
     },
 };
@@ -34,50 +34,48 @@ pub(super) fn add(tx: &Transaction<'_>, fold: &mut Fold) -> Result<(), SinkError
     Ok(())
 }
 
-fn tops(conn: &mut Connection, asked: &TopsAsked) -> Result<Vec<Top>, SinkError> {
+fn sum(conn: &mut Connection, asked: &TopsAsked) -> Result<TopAnswer, SinkError> {
     let mut select = conn.prepare_cached(
         "SELECT top FROM breakdown_rollups
          WHERE breakdown = ? AND span = ? AND at >= ? AND at < ?",
     )?;
-    let (mut found, mut budget) = (Vec::new(), RowBudget::new());
+    let (mut sum, mut budget) = (TopAnswer::default(), RowBudget::new());
     for (span, (from, to)) in asked.stretches() {
         let mut rows = select.query(params![asked.breakdown, span, from, to])?;
         while let Some(row) = rows.next()? {
             budget.look()?;
-            if found.len() == MAX_SUMMARIES {
-                return Err(too_many_summaries());
-            }
-            found.push(read_top(row.get_ref(0)?.as_blob().unwrap_or_default())?);
+            sum.add(&read_top(row.get_ref(0)?.as_blob().unwrap_or_default())?);
         }
     }
-    Ok(found)
+    Ok(sum)
 }
 
 #[async_trait]
 impl Breakdowns for SqliteStore {
-    async fn tops(&self, asked: &TopsAsked) -> Result<Vec<Top>, SinkError> {
+    async fn sum(&self, asked: &TopsAsked) -> Result<TopAnswer, SinkError> {
         let asked = asked.clone();
-        with(&self.charts, move |conn| tops(conn, &asked)).await
+        with(&self.charts, move |conn| sum(conn, &asked)).await
     }
 
-    async fn complete_since(&self) -> Result<Option<Millis>, SinkError> {
+    async fn since(&self) -> Result<KeptSince, SinkError> {
         with(&self.charts, |conn| {
-            let lack: Option<Millis> = conn.query_row(LACK, [], |row| row.get(0))?;
-            Ok(lack.map(|second| second + SECOND))
+            Ok(conn.query_row(SINCE, [], |row| Ok(KeptSince::of(row.get(0)?, row.get(1)?)))?)
         })
         .await
     }
 
     async fn forget_minutes(&self, before: Millis) -> Result<(), SinkError> {
         with(&self.writer, move |conn| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            tx.execute(FORGET, [before])?;
             // A few at a time, since batches wait meanwhile.
-            let mut delete = conn.prepare_cached(
+            tx.execute(
                 "DELETE FROM breakdown_rollups WHERE (breakdown, span, at) IN
                  (SELECT breakdown, span, at FROM breakdown_rollups
                   WHERE span = ?1 AND at < ?2 LIMIT ?3)",
+                params![MINUTE, before, FORGOTTEN_AT_ONCE],
             )?;
-            delete.execute(params![MINUTE, before, FORGOTTEN_AT_ONCE])?;
-            Ok(())
+            Ok(tx.commit()?)
         })
         .await
     }

@@ -49,10 +49,11 @@ contract!(
     what_dropped_rows_have_counted_is_in_the_rollups,
 );
 
-const SMALL: FoldLimits = FoldLimits {
+pub(crate) const SMALL: FoldLimits = FoldLimits {
     rows: 3,
     bytes: 1 << 20,
     cells: 50_000,
+    top_bytes: 1 << 20,
     schemas: SchemaLimits { schemas: 200, properties: 100 },
 };
 
@@ -86,11 +87,12 @@ async fn raw(backend: &Backend) -> Minutes {
 }
 
 /// Folds until every ledger row is folded, also if another node holds the lock meanwhile.
-async fn fold_all(store: &Stores, limits: FoldLimits) -> u64 {
+pub(crate) async fn fold_all(store: &Stores, limits: FoldLimits) -> u64 {
     let mut rows = 0;
     loop {
-        rows += store.rollups.fold(limits).await.unwrap().rows;
-        if store.rollups.known().await.unwrap().until.is_none() {
+        let folded = store.rollups.fold(limits).await.unwrap();
+        rows += folded.rows;
+        if folded.done && store.rollups.known().await.unwrap().until.is_none() {
             return rows;
         }
     }
@@ -175,7 +177,10 @@ async fn folders_that_race_fold_each_row_once(backend: Backend) {
 }
 
 /// Polls a future this many times and then drops it, as when a task is cancelled.
-async fn killed_after<T>(polls: usize, mut future: Pin<&mut impl Future<Output = T>>) -> bool {
+pub(crate) async fn killed_after<T>(
+    polls: usize,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> bool {
     let mut left = polls;
     std::future::poll_fn(|context| {
         if left == 0 {
