@@ -229,7 +229,7 @@ pub(crate) fn counts<S: Serializer>(totals: &Totals, serializer: S) -> Result<S:
 }
 
 /// For fields that are left out while they are 0.
-fn is_none(events: &u64) -> bool {
+pub(super) fn is_none(events: &u64) -> bool {
     *events == 0
 }
 

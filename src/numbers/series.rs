@@ -14,7 +14,8 @@ use crate::{
     },
     live::counters::{Counters, MINUTES_KEPT},
     numbers::{
-        Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable, What, what::BucketValue,
+        Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable, What, current::is_none,
+        what::BucketValue,
     },
     store::rollup::Summed,
 };
@@ -56,10 +57,6 @@ pub struct Point {
     /// [`MetricSet::left_out`]. Left out where there are none.
     #[serde(rename = "leftOut", skip_serializing_if = "is_none")]
     pub left_out: u64,
-}
-
-fn is_none(events: &u64) -> bool {
-    *events == 0
 }
 
 /// A bucket of today, and which part of it is compared with another day.

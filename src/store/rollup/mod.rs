@@ -51,9 +51,9 @@ impl Default for FoldLimits {
         let schemas = SchemaLimits::default();
         FoldLimits {
             rows: 1_000,
-            bytes: 4 * 1024 * 1024,
-            cells: 50_000,
-            top_bytes: 2 * 1024 * 1024,
+            bytes: 1024 * 1024,
+            cells: 20_000,
+            top_bytes: 1024 * 1024,
             schemas,
         }
     }
