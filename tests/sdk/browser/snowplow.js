@@ -1,4 +1,4 @@
-import { newTracker, trackSelfDescribingEvent, trackStructEvent } from '@snowplow/browser-tracker';
+import { flushBuffer, newTracker, trackSelfDescribingEvent, trackStructEvent } from '@snowplow/browser-tracker';
 import { BASE, all } from './common.js';
 
 newTracker('sp', BASE, { appId: 'shop', eventMethod: 'post', bufferSize: 20, retryFailedRequests: true });
@@ -17,3 +17,6 @@ all({
     }),
   onError: (mark) => trackStructEvent({ category: 'error', action: 'CARD_DECLINED', label: mark, value: 1 }),
 });
+// Fewer events than fill a buffer wait for the next event, also where a request with them has failed. On a
+// page that somebody uses there is always one.
+setInterval(flushBuffer, 1_000);
