@@ -171,11 +171,23 @@ impl Delta {
     /// Reads back what [`Delta::encode_cells`] wrote and, where at hand, what
     /// [`Delta::encode_visitors`] wrote.
     pub fn decode(cells: &[u8], visitors: Option<&[u8]>) -> Result<Delta, DeltaError> {
-        let ((events, series, cells), (names, tops, distinct)): (Cells, Names) = match cells.first()
-        {
-            Some(&VERSION_1) => (decode(VERSION_1, cells)?, Names::default()),
-            _ => decode(VERSION, cells)?,
-        };
+        Ok(Delta::decode_followed(cells, visitors)?.0)
+    }
+
+    /// Like [`Delta::decode`], and gives the bytes that follow on the cells. A version that expects
+    /// nothing there does not look.
+    pub fn decode_followed<'a>(
+        cells: &'a [u8],
+        visitors: Option<&[u8]>,
+    ) -> Result<(Delta, &'a [u8]), DeltaError> {
+        let (((events, series, cells), (names, tops, distinct)), rest): ((Cells, Names), _) =
+            match cells.first() {
+                Some(&VERSION_1) => {
+                    let (cells, rest) = decode(VERSION_1, cells)?;
+                    ((cells, Names::default()), rest)
+                }
+                _ => decode(VERSION, cells)?,
+            };
         let known = |index: u32, len: usize| (index as usize) < len;
         let whole = cells.iter().all(|cell| known(cell.1, series.len()))
             && tops.iter().all(|top| known(top.1, names.len()))
@@ -185,7 +197,7 @@ impl Delta {
         }
         let (visitors, (users, links)) =
             visitors.map_or(Ok(Visitors::default()), decode_visitors)?;
-        Ok(Delta { events, series, cells, names, tops, distinct, visitors, users, links })
+        Ok((Delta { events, series, cells, names, tops, distinct, visitors, users, links }, rest))
     }
 }
 
@@ -205,9 +217,12 @@ fn decode_visitors(bytes: &[u8]) -> Result<Visitors, DeltaError> {
     Ok((visitors, users))
 }
 
-fn decode<'a, T: Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<T, DeltaError> {
+fn decode<'a, T: Deserialize<'a>>(
+    version: u8,
+    bytes: &'a [u8],
+) -> Result<(T, &'a [u8]), DeltaError> {
     match bytes.split_first() {
-        Some((&found, body)) if found == version => Ok(postcard::from_bytes(body)?),
+        Some((&found, body)) if found == version => Ok(postcard::take_from_bytes(body)?),
         Some((&found, _)) => Err(DeltaError::Version(found)),
         None => Err(DeltaError::Malformed(postcard::Error::DeserializeUnexpectedEnd)),
     }

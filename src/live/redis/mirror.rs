@@ -29,8 +29,9 @@ use redis::{PushInfo, aio::MultiplexedConnection};
 use super::{
     RedisShared,
     error::{live_error, rebuilding, unavailable},
-    load,
-    push::{Heard, Position, PushReceiver, heard, push_queue},
+    heads::Heads,
+    load::{self, Loaded},
+    push::{Heard, Position, PushReceiver, Told, heard, push_queue},
 };
 use crate::{
     domain::batch::LANES,
@@ -53,9 +54,6 @@ const SHORT_LIVED: Duration = Duration::from_secs(1);
 /// stay away.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
 
-/// The last batch of each node that was counted, by lane and node.
-type Heads = BTreeMap<(usize, String), u64>;
-
 /// A running subscription.
 struct Subscription {
     /// The connection to the owner of each lane, by lane.
@@ -66,6 +64,8 @@ struct Subscription {
     positions: Vec<Position>,
     /// What the servers publish.
     pushes: PushReceiver,
+    /// What the counters are known to have that were read, and what was counted since.
+    heads: Heads,
 }
 
 /// Why a subscription ended.
@@ -82,7 +82,7 @@ pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
     let mut reason = String::new();
     let mut interrupted = false;
     // What Redis has counted, as far as it was seen, and since when it has had less than that.
-    let mut reached = Heads::new();
+    let mut reached = Heads::default();
     let mut fewer_since = None;
     loop {
         let started = {
@@ -113,10 +113,11 @@ pub(super) async fn run(shared: Arc<RedisShared>, feed: FeedSender) {
                 }
                 interrupted = false;
                 let since = tokio::time::Instant::now();
-                match subscription.follow(&shared, &feed, &mut reached).await {
+                match subscription.follow(&shared, &feed).await {
                     FollowEnd::NobodyListens => return,
                     FollowEnd::Lost(why) => reason = why,
                 }
+                reached = subscription.heads;
                 tracing::debug!(reason, "starting over from Redis' counters");
                 if since.elapsed() < SHORT_LIVED {
                     tokio::time::sleep(backoff.pause()).await;
@@ -175,9 +176,7 @@ impl Subscription {
             shared.rebuild_wanted.notify_one();
             return Err(rebuilding());
         }
-        let lacks =
-            |(of, last): &(&(usize, String), &u64)| heads.get(*of).is_none_or(|it| it < *last);
-        let lacking = reached.iter().filter(lacks).count();
+        let lacking = heads.lacking(reached);
         if lacking == 0 {
             *fewer_since = None;
         } else if fewer_since.get_or_insert_with(tokio::time::Instant::now).elapsed()
@@ -191,18 +190,13 @@ impl Subscription {
                 "batches that Redis had counted are not counted again: the nodes that have them are away"
             );
         }
-        let (counters, positions) = load::load(shared, &channels, &lines, &mut pushes).await?;
-        let subscription = Subscription { lines, channels, positions, pushes };
-        Ok((subscription, counters))
+        let loaded = load::load(shared, &channels, &lines, &mut pushes, heads).await?;
+        let Loaded { counters, positions, heads } = loaded;
+        Ok((Subscription { lines, channels, positions, pushes, heads }, counters))
     }
 
     /// Passes messages on until the subscription ends, and probes it meanwhile.
-    async fn follow(
-        &mut self,
-        shared: &RedisShared,
-        feed: &FeedSender,
-        reached: &mut Heads,
-    ) -> FollowEnd {
+    async fn follow(&mut self, shared: &RedisShared, feed: &FeedSender) -> FollowEnd {
         loop {
             let before = self.positions.clone();
             let probe = probe(self.lines.clone(), shared);
@@ -243,7 +237,7 @@ impl Subscription {
                     ));
                 }
             }
-            *reached = heads;
+            self.heads.note_all(heads);
         }
     }
 
@@ -259,6 +253,11 @@ impl Subscription {
         if message.generation != position.generation {
             return lost("the counters were rebuilt");
         }
+        let Told { delta, sealed_at, id } = match message.told() {
+            Ok(told) => told,
+            Err(why) => return Err(FollowEnd::Lost(why)),
+        };
+        self.heads.note(id);
         if message.version <= position.version {
             // It was published before the counters were read, so they contain it.
             return Ok(());
@@ -267,10 +266,6 @@ impl Subscription {
             return lost("a message was lost");
         }
         position.version = message.version;
-        let (delta, sealed_at) = match message.delta() {
-            Ok(read) => read,
-            Err(why) => return Err(FollowEnd::Lost(why)),
-        };
         let delta = Arc::new(delta);
         let sent = feed.send(Feed::Delta { delta, lane: lane as u64, sealed_at }).await;
         sent.map_err(|_| FollowEnd::NobodyListens)
@@ -308,10 +303,10 @@ async fn look(
         Ok(answer) => answer.map_err(|e| live_error("probe the subscription", &e))?,
         Err(_) => return Err(unavailable("probe the subscription: Redis does not answer")),
     };
-    let (mut positions, mut heads) = (Vec::new(), Heads::new());
+    let (mut positions, mut heads) = (Vec::new(), Heads::default());
     for (lane, (position, last)) in answer.into_iter().enumerate() {
         positions.push(position);
-        heads.extend(last.into_iter().map(|(node, seq)| ((lane, node), seq)));
+        heads.note_lane(lane, last);
     }
     Ok((positions, heads))
 }

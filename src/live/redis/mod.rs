@@ -20,6 +20,7 @@ pub mod claims;
 mod connection;
 mod distinct;
 mod error;
+mod heads;
 mod keys;
 mod links;
 mod load;
@@ -210,7 +211,7 @@ impl LiveStore for Redis {
             after.map(|after| after.run.to_string()).unwrap_or_default().into_bytes(),
             number(after.map_or(0, |after| after.seq) as i64),
             lane.channel().into_bytes(),
-            push::message_body(sealed_at, delta),
+            push::message_body(id, sealed_at, delta),
             number(top::CAPACITY as i64),
         ];
         let numbers = buckets.iter().filter(|(bucket, _)| bucket.holds_numbers());

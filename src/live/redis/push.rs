@@ -8,7 +8,11 @@ use std::sync::{
 use redis::{PushInfo, PushKind, Value, aio::SendError};
 use tokio::sync::mpsc;
 
-use crate::domain::{delta::Delta, time::Millis};
+use crate::domain::{
+    batch::{BatchId, RunId},
+    delta::Delta,
+    time::Millis,
+};
 
 /// How far the counters of a lane have come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +26,8 @@ pub(super) struct Position {
 }
 
 /// A delta as it is published: `GENERATION:VERSION:`, which the script puts before it, then
-/// `sealed_at` (8 bytes, big-endian) and the encoded cells. It has no visitors, since those are
-/// counted in Redis.
+/// `sealed_at` (8 bytes, big-endian), the encoded cells, and which batch it is: its run (16 bytes)
+/// and its number (8 bytes, big-endian). It has no visitors, since those are counted in Redis.
 pub(super) struct PushMessage<'a> {
     /// Which time it was that the counters were put in place.
     pub generation: &'a str,
@@ -33,10 +37,22 @@ pub(super) struct PushMessage<'a> {
 }
 
 /// The part of a message that comes from the writer and not from the script.
-pub(super) fn message_body(sealed_at: Millis, delta: &Delta) -> Vec<u8> {
+pub(super) fn message_body(id: BatchId, sealed_at: Millis, delta: &Delta) -> Vec<u8> {
     let mut body = sealed_at.to_be_bytes().to_vec();
     body.extend(delta.encode_cells());
+    body.extend(id.run.as_bytes());
+    body.extend(id.seq.to_be_bytes());
     body
+}
+
+/// What a message says of its batch.
+pub(super) struct Told {
+    /// What it adds.
+    pub delta: Delta,
+    /// When it was sealed, Unix ms.
+    pub sealed_at: Millis,
+    /// Which batch it is; a version before this one did not say that.
+    pub id: Option<BatchId>,
 }
 
 impl<'a> PushMessage<'a> {
@@ -48,12 +64,19 @@ impl<'a> PushMessage<'a> {
         Some(PushMessage { generation, version, body: parts.next()? })
     }
 
-    /// The delta, and when its batch was sealed (Unix ms).
-    pub fn delta(&self) -> Result<(Delta, Millis), String> {
-        let (sealed_at, cells) = self.body.split_first_chunk().ok_or("a message was cut short")?;
-        let delta =
-            Delta::decode(cells, None).map_err(|e| format!("a message can't be read: {e}"))?;
-        Ok((delta, Millis::from_be_bytes(*sealed_at)))
+    /// What it says of its batch.
+    ///
+    /// # Errors
+    /// The message is no delta.
+    pub fn told(&self) -> Result<Told, String> {
+        let (sealed_at, rest) = self.body.split_first_chunk().ok_or("a message was cut short")?;
+        let (delta, rest) = Delta::decode_followed(rest, None)
+            .map_err(|e| format!("a message can't be read: {e}"))?;
+        let id = rest.split_first_chunk::<16>().and_then(|(run, seq)| {
+            let seq = u64::from_be_bytes(seq.try_into().ok()?);
+            Some(BatchId { run: RunId::from_bytes(*run), seq })
+        });
+        Ok(Told { delta, sealed_at: Millis::from_be_bytes(*sealed_at), id })
     }
 }
 
@@ -162,6 +185,16 @@ pub(super) fn heard<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_names_its_batch_unless_it_is_of_an_older_version() {
+        let id = BatchId { run: RunId::from_u128(5), seq: 300 };
+        let body = message_body(id, 1_700, &Delta::default());
+        let told = |body: &[u8]| PushMessage { generation: "g", version: 1, body }.told().unwrap();
+        let now = told(&body);
+        assert_eq!((now.id, now.sealed_at), (Some(id), 1_700));
+        assert_eq!(told(&body[..body.len() - 24]).id, None);
+    }
 
     fn push(bytes: usize) -> PushInfo {
         PushInfo { kind: PushKind::SMessage, data: vec![Value::BulkString(vec![0; bytes])] }

@@ -49,8 +49,9 @@ use self::pages::{LaneReader, Place, ReadAgain};
 use super::{
     RedisShared,
     error::{live_error, rebuilding, unavailable},
+    heads::Heads,
     keys::{Bucket, Fields, LaneKeys, buckets_of},
-    push::{Heard, Position, PushReceiver, heard},
+    push::{Heard, Position, PushReceiver, Told, heard},
 };
 use crate::{
     domain::time::{Millis, now_ms},
@@ -69,6 +70,8 @@ struct Listening<'a> {
     /// The time of the load (Unix ms), which says which fields a message changes.
     now: Millis,
     lanes: Vec<LaneNews>,
+    /// The batches that are counted.
+    heads: Heads,
     /// The counters of the lanes that were read, and the breakdowns of all.
     all: &'a Mutex<Counters>,
 }
@@ -97,14 +100,26 @@ struct ReadingLane {
     later_bytes: usize,
 }
 
+/// What was read.
+pub(super) struct Loaded {
+    /// The counters of all lanes.
+    pub counters: Counters,
+    /// How far each lane has come, by lane.
+    pub positions: Vec<Position>,
+    /// The batches that the counters are known to have.
+    pub heads: Heads,
+}
+
 /// Reads the counters of all lanes, and says how far they have come. `lines` are the connections of
-/// the subscription to `channels`, by lane, and `pushes` is what comes there.
+/// the subscription to `channels`, by lane, `pushes` is what comes there, and `heads` are the batches
+/// that were counted before.
 pub(super) async fn load(
     shared: &RedisShared,
     channels: &[String],
     lines: &[MultiplexedConnection],
     pushes: &mut PushReceiver,
-) -> Result<(Counters, Vec<Position>), SinkError> {
+    heads: Heads,
+) -> Result<Loaded, SinkError> {
     let _room = shared.spare.lock().await;
     let readers = shared.servers.owners(channels, None).await?;
     let keys: Vec<LaneKeys> = shared.keys.lanes().collect();
@@ -119,14 +134,15 @@ pub(super) async fn load(
     }
     let all = Mutex::new(Counters::within(shared.zone.clone(), shared.limits));
     let lanes = keys.iter().map(|_| LaneNews::Waits(None)).collect();
-    let mut listening = Listening { channels, pushes, shared, now, lanes, all: &all };
+    let mut listening = Listening { channels, pushes, shared, now, lanes, heads, all: &all };
     for (lane, (keys, line)) in keys.iter().zip(&readers).enumerate() {
         listening.read(lane, keys, line, lines).await?;
     }
-    let positions = listening.lanes.into_iter().filter_map(LaneNews::position).collect();
-    let mut all = all.into_inner();
-    all.prune(now);
-    Ok((all, positions))
+    let Listening { lanes, heads, .. } = listening;
+    let positions = lanes.into_iter().filter_map(LaneNews::position).collect();
+    let mut counters = all.into_inner();
+    counters.prune(now);
+    Ok(Loaded { counters, positions, heads })
 }
 
 /// Since when (Unix ms) a lane has all seconds. A rebuild had no room for older ones.
@@ -241,6 +257,9 @@ impl Listening<'_> {
             Ok(Heard::Nothing) => return Ok(()),
             Err(why) => return Err(unavailable(why)),
         };
+        // That a lane was rebuilt names no batch.
+        let told = message.told();
+        self.heads.note(told.as_ref().ok().and_then(|told| told.id));
         let news = &mut self.lanes[lane];
         let position = match news {
             LaneNews::Waits(last) => {
@@ -262,7 +281,7 @@ impl Listening<'_> {
             return Err(unavailable("a message was lost while the counters were read"));
         }
         position.version = message.version;
-        let (delta, _) = message.delta().map_err(unavailable)?;
+        let Told { delta, .. } = told.map_err(unavailable)?;
         match news {
             LaneNews::Reads(reading) => {
                 let mut cells = Counters::new(self.shared.zone.clone());
