@@ -161,7 +161,7 @@ impl<'a> Scan<'a> {
 }
 
 /// Bytes before the first quote, backslash or control character.
-fn until_special(bytes: &[u8]) -> Option<usize> {
+pub(super) fn until_special(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(eight) = bytes[at..].first_chunk() {
         let marks = special(u64::from_le_bytes(*eight));

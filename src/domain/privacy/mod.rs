@@ -4,18 +4,21 @@
 //! letter and no log ever has them.
 
 mod names;
+mod suspects;
 #[cfg(test)]
 mod tests;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use serde_json::value::RawValue;
 
-use self::names::{ADDRESS_NAMES, ENDINGS, IDENTITY_NAMES};
+use self::{
+    names::{ADDRESS_NAMES, ENDINGS, IDENTITY_NAMES},
+    suspects::Suspects,
+};
 use crate::domain::{
-    packed::{BASE64_BEGINS, PackedJson, packed_within},
+    packed::{PackedJson, packed_within},
     veil::{plain_name, words},
 };
 
@@ -61,7 +64,7 @@ struct PrivacyRules {
     /// Names in small letters.
     never_store: Vec<String>,
     /// Finds texts in which there may be something to take out; `None` where nothing ever is.
-    suspects: Option<AhoCorasick>,
+    suspects: Option<Suspects>,
 }
 
 impl fmt::Debug for PrivacyRules {
@@ -74,26 +77,11 @@ impl Privacy {
     /// What becomes of addresses, and the names of properties that are never stored, at any depth.
     pub fn new(addresses: Addresses, never_store: &[String]) -> Privacy {
         let never_store: Vec<String> = never_store.iter().map(|name| name.to_lowercase()).collect();
-        let mut needles: Vec<String> = never_store.iter().map(|name| format!("{name}\"")).collect();
+        let mut endings = never_store.clone();
         if addresses != Addresses::Kept {
-            needles.extend(ENDINGS.iter().map(ToString::to_string));
+            endings.extend(ENDINGS.iter().map(ToString::to_string));
         }
-        if !needles.is_empty() {
-            // In JSON inside a text at least one backslash stands before each quote.
-            let within = needles.iter().map(|needle| needle.replace('"', "\\"));
-            needles.extend(within.collect::<Vec<_>>());
-            needles.extend(BASE64_BEGINS.iter().map(|begin| format!("\"{begin}")));
-        }
-        let suspects = (!needles.is_empty()).then(|| {
-            // The words end in what each text is full of, so to look for rare bytes first takes four times as
-            // long as to walk through the text.
-            AhoCorasick::builder()
-                .ascii_case_insensitive(true)
-                .kind(Some(AhoCorasickKind::DFA))
-                .prefilter(false)
-                .build(&needles)
-                .expect("a few hundred short words are no problem")
-        });
+        let suspects = (!endings.is_empty()).then(|| Suspects::new(endings));
         Privacy(Arc::new(PrivacyRules { addresses, anonymous: false, never_store, suspects }))
     }
 

@@ -28,7 +28,7 @@ pub const ADDRESS_NAMES: &[&str] = &[
     "browserip",
 ];
 /// How these names end, so that a text without any of them need not be read.
-pub const ENDINGS: &[&str] = &["ip\"", "address\"", "addr\"", "for\"", "override\""];
+pub const ENDINGS: &[&str] = &["ip", "address", "addr", "for", "override"];
 
 /// Names of properties that say who a visitor is, or hold what is known of one, in the same way.
 pub const IDENTITY_NAMES: &[&str] = &[

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use hashbrown::HashMap;
 
 use super::{
-    JsonType, MAX_GROUPS, MAX_PROPERTIES, Shape, ShapeGroup, TypeCounts, is_learnable, members,
+    JsonType, MAX_GROUPS, MAX_PROPERTIES, Shape, ShapeGroup, TypeCounts, is_learnable,
+    members::{MemberName, Onward, members},
 };
 use crate::domain::{
     bot,
@@ -17,6 +18,9 @@ use crate::domain::{
 /// Events that came so late, in ms, teach nothing. A sender that invents times could otherwise fill the
 /// tables with hours of any year, which are kept for good.
 const MAX_LATE: Millis = 30 * DAY;
+
+/// So many groups are compared one after the other.
+const FEW_GROUPS: usize = 8;
 
 /// The shape of some rows. It depends on nothing but them, so a batch that is written again has the same.
 pub fn shape_of<'a>(rows: impl Iterator<Item = Row<'a>>) -> Shape {
@@ -59,8 +63,8 @@ impl<'a> Learner<'a> {
         }
         let source = row.source.unwrap_or(UNNAMED);
         let key = (row.time.div_euclid(MINUTE), row.kind, source);
-        let place = match self.places.get(&key) {
-            Some(place) => *place,
+        let place = match self.place_of(&key) {
+            Some(place) => place,
             None if self.groups.len() < MAX_GROUPS => {
                 self.places.insert(key, self.groups.len());
                 self.groups.push(Learnt {
@@ -79,6 +83,17 @@ impl<'a> Learner<'a> {
             }
         };
         self.groups[place].add(row.properties);
+    }
+
+    /// Where the group of a row is. A batch mostly has few, and to compare them costs less than to look one
+    /// up.
+    fn place_of(&self, key: &(i64, &str, &str)) -> Option<usize> {
+        let is_it = |group: &&Learnt<'_>| (group.minute, group.kind, group.source) == *key;
+        let among = &self.groups[..self.groups.len().min(FEW_GROUPS)];
+        match among.iter().position(|group| is_it(&group)) {
+            None if self.groups.len() > FEW_GROUPS => self.places.get(key).copied(),
+            place => place,
+        }
     }
 
     fn finish(self) -> Shape {
@@ -102,35 +117,47 @@ impl<'a> Learnt<'a> {
     fn add(&mut self, properties: &'a str) {
         self.events += 1;
         // Events of a type mostly have the same properties in the same order, so the next name is
-        // looked for behind the one before.
+        // expected to be the one behind the one before.
         let (mut next, mut looked_at) = (0, 0);
-        members(properties, |name, of| {
-            // The label comes and goes with the bots, and is no property of the sender's.
-            if name == bot::LABEL {
-                return true;
-            }
-            looked_at += 1;
-            let place = match self.properties.get(next) {
-                Some(known) if known.name == name => Some(next),
-                _ => self.properties.iter().position(|known| known.name == name),
+        members(properties, self.expected(0), |name, of| {
+            let known = match name {
+                MemberName::Expected => Ok(next),
+                // The label comes and goes with the bots, and is no property of the sender's.
+                MemberName::Read(name) if name == bot::LABEL => return self.onward(next),
+                MemberName::Read(name) => {
+                    self.properties.iter().position(|known| known.name == name).ok_or(name)
+                }
             };
-            match place {
-                Some(place) => {
+            looked_at += 1;
+            match known {
+                Ok(place) => {
                     next = place + 1;
                     self.properties[place].count(self.events, of);
                 }
-                None if self.properties.len() < MAX_PROPERTIES && is_learnable(&name) => {
+                Err(name) if self.properties.len() < MAX_PROPERTIES && is_learnable(&name) => {
                     let mut property =
                         Property { name, types: TypeCounts::default(), last: (0, of) };
                     property.count(self.events, of);
                     self.properties.push(property);
                     next = self.properties.len();
                 }
-                None => self.others += 1,
+                Err(_) => self.others += 1,
             }
             // One event with thousands of properties must not cost more than many events do.
-            looked_at < 2 * MAX_PROPERTIES
+            if looked_at < 2 * MAX_PROPERTIES { self.onward(next) } else { Onward::Stop }
         });
+    }
+
+    /// The name of the property at a place, where it stands in the rows as it is.
+    fn expected(&self, place: usize) -> Option<&'a str> {
+        match self.properties.get(place)?.name {
+            Cow::Borrowed(name) => Some(name),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    fn onward(&self, next: usize) -> Onward<'a> {
+        self.expected(next).map_or(Onward::On, Onward::Expect)
     }
 }
 

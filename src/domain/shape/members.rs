@@ -3,33 +3,56 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
-
 use super::JsonType;
+use crate::domain::plain::until_special;
+
+/// What a walk does after a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward<'a> {
+    /// The walk ends.
+    Stop,
+    /// It goes on.
+    On,
+    /// It goes on, and the next member probably has this name. Where it does, the name need not be looked
+    /// for and compared once more.
+    Expect(&'a str),
+}
+
+/// The name of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberName<'a> {
+    /// It is the one that was expected.
+    Expected,
+    /// Any other.
+    Read(Cow<'a, str>),
+}
 
 /// Calls `each` with the name of every member and the type of its value, in the order of the text,
-/// until it returns `false`. `None` where the text is no JSON object; what was called until then counts
-/// for nothing. Text that is no JSON at all never panics.
+/// until it says that the walk ends. The first member is probably called `first`. `None` where the text is
+/// no JSON object; what was called until then counts for nothing. Text that is no JSON at all never panics.
 pub fn members<'a>(
     object: &'a str,
-    mut each: impl FnMut(Cow<'a, str>, JsonType) -> bool,
+    first: Option<&'a str>,
+    mut each: impl FnMut(MemberName<'a>, JsonType) -> Onward<'a>,
 ) -> Option<()> {
     let mut walk = Walk { text: object, at: 0 };
     walk.take(b'{')?;
     if walk.peek()? == b'}' {
         return Some(());
     }
+    let mut expected = first;
     loop {
-        let name = walk.string()?;
-        let name = match name.contains('\\') {
-            false => Cow::Borrowed(&name[1..name.len() - 1]),
-            true => Cow::Owned(serde_json::from_str(name).ok()?),
+        let name = match expected.and_then(|name| walk.name(name)) {
+            Some(()) => MemberName::Expected,
+            None => MemberName::Read(walk.any_name()?),
         };
         walk.take(b':')?;
         let of = walk.value()?;
-        if !each(name, of) {
-            return Some(());
-        }
+        expected = match each(name, of) {
+            Onward::Stop => return Some(()),
+            Onward::On => None,
+            Onward::Expect(name) => Some(name),
+        };
         match walk.peek()? {
             b',' => walk.at += 1,
             b'}' => return Some(()),
@@ -60,6 +83,22 @@ impl<'a> Walk<'a> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
+    /// Takes this name with its quotes, if it comes next.
+    fn name(&mut self, name: &str) -> Option<()> {
+        self.peek()?;
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let rest = rest.strip_prefix(b"\"")?.strip_prefix(name.as_bytes())?;
+        (rest.first() == Some(&b'"')).then(|| self.at += name.len() + 2)
+    }
+
+    fn any_name(&mut self) -> Option<Cow<'a, str>> {
+        let name = self.string()?;
+        match name.contains('\\') {
+            false => Some(Cow::Borrowed(&name[1..name.len() - 1])),
+            true => serde_json::from_str(name).ok().map(Cow::Owned),
+        }
+    }
+
     /// A string with its quotes, as it is written.
     fn string(&mut self) -> Option<&'a str> {
         self.peek()?;
@@ -73,12 +112,13 @@ impl<'a> Walk<'a> {
     fn end_of_string(&mut self) -> Option<()> {
         loop {
             let rest = self.text.as_bytes().get(self.at..)?;
-            let found = memchr2(b'"', b'\\', rest)?;
-            let is_escape = rest[found] == b'\\';
-            // What is escaped is skipped with its backslash, a quote above all.
-            self.at += found + 1 + usize::from(is_escape);
-            if !is_escape {
-                return Some(());
+            let found = until_special(rest)?;
+            self.at += found + 1;
+            match rest[found] {
+                b'"' => return Some(()),
+                // What is escaped is skipped with its backslash, a quote above all.
+                b'\\' => self.at += 1,
+                _ => {}
             }
         }
     }
@@ -139,9 +179,10 @@ mod tests {
 
     fn walked(text: &str) -> Option<Vec<(String, JsonType)>> {
         let mut found = Vec::new();
-        members(text, |name, of| {
+        members(text, None, |name, of| {
+            let MemberName::Read(name) = name else { panic!("nothing was expected") };
             found.push((name.into_owned(), of));
-            true
+            Onward::On
         })?;
         Some(found)
     }
@@ -191,6 +232,26 @@ mod tests {
         }
 
         #[test]
+        fn what_is_expected_changes_nothing(
+            text in r#"\{("[ab\\\\]{0,2}":(1|"x"),?){0,5}\}?"#,
+            expected in proptest::collection::vec(proptest::option::of("[ab]{0,2}"), 6..7),
+        ) {
+            let mut found = Vec::new();
+            let mut coming = expected.iter().map(Option::as_deref);
+            let mut now = coming.next().flatten();
+            let walk = members(&text, now, |name, of| {
+                let name = match name {
+                    MemberName::Expected => now.expect("one was expected").to_owned(),
+                    MemberName::Read(name) => name.into_owned(),
+                };
+                found.push((name, of));
+                now = coming.next().flatten();
+                now.map_or(Onward::On, Onward::Expect)
+            });
+            prop_assert_eq!(walk.map(|()| found), walked(&text));
+        }
+
+        #[test]
         fn any_text_is_walked_without_a_panic(text in r#"[{}\[\]":,\\ ant0-9é]{0,40}"#) {
             let _ = walked(&text);
             let _ = walked(&format!("{{\"a\":{text}"));
@@ -200,12 +261,13 @@ mod tests {
     #[test]
     fn a_walk_ends_where_it_is_told_to() {
         let mut names = Vec::new();
-        members(r#"{"a":1,"b":2,"c":"#, |name, _| {
-            names.push(name.into_owned());
-            names.len() < 2
+        members(r#"{"a":1,"b":2,"c":"#, None, |name, _| {
+            names.push(name);
+            if names.len() < 2 { Onward::On } else { Onward::Stop }
         })
         .expect("what comes later is not looked at");
-        assert_eq!(names, ["a", "b"]);
+        let read = |name: &'static str| MemberName::Read(name.into());
+        assert_eq!(names, [read("a"), read("b")]);
         for no_object in ["", "[]", "{", "{\"a\"}", "{\"a\":1", "{\"a\":}", "{\"a\":1 2}", "7"] {
             assert_eq!(walked(no_object), None, "{no_object}");
         }

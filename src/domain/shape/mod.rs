@@ -17,7 +17,6 @@ use crate::domain::time::Millis;
 pub use self::{
     drift::{Drift, DriftRule, Lost, Standing, Stretch, drift_of, standing},
     learn::shape_of,
-    members::members,
     sums::{Catalogue, LearntCells, SchemaLimits, ShapeSums},
 };
 
