@@ -253,7 +253,7 @@ impl AlertWatch {
             // While the counters are locked the broadcaster waits. So the changes are only
             // collected here, and noted after the lock is given up.
             let counters = mirror.counters();
-            let spans = Spans::live(metric_set, &counters, baselines, now);
+            let spans = Spans::live(metric_set, &counters, baselines, mirror.lateness(), now);
             let (until, zone) = (now - LAG, mirror.zone());
             let moment = Moment { metric_set, reader: &spans, until, now, zone, currency };
             for alert in &self.rules.alerts {

@@ -72,3 +72,64 @@ impl Watched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        domain::{
+            delta::DeltaSum,
+            time::{HOUR, MINUTE, SECOND, parse_rfc3339},
+        },
+        numbers::{Baselines, Mirror, Spans},
+    };
+
+    /// The seconds, from the first event on, in which "Orders have stopped" fires or clears. Pages are
+    /// viewed all the time; orders come 100 s late, and none is placed in `stopped`.
+    fn stalls(stopped: std::ops::Range<i64>, until: i64) -> Vec<(i64, bool)> {
+        let config = Config::default();
+        let (zone, rules) = (BusinessZone::named("UTC").unwrap(), &config.rules);
+        let alert = rules.alerts.alerts.iter().find(|it| it.name == "revenue_stall").unwrap();
+        let start = parse_rfc3339("2026-11-27T12:00:00Z").unwrap();
+        let clock = std::sync::Arc::new(move || start);
+        let (mirror, mut writer) = Mirror::new(zone.clone(), rules.metric_set.clone(), 300, clock);
+        let baselines = Baselines::new(zone.clone(), start);
+        let mut watched = Watched::default();
+        let mut changes = Vec::new();
+        for second in 0..until {
+            let now = start + second * SECOND;
+            let mut sum = DeltaSum::default();
+            (0..20).for_each(|_| sum.count("page_view", now));
+            if !stopped.contains(&(second - 100)) {
+                sum.count("purchase", now - 100 * SECOND);
+            }
+            writer.apply(0, &sum.finish(), now, now);
+            let counters = mirror.counters();
+            let spans =
+                Spans::live(&rules.metric_set, &counters, &baselines, mirror.lateness(), now);
+            let moment = Moment {
+                metric_set: &rules.metric_set,
+                reader: &spans,
+                until: now - SECOND,
+                now,
+                zone: &zone,
+                currency: "USD",
+            };
+            let change = watched.look(alert, &moment, || "id".to_owned());
+            changes.extend(change.map(|firing| (second, firing.cleared_at.is_none())));
+        }
+        changes
+    }
+
+    #[test]
+    fn orders_that_are_late_have_not_stopped_and_those_that_stop_are_missed() {
+        let hour = HOUR / SECOND;
+        assert_eq!(stalls(0..0, hour + 600), []);
+        let changes = stalls(hour..2 * hour, hour + 600);
+        let [(fired, true)] = changes[..] else { panic!("{changes:?}") };
+        // It is known 128 s later, at most, than if they came at once.
+        let within = (100..100 + 128 + 2 * MINUTE / SECOND).contains(&(fired - hour));
+        assert!(within, "{} s after the last order was placed", fired - hour);
+    }
+}

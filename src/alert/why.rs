@@ -26,6 +26,9 @@ pub async fn explain(setup: &AlertSetup, changes: &mut [Firing], lag: Millis) {
 }
 
 async fn one(setup: &AlertSetup, firing: &mut Firing, lag: Millis) {
+    // The window in which it fires ended where late events had arrived.
+    let parts = setup.mirror.metric_set().parts(&firing.metric);
+    let lag = lag + setup.mirror.lateness().of(&parts.series, setup.mirror.now());
     let query = query(firing, lag, setup.mirror.zone());
     match tokio::time::timeout(WITHIN, setup.explainer.explain(&query)).await {
         Ok(Ok(Explanation { causes, general, .. })) => {

@@ -110,9 +110,15 @@ impl RecountedLedger {
         }
     }
 
+    /// Gives what was read, and begins anew.
+    fn begin_anew(&mut self) -> RecountedLedger {
+        let nothing = RecountedLedger::nothing(self.zone.clone(), &self.shares, self.active_window);
+        std::mem::replace(self, nothing)
+    }
+
     /// Reads the ledger as of `now` (Unix ms), from the beginning.
     async fn read(&mut self, ledger: &dyn Ledger, now: Millis) -> Result<(), SinkError> {
-        *self = RecountedLedger::nothing(self.zone.clone(), &self.shares, self.active_window);
+        self.begin_anew();
         // The window before the last one is read for the sessions of users. Of its visitors none is taken.
         self.noted.visitors.active(now - self.active_window);
         let asked = LedgerSpan {
@@ -175,9 +181,12 @@ impl InProcess {
             async move {
                 loop {
                     tokio::time::sleep(backoff.pause()).await;
-                    let read = start.read(&*ledger, now_ms());
-                    if let Some(Ok(_)) = panics::caught("live", read).await {
-                        let _ = counted.set(start.begin(&feed).await);
+                    let begin = async {
+                        start.read(&*ledger, now_ms()).await?;
+                        Ok::<_, SinkError>(start.begin_anew().begin(&feed).await)
+                    };
+                    if let Some(Ok(counters)) = panics::caught("live", begin).await {
+                        let _ = counted.set(counters);
                         return;
                     }
                 }

@@ -24,7 +24,7 @@ use crate::{
         Population,
         counters::{Counters, MINUTES_KEPT, SECONDS_KEPT},
     },
-    numbers::{Alerts, Current, freshness::Freshness},
+    numbers::{Alerts, Current, Lateness, freshness::Freshness},
 };
 
 /// Says what time it is, in Unix ms. It is a value, so that a test can pass midnight when it wants
@@ -54,6 +54,7 @@ struct MirrorState {
     /// Distinct values of a business day, by metric.
     distinct: RwLock<(Date, BTreeMap<String, u64>)>,
     freshness: Freshness,
+    lateness: Lateness,
     alerts: Alerts,
     zone: BusinessZone,
     metric_set: Arc<MetricSet>,
@@ -75,6 +76,7 @@ impl Mirror {
             approximate: AtomicBool::new(false),
             distinct: RwLock::default(),
             freshness: Freshness::unread(clock()),
+            lateness: Lateness::default(),
             alerts: Alerts::default(),
             zone,
             metric_set,
@@ -107,6 +109,11 @@ impl Mirror {
     /// Whether the numbers move, and how far they are behind.
     pub fn freshness(&self) -> &Freshness {
         &self.0.freshness
+    }
+
+    /// How late events arrive.
+    pub fn lateness(&self) -> &Lateness {
+        &self.0.lateness
     }
 
     /// The counters. Hold them briefly: the broadcaster waits for readers.
@@ -178,6 +185,7 @@ impl MirrorWriter {
     /// where that is not known).
     pub fn apply(&mut self, lane: u64, delta: &Delta, sealed_at: Millis, now: Millis) {
         self.write().apply(lane, delta, now);
+        self.lateness().note(delta, sealed_at);
         self.freshness().counted(sealed_at, now);
     }
 

@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`mirror`] | this node's copy of all counters: everybody reads it, the broadcaster alone writes it |
 //! | [`freshness`] | since when the numbers stand still, and how far counting is behind |
+//! | [`lateness`] | how late events arrive, by series, and so where a window of alerts can end |
 //! | [`current`] | today's totals, and the last seconds and minutes (the mirror) |
 //! | [`span`] | the sums of any `[from, to)`, for metrics and alerts (the mirror, or minutes of the past) |
 //! | [`series`] | a time series (the mirror, the rollups, the baselines); [`interval`] cuts it into buckets |
@@ -28,6 +29,7 @@ pub mod current;
 mod error;
 pub mod freshness;
 pub mod interval;
+pub mod lateness;
 pub mod mirror;
 pub mod past;
 pub mod series;
@@ -41,6 +43,7 @@ pub use self::{
     current::Current,
     error::Unavailable,
     interval::Interval,
+    lateness::Lateness,
     mirror::{Clock, Mirror, MirrorWriter, real_clock},
     past::{Minutes, Past},
     series::{Point, SeriesQuery, TimeSeries},

@@ -20,7 +20,7 @@ use crate::{
         totals::Totals,
     },
     live::counters::{Counters, SECONDS_KEPT},
-    numbers::{Baselines, Minutes, Shift, breakdown},
+    numbers::{Baselines, Lateness, Minutes, Shift, breakdown},
 };
 
 /// How much (ms) before the mirror forgets a second it is no longer read. From then on the span is
@@ -124,6 +124,8 @@ pub struct Spans<'a, B, E> {
     /// From this moment on (Unix ms) a span may begin and end at any second, before it only at a
     /// minute.
     by_second_since: Millis,
+    /// How late events arrive now; `None` where all have arrived.
+    lateness: Option<(&'a Lateness, Millis)>,
 }
 
 impl<'a> Spans<'a, Counters, Baselines> {
@@ -132,23 +134,32 @@ impl<'a> Spans<'a, Counters, Baselines> {
         metric_set: &'a MetricSet,
         counters: &'a Counters,
         baselines: &'a Baselines,
+        lateness: &'a Lateness,
         now: Millis,
     ) -> Self {
         let by_second_since = (now - SECONDS_KEPT + SLACK).max(counters.seconds_from());
-        Spans { metric_set, buckets: counters, earlier: baselines, by_second_since }
+        let lateness = Some((lateness, now));
+        Spans { metric_set, buckets: counters, earlier: baselines, by_second_since, lateness }
     }
 }
 
 impl<'a> Spans<'a, Minutes, Minutes> {
     /// Spans up to any moment within these minutes.
     pub fn past(metric_set: &'a MetricSet, minutes: &'a Minutes) -> Self {
-        Spans { metric_set, buckets: minutes, earlier: minutes, by_second_since: Millis::MAX }
+        let (by_second_since, lateness) = (Millis::MAX, None);
+        Spans { metric_set, buckets: minutes, earlier: minutes, by_second_since, lateness }
     }
 }
 
 impl<B: Buckets, E: Earlier> MetricReader for Spans<'_, B, E> {
     fn floor(&self, at: Millis) -> Millis {
         bucket(at, if at >= self.by_second_since { SECOND } else { MINUTE })
+    }
+
+    fn late_by(&self, metric: &Metric) -> Millis {
+        self.lateness.map_or(0, |(lateness, now)| {
+            lateness.of(&self.metric_set.parts(&metric.name).series, now)
+        })
     }
 
     fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Operands> {

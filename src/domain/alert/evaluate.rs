@@ -94,7 +94,8 @@ struct Baseline {
     time: Millis,
 }
 
-/// Looks at an alert at `now` (Unix ms). An alert that fires is held against the threshold of the
+/// Looks at an alert at `now` (Unix ms), up to which the numbers are complete but for events that arrive
+/// late. An alert that fires is held against the threshold of the
 /// moment it fired. Any other is judged over each of its windows in turn, the shortest first, until
 /// one meets all conditions.
 pub fn evaluate(
@@ -105,7 +106,11 @@ pub fn evaluate(
     stand: Stand,
 ) -> Observation {
     let look = Look { alert, reader, counted: metric_set.is_counted(&alert.metric) };
-    let to = reader.floor(now);
+    // Events that are late are not missing, so a window ends where they have arrived.
+    let guards = alert.guard.as_ref().map(|guard| &guard.metric);
+    let metrics = [&alert.metric].into_iter().chain(guards);
+    let late_by = metrics.map(|metric| reader.late_by(metric)).max().unwrap_or(0);
+    let to = reader.floor(now - late_by);
     if let Some(held) = &stand.held {
         return look.whether_over(held, to);
     }

@@ -136,6 +136,10 @@ mod tests {
             at
         }
 
+        fn late_by(&self, _: &Metric) -> Millis {
+            0
+        }
+
         fn parts(&self, _: &Metric, from: Millis, _: Millis) -> Option<Operands> {
             let payments = Rush::payments(from);
             let errors = payments * 3 / 100 + Rush::failed(from);

@@ -51,6 +51,9 @@ pub trait MetricReader {
     /// The latest moment up to `at` (Unix ms) that a span may begin or end at: a full second of
     /// the mirror, a full minute of the rollups.
     fn floor(&self, at: Millis) -> Millis;
+    /// How late nearly all events of a metric arrive at most, in ms: a window that ends later than so
+    /// long ago lacks some that are on their way.
+    fn late_by(&self, metric: &Metric) -> Millis;
     /// A metric in `[from, to)` (Unix ms); `None` where it is not known.
     fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Operands>;
     /// How much of `[from, to)` lies in minutes with any event, in ms. Minutes without events are

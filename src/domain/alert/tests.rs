@@ -128,6 +128,10 @@ impl MetricReader for Day {
         bucket(at, SECOND)
     }
 
+    fn late_by(&self, _: &Metric) -> Millis {
+        0
+    }
+
     fn parts(&self, metric: &Metric, from: Millis, to: Millis) -> Option<Operands> {
         let orders = between(&self.orders, from, to) as f64;
         let errors: i64 = self.errors.iter().map(|sums| between(sums, from, to)).sum();
