@@ -42,6 +42,12 @@ pub(crate) struct Entry {
 impl Entry {
     /// The ledger row of a batch.
     pub fn of(batch: &Batch) -> Entry {
+        let shape = shape_of(batch.iter().flatten()).encode();
+        Entry { shape, ..Entry::without_shape(batch) }
+    }
+
+    /// The ledger row of a batch, whose rows are read later and say its shape then.
+    pub fn without_shape(batch: &Batch) -> Entry {
         Entry {
             id: batch.id,
             after: batch.after,
@@ -52,7 +58,7 @@ impl Entry {
             span: batch.delta.span(),
             delta: batch.delta.encode_cells(),
             visitors: batch.delta.encode_visitors(),
-            shape: shape_of(batch.iter().flatten()).encode(),
+            shape: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
         row::{self, COLUMNS, Row},
+        shape::shape_of,
         time::now_ms,
     },
     sink::{SinkError, SinkErrorKind},
@@ -27,11 +28,17 @@ const FIELDS: usize = 9;
 #[async_trait]
 impl BatchStore for SqliteStore {
     async fn write(&self, batch: &Batch) -> Result<Written, SinkError> {
-        let entry = Entry::of(batch);
+        let mut entry = Entry::without_shape(batch);
         let rows = batch.rows.clone();
         let letters = batch.dead_letters.clone();
         let from = batch.node;
-        with(&self.writer, move |conn| write(conn, &entry, &rows, (from, letters))).await
+        with(&self.writer, move |conn| {
+            // Rows are read once, for their shape and for their INSERT.
+            let (read, malformed) = read_rows(&rows);
+            entry.shape = shape_of(read.iter().copied()).encode();
+            write(conn, &entry, (&read, &orders_of(&rows)), (from, letters, malformed))
+        })
+        .await
     }
 
     async fn heads(&self, run: RunId) -> Result<LaneHeads, SinkError> {
@@ -56,8 +63,8 @@ impl BatchStore for SqliteStore {
 fn write(
     conn: &mut Connection,
     entry: &Entry,
-    rows: &[bytes::Bytes],
-    (from, mut letters): (NodeId, Vec<DeadLetter>),
+    (rows, orders): (&[Row<'_>], &[StoredOrder]),
+    (from, mut letters, malformed): (NodeId, Vec<DeadLetter>, Vec<DeadLetter>),
 ) -> Result<Written, SinkError> {
     // Where this function returns early, the transaction is dropped without a commit and rolls
     // back.
@@ -77,12 +84,11 @@ fn write(
         }
         return guard::why_not(&tx, entry);
     }
-    let known = letters.len();
-    let stored = insert_rows(&tx, rows, &mut letters)?;
+    let stored = insert_rows(&tx, rows)?;
     // Each event is now a row or a dead letter. Any other count means that the batch is damaged,
     // and nothing of it may be committed.
     let poisoned = entry.events.saturating_sub(stored);
-    if stored + poisoned != entry.events || (poisoned > 0) != (letters.len() > known) {
+    if stored + poisoned != entry.events || (poisoned > 0) == malformed.is_empty() {
         return Err(SinkError {
             kind: SinkErrorKind::Other,
             message: format!(
@@ -94,8 +100,9 @@ fn write(
     // One connection writes, so the rows of a batch have consecutive rowids. The ledger row keeps
     // the first and the last, by which a read over time finds the rows without an index.
     let last_row = (stored > 0).then(|| tx.last_insert_rowid());
+    letters.extend(malformed);
     insert_letters(&tx, from, seq, &letters)?;
-    insert_orders(&tx, &orders_of(rows))?;
+    insert_orders(&tx, orders)?;
     tx.prepare_cached(
         "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_row, last_row,
                              first_second, last_second, delta, visitors, shape, written_at)
@@ -122,39 +129,41 @@ fn write(
     Ok(Written::Stored { events: stored, poisoned })
 }
 
-/// Inserts all rows, and returns how many. Bytes that are no row go to `letters`.
-fn insert_rows(
-    tx: &Connection,
-    chunks: &[bytes::Bytes],
-    letters: &mut Vec<DeadLetter>,
-) -> Result<u64, SinkError> {
+/// Reads all rows, and makes dead letters of bytes that are none.
+fn read_rows(chunks: &[bytes::Bytes]) -> (Vec<Row<'_>>, Vec<DeadLetter>) {
+    let (mut read, mut malformed) = (Vec::new(), Vec::new());
+    for chunk in chunks {
+        for row in row::rows(chunk) {
+            match row {
+                Ok(row) => read.push(row),
+                Err(e) => malformed.push(poison::malformed(&chunk[e.at..])),
+            }
+        }
+    }
+    (read, malformed)
+}
+
+/// Inserts all rows, and returns how many.
+fn insert_rows(tx: &Connection, rows: &[Row<'_>]) -> Result<u64, SinkError> {
     let one = "(?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let sql = |rows| {
         let values = vec![one; rows].join(", ");
         format!("INSERT INTO events ({COLUMNS}) VALUES {values}")
     };
     let mut many = tx.prepare_cached(&sql(ROWS_A_STATEMENT))?;
-    let mut bound = Vec::with_capacity(ROWS_A_STATEMENT);
     let mut senders = [None; ROWS_A_STATEMENT];
+    let (large, rest) = rows.as_chunks::<ROWS_A_STATEMENT>();
     let mut inserted = 0;
-    for chunk in chunks {
-        for row in row::rows(chunk) {
-            match row {
-                Ok(row) => bound.push(row),
-                Err(e) => letters.push(poison::malformed(&chunk[e.at..])),
-            }
-            if bound.len() == ROWS_A_STATEMENT {
-                for (n, row) in bound.drain(..).enumerate() {
-                    bind(&mut many, n * FIELDS, &row, &mut senders[n])?;
-                }
-                inserted += many.raw_execute()?;
-            }
+    for rows in large {
+        for (n, row) in rows.iter().enumerate() {
+            bind(&mut many, n * FIELDS, row, &mut senders[n])?;
         }
+        inserted += many.raw_execute()?;
     }
     // What is left is too little for the large statement.
     let mut single = tx.prepare_cached(&sql(1))?;
-    for row in bound {
-        bind(&mut single, 0, &row, &mut None)?;
+    for row in rest {
+        bind(&mut single, 0, row, &mut None)?;
         inserted += single.raw_execute()?;
     }
     Ok(inserted as u64)
