@@ -19,6 +19,7 @@ pub mod currency;
 pub mod dead_letter;
 pub mod delta;
 pub mod event;
+pub mod event_filter;
 pub mod event_names;
 pub mod ids;
 pub mod json;

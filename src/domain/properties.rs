@@ -59,6 +59,36 @@ pub fn without(properties: &str, keys: &[String]) -> Option<String> {
     serde_json::to_string(&left.collect::<BTreeMap<_, _>>()).ok()
 }
 
+/// The names, texts, numbers and words of any JSON, at any depth and in their order. A text is what it stands
+/// for, and a number as it is written.
+pub fn texts(json: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || "{}[],:".contains(c));
+        let end = match rest.as_bytes().first()? {
+            b'"' => end_of_text(rest),
+            _ => rest.find(|c: char| c.is_ascii_whitespace() || "{}[],:\"".contains(c)),
+        };
+        let (token, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
+        Some(match token.starts_with('"') {
+            true => scalar(token).unwrap_or_default(),
+            false => token.into(),
+        })
+    })
+}
+
+/// Where a JSON text ends that `json` begins with, its last quote included.
+fn end_of_text(json: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    let end = json.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        ends
+    });
+    end.map(|at| at + 2)
+}
+
 /// The fast way. Returns `None` where the properties are not all plain; `found` may then be
 /// filled in part and must not be used.
 fn pick_plain<'a>(
@@ -167,6 +197,15 @@ mod tests {
         );
         assert_eq!(picked(r#"{"a":1,"a":"two"}"#, &["a"]), [some("two")]);
         assert_eq!(picked("{}", &["a"]), [None]);
+    }
+
+    #[test]
+    fn texts_are_names_and_values_at_any_depth() {
+        let json = r#"{"a":"x\"\u00fc","b c" : [-1.50,{"d":null}], "":"","e":[true,"\\"]}"#;
+        let found: Vec<_> = texts(json).collect();
+        let all = ["a", "x\"ü", "b c", "-1.50", "d", "null", "", "", "e", "true", "\\"];
+        assert_eq!(found, all);
+        assert_eq!(texts("{\"cut").collect::<Vec<_>>(), ["cu"]);
     }
 
     proptest! {

@@ -3,6 +3,8 @@
 //! A refused event is kept as it came, and may hold a password that somebody put into a field by
 //! mistake. Whoever looks at numbers need not see it.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, value::RawValue};
 
 use crate::domain::packed::{PackedJson, packed_within};
@@ -45,27 +47,55 @@ pub fn veiled(text: &str, hidden: &[String]) -> String {
     }
 }
 
-fn veil(value: &mut Value, hidden: &[String]) {
+/// The properties of a stored event with the values of secrets replaced; as they are where there are none.
+pub fn veiled_properties(properties: &str) -> Cow<'_, str> {
+    match serde_json::from_str::<Value>(properties) {
+        Ok(mut value) => match veil(&mut value, &[]) {
+            true => value.to_string().into(),
+            false => properties.into(),
+        },
+        // A store holds objects only, so this is a row that somebody else has written.
+        Err(_) => "{}".into(),
+    }
+}
+
+/// Whether the values of a property are secrets by its name.
+pub fn names_secret(property: &str) -> bool {
+    is_hidden(property, &[])
+}
+
+/// Replaces what is hidden, and says whether anything was.
+fn veil(value: &mut Value, hidden: &[String]) -> bool {
     match value {
         Value::Object(members) => {
+            let mut any = false;
             for (name, value) in members {
-                match is_hidden(name, hidden) {
-                    true => *value = VEILED.into(),
-                    false => veil(value, hidden),
+                if is_hidden(name, hidden) {
+                    *value = VEILED.into();
+                    any = true;
+                } else {
+                    any |= veil(value, hidden);
                 }
             }
+            any
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| veil(item, hidden)),
+        Value::Array(items) => {
+            let mut any = false;
+            for item in items {
+                any |= veil(item, hidden);
+            }
+            any
+        }
         Value::String(text) => {
-            let Some(packed) = PackedJson::of(text) else { return };
-            let Ok(plain) = serde_json::from_str::<Value>(&packed.json) else { return };
-            let mut shown = plain.clone();
-            veil(&mut shown, hidden);
-            if shown != plain {
+            let Some(packed) = PackedJson::of(text) else { return false };
+            let Ok(mut shown) = serde_json::from_str::<Value>(&packed.json) else { return false };
+            let any = veil(&mut shown, hidden);
+            if any {
                 *text = packed.repacked(&shown.to_string());
             }
+            any
         }
-        _ => {}
+        _ => false,
     }
 }
 
@@ -104,6 +134,15 @@ mod tests {
             shown,
             r#"{"properties":{"a":[{"Password":"(not shown)"}],"api_key":"(not shown)","mail":"(not shown)","shipping":5},"type":7}"#
         );
+    }
+
+    #[test]
+    fn stored_properties_without_secrets_stay_as_they_are() {
+        let plain = r#"{"z": 1.50, "a":[{"pins":1}], "a":2}"#;
+        assert!(matches!(veiled_properties(plain), Cow::Borrowed(text) if text == plain));
+        let secret = r#"{"z":{"pin":1},"a":"b"}"#;
+        assert_eq!(veiled_properties(secret), r#"{"a":"b","z":{"pin":"(not shown)"}}"#);
+        assert!(names_secret("user.API-Key") && !names_secret("pinned"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! - Events come in through [`collect`], which is the same for all [`dialect`]s.
 //! - Numbers are read through [`current`], [`timeseries`], [`breakdown`], [`alerts`] and
 //!   [`stream`]. Each of these handlers parses the request, asks [`crate::numbers`], and renders.
+//! - Single events are read through [`events`].
 //! - A connection is taken in by [`connections`], with [`tls`] or without, and is a [`wire`] from then on.
 //! - [`ops`] has the routes for operators, [`assets`] serves the dashboard, [`tracker`]
 //!   the script for the pages of a shop, [`openapi`] describes all
@@ -21,10 +22,12 @@ pub mod breakdown;
 pub mod client;
 pub mod collect;
 pub mod connections;
+pub mod csv;
 pub mod current;
 pub mod dead_letters;
 pub mod dialect;
 pub mod error;
+pub mod events;
 pub mod explain;
 pub mod hosts;
 pub mod json_body;

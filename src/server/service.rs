@@ -35,7 +35,9 @@ use crate::{
         connections::Connections,
         current,
         dead_letters::{self, LetterReader},
-        dialect, explain,
+        dialect,
+        events::{self, SingleEvents},
+        explain,
         login::{self, OidcProvider, Reception},
         observed::{self, RefusalLog},
         openapi, operated, ops, request_id,
@@ -123,6 +125,7 @@ struct Shared {
     series: web::Data<TimeSeries>,
     past: web::Data<Past>,
     letters: LetterReader,
+    single_events: SingleEvents,
     schemas: SchemaReader,
     explainer: web::Data<Explainer>,
     reloader: web::Data<Reloader>,
@@ -163,6 +166,7 @@ impl Shared {
             series: web::Data::new(state.series),
             past: web::Data::new(state.past),
             letters: LetterReader(state.storage.stores.letters.clone()),
+            single_events: SingleEvents(state.storage.stores.events.clone()),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
             explainer: web::Data::new(state.explainer),
             reloader: web::Data::new(state.reloader),
@@ -249,6 +253,7 @@ impl Shared {
             .app_data(self.series.clone())
             .app_data(self.past.clone())
             .app_data(web::Data::new(self.letters.clone()))
+            .app_data(web::Data::new(self.single_events.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
             .app_data(self.explainer.clone())
             .app_data(self.reloader.clone())
@@ -286,6 +291,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     timeseries::routes(view);
     alerts::routes(view);
     dead_letters::routes(view);
+    events::routes(view);
     breakdown::routes(view);
     schema::routes(view);
     explain::routes(view);

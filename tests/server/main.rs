@@ -34,6 +34,7 @@ mod replay;
 mod report;
 mod schemas;
 mod senders;
+mod single_events;
 mod sources;
 mod stopping;
 mod stream;

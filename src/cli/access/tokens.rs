@@ -31,7 +31,7 @@ pub struct AddToken {
     serve: ServeArgs,
     /// What it is called, such as prometheus
     name: String,
-    /// What it may be used for: numbers, letters (refused events), metrics, access; several are possible
+    /// What it may be used for: numbers, letters (refused events), events, metrics, access; several are possible
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', value_parser = scope,
           default_value = "numbers")]
     scopes: Vec<Permission>,

@@ -334,7 +334,7 @@ fn check_kind(kind: &IdentityKind) -> Result<(), AccessFault> {
             invalid(format!("a token needs a scope: {names}"))
         }
         IdentityKind::Token(token) if !token.sees_money => {
-            // Refused events and the metrics of the process have amounts in them.
+            // Events, refused or not, and the metrics of the process have amounts in them.
             let numbers = |scope: &Permission| *scope == Permission::Numbers;
             match token.scopes.iter().all(numbers) {
                 true => Ok(()),

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// Looks at numbers.
     Viewer,
-    /// Also reads refused events and metrics of the process.
+    /// Also reads single events, refused events and metrics of the process.
     Analyst,
     /// Also decides who has access.
     Admin,
@@ -57,7 +57,9 @@ impl Role {
     pub fn permissions(self) -> Permissions {
         let all: &[Permission] = match self {
             Role::Viewer => &[Permission::Numbers],
-            Role::Analyst => &[Permission::Numbers, Permission::Letters, Permission::Metrics],
+            Role::Analyst => {
+                &[Permission::Numbers, Permission::Letters, Permission::Metrics, Permission::Events]
+            }
             Role::Admin => &Permission::ALL,
         };
         all.iter().copied().collect()
@@ -82,12 +84,19 @@ pub enum Permission {
     Metrics,
     /// Make and revoke keys, users, tokens and links.
     Access,
+    /// Read single events, as their senders sent them: who did what.
+    Events,
 }
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Permission; 4] =
-        [Permission::Numbers, Permission::Letters, Permission::Metrics, Permission::Access];
+    pub const ALL: [Permission; 5] = [
+        Permission::Numbers,
+        Permission::Letters,
+        Permission::Metrics,
+        Permission::Access,
+        Permission::Events,
+    ];
 
     /// The name, as commands and answers have it.
     pub fn name(self) -> &'static str {
@@ -96,6 +105,7 @@ impl Permission {
             Permission::Letters => "letters",
             Permission::Metrics => "metrics",
             Permission::Access => "access",
+            Permission::Events => "events",
         }
     }
 

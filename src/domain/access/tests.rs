@@ -134,6 +134,7 @@ fn what_is_made_has_to_make_sense() {
     assert!(!add(token(&[], true)), "a token needs a scope");
     assert!(add(token(&[Permission::Numbers], false)));
     assert!(!add(token(&[Permission::Letters], false)), "refused events have amounts in them");
+    assert!(!add(token(&[Permission::Events], false)), "events have amounts in them");
     assert!(add(link()));
     let open = Book::default().add(BY, new("it", link()));
     assert!(open.is_err(), "everybody may look already");
@@ -251,8 +252,9 @@ fn each_identity_may_do_what_it_is_for() {
     let is = |all: &str, sight| Some((all.to_owned(), sight));
     assert_eq!(rights(key("web")), None, "a key reads nothing");
     assert_eq!(rights(user(Role::Viewer)), is("numbers", Sight::NoMoney));
-    assert_eq!(rights(user(Role::Analyst)), is("numbers letters metrics", Sight::NoMoney));
-    assert_eq!(rights(user(Role::Admin)), is("numbers letters metrics access", Sight::Everything));
+    assert_eq!(rights(user(Role::Analyst)), is("numbers letters metrics events", Sight::NoMoney));
+    let all = is("numbers letters metrics access events", Sight::Everything);
+    assert_eq!(rights(user(Role::Admin)), all);
     assert_eq!(rights(token(&[Permission::Metrics], true)), is("metrics", Sight::Everything));
     assert_eq!(rights(link()), is("numbers", Sight::NoMoney));
 }

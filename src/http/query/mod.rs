@@ -90,6 +90,42 @@ pub(super) fn read<const N: usize>(
     Ok(values)
 }
 
+/// A parameter that is part of who asks, and so of every route.
+const TOKEN: &str = "token";
+
+/// Parameters whose names begin alike, without that beginning, and their values.
+type Prefixed = Vec<(String, String)>;
+
+/// As [`read`], but any other parameter is refused: one that is misspelt would let all events pass. Those whose
+/// names begin with `prefix` are given without it, in their order, and may come several times.
+///
+/// # Errors
+/// 400 `invalid_parameter`.
+pub(super) fn read_exactly<const N: usize>(
+    text: &str,
+    names: &[&str; N],
+    prefix: Option<&str>,
+) -> Result<([Option<String>; N], Prefixed), ApiError> {
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
+        .map_err(|error| ApiError::bad_request("invalid_query", error.to_string()))?;
+    let mut prefixed = Vec::new();
+    for (name, value) in pairs.into_inner() {
+        let rest = prefix.and_then(|prefix| name.strip_prefix(prefix));
+        if value.contains('\0') {
+            return Err(wrong(&name, &value, "has no character NUL"));
+        }
+        match rest {
+            Some(rest) => prefixed.push((rest.to_owned(), value)),
+            None if name == TOKEN || names.contains(&name.as_str()) => {}
+            None => {
+                let rule = format!("is not known here; there are {}", names.join(", "));
+                return Err(wrong(&name, &value, &rule));
+            }
+        }
+    }
+    Ok((read(text, names)?, prefixed))
+}
+
 /// The parameters of a time series as they came.
 struct Given {
     kind: Option<String>,

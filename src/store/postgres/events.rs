@@ -11,7 +11,10 @@ use super::{
 use crate::{
     domain::time::Millis,
     sink::SinkError,
-    store::events::{EventReader, EventsAsked, StoredEvent},
+    store::events::{
+        EventReader, EventsAsked, StoredEvent,
+        search::{EventSearch, SearchedEvents},
+    },
 };
 
 impl PostgresStore {
@@ -68,5 +71,9 @@ async fn read(
 impl EventReader for PostgresStore {
     async fn events(&self, asked: &EventsAsked) -> Result<Vec<Vec<StoredEvent>>, SinkError> {
         self.try_events(asked).await.map_err(|e| self.told(e))
+    }
+
+    async fn search(&self, asked: &EventSearch) -> Result<SearchedEvents, SinkError> {
+        self.try_search(asked).await.map_err(|e| self.told(e))
     }
 }

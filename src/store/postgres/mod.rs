@@ -23,6 +23,7 @@ mod breakdowns;
 mod check;
 mod copy;
 mod errors;
+mod event_search;
 mod events;
 mod guard;
 mod installation;

@@ -39,6 +39,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/analytics/explain", "nnyyyyyyfy"),
     ("GET", "/api/analytics/alerts", "nnyyyyyyfy"),
     ("GET", "/api/analytics/stream", "nnyyyyyyfy"),
+    ("GET", "/api/analytics/events", "nnffyyfffy"),
+    ("GET", "/api/analytics/session", "nnffyyfffy"),
     ("GET", "/api/analytics/dead-letters", "nnffyyfffy"),
     ("GET", "/metrics", "nnffyyffyy"),
     ("GET", "/api/session", "nnyyyyyyyy"),

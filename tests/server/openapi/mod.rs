@@ -19,6 +19,7 @@ use crate::{
 /// Headers of requests that OpenAPI has other words for, or none: media types, security, CORS, and what HTTP
 /// itself does for every answer.
 const OF_HTTP: &[&str] = &[
+    "accept",
     "accept-encoding",
     "access-control-request-headers",
     "access-control-request-method",

@@ -109,7 +109,7 @@ const tokens: Kind = {
       name: 'scopes',
       label: 'What it is for',
       type: 'choices',
-      choices: ['numbers', 'letters', 'metrics', 'access'],
+      choices: ['numbers', 'letters', 'events', 'metrics', 'access'],
       required: true,
     },
     HIDE_MONEY,

@@ -1,7 +1,10 @@
 //! Reads stored events of a span of time, for questions that counters can't answer.
 
+pub mod search;
+
 use async_trait::async_trait;
 
+use self::search::{EventSearch, SearchedEvents};
 use crate::{domain::time::Millis, sink::SinkError};
 
 /// Which events are asked for.
@@ -38,4 +41,10 @@ pub trait EventReader: Send + Sync + 'static {
     /// # Errors
     /// It takes longer than a chart may, or the store can't be read.
     async fn events(&self, asked: &EventsAsked) -> Result<Vec<Vec<StoredEvent>>, SinkError>;
+
+    /// Searches events one by one, for at most about [`search::SEARCH_FOR`].
+    ///
+    /// # Errors
+    /// A first look takes longer than a chart may, or the store can't be read.
+    async fn search(&self, asked: &EventSearch) -> Result<SearchedEvents, SinkError>;
 }
