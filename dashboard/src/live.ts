@@ -9,23 +9,26 @@ import { Connection, type Link } from './stream/connection';
 import { browserWorld } from './stream/browser';
 import { ServerClock } from './stream/clock';
 import type { Frame } from './stream/frames';
-import { applyFrame, type LiveState } from './stream/state';
+import { applyFrame, behindMs, type LiveState } from './stream/state';
 import { firstToken, keepToken } from './token';
 
 export interface View {
   link: Link;
   state: LiveState | null;
   /**
-   * The moment the numbers speak of, server time. While the link is live that is now; otherwise it
-   * stands still at the last frame, since a chart that moved on would draw zeros nobody has measured.
+   * The moment the numbers speak of, server time. While the link is live that is now, or so long ago as the
+   * server is behind with counting; otherwise it stands still at the last frame. A chart that went further
+   * would draw zeros nobody has measured.
    */
   asOf: number;
-  /** Age of the newest frame. */
+  /** How old the numbers are. */
   ageMs: number;
   /** Local time, for the countdown to `link.retryAt`. */
   localNow: number;
   /** What is known of a question that a panel of the page asks. */
   answerTo<A>(question: Question<A>): A;
+  /** Tries to connect at once, without waiting any longer. */
+  retryNow(): void;
   /** Somebody has chosen something else: `known` is what is known of it, and it is asked at once. */
   startOver<A>(question: Question<A>, known: A): void;
 }
@@ -87,14 +90,16 @@ export class Live {
   view(): View {
     const now = this.#clock.now();
     const newest = this.#state?.timestamp ?? now;
+    const behind = behindMs(this.#state);
     return {
       link: this.#link,
       state: this.#state,
       // The clock's estimate may be a little behind the newest frame; never show less than we know.
-      asOf: this.#link.kind === 'live' ? Math.max(now, newest) : newest,
-      ageMs: Math.max(0, now - newest),
+      asOf: (this.#link.kind === 'live' ? Math.max(now, newest) : newest) - behind,
+      ageMs: Math.max(0, now - newest) + behind,
       localNow: Date.now(),
       answerTo: (question) => this.#asker.answerTo(question),
+      retryNow: () => this.#connection.wake(),
       startOver: (question, known) => this.#asker.startOver(question, known),
     };
   }

@@ -76,7 +76,7 @@ test('a closed connection resumes after the last frame seen', async () => {
   page.snapshot(7);
   page.delta(8);
   page.socket().onclose?.(1001);
-  assert.deepEqual(page.link(), { kind: 'reconnecting', attempt: 1, retryAt: 188 });
+  assert.deepEqual(page.link(), { kind: 'reconnecting', attempt: 1, retryAt: 188, why: 'ended' });
   await page.world.pass(200);
   assert.equal(page.socket().params, 'resume=e%3A8');
   assert.equal(page.socket().token, 't');
@@ -127,14 +127,30 @@ test('waits grow to 5 s at most, and begin anew after a good connection', async 
     page.delta(seq);
   }
   page.socket().onclose?.(1006);
-  assert.deepEqual(page.link(), { kind: 'reconnecting', attempt: 1, retryAt: page.world.time + 188 });
+  assert.deepEqual(page.link(), { kind: 'reconnecting', attempt: 1, retryAt: page.world.time + 188, why: 'ended' });
 });
 
 test('too slow (1013) comes back later than a lost connection', async () => {
   const page = await start();
   page.snapshot(1);
   page.socket().onclose?.(1013);
-  assert.deepEqual(page.link(), { kind: 'reconnecting', attempt: 1, retryAt: 3_750 });
+  assert.deepEqual(page.link(), { kind: 'reconnecting', attempt: 1, retryAt: 3_750, why: 'ended' });
+});
+
+test('a reconnecting link says why there is no stream', async () => {
+  const why = (page: Awaited<ReturnType<typeof start>>) => {
+    const link = page.link();
+    return link?.kind === 'reconnecting' && link.why;
+  };
+  assert.equal(why(await start(null, 'unreachable')), 'no answer');
+  const refused = await start();
+  // A handshake that a proxy does not pass on ends before the socket has opened.
+  refused.socket().onclose?.(1006);
+  assert.equal(why(refused), 'stream refused');
+  const ended = await start();
+  ended.socket().onopen?.();
+  ended.socket().onclose?.(1001);
+  assert.equal(why(ended), 'ended');
 });
 
 test('waking up tries at once while waiting, and drops a socket gone silent', async () => {

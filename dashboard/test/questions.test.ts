@@ -4,7 +4,14 @@ import { changeText, percentShort, setLocale } from '../src/format';
 import type { View } from '../src/live';
 import { linkWords } from '../src/components/words';
 import { parsePoints, pointsAt } from '../src/questions/baseline';
-import { breakdownTitle, compare, grouped, parseValueCounts, passedShare } from '../src/questions/breakdowns';
+import {
+  breakdownTitle,
+  compare,
+  grouped,
+  parseValueCounts,
+  passedShare,
+  valueInWords,
+} from '../src/questions/breakdowns';
 import { frontPage } from '../src/panels';
 import { furtherMetrics } from '../src/panels/More';
 import { leftOutText, nameInWords, parseCatalogue, parseTodaysMetrics, valueText } from '../src/questions/metrics';
@@ -21,7 +28,7 @@ const counts = (values: Record<string, number>) => Object.entries(values).map(([
 
 test('a breakdown: shares of all, lengths of the largest, the rest counted', () => {
   const recent = counts({ a: 60, b: 20, c: 10, d: 5, e: 3, f: 1, g: 1 });
-  const { bars, others } = compare(byGateway, recent, null, FULL);
+  const { bars } = compare(byGateway, recent, null, FULL);
   assert.deepEqual(
     bars.map(({ value, share }) => [value, share]),
     [
@@ -30,13 +37,29 @@ test('a breakdown: shares of all, lengths of the largest, the rest counted', () 
       ['c', 0.1],
       ['d', 0.05],
       ['e', 0.03],
+      ['f', 0.01],
+      ['g', 0.01],
     ],
   );
   assert.equal(bars[1]?.length, 20 / 60);
-  assert.equal(others, 2);
   assert.ok(
     bars.every(({ change }) => change === null),
     'nothing to compare with',
+  );
+});
+
+test('a value that can not be seen has a name', () => {
+  const shown = ['', ' \t', '\u200b', '\u202e', '0', '\u202eadyen'].map(valueInWords);
+  assert.deepEqual(
+    shown.map(({ text, isNamed }) => [text, isNamed]),
+    [
+      ['(empty)', false],
+      ['(blank)', false],
+      ['(blank)', false],
+      ['(blank)', false],
+      ['0', true],
+      ['\u202eadyen', true],
+    ],
   );
 });
 
@@ -131,6 +154,6 @@ test('numbers that lag are said to, from the first snapshot on', () => {
   };
   assert.deepEqual(words({}), ['', false]);
   assert.deepEqual(words({ behindMs: 1_200 }), ['', false]);
-  assert.deepEqual(words({ behindMs: 12_400 }), ['numbers are 12 s behind', true]);
-  assert.deepEqual(words({ snapshot: { behindMs: 90_000 } }), ['numbers are 1 min behind', true]);
+  assert.deepEqual(words({ behindMs: 12_400 }), ['numbers are 12 s old', true]);
+  assert.deepEqual(words({ snapshot: { behindMs: 90_000 } }), ['numbers are 1 min old', true]);
 });

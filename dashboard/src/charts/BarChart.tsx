@@ -6,6 +6,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { onThemeChange } from '../theme';
+import { labelWidth } from './label_width';
 import { readLook, type ChartColours, type Look } from './look';
 import { roundTop } from './scale';
 
@@ -20,8 +21,8 @@ export interface BarChartProps {
   /** Top of the scale when there is next to nothing to draw. */
   leastTop: number;
   yLabel(value: number): string;
-  /** Ticks of the time axis in seconds, for a range in seconds. */
-  xTicks(from: number, to: number): number[];
+  /** Ticks of the time axis in seconds, for a range in seconds on so many rem of screen. */
+  xTicks(from: number, to: number, rems: number): number[];
   /** `end` is the end of the range, for labels that count back from it. */
   xLabel(tick: number, end: number): string;
   /** Changes when the labels of the time axis mean something else, so that they are drawn anew. */
@@ -30,6 +31,8 @@ export interface BarChartProps {
   hasTimeLabels: boolean;
   /** Charts with the same key share their cursor. */
   syncKey?: string;
+  /** The bar that was chosen by key, under which the cursor stands; null where none is. */
+  chosen?: number | null;
   /** The bar under the pointer, or null. */
   onHover(index: number | null): void;
 }
@@ -106,14 +109,15 @@ function makeOptions(box: HTMLElement, look: Look, props: () => BarChartProps): 
         gap: look.rem * 0.4,
         grid: { show: false },
         ticks: { show: false },
-        splits: (_plot, _axis, from, to) => props().xTicks(from, to),
+        splits: (plot, _axis, from, to) => props().xTicks(from, to, plot.width / look.rem),
         values: (plot, ticks) => ticks.map((tick) => props().xLabel(tick, plot.scales.x!.max!)),
       },
       {
         side: 1,
         stroke: look.label,
         font: look.font,
-        size: look.rem * 3.6,
+        // As wide as the widest label: one that was cut would be read as another number.
+        size: (plot, labels) => labelWidth(plot, labels ?? [], look, syncKey),
         gap: look.rem * 0.6,
         grid: { stroke: look.grid, width: 1 },
         ticks: { show: false },
@@ -165,6 +169,12 @@ export function BarChart(props: BarChartProps) {
   // Data is set only when it has changed. A quiet second changes the times alone, an event the values alone.
   const fingerprint = `${props.times.at(-1)} ${props.values.join()} ${props.baseline?.join()}`;
   useEffect(() => plot.current?.setData(toColumns(newest.current)), [fingerprint]);
+  useEffect(() => {
+    const chart = plot.current;
+    const at = props.chosen ?? null;
+    if (!chart || at === null) return;
+    chart.setCursor({ left: chart.valToPos(chart.data[0][at] ?? 0, 'x'), top: 0 }, false);
+  }, [props.chosen, fingerprint]);
   // uPlot draws labels anew only when a scale changes, so a change of their meaning has to ask for it.
   useEffect(() => plot.current?.redraw(false, true), [props.labelsKey]);
 

@@ -1,7 +1,7 @@
 // A bar chart with its heading. The line beside the heading says the highest bar, or the bar that the
 // pointer is over: one fixed place to read, instead of a tooltip that covers its neighbours.
 
-import { useState } from 'preact/hooks';
+import { useId, useState } from 'preact/hooks';
 import { BarChart, type BarChartProps } from './BarChart';
 import { ChartTable } from './ChartTable';
 
@@ -24,19 +24,44 @@ export interface TitledChartProps extends Omit<BarChartProps, 'onHover'> {
 export function TitledChart(props: TitledChartProps) {
   const { title, window, unit, timeText, valueText, quietText, baselineName = '', ...chart } = props;
   const [hovered, setHovered] = useState<number | null>(null);
+  /** The start of the bar that was chosen by key: the bars move on, and it stays the same one. */
+  const [chosenAt, setChosenAt] = useState<number | null>(null);
+  const id = useId();
   const { times, values, baseline } = chart;
   const isCompared = baseline?.some((value) => value !== null) ?? false;
 
   const peak = Math.max(0, ...values);
   const peakAt = values.lastIndexOf(peak);
-  const shown = hovered !== null && hovered < values.length ? hovered : null;
+  const chosen = chosenAt === null ? -1 : times.indexOf(chosenAt);
+  const hoveredNow = hovered !== null && hovered < values.length ? hovered : null;
+  const shown = hoveredNow ?? (chosen >= 0 ? chosen : null);
   const index = shown ?? peakAt;
   const other = shown === null ? null : (baseline?.[shown] ?? null);
+
+  const choose = (event: KeyboardEvent) => {
+    const last = times.length - 1;
+    const from = chosen >= 0 ? chosen : last;
+    const to = {
+      ArrowLeft: chosen >= 0 ? Math.max(0, from - 1) : last,
+      ArrowRight: Math.min(last, from + 1),
+      PageUp: Math.max(0, from - 10),
+      PageDown: Math.min(last, from + 10),
+      Home: 0,
+      End: last,
+    }[event.key];
+    if (event.key === 'Escape') setChosenAt(null);
+    if (to === undefined) return;
+    event.preventDefault();
+    setHovered(null);
+    setChosenAt(times[to] ?? null);
+  };
+  const otherText = other === null ? '' : `, ${baselineName} ${valueText(other)}`;
+  const readout = `${valueText(values[index] ?? 0)} ${timeText(times[index] ?? 0)}${otherText}`;
 
   return (
     <figure class="chart">
       <figcaption>
-        <span class="chart-title">
+        <span class="chart-title" id={id}>
           {title} <span class="window">{window}</span>
           {isCompared && <span class="legend">{baselineName}</span>}
         </span>
@@ -52,7 +77,21 @@ export function TitledChart(props: TitledChartProps) {
           )}
         </span>
       </figcaption>
-      <BarChart {...chart} onHover={setHovered} />
+      {/* The arrows walk from bar to bar, so it is to a screen reader what a slider is. */}
+      <div
+        class="chart-keys"
+        role="slider"
+        tabIndex={0}
+        aria-labelledby={id}
+        aria-valuemin={0}
+        aria-valuemax={Math.max(0, times.length - 1)}
+        aria-valuenow={index < 0 ? 0 : index}
+        aria-valuetext={shown === null && peak === 0 ? quietText : readout}
+        onKeyDown={choose}
+        onBlur={() => setChosenAt(null)}
+      >
+        <BarChart {...chart} chosen={hoveredNow === null && chosen >= 0 ? chosen : null} onHover={setHovered} />
+      </div>
       <ChartTable
         caption={`${title}, ${window}${isCompared ? `, with ${baselineName}` : ''}. Follows every 10 seconds.`}
         columns={isCompared ? ['Time', unit, `${unit}, ${baselineName}`] : ['Time', unit]}

@@ -7,7 +7,7 @@ import { Settings } from '../access/settings/Settings';
 import type { Visitor } from '../access/visitor';
 import type { View } from '../live';
 import { panelsAt, type Page, type Place } from '../panels/panel';
-import { Header } from './Header';
+import { Header, LinkReason } from './Header';
 import { isCurrent } from './words';
 
 /** Where the settings are: what follows the `#`. */
@@ -62,6 +62,7 @@ export function App({ view, page, visitor }: AppProps) {
       {/* As high as the window: a wall screen shows this much, and nobody scrolls it. */}
       <div class="first-screen">
         <Header view={view} visitor={visitor} />
+        <LinkReason view={view} />
         {panels('top')}
         <main class="board" aria-busy={state === null}>
           {panels('board')}

@@ -36,10 +36,24 @@ function ConnectionPill({ view }: { view: View }) {
       <span class="dot" aria-hidden="true" />
       <span role="status" aria-live="polite">
         {words.state}
-        {words.isBehind && <span class="sr-only">, but the numbers are behind</span>}
       </span>
       {words.detail && <span class="pill-detail">{words.detail}</span>}
+      {kind === 'reconnecting' && (
+        <button type="button" class="retry" onClick={view.retryNow}>
+          Retry now
+        </button>
+      )}
     </div>
+  );
+}
+
+/** What may be wrong with the connection, below the header. */
+export function LinkReason({ view }: { view: View }) {
+  const { reason } = linkWords(view);
+  return (
+    <p class="link-reason" role="status" data-testid="link-reason">
+      {reason}
+    </p>
   );
 }
 

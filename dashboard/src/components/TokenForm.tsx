@@ -1,5 +1,10 @@
 // The server wants a viewer token. It is kept in this browser, so a wall screen is asked once.
 
+import { useEffect, useRef } from 'preact/hooks';
+
+/** What was typed last. The form is made anew when the server refuses a token, and a mistyped one is mended. */
+let typed = '';
+
 interface TokenFormProps {
   /** A token was sent, and the server did not take it. */
   refused: boolean;
@@ -10,8 +15,15 @@ export function TokenForm({ refused, onToken }: TokenFormProps) {
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const token = new FormData(event.currentTarget as HTMLFormElement).get('token');
-    if (typeof token === 'string' && token.trim() !== '') onToken(token.trim());
+    if (typeof token !== 'string' || token.trim() === '') return;
+    typed = token;
+    onToken(token.trim());
   };
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    input.current?.focus();
+    input.current?.select();
+  }, []);
   return (
     <section class="token" aria-labelledby="token-title">
       <h2 id="token-title">Viewer token</h2>
@@ -25,7 +37,8 @@ export function TokenForm({ refused, onToken }: TokenFormProps) {
             type="password"
             autocomplete="current-password"
             required
-            autofocus
+            ref={input}
+            defaultValue={refused ? typed : ''}
             aria-invalid={refused}
             aria-describedby={refused ? 'token-refused' : undefined}
           />

@@ -3,9 +3,8 @@
 
 import { age } from '../format';
 import type { View } from '../live';
-
-/** Numbers that lag by this much are said to be behind. A smaller lag is the server's ordinary tick. */
-const BEHIND_FROM_MS = 2_000;
+import type { LostWhy } from '../stream/connection';
+import { behindMs } from '../stream/state';
 
 export interface LinkWords {
   /** A word that changes only with the state of the link, so that a screen reader isn't told every second. */
@@ -14,27 +13,42 @@ export interface LinkWords {
   detail: string;
   /** Connected, but the numbers are late. */
   isBehind: boolean;
+  /** What may be wrong, in a sentence; empty where there is nothing to say. */
+  reason: string;
 }
 
+/** The first try after a loss mostly succeeds: until then nobody has to be told why. */
+const TELL_FROM_TRY = 2;
+
+const REASONS: Readonly<Record<LostWhy, string>> = {
+  'no answer': 'The server does not answer.',
+  'stream refused':
+    'The server answers, and refuses the stream: a proxy in between may pass no WebSockets on, or this page may not be an origin that the server allows.',
+  ended: '',
+};
+
 export function linkWords({ link, state, ageMs, localNow }: View): LinkWords {
+  const words = { detail: '', isBehind: false, reason: '' };
   switch (link.kind) {
     case 'connecting':
-      return { state: 'Connecting', detail: '', isBehind: false };
-    case 'live':
-      return state && state.behindMs >= BEHIND_FROM_MS
-        ? { state: 'Live', detail: `numbers are ${age(state.behindMs)} behind`, isBehind: true }
-        : { state: 'Live', detail: '', isBehind: false };
+      return { ...words, state: 'Connecting' };
+    case 'live': {
+      const behind = behindMs(state);
+      if (behind === 0) return { ...words, state: 'Live' };
+      return { ...words, state: 'Behind', detail: `numbers are ${age(behind)} old`, isBehind: true };
+    }
     case 'stale':
-      return { state: 'Stale', detail: `last heard ${age(ageMs)} ago`, isBehind: false };
+      return { ...words, state: 'Stale', detail: `last heard ${age(ageMs)} ago` };
     case 'reconnecting': {
       const wait = link.retryAt === null ? 0 : Math.ceil((link.retryAt - localNow) / 1000);
       const next = wait > 0 ? `try ${link.attempt} in ${wait} s` : `try ${link.attempt}`;
-      return { state: 'Reconnecting', detail: next, isBehind: false };
+      const reason = link.attempt >= TELL_FROM_TRY ? REASONS[link.why] : '';
+      return { ...words, state: 'Reconnecting', detail: next, reason };
     }
     case 'unauthorized':
-      return { state: 'Sign-in needed', detail: '', isBehind: false };
+      return { ...words, state: 'Sign-in needed' };
   }
 }
 
 /** Whether the numbers on screen may be read as now. */
-export const isCurrent = ({ link }: View): boolean => link.kind === 'live';
+export const isCurrent = ({ link, state }: View): boolean => link.kind === 'live' && behindMs(state) === 0;

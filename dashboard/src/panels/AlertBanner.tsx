@@ -3,6 +3,7 @@
 import { currencyOf, type View } from '../live';
 import { sinceWhen, spoken, titleWarning, whatExplains, whatHappened } from '../questions/alert-words';
 import { alertsQuestion, type Alert } from '../questions/alerts';
+import { FOLLOWED, alertsNowQuestion, howItStands } from '../questions/alerts-now';
 import { catalogueQuestion, unitIn } from '../questions/metrics';
 import type { Panel, PanelProps } from './panel';
 
@@ -11,13 +12,13 @@ export const alertBanner: Panel = {
   place: 'top',
   shownIn: 'every shop',
   // The catalogue says what the values of an alert's metric are, where the alert doesn't.
-  asks: [alertsQuestion, catalogueQuestion],
+  asks: [alertsQuestion, catalogueQuestion, alertsNowQuestion],
   warning: (view) => titleWarning(view.answerTo(alertsQuestion)),
   Content: AlertBanner,
 };
 
 /** Alerts with a line of their own. The others are counted, so that the numbers stay on a phone's screen. */
-const SHOWN = 3;
+const SHOWN = FOLLOWED;
 
 const SEVERITY_WORDS = { critical: 'Critical', warning: 'Warning', info: 'Notice' } as const;
 
@@ -44,6 +45,11 @@ function AlertBanner({ view }: PanelProps) {
 
 function FiringAlert({ alert, view }: { alert: Alert; view: View }) {
   const explains = whatExplains(alert);
+  const unitOf = unitIn(view.answerTo(catalogueQuestion));
+  const timezone = view.state?.timezone ?? 'UTC';
+  const currency = currencyOf(view);
+  const course = view.answerTo(alertsNowQuestion).get(alert.id);
+  const stands = howItStands(alert, course, view.asOf, { currency, timezone, unitOf });
   return (
     <article class="alert" data-severity={alert.severity} data-testid={`alert-${alert.name}`}>
       <svg class="alert-mark" viewBox="0 0 16 16" aria-hidden="true">
@@ -56,11 +62,11 @@ function FiringAlert({ alert, view }: { alert: Alert; view: View }) {
           {alert.title}
         </h2>
         <p>
-          {whatHappened(alert, currencyOf(view), unitIn(view.answerTo(catalogueQuestion)))}{' '}
-          {explains && <b>{explains}</b>}
+          {whatHappened(alert, currency, unitOf)} {explains && <b>{explains}</b>}
         </p>
+        {stands && <p data-testid="alert-stands">{stands}</p>}
       </div>
-      <p class="alert-since">{sinceWhen(alert, view.asOf, view.state?.timezone ?? 'UTC')}</p>
+      <p class="alert-since">{sinceWhen(alert, view.asOf, timezone)}</p>
     </article>
   );
 }

@@ -1,15 +1,18 @@
 // What breaks, what sells, what is read: the most frequent values of each breakdown that the
 // configuration declares, and how they changed.
 
+import { useId, useState } from 'preact/hooks';
 import { changeText, count, percentShort } from '../format';
 import type { Answer } from '../questions/ask';
 import {
   BREAKDOWN_LIMIT,
   BREAKDOWN_MINUTES,
+  SHOWN,
   breakdownTitle,
   compare,
   grouped,
   parseValueCounts,
+  valueInWords,
   type Bar,
   type Breakdown,
   type BreakdownGroup,
@@ -87,14 +90,17 @@ function Group({ type, title, breakdowns }: BreakdownGroup) {
 }
 
 function BreakdownTable(breakdown: Breakdown) {
-  const { type, property, bars, others } = breakdown;
+  const { type, property, bars } = breakdown;
+  const [isOpen, setOpen] = useState(false);
+  const id = useId();
+  const others = bars.length - SHOWN;
   return (
     <div class="breakdown" data-testid={`breakdown-${type}-${property}`}>
-      <h3>{breakdownTitle(breakdown)}</h3>
+      <h3 id={id}>{breakdownTitle(breakdown)}</h3>
       {bars.length === 0 ? (
         <p class="breakdown-none">None</p>
       ) : (
-        <table>
+        <table aria-labelledby={id}>
           {/* The first row, which would set the widths, is not on screen, so they are set here. */}
           <colgroup>
             <col />
@@ -111,25 +117,33 @@ function BreakdownTable(breakdown: Breakdown) {
             </tr>
           </thead>
           <tbody>
-            {bars.map((bar) => (
+            {(isOpen ? bars : bars.slice(0, SHOWN)).map((bar) => (
               <Row key={bar.value} {...bar} />
             ))}
           </tbody>
         </table>
       )}
-      {others > 0 && <p class="breakdown-others">and {count(others)} more</p>}
+      {others > 0 && (
+        <button type="button" class="breakdown-others" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+          {isOpen ? 'show fewer' : `and ${count(others)} more`}
+        </button>
+      )}
     </div>
   );
 }
 
 function Row({ value, count: counted, share, length, change }: Bar) {
   const isUp = change === 'new' || (change !== null && change >= NOTABLE);
+  const { text, isNamed } = valueInWords(value);
   const isShown = isUp || (change !== null && change <= -NOTABLE);
   return (
     <tr data-value={value} data-count={counted}>
       <th scope="row" title={value}>
         <span class="bar" style={`--length:${length}`} aria-hidden="true" />
-        <span class="bar-name">{value}</span>
+        <span class="bar-name" data-named={isNamed}>
+          {/* A value of another direction, or one that would turn the text around, stays within itself. */}
+          <bdi>{text}</bdi>
+        </span>
       </th>
       <td class="change" data-up={isUp}>
         {isShown && (change === 'new' ? 'new' : changeText(change as number))}

@@ -14,7 +14,7 @@ const command = () =>
   [
     `curl ${location.origin}/v1/events \\`,
     `  -H 'content-type: application/json' \\`,
-    `  -d '{"type":"page_view"}'`,
+    `  -d '{"type":"purchase","userId":"me","properties":{"amount":49.9}}'`,
   ].join('\n');
 
 function FirstEvent() {
@@ -29,8 +29,9 @@ function FirstEvent() {
       <div>
         <h2 id="first">The water is still</h2>
         <p>
-          No event has come in yet. Send the first one, and the numbers above move within the second. This page needs no
-          reload.
+          No event has come in yet. Send an order, and the numbers above move within the second. This page needs no
+          reload. A server that has write keys wants one, too:{' '}
+          <code class="inline">-H 'authorization: Bearer KEY'</code>.
         </p>
       </div>
       <div class="command">

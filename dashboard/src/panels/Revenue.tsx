@@ -18,8 +18,12 @@ export const revenue: Panel = {
   Content: Revenue,
 };
 
+/** Below so many rem there is no room for a label every 15 seconds. */
+const NARROW = 22;
+
 /** The same places at every moment, so that the labels stand still while the bars move. */
-const secondTicks = (_from: number, to: number) => [45, 30, 15, 0].map((ago) => to - ago - 0.5);
+const secondTicks = (_from: number, to: number, rems: number) =>
+  (rems < NARROW ? [40, 20, 0] : [45, 30, 15, 0]).map((ago) => to - ago - 0.5);
 const secondLabel = (tick: number, end: number) => {
   const ago = Math.round(end - tick - 0.5);
   return ago === 0 ? 'now' : `${ago} s ago`;

@@ -25,7 +25,8 @@ const SAYS: Readonly<Record<string, string>> = {
   average_order_value: 'an order on average',
 };
 
-function amount(value: number, unit: Unit | null, currency: string): string {
+/** A value of a metric, as a sentence says it. */
+export function amount(value: number, unit: Unit | null, currency: string): string {
   switch (unit) {
     case 'ratio':
       return percentShort(value);

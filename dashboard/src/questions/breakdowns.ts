@@ -10,8 +10,8 @@ export const BREAKDOWN_MINUTES = 15;
 /** As many as the server keeps exact, so that shares are of all and few values miss their past. */
 export const BREAKDOWN_LIMIT = 100;
 
-/** How many values of a breakdown are drawn. */
-const SHOWN = 5;
+/** How many values of a breakdown are drawn until somebody asks for all. */
+export const SHOWN = 5;
 
 /** The fewest events, of both spans together, that are compared. A change among fewer is mostly chance. */
 const LEAST_TO_COMPARE = 20;
@@ -31,9 +31,8 @@ export interface Bar extends ValueCount {
 }
 
 export interface Breakdown extends BreakdownName {
+  /** All values that are known, the largest first. */
   bars: readonly Bar[];
-  /** How many further values there are, which are not drawn. */
-  others: number;
 }
 
 /** The row of the events that have no value is left out: shares are of the events that have one. */
@@ -69,15 +68,22 @@ export function compare(
   const hasPast = recent.some((entry) => before(entry) > 0);
   return {
     ...name,
-    bars: recent.slice(0, SHOWN).map((entry) => ({
+    bars: recent.map((entry) => ({
       ...entry,
       share: sum === 0 ? 0 : entry.count / sum,
       length: entry.count / Math.max(1, recent[0]?.count ?? 0),
       change: hasPast && both.has(entry.value) ? changeOf(entry.count, before(entry), passedShare(now)) : null,
     })),
-    others: Math.max(0, recent.length - SHOWN),
   };
 }
+
+/** A value as it is shown: one without a visible character would be a row without a name. */
+export const valueInWords = (value: string): { text: string; isNamed: boolean } =>
+  value === ''
+    ? { text: '(empty)', isNamed: false }
+    : /[^\s\p{C}]/u.test(value)
+      ? { text: value, isNamed: true }
+      : { text: '(blank)', isNamed: false };
 
 // These are maps, since a type may be called `constructor`, which every object has.
 const TITLES: ReadonlyMap<string, string> = new Map([

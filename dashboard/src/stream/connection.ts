@@ -31,12 +31,18 @@ const CLOSE_TRY_LATER = 1013;
 /** A viewer that was too slow waits as if it had failed this often already. */
 const LATER = 16;
 
+/**
+ * Why there is no stream: the server does not answer; it answers, and the stream is refused, as by a proxy
+ * that passes no WebSockets on or for a page of another origin; or the stream has ended or fallen silent.
+ */
+export type LostWhy = 'no answer' | 'stream refused' | 'ended';
+
 export type Link =
   | { kind: 'connecting' }
   | { kind: 'live' }
   | { kind: 'stale' }
   /** `retryAt` in local milliseconds; null while the try is under way. */
-  | { kind: 'reconnecting'; attempt: number; retryAt: number | null }
+  | { kind: 'reconnecting'; attempt: number; retryAt: number | null; why: LostWhy }
   /** `refused`: a token was given, and it was wrong. */
   | { kind: 'unauthorized'; refused: boolean };
 
@@ -99,7 +105,7 @@ export class Connection {
     if (this.#link.kind === 'reconnecting' && this.#link.retryAt !== null) {
       void this.#connect();
     } else if (this.#socket && this.#heardAt !== null && this.world.now() - this.#heardAt >= STALE_AFTER_MS) {
-      this.#lose(0);
+      this.#lose('ended', 0);
     }
   }
 
@@ -112,7 +118,7 @@ export class Connection {
       const answer = await this.world.probe(this.token, OPEN_TIMEOUT_MS);
       if (generation !== this.#generation) return;
       if (answer === 'unauthorized') return this.#setLink({ kind: 'unauthorized', refused: this.token !== null });
-      if (answer === 'unreachable') return this.#retry();
+      if (answer === 'unreachable') return this.#retry('no answer');
     }
 
     const params = new URLSearchParams();
@@ -121,17 +127,23 @@ export class Connection {
     this.#socket = socket;
     // Until it has opened, every close is a refused handshake.
     this.#probeFirst = true;
-    this.#timer('open', OPEN_TIMEOUT_MS, () => this.#lose());
+    let hasOpened = false;
+    const why = (): LostWhy => (hasOpened ? 'ended' : 'stream refused');
+    this.#timer('open', OPEN_TIMEOUT_MS, () => this.#lose(why()));
     socket.onopen = () => {
+      hasOpened = true;
       this.#probeFirst = false;
       // Silence counts from here: an open socket that never sends is as dead as one that stopped.
       this.#heard();
     };
-    socket.onmessage = (text) => this.#receive(text);
+    socket.onmessage = (text) => {
+      hasOpened = true;
+      this.#receive(text);
+    };
     socket.onclose = (code) => {
       // Whatever the reason for 1008 (policy), the next try should find out over HTTP.
       if (code === 1008) this.#probeFirst = true;
-      this.#lose(code === CLOSE_TRY_LATER ? backoffMs(LATER, this.world.random()) : undefined);
+      this.#lose(why(), code === CLOSE_TRY_LATER ? backoffMs(LATER, this.world.random()) : undefined);
     };
   }
 
@@ -145,7 +157,7 @@ export class Connection {
     } else {
       // A frame is missing, so the sums would be wrong from here on. Only a snapshot helps.
       this.#resume = null;
-      return this.#lose();
+      return this.#lose('ended');
     }
     this.#heard();
     if (this.#link.kind !== 'live') {
@@ -160,19 +172,19 @@ export class Connection {
     this.#heardAt = this.world.now();
     this.#timer('silence', STALE_AFTER_MS, () => {
       if (this.#link.kind === 'live') this.#setLink({ kind: 'stale' });
-      this.#timer('silence', DEAD_AFTER_MS - STALE_AFTER_MS, () => this.#lose());
+      this.#timer('silence', DEAD_AFTER_MS - STALE_AFTER_MS, () => this.#lose('ended'));
     });
   }
 
-  #lose(waitMs?: number): void {
+  #lose(why: LostWhy, waitMs?: number): void {
     this.#abandon();
-    this.#retry(waitMs);
+    this.#retry(why, waitMs);
   }
 
-  #retry(waitMs?: number): void {
+  #retry(why: LostWhy, waitMs?: number): void {
     this.#attempt += 1;
     const wait = waitMs ?? backoffMs(this.#attempt, this.world.random());
-    this.#setLink({ kind: 'reconnecting', attempt: this.#attempt, retryAt: this.world.now() + wait });
+    this.#setLink({ kind: 'reconnecting', attempt: this.#attempt, retryAt: this.world.now() + wait, why });
     this.#timer('retry', wait, () => void this.#connect());
   }
 

@@ -124,6 +124,13 @@ export function errorRateRecent(state: LiveState, now: number): number {
   );
 }
 
+/** Numbers that lag by this much are said to be behind. A smaller lag is the server's ordinary tick. */
+const BEHIND_FROM_MS = 2_000;
+
+/** By how much counting lags behind, in milliseconds; 0 where it keeps up. */
+export const behindMs = (state: LiveState | null): number =>
+  state && state.behindMs >= BEHIND_FROM_MS ? state.behindMs : 0;
+
 /** Whether this viewer may not see a metric. */
 export const isHidden = (state: LiveState | null, metric: string): boolean => state?.hidden.includes(metric) ?? false;
 
