@@ -10,6 +10,7 @@
 //   node build.mjs --tests          test/*.test.ts, for `node --test`
 
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { brotliCompressSync } from 'node:zlib';
@@ -68,11 +69,18 @@ async function buildPage() {
     logLevel: 'info',
   });
   await context.rebuild();
-  if (!watch) return context.dispose();
+  if (!watch) {
+    await context.dispose();
+    // Packed once and at its smallest, and not at every visit.
+    for (const name of await readdir(outdir)) await pack(join(outdir, name));
+    return;
+  }
   await context.watch();
   const { servePage } = await import('./watch.mjs');
   servePage(outdir);
 }
+
+const pack = async (file) => writeFile(`${file}.br`, brotliCompressSync(await readFile(file)));
 
 /**
  * The script that other people's pages load, and beside it the same as brotli, at its smallest. It runs in
@@ -88,7 +96,7 @@ async function buildTracker(outfile) {
     minify: true,
     logLevel: 'warning',
   });
-  await writeFile(`${outfile}.br`, brotliCompressSync(await readFile(outfile)));
+  await pack(outfile);
 }
 
 /**

@@ -2,13 +2,14 @@
 //! of the program.
 
 use actix_web::{HttpRequest, HttpResponse, http::header};
-use sha2::{Digest, Sha256};
 
-use crate::http::scope::Open;
+use crate::http::{packed_file::PackedFile, scope::Open};
 
-/// The files of the page and their contents. Debug builds contain them too, so that the program
-/// serves the page wherever it is copied to.
+/// The files of the page and their contents, each followed by the same as brotli. Debug builds contain them
+/// too, so that the program serves the page wherever it is copied to.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
+/// What the name of a file has more that is packed as brotli.
+const PACKED: &str = ".br";
 
 /// The file that is served at `/`.
 const INDEX: &str = "index.html";
@@ -20,12 +21,24 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
     form-action 'self'";
 
+/// The files as they are asked for: (name, contents, the same as brotli).
+fn files() -> impl Iterator<Item = (&'static str, PackedFile)> {
+    let packed = |name: &str| {
+        let is_it = |(of, _): &&(&str, &[u8])| of.strip_suffix(PACKED) == Some(name);
+        FILES.iter().find(is_it).map(|(_, contents)| *contents)
+    };
+    let plain = FILES.iter().filter(|(name, _)| !name.ends_with(PACKED));
+    plain.map(move |&(name, contents)| {
+        let packed = packed(name).expect("the bundler packs each file");
+        (name, PackedFile::new(contents, packed))
+    })
+}
+
 /// Adds the routes: `/` and the page's own files.
 pub fn routes(open: &mut Open) {
-    for &(name, contents) in FILES {
-        let tag = tag_of(contents);
+    for (name, file) in files() {
         let serve = move |request: HttpRequest| {
-            let answer = answer(&request, name, contents, &tag);
+            let answer = answer(&request, name, &file);
             async move { answer }
         };
         if name == INDEX {
@@ -37,40 +50,18 @@ pub fn routes(open: &mut Open) {
 
 /// Whether a path is one of the page's files, beside `/`.
 pub fn is_file(path: &str) -> bool {
-    FILES.iter().any(|(name, _)| path.strip_prefix('/') == Some(name))
+    let Some(asked) = path.strip_prefix('/') else { return false };
+    FILES.iter().any(|(name, _)| asked == *name && !name.ends_with(PACKED))
 }
 
-/// The entity tag of these contents. It is a weak one, since the answer may be compressed.
-pub(super) fn tag_of(contents: &[u8]) -> header::EntityTag {
-    let hash = Sha256::digest(contents);
-    header::EntityTag::new_weak(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// The file, or 304 where the browser has these very contents (`If-None-Match`).
-fn answer(
-    request: &HttpRequest,
-    name: &str,
-    contents: &'static [u8],
-    tag: &header::EntityTag,
-) -> HttpResponse {
+fn answer(request: &HttpRequest, name: &str, file: &PackedFile) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response
-        .insert_header(header::ETag(tag.clone()))
         // A browser asks each time, so that a new version of the program shows its page at once.
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .content_type(media_type(name));
-    if is_known(request, tag) {
-        response.status(actix_web::http::StatusCode::NOT_MODIFIED);
-        return response.finish();
-    }
-    response.body(contents)
-}
-
-/// Whether the browser has these very contents.
-pub(super) fn is_known(request: &HttpRequest, tag: &header::EntityTag) -> bool {
-    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok());
-    known.is_some_and(|known| known == tag.to_string())
+    file.answer(request, response)
 }
 
 /// The media type of a file of the page, by the ending of its name.

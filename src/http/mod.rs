@@ -39,6 +39,7 @@ pub mod openapi;
 pub mod operated;
 pub mod ops;
 pub mod origin;
+mod packed_file;
 pub mod query;
 pub mod request_id;
 pub mod schema;

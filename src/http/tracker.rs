@@ -3,17 +3,10 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{
-        StatusCode,
-        header::{
-            ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, AcceptEncoding, CACHE_CONTROL,
-            CONTENT_ENCODING, ETag, Encoding, EntityTag, Header, VARY,
-        },
-    },
+    http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL},
 };
 
-use super::assets::{is_known, tag_of};
-use crate::http::scope::Open;
+use crate::http::{packed_file::PackedFile, scope::Open};
 
 const SCRIPT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/floodmark.js"));
 /// The same as brotli. It is packed once and at its smallest, since every visitor of a shop loads it.
@@ -25,35 +18,22 @@ const CACHED: &str = "public, max-age=3600, stale-while-revalidate=86400";
 
 /// Adds the route.
 pub fn routes(open: &mut Open) {
-    let tag = tag_of(SCRIPT);
+    let script = PackedFile::new(SCRIPT, PACKED);
     open.script("/floodmark.js", move |request: HttpRequest| {
-        let answer = answer(&request, &tag);
+        let answer = answer(&request, &script);
         async move { answer }
     });
 }
 
-fn answer(request: &HttpRequest, tag: &EntityTag) -> HttpResponse {
+fn answer(request: &HttpRequest, script: &PackedFile) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response
-        .insert_header(ETag(tag.clone()))
         .insert_header((CACHE_CONTROL, CACHED))
-        .insert_header((VARY, ACCEPT_ENCODING.as_str()))
         // Pages that name it with `crossorigin`, and those that let in only what says that it is for them.
         .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .insert_header(("Cross-Origin-Resource-Policy", "cross-origin"))
         .content_type("text/javascript; charset=utf-8");
-    if is_known(request, tag) {
-        return response.status(StatusCode::NOT_MODIFIED).finish();
-    }
-    let accepted = AcceptEncoding::parse(request).ok();
-    let ways = [Encoding::brotli(), Encoding::identity()];
-    match accepted.and_then(|accepted| accepted.negotiate(ways.iter())) {
-        Some(way) if way == Encoding::brotli() => {
-            response.insert_header((CONTENT_ENCODING, "br")).body(PACKED)
-        }
-        // What has no brotli may have gzip, which the layer around this does.
-        _ => response.body(SCRIPT),
-    }
+    script.answer(request, response)
 }
 
 #[cfg(test)]

@@ -1,0 +1,54 @@
+//! A file that is part of the program, as it is and as brotli. It is packed once, when the crate is built, and
+//! at its smallest.
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{
+        StatusCode,
+        header::{
+            ACCEPT_ENCODING, AcceptEncoding, CONTENT_ENCODING, ETag, Encoding, EntityTag, Header,
+            IF_NONE_MATCH, VARY,
+        },
+    },
+};
+use sha2::{Digest, Sha256};
+
+/// A file, and the tag by which a browser says that it has it.
+#[derive(Clone)]
+pub(super) struct PackedFile {
+    plain: &'static [u8],
+    brotli: &'static [u8],
+    tag: EntityTag,
+}
+
+impl PackedFile {
+    /// A file, and the same as brotli.
+    pub fn new(plain: &'static [u8], brotli: &'static [u8]) -> PackedFile {
+        let hash = Sha256::digest(plain);
+        // It is a weak one, since the answer may be compressed.
+        let tag =
+            EntityTag::new_weak(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect());
+        PackedFile { plain, brotli, tag }
+    }
+
+    /// The file, or 304 where the browser has these very contents (`If-None-Match`). `response` has its
+    /// other headers already.
+    pub fn answer(&self, request: &HttpRequest, mut response: HttpResponseBuilder) -> HttpResponse {
+        response
+            .insert_header(ETag(self.tag.clone()))
+            .insert_header((VARY, ACCEPT_ENCODING.as_str()));
+        let known = request.headers().get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+        if known.is_some_and(|known| known == self.tag.to_string()) {
+            return response.status(StatusCode::NOT_MODIFIED).finish();
+        }
+        let accepted = AcceptEncoding::parse(request).ok();
+        let ways = [Encoding::brotli(), Encoding::identity()];
+        match accepted.and_then(|accepted| accepted.negotiate(ways.iter())) {
+            Some(way) if way == Encoding::brotli() => {
+                response.insert_header((CONTENT_ENCODING, "br")).body(self.brotli)
+            }
+            // What has no brotli may have gzip, which the layer around this does.
+            _ => response.body(self.plain),
+        }
+    }
+}
