@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import alertsBody from '../../tests/golden/alerts.json';
-import breakdownBody from '../../tests/golden/breakdown.json';
+import breakdownsBody from '../../tests/golden/breakdowns.json';
 import currentBody from '../../tests/golden/current.json';
 import deltaBody from '../../tests/golden/delta.json';
 import metricsBody from '../../tests/golden/metrics.json';
@@ -17,7 +17,7 @@ import snapshotBody from '../../tests/golden/snapshot.json';
 import timeseriesBody from '../../tests/golden/timeseries.json';
 import { parseAlerts, parseFiring, type Alert } from '../src/questions/alerts';
 import { parsePoints } from '../src/questions/baseline';
-import { parseValueCounts } from '../src/questions/breakdowns';
+import { parseBreakdowns } from '../src/questions/breakdowns';
 import { parseCatalogue, parseTodaysMetrics } from '../src/questions/metrics';
 import { parseFrame, type Frame } from '../src/stream/frames';
 
@@ -129,11 +129,15 @@ test('GET /api/analytics/timeseries', () => {
   );
 });
 
-test('GET /api/analytics/breakdown', () => {
-  assert.deepEqual(parseValueCounts(breakdownBody), [
-    { value: 'adyen', count: 8 },
-    { value: 'stripe', count: 2 },
-  ]);
+test('GET /api/analytics/breakdowns', () => {
+  const gateways = parseBreakdowns(breakdownsBody, NOON).find(({ property }) => property === 'gateway');
+  assert.deepEqual(
+    gateways?.bars.map(({ value, count, before }) => [value, count, before]),
+    [
+      ['adyen', 8, 0],
+      ['stripe', 2, 0],
+    ],
+  );
 });
 
 test('GET /api/analytics/alerts', () => {

@@ -24,7 +24,7 @@ use crate::{
 /// The longest span.
 const MAX_SPAN: Millis = 4 * 366 * DAY;
 /// For how many minutes the mirror has breakdowns.
-const MAX_MINUTES: i64 = 24 * 60;
+pub(super) const MAX_MINUTES: i64 = 24 * 60;
 /// The header that says by how much each count of an answer may be too low; 0 where all counts
 /// are exact.
 const MAX_ERROR: &str = "x-floodmark-max-error";
@@ -60,8 +60,8 @@ async fn breakdown(
     principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     // Not `web::Query`, whose refusals are plain text.
-    let [kind, property, minutes, from, to, limit] =
-        query::read(request.query_string(), &PARAMETERS)?;
+    let ([kind, property, minutes, from, to, limit], _) =
+        query::read_exactly(request.query_string(), &PARAMETERS, None)?;
     let known = mirror.metric_set().breakdowns();
     let (Some(kind), Some(property)) = (&kind, &property) else {
         return Err(invalid("type", "which values? type=error&property=code"));
@@ -141,7 +141,11 @@ fn is_kept((from, to): (Millis, Millis), kept: &KeptSince) -> Result<(), ApiErro
 }
 
 /// A parameter that is a whole number from 1 to `max`; `None` where it is not given.
-fn within(text: &Option<String>, parameter: &str, max: i64) -> Result<Option<i64>, ApiError> {
+pub(super) fn within(
+    text: &Option<String>,
+    parameter: &str,
+    max: i64,
+) -> Result<Option<i64>, ApiError> {
     match text.as_deref().map(str::parse::<i64>) {
         None => Ok(None),
         Some(Ok(number)) if (1..=max).contains(&number) => Ok(Some(number)),

@@ -19,6 +19,7 @@ pub mod answer;
 pub mod assets;
 pub mod auth;
 pub mod breakdown;
+pub mod breakdowns;
 pub mod client;
 pub mod collect;
 pub mod connections;

@@ -33,16 +33,43 @@ pub fn top_of(counters: &Counters, name: &str, from: Millis, to: Millis) -> Top 
     sum.finish()
 }
 
+/// A breakdown in the last minutes, and its values in as many minutes before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TwoSpans {
+    /// The last minutes, the one in progress included.
+    pub now: BrokenDown,
+    /// The values of the minutes before.
+    pub before: Top,
+}
+
 /// A breakdown in the last `minutes` minutes, the one in progress included.
 pub fn of_last(mirror: &Mirror, breakdown: &Breakdown, minutes: i64) -> BrokenDown {
     let to = bucket(mirror.now(), MINUTE) + MINUTE;
+    held_between(&mirror.counters(), breakdown, to - minutes * MINUTE, to)
+}
+
+/// The same, and as many minutes before.
+pub fn of_two_spans(mirror: &Mirror, breakdown: &Breakdown, minutes: i64) -> TwoSpans {
+    let to = bucket(mirror.now(), MINUTE) + MINUTE;
     let from = to - minutes * MINUTE;
-    // All of it is read under one lock, so that the values are never more than the total.
     let counters = mirror.counters();
-    let sums = Sums::new(&*counters, from, to);
+    TwoSpans {
+        now: held_between(&counters, breakdown, from, to),
+        before: top_of(&counters, &breakdown.name, from - minutes * MINUTE, from),
+    }
+}
+
+/// All of it is read under one lock, so that the values are never more than the total.
+fn held_between(
+    counters: &Counters,
+    breakdown: &Breakdown,
+    from: Millis,
+    to: Millis,
+) -> BrokenDown {
+    let sums = Sums::new(counters, from, to);
     BrokenDown {
-        top: top_of(&counters, &breakdown.name, from, to),
-        missing: top_of(&counters, &breakdown.missing(), from, to).count(MISSING),
+        top: top_of(counters, &breakdown.name, from, to),
+        missing: top_of(counters, &breakdown.missing(), from, to).count(MISSING),
         total: sums.series(&breakdown.all()).max(0) as u64,
     }
 }

@@ -38,11 +38,11 @@ const MOST: usize = 1024;
 
 /// How late each series is. Those that are in time are not held.
 #[derive(Default)]
-pub struct Lateness(Mutex<HashMap<Series, Arrivals>>);
+pub struct Lateness(Mutex<HashMap<Series, SeriesArrivals>>);
 
 /// The arrivals of a series: the minute (Unix ms), and how many events came within each of [`STEPS`].
 #[derive(Default)]
-struct Arrivals(VecDeque<(Millis, [u64; STEPS.len()])>);
+struct SeriesArrivals(VecDeque<(Millis, [u64; STEPS.len()])>);
 
 impl Lateness {
     /// Notes the events of a batch that was sealed at this moment (Unix ms; 0 where that is not known).
@@ -79,12 +79,12 @@ impl Lateness {
     pub fn of(&self, series: &[Series], now: Millis) -> Millis {
         let mut late = self.0.lock();
         late.retain(|_, arrivals| arrivals.forget(now));
-        let each = series.iter().filter_map(|series| late.get(series)).map(Arrivals::lag);
+        let each = series.iter().filter_map(|series| late.get(series)).map(SeriesArrivals::lag);
         each.max().unwrap_or(0)
     }
 }
 
-impl Arrivals {
+impl SeriesArrivals {
     fn add(&mut self, at: Millis, step: usize, weight: u64) {
         let minute = bucket(at, MINUTE);
         // Batches of two nodes may come in another order than they were sealed in.

@@ -29,7 +29,7 @@ use crate::{
         answer::WatchedBody,
         assets,
         auth::{ViewerGuard, WriteKeys},
-        breakdown,
+        breakdown, breakdowns,
         client::ProxyNetworks,
         collect::Intake,
         connections::Connections,
@@ -293,6 +293,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     dead_letters::routes(view);
     events::routes(view);
     breakdown::routes(view);
+    breakdowns::routes(view);
     schema::routes(view);
     explain::routes(view);
     login::routes(view, open);

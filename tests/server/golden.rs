@@ -181,6 +181,7 @@ fn what_the_server_says_has_the_shape_that_the_dashboard_reads() {
         ("metrics", get("metrics")),
         ("timeseries", get("timeseries?metric=checkout_error_rate&hours=1")),
         ("breakdown", get("breakdown?type=error&property=gateway&minutes=15")),
+        ("breakdowns", get("breakdowns?minutes=15")),
         ("alerts", get("alerts")),
         ("snapshot", vec![snapshot]),
         ("delta", deltas),

@@ -3,50 +3,30 @@
 
 import { useId, useState } from 'preact/hooks';
 import { changeText, count, percentShort } from '../format';
-import type { Answer } from '../questions/ask';
 import {
   BREAKDOWN_LIMIT,
   BREAKDOWN_MINUTES,
   SHOWN,
   breakdownTitle,
-  compare,
   grouped,
-  parseValueCounts,
+  parseBreakdowns,
   valueInWords,
   type Bar,
   type Breakdown,
   type BreakdownGroup,
 } from '../questions/breakdowns';
-import { catalogueQuestion, type BreakdownName } from '../questions/metrics';
-import type { Question, Round } from '../questions/question';
+import type { Question } from '../questions/question';
 import type { Panel, PanelProps } from './panel';
 
-/** Two requests for each breakdown of the catalogue: the last 15 minutes, and the last 30 to compare with. */
+/** One request, however many breakdowns the configuration has. */
 const breakdownsQuestion: Question<readonly Breakdown[]> = {
   initially: () => [],
   everyMs: 5_000,
-  needs: catalogueQuestion,
-  async round(round) {
-    const asked = round.answerTo(catalogueQuestion).breakdowns.map((name) => askBreakdown(name, round));
-    return (await Promise.all(asked)).filter((breakdown) => breakdown !== null);
+  async round({ ask, known, now }) {
+    const answer = await ask('breakdowns', { minutes: String(BREAKDOWN_MINUTES), limit: String(BREAKDOWN_LIMIT) });
+    return answer.kind === 'ok' ? parseBreakdowns(answer.body, now()) : known();
   },
 };
-
-/** Null where the server doesn't know it any more; the last answer where there is none this time. */
-async function askBreakdown(
-  name: BreakdownName,
-  { ask, known, now }: Round<readonly Breakdown[]>,
-): Promise<Breakdown | null> {
-  const over = (minutes: number): Promise<Answer> =>
-    ask('breakdown', { ...name, minutes: String(minutes), limit: String(BREAKDOWN_LIMIT) });
-  const [recent, longer] = await Promise.all([over(BREAKDOWN_MINUTES), over(2 * BREAKDOWN_MINUTES)]);
-  if (recent.kind === 'ok') {
-    const both = longer.kind === 'ok' ? parseValueCounts(longer.body) : null;
-    return compare(name, parseValueCounts(recent.body), both, now());
-  }
-  if (recent.kind === 'unknown') return null;
-  return known().find(({ type, property }) => type === name.type && property === name.property) ?? null;
-}
 
 export const breakdowns: Panel = {
   id: 'breakdowns',

@@ -1,7 +1,7 @@
-// Breakdowns: the most frequent values of a property, and how they changed. Two requests make one
-// comparison: of the last 30 minutes less the last 15 remain the 15 before.
+// Breakdowns: the most frequent values of a property, and how they changed against as many minutes before.
+// GET /api/analytics/breakdowns says it of all breakdowns of the configuration at once.
 
-import { number, objects, string } from '../json';
+import { isObject, number, objects, string } from '../json';
 import { MINUTE_MS } from '../stream/series';
 import { nameInWords, type BreakdownName } from './metrics';
 
@@ -19,6 +19,8 @@ const LEAST_TO_COMPARE = 20;
 export interface ValueCount {
   value: string;
   count: number;
+  /** In as many minutes before. */
+  before: number;
 }
 
 export interface Bar extends ValueCount {
@@ -35,11 +37,18 @@ export interface Breakdown extends BreakdownName {
   bars: readonly Bar[];
 }
 
-/** The row of the events that have no value is left out: shares are of the events that have one. */
-export const parseValueCounts = (body: unknown): ValueCount[] =>
-  objects(body)
-    .filter(({ none }) => none !== true)
-    .map((entry) => ({ value: string(entry.value, ''), count: number(entry.count) }));
+export const parseBreakdowns = (body: unknown, now: number): Breakdown[] =>
+  (isObject(body) ? objects(body.breakdowns) : [])
+    .map((entry) => {
+      const name = { type: string(entry.type, ''), property: string(entry.property, '') };
+      const values = objects(entry.values).map((value) => ({
+        value: string(value.value, ''),
+        count: number(value.count),
+        before: number(value.before),
+      }));
+      return compare(name, values, now);
+    })
+    .filter(({ type, property }) => type !== '' && property !== '');
 
 /** How much of the 15 minutes has passed, 0 to 1. The minute in progress is one of them. */
 export const passedShare = (now: number): number =>
@@ -53,26 +62,18 @@ function changeOf(counted: number, before: number, passed: number): number | 'ne
 
 /**
  * @param recent the last 15 minutes, the largest first
- * @param longer the last 30 minutes; null where they could not be had
  */
-export function compare(
-  name: BreakdownName,
-  recent: readonly ValueCount[],
-  longer: readonly ValueCount[] | null,
-  now: number,
-): Breakdown {
+export function compare(name: BreakdownName, recent: readonly ValueCount[], now: number): Breakdown {
   const sum = recent.reduce((total, { count }) => total + count, 0);
-  const both = new Map((longer ?? []).map(({ value, count }) => [value, count]));
-  const before = ({ value, count }: ValueCount) => Math.max(0, (both.get(value) ?? count) - count);
   // A server that started less than 30 minutes ago has nothing to compare with. Not everything is new then.
-  const hasPast = recent.some((entry) => before(entry) > 0);
+  const hasPast = recent.some(({ before }) => before > 0);
   return {
     ...name,
     bars: recent.map((entry) => ({
       ...entry,
       share: sum === 0 ? 0 : entry.count / sum,
       length: entry.count / Math.max(1, recent[0]?.count ?? 0),
-      change: hasPast && both.has(entry.value) ? changeOf(entry.count, before(entry), passedShare(now)) : null,
+      change: hasPast ? changeOf(entry.count, entry.before, passedShare(now)) : null,
     })),
   };
 }

@@ -31,7 +31,7 @@ use super::{
     error::{live_error, rebuilding, unavailable},
     heads::Heads,
     load::{self, Loaded},
-    push::{Heard, Position, PushReceiver, Told, heard, push_queue},
+    push::{Heard, Position, PushReceiver, ToldBatch, heard, push_queue},
 };
 use crate::{
     domain::batch::LANES,
@@ -253,7 +253,7 @@ impl Subscription {
         if message.generation != position.generation {
             return lost("the counters were rebuilt");
         }
-        let Told { delta, sealed_at, id } = match message.told() {
+        let ToldBatch { delta, sealed_at, id } = match message.told() {
             Ok(told) => told,
             Err(why) => return Err(FollowEnd::Lost(why)),
         };

@@ -46,7 +46,7 @@ pub(super) fn message_body(id: BatchId, sealed_at: Millis, delta: &Delta) -> Vec
 }
 
 /// What a message says of its batch.
-pub(super) struct Told {
+pub(super) struct ToldBatch {
     /// What it adds.
     pub delta: Delta,
     /// When it was sealed, Unix ms.
@@ -68,7 +68,7 @@ impl<'a> PushMessage<'a> {
     ///
     /// # Errors
     /// The message is no delta.
-    pub fn told(&self) -> Result<Told, String> {
+    pub fn told(&self) -> Result<ToldBatch, String> {
         let (sealed_at, rest) = self.body.split_first_chunk().ok_or("a message was cut short")?;
         let (delta, rest) = Delta::decode_followed(rest, None)
             .map_err(|e| format!("a message can't be read: {e}"))?;
@@ -76,7 +76,7 @@ impl<'a> PushMessage<'a> {
             let seq = u64::from_be_bytes(seq.try_into().ok()?);
             Some(BatchId { run: RunId::from_bytes(*run), seq })
         });
-        Ok(Told { delta, sealed_at: Millis::from_be_bytes(*sealed_at), id })
+        Ok(ToldBatch { delta, sealed_at: Millis::from_be_bytes(*sealed_at), id })
     }
 }
 

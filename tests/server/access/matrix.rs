@@ -35,6 +35,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/analytics/metrics", "nnyyyyyyfy"),
     ("GET", "/api/analytics/timeseries", "nnyyyyyyfy"),
     ("GET", "/api/analytics/breakdown", "nnyyyyyyfy"),
+    ("GET", "/api/analytics/breakdowns", "nnyyyyyyfy"),
     ("GET", "/api/analytics/schema", "nnyfyyyyfy"),
     ("GET", "/api/analytics/explain", "nnyyyyyyfy"),
     ("GET", "/api/analytics/alerts", "nnyyyyyyfy"),

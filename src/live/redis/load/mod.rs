@@ -51,7 +51,7 @@ use super::{
     error::{live_error, rebuilding, unavailable},
     heads::Heads,
     keys::{Bucket, Fields, LaneKeys, buckets_of},
-    push::{Heard, Position, PushReceiver, Told, heard},
+    push::{Heard, Position, PushReceiver, ToldBatch, heard},
 };
 use crate::{
     domain::time::{Millis, now_ms},
@@ -281,7 +281,7 @@ impl Listening<'_> {
             return Err(unavailable("a message was lost while the counters were read"));
         }
         position.version = message.version;
-        let Told { delta, .. } = told.map_err(unavailable)?;
+        let ToldBatch { delta, .. } = told.map_err(unavailable)?;
         match news {
             LaneNews::Reads(reading) => {
                 let mut cells = Counters::new(self.shared.zone.clone());
