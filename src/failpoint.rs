@@ -24,6 +24,10 @@
 //! | `ids-appended` | its events are on disk, Redis has not been told |
 //! | `letters-marked` | dead letters are marked as being sent, nothing has left |
 //! | `letters-sent` | the server has answered, they are not marked as sent |
+//! | `retention-step` | rows of SQLite are removed and noted, not committed |
+//! | `retention-detached` | a day of Postgres is detached and noted, not counted |
+//! | `retention-copying` | the table for the copy of a day is there, with its trigger, and is empty |
+//! | `retention-copied` | the rows that stay are copied, the copy is not attached |
 //! | `alert-changed` | an alert has fired or cleared, nobody knows of it (panics) |
 //! | `held-PART` | the work of a part begins that a panic must not end, such as `held-rollups` (panics) |
 //! | `live-counted` | a batch is counted, the spool does not know it |

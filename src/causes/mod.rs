@@ -31,7 +31,11 @@ use crate::{
         time::Millis,
     },
     sink::SinkError,
-    store::{Rollups, events::EventReader},
+    store::{
+        Rollups,
+        events::EventReader,
+        retention::{Retention, gone_of},
+    },
 };
 
 /// Finds causes. A clone is the same.
@@ -39,6 +43,7 @@ use crate::{
 pub struct Explainer {
     events: Arc<dyn EventReader>,
     rollups: Arc<dyn Rollups>,
+    retention: Arc<dyn Retention>,
     metric_set: Arc<MetricSet>,
 }
 
@@ -64,6 +69,9 @@ pub enum CauseFault {
     /// The metric is none of which single events add something.
     #[error("{0} counts different values: only counts, sums and ratios of them have causes")]
     NoSum(String),
+    /// Rows that it takes were removed.
+    #[error("{0}")]
+    Gone(String),
     /// The store can't be read.
     #[error(transparent)]
     Store(#[from] SinkError),
@@ -111,19 +119,20 @@ pub struct Searched {
 }
 
 impl Explainer {
-    /// Reads events from `events`; `rollups` says how many there are.
+    /// Reads events from `events`; `rollups` says how many there are, and `retention` which are gone.
     pub fn new(
         events: Arc<dyn EventReader>,
         rollups: Arc<dyn Rollups>,
+        retention: Arc<dyn Retention>,
         metric_set: Arc<MetricSet>,
     ) -> Explainer {
-        Explainer { events, rollups, metric_set }
+        Explainer { events, rollups, retention, metric_set }
     }
 
     /// Finds out why a metric has changed.
     ///
     /// # Errors
-    /// There is no such metric, it is no sum, or the store can't be read.
+    /// There is no such metric, it is no sum, rows of the spans are gone, or the store can't be read.
     pub async fn explain(&self, query: &CauseQuery) -> Result<Explanation, CauseFault> {
         let Some(metric) = self.metric_set.metric(&query.metric) else {
             return Err(CauseFault::Unknown(query.metric.clone()));
@@ -134,6 +143,12 @@ impl Explainer {
         let plan = ReadingPlan::make(&*self.rollups, metric, query).await?;
         let was = self.events.events(&plan.asked(Half::Was)).await?;
         let now = self.events.events(&plan.asked(Half::Now)).await?;
+        // Asked last: rows that are removed while they are read are noted by then.
+        let kinds = plan.asked(Half::Now).kinds;
+        let spans = [query.was, query.now];
+        if let Some(words) = gone_of(&*self.retention, &spans, kinds.as_deref()).await? {
+            return Err(CauseFault::Gone(words));
+        }
         let (metric_set, metric, query) = (self.metric_set.clone(), metric.clone(), query.clone());
         // It takes some tens of ms, for which no other request should wait.
         let answer = tokio::task::spawn_blocking(move || {

@@ -73,7 +73,7 @@ async fn shop(
     }
     write(&store, seq + 1, events, &mut rows, &mut sum).await;
     while !store.fold(FoldLimits::default()).await.unwrap().done {}
-    (Explainer::new(store.clone(), store, metric_set), dir)
+    (Explainer::new(store.clone(), store.clone(), store, metric_set), dir)
 }
 
 async fn write(store: &SqliteStore, seq: u64, events: u64, rows: &mut Vec<u8>, sum: &mut DeltaSum) {

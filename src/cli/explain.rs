@@ -75,7 +75,7 @@ async fn explain(config: &Config, args: &ExplainArgs) -> Result<String, String> 
     let stores = connect::stores(config).await?;
     let metric_set: Arc<_> = config.rules.metric_set.clone();
     let query = CauseQuery { metric: args.metric.clone(), now, was, sight: Sight::Everything };
-    let explainer = Explainer::new(stores.events, stores.rollups, metric_set);
+    let explainer = Explainer::new(stores.events, stores.rollups, stores.retention, metric_set);
     let answer = explainer.explain(&query).await.map_err(|e| e.to_string())?;
     match args.json {
         true => serde_json::to_string(&answer).map_err(|e| e.to_string()),

@@ -16,6 +16,7 @@ mod manual;
 mod nodes;
 mod replay;
 mod report;
+mod retention;
 mod sender;
 mod serve;
 mod signals;
@@ -57,6 +58,8 @@ enum Command {
     Migrate(maintain::MigrateArgs),
     /// Count the live counters anew from the ledger, and stop
     Rebuild(maintain::RebuildArgs),
+    /// Remove what is older than [retention] says, or show what that is
+    Retention(retention::RetentionArgs),
     /// Show which nodes share the store, and how they are
     Nodes(nodes::NodesArgs),
     /// Forget a node that is gone for good
@@ -170,6 +173,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Migrate(args) => maintain::migrate(&args),
         Command::Rebuild(args) => maintain::rebuild(&args),
+        Command::Retention(args) => retention::run(&args),
         Command::Nodes(args) => nodes::list(&args),
         Command::Retire(args) => nodes::retire(&args),
         Command::Replay(args) => replay::run(&args),

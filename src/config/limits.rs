@@ -12,6 +12,11 @@ const MAY_BE_ZERO: &[&str] = &[
     "http.min_body_bytes_per_s",
     "http.client_events_per_s",
     "otlp.traces_per_million",
+    "retention.alerts_days",
+    "retention.dead_letters_days",
+    "retention.events_days",
+    "retention.rollups_days",
+    "retention.store_max_bytes",
     "spool.keep_s",
     "spool.keep_bytes",
 ];

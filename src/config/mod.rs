@@ -21,6 +21,7 @@ mod otlp;
 mod postgres_url;
 mod problem;
 pub mod reference;
+mod retention;
 mod rules;
 mod secrets;
 mod sections;
@@ -39,6 +40,7 @@ pub use oidc::OidcConfig;
 pub use otlp::OtlpConfig;
 pub use postgres_url::{PostgresAddress, Verify};
 pub use problem::{ConfigError, Place, Problem};
+pub use retention::RetentionConfig;
 pub use rules::Rules;
 pub use secrets::Secrets;
 pub use sections::{
@@ -92,6 +94,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// `[history]`
     pub history: HistoryConfig,
+    /// `[retention]`
+    pub retention: RetentionConfig,
     /// `[schemas]`
     pub schemas: SchemasConfig,
     /// `[dedupe]`

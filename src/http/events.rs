@@ -22,9 +22,13 @@ use crate::{
         scope::View,
     },
     numbers::Mirror,
-    store::events::{
-        EventReader,
-        search::{EventSearch, FoundEvent, SearchEnd, SearchedEvents},
+    sink::SinkError,
+    store::{
+        events::{
+            EventReader,
+            search::{EventSearch, FoundEvent, SearchEnd, SearchedEvents},
+        },
+        retention::{RemovedSum, Retention},
     },
 };
 
@@ -42,6 +46,8 @@ const ASK_AGAIN: u32 = 5;
 const NEXT: &str = "x-floodmark-next";
 /// The header with what `searchedTo` is in JSON.
 const SEARCHED_TO: &str = "x-floodmark-searched-to";
+/// The header with how many rows were removed, where any were.
+const REMOVED: &str = "x-floodmark-removed";
 /// What tests of properties begin with.
 const WHERE: &str = "where.";
 
@@ -64,9 +70,9 @@ const COLUMNS: [&str; 9] = [
     "properties",
 ];
 
-/// The store's events, for the routes.
+/// The store's events, for the routes, and what was removed of them.
 #[derive(Clone)]
-pub struct SingleEvents(pub Arc<dyn EventReader>);
+pub struct SingleEvents(pub Arc<dyn EventReader>, pub Arc<dyn Retention>);
 
 /// Adds the routes.
 pub fn routes(view: &mut View) {
@@ -84,6 +90,9 @@ struct ShownEvents<'a> {
     next: Option<String>,
     /// Up to which moment it was looked.
     searched_to: Millis,
+    /// What is not there any more of the days that were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed: Option<RemovedSum>,
 }
 
 /// An event in the native format, with what is known beside it.
@@ -149,11 +158,10 @@ async fn answer(
 ) -> Result<HttpResponse, ApiError> {
     let is_csv = csv::is_asked(request, format)?;
     let SearchedEvents { events, next, searched_to } =
-        reader.0.search(search).await.map_err(|error| {
-            // What the store said is for the log; it may name hosts and tables.
-            tracing::warn!(%error, "the store can't be searched for events");
-            ApiError::unavailable("store_unavailable", "the store does not answer", ASK_AGAIN)
-        })?;
+        reader.0.search(search).await.map_err(unavailable)?;
+    // Asked last: rows that are removed while they are read are noted by then.
+    let removed = reader.1.removed(search.from, search.until).await.map_err(unavailable)?;
+    let removed = RemovedSum::of(&removed, search.filter.kind.as_deref());
     let next = next.as_ref().map(written);
     let mut answer = no_store();
     answer.insert_header((header::VARY, "Accept"));
@@ -161,11 +169,20 @@ async fn answer(
     if let Some(next) = &next {
         answer.insert_header((NEXT, next.as_str()));
     }
+    if let Some(removed) = &removed {
+        answer.insert_header((REMOVED, removed.rows.to_string()));
+    }
     if is_csv {
         return Ok(answer.content_type(csv::CSV).body(table(&events)));
     }
     let events = events.iter().filter_map(ShownEvent::of).collect();
-    Ok(answer.json(ShownEvents { events, next, searched_to }))
+    Ok(answer.json(ShownEvents { events, next, searched_to, removed }))
+}
+
+fn unavailable(error: SinkError) -> ApiError {
+    // What the store said is for the log; it may name hosts and tables.
+    tracing::warn!(%error, "the store can't be searched for events");
+    ApiError::unavailable("store_unavailable", "the store does not answer", ASK_AGAIN)
 }
 
 /// The events as CSV.

@@ -1,7 +1,7 @@
 //! `GET /api/analytics/explain`: why a metric has changed. How that is found out is in
 //! [`crate::domain::cause`].
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 
 use crate::{
     causes::{
@@ -49,6 +49,7 @@ async fn explain(
         CauseFault::Unknown(_) | CauseFault::NoSum(_) => {
             ApiError::bad_request("invalid_parameter", format!("metric: {fault}"))
         }
+        CauseFault::Gone(words) => ApiError::new(StatusCode::GONE, "rows_removed", words),
         CauseFault::Store(error) => {
             // What the store said is for the log; it may name hosts and tables.
             tracing::warn!(%error, "the store can't say why a metric has changed");

@@ -6,10 +6,11 @@ use crate::{
     domain::{consent::RefusalSignal, event::Rejection, sink::Sink},
     http::collect::WITHOUT_IDENTITY,
     sink::SinkErrorKind,
+    store::retention::RemovalReason,
 };
 
 /// What goes on after a panic, beside the writers of the sinks.
-const HELD: [&str; 16] = [
+const HELD: [&str; 17] = [
     "access",
     "alerts",
     "baselines",
@@ -23,6 +24,7 @@ const HELD: [&str; 16] = [
     "otlp",
     "rebuild",
     "refusals",
+    "retention",
     "rollups",
     "salts",
     "webhooks",
@@ -61,6 +63,10 @@ pub fn show_all() {
             let labels = [("sink", sink.as_str()), ("kind", kind.as_str())];
             metrics::counter!("floodmark_sink_errors_total", &labels).increment(0);
         }
+    }
+    for reason in RemovalReason::ALL {
+        let name = "floodmark_retention_removed_rows_total";
+        metrics::counter!(name, "reason" => reason.name()).increment(0);
     }
     for mode in [SchemaMode::Warn, SchemaMode::Reject] {
         metrics::counter!("floodmark_schema_violations_total", "mode" => mode.name()).increment(0);

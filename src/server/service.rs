@@ -166,7 +166,10 @@ impl Shared {
             series: web::Data::new(state.series),
             past: web::Data::new(state.past),
             letters: LetterReader(state.storage.stores.letters.clone()),
-            single_events: SingleEvents(state.storage.stores.events.clone()),
+            single_events: SingleEvents(
+                state.storage.stores.events.clone(),
+                state.storage.stores.retention.clone(),
+            ),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
             explainer: web::Data::new(state.explainer),
             reloader: web::Data::new(state.reloader),

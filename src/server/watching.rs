@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     domain::time::now_ms,
     numbers::{BaselineReader, Baselines, Past, TimeSeries},
-    store::rollup_actor::RollupActor,
+    store::{retention::Remover, rollup_actor::RollupActor},
 };
 
 /// The readers that other parts of the server talk to.
@@ -34,6 +34,11 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     let rollups = &storage.stores.rollups;
     let folding = RollupActor::new(&storage.stores, storage.health.clone(), config);
     RollupActor::start_in_arbiter(&thread.handle(), |_| folding);
+    super::hold("retention", {
+        let (stores, health) = (storage.stores.clone(), storage.health.clone());
+        let retention = config.retention.clone();
+        move || Remover::new(&stores, &retention).follow(health.clone())
+    });
     let reader = BaselineReader::new(baselines.clone(), rollups.clone(), &config.retry);
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
     let rules = RulesInForce::new(config.rules.alerts.clone());
@@ -45,7 +50,12 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
 
 fn explainer(config: &Config, storage: &Storage) -> Explainer {
     let stores = &storage.stores;
-    Explainer::new(stores.events.clone(), stores.rollups.clone(), config.rules.metric_set.clone())
+    Explainer::new(
+        stores.events.clone(),
+        stores.rollups.clone(),
+        stores.retention.clone(),
+        config.rules.metric_set.clone(),
+    )
 }
 
 /// Starts the alert actor and the notifier. One node of all evaluates the alerts; all show them.

@@ -85,7 +85,10 @@ pub trait Breakdowns: Send + Sync + 'static {
 /// SQL for both stores: the last second (Unix ms) that breakdowns lack, and the moment before which minutes
 /// are forgotten.
 pub(crate) const SINCE: &str = "SELECT
-    (SELECT max(CASE WHEN breakdowns = 0 THEN dropped_to ELSE breakdowns_lack END) FROM fold_heads),
+    (SELECT max(second) FROM (
+        SELECT CASE WHEN breakdowns = 0 THEN dropped_to ELSE breakdowns_lack END AS second
+        FROM fold_heads
+        UNION ALL SELECT before - 1000 FROM history_forgotten WHERE what = 'rollups') AS lacking),
     (SELECT max(before) FROM history_forgotten WHERE what = 'breakdown minutes')";
 
 /// SQL for both stores: notes that minutes before `$1` are forgotten. Those that went earlier stay forgotten

@@ -16,6 +16,7 @@
 //! | [`Breakdowns`](breakdowns::Breakdowns) | reads the breakdowns that are kept | the route for breakdowns |
 //! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
 //! | [`EventReader`](events::EventReader) | reads events of a span of time | the search for causes |
+//! | [`Retention`](retention::Retention) | lets go of what is too old, and knows what has gone | the server in the background, `floodmark retention`, whoever reads events |
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
 //! | [`NodeList`](nodes::NodeList) | knows which nodes there are | every node, `floodmark nodes`, `floodmark retire` |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
@@ -32,6 +33,7 @@ pub mod access;
 pub mod alerts;
 pub mod breakdowns;
 pub mod events;
+mod heads;
 pub mod later;
 mod ledger;
 pub mod letters;
@@ -39,6 +41,7 @@ pub mod nodes;
 mod orders;
 pub mod poison;
 pub mod postgres;
+pub mod retention;
 pub mod rollup;
 pub mod rollup_actor;
 pub mod schemas;
@@ -67,10 +70,13 @@ use crate::{
         later::Migrated,
         letters::DeadLetters,
         nodes::NodeList,
+        retention::Retention,
         rollup::{FoldLimits, Folded, Known, Summed},
         schemas::Schemas,
     },
 };
+
+pub use heads::{LaneHead, LaneHeads, Missing};
 
 /// The parts of the store, each for those who need it. A clone is the same store.
 #[derive(Clone)]
@@ -91,6 +97,8 @@ pub struct Stores {
     pub schemas: Arc<dyn Schemas>,
     /// Every event.
     pub events: Arc<dyn EventReader>,
+    /// Lets go of what is too old.
+    pub retention: Arc<dyn Retention>,
     /// Who has access.
     pub access: Arc<dyn AccessStore>,
     /// Lets one node lead, where there is no Redis.
@@ -116,6 +124,7 @@ impl Stores {
             + Schemas
             + EventReader
             + AccessStore
+            + Retention
             + Lease
             + StoreInfo,
     {
@@ -128,6 +137,7 @@ impl Stores {
             letters: store.clone(),
             schemas: store.clone(),
             events: store.clone(),
+            retention: store.clone(),
             access: store.clone(),
             lease: store.clone(),
             nodes: None,
@@ -199,46 +209,6 @@ pub enum Written {
         /// What the former add to the counters, encoded ([`Delta::encode_cells`]).
         delta: Vec<u8>,
     },
-}
-
-/// The newest batch of a lane that a store has of one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LaneHead {
-    /// Its number; 0 for none.
-    pub seq: u64,
-    /// How many events the store has of it; `None` where its ledger row was dropped.
-    pub events: Option<u64>,
-}
-
-impl LaneHead {
-    /// Whether the store has fewer than `events` events of its newest batch.
-    pub fn is_shorter(self, events: Option<u64>) -> bool {
-        self.events.zip(events).is_some_and(|(stored, ours)| stored < ours)
-    }
-}
-
-/// The newest batch of each lane that a store has of one run, by lane.
-pub type LaneHeads = [LaneHead; LANES as usize];
-
-/// Batches that are missing in the store for good: it does not have them, or only the beginning of the
-/// last one, and the node has no copy any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// The node that took their events in.
-    pub node: NodeId,
-    /// The first of them.
-    pub first: BatchId,
-    /// The last of them. They are of one lane, so every [`LANES`]th number is missing.
-    pub last: BatchId,
-    /// How many events they had; `None` where nobody knows.
-    pub events: Option<u64>,
-}
-
-impl Missing {
-    /// How many batches are missing.
-    pub fn batches(&self) -> u64 {
-        (self.last.seq - self.first.seq) / LANES + 1
-    }
 }
 
 /// What of the ledger is to be read.

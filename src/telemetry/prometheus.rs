@@ -65,6 +65,7 @@ fn describe() {
         describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
     };
     describe_events();
+    describe_store();
     counter!("floodmark_config_reloads_total", "Readings of the configuration, by result");
     gauge!("floodmark_build_info", "1; the label says which version runs");
     counter!("floodmark_http_requests_total", "Requests answered, by route and status");
@@ -83,8 +84,6 @@ fn describe() {
     gauge!("floodmark_spool_bytes", "Bytes of the spool on disk");
     counter!("floodmark_panics_total", "Panics: bugs of ours; the log says where");
     counter!("floodmark_identity_conflicts_total", "Batches that the store had in another form");
-    gauge!("floodmark_store_missing_batches", "Batches that the store has lost for good");
-    gauge!("floodmark_store_missing_events", "The events of these batches, where that is known");
     gauge!("floodmark_spool_kept_bytes", "Bytes of the spool that both sinks have");
     gauge!("floodmark_spool_max_bytes", "spool.max_bytes: with so many, requests are refused");
     histogram!("floodmark_spool_sync_seconds", "How long the disk takes to make a write durable");
@@ -102,8 +101,6 @@ fn describe() {
     gauge!("floodmark_spool_oldest_seconds", "How long the oldest such batch has waited");
     gauge!("floodmark_spool_damaged_batches", "Batches lost to damage since the start");
     counter!("floodmark_sink_errors_total", "Failed tries to write a batch, by kind");
-    counter!("floodmark_ledger_folded_total", "Ledger rows that this node added to the rollups");
-    counter!("floodmark_ledger_dropped_total", "Folded ledger rows that this node dropped");
     counter!(
         "floodmark_schema_violations_total",
         "Events that break the [[schema]] of their type, by what became of them"
@@ -155,4 +152,17 @@ fn describe_events() {
     counter!("floodmark_events_stored_total", "Events committed to the store");
     counter!("floodmark_events_counted_total", "Events counted by the live side");
     counter!("floodmark_tracker_events_lost_total", "Events that full queues of pages have lost");
+}
+
+/// Those of what the store has and lets go of.
+fn describe_store() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge};
+    gauge!("floodmark_store_missing_batches", "Batches that the store has lost for good");
+    gauge!("floodmark_store_missing_events", "The events of these batches, where that is known");
+    counter!("floodmark_ledger_folded_total", "Ledger rows that this node added to the rollups");
+    counter!("floodmark_ledger_dropped_total", "Folded ledger rows that this node dropped");
+    counter!("floodmark_retention_removed_rows_total", "Events removed by [retention], by reason");
+    gauge!("floodmark_store_bytes", "Bytes that the store takes on its disk");
+    gauge!("floodmark_store_free_bytes", "Bytes that the store may still grow by");
+    gauge!("floodmark_store_full_in_days", "Days until the store is full, at the last days' pace");
 }

@@ -32,6 +32,7 @@ mod refusals;
 mod reload;
 mod replay;
 mod report;
+mod retention;
 mod schemas;
 mod senders;
 mod single_events;

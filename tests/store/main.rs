@@ -10,6 +10,7 @@ mod letters;
 mod orders;
 mod parts;
 mod postgres;
+mod retention;
 mod rollups;
 mod schemas;
 #[path = "../support/mod.rs"]

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::domain::{source::SourceSpec, time::BusinessZone};
 
+/// Baselines reach back a week and a day; the rest is margin.
+const LEAST_ROLLUPS_DAYS: u64 = 15;
+
 impl Config {
     /// The addresses that `listen` stands for: one for `127.0.0.1:8080`, perhaps two for
     /// `localhost:8080`. Looks a name up; an address is only parsed.
@@ -129,6 +132,7 @@ impl Config {
                 found.push(format!("{key}: every user agent has the empty text; remove it"));
             }
         }
+        self.check_retention(found);
         let mut keys = self.auth.write_keys.iter().chain(&self.auth.viewer_tokens);
         if keys.any(|key| key.trim().is_empty()) {
             found.push(
@@ -144,6 +148,23 @@ impl Config {
                      https://shop.example"
                 ));
             }
+        }
+    }
+
+    /// Days that are too few for what else is promised.
+    fn check_retention(&self, found: &mut Vec<String>) {
+        let zero = self.retention.by_type.iter().filter(|(_, days)| **days == 0);
+        found.extend(zero.map(|(kind, _)| {
+            format!(
+                "retention.by_type: {kind} = 0: must be more than 0; leave the type out to keep it"
+            )
+        }));
+        let days = self.retention.rollups_days;
+        if (1..LEAST_ROLLUPS_DAYS).contains(&days) {
+            found.push(format!(
+                "retention.rollups_days ({days}) must be 0 or at least {LEAST_ROLLUPS_DAYS}: alerts and \
+                 charts compare with the week before"
+            ));
         }
     }
 

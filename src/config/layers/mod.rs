@@ -14,7 +14,7 @@ use std::{
 
 use toml::{
     Spanned, Table, Value,
-    de::{DeTable, DeValue},
+    de::{DeString, DeTable, DeValue},
 };
 
 use super::{
@@ -343,6 +343,13 @@ fn converted(known: &Value, value: &DeValue<'_>) -> Option<Value> {
             };
             items.iter().map(item).collect::<Option<_>>().map(Value::Array)
         }
+        (Value::Table(_), DeValue::Table(entries)) => {
+            let entry = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+                let number = converted(&Value::Integer(0), value.get_ref())?;
+                Some((key.get_ref().to_string(), number))
+            };
+            entries.iter().map(entry).collect::<Option<_>>().map(Value::Table)
+        }
         _ => None,
     }
 }
@@ -354,6 +361,7 @@ fn type_of(known: &Value) -> &'static str {
         Value::Integer(_) => "a whole number, 0 or more",
         Value::Boolean(_) => "true or false",
         Value::Array(_) => "a list of strings",
+        Value::Table(_) => "a table of whole numbers such as { page_view = 90 }",
         _ => "a section",
     }
 }

@@ -83,6 +83,7 @@ fn unit_of(key: &str, default: &str) -> String {
     match default.chars().next() {
         Some('"') => return "text".to_owned(),
         Some('[') => return "list of texts".to_owned(),
+        Some('{') => return "table of days".to_owned(),
         Some('t' | 'f') => return "true or false".to_owned(),
         _ => {}
     }

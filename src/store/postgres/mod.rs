@@ -22,6 +22,7 @@ mod alerts;
 mod breakdowns;
 mod check;
 mod copy;
+mod due;
 mod errors;
 mod event_search;
 mod events;
@@ -31,11 +32,13 @@ mod letters;
 mod nodes;
 mod partitions;
 mod password;
+mod retention;
 mod rights;
 mod rollups;
 mod schema;
 mod schemas;
 mod session;
+mod swap;
 mod tls;
 mod write;
 
@@ -74,6 +77,8 @@ use crate::{
 /// Connections for reads: one for a rebuild of the live counters, one for `floodmark check`, and
 /// one to spare, so that neither waits for the other.
 const READERS: usize = 3;
+/// Connections for removing rows: one for the copy of a day beside the one that makes its table.
+const REMOVALS: usize = 2;
 
 /// A store in Postgres. Connections are made when they are needed. Each kind of work has a pool
 /// of its own, so that none waits for another's connections.
@@ -87,6 +92,7 @@ pub struct PostgresStore {
     readers: PostgresSessions,
     rollups: RollupSessions,
     alerts: PostgresSessions,
+    removals: PostgresSessions,
     partitions: Partitions,
     /// Whether the schema is known to be up to date, and the database to be ours. The lock is held
     /// while it is being brought there, so that one task migrates and the others wait for it.
@@ -115,6 +121,7 @@ impl PostgresStore {
             readers: PostgresSessions::new(config, &address, ("readers", READERS))?,
             rollups: RollupSessions::new(config, &address)?,
             alerts: PostgresSessions::new(&impatient, &address, ("alerts", alerts::CONNECTIONS))?,
+            removals: PostgresSessions::new(config, &address, ("removals", REMOVALS))?,
             partitions: Partitions::default(),
             migrated: tokio::sync::Mutex::new(false),
         })

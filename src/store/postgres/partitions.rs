@@ -12,10 +12,13 @@ use crate::{
         row::COLUMNS,
         time::{DAY, now_ms},
     },
-    store::postgres::{
-        errors::Failure,
-        schema::{LOCK, exists},
-        session::Session,
+    store::{
+        postgres::{
+            errors::Failure,
+            schema::{LOCK, exists},
+            session::Session,
+        },
+        retention::UtcDay,
     },
 };
 
@@ -30,24 +33,21 @@ const MADE_AHEAD: i64 = 2;
 /// fails, and its writer tries again after a pause.
 const ATTEMPTS: u32 = 5;
 
-/// A day, counted from 1970-01-01, UTC.
-type Day = i64;
-
 /// The days whose partition is known to be there, or is known to be impossible. Batches of these
 /// days need no look at the catalogue.
 #[derive(Default)]
 pub(super) struct Partitions {
     /// Days in UTC.
-    settled: Mutex<HashSet<Day>>,
+    settled: Mutex<HashSet<UtcDay>>,
 }
 
 impl Partitions {
     /// The days of this batch and the next few days, without those that are settled.
-    fn unsettled(&self, delta: &Delta) -> Vec<Day> {
+    fn unsettled(&self, delta: &Delta) -> Vec<UtcDay> {
         let today = now_ms().div_euclid(DAY);
         let bounds = today - PARTITION_DAYS_BACK..=today + PARTITION_DAYS_AHEAD;
         let settled = self.settled.lock();
-        let mut days: Vec<Day> = (today..=today + MADE_AHEAD).collect();
+        let mut days: Vec<UtcDay> = (today..=today + MADE_AHEAD).collect();
         let mut last = None;
         for (second, ..) in delta.cells() {
             let day = second.div_euclid(DAY);
@@ -98,7 +98,7 @@ async fn existing(session: &Session) -> Result<HashSet<String>, Failure> {
 }
 
 /// Makes one partition, or decides that its day goes to the default one.
-async fn make(session: &Session, day: Day) -> Result<(), Failure> {
+async fn make(session: &Session, day: UtcDay) -> Result<(), Failure> {
     let mut move_rows = false;
     let mut attempt = 1;
     loop {
@@ -139,7 +139,7 @@ async fn make(session: &Session, day: Day) -> Result<(), Failure> {
 /// Makes a partition in one transaction. The table is made beside `events` and then attached,
 /// since CREATE TABLE with PARTITION OF would lock all of `events` against every COPY, and ATTACH
 /// does not. With `move_rows`, rows of this day move over from the default partition.
-async fn attach(session: &Session, day: Day, move_rows: bool) -> Result<(), Failure> {
+async fn attach(session: &Session, day: UtcDay, move_rows: bool) -> Result<(), Failure> {
     let name = partition(day);
     let (from, to) = (midnight(day), midnight(day + 1));
     session.begin("").await?;
@@ -168,18 +168,18 @@ async fn attach(session: &Session, day: Day, move_rows: bool) -> Result<(), Fail
 }
 
 /// The date of a day.
-fn date(day: Day) -> jiff::civil::Date {
+fn date(day: UtcDay) -> jiff::civil::Date {
     let at = jiff::Timestamp::from_millisecond(day * DAY).expect("a day near today");
     at.to_zoned_datetime(jiff::tz::TimeZone::UTC).date()
 }
 
 /// The name of a day's partition.
-fn partition(day: Day) -> String {
+pub(super) fn partition(day: UtcDay) -> String {
     date(day).strftime("events_%Y%m%d").to_string()
 }
 
 /// The start of a day, as SQL writes it.
-fn midnight(day: Day) -> String {
+pub(super) fn midnight(day: UtcDay) -> String {
     format!("{} 00:00:00+00", date(day))
 }
 
@@ -204,7 +204,7 @@ mod tests {
             sum.count("a", (today + day) * DAY + 5);
         }
         let days = partitions.unsettled(&sum.finish());
-        let days: Vec<Day> = days.into_iter().map(|day| day - today).collect();
+        let days: Vec<UtcDay> = days.into_iter().map(|day| day - today).collect();
         assert_eq!(days, [-400, -3, 0, 1, 2, 7]);
     }
 }

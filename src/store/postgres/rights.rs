@@ -16,6 +16,8 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("ledger_heads", &["SELECT", "INSERT", "UPDATE"]),
     ("rollups", &["SELECT", "INSERT", "UPDATE"]),
     ("breakdown_rollups", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("removed_rows", &["SELECT", "INSERT", "UPDATE"]),
+    ("store_sizes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("history_forgotten", &["SELECT", "INSERT", "UPDATE"]),
     ("schema_minutes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("schema_hours", &["SELECT", "INSERT", "UPDATE"]),

@@ -188,6 +188,28 @@ impl Session {
         self.answer(self.client().query_typed(sql, parameters)).await
     }
 
+    /// As [`Session::query`], for a statement that may take long.
+    pub async fn query_within(
+        &self,
+        limit: Duration,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Failure> {
+        self.lift_timeout().await?;
+        within(limit, self.client().query_typed(sql, parameters)).await
+    }
+
+    /// As [`Session::run`], for statements that may take long.
+    pub async fn run_within(&self, limit: Duration, sql: &str) -> Result<(), Failure> {
+        self.lift_timeout().await?;
+        within(limit, self.client().batch_execute(sql)).await
+    }
+
+    /// Lets the statements of this transaction take as long as they need.
+    async fn lift_timeout(&self) -> Result<(), Failure> {
+        self.run("SET LOCAL statement_timeout = 0").await
+    }
+
     /// The server's clock, Unix ms.
     pub async fn clock(&self) -> Result<Millis, Failure> {
         let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";

@@ -147,7 +147,9 @@ pub(crate) const BEHIND: &str =
     WHERE h.seq > coalesce(f.seq, 0) OR h.seq > coalesce(f.breakdowns, 0)";
 
 /// SQL for both stores: [`Known`].
-pub(crate) const KNOWN: &str = "SELECT (SELECT min(since) FROM fold_heads),
+pub(crate) const KNOWN: &str = "SELECT
+    (SELECT max(at) FROM (SELECT min(since) AS at FROM fold_heads UNION ALL
+        SELECT before FROM history_forgotten WHERE what = 'rollups') AS beginnings),
     (SELECT min((SELECT l.sealed_at FROM ledger l
                  WHERE l.node = h.node AND l.lane = h.lane AND l.seq > coalesce(f.seq, 0)
                        AND l.events > 0

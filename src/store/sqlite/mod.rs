@@ -12,6 +12,7 @@ mod installation;
 mod ledger;
 mod letters;
 mod pending;
+mod retention;
 mod rollups;
 mod runs;
 mod schemas;
@@ -39,6 +40,7 @@ use crate::{
 };
 
 pub use pending::pending;
+pub use retention::shrink;
 
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
@@ -171,6 +173,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // Our own connections hold the lock briefly. Only another program (a backup, the sqlite3
     // shell) can hold it for long, and seconds are enough for most of these.
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Before the first page is written: a file of before keeps what it has.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;

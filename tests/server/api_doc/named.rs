@@ -31,10 +31,11 @@ pub const NOT_SHOWN: &[(&str, &str)] = &[
 ];
 
 /// Codes that need so much before them that the page for people does not show them. They come in
-/// tests/server/openapi/entering.rs.
+/// tests/server/openapi/entering.rs and provoked.rs.
 const TOO_LONG: &[(&str, &str)] = &[
     ("too_many_attempts", "ten wrong passwords come before it"),
     ("invalid_configuration", "somebody has to break the server's file"),
+    ("rows_removed", "a server has to remove rows of past days, by its settings"),
 ];
 
 /// Headers that every HTTP server sends, and that have no special meaning here.

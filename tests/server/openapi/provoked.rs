@@ -360,6 +360,12 @@ fn watched(provoked: &mut Provoked) {
         provoked.document.operation("GET", path).expect("it is documented")
     };
     let server = server("stream.max_viewers = 1");
+    let explain = of("/api/analytics/explain", provoked);
+    let gone = "INSERT INTO removed_rows VALUES (date('now'), '', 'age', 1, 0, NULL)";
+    let file = server.data().join("floodmark.db");
+    rusqlite::Connection::open(file).unwrap().execute_batch(gone).unwrap();
+    let asked = with(explain.usual(&server), &[("X-Viewer-Token", TOKEN)]);
+    provoked.send(&server, &explain, &asked);
     let stream = of("/api/analytics/stream", provoked);
     let token = [("X-Viewer-Token", TOKEN)];
     let address = server.addr();
