@@ -13,7 +13,7 @@ use crate::{
     },
     failpoint::kill_point,
     sink::{
-        BatchReader, HasHeads, Heads, Sink, SinkError, SinkErrorKind, Target, last_of_lane,
+        BatchReader, HasHeads, Sink, SinkError, SinkErrorKind, Target, last_of_lane,
         newest_of_lane, next_of_lane,
     },
     store::Ledger,
@@ -61,8 +61,8 @@ impl Target for LiveTarget {
 
 #[async_trait]
 impl HasHeads for LiveTarget {
-    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
-        self.live.heads(run).await
+    async fn head(&self, run: RunId, lane: u64) -> Result<u64, SinkError> {
+        self.live.head(run, lane).await
     }
 }
 

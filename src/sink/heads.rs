@@ -14,8 +14,9 @@ pub type Heads = [u64; LANES as usize];
 /// A sink that says how far it has come.
 #[async_trait]
 pub trait HasHeads: Sync {
-    /// The last batch of each lane that it has of a run.
-    async fn heads(&self, run: RunId) -> Result<Heads, SinkError>;
+    /// The last batch of one lane that it has of a run; 0 for none. Idle lanes ask again and again, so the
+    /// other lanes are not asked with it.
+    async fn head(&self, run: RunId, lane: u64) -> Result<u64, SinkError>;
 }
 
 /// The newest batch of `lane` that a sink has, as the spool numbers them; 0 for none. The newest run is
@@ -33,7 +34,7 @@ pub async fn newest_of_lane(
     let runs = spool.runs();
     for (run, first) in runs.iter().rev() {
         if let Some(last) = last_of_lane(lane, end).filter(|&last| last >= first) {
-            let head = sink.heads(run).await?[lane as usize];
+            let head = sink.head(run, lane).await?;
             if head >= first {
                 return Ok(head.min(last));
             }

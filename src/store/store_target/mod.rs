@@ -33,7 +33,7 @@ use crate::{
     },
     failpoint::kill_point,
     sink::{
-        BatchReader, HasHeads, Heads, Sink, SinkError, SinkErrorKind, Target, last_of_lane,
+        BatchReader, HasHeads, Sink, SinkError, SinkErrorKind, Target, last_of_lane,
         newest_of_lane, next_of_lane,
     },
 };
@@ -163,8 +163,8 @@ fn follows(batch: &Batch, known: Option<u64>) -> Batch {
 
 #[async_trait]
 impl HasHeads for StoreTarget {
-    async fn heads(&self, run: RunId) -> Result<Heads, SinkError> {
-        Ok(self.batches.heads(run).await?.map(|head| head.seq))
+    async fn head(&self, run: RunId, lane: u64) -> Result<u64, SinkError> {
+        Ok(self.batches.heads(run).await?[lane as usize].seq)
     }
 }
 
