@@ -10,6 +10,7 @@ mod dead_letters;
 mod demo;
 mod exit;
 mod explain;
+mod forget;
 mod health;
 mod maintain;
 mod manual;
@@ -60,6 +61,8 @@ enum Command {
     Rebuild(maintain::RebuildArgs),
     /// Remove what is older than [retention] says, or show what that is
     Retention(retention::RetentionArgs),
+    /// Forget a person: remove what names a user or a session, and print a receipt
+    Forget(forget::ForgetArgs),
     /// Show which nodes share the store, and how they are
     Nodes(nodes::NodesArgs),
     /// Forget a node that is gone for good
@@ -174,6 +177,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(args) => maintain::migrate(&args),
         Command::Rebuild(args) => maintain::rebuild(&args),
         Command::Retention(args) => retention::run(&args),
+        Command::Forget(args) => forget::run(&args),
         Command::Nodes(args) => nodes::list(&args),
         Command::Retire(args) => nodes::retire(&args),
         Command::Replay(args) => replay::run(&args),

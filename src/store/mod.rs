@@ -17,6 +17,7 @@
 //! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
 //! | [`EventReader`](events::EventReader) | reads events of a span of time | the search for causes |
 //! | [`Retention`](retention::Retention) | lets go of what is too old, and knows what has gone | the server in the background, `floodmark retention`, whoever reads events |
+//! | [`Forget`](forget::Forget) | forgets a person | `floodmark forget` |
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
 //! | [`NodeList`](nodes::NodeList) | knows which nodes there are | every node, `floodmark nodes`, `floodmark retire` |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
@@ -33,6 +34,7 @@ pub mod access;
 pub mod alerts;
 pub mod breakdowns;
 pub mod events;
+pub mod forget;
 mod heads;
 pub mod later;
 mod ledger;
@@ -67,6 +69,7 @@ use crate::{
         alerts::AlertLog,
         breakdowns::Breakdowns,
         events::EventReader,
+        forget::Forget,
         later::Migrated,
         letters::DeadLetters,
         nodes::NodeList,
@@ -97,6 +100,8 @@ pub struct Stores {
     pub schemas: Arc<dyn Schemas>,
     /// Every event.
     pub events: Arc<dyn EventReader>,
+    /// Forgets a person.
+    pub forget: Arc<dyn Forget>,
     /// Lets go of what is too old.
     pub retention: Arc<dyn Retention>,
     /// Who has access.
@@ -124,6 +129,7 @@ impl Stores {
             + Schemas
             + EventReader
             + AccessStore
+            + Forget
             + Retention
             + Lease
             + StoreInfo,
@@ -137,6 +143,7 @@ impl Stores {
             letters: store.clone(),
             schemas: store.clone(),
             events: store.clone(),
+            forget: store.clone(),
             retention: store.clone(),
             access: store.clone(),
             lease: store.clone(),

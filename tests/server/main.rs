@@ -16,6 +16,7 @@ mod crowd;
 mod dead_letters;
 mod door;
 mod examples;
+mod forget;
 mod fresh_metrics;
 mod golden;
 mod held;

@@ -5,6 +5,7 @@ mod backend;
 mod baselines;
 mod breakdowns;
 mod contract;
+mod forget;
 mod ledger;
 mod letters;
 mod orders;

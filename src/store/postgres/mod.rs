@@ -26,6 +26,7 @@ mod due;
 mod errors;
 mod event_search;
 mod events;
+mod forget;
 mod guard;
 mod installation;
 mod letters;

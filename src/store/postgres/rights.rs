@@ -7,7 +7,8 @@ use crate::{
     sink::SinkErrorKind,
 };
 
-/// What a server does with each table. The tables of what only commands write are not here.
+/// What a server does with each table. The tables of what only commands write (`forgotten`, `forget_work`) are
+/// not here.
 const NEEDED: &[(&str, &[&str])] = &[
     ("events", &["SELECT", "INSERT"]),
     ("dead_letters", &["SELECT", "INSERT"]),

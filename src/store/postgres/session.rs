@@ -205,6 +205,11 @@ impl Session {
         within(limit, self.client().batch_execute(sql)).await
     }
 
+    /// Vacuums a table, outside of a transaction. The server's own limit of a statement applies.
+    pub async fn vacuum(&self, limit: Duration, table: &str) -> Result<(), Failure> {
+        within(limit, self.client().batch_execute(&format!("VACUUM {table}"))).await
+    }
+
     /// Lets the statements of this transaction take as long as they need.
     async fn lift_timeout(&self) -> Result<(), Failure> {
         self.run("SET LOCAL statement_timeout = 0").await

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use room::full_in_days;
-pub use round::{REMOVAL_TTL, Remover, Removing};
+pub use round::{REMOVAL_TTL, Remover, Removing, holding};
 
 use crate::{
     config::RetentionConfig,

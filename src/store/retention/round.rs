@@ -79,6 +79,34 @@ impl Removing {
     }
 }
 
+/// Does work that one process does at a time ([`Retention::lead_removal`]). `None` where another is at it.
+///
+/// # Errors
+/// The work fails, or the store does not answer.
+pub async fn holding<T>(
+    retention: &dyn Retention,
+    holder: &str,
+    work: impl Future<Output = Result<T, SinkError>>,
+) -> Result<Option<T>, SinkError> {
+    if !retention.lead_removal(holder, REMOVAL_TTL).await? {
+        return Ok(None);
+    }
+    // The work of one step may take longer than the lease, so that is renewed beside it. A process that is
+    // halted loses the lease; its step then finds that its table is another, and is taken back.
+    let renewing = async {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let _ = retention.lead_removal(holder, REMOVAL_TTL).await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = renewing => unreachable!("it goes on for ever"),
+    };
+    retention.resign_removal(holder).await?;
+    outcome.map(Some)
+}
+
 impl Remover {
     /// By the settings of `[retention]`.
     pub fn new(stores: &Stores, config: &RetentionConfig) -> Remover {
@@ -160,24 +188,8 @@ impl Remover {
         if old.is_nothing() && trims.is_empty() {
             return Ok(Some(Removing::default()));
         }
-        if !self.retention.lead_removal(&self.holder, REMOVAL_TTL).await? {
-            return Ok(None);
-        }
-        // The work of one step may take longer than the lease, so that is renewed beside it. A process that
-        // is halted loses the lease; its step then finds that its table is another, and is taken back.
-        let renewing = async {
-            loop {
-                tokio::time::sleep(RENEW_EVERY).await;
-                let _ = self.retention.lead_removal(&self.holder, REMOVAL_TTL).await;
-            }
-        };
         let work = self.work(&old, &trims, now, pause, told);
-        let outcome = tokio::select! {
-            outcome = work => outcome,
-            () = renewing => unreachable!("it goes on for ever"),
-        };
-        self.retention.resign_removal(&self.holder).await?;
-        outcome.map(Some)
+        holding(&*self.retention, &self.holder, work).await
     }
 
     async fn work(
