@@ -29,6 +29,8 @@
 //! | `retention-copying` | the table for the copy of a day is there, with its trigger, and is empty |
 //! | `retention-copied` | the rows that stay are copied, the copy is not attached |
 //! | `forget-step` | rows of a person are deleted and noted, not committed |
+//! | `backup-spool` | the spool is copied, the SQLite file is not |
+//! | `restore-copied` | a backup is copied beside the data dir, not in its place |
 //! | `alert-changed` | an alert has fired or cleared, nobody knows of it (panics) |
 //! | `held-PART` | the work of a part begins that a panic must not end, such as `held-rollups` (panics) |
 //! | `live-counted` | a batch is counted, the spool does not know it |

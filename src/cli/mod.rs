@@ -4,6 +4,7 @@
 mod access;
 mod alerts;
 mod ask;
+mod backup;
 mod check;
 mod connect;
 mod dead_letters;
@@ -63,6 +64,10 @@ enum Command {
     Retention(retention::RetentionArgs),
     /// Forget a person: remove what names a user or a session, and print a receipt
     Forget(forget::ForgetArgs),
+    /// Copy the data dir of a server that runs, with its SQLite file, to a new folder
+    Backup(backup::BackupArgs),
+    /// Fill an empty data dir from a backup
+    Restore(backup::BackupArgs),
     /// Show which nodes share the store, and how they are
     Nodes(nodes::NodesArgs),
     /// Forget a node that is gone for good
@@ -178,6 +183,8 @@ pub fn run() -> ExitCode {
         Command::Rebuild(args) => maintain::rebuild(&args),
         Command::Retention(args) => retention::run(&args),
         Command::Forget(args) => forget::run(&args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Nodes(args) => nodes::list(&args),
         Command::Retire(args) => nodes::retire(&args),
         Command::Replay(args) => replay::run(&args),

@@ -12,13 +12,13 @@ use crate::{
     config::Config,
     domain::{
         batch::NodeId,
-        time::{BusinessZone, now_ms},
+        time::{BusinessZone, now_ms, rfc3339},
     },
     live::{self, LiveStore},
     numbers::{Mirror, real_clock},
     panics::Alarm,
     sink::{BatchReader, Lease, Sink, SinkError, SinkErrorKind},
-    spool::{DataDir, Opened, Spool, SpoolOptions},
+    spool::{DataDir, Opened, RESTORED_FILE, Restored, Spool, SpoolOptions},
     store::{self, Stores},
     telemetry::{health::Health, queue},
 };
@@ -88,6 +88,7 @@ impl Storage {
         refuse_foreign("live", live.claim()).await?;
         let node = data_dir.node();
         let health = Health::default();
+        say_restored(&health, data_dir.path());
         let storage = Storage { data_dir, node, spool, stores, live, mirror, access, health, zone };
         Ok((storage, opened, viewers))
     }
@@ -111,6 +112,20 @@ impl Storage {
             retry: config.retry.clone(),
         }
     }
+}
+
+/// Says what a data dir lacks that was put back from a backup, for as long as its note is there.
+fn say_restored(health: &Health, data_dir: &std::path::Path) {
+    let Some(Restored { complete_until, restored_at }) = Restored::of(data_dir) else { return };
+    let reason = format!(
+        "restored: this data dir was put back from a backup at {}: what was answered here from {} until then \
+         is missing; remove {} once everybody knows",
+        rfc3339(restored_at),
+        rfc3339(complete_until),
+        data_dir.join(RESTORED_FILE).display()
+    );
+    tracing::warn!("{reason}");
+    health.standing("restored", reason);
 }
 
 /// Fails where a part belongs to another installation, or has numbers that were made by other settings.

@@ -4,6 +4,7 @@
 
 mod access;
 mod api_doc;
+mod backup;
 mod bodies;
 mod bots;
 mod breakdowns;

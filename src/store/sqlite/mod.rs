@@ -17,6 +17,7 @@ mod retention;
 mod rollups;
 mod runs;
 mod schemas;
+mod snapshot;
 mod write;
 
 use std::{path::Path, sync::Arc};
@@ -42,6 +43,7 @@ use crate::{
 
 pub use pending::pending;
 pub use retention::shrink;
+pub use snapshot::snapshot;
 
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
