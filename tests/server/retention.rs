@@ -341,3 +341,35 @@ async fn a_file_of_before_shrinks_once_it_was_written_anew() {
         database(dir.path()).pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap();
     assert_eq!(kind, 2, "incremental");
 }
+
+#[test]
+fn a_store_that_is_nearly_full_is_a_reason_of_readyz() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(dir.path()).unwrap());
+    let size = std::fs::metadata(dir.path().join("floodmark.db")).unwrap().len();
+    let file = Connection::open(dir.path().join("floodmark.db")).unwrap();
+    // Two days ago it was half as large.
+    let noted = "INSERT INTO store_sizes VALUES (?, ?)";
+    file.execute(noted, [now_ms() - 2 * DAY, size as i64 / 2]).unwrap();
+    drop(file);
+    let start = |most: u64| {
+        let most = most.to_string();
+        Server::on(dir.path(), &[("FLOODMARK_RETENTION__STORE_MAX_BYTES", &most)])
+    };
+    let days = |server: &Server| -> f64 {
+        let text = server.get_text("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix("floodmark_store_full_in_days "));
+        line.map_or(f64::NAN, |days| days.parse().unwrap())
+    };
+    let server = start(size * 2);
+    server.until("it is said", |server| {
+        server.get("/readyz")["reasons"].to_string().contains("disk: at the pace of the last days")
+    });
+    let ready = server.request("GET", "/readyz").send().unwrap();
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("degraded")));
+    assert!((0.0..7.0).contains(&days(&server)), "{}", days(&server));
+    drop(server);
+    let server = start(size * 1_000);
+    server.until("it is known", |server| days(server) > 7.0);
+    assert_eq!(server.get("/readyz")["status"], "ready");
+}

@@ -12,7 +12,7 @@ use super::{RemovalReason, Retention, TRIM_ROWS, TooOld, Trimmed, UtcDay, full_i
 use crate::{
     config::RetentionConfig,
     domain::time::{DAY, HOUR, Millis, Steady, bucket, now_ms},
-    sink::SinkError,
+    sink::{SinkError, SinkErrorKind},
     store::{StoreInfo, Stores},
     telemetry::health::Health,
 };
@@ -24,7 +24,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// The pause between two steps of a server, which has better things to do.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often it is tried after a failure.
-const TRY_AGAIN: Duration = Duration::from_secs(30);
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// A store whose size was last noted so long ago was away, or this clock is ahead: nothing is removed before
 /// the process has run for [`HELD_FOR`] by a steady clock, so that somebody can set it right.
 const LONG_AWAY: Millis = 3 * DAY;
@@ -130,7 +130,11 @@ impl Remover {
                     Duration::from_secs(self.config.interval_s)
                 }
                 Err(e) => {
-                    health.trouble(PART, &e.kind.to_string(), &e.message);
+                    // A store that is away is a trouble of its writers, who know first when it is back.
+                    match e.kind {
+                        SinkErrorKind::Unavailable | SinkErrorKind::ReadOnly => health.well(PART),
+                        _ => health.trouble(PART, &e.kind.to_string(), &e.message),
+                    }
                     TRY_AGAIN.min(Duration::from_secs(self.config.interval_s))
                 }
             };
