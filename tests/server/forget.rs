@@ -141,7 +141,7 @@ async fn a_person_leaves_the_file_through_kills_and_numbers_stay() {
 async fn a_person_leaves_postgres_through_a_kill() {
     let postgres = Postgres::start();
     let url = postgres.url();
-    let server = Server::with(&[("FLOODMARK_POSTGRES__URL", &url)]);
+    let mut server = Server::with(&[("FLOODMARK_POSTGRES__URL", &url)]);
     send(&server);
     let number = |sql: &'static str| {
         let postgres = &postgres;
@@ -172,4 +172,17 @@ async fn a_person_leaves_postgres_through_a_kill() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(numbers(&server), before);
+
+    // A node that was killed may have events that nobody has seen yet. It counts as gone after 15 s.
+    server.kill();
+    postgres.sql("UPDATE leases SET until = now() - interval '1 s' WHERE name LIKE 'node:%'").await;
+    let unsure = forget(&["--postgres", &url], None);
+    assert_eq!(unsure.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&unsure.stderr).into_owned();
+    assert!(words.contains("may have events") && words.contains("127.0.0.1"), "{words}");
+    let receipt: Value = serde_json::from_slice(&unsure.stdout).unwrap();
+    assert_eq!(
+        (&receipt["rows"], receipt["remains"]["nodesGone"][0].is_string()),
+        (&0.into(), true)
+    );
 }

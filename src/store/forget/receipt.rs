@@ -49,4 +49,6 @@ pub struct Remains {
     pub ids_until: String,
     /// Hashes of visitors in ledger rows and in the live counters (`ledger.keep_hours`).
     pub visitor_hashes_until: String,
+    /// Nodes that are gone and may have events in their data dirs that are not stored yet.
+    pub nodes_gone: Vec<String>,
 }
