@@ -82,6 +82,8 @@ pub struct StoredLetter {
     pub time: Option<Millis>,
     /// The name of the source that sent it; empty where it has none.
     pub source: String,
+    /// Whether it was on its way to a server before, and nobody knows what became of it.
+    pub sending: bool,
 }
 
 /// An event of the store that has an id which was asked for.

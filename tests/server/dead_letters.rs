@@ -166,3 +166,27 @@ fn an_event_of_another_format_is_sent_as_what_it_means() {
     let row: String = server.database().query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(row, format!("purchaseorder:7{WHEN}"));
 }
+
+#[test]
+fn what_may_have_been_sent_is_not_sent_again_once_its_rows_are_gone() {
+    let mut server = Server::with(&[("FLOODMARK_DEDUPE__WINDOW_S", "1")]);
+    send_bad_orders(&server, 20);
+    let died = retry(&server, &FIX, Some("letters-sent"));
+    assert_eq!(died.status.code(), Some(0), "the point comes at the second page only");
+    server.until("all are stored", |server| server.count("events") == 20);
+    server.kill();
+    // As if that retry had been killed, and the day had gone since.
+    let file = rusqlite::Connection::open(server.data().join("floodmark.db")).unwrap();
+    let day = "date(1795420800000 / 1000, 'unixepoch')";
+    file.execute_batch(&format!(
+        "UPDATE dead_letters SET state = 'sending' WHERE rowid % 2 = 0;
+         DELETE FROM events; INSERT INTO removed_rows VALUES ({day}, '', 'age', 20, 5, NULL)"
+    ))
+    .unwrap();
+    drop(file);
+    server.restart();
+    let done = retry(&server, &FIX, None);
+    let words = said(&done);
+    assert!(words.contains("0 sent") && words.contains("10 x it may have been sent"), "{words}");
+    assert_eq!(server.count("events"), 0);
+}

@@ -32,6 +32,8 @@ pub(super) enum Unsent {
     Cut,
     /// It is no JSON object.
     Unreadable,
+    /// It may have been sent, and the rows by which that would be known were removed.
+    RowsGone,
     /// The filter gave nothing.
     LeftOut,
     /// The filter failed, with what it says.
@@ -107,7 +109,7 @@ mod tests {
     fn letter(event: &str, time: Option<i64>) -> StoredLetter {
         let letter = Uuid::from_u128(7);
         let (event, source) = (event.to_owned(), "web".to_owned());
-        StoredLetter { letter, received_at: 50, event, cut: false, time, source }
+        StoredLetter { letter, received_at: 50, event, cut: false, time, source, sending: false }
     }
 
     #[test]

@@ -29,7 +29,10 @@ use crate::{
         time::{HOUR, now_ms},
     },
     http::collect::letter::AGAIN,
-    store::letters::{DeadLetters, EventWithId, LetterFilter, LetterState},
+    store::{
+        letters::{DeadLetters, EventWithId, LetterFilter, LetterState},
+        retention::{Retention, gone_of},
+    },
 };
 
 /// How many letters are read at once.
@@ -78,6 +81,11 @@ impl RetryTally {
         match why {
             Unsent::Cut | Unsent::Unreadable => self.unreadable += 1,
             Unsent::LeftOut => self.left_out += 1,
+            Unsent::RowsGone => {
+                self.left_out += 1;
+                let why = "it may have been sent before, and the rows of its day were removed";
+                *self.reasons.entry(why.to_owned()).or_default() += 1;
+            }
             Unsent::NotFixed(why) => {
                 self.left_out += 1;
                 *self.reasons.entry(format!("--fix: {why}")).or_default() += 1;
@@ -90,6 +98,8 @@ impl RetryTally {
 pub(super) struct Retry<'a> {
     /// Where they are.
     pub letters: &'a dyn DeadLetters,
+    /// Knows which rows are gone.
+    pub retention: &'a dyn Retention,
     /// What is done to each event before.
     pub fix: Option<Fix>,
     /// Who may send, by the configuration.
@@ -118,6 +128,9 @@ impl Retry<'_> {
             let mut events = Vec::with_capacity(page.len());
             for letter in &page {
                 match ready(letter, self.fix.as_ref()) {
+                    Ok(event) if letter.sending && self.is_gone(&event).await? => {
+                        tally.unsent(Unsent::RowsGone);
+                    }
                     Ok(event) => events.push(event),
                     Err(why) => tally.unsent(why),
                 }
@@ -128,6 +141,13 @@ impl Retry<'_> {
             }
         }
         Ok(tally)
+    }
+
+    /// Whether the store would have lost the row of an event, if it had had it.
+    async fn is_gone(&self, event: &Ready) -> Result<bool, String> {
+        let (span, kinds) = ([(event.time, event.time + 1)], [event.kind.clone()]);
+        let gone = gone_of(self.retention, &span, Some(&kinds)).await;
+        gone.map(|gone| gone.is_some()).map_err(|e| e.to_string())
     }
 
     /// The events that the store does not have. The letters of the others are marked as sent.

@@ -95,7 +95,7 @@ impl PostgresStore {
         limit: usize,
     ) -> Result<Vec<StoredLetter>, Failure> {
         let sql = format!(
-            "SELECT letter, {RECEIVED}, {NATIVE}, cut, event_time, source {MEANT} AND state <> 'sent'
+            "SELECT letter, {RECEIVED}, {NATIVE}, cut, event_time, source, state = 'sending' {MEANT} AND state <> 'sent'
                AND (received_at, letter) > (timestamptz 'epoch' + $6 * interval '1 ms', $7)
              ORDER BY received_at, letter LIMIT $8"
         );
@@ -111,6 +111,7 @@ impl PostgresStore {
                 cut: row.try_get(3)?,
                 time: row.try_get(4)?,
                 source: row.try_get(5)?,
+                sending: row.try_get(6)?,
             })
         };
         rows.iter().map(stored).collect()

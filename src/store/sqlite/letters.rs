@@ -146,7 +146,7 @@ fn stored(
 ) -> Result<Vec<StoredLetter>, SinkError> {
     let LetterFilter { code, source, key, from, to } = filter;
     let mut select = conn.prepare_cached(&format!(
-        "SELECT letter, received_at, {NATIVE}, cut, event_time, source {MEANT} AND state <> 'sent'
+        "SELECT letter, received_at, {NATIVE}, cut, event_time, source, state = 'sending' {MEANT} AND state <> 'sent'
            AND (received_at, letter) > (:at, :letter)
          ORDER BY received_at, letter LIMIT :limit"
     ))?;
@@ -162,6 +162,7 @@ fn stored(
             cut: row.get(3)?,
             time: row.get(4)?,
             source: row.get(5)?,
+            sending: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
