@@ -15,6 +15,7 @@ mod letters;
 mod pending;
 mod retention;
 mod rollups;
+mod room;
 mod runs;
 mod schemas;
 mod snapshot;
@@ -42,7 +43,7 @@ use crate::{
 };
 
 pub use pending::pending;
-pub use retention::shrink;
+pub use room::shrink;
 pub use snapshot::snapshot;
 
 mod embedded {

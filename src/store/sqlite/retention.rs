@@ -11,22 +11,23 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{SqliteStore, alerts::numbered, with};
+use super::{
+    SqliteStore,
+    alerts::numbered,
+    room::{give_back, size, trim},
+    with,
+};
 use crate::{
     domain::time::{DAY, Millis, now_ms},
     sink::SinkError,
     store::retention::{
-        DueRows, FORGET_ROLLUPS, NOTE, REMOVED, RemovalReason, RemovalStep, RemovedRows, Retention,
-        StoreSize, TRIM_ROWS, TooOld, Trimmed, UtcDay, date_of, days_of,
+        DueRows, NOTE, REMOVED, RemovalReason, RemovalStep, RemovedRows, Retention, StoreSize,
+        TooOld, Trimmed, UtcDay, date_of, days_of,
     },
 };
 
 /// Rows that one step looks through. A batch that comes meanwhile waits for that.
 const STEP_ROWS: i64 = 2_000;
-/// Pages that are given back to the disk in one transaction.
-const STEP_PAGES: u32 = 256;
-/// `PRAGMA auto_vacuum` of a file whose free pages can be given back.
-const INCREMENTAL: i64 = 2;
 
 /// What a pass did: its rules, and the last row that was there then.
 struct RemovalPass {
@@ -34,15 +35,49 @@ struct RemovalPass {
     last_row: i64,
 }
 
-/// Removes rows of the first run on the list; begins a pass where none is under way.
-fn remove_some(conn: &mut Connection, old: &TooOld) -> Result<RemovalStep, SinkError> {
+/// A pass that is to begin: the runs of rows that it looks through, by their first row.
+struct PlannedPass {
+    work: BTreeMap<i64, i64>,
+    /// One more than the last row that is there.
+    last_row: i64,
+}
+
+/// The rules of the pass that is under way.
+fn under_way(conn: &Connection) -> Result<Option<String>, SinkError> {
+    let sql = "SELECT rules FROM removal_pass WHERE last_row > 0";
+    Ok(conn.query_row(sql, [], |row| row.get(0)).optional()?)
+}
+
+/// Finds what a pass by these rules has to look through; `None` where it is under way. All runs are read for
+/// that, so this is for a connection that keeps nobody from writing.
+fn plan(conn: &mut Connection, old: &TooOld) -> Result<Option<PlannedPass>, SinkError> {
+    let tx = conn.transaction()?;
+    if under_way(&tx)?.is_some_and(|known| known == written(old)) {
+        return Ok(None);
+    }
+    let mut work = aged_runs(&tx, old)?;
+    work.extend(gaps(&tx)?);
+    let sql = "SELECT coalesce(max(rowid), 0) + 1 FROM events";
+    let last_row = tx.query_row(sql, [], |row| row.get(0))?;
+    Ok(Some(PlannedPass { work, last_row }))
+}
+
+/// Rules as `removal_pass` has them.
+fn written(old: &TooOld) -> String {
+    serde_json::to_string(old).expect("plain data always encodes")
+}
+
+/// Removes rows of the first run on the list, once what is planned was put there.
+fn remove_some(
+    conn: &mut Connection,
+    old: &TooOld,
+    planned: Option<PlannedPass>,
+) -> Result<RemovalStep, SinkError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let rules = serde_json::to_string(old).expect("plain data always encodes");
-    let under_way: Option<String> = tx
-        .query_row("SELECT rules FROM removal_pass WHERE last_row > 0", [], |row| row.get(0))
-        .optional()?;
-    if under_way.is_none_or(|known| known != rules) {
-        begin_pass(&tx, old, &rules)?;
+    if under_way(&tx)?.is_none_or(|known| known != written(old)) {
+        // Another process may have ended the pass that was under way: the next step plans one.
+        let Some(planned) = planned else { return Ok(RemovalStep::default()) };
+        begin_pass(&tx, old, &planned)?;
     }
     let next: Option<(i64, i64)> = tx
         .query_row(
@@ -84,46 +119,39 @@ fn remove_some(conn: &mut Connection, old: &TooOld) -> Result<RemovalStep, SinkE
     Ok(step)
 }
 
-/// Lists the runs that may have rows that are too old now, and were not looked through for that before.
-fn begin_pass(tx: &Transaction<'_>, old: &TooOld, rules: &str) -> Result<(), SinkError> {
-    let done = done_before(tx)?;
+/// The runs that may have rows that are too old now, and were not looked through for that before.
+fn aged_runs(conn: &Connection, old: &TooOld) -> Result<BTreeMap<i64, i64>, SinkError> {
+    let done = done_before(conn)?;
     // A rule of whole days has no type.
     let before = |rules: &TooOld, kind: Option<&String>| -> UtcDay {
         let of = kind.map_or(rules.all, |kind| rules.by_type.get(kind).copied().or(rules.all));
         of.unwrap_or_default()
     };
     let kinds = old.all.map(|_| None).into_iter().chain(old.by_type.keys().map(Some));
-    tx.execute("DELETE FROM removal_work", [])?;
-    let mut list = tx.prepare(
-        "INSERT OR IGNORE INTO removal_work
-         SELECT first_row, last_row FROM (
+    let mut select = conn.prepare(
+        "SELECT first_row, last_row FROM (
              SELECT first_row, last_row, first_second, last_second FROM event_runs
              UNION ALL SELECT first_row, last_row, first_second, last_second FROM ledger
              WHERE first_row IS NOT NULL AND first_second IS NOT NULL)
          WHERE first_second < ?1 AND (last_second >= ?2 OR last_row > ?3)",
     )?;
+    let mut found = BTreeMap::new();
     for kind in kinds {
         let known = done.as_ref().map_or(0, |done| before(&done.rules, kind));
         let row = done.as_ref().map_or(0, |done| done.last_row);
-        list.execute([before(old, kind) * DAY, known * DAY, row])?;
+        let mut rows = select.query([before(old, kind) * DAY, known * DAY, row])?;
+        while let Some(row) = rows.next()? {
+            found.insert(row.get(0)?, row.get(1)?);
+        }
     }
-    drop(list);
-    list_gaps(tx)?;
-    tx.execute(
-        "INSERT INTO removal_pass (only_row, rules, last_row)
-         VALUES (1, ?, (SELECT coalesce(max(rowid), 0) + 1 FROM events))
-         ON CONFLICT (only_row) DO UPDATE SET rules = excluded.rules, last_row = excluded.last_row",
-        [rules],
-    )?;
-    Ok(())
+    Ok(found)
 }
 
-/// Lists what is between runs. Rows that no counter counts are in no run that is kept, such as those of a
-/// batch of which nothing was counted.
-fn list_gaps(tx: &Transaction<'_>) -> Result<(), SinkError> {
-    tx.execute(
-        "INSERT OR IGNORE INTO removal_work
-         SELECT since, first_row - 1 FROM (
+/// What is between runs. Rows that no counter counts are in no run that is kept, such as those of a batch of
+/// which nothing was counted.
+fn gaps(conn: &Connection) -> Result<Vec<(i64, i64)>, SinkError> {
+    let mut select = conn.prepare(
+        "SELECT since, first_row - 1 FROM (
              SELECT coalesce(max(last_row) OVER (
                         ORDER BY first_row ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) + 1
                     AS since, first_row
@@ -131,14 +159,29 @@ fn list_gaps(tx: &Transaction<'_>) -> Result<(), SinkError> {
                    UNION ALL SELECT first_row, last_row FROM ledger
                    WHERE first_row IS NOT NULL AND first_second IS NOT NULL))
          WHERE since < first_row",
-        [],
+    )?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Puts a pass on the list, in the place of whatever was there.
+fn begin_pass(tx: &Transaction<'_>, old: &TooOld, planned: &PlannedPass) -> Result<(), SinkError> {
+    tx.execute("DELETE FROM removal_work", [])?;
+    let mut list = tx.prepare("INSERT INTO removal_work VALUES (?, ?)")?;
+    for (first, last) in &planned.work {
+        list.execute([first, last])?;
+    }
+    tx.execute(
+        "INSERT INTO removal_pass (only_row, rules, last_row) VALUES (1, ?, ?)
+         ON CONFLICT (only_row) DO UPDATE SET rules = excluded.rules, last_row = excluded.last_row",
+        params![written(old), planned.last_row],
     )?;
     Ok(())
 }
 
 /// What the last pass that came to its end did.
-fn done_before(tx: &Transaction<'_>) -> Result<Option<RemovalPass>, SinkError> {
-    let found: Option<(Option<String>, i64)> = tx
+fn done_before(conn: &Connection) -> Result<Option<RemovalPass>, SinkError> {
+    let found: Option<(Option<String>, i64)> = conn
         .query_row("SELECT done, done_row FROM removal_pass", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
@@ -225,74 +268,6 @@ fn due(conn: &mut Connection, old: &TooOld) -> Result<Vec<DueRows>, SinkError> {
     Ok(due.collect())
 }
 
-/// See [`Retention::trim`].
-fn trim(conn: &mut Connection, what: Trimmed, before: Millis) -> Result<u64, SinkError> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let deletes: &[&str] = match what {
-        Trimmed::Rollups => {
-            tx.execute(&numbered(FORGET_ROLLUPS), [before])?;
-            &[
-                "DELETE FROM rollups WHERE (series, minute) IN
-                 (SELECT series, minute FROM rollups WHERE minute < ?1 LIMIT ?2)",
-                "DELETE FROM breakdown_rollups WHERE (breakdown, span, at) IN
-                 (SELECT breakdown, span, at FROM breakdown_rollups WHERE at < ?1 LIMIT ?2)",
-                "DELETE FROM schema_hours WHERE (type, source, property, at) IN
-                 (SELECT type, source, property, at FROM schema_hours WHERE at < ?1 LIMIT ?2)",
-            ]
-        }
-        Trimmed::DeadLetters => &["DELETE FROM dead_letters WHERE rowid IN
-             (SELECT rowid FROM dead_letters WHERE received_at < ?1 LIMIT ?2)"],
-        // Notices go first, since they name their alert.
-        Trimmed::Alerts => &[
-            "DELETE FROM notifications WHERE id IN (SELECT n.id FROM notifications n
-             JOIN alerts a ON a.id = n.alert WHERE a.cleared_at < ?1 LIMIT ?2)",
-            "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts a WHERE a.cleared_at < ?1
-             AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.alert = a.id) LIMIT ?2)",
-        ],
-    };
-    let mut rows = 0;
-    for delete in deletes {
-        rows += tx.execute(delete, params![before, TRIM_ROWS as i64])? as u64;
-    }
-    tx.commit()?;
-    Ok(rows)
-}
-
-fn pragma(conn: &Connection, name: &str) -> Result<i64, SinkError> {
-    Ok(conn.pragma_query_value(None, name, |row| row.get(0))?)
-}
-
-/// Gives some free pages back.
-fn give_back(conn: &mut Connection) -> Result<bool, SinkError> {
-    if pragma(conn, "auto_vacuum")? != INCREMENTAL || pragma(conn, "freelist_count")? == 0 {
-        return Ok(true);
-    }
-    // Each row of the answer is a page that was moved.
-    let mut step = conn.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
-    let mut rows = step.query([])?;
-    while rows.next()?.is_some() {}
-    drop(rows);
-    drop(step);
-    Ok(pragma(conn, "freelist_count")? == 0)
-}
-
-/// Makes the file of an earlier version one whose free pages can be given back, and gives them back. All of
-/// the file is written anew, so nobody else may use it meanwhile. Blocks.
-///
-/// # Errors
-/// Another process uses the file, or the disk has no room for a second copy of it.
-pub fn shrink(dir: &std::path::Path) -> Result<(u64, u64), SinkError> {
-    let path = dir.join(super::FILE);
-    let bytes = || std::fs::metadata(&path).map_or(0, |it| it.len());
-    let conn = super::connect(&path)?;
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    let before = bytes();
-    conn.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
-    conn.execute_batch("VACUUM")?;
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok((before, bytes()))
-}
-
 #[async_trait]
 impl Retention for SqliteStore {
     async fn lead_removal(&self, _: &str, _: Duration) -> Result<bool, SinkError> {
@@ -311,7 +286,9 @@ impl Retention for SqliteStore {
 
     async fn remove_some(&self, too_old: &TooOld) -> Result<RemovalStep, SinkError> {
         let old = too_old.clone();
-        with(&self.writer, move |conn| remove_some(conn, &old)).await
+        let planned = with(&self.charts, move |conn| plan(conn, &old)).await?;
+        let old = too_old.clone();
+        with(&self.writer, move |conn| remove_some(conn, &old, planned)).await
     }
 
     async fn trim(&self, what: Trimmed, before: Millis) -> Result<u64, SinkError> {
@@ -341,18 +318,7 @@ impl Retention for SqliteStore {
     }
 
     async fn size(&self) -> Result<StoreSize, SinkError> {
-        with(&self.charts, |conn| {
-            let page = pragma(conn, "page_size")?;
-            let (pages, free) = (pragma(conn, "page_count")?, pragma(conn, "freelist_count")?);
-            let path = conn.path().map(std::path::PathBuf::from).unwrap_or_default();
-            let wal = std::fs::metadata(path.with_extension("db-wal")).map_or(0, |it| it.len());
-            Ok(StoreSize {
-                bytes: (pages * page) as u64 + wal,
-                reusable: (free * page) as u64,
-                free: path.parent().and_then(|dir| fs4::available_space(dir).ok()),
-            })
-        })
-        .await
+        with(&self.charts, size).await
     }
 
     async fn sizes(&self) -> Result<Vec<(Millis, u64)>, SinkError> {
