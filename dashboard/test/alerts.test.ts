@@ -135,6 +135,8 @@ test('history: the last first, bounded, with how long each took', () => {
     whenItWas({ ...history[0]!, clearedAt: history[0]!.since + 6_000_000 }, SINCE, 'UTC'),
     '14:31, for 1 h 40 min',
   );
+  const silent = { ...history[0]!, breachedUntil: history[0]!.since + 40_000 };
+  assert.equal(whenItWas(silent, SINCE, 'UTC'), '14:31, for 40 s, known to be over at 14:43');
   const nextDay = SINCE + 86_400_000;
   assert.equal(whenItWas(history[0]!, nextDay, 'UTC'), 'Nov 27, 14:31, for 12 min');
 });

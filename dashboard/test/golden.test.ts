@@ -34,6 +34,7 @@ const manyErrors: Alert = {
   unit: 'count',
   since: NOON + 2_000,
   clearedAt: null,
+  breachedUntil: null,
   windowSeconds: 600,
   value: 8,
   threshold: 3,
@@ -59,6 +60,7 @@ const earlierBurst: Alert = {
   severity: 'info',
   since: NOON - 3_600_000,
   clearedAt: NOON - 3_600_000 + 725_000,
+  breachedUntil: NOON - 3_600_000 + 700_000,
   windowSeconds: 10,
   baseline: null,
 };

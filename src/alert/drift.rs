@@ -203,6 +203,7 @@ fn firing(
         unit: Unit::Ratio,
         since: now,
         cleared_at: None,
+        breached_until: None,
         // Whole minutes, since that is how people say it.
         window_seconds: (now - drift.since) / MINUTE * (MINUTE / SECOND),
         value: drift.after,

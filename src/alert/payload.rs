@@ -92,6 +92,7 @@ mod tests {
             unit: Unit::Ratio,
             since: 1_000_000,
             cleared_at: None,
+            breached_until: None,
             window_seconds: 30,
             value: 0.2,
             threshold: 0.1,

@@ -2,7 +2,7 @@
 //! runs, and once for each minute of the past in a test of the rules. Both use the same code.
 
 use crate::domain::{
-    alert::{Alert, Change, Firing, Machine, MetricReader, evaluate},
+    alert::{Alert, Change, Firing, Machine, MetricReader, Verdict, evaluate},
     metric::MetricSet,
     time::{BusinessZone, Millis},
 };
@@ -14,6 +14,8 @@ pub struct Watched {
     machine: Machine,
     /// What was said when it fired; `None` while it does not fire.
     firing: Option<Firing>,
+    /// Where it fires: the last moment at which its conditions held, Unix ms.
+    breached_at: Option<Millis>,
 }
 
 /// What all alerts are evaluated with at one moment.
@@ -35,12 +37,16 @@ pub struct Moment<'a, R> {
 impl Watched {
     /// The state of an alert that fires.
     pub fn fires(firing: Firing) -> Watched {
-        Watched { machine: Machine::firing(firing.since, firing.held()), firing: Some(firing) }
+        Watched {
+            machine: Machine::firing(firing.since, firing.held()),
+            breached_at: Some(firing.since),
+            firing: Some(firing),
+        }
     }
 
     /// The state of an alert that fired and was over at this moment (Unix ms).
     pub fn over(at: Millis) -> Watched {
-        Watched { machine: Machine::over(at), firing: None }
+        Watched { machine: Machine::over(at), firing: None, breached_at: None }
     }
 
     /// Notes what else was said of the alert when it fired.
@@ -58,6 +64,9 @@ impl Watched {
     ) -> Option<Firing> {
         let Moment { metric_set, reader, until, now, zone, currency } = *moment;
         let seen = evaluate(alert, metric_set, reader, until, self.machine.stand(now));
+        if seen.verdict == Verdict::Breached {
+            self.breached_at = Some(now);
+        }
         let silent = alert.silence.is_some_and(|silence| silence.covers(zone.time_of_day(now)));
         match self.machine.step(alert, &seen, now, silent)? {
             Change::Fired(reading) => {
@@ -67,7 +76,8 @@ impl Watched {
             }
             Change::Cleared(_) => {
                 let firing = self.firing.take()?;
-                Some(Firing { cleared_at: Some(now), ..firing })
+                let breached_until = self.breached_at.take();
+                Some(Firing { cleared_at: Some(now), breached_until, ..firing })
             }
         }
     }
@@ -79,19 +89,21 @@ mod tests {
     use crate::{
         config::Config,
         domain::{
-            delta::DeltaSum,
+            delta::{DeltaSum, Series},
             time::{HOUR, MINUTE, SECOND, parse_rfc3339},
         },
         numbers::{Baselines, Mirror, Spans},
     };
 
-    /// The seconds, from the first event on, in which "Orders have stopped" fires or clears. Pages are
-    /// viewed all the time; orders come 100 s late, and none is placed in `stopped`.
-    fn stalls(stopped: std::ops::Range<i64>, until: i64) -> Vec<(i64, bool)> {
+    const START: &str = "2026-11-27T12:00:00Z";
+
+    /// What becomes of one of the shipped alerts while `send` says what comes in each second, from the first
+    /// event on. `send` is given the second and its moment, Unix ms.
+    fn changes(name: &str, until: i64, send: impl Fn(i64, Millis, &mut DeltaSum)) -> Vec<Firing> {
         let config = Config::default();
         let (zone, rules) = (BusinessZone::named("UTC").unwrap(), &config.rules);
-        let alert = rules.alerts.alerts.iter().find(|it| it.name == "revenue_stall").unwrap();
-        let start = parse_rfc3339("2026-11-27T12:00:00Z").unwrap();
+        let alert = rules.alerts.alerts.iter().find(|it| it.name == name).unwrap();
+        let start = parse_rfc3339(START).unwrap();
         let clock = std::sync::Arc::new(move || start);
         let (mirror, mut writer) = Mirror::new(zone.clone(), rules.metric_set.clone(), 300, clock);
         let baselines = Baselines::new(zone.clone(), start);
@@ -100,10 +112,7 @@ mod tests {
         for second in 0..until {
             let now = start + second * SECOND;
             let mut sum = DeltaSum::default();
-            (0..20).for_each(|_| sum.count("page_view", now));
-            if !stopped.contains(&(second - 100)) {
-                sum.count("purchase", now - 100 * SECOND);
-            }
+            send(second, now, &mut sum);
             writer.apply(0, &sum.finish(), now, now);
             let counters = mirror.counters();
             let spans =
@@ -116,10 +125,51 @@ mod tests {
                 zone: &zone,
                 currency: "USD",
             };
-            let change = watched.look(alert, &moment, || "id".to_owned());
-            changes.extend(change.map(|firing| (second, firing.cleared_at.is_none())));
+            changes.extend(watched.look(alert, &moment, || "id".to_owned()));
         }
         changes
+    }
+
+    /// The second of a moment.
+    fn second(at: Millis) -> i64 {
+        (at - parse_rfc3339(START).unwrap()) / SECOND
+    }
+
+    /// When "Orders have stopped" fires or clears. Pages are viewed all the time; orders come 100 s late, and
+    /// none is placed in `stopped`.
+    fn stalls(stopped: std::ops::Range<i64>, until: i64) -> Vec<(i64, bool)> {
+        let changes = changes("revenue_stall", until, |at, now, sum| {
+            (0..20).for_each(|_| sum.count("page_view", now));
+            if !stopped.contains(&(at - 100)) {
+                sum.count("purchase", now - 100 * SECOND);
+            }
+        });
+        let all = changes.iter();
+        all.map(|it| (second(it.cleared_at.unwrap_or(it.since)), it.cleared_at.is_none())).collect()
+    }
+
+    #[test]
+    fn a_shop_that_went_silent_was_not_bad_for_as_long_as_it_was_silent() {
+        let (hour, silent) = (HOUR / SECOND, 16 * MINUTE / SECOND);
+        let changes = changes("checkout_errors", hour + silent + 900, |at, now, sum| {
+            let is_burst = (hour..hour + 40).contains(&at);
+            if at < hour + 40 || at >= hour + 40 + silent {
+                (0..10).for_each(|_| sum.count("purchase", now));
+                let errors = if is_burst { 10 } else { at % 2 };
+                (0..errors).for_each(|_| {
+                    sum.count("error", now);
+                    sum.sum(&Series::Matching("checkout_errors".into()), now, 1);
+                });
+            }
+        });
+        let [fired, over] = &changes[..] else { panic!("{changes:?}") };
+        assert_eq!((fired.breached_until, fired.cleared_at), (None, None));
+        let bad_until = second(over.breached_until.unwrap());
+        // The window still holds the burst for a while after it.
+        assert!((hour + 39..hour + 40 + 120).contains(&bad_until), "{}", bad_until - hour);
+        // Nothing says that it is over until it has been silent for too long to be judged.
+        let told = second(over.cleared_at.unwrap()) - bad_until;
+        assert!((14 * 60..=16 * 60).contains(&told), "{told}");
     }
 
     #[test]

@@ -84,11 +84,19 @@ export function whatExplains({ explains, value, baseline, threshold }: Alert): s
 export const sinceWhen = ({ since }: Alert, now: number, timezone: string): string =>
   `Since ${clockMinute(since, timezone)}, ${age(now - since)}`;
 
-/** "14:02, for 12 min"; with its day, "Nov 26, 14:02, for 12 min", where that is not today. */
-export function whenItWas({ since, clearedAt }: Alert, now: number, timezone: string): string {
+/** An alert is over at most so long after it was last seen to be bad, unless nothing came that says so. */
+const KNOWN_WITHIN_MS = 5 * 60_000;
+
+/**
+ * "14:02, for 12 min"; with its day, "Nov 26, 14:02, for 12 min", where that is not today. Where the shop went
+ * silent, "14:02, for 40 s, known to be over at 14:20".
+ */
+export function whenItWas({ since, clearedAt, breachedUntil }: Alert, now: number, timezone: string): string {
   const day = dayShort(since, timezone);
   const parts = [day === dayShort(now, timezone) ? '' : day, clockMinute(since, timezone)];
-  if (clearedAt !== null) parts.push(`for ${lasted(clearedAt - since)}`);
+  if (clearedAt !== null) parts.push(`for ${lasted((breachedUntil ?? clearedAt) - since)}`);
+  if (clearedAt !== null && breachedUntil !== null && clearedAt - breachedUntil > KNOWN_WITHIN_MS)
+    parts.push(`known to be over at ${clockMinute(clearedAt, timezone)}`);
   return parts.filter(Boolean).join(', ');
 }
 

@@ -28,6 +28,8 @@ export interface Alert {
   since: number;
   /** When it was over; null while it fires, or where that isn't known. */
   clearedAt: number | null;
+  /** When it was last seen to be so bad; null while it fires, or where that isn't known. */
+  breachedUntil: number | null;
   windowSeconds: number | null;
   value: number;
   threshold: number;
@@ -68,6 +70,7 @@ function toAlert(entry: Record<string, unknown>): Alert {
     unit: typeof entry.unit === 'string' ? toUnit(entry.unit) : null,
     since,
     clearedAt: numberOrNull(entry.clearedAt),
+    breachedUntil: numberOrNull(entry.breachedUntil),
     windowSeconds: numberOrNull(entry.windowSeconds),
     value: number(entry.value),
     threshold: number(entry.threshold),

@@ -33,6 +33,10 @@ pub struct Firing {
     /// When it was over, Unix ms; `None` while it fires.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cleared_at: Option<Millis>,
+    /// The last moment at which the conditions were seen to hold, Unix ms; said once it is over. It may be
+    /// long before that: a shop that has gone silent shows neither that it is over nor that it is not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub breached_until: Option<Millis>,
     /// The length of the window that decided, seconds.
     pub window_seconds: i64,
     /// The metric's value.
@@ -78,6 +82,7 @@ impl Firing {
             unit: alert.metric.unit,
             since: now,
             cleared_at: None,
+            breached_until: None,
             window_seconds: reading.window / SECOND,
             value: reading.value,
             threshold: reading.threshold,
