@@ -11,7 +11,7 @@ use crate::domain::{
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryConfig {
-    /// For how many days breakdowns are kept by minute.
+    /// For how many days breakdowns and visitors are kept by minute.
     pub minutes_days: u64,
 }
 

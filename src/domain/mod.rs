@@ -37,6 +37,7 @@ pub mod rule;
 pub mod runs;
 pub mod shape;
 pub mod sink;
+pub mod sketch;
 pub mod source;
 pub mod time;
 pub mod top;

@@ -39,6 +39,7 @@ use crate::{
     store::{Ledger, LedgerHeads, LedgerSpan, Stores},
 };
 
+pub use distinct::EXACT;
 pub use messages::{Counted, CounterMailbox, NotesVisitors, Population, Touch};
 
 /// What became of a batch's delta that was to be counted.

@@ -13,6 +13,7 @@
 //! | [`current`] | today's totals, and the last seconds and minutes (the mirror) |
 //! | [`span`] | the sums of any `[from, to)`, for metrics and alerts (the mirror, or minutes of the past) |
 //! | [`series`] | a time series (the mirror, the rollups, the baselines); [`interval`] cuts it into buckets |
+//! | `different` | how many different values a bucket has (the sketches of the store) |
 //! | [`breakdown`] | the most frequent values of a property, with their error bound (the mirror) |
 //! | [`baseline`] | the same moment yesterday and last week, held in memory by [`baseline_reader`] |
 //! | [`past`] | what the rollups of the store say of any time |
@@ -25,7 +26,9 @@ pub mod alerts;
 pub mod baseline;
 pub mod baseline_reader;
 pub mod breakdown;
+mod compared;
 pub mod current;
+mod different;
 mod error;
 pub mod freshness;
 pub mod interval;

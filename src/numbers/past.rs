@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     domain::{
+        sketch::Estimate,
         time::{BusinessZone, HOUR, MINUTE, Millis},
         top::{Top, TopAnswer},
         totals::Totals,
@@ -14,9 +15,10 @@ use crate::{
     },
     sink::SinkError,
     store::{
-        Rollups,
+        Rollups, Stores,
         breakdowns::{Breakdowns, KeptSince, TopsAsked},
         rollup::{Known, Summed},
+        sketches::{SketchedSince, Sketches, SketchesAsked},
     },
 };
 
@@ -33,12 +35,33 @@ const READ: Millis = 6 * HOUR;
 pub struct Past {
     rollups: Arc<dyn Rollups>,
     breakdowns: Arc<dyn Breakdowns>,
+    sketches: Arc<dyn Sketches>,
 }
 
 impl Past {
-    /// Asks these rollups and breakdowns.
-    pub fn new(rollups: Arc<dyn Rollups>, breakdowns: Arc<dyn Breakdowns>) -> Past {
-        Past { rollups, breakdowns }
+    /// Asks the rollups, breakdowns and sketches of these stores.
+    pub fn new(stores: &Stores) -> Past {
+        Past {
+            rollups: stores.rollups.clone(),
+            breakdowns: stores.breakdowns.clone(),
+            sketches: stores.sketches.clone(),
+        }
+    }
+
+    /// How many different values there are in each stretch.
+    ///
+    /// # Errors
+    /// The store does not answer in time.
+    pub async fn different(&self, asked: &SketchesAsked) -> Result<Vec<Estimate>, Unavailable> {
+        answer(self.sketches.different(asked)).await
+    }
+
+    /// Of which time different values are known.
+    ///
+    /// # Errors
+    /// The store does not answer in time.
+    pub async fn sketched_since(&self) -> Result<SketchedSince, Unavailable> {
+        answer(self.sketches.sketched_since()).await
     }
 
     /// The most frequent values of a breakdown.

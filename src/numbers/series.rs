@@ -10,11 +10,14 @@ use crate::{
     domain::{
         delta::Series,
         metric::{MetricSeries, SeriesSums, Value},
-        time::{BusinessZone, DAY, MINUTE, Millis, bucket},
+        time::{BusinessZone, MINUTE, Millis, bucket},
     },
     live::counters::{Counters, MINUTES_KEPT},
     numbers::{
-        Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable, What, current::is_none,
+        Baselines, Interval, Mirror, Past, Shift, Sums, Unavailable, What,
+        compared::{Compared, is_in_progress},
+        current::is_none,
+        different::DifferentValues,
         what::BucketValue,
     },
     store::rollup::Summed,
@@ -57,54 +60,18 @@ pub struct Point {
     /// [`MetricSet::left_out`]. Left out where there are none.
     #[serde(rename = "leftOut", skip_serializing_if = "is_none")]
     pub left_out: u64,
-}
-
-/// A bucket of today, and which part of it is compared with another day.
-#[derive(Clone, Copy, Debug)]
-struct Compared {
-    from: Millis,
-    /// The end of the bucket; of one in progress, the last full minute, since baselines are known by minute.
-    to: Millis,
-    /// Whether the whole bucket has the length of a day, or more.
-    is_long: bool,
-}
-
-impl Compared {
-    /// The buckets between two `starts`, as they are compared at `now` (Unix ms).
-    fn all(starts: &[Millis], now: Millis) -> Vec<Compared> {
-        let compared = |pair: &[Millis]| {
-            let (from, end) = (pair[0], pair[1]);
-            let to = match is_in_progress(pair, now) {
-                // A minute can't be compared in part, so it is compared as a whole.
-                true if end - from > MINUTE => bucket(now, MINUTE).max(from),
-                _ => end,
-            };
-            Compared { from, to, is_long: end - from >= DAY / 2 }
-        };
-        starts.windows(2).map(compared).collect()
-    }
-
-    /// Where it lies on another day.
-    fn then(self, zone: &BusinessZone, shift: Shift) -> (Millis, Millis) {
-        let from = zone.same_moment(self.from, shift.days());
-        // A bucket of a day is compared with the whole other day, of 23, 24 or 25 hours. A shorter
-        // bucket is compared with one of the same length, also where the clock is set in it.
-        match self.is_long {
-            false => (from, from + (self.to - self.from)),
-            true => (from, zone.same_moment(self.to, shift.days())),
-        }
-    }
-}
-
-/// Whether `now` (Unix ms) lies between two starts.
-fn is_in_progress(pair: &[Millis], now: Millis) -> bool {
-    pair[0] <= now && now < pair[1]
+    /// Whether `count` is an estimate, since different values are known by sketches. Left out of exact ones.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub approximate: bool,
+    /// The standard error of an estimate, in the unit of `count`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
 }
 
 /// Answers queries for time series.
 pub struct TimeSeries {
-    mirror: Mirror,
-    past: Past,
+    pub(super) mirror: Mirror,
+    pub(super) past: Past,
     baselines: Baselines,
 }
 
@@ -124,9 +91,10 @@ impl TimeSeries {
         now: Millis,
     ) -> Result<Vec<Point>, Unavailable> {
         let starts = query.starts(self.mirror.zone());
-        let values = match query.baseline {
-            Some(shift) => self.shifted(&query.what, shift, &Compared::all(&starts, now)).await?,
-            None => self.counted(query, &starts, now).await?,
+        let values = match (&query.what, query.baseline) {
+            (What::ActiveUsers, _) => self.visitors(query, &starts, now).await?,
+            (_, Some(_)) => self.shifted(query, &starts, now).await?,
+            (_, None) => self.counted(query, &starts, now).await?,
         };
         let values = self.settled(query, &starts, values, now).await?;
         let points = starts.windows(2).zip(values);
@@ -135,6 +103,8 @@ impl TimeSeries {
             count: told.value,
             in_progress: is_in_progress(pair, now),
             left_out: told.left_out,
+            approximate: told.error > 0.0,
+            error: told.rounded_error(),
         };
         Ok(points.map(point).collect())
     }
@@ -197,19 +167,20 @@ impl TimeSeries {
                 older.iter_mut().zip(found).for_each(|(sums, n)| sums.add(&part, n));
             }
         }
+        let different = self.different(query, starts, now).await?;
         let counters = self.mirror.counters();
-        let buckets = older.iter().zip(starts.windows(2));
+        let buckets = older.iter().zip(starts.windows(2)).zip(&different);
         // Of a second that went before its time nothing is known.
         let gone = match query.interval {
             Interval::Second => counters.seconds_from(),
             _ => Millis::MIN,
         };
-        let value = |(older, pair): (&RollupSums, &[Millis])| {
+        let value = |((older, pair), different): ((&RollupSums, &[Millis]), &DifferentValues)| {
             if pair[0] < gone {
                 return BucketValue::UNKNOWN;
             }
             let newer = Sums::new(&*counters, pair[0].max(mirrored), pair[1]);
-            query.what.told(metric_set, &Both { older, newer })
+            different.told(&query.what, metric_set, &Both { older, newer })
         };
         Ok(buckets.map(value).collect())
     }
@@ -235,10 +206,12 @@ impl TimeSeries {
     /// Each bucket as it was on another day; unknown where any part of it is not known.
     async fn shifted(
         &self,
-        what: &What,
-        shift: Shift,
-        compared: &[Compared],
+        query: &SeriesQuery,
+        starts: &[Millis],
+        now: Millis,
     ) -> Result<Vec<BucketValue>, Unavailable> {
+        let Some(shift) = query.baseline else { return Ok(Vec::new()) };
+        let (what, compared) = (&query.what, &Compared::all(starts, now));
         let metric_set = self.mirror.metric_set();
         let mut buckets = vec![Some(RollupSums::default()); compared.len()];
         for part in summed(&what.parts(metric_set)) {
@@ -250,11 +223,12 @@ impl TimeSeries {
                 }
             }
         }
-        let value = |sums: &Option<RollupSums>| match sums {
-            Some(sums) => what.told(metric_set, sums),
+        let different = self.different(query, starts, now).await?;
+        let value = |(sums, different): (&Option<RollupSums>, &DifferentValues)| match sums {
+            Some(sums) => different.told(what, metric_set, sums),
             None => BucketValue::UNKNOWN,
         };
-        Ok(buckets.iter().map(value).collect())
+        Ok(buckets.iter().zip(&different).map(value).collect())
     }
 
     /// The baseline of each bucket; `None` where it is not known. From
@@ -347,39 +321,5 @@ impl SeriesSums for Both<'_> {
 
     fn distinct(&self, _: &str) -> Option<i64> {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::time::{HOUR, parse_rfc3339};
-
-    #[test]
-    fn a_bucket_in_progress_is_compared_up_to_the_same_moment() {
-        let zone = BusinessZone::named("Europe/Berlin").unwrap();
-        let at = |text: &str| parse_rfc3339(text).unwrap();
-        let now = at("2026-11-27T15:30:20+01:00");
-        let day = zone.day_of(now);
-        let day_before = zone.day_of(day.start - HOUR);
-        let [before, today] = Compared::all(&[day_before.start, day.start, day.end], now)[..]
-        else {
-            panic!("there are two buckets");
-        };
-        let week_ago = at("2026-11-20T15:30:00+01:00");
-        assert_eq!(today.then(&zone, Shift::LastWeek).1, week_ago);
-        assert_eq!(before.then(&zone, Shift::LastWeek).1, zone.day_of(week_ago).start);
-        let (hour, end) = zone.hour_of(now);
-        let compared = Compared::all(&[hour, end], now)[0];
-        assert_eq!(compared.then(&zone, Shift::LastWeek), (week_ago - HOUR / 2, week_ago));
-        // A day in progress on which the clock was set back is compared by the clock on the wall.
-        let now = at("2026-10-25T15:30:00+01:00");
-        let day = zone.day_of(now);
-        let compared = Compared::all(&[day.start, day.end], now)[0];
-        assert_eq!(compared.then(&zone, Shift::Yesterday).1, at("2026-10-24T15:30:00+02:00"));
-        // A minute can't be compared in part.
-        let minute = bucket(now, MINUTE);
-        let compared = Compared::all(&[minute, minute + MINUTE], now)[0];
-        assert_eq!(compared.to, minute + MINUTE);
     }
 }

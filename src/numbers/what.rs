@@ -5,6 +5,7 @@ use crate::{
         aggregate::OVERFLOW,
         delta::Series,
         metric::{MetricSeries, MetricSet, SeriesSums, Value},
+        sketch::Estimate,
     },
     numbers::current::OTHER,
 };
@@ -17,6 +18,8 @@ pub enum What {
     Type(String),
     /// A metric, by its name.
     Metric(String),
+    /// Visitors who were seen in the bucket.
+    ActiveUsers,
 }
 
 /// What a bucket says.
@@ -26,6 +29,8 @@ pub(super) struct BucketValue {
     pub value: Value,
     /// How many events the metric leaves out.
     pub left_out: u64,
+    /// The standard error of the value; 0 where it is exact.
+    pub error: f64,
     /// Nothing was counted under the type's name, but something was whose type had no counter. Of which type
     /// that was is not known; so the value is unknown, unless the type had a counter on that day.
     pub may_overflow: bool,
@@ -34,10 +39,26 @@ pub(super) struct BucketValue {
 impl BucketValue {
     /// Nothing is known of the bucket.
     pub const UNKNOWN: BucketValue =
-        BucketValue { value: Value::Unknown, left_out: 0, may_overflow: false };
+        BucketValue { value: Value::Unknown, left_out: 0, error: 0.0, may_overflow: false };
+
+    /// A number of visitors.
+    pub fn visitors(estimate: Estimate) -> BucketValue {
+        let value = Value::Count(estimate.count as i64);
+        BucketValue { value, error: estimate.error, ..BucketValue::UNKNOWN }
+    }
 
     fn count(events: i64) -> BucketValue {
         BucketValue { value: Value::Count(events), ..BucketValue::UNKNOWN }
+    }
+
+    /// The standard error as it is shown; `None` where the value is exact.
+    pub fn rounded_error(&self) -> Option<f64> {
+        // Three digits say enough of how far off a number may be.
+        let digits = 10_f64.powf(self.error.log10().floor() - 2.0);
+        (self.error > 0.0).then(|| match self.value {
+            Value::Count(_) => self.error.ceil(),
+            _ => (self.error / digits).round() * digits,
+        })
     }
 
     /// Whether something was counted.
@@ -55,9 +76,10 @@ impl What {
                 if kind != OVERFLOW && (kind == OTHER || metric_set.own_plan(kind).is_none()) {
                     series.push(Series::Count(OVERFLOW.to_owned()));
                 }
-                MetricSeries { series, all_events: false }
+                MetricSeries { series, ..MetricSeries::default() }
             }
             What::Metric(name) => metric_set.parts(name),
+            What::ActiveUsers => MetricSeries::default(),
         }
     }
 
@@ -69,10 +91,12 @@ impl What {
                     BucketValue {
                         value: metric_set.value(metric, sums),
                         left_out: metric_set.left_out(metric, sums),
-                        may_overflow: false,
+                        ..BucketValue::UNKNOWN
                     }
                 });
             }
+            // Who was there is no sum: see `numbers/different`.
+            What::ActiveUsers => return BucketValue::UNKNOWN,
             What::Type(kind) => kind,
         };
         let events = |kind: &str| sums.series(&Series::Count(kind.to_owned()));

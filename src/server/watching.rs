@@ -32,7 +32,8 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     let baselines = Baselines::new(storage.zone.clone(), now_ms());
     let thread = Arbiter::new();
     let rollups = &storage.stores.rollups;
-    let folding = RollupActor::new(&storage.stores, storage.health.clone(), config);
+    let zone = storage.zone.clone();
+    let folding = RollupActor::new(&storage.stores, storage.health.clone(), config, zone);
     RollupActor::start_in_arbiter(&thread.handle(), |_| folding);
     super::hold("retention", {
         let (stores, health) = (storage.stores.clone(), storage.health.clone());
@@ -43,7 +44,7 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
     let rules = RulesInForce::new(config.rules.alerts.clone());
     let alerts = alerts(config, storage, baselines.clone(), rules.clone());
-    let past = Past::new(storage.stores.rollups.clone(), storage.stores.breakdowns.clone());
+    let past = Past::new(&storage.stores);
     let series = TimeSeries::new(storage.mirror.clone(), past.clone(), baselines);
     Watching { series, past, explainer: explainer(config, storage), alerts, rules }
 }

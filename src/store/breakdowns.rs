@@ -78,7 +78,8 @@ pub trait Breakdowns: Send + Sync + 'static {
     /// How far back they are known.
     async fn since(&self) -> Result<KeptSince, SinkError>;
 
-    /// Forgets minutes before a moment (Unix ms), and notes that. Quarters of an hour stay.
+    /// Forgets minutes before a moment (Unix ms), and notes that; those of sketches, too. Quarters of an hour
+    /// stay.
     async fn forget_minutes(&self, before: Millis) -> Result<(), SinkError>;
 }
 

@@ -19,6 +19,7 @@
 //! | [`Retention`](retention::Retention) | lets go of what is too old, and knows what has gone | the server in the background, `floodmark retention`, whoever reads events |
 //! | [`Forget`](forget::Forget) | forgets a person | `floodmark forget` |
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
+//! | [`Sketches`] | says how many different values there were | routes that read |
 //! | [`NodeList`](nodes::NodeList) | knows which nodes there are | every node, `floodmark nodes`, `floodmark retire` |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
@@ -47,6 +48,7 @@ pub mod retention;
 pub mod rollup;
 pub mod rollup_actor;
 pub mod schemas;
+pub mod sketches;
 pub mod sqlite;
 pub mod store_target;
 
@@ -76,6 +78,7 @@ use crate::{
         retention::Retention,
         rollup::{FoldLimits, Folded, Known, Summed},
         schemas::Schemas,
+        sketches::Sketches,
     },
 };
 
@@ -94,6 +97,8 @@ pub struct Stores {
     pub alerts: Arc<dyn AlertLog>,
     /// The most frequent values of properties.
     pub breakdowns: Arc<dyn Breakdowns>,
+    /// How many different values there were.
+    pub sketches: Arc<dyn Sketches>,
     /// What was refused.
     pub letters: Arc<dyn DeadLetters>,
     /// What was learnt of the properties of events.
@@ -124,6 +129,7 @@ impl Stores {
             + Ledger
             + Rollups
             + Breakdowns
+            + Sketches
             + AlertLog
             + DeadLetters
             + Schemas
@@ -140,6 +146,7 @@ impl Stores {
             rollups: store.clone(),
             alerts: store.clone(),
             breakdowns: store.clone(),
+            sketches: store.clone(),
             letters: store.clone(),
             schemas: store.clone(),
             events: store.clone(),

@@ -9,7 +9,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use crate::{
     config::{self, HistoryConfig},
-    domain::time::{HOUR, Millis, Steady, now_ms},
+    domain::time::{BusinessZone, HOUR, Millis, Steady, now_ms},
     panics,
     retry::Backoff,
     sink::SinkError,
@@ -18,6 +18,7 @@ use crate::{
         breakdowns::Breakdowns,
         rollup::FoldLimits,
         schemas::{KEEP_MINUTES, KEEP_UNSEEN, Schemas},
+        sketches::Sketches,
     },
     telemetry::health::Health,
 };
@@ -32,6 +33,8 @@ pub struct RollupActor {
     rollups: Arc<dyn Rollups>,
     schemas: Arc<dyn Schemas>,
     breakdowns: Arc<dyn Breakdowns>,
+    sketches: Arc<dyn Sketches>,
+    zone: BusinessZone,
     history: HistoryConfig,
     limits: FoldLimits,
     health: Health,
@@ -51,6 +54,8 @@ pub struct RollupActor {
 
 /// How operators know this actor.
 const PART: &str = "rollups";
+/// How many days back it looks for one whose sketches are not added up.
+const DAYS_ADDED_UP: usize = 800;
 /// How often it looks for ledger rows to drop.
 const DROP_EVERY: Duration = Duration::from_secs(60);
 /// Ledger rows that are dropped in one transaction. There are few, since SQLite writes with one
@@ -60,12 +65,20 @@ const DROP_ROWS: u64 = 200;
 const DROPS_IN_A_ROW: usize = 250;
 
 impl RollupActor {
-    /// Folds every `ledger.fold_interval_ms`, keeps ledger rows for `ledger.keep_hours`.
-    pub fn new(stores: &Stores, health: Health, config: &config::Config) -> RollupActor {
+    /// Folds every `ledger.fold_interval_ms`, keeps ledger rows for `ledger.keep_hours`. Days are those of
+    /// `zone`.
+    pub fn new(
+        stores: &Stores,
+        health: Health,
+        config: &config::Config,
+        zone: BusinessZone,
+    ) -> RollupActor {
         RollupActor {
             rollups: stores.rollups.clone(),
             schemas: stores.schemas.clone(),
             breakdowns: stores.breakdowns.clone(),
+            sketches: stores.sketches.clone(),
+            zone,
             history: config.history.clone(),
             limits: FoldLimits { schemas: config.schemas.limits(), ..FoldLimits::default() },
             health,
@@ -87,11 +100,16 @@ impl RollupActor {
         let (rollups, schemas, limits) = (self.rollups.clone(), self.schemas.clone(), self.limits);
         let (breakdowns, minutes_since) =
             (self.breakdowns.clone(), self.history.minutes_since(now));
+        let sketches = self.sketches.clone();
+        let days = if drops { self.days_over(now) } else { Vec::new() };
         let work = async move {
+            if drops {
+                breakdowns.forget_minutes(minutes_since).await?;
+            }
             let unreadable = round(rollups, limits, before).await?;
             if drops {
                 schemas.forget(now - KEEP_MINUTES, now - KEEP_UNSEEN).await?;
-                breakdowns.forget_minutes(minutes_since).await?;
+                sketches.add_up_days(&days).await?;
             }
             Ok::<_, SinkError>(unreadable)
         };
@@ -118,6 +136,18 @@ impl RollupActor {
             };
             ctx.run_later(pause, Self::work);
         }));
+    }
+
+    /// The days that are over, the newest first: as many as a chart of one value a day may have. Of the last
+    /// one, events may come for an hour before it is added up.
+    fn days_over(&self, now: Millis) -> Vec<(Millis, Millis)> {
+        let mut end = self.zone.day_of(now - HOUR).start;
+        let day = |_| {
+            let day = self.zone.day_of(end - 1);
+            end = day.start;
+            (day.start, day.end)
+        };
+        (0..DAYS_ADDED_UP).map(day).collect()
     }
 
     /// Logs a row that can't be read. It is no trouble for `/readyz`: events are taken in all the

@@ -138,6 +138,7 @@ const PURE: &[&str] = &[
     "base64",
     "core",
     "bytes",
+    "datasketches",
     "fancy_regex",
     "hashbrown",
     "iso_currency",

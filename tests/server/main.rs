@@ -15,6 +15,7 @@ mod corpus;
 mod crash;
 mod crowd;
 mod dead_letters;
+mod different;
 mod door;
 mod examples;
 mod forget;

@@ -14,5 +14,6 @@ mod postgres;
 mod retention;
 mod rollups;
 mod schemas;
+mod sketches;
 #[path = "../support/mod.rs"]
 mod support;

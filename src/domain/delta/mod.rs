@@ -11,7 +11,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    time::{MINUTE, Millis, SECOND},
+    time::{MINUTE, Millis, SECOND, bucket},
     top::Top,
 };
 
@@ -58,6 +58,9 @@ pub struct Delta {
     users: Vec<Visitor>,
     /// The newest session of each user who was seen with one, ascending.
     links: Vec<UserLink>,
+    /// (minute since 1970, visitor) of visitors who were seen before the minute of their last event, too,
+    /// ascending.
+    earlier: Vec<(i64, Visitor)>,
 }
 
 /// An encoded delta that this version can't read.
@@ -81,8 +84,8 @@ type Cells = (u64, Vec<Series>, Vec<(i64, u32, i64)>);
 /// The second part: `names`, `tops`, `distinct`.
 type Names = (Vec<String>, Vec<(i64, u32, Top)>, Vec<(i64, u32, u64)>);
 
-/// What is kept apart: `visitors`, then `users` and `links`.
-type Visitors = (Vec<(Visitor, Millis)>, (Vec<Visitor>, Vec<UserLink>));
+/// What is kept apart: `visitors`, then `users` and `links`, then `earlier`.
+type Visitors = (Vec<(Visitor, Millis)>, (Vec<Visitor>, Vec<UserLink>), Vec<(i64, Visitor)>);
 
 impl Delta {
     /// Nothing to add.
@@ -117,6 +120,14 @@ impl Delta {
         &self.visitors
     }
 
+    /// Who was seen in which minute (its start in Unix ms).
+    pub fn sightings(&self) -> impl Iterator<Item = (Millis, Visitor)> {
+        let last = self.visitors.iter().map(|&(visitor, at)| (bucket(at, MINUTE), visitor));
+        let earlier =
+            self.earlier.iter().map(|&(minute, visitor)| (minute.saturating_mul(MINUTE), visitor));
+        last.chain(earlier)
+    }
+
     /// Whether a visitor is a user who was seen without a session.
     pub fn is_user(&self, visitor: Visitor) -> bool {
         self.users.binary_search(&visitor).is_ok()
@@ -130,7 +141,8 @@ impl Delta {
     /// How many things it holds: increments, values, visitors. Each takes 16 to 170 bytes.
     pub fn weight(&self) -> usize {
         let values: usize = self.tops.iter().map(|(_, _, top)| top.len()).sum();
-        let visitors = self.visitors.len() + self.users.len() + self.links.len();
+        let known = self.users.len() + self.links.len() + self.earlier.len();
+        let visitors = self.visitors.len() + known;
         self.cells.len() + values + self.distinct.len() + visitors
     }
 
@@ -143,6 +155,7 @@ impl Delta {
             + size_of_val(self.visitors.as_slice())
             + size_of_val(self.users.as_slice())
             + size_of_val(self.links.as_slice())
+            + size_of_val(self.earlier.as_slice())
     }
 
     /// First and last second touched, Unix ms; `None` without cells.
@@ -159,12 +172,14 @@ impl Delta {
     }
 
     /// The visitors, encoded. Kept apart from the cells: they are many, and only the last
-    /// few minutes of them matter. What is known of users stands behind the visitors, where a version that
-    /// knows nothing of it does not look.
+    /// few minutes of them matter. What is known of users stands behind the visitors, and behind that who was
+    /// seen earlier, where a version that knows nothing of it does not look.
     pub fn encode_visitors(&self) -> Vec<u8> {
-        match self.users.is_empty() && self.links.is_empty() {
-            true => encode(&self.visitors),
-            false => encode(&(&self.visitors, (&self.users, &self.links))),
+        let users = (&self.users, &self.links);
+        match (self.users.is_empty() && self.links.is_empty(), self.earlier.is_empty()) {
+            (true, true) => encode(&self.visitors),
+            (false, true) => encode(&(&self.visitors, users)),
+            (_, false) => encode(&(&self.visitors, users, &self.earlier)),
         }
     }
 
@@ -195,9 +210,11 @@ impl Delta {
         if !whole {
             return Err(DeltaError::Malformed(postcard::Error::DeserializeBadEncoding));
         }
-        let (visitors, (users, links)) =
+        let (visitors, (users, links), earlier) =
             visitors.map_or(Ok(Visitors::default()), decode_visitors)?;
-        Ok((Delta { events, series, cells, names, tops, distinct, visitors, users, links }, rest))
+        let delta =
+            Delta { events, series, cells, names, tops, distinct, visitors, users, links, earlier };
+        Ok((delta, rest))
     }
 }
 
@@ -213,8 +230,12 @@ fn decode_visitors(bytes: &[u8]) -> Result<Visitors, DeltaError> {
         None => return Err(DeltaError::Malformed(postcard::Error::DeserializeUnexpectedEnd)),
     };
     let (visitors, rest) = postcard::take_from_bytes(body)?;
-    let users = if rest.is_empty() { Default::default() } else { postcard::from_bytes(rest)? };
-    Ok((visitors, users))
+    if rest.is_empty() {
+        return Ok((visitors, Default::default(), Vec::new()));
+    }
+    let (users, rest) = postcard::take_from_bytes(rest)?;
+    let earlier = if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest)? };
+    Ok((visitors, users, earlier))
 }
 
 fn decode<'a, T: Deserialize<'a>>(

@@ -24,6 +24,8 @@ pub struct DeltaSum {
     users: HashSet<Visitor>,
     /// The newest session of each user, and when they were seen together.
     links: HashMap<Visitor, (Millis, Visitor)>,
+    /// (minute, visitor) of visitors who were seen before the minute of their last event, too.
+    earlier: HashSet<(i64, Visitor)>,
 }
 
 impl DeltaSum {
@@ -80,7 +82,19 @@ impl DeltaSum {
     /// Notes that `visitor` was there at `at` (Unix ms).
     pub fn seen(&mut self, visitor: Visitor, at: Millis) {
         let last = self.visitors.entry(visitor).or_insert(at);
-        *last = at.max(*last);
+        let (first, newest) = (at.min(*last), at.max(*last));
+        *last = newest;
+        // A batch is of few minutes, so hardly any visitor is in two of them.
+        if first != newest {
+            self.seen_earlier(visitor, bucket(first, MINUTE) / MINUTE, newest);
+        }
+    }
+
+    /// Notes a minute in which a visitor was seen who is known to have been seen at `newest`, too.
+    fn seen_earlier(&mut self, visitor: Visitor, minute: i64, newest: Millis) {
+        if minute < bucket(newest, MINUTE) / MINUTE {
+            self.earlier.insert((minute, visitor));
+        }
     }
 
     /// Notes that a user was there at `at` (Unix ms), without a session.
@@ -121,6 +135,10 @@ impl DeltaSum {
         for &(visitor, at) in &delta.visitors {
             self.seen(visitor, at);
         }
+        for &(minute, visitor) in &delta.earlier {
+            let newest = self.visitors.get(&visitor).copied().unwrap_or(Millis::MAX);
+            self.seen_earlier(visitor, minute, newest);
+        }
         self.users.extend(&delta.users);
         delta.links.iter().for_each(|link| self.linked(*link));
     }
@@ -134,6 +152,7 @@ impl DeltaSum {
             + self.visitors.len() * size_of::<(Visitor, Millis)>()
             + self.users.len() * size_of::<Visitor>()
             + self.links.len() * size_of::<UserLink>()
+            + self.earlier.len() * size_of::<(i64, Visitor)>()
     }
 
     /// Events added so far.
@@ -173,8 +192,10 @@ impl DeltaSum {
         let link = |(user, (at, session))| UserLink { user, session, at };
         let mut links: Vec<_> = sum.links.into_iter().map(link).collect();
         links.sort_unstable();
+        let mut earlier: Vec<_> = sum.earlier.into_iter().collect();
+        earlier.sort_unstable();
         let events = sum.events;
-        Delta { events, series, cells, names, tops, distinct, visitors, users, links }
+        Delta { events, series, cells, names, tops, distinct, visitors, users, links, earlier }
     }
 
     fn name(&mut self, name: &str) -> u32 {

@@ -62,6 +62,8 @@ pub struct MetricSeries {
     pub series: Vec<Series>,
     /// Whether the number of all events is one of them.
     pub all_events: bool,
+    /// The names of the distinct metrics whose numbers of different values are among them, each once.
+    pub distinct: Vec<String>,
 }
 
 impl MetricSet {
@@ -154,6 +156,8 @@ impl MetricSet {
         }
         parts.series.sort();
         parts.series.dedup();
+        parts.distinct.sort();
+        parts.distinct.dedup();
         parts
     }
 

@@ -11,8 +11,9 @@ use actix_web::web;
 use crate::{
     domain::{
         aggregate::OVERFLOW,
+        delta::QUARTER_HOUR,
         event::{MAX_TYPE, is_type},
-        metric::{Metric, MetricSet},
+        metric::MetricSet,
         time::{BusinessDay, BusinessZone, HOUR, LATEST, MAX_FUTURE, Millis, parse_rfc3339},
     },
     http::error::ApiError,
@@ -21,6 +22,9 @@ use crate::{
 
 /// The most buckets that one answer may have.
 const MAX_POINTS: Millis = 5000;
+
+/// What the visitors of a bucket are asked for by, unless a metric has that name.
+const ACTIVE_USERS: &str = "active_users";
 
 /// The parameters of a time series.
 pub const PARAMETERS: [&str; 7] = ["type", "metric", "hours", "from", "to", "interval", "baseline"];
@@ -61,7 +65,7 @@ pub fn parse(
         let rule = format!("makes more than {MAX_POINTS} points of this span; ask for wider ones");
         return Err(wrong("interval", given.interval.as_deref().unwrap_or("1m"), &rule));
     }
-    Ok(SeriesQuery { what: given.what(metric_set)?, interval, from, to, baseline })
+    Ok(SeriesQuery { what: given.what(metric_set, interval)?, interval, from, to, baseline })
 }
 
 /// The parameters of a query string that have these names, in the order of the names. Any other is not
@@ -138,7 +142,7 @@ struct Given {
 }
 
 impl Given {
-    fn what(&self, metric_set: &MetricSet) -> Result<What, ApiError> {
+    fn what(&self, metric_set: &MetricSet, interval: Interval) -> Result<What, ApiError> {
         match (self.kind.as_deref(), self.metric.as_deref()) {
             (Some(_), Some(metric)) => {
                 Err(wrong("metric", metric, "can't be given together with type"))
@@ -153,20 +157,38 @@ impl Given {
                 "invalid_parameter",
                 "type: which events? type=page_view, or metric=revenue",
             )),
-            (None, Some(name)) => {
-                let names = |metric: &Metric| metric.name.clone();
-                // `/current` has the field `pageViews` for the metric `page_views`, so either
-                // spelling is understood.
-                let Some(metric) = metric_set.metric(name).or(metric_set.metric(&snake_case(name)))
-                else {
-                    let known: Vec<String> = metric_set.metrics().iter().map(names).collect();
-                    return Err(wrong("metric", name, &format!("is one of {}", known.join(", "))));
-                };
-                if metric_set.is_by_day_only(metric) {
-                    let rule = "is known for today as a whole only; see /api/analytics/current";
-                    return Err(wrong("metric", name, rule));
-                }
-                Ok(What::Metric(names(metric)))
+            (None, Some(name)) => self.metric(name, metric_set, interval),
+        }
+    }
+
+    /// A metric of the configuration, or the active users.
+    fn metric(
+        &self,
+        name: &str,
+        metric_set: &MetricSet,
+        interval: Interval,
+    ) -> Result<What, ApiError> {
+        let too_fine = |width: &str| {
+            let rule = format!("is finer than what is kept of {name}: ask for {width} or wider");
+            wrong("interval", self.interval.as_deref().unwrap_or("1m"), &rule)
+        };
+        // `/current` has the field `pageViews` for the metric `page_views`, so either spelling is
+        // understood.
+        let found = metric_set.metric(name).or(metric_set.metric(&snake_case(name)));
+        match found {
+            Some(metric) if metric_set.is_by_day_only(metric) => {
+                let is_kept = interval.nominal() >= QUARTER_HOUR;
+                is_kept.then(|| What::Metric(metric.name.clone())).ok_or_else(|| too_fine("15m"))
+            }
+            Some(metric) => Ok(What::Metric(metric.name.clone())),
+            None if snake_case(name) == ACTIVE_USERS => match interval {
+                Interval::Second => Err(too_fine("1m")),
+                _ => Ok(What::ActiveUsers),
+            },
+            None => {
+                let names = metric_set.metrics().iter().map(|metric| metric.name.as_str());
+                let known: Vec<&str> = names.chain([ACTIVE_USERS]).collect();
+                Err(wrong("metric", name, &format!("is one of {}", known.join(", "))))
             }
         }
     }
@@ -283,7 +305,7 @@ fn read_moment(text: &str) -> Option<Millis> {
 }
 
 /// 400 for a parameter whose value breaks a rule.
-fn wrong(name: &str, value: &str, rule: &str) -> ApiError {
+pub(super) fn wrong(name: &str, value: &str, rule: &str) -> ApiError {
     // The message repeats the value, which may be as long as a URL: so it is cut.
     let value: String = value.chars().take(MAX_TYPE).collect();
     ApiError::bad_request("invalid_parameter", format!("{name}={value:?}: {name} {rule}"))

@@ -110,7 +110,14 @@ fn a_metric_has_the_name_of_the_configuration_or_of_current() {
         assert_eq!(parse(text).unwrap().what, What::Metric(name.into()));
     }
     let error = parse("metric=conversion").unwrap_err();
-    assert!(error.message.contains("for today as a whole"), "{}", error.message);
+    assert!(error.message.contains("finer than what is kept of conversion"), "{}", error.message);
+    assert_eq!(
+        parse("metric=conversion&interval=15m").unwrap().what,
+        What::Metric("conversion".into())
+    );
+    assert_eq!(parse("metric=activeUsers").unwrap().what, What::ActiveUsers);
+    let error = parse("metric=active_users&interval=1s").unwrap_err();
+    assert!(error.message.contains("ask for 1m or wider"), "{}", error.message);
 }
 
 #[test]

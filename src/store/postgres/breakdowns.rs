@@ -109,6 +109,8 @@ impl PostgresStore {
         session.query(FORGET, &[(&before, Type::INT8)]).await?;
         let sql = "DELETE FROM breakdown_rollups WHERE span = $1 AND at < $2";
         session.query(sql, &[(&MINUTE, Type::INT8), (&before, Type::INT8)]).await?;
+        let sql = "DELETE FROM sketch_rollups WHERE span = $1 AND at < $2";
+        session.query(sql, &[(&MINUTE, Type::INT8), (&before, Type::INT8)]).await?;
         session.run("COMMIT").await?;
         session.done();
         Ok(())

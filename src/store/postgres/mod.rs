@@ -39,6 +39,7 @@ mod rollups;
 mod schema;
 mod schemas;
 mod session;
+mod sketches;
 mod swap;
 mod tls;
 mod write;

@@ -123,6 +123,7 @@ impl PostgresStore {
                 vec![
                     old("rollups", "minute < $1"),
                     old("breakdown_rollups", "at < $1"),
+                    old("sketch_rollups", "at < $1"),
                     old("schema_hours", "at < $1"),
                 ]
             }

@@ -19,6 +19,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("breakdown_rollups", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("removed_rows", &["SELECT", "INSERT", "UPDATE"]),
     ("store_sizes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("sketch_rollups", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("history_forgotten", &["SELECT", "INSERT", "UPDATE"]),
     ("schema_minutes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("schema_hours", &["SELECT", "INSERT", "UPDATE"]),

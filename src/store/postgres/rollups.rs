@@ -9,6 +9,7 @@ use super::{
     errors::Failure,
     schemas,
     session::{PostgresSessions, Session},
+    sketches,
 };
 use crate::{
     config::{self, PostgresAddress},
@@ -93,8 +94,9 @@ impl PostgresStore {
                 node: row.try_get(0)?,
                 lane: row.try_get::<_, i16>(1)?.into(),
                 folded: row.try_get(2)?,
-                broken_down: row.try_get(3)?,
-                stored: row.try_get(4)?,
+                stored: row.try_get(3)?,
+                broken_down: row.try_get(4)?,
+                sketched: row.try_get(5)?,
             };
             match fold.room() {
                 Some(room) => fold.add(&lane, &next_rows(&session, &lane, room).await?),
@@ -105,6 +107,7 @@ impl PostgresStore {
         if !fold.heads.is_empty() {
             add_up(&session, &fold).await?;
             breakdowns::add(&session, &mut fold).await?;
+            sketches::add(&session, &mut fold).await?;
             unlearnt = schemas::add(&session, &fold).await?;
             move_heads(&session, &fold.heads).await?;
         }
@@ -130,7 +133,7 @@ impl PostgresStore {
                      SELECT l.node, l.lane, l.seq
                      FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
                      WHERE l.sealed_at < $1 AND (l.last_second IS NULL OR l.last_second < $1)
-                           AND l.seq <= f.seq AND l.seq <= f.breakdowns
+                           AND l.seq <= f.seq AND l.seq <= f.breakdowns AND l.seq <= f.sketches
                            AND l.written_at <= (extract(epoch FROM now()) * 1000)::bigint - $3
                      ORDER BY l.sealed_at LIMIT $2
                  ), gone AS (
@@ -250,10 +253,11 @@ async fn next_rows(
     // Postgres knows the length of a delta without reading it, so the running sum is cheap.
     let rows = session
         .query(
-            "SELECT seq, sealed_at, events, delta, shape FROM (
+            "SELECT seq, sealed_at, events, delta, shape, visitors FROM (
                  SELECT *, sum(bytes) OVER (ORDER BY seq) - bytes AS bytes_before
-                 FROM (SELECT seq, sealed_at, events, delta, shape,
-                              octet_length(delta) + coalesce(octet_length(shape), 0) AS bytes
+                 FROM (SELECT seq, sealed_at, events, delta, shape, visitors,
+                              octet_length(delta) + octet_length(visitors)
+                                  + coalesce(octet_length(shape), 0) AS bytes
                        FROM ledger
                        WHERE node = $1 AND lane = $2 AND seq > $3 AND seq <= $4
                        ORDER BY seq LIMIT $5) AS next
@@ -276,6 +280,7 @@ async fn next_rows(
             events: row.try_get(2)?,
             delta: row.try_get(3)?,
             shape: row.try_get(4)?,
+            visitors: row.try_get(5)?,
         })
     };
     rows.iter().map(row).collect()
@@ -309,17 +314,24 @@ async fn move_heads(session: &Session, heads: &[Head]) -> Result<(), Failure> {
     let lanes: Vec<i16> = heads.iter().map(|head| head.lane as i16).collect();
     let seqs: Vec<i64> = heads.iter().map(|head| head.to).collect();
     let broken_down: Vec<i64> = heads.iter().map(|head| head.broken_down_to).collect();
+    let sketched: Vec<i64> = heads.iter().map(|head| head.sketched_to).collect();
     let since: Vec<Option<Millis>> = heads.iter().map(|head| head.since).collect();
     let moved = session
         .query(
-            "INSERT INTO fold_heads (node, lane, seq, since, breakdowns)
-             SELECT * FROM unnest($1, $2, $3, $4, $5)
+            "INSERT INTO fold_heads (node, lane, seq, since, breakdowns, sketches)
+             SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
              ON CONFLICT (node, lane) DO UPDATE
              SET seq = excluded.seq, since = coalesce(fold_heads.since, excluded.since),
                  breakdowns = excluded.breakdowns,
                  breakdowns_lack = CASE WHEN fold_heads.breakdowns = 0 THEN fold_heads.dropped_to
-                                        ELSE fold_heads.breakdowns_lack END
-             WHERE fold_heads.seq <= excluded.seq AND fold_heads.breakdowns < excluded.breakdowns
+                                        ELSE fold_heads.breakdowns_lack END,
+                 sketches = excluded.sketches,
+                 sketches_lack = CASE WHEN fold_heads.sketches = 0 THEN fold_heads.dropped_to
+                                      ELSE fold_heads.sketches_lack END
+             WHERE fold_heads.seq <= excluded.seq AND fold_heads.breakdowns <= excluded.breakdowns
+                   AND fold_heads.sketches <= excluded.sketches
+                   AND (fold_heads.breakdowns < excluded.breakdowns
+                        OR fold_heads.sketches < excluded.sketches)
              RETURNING seq",
             &[
                 (&nodes, Type::UUID_ARRAY),
@@ -327,6 +339,7 @@ async fn move_heads(session: &Session, heads: &[Head]) -> Result<(), Failure> {
                 (&seqs, Type::INT8_ARRAY),
                 (&since, Type::INT8_ARRAY),
                 (&broken_down, Type::INT8_ARRAY),
+                (&sketched, Type::INT8_ARRAY),
             ],
         )
         .await?;

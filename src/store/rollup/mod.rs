@@ -17,7 +17,12 @@
 //! row of `ledger_heads`. So whoever sees one batch sees all before it, and a single number says
 //! how far a lane has come. A row may be dropped only once it lies at or before the fold's head.
 
+mod known;
+
 use hashbrown::HashMap;
+
+pub(crate) use self::known::KNOWN;
+pub use self::known::Known;
 
 use crate::{
     domain::{
@@ -27,7 +32,7 @@ use crate::{
         time::{MINUTE, Millis, bucket},
     },
     sink::{SinkError, SinkErrorKind},
-    store::breakdowns::TopSums,
+    store::{breakdowns::TopSums, sketches::SketchSums},
 };
 
 /// How much one fold takes at most. At least one ledger row is taken whatever its size.
@@ -41,6 +46,8 @@ pub struct FoldLimits {
     pub cells: usize,
     /// Bytes of breakdowns, which are held three times while they are added to what is stored.
     pub top_bytes: usize,
+    /// Bytes of sketches.
+    pub sketch_bytes: usize,
     /// How many types, sources and properties are learnt.
     pub schemas: SchemaLimits,
 }
@@ -54,6 +61,7 @@ impl Default for FoldLimits {
             bytes: 1024 * 1024,
             cells: 20_000,
             top_bytes: 1024 * 1024,
+            sketch_bytes: 1024 * 1024,
             schemas,
         }
     }
@@ -77,25 +85,6 @@ impl Folded {
     /// The outcome of a fold that changed nothing.
     pub(crate) fn nothing(done: bool) -> Folded {
         Folded { rows: 0, done, unreadable: None, unlearnt: 0 }
-    }
-}
-
-/// The stretch of time of which the rollups are complete.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Known {
-    /// When the first batch with events was sealed, Unix ms; `None` before there was one.
-    /// It is not the oldest minute, since one phone with a wrong clock would make that 1970. A
-    /// shop on its first day would then appear to have sold nothing yesterday, while in truth
-    /// nothing is known of yesterday.
-    pub since: Option<Millis>,
-    /// When the first batch was sealed that is not folded yet; `None` where all are folded.
-    pub until: Option<Millis>,
-}
-
-impl Known {
-    /// Whether all of `[from, to)` is known, so that a minute without a value means zero.
-    pub fn covers(&self, from: Millis, to: Millis) -> bool {
-        self.since.is_some_and(|since| from >= since) && self.until.is_none_or(|until| to <= until)
     }
 }
 
@@ -140,22 +129,12 @@ pub(crate) const ADD_UP: &str = "CASE
     ELSE rollups.value + excluded.value END";
 
 /// SQL for both stores: lanes with batches that are not folded yet. Where an earlier version, which knows
-/// nothing of breakdowns, has folded, these are behind the rollups.
-pub(crate) const BEHIND: &str =
-    "SELECT h.node, h.lane, coalesce(f.seq, 0), coalesce(f.breakdowns, 0), h.seq
+/// nothing of breakdowns or sketches, has folded, these are behind the rollups.
+pub(crate) const BEHIND: &str = "SELECT h.node, h.lane, coalesce(f.seq, 0), h.seq,
+        coalesce(f.breakdowns, 0), coalesce(f.sketches, 0)
     FROM ledger_heads h LEFT JOIN fold_heads f ON f.node = h.node AND f.lane = h.lane
-    WHERE h.seq > coalesce(f.seq, 0) OR h.seq > coalesce(f.breakdowns, 0)";
-
-/// SQL for both stores: [`Known`].
-pub(crate) const KNOWN: &str = "SELECT
-    (SELECT max(at) FROM (SELECT min(since) AS at FROM fold_heads UNION ALL
-        SELECT before FROM history_forgotten WHERE what = 'rollups') AS beginnings),
-    (SELECT min((SELECT l.sealed_at FROM ledger l
-                 WHERE l.node = h.node AND l.lane = h.lane AND l.seq > coalesce(f.seq, 0)
-                       AND l.events > 0
-                 ORDER BY l.seq LIMIT 1))
-     FROM ledger_heads h LEFT JOIN fold_heads f ON f.node = h.node AND f.lane = h.lane
-     WHERE h.seq > coalesce(f.seq, 0))";
+    WHERE h.seq > coalesce(f.seq, 0) OR h.seq > coalesce(f.breakdowns, 0)
+       OR h.seq > coalesce(f.sketches, 0)";
 
 /// A lane with batches that are stored but not folded.
 pub(crate) struct FoldLane {
@@ -165,16 +144,18 @@ pub(crate) struct FoldLane {
     pub lane: i64,
     /// The last batch that is in the rollups; 0 for none.
     pub folded: i64,
-    /// The last batch whose breakdowns are kept; 0 for none.
-    pub broken_down: i64,
     /// The last batch that is stored.
     pub stored: i64,
+    /// The last batch whose breakdowns are kept; 0 for none.
+    pub broken_down: i64,
+    /// The last batch whose sketches are kept; 0 for none.
+    pub sketched: i64,
 }
 
 impl FoldLane {
     /// The batch after which rows are read.
     pub fn from(&self) -> i64 {
-        self.folded.min(self.broken_down)
+        self.folded.min(self.broken_down).min(self.sketched)
     }
 }
 
@@ -188,6 +169,8 @@ pub(crate) struct LedgerRow {
     pub events: i64,
     /// Its increments, encoded.
     pub delta: Vec<u8>,
+    /// Its visitors, encoded.
+    pub visitors: Vec<u8>,
     /// The shape of its events, encoded; `None` in a row of before shapes were learnt.
     pub shape: Option<Vec<u8>>,
 }
@@ -195,7 +178,8 @@ pub(crate) struct LedgerRow {
 impl LedgerRow {
     /// How much of it is held in memory while it is folded.
     pub fn bytes(&self) -> u64 {
-        (self.delta.len() + self.shape.as_ref().map_or(0, Vec::len)) as u64
+        let shape = self.shape.as_ref().map_or(0, Vec::len);
+        (self.delta.len() + self.visitors.len() + shape) as u64
     }
 }
 
@@ -213,9 +197,26 @@ pub(crate) struct Head {
     pub broken_down_from: i64,
     /// The last batch whose breakdowns are kept now.
     pub broken_down_to: i64,
+    /// The last batch whose sketches were kept before; 0 for none.
+    pub sketched_from: i64,
+    /// The last batch whose sketches are kept now.
+    pub sketched_to: i64,
     /// When the first batch with events among these was sealed, Unix ms; `None` where none has
     /// any.
     pub since: Option<Millis>,
+}
+
+impl Head {
+    /// The last batch of which everything is kept now.
+    fn last(&self) -> i64 {
+        self.to.min(self.broken_down_to).min(self.sketched_to)
+    }
+
+    fn has_moved(&self) -> bool {
+        self.to > self.from
+            || self.broken_down_to > self.broken_down_from
+            || self.sketched_to > self.sketched_from
+    }
 }
 
 /// Adds up ledger rows, lane by lane.
@@ -229,6 +230,8 @@ pub(crate) struct Fold {
     pub shapes: ShapeSums,
     /// The breakdowns.
     pub tops: TopSums,
+    /// The different values.
+    pub sketches: SketchSums,
     /// Ledger rows that were added.
     rows: u64,
     /// Those of them that were not in the rollups before.
@@ -252,6 +255,7 @@ impl Fold {
             cells: 0,
             shapes: ShapeSums::default(),
             tops: TopSums::default(),
+            sketches: SketchSums::default(),
             rows: 0,
             new: 0,
             bytes: 0,
@@ -267,9 +271,10 @@ impl Fold {
         let bytes = self.limits.bytes.saturating_sub(self.bytes);
         let cells = self.limits.cells.saturating_sub(self.cells + self.shapes.cells());
         let tops = self.limits.top_bytes.saturating_sub(self.tops.bytes());
+        let sketches = self.limits.sketch_bytes.saturating_sub(self.sketches.bytes());
         // The first row is taken whatever its size, or a large one would never be folded.
         let first = self.rows == 0;
-        (first || (rows > 0 && bytes > 0 && cells > 0 && tops > 0))
+        (first || (rows > 0 && bytes > 0 && cells > 0 && tops > 0 && sketches > 0))
             .then_some((rows.max(1), bytes.max(1)))
     }
 
@@ -282,13 +287,16 @@ impl Fold {
     /// list means that the ledger has no row between the lane's two heads. Somebody has removed
     /// them, so there is nothing to wait for, and the head moves on to the last stored batch.
     pub fn add(&mut self, lane: &FoldLane, rows: &[LedgerRow]) {
+        let end = |head: i64| if rows.is_empty() { lane.stored } else { head };
         let mut head = Head {
             node: lane.node,
             lane: lane.lane,
             from: lane.folded,
-            to: if rows.is_empty() { lane.stored } else { lane.folded },
+            to: end(lane.folded),
             broken_down_from: lane.broken_down,
-            broken_down_to: if rows.is_empty() { lane.stored } else { lane.broken_down },
+            broken_down_to: end(lane.broken_down),
+            sketched_from: lane.sketched,
+            sketched_to: end(lane.sketched),
             since: None,
         };
         let mut stuck = false;
@@ -296,7 +304,7 @@ impl Fold {
             if self.room().is_none() {
                 break;
             }
-            let delta = match Delta::decode(&row.delta, None) {
+            let delta = match Delta::decode(&row.delta, Some(&row.visitors)) {
                 Ok(delta) => delta,
                 Err(e) => {
                     self.unreadable = Some(format!("batch {} of node {}: {e}", row.seq, lane.node));
@@ -314,6 +322,10 @@ impl Fold {
                 self.tops.add(&delta);
                 head.broken_down_to = row.seq;
             }
+            if row.seq > lane.sketched {
+                self.sketches.add(&delta);
+                head.sketched_to = row.seq;
+            }
             self.rows += 1;
             self.bytes += row.bytes();
             if row.events > 0 && head.since.is_none() {
@@ -322,8 +334,8 @@ impl Fold {
         }
         // A lane that is stuck at an unreadable row does not count as behind: the caller would
         // fold again and again without getting on.
-        self.behind |= head.to.min(head.broken_down_to) < lane.stored && !stuck;
-        if head.to > head.from || head.broken_down_to > head.broken_down_from {
+        self.behind |= head.last() < lane.stored && !stuck;
+        if head.has_moved() {
             self.heads.push(head);
         }
     }

@@ -6,12 +6,14 @@ use crate::domain::delta::DeltaSum;
 fn row(seq: i64, minutes: std::ops::Range<i64>) -> LedgerRow {
     let mut sum = DeltaSum::default();
     minutes.for_each(|minute| sum.count("page_view", minute * MINUTE + 59_000));
-    let delta = sum.finish().encode_cells();
-    LedgerRow { seq, sealed_at: seq * 10, events: 1, delta, shape: None }
+    let delta = sum.finish();
+    let (delta, visitors) = (delta.encode_cells(), delta.encode_visitors());
+    LedgerRow { seq, sealed_at: seq * 10, events: 1, delta, visitors, shape: None }
 }
 
 fn lane(folded: i64, stored: i64) -> FoldLane {
-    FoldLane { node: NodeId::nil(), lane: 1, folded, broken_down: folded, stored }
+    let node = NodeId::nil();
+    FoldLane { node, lane: 1, folded, stored, broken_down: folded, sketched: folded }
 }
 
 #[test]

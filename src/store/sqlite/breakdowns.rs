@@ -75,6 +75,11 @@ impl Breakdowns for SqliteStore {
                   WHERE span = ?1 AND at < ?2 LIMIT ?3)",
                 params![MINUTE, before, FORGOTTEN_AT_ONCE],
             )?;
+            tx.execute(
+                "DELETE FROM sketch_rollups WHERE rowid IN
+                 (SELECT rowid FROM sketch_rollups WHERE span = ?1 AND at < ?2 LIMIT ?3)",
+                params![MINUTE, before, FORGOTTEN_AT_ONCE],
+            )?;
             Ok(tx.commit()?)
         })
         .await

@@ -18,6 +18,7 @@ mod rollups;
 mod room;
 mod runs;
 mod schemas;
+mod sketches;
 mod snapshot;
 mod write;
 

@@ -31,7 +31,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
     let mut fold = Fold::new(limits);
     let mut behind = tx.prepare_cached(BEHIND)?;
     let mut next = tx.prepare_cached(
-        "SELECT seq, sealed_at, events, delta, shape FROM ledger
+        "SELECT seq, sealed_at, events, delta, shape, visitors FROM ledger
          WHERE node = ? AND lane = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
     )?;
     let mut lanes = behind.query([])?;
@@ -40,8 +40,9 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
             node: Uuid::from_bytes(row.get(0)?),
             lane: row.get(1)?,
             folded: row.get(2)?,
-            broken_down: row.get(3)?,
-            stored: row.get(4)?,
+            stored: row.get(3)?,
+            broken_down: row.get(4)?,
+            sketched: row.get(5)?,
         };
         let Some((max_rows, max_bytes)) = fold.room() else {
             fold.leave();
@@ -60,6 +61,7 @@ pub(super) fn read(conn: &mut Connection, limits: FoldLimits) -> Result<Fold, Si
                 events: row.get(2)?,
                 delta: row.get(3)?,
                 shape: row.get(4)?,
+                visitors: row.get(5)?,
             };
             bytes += row.bytes();
             rows.push(row);
@@ -78,17 +80,24 @@ pub(super) fn write(conn: &mut Connection, fold: &mut Fold) -> Result<Folded, Si
     // back: either all heads move and all sums are added, or nothing happens.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut head = tx.prepare_cached(
-        "INSERT INTO fold_heads (node, lane, seq, since, breakdowns) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO fold_heads (node, lane, seq, since, breakdowns, sketches)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?8)
          ON CONFLICT (node, lane) DO UPDATE
          SET seq = excluded.seq, since = coalesce(fold_heads.since, excluded.since),
              breakdowns = excluded.breakdowns,
              breakdowns_lack = CASE WHEN fold_heads.breakdowns = 0 THEN fold_heads.dropped_to
-                                    ELSE fold_heads.breakdowns_lack END
-         WHERE fold_heads.seq = ?6 AND fold_heads.breakdowns = ?7",
+                                    ELSE fold_heads.breakdowns_lack END,
+             sketches = excluded.sketches,
+             sketches_lack = CASE WHEN fold_heads.sketches = 0 THEN fold_heads.dropped_to
+                                  ELSE fold_heads.sketches_lack END
+         WHERE fold_heads.seq = ?6 AND fold_heads.breakdowns = ?7 AND fold_heads.sketches = ?9",
     )?;
     for it in &fold.heads {
         let (node, to, from) = (it.node.as_bytes(), it.broken_down_to, it.broken_down_from);
-        let moved = head.execute(params![node, it.lane, it.to, it.since, to, it.from, from])?;
+        let sketched = (it.sketched_to, it.sketched_from);
+        let moved = head.execute(params![
+            node, it.lane, it.to, it.since, to, it.from, from, sketched.0, sketched.1
+        ])?;
         // The head is not where the fold began, so its rows are in the rollups already.
         if moved == 0 {
             return Ok(Folded::nothing(false));
@@ -102,6 +111,7 @@ pub(super) fn write(conn: &mut Connection, fold: &mut Fold) -> Result<Folded, Si
         add.execute(params![sum.0, sum.1, sum.2])?;
     }
     super::breakdowns::add(&tx, fold)?;
+    super::sketches::add(&tx, fold)?;
     let unlearnt = super::schemas::add(&tx, fold)?;
     // A statement borrows the transaction, and commit takes it whole.
     drop((head, add));
@@ -124,7 +134,8 @@ pub(super) fn drop_folded(
                 l.last_second
          FROM ledger l JOIN fold_heads f ON f.node = l.node AND f.lane = l.lane
          WHERE l.sealed_at < ?1 AND (l.last_second IS NULL OR l.last_second < ?1)
-               AND l.seq <= f.seq AND l.seq <= f.breakdowns AND l.written_at <= ?3
+               AND l.seq <= f.seq AND l.seq <= f.breakdowns AND l.seq <= f.sketches
+               AND l.written_at <= ?3
          ORDER BY l.sealed_at LIMIT ?2",
     )?;
     let mut drop_row =

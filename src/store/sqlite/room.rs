@@ -25,6 +25,8 @@ pub(super) fn trim(conn: &mut Connection, what: Trimmed, before: Millis) -> Resu
                  (SELECT series, minute FROM rollups WHERE minute < ?1 LIMIT ?2)",
                 "DELETE FROM breakdown_rollups WHERE (breakdown, span, at) IN
                  (SELECT breakdown, span, at FROM breakdown_rollups WHERE at < ?1 LIMIT ?2)",
+                "DELETE FROM sketch_rollups WHERE rowid IN
+                 (SELECT rowid FROM sketch_rollups WHERE at < ?1 LIMIT ?2)",
                 "DELETE FROM schema_hours WHERE (type, source, property, at) IN
                  (SELECT type, source, property, at FROM schema_hours WHERE at < ?1 LIMIT ?2)",
             ]

@@ -25,7 +25,8 @@ async fn the_rollup_actor_folds_drops_and_outlives_an_outage() {
     // As if it had been written when it was sealed.
     postgres.sql(&format!("UPDATE ledger SET written_at = {old} WHERE seq = 1")).await;
     let health = Health::default();
-    let folder = RollupActor::new(&store, health.clone(), &config).start();
+    let zone = BusinessZone::named("UTC").unwrap();
+    let folder = RollupActor::new(&store, health.clone(), &config, zone).start();
     let of = |seq| store.ledger.delta(BatchId { run: node(1), seq });
     until(async || of(1).await.unwrap().is_none()).await;
     assert!(of(2).await.unwrap().is_some());

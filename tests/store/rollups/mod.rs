@@ -18,7 +18,7 @@ use floodmark::{
         batch::{Batch, BatchId},
         delta::{DeltaSum, Series},
         shape::SchemaLimits,
-        time::{DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
+        time::{BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND, bucket, now_ms},
     },
     store::{
         Stores, Written,
@@ -54,6 +54,7 @@ pub(crate) const SMALL: FoldLimits = FoldLimits {
     bytes: 1 << 20,
     cells: 50_000,
     top_bytes: 1 << 20,
+    sketch_bytes: 4 << 20,
     schemas: SchemaLimits { schemas: 200, properties: 100 },
 };
 

@@ -95,7 +95,9 @@ impl MetricKind for Distinct {
     }
 
     /// It is made of sets, and not of sums.
-    fn add_parts(&self, _: &MetricSet, _: &mut MetricSeries) {}
+    fn add_parts(&self, _: &MetricSet, parts: &mut MetricSeries) {
+        parts.distinct.push(self.0.clone());
+    }
 }
 
 impl StepOf for Note {
