@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use crate::{
     config::Config,
-    domain::time::BusinessZone,
+    domain::time::{BusinessZone, now_ms},
     live,
     sink::{Installation, SinkError},
     spool::DataDir,
-    store::{self, Stores, postgres::PostgresStore, sqlite},
+    store::{
+        self, Stores,
+        postgres::PostgresStore,
+        rollup::remake::{Remade, RemakeAsked},
+        sqlite,
+    },
 };
 
 /// The store: PostgreSQL where `postgres.url` is set, else SQLite in the data dir.
@@ -82,5 +87,31 @@ pub async fn rebuild(config: &Config, change_settings: bool) -> Result<String, S
     Ok(format!(
         "the counters in Redis are what the ledger says, by days of the time zone {}",
         config.timezone
+    ))
+}
+
+/// Makes the rollups of a day (`2026-11-26`, of the business zone) anew from its events. Returns in words what
+/// was done.
+pub async fn remake(config: &Config, day: &str) -> Result<String, String> {
+    let zone = BusinessZone::named(&config.timezone)?;
+    let named = zone.day_named(day);
+    let of = named.ok_or_else(|| format!("--rollups: {day:?} is no date such as 2026-11-26"))?;
+    if of.end > now_ms() {
+        return Err(format!("--rollups: {day} is not over yet"));
+    }
+    let stores = stores(config).await?;
+    let words = |e: SinkError| e.to_string();
+    stores.info.claim().await.map_err(words)?;
+    let asked = RemakeAsked {
+        from: of.start,
+        to: of.end,
+        metric_set: config.rules.metric_set.clone(),
+        max_types: config.live.max_event_types,
+    };
+    let Remade { events, sums, breakdowns, sketches } =
+        store::rollup::remake::remake(&stores, &asked).await.map_err(words)?;
+    Ok(format!(
+        "the rollups of {day} are what its {events} events say: {sums} sums by minute, {breakdowns} \
+         summaries of breakdowns, {sketches} sketches"
     ))
 }

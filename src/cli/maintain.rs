@@ -33,12 +33,16 @@ pub struct RebuildArgs {
     /// Make this configuration's timezone and redis.prefix those of the whole installation
     #[arg(long)]
     change_settings: bool,
+    /// Make the rollups of a day that is over anew from its events: 2026-11-26
+    #[arg(long, value_name = "DAY", conflicts_with = "change_settings")]
+    rollups: Option<String>,
 }
 
 /// Runs `floodmark rebuild`.
 pub fn rebuild(args: &RebuildArgs) -> ExitCode {
-    with_config(&args.serve, |config| {
-        once("rebuild", connect::rebuild(&config, args.change_settings))
+    with_config(&args.serve, |config| match &args.rollups {
+        Some(day) => once("rebuild", connect::remake(&config, day)),
+        None => once("rebuild", connect::rebuild(&config, args.change_settings)),
     })
 }
 

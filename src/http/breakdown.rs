@@ -18,7 +18,7 @@ use crate::{
         scope::View,
     },
     numbers::{self, Mirror, Past, breakdown::BrokenDown},
-    store::breakdowns::KeptSince,
+    store::{breakdowns::KeptSince, sketches::SketchedSince},
 };
 
 /// The longest span.
@@ -82,7 +82,8 @@ async fn breakdown(
         (None, last) => numbers::breakdown::of_last(&mirror, breakdown, last.unwrap_or(15)),
         (Some(_), Some(_)) => return Err(invalid("minutes", "goes without from and to")),
         (Some(span), None) => {
-            is_kept(span, &past.breakdowns_since().await?)?;
+            let rebuilt = past.sketched_since().await?.rebuilt;
+            is_kept(span, &past.breakdowns_since().await?, rebuilt)?;
             numbers::breakdown::between(&mirror, &past, breakdown, span).await?
         }
     };
@@ -125,8 +126,13 @@ fn span(
 }
 
 /// Refuses a span of which breakdowns are not there, or no longer by minute.
-fn is_kept((from, to): (Millis, Millis), kept: &KeptSince) -> Result<(), ApiError> {
-    if let Some(since) = kept.complete.filter(|since| from < *since) {
+fn is_kept(
+    (from, to): (Millis, Millis),
+    kept: &KeptSince,
+    rebuilt: Vec<(Millis, Millis)>,
+) -> Result<(), ApiError> {
+    let known = SketchedSince { complete: kept.complete, rebuilt };
+    if let Some(since) = kept.complete.filter(|_| !known.covers(from, to)) {
         return Err(invalid("from", &format!("breakdowns are kept since {}", rfc3339(since))));
     }
     for (name, at) in [("from", from), ("to", to)] {

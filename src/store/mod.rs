@@ -76,7 +76,7 @@ use crate::{
         letters::DeadLetters,
         nodes::NodeList,
         retention::Retention,
-        rollup::{FoldLimits, Folded, Known, Summed},
+        rollup::{FoldLimits, Folded, Known, Summed, remake::Remake},
         schemas::Schemas,
         sketches::Sketches,
     },
@@ -99,6 +99,8 @@ pub struct Stores {
     pub breakdowns: Arc<dyn Breakdowns>,
     /// How many different values there were.
     pub sketches: Arc<dyn Sketches>,
+    /// Makes the rollups of a day anew.
+    pub remake: Arc<dyn Remake>,
     /// What was refused.
     pub letters: Arc<dyn DeadLetters>,
     /// What was learnt of the properties of events.
@@ -130,6 +132,7 @@ impl Stores {
             + Rollups
             + Breakdowns
             + Sketches
+            + Remake
             + AlertLog
             + DeadLetters
             + Schemas
@@ -147,6 +150,7 @@ impl Stores {
             alerts: store.clone(),
             breakdowns: store.clone(),
             sketches: store.clone(),
+            remake: store.clone(),
             letters: store.clone(),
             schemas: store.clone(),
             events: store.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use floodmark::{
     domain::{
         batch::NodeId,
-        time::{DAY, HOUR, MINUTE, Millis, bucket, now_ms},
+        time::{DAY, HOUR, MINUTE, Millis, bucket, now_ms, rfc3339},
     },
     store::{BatchStore, sqlite::SqliteStore},
 };
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::{
     batches::{Event, seal},
-    program::wait_until,
+    program::{floodmark_output, wait_until},
     server::Server,
 };
 
@@ -124,6 +124,21 @@ fn days_that_are_over_have_their_sessions_conversion_and_active_users() {
             Shop::assert_near(&all[2][n], active as f64, is_estimate);
         }
     }
+    // The rollups of a day are made anew beside the server, and say the same.
+    let crowded = first + CROWDED * DAY;
+    let asked = format!("metric=sessions&interval=1h&from={crowded}&to={}", crowded + DAY);
+    let before = shop.points(&asked);
+    let dir = dir.path().to_str().unwrap();
+    let rebuild = |at: Millis| {
+        floodmark_output(&["rebuild", "--data-dir", dir, "--rollups", &rfc3339(at)[..10]])
+    };
+    let done = rebuild(crowded);
+    let words = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && words.contains("its 4480 events"), "{done:?}");
+    assert_eq!(shop.points(&asked), before);
+    let refused = rebuild(now_ms());
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is not over yet"), "{refused:?}");
     // Visitors are known by minute, and the other day is compared with.
     let crowd = first + CROWDED * DAY + 9 * HOUR;
     let minutes = format!("metric=activeUsers&interval=5m&from={crowd}&to={}", crowd + HOUR);

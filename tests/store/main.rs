@@ -11,6 +11,7 @@ mod letters;
 mod orders;
 mod parts;
 mod postgres;
+mod remake;
 mod retention;
 mod rollups;
 mod schemas;

@@ -88,6 +88,18 @@ type Names = (Vec<String>, Vec<(i64, u32, Top)>, Vec<(i64, u32, u64)>);
 type Visitors = (Vec<(Visitor, Millis)>, (Vec<Visitor>, Vec<UserLink>), Vec<(i64, Visitor)>);
 
 impl Delta {
+    /// What of it lies in `[from, to)` (Unix ms, full quarters of an hour).
+    pub fn within(mut self, from: Millis, to: Millis) -> Delta {
+        let is_in = |at: i64, unit: Millis| (from..to).contains(&at.saturating_mul(unit));
+        self.cells.retain(|cell| is_in(cell.0, SECOND));
+        self.tops.retain(|top| is_in(top.0, MINUTE));
+        self.distinct.retain(|seen| is_in(seen.0, QUARTER_HOUR));
+        self.visitors.retain(|(_, at)| is_in(*at, 1));
+        self.links.retain(|link| is_in(link.at, 1));
+        self.earlier.retain(|seen| is_in(seen.0, MINUTE));
+        self
+    }
+
     /// Nothing to add.
     pub fn is_empty(&self) -> bool {
         *self == Delta::default()

@@ -33,6 +33,7 @@ mod letters;
 mod nodes;
 mod partitions;
 mod password;
+mod remake;
 mod retention;
 mod rights;
 mod rollups;

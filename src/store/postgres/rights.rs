@@ -20,6 +20,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("removed_rows", &["SELECT", "INSERT", "UPDATE"]),
     ("store_sizes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("sketch_rollups", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("rebuilt_days", &["SELECT"]),
     ("history_forgotten", &["SELECT", "INSERT", "UPDATE"]),
     ("schema_minutes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("schema_hours", &["SELECT", "INSERT", "UPDATE"]),

@@ -11,7 +11,7 @@ use crate::{
     store::{
         rollup::Fold,
         sketches::{
-            ADDED_UP, DAYS_AT_ONCE, DaySketches, Differing, KeptSketch, LONGEST_DAY,
+            ADDED_UP, DAYS_AT_ONCE, DaySketches, Differing, KeptSketch, LONGEST_DAY, REBUILT,
             SKETCHES_SINCE, SketchRead, SketchedSince, Sketches, SketchesAsked,
         },
     },
@@ -43,7 +43,7 @@ pub(super) async fn add(session: &Session, fold: &mut Fold) -> Result<(), Failur
 }
 
 /// Adds sketches to what is stored of the same spans.
-async fn write_onto(session: &Session, kept: &[KeptSketch]) -> Result<(), Failure> {
+pub(super) async fn write_onto(session: &Session, kept: &[KeptSketch]) -> Result<(), Failure> {
     let names: Vec<&str> = kept.iter().map(|it| it.name.as_str()).collect();
     let spans: Vec<Millis> = kept.iter().map(|it| it.span).collect();
     let times: Vec<Millis> = kept.iter().map(|it| it.at).collect();
@@ -111,9 +111,12 @@ impl PostgresStore {
     async fn try_sketched_since(&self) -> Result<SketchedSince, Failure> {
         let session = self.chart().await?;
         let rows = session.query(SKETCHES_SINCE, &[]).await?;
+        let days = session.query(REBUILT, &[]).await?;
+        let day = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let rebuilt = days.iter().map(day).collect::<Result<_, Failure>>()?;
         session.run("COMMIT").await?;
         session.done();
-        Ok(SketchedSince::of(rows[0].try_get(0)?))
+        Ok(SketchedSince::of(rows[0].try_get(0)?, rebuilt))
     }
 
     async fn try_add_up_days(&self, days: &[(Millis, Millis)]) -> Result<(), Failure> {

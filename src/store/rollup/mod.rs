@@ -18,6 +18,7 @@
 //! how far a lane has come. A row may be dropped only once it lies at or before the fold's head.
 
 mod known;
+pub mod remake;
 
 use hashbrown::HashMap;
 

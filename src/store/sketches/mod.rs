@@ -118,6 +118,9 @@ pub trait Sketches: Send + Sync + 'static {
     async fn add_up_days(&self, days: &[(Millis, Millis)]) -> Result<(), SinkError>;
 }
 
+/// SQL for both stores: the stretches that were made anew.
+pub(crate) const REBUILT: &str = "SELECT at, until FROM rebuilt_days ORDER BY at";
+
 /// SQL for both stores: the last second (Unix ms) that sketches lack.
 pub(crate) const SKETCHES_SINCE: &str = "SELECT max(second) FROM (
         SELECT CASE WHEN sketches = 0 THEN dropped_to ELSE sketches_lack END AS second
@@ -125,9 +128,9 @@ pub(crate) const SKETCHES_SINCE: &str = "SELECT max(second) FROM (
         UNION ALL SELECT before - 1000 FROM history_forgotten WHERE what = 'rollups') AS lacking";
 
 impl SketchedSince {
-    /// Of what [`SKETCHES_SINCE`] gives.
-    pub(crate) fn of(lack: Option<Millis>) -> SketchedSince {
-        SketchedSince { complete: lack.map(|second| second + SECOND), rebuilt: Vec::new() }
+    /// Of what [`SKETCHES_SINCE`] and [`REBUILT`] give.
+    pub(crate) fn of(lack: Option<Millis>, rebuilt: Vec<(Millis, Millis)>) -> SketchedSince {
+        SketchedSince { complete: lack.map(|second| second + SECOND), rebuilt }
     }
 }
 

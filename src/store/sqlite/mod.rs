@@ -13,6 +13,7 @@ mod installation;
 mod ledger;
 mod letters;
 mod pending;
+mod remake;
 mod retention;
 mod rollups;
 mod room;

@@ -10,7 +10,7 @@ use crate::{
     store::{
         rollup::Fold,
         sketches::{
-            ADDED_UP, DAYS_AT_ONCE, DaySketches, Differing, LONGEST_DAY, SKETCHES_SINCE,
+            ADDED_UP, DAYS_AT_ONCE, DaySketches, Differing, LONGEST_DAY, REBUILT, SKETCHES_SINCE,
             SketchedSince, Sketches, SketchesAsked,
         },
     },
@@ -37,7 +37,7 @@ pub(super) fn add(tx: &Transaction<'_>, fold: &mut Fold) -> Result<(), SinkError
 }
 
 /// Writes a sketch in the place of that which is stored.
-fn write(
+pub(super) fn write(
     tx: &Transaction<'_>,
     name: &str,
     (span, at): (Millis, Millis),
@@ -129,9 +129,13 @@ impl Sketches for SqliteStore {
     }
 
     async fn sketched_since(&self) -> Result<SketchedSince, SinkError> {
-        let lack =
-            |conn: &mut Connection| Ok(conn.query_row(SKETCHES_SINCE, [], |row| row.get(0))?);
-        Ok(SketchedSince::of(with(&self.charts, lack).await?))
+        with(&self.charts, |conn| {
+            let lack = conn.query_row(SKETCHES_SINCE, [], |row| row.get(0))?;
+            let mut select = conn.prepare_cached(REBUILT)?;
+            let days = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(SketchedSince::of(lack, days.collect::<Result<_, _>>()?))
+        })
+        .await
     }
 
     async fn add_up_days(&self, days: &[(Millis, Millis)]) -> Result<(), SinkError> {
