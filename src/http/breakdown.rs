@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::{
     domain::{
         delta::QUARTER_HOUR,
+        metric::Tallied,
+        money::Amount,
         time::{BusinessZone, DAY, MINUTE, Millis, bucket, rfc3339},
         top,
     },
@@ -25,16 +27,18 @@ use crate::{
 const MAX_SPAN: Millis = 4 * 366 * DAY;
 /// For how many minutes the mirror has breakdowns.
 pub(super) const MAX_MINUTES: i64 = 24 * 60;
-/// The header that says by how much each count of an answer may be too low; 0 where all counts
-/// are exact.
+/// The header that says by how much each count, or each sum where these are asked for, may be too low; 0 where
+/// all are exact.
 const MAX_ERROR: &str = "x-floodmark-max-error";
-/// The header with the number of all events of the type, of which the counts are shares.
+/// The header that says it of the counts that stand beside sums.
+const MAX_COUNT_ERROR: &str = "x-floodmark-max-count-error";
+/// The header with the number of all events of the type, or the whole sum, of which the rows are shares.
 const TOTAL: &str = "x-floodmark-total";
 /// The value of the row for events without one.
 const NONE: &str = "(none)";
 
 /// What a query says of a breakdown.
-const PARAMETERS: [&str; 6] = ["type", "property", "minutes", "from", "to", "limit"];
+const PARAMETERS: [&str; 7] = ["type", "property", "metric", "minutes", "from", "to", "limit"];
 
 /// Adds the route.
 pub fn routes(view: &mut View) {
@@ -46,13 +50,17 @@ pub fn routes(view: &mut View) {
 struct Count<'a> {
     value: &'a str,
     count: u64,
+    /// What the events add to the metric that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sum: Option<Amount>,
     /// Whether this is the row of the events that have no value; left out of all other rows, since a
     /// property may be called `(none)` by its sender.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     none: bool,
 }
 
-/// `[{"value","count"}]`, the largest count first, and last the events that have no value.
+/// `[{"value","count"}]`, the largest count first, and last the events that have no value; with `metric` as
+/// `[{"value","count","sum"}]`, the largest sum first.
 async fn breakdown(
     request: HttpRequest,
     mirror: web::Data<Mirror>,
@@ -60,7 +68,7 @@ async fn breakdown(
     principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     // Not `web::Query`, whose refusals are plain text.
-    let ([kind, property, minutes, from, to, limit], _) =
+    let ([kind, property, metric, minutes, from, to, limit], _) =
         query::read_exactly(request.query_string(), &PARAMETERS, None)?;
     let known = mirror.metric_set().breakdowns();
     let (Some(kind), Some(property)) = (&kind, &property) else {
@@ -72,30 +80,72 @@ async fn breakdown(
         let message = format!("no [[breakdown]] of {kind} by {property}; there are {names:?}");
         return Err(invalid("property", &message));
     };
-    if !mirror.metric_set().shows_values(principal.rights.sight, property) {
+    let sight = principal.rights.sight;
+    if !mirror.metric_set().shows_values(sight, property) {
         return Err(hidden());
     }
+    let summed = match &metric {
+        None => None,
+        // Whoever may not see a metric is not told either whether it is kept by value.
+        Some(metric) if !mirror.metric_set().shows(sight, metric) => return Err(hidden()),
+        Some(metric) if breakdown.sums.contains(metric) => Some(breakdown.summed(metric)),
+        Some(_) => {
+            let message =
+                format!("the sums that are kept of {} are {:?}", breakdown.name, breakdown.sums);
+            return Err(invalid("metric", &message));
+        }
+    };
     let last = within(&minutes, "minutes", MAX_MINUTES)?;
     let limit = within(&limit, "limit", top::CAPACITY as i64)?;
     let span = span((from.as_deref(), to.as_deref()), mirror.now(), mirror.zone())?;
-    let BrokenDown { top, missing, total } = match (span, last) {
-        (None, last) => numbers::breakdown::of_last(&mirror, breakdown, last.unwrap_or(15)),
-        (Some(_), Some(_)) => return Err(invalid("minutes", "goes without from and to")),
-        (Some(span), None) => {
-            let rebuilt = past.sketched_since().await?.rebuilt;
-            is_kept(span, &past.breakdowns_since().await?, rebuilt)?;
-            numbers::breakdown::between(&mirror, &past, breakdown, span).await?
+    if let Some(span) = span {
+        if last.is_some() {
+            return Err(invalid("minutes", "goes without from and to"));
         }
+        let rebuilt = past.sketched_since().await?.rebuilt;
+        is_kept(span, &past.breakdowns_since().await?, rebuilt)?;
+    }
+    let read = async |tallied: Tallied| match span {
+        None => Ok(numbers::breakdown::tallied_last(&mirror, &tallied, last.unwrap_or(15))),
+        Some(span) => numbers::breakdown::between(&mirror, &past, &tallied, span).await,
     };
-    let largest = top.largest(limit.map_or(breakdown.top, |limit| limit as usize));
-    let row = |(value, count)| Count { value, count, none: false };
-    let mut counts: Vec<Count<'_>> = largest.into_iter().map(row).collect();
-    if missing > 0 {
-        counts.push(Count { value: NONE, count: missing, none: true });
+    let counted = read(breakdown.counted()).await?;
+    let most = limit.map_or(breakdown.top, |limit| limit as usize);
+    Ok(match summed {
+        None => by_count(&counted, most),
+        Some(tallied) => by_sum(&counted, &read(tallied).await?, most),
+    })
+}
+
+/// The answer by the number of events.
+fn by_count(counted: &BrokenDown, most: usize) -> HttpResponse {
+    let largest = counted.top.largest(most);
+    let row = |(value, count)| Count { value, count, sum: None, none: false };
+    let mut rows: Vec<Count<'_>> = largest.into_iter().map(row).collect();
+    if counted.missing > 0 {
+        rows.push(Count { value: NONE, count: counted.missing, sum: None, none: true });
     }
     let mut answer = no_store();
-    answer.insert_header((MAX_ERROR, top.error().to_string()));
-    Ok(answer.insert_header((TOTAL, total.to_string())).json(counts))
+    answer.insert_header((MAX_ERROR, counted.top.error().to_string()));
+    answer.insert_header((TOTAL, counted.total.to_string())).json(rows)
+}
+
+/// The answer by the sum of a metric.
+fn by_sum(counted: &BrokenDown, summed: &BrokenDown, most: usize) -> HttpResponse {
+    let amount = |units: u64| Amount(i64::try_from(units).unwrap_or(i64::MAX));
+    let row = |(value, units)| {
+        let (count, sum) = (counted.top.count(value), Some(amount(units)));
+        Count { value, count, sum, none: false }
+    };
+    let mut rows: Vec<Count<'_>> = summed.top.largest(most).into_iter().map(row).collect();
+    if counted.missing > 0 {
+        let (count, sum) = (counted.missing, Some(amount(summed.missing)));
+        rows.push(Count { value: NONE, count, sum, none: true });
+    }
+    let mut answer = no_store();
+    answer.insert_header((MAX_ERROR, amount(summed.top.error()).to_string()));
+    answer.insert_header((MAX_COUNT_ERROR, counted.top.error().to_string()));
+    answer.insert_header((TOTAL, amount(summed.total).to_string())).json(rows)
 }
 
 /// The span `[from, to)` (Unix ms) that a query names, of whole minutes; `None` where it names none.

@@ -20,7 +20,7 @@ async fn current(mirror: web::Data<Mirror>, principal: web::ReqData<Principal>) 
     no_store().json(mirror.current(principal.rights.sight))
 }
 
-/// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property"}]}`: what the
+/// `{"metrics":[{"name","unit","byDayOnly"}],"breakdowns":[{"type","property","sums"}]}`: what the
 /// dashboard offers to choose from. What is hidden is left out, and `hidden` names the metrics.
 async fn metrics(mirror: web::Data<Mirror>, principal: web::ReqData<Principal>) -> HttpResponse {
     let sight = principal.rights.sight;
@@ -38,7 +38,15 @@ async fn metrics(mirror: web::Data<Mirror>, principal: web::ReqData<Principal>) 
         .breakdowns()
         .iter()
         .filter(|breakdown| metric_set.shows_values(sight, &breakdown.property))
-        .map(|breakdown| json!({"type": breakdown.event, "property": breakdown.property}))
+        .map(|breakdown| {
+            let sums = breakdown.sums.iter().filter(|metric| metric_set.shows(sight, metric));
+            let sums: Vec<&String> = sums.collect();
+            let mut named = json!({"type": breakdown.event, "property": breakdown.property});
+            if !sums.is_empty() {
+                named["sums"] = json!(sums);
+            }
+            named
+        })
         .collect();
     let mut answer = json!({"metrics": metrics, "breakdowns": breakdowns});
     let hidden = metric_set.hidden(sight);

@@ -4,7 +4,7 @@
 
 use crate::{
     domain::{
-        metric::{Breakdown, MISSING, SeriesSums},
+        metric::{Breakdown, MISSING, SeriesSums, Tallied},
         time::{DAY, MINUTE, Millis, bucket},
         top::{Top, TopAnswer},
     },
@@ -13,14 +13,14 @@ use crate::{
     store::{breakdowns::TopsAsked, rollup::Summed},
 };
 
-/// A breakdown of all events of its type in some minutes.
+/// A breakdown of all events of its type in some minutes: their number, or the sum of a metric (1/10,000).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenDown {
-    /// The most frequent values.
+    /// The values that make up most of it.
     pub top: Top,
-    /// Events of the type that have no value: the property is absent, null, an object or an array.
+    /// What of it is of events that have no value: the property is absent, null, an object or an array.
     pub missing: u64,
-    /// All events of the type.
+    /// All of it.
     pub total: u64,
 }
 
@@ -74,6 +74,18 @@ fn held_between(
     }
 }
 
+/// What the mirror has added up by value in the last `minutes` minutes, the one in progress included.
+pub fn tallied_last(mirror: &Mirror, tallied: &Tallied, minutes: i64) -> BrokenDown {
+    let to = bucket(mirror.now(), MINUTE) + MINUTE;
+    let from = to - minutes * MINUTE;
+    let counters = mirror.counters();
+    BrokenDown {
+        top: top_of(&counters, &tallied.values, from, to),
+        missing: top_of(&counters, &tallied.missing, from, to).count(MISSING),
+        total: Sums::new(&*counters, from, to).series(&tallied.all).max(0) as u64,
+    }
+}
+
 /// A breakdown in the minutes that `[from, to)` (Unix ms) touches, however long ago they are.
 ///
 /// # Errors
@@ -81,25 +93,26 @@ fn held_between(
 pub async fn between(
     mirror: &Mirror,
     past: &Past,
-    breakdown: &Breakdown,
+    tallied: &Tallied,
     (from, to): (Millis, Millis),
 ) -> Result<BrokenDown, Unavailable> {
     let (from, to) = (bucket(from, MINUTE), bucket(to + MINUTE - 1, MINUTE));
     // What the mirror has, with the events of the last seconds, is not asked of the store.
     let held = (bucket(mirror.now(), MINUTE) + MINUTE - DAY).clamp(from, to);
-    let missing = breakdown.missing();
+    let missing = &tallied.missing;
     let (mut values, mut without, mut total) = (TopAnswer::default(), TopAnswer::default(), 0);
     if from < held {
-        let asked = TopsAsked::between(breakdown.name.clone(), from, held);
+        let asked = TopsAsked::between(tallied.values.clone(), from, held);
         values = past.tops(&asked).await?;
         without = past.tops(&TopsAsked { breakdown: missing.clone(), ..asked }).await?;
-        total = past.sums(&[(from, held)], &Summed::One(breakdown.all())).await?[0].unwrap_or(0);
+        total =
+            past.sums(&[(from, held)], &Summed::One(tallied.all.clone())).await?[0].unwrap_or(0);
     }
     {
         let counters = mirror.counters();
-        counters.tops_of(&breakdown.name, held, to).for_each(|top| values.add(top));
-        counters.tops_of(&missing, held, to).for_each(|top| without.add(top));
-        let now = Sums::new(&*counters, held, to).series(&breakdown.all());
+        counters.tops_of(&tallied.values, held, to).for_each(|top| values.add(top));
+        counters.tops_of(missing, held, to).for_each(|top| without.add(top));
+        let now = Sums::new(&*counters, held, to).series(&tallied.all);
         total = total.saturating_add(now);
     }
     Ok(BrokenDown {

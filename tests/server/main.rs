@@ -42,6 +42,7 @@ mod single_events;
 mod sources;
 mod stopping;
 mod stream;
+mod sums;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

@@ -1,6 +1,10 @@
-//! Breakdowns: events of one type, counted by the values of one of their properties.
+//! Breakdowns: events of one type, counted by the values of one of their properties, and perhaps the sum of a
+//! metric by these values.
 
-use super::spec::{BreakdownSpec, property_name};
+use super::{
+    kind::Kind,
+    spec::{BreakdownSpec, MetricSpec, property_name},
+};
 use crate::domain::{delta::Series, event::is_type, top};
 
 /// The one value of the breakdown that counts events without a value.
@@ -17,6 +21,19 @@ pub struct Breakdown {
     pub property: String,
     /// How many values are shown, 1 to [`top::CAPACITY`].
     pub top: usize,
+    /// The metrics whose sums are kept by value.
+    pub sums: Vec<String>,
+}
+
+/// What is added up by value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tallied {
+    /// The name under which it is added up for each value.
+    pub values: String,
+    /// The name under which it is added up for events that have no value.
+    pub missing: String,
+    /// All of it.
+    pub all: Series,
 }
 
 impl Breakdown {
@@ -32,12 +49,28 @@ impl Breakdown {
         Series::Count(self.event.clone())
     }
 
+    /// The number of events.
+    pub fn counted(&self) -> Tallied {
+        Tallied { values: self.name.clone(), missing: self.missing(), all: self.all() }
+    }
+
+    /// The sum of a metric, in 1/10,000. It is a breakdown of its own, whose values come as often as they add to
+    /// the sum: so it is bounded and kept as others are, and a version that knows nothing of it passes it over.
+    pub fn summed(&self, metric: &str) -> Tallied {
+        Tallied {
+            values: format!("{}/sum/{metric}", self.name),
+            missing: format!("{}/sum/{metric}", self.missing()),
+            all: Series::Sum(metric.to_owned()),
+        }
+    }
+
     /// Checks a breakdown as the configuration writes it, after those that stand before it.
     ///
     /// # Errors
     /// In words.
     pub(super) fn compile(
         spec: &BreakdownSpec,
+        metrics: &[MetricSpec],
         earlier: &[Breakdown],
     ) -> Result<Breakdown, String> {
         if !is_type(&spec.event) {
@@ -54,7 +87,17 @@ impl Breakdown {
                 spec.event, spec.property
             ));
         }
+        for sum in &spec.sum.0 {
+            let found = metrics.iter().find(|metric| metric.name == *sum);
+            if !found.is_some_and(|it| it.kind == Kind::Sum && it.event.0 == [spec.event.as_str()])
+            {
+                return Err(format!(
+                    "sum: {sum:?} is no metric of kind sum of {} alone",
+                    spec.event
+                ));
+            }
+        }
         let (event, property) = (spec.event.clone(), spec.property.clone());
-        Ok(Breakdown { name, event, property, top: spec.top })
+        Ok(Breakdown { name, event, property, top: spec.top, sums: spec.sum.0.clone() })
     }
 }

@@ -32,7 +32,10 @@ impl MetricSet {
         let money = MoneyProperties::of(metrics);
         let metric = |spec: &MetricSpec, earlier: &[Metric]| metric(spec, earlier, &money);
         let compiled = compile_list(List::Metrics, metrics, metric, &mut faults);
-        let shown = compile_list(List::Breakdowns, breakdowns, Breakdown::compile, &mut faults);
+        let breakdown = |spec: &BreakdownSpec, earlier: &[Breakdown]| {
+            Breakdown::compile(spec, metrics, earlier)
+        };
+        let shown = compile_list(List::Breakdowns, breakdowns, breakdown, &mut faults);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -180,7 +183,7 @@ fn plan(kind: &str, specs: &[MetricSpec], metrics: &[Metric], breakdowns: &[Brea
         plan.add_ratio(left_out, &operands, kind);
     }
     for breakdown in breakdowns.iter().filter(|breakdown| breakdown.event == kind) {
-        plan.add_breakdown(breakdown);
+        plan.add_breakdown(breakdown, specs, metrics);
     }
     plan
 }

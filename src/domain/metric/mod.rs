@@ -24,7 +24,7 @@ mod unstored;
 mod value;
 
 pub use self::{
-    breakdown::{Breakdown, MISSING},
+    breakdown::{Breakdown, MISSING, Tallied},
     filter::{Comparison, Test},
     hidden::REVENUE,
     kind::{AmountFault, DistinctNoted, Kind},

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::{
     breakdown::{Breakdown, MISSING},
     filter::{Filter, Takes, all},
-    kind::{AmountFault, DistinctNoted, Step},
+    kind::{AddAmount, Addend, AmountFault, DistinctNoted, Step},
     left_out::{LeaveOut, LeftOut},
     metric_set::Metric,
     spec::MetricSpec,
@@ -48,6 +48,21 @@ struct ByValue {
     property: usize,
     /// Where events without a value are counted.
     missing: String,
+    /// What is added up by value beside their number.
+    sums: Vec<SumByValue>,
+}
+
+/// How a metric of kind `sum` is added up by value.
+#[derive(Clone, Debug)]
+struct SumByValue {
+    /// The breakdown of the sum.
+    name: String,
+    /// Where events without a value add to.
+    missing: String,
+    /// The metric's own filters.
+    filters: Vec<Filter>,
+    /// What an event adds.
+    addend: AddAmount,
 }
 
 /// A step that is taken for events that pass some filters.
@@ -140,11 +155,28 @@ impl Plan {
         }
     }
 
-    /// Adds a breakdown of events of the plan's type.
-    pub(super) fn add_breakdown(&mut self, breakdown: &Breakdown) {
-        let property = self.wanted.place(&breakdown.property);
+    /// Adds a breakdown of events of the plan's type. Each spec has its metric at the same place.
+    pub(super) fn add_breakdown(
+        &mut self,
+        breakdown: &Breakdown,
+        specs: &[MetricSpec],
+        metrics: &[Metric],
+    ) {
+        let wanted = &mut self.wanted;
+        let property = wanted.place(&breakdown.property);
+        let mut sums = Vec::new();
+        for sum in &breakdown.sums {
+            let found = specs.iter().zip(metrics).find(|(spec, _)| spec.name == *sum);
+            let Some((spec, metric)) = found else { continue };
+            let Some(Step::Sum(addend)) = metric.definition.step(spec, wanted) else { continue };
+            let filters = Filter::read_all(spec, |property| wanted.place(property));
+            let filters = filters.expect("the filters were checked when the metric was compiled");
+            let tallied = breakdown.summed(sum);
+            let (name, missing) = (tallied.values, tallied.missing);
+            sums.push(SumByValue { name, missing, filters, addend });
+        }
         let (name, missing) = (breakdown.name.clone(), breakdown.missing());
-        self.breakdowns.push(ByValue { name, property, missing });
+        self.breakdowns.push(ByValue { name, property, missing, sums });
     }
 
     /// Adds what one event is to be counted as; `is_bot` says whether a bot sent it.
@@ -159,10 +191,20 @@ impl Plan {
         if is_bot {
             return;
         }
-        for ByValue { name, property, missing } in &self.breakdowns {
-            match &picked[*property] {
-                Some(value) => tally.sum.top(name, row.time, value, 1),
-                None => tally.sum.top(missing, row.time, MISSING, 1),
+        for ByValue { name, property, missing, sums } in &self.breakdowns {
+            let value = picked[*property].as_deref();
+            let mut add = |name: &str, missing: &str, n: u64| match value {
+                Some(value) => tally.sum.top(name, row.time, value, n),
+                None => tally.sum.top(missing, row.time, MISSING, n),
+            };
+            add(name, missing, 1);
+            for SumByValue { name, missing, filters, addend } in sums {
+                if all(filters, &picked)
+                    && let Addend::Added(amount, _) = addend.addend(seen, tally.rates)
+                    && let Ok(units @ 1..) = u64::try_from(amount.0)
+                {
+                    add(name, missing, units);
+                }
             }
         }
     }

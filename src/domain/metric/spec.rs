@@ -61,6 +61,9 @@ pub struct BreakdownSpec {
     /// How many values are shown.
     #[serde(default = "ten")]
     pub top: usize,
+    /// Metrics of kind `sum` of these events alone, whose sum is kept for each value as well.
+    #[serde(default)]
+    pub sum: Names,
     /// `true` takes this breakdown away that an earlier layer has.
     #[serde(default)]
     pub off: bool,

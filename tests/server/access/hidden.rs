@@ -322,7 +322,6 @@ fn all_else_is_shown_and_what_is_hidden_is_named() {
         all["currencies"] = json!({});
         veiled == all
     });
-
     let metrics = blind.get("/api/analytics/metrics").json();
     assert_eq!(metrics["hidden"], json!(MONEY));
     let names = |list: &str, key: &str| -> Vec<String> {
@@ -332,12 +331,14 @@ fn all_else_is_shown_and_what_is_hidden_is_named() {
     assert!(names("metrics", "name").iter().all(|name| !MONEY.contains(&name.as_str())));
     let properties = names("breakdowns", "property");
     assert!(properties.contains(&"plan".into()) && !properties.contains(&"amount".into()));
+    assert!(!metrics["breakdowns"].to_string().contains("sums"), "revenue is the only one");
     for (path, status) in [
         ("timeseries?metric=purchases", 200),
         ("timeseries?metric=averageOrderValue", 403),
         ("timeseries?type=purchase", 200),
         ("breakdown?type=purchase&property=plan", 200),
         ("breakdown?type=purchase&property=amount", 403),
+        ("breakdown?type=purchase&property=country&metric=revenue", 403),
     ] {
         let answer = blind.get(&format!("/api/analytics/{path}"));
         assert_eq!(answer.status, status, "{path}");

@@ -60,7 +60,14 @@ local function merged(old, new, capacity)
     end
     top.shaved = top.shaved + shave
   end
-  return cjson.encode(top)
+  -- cjson writes a number of more than 14 digits as 1.5e+15, which is no whole number any more; and a Lua number
+  -- is exact up to 2^53 only. A sum of money by value may be large.
+  local written = {}
+  for value, count in pairs(top.counts) do
+    written[#written + 1] = cjson.encode(value) .. ':' .. string.format('%.0f', math.min(count, 2^53))
+  end
+  local shaved = string.format('%.0f', math.min(top.shaved, 2^53))
+  return '{"counts":{' .. table.concat(written, ',') .. '},"shaved":' .. shaved .. '}'
 end
 
 -- A version of Floodmark that named no owner has counted here before.
