@@ -354,7 +354,7 @@ fn answer(c: &mut Criterion, medians: &Medians, deltas: &[Delta]) {
         left_out: Default::default(),
         overflow: 0,
         counts,
-        active_users: 1840,
+        active_users: Some(1840),
         active_users_approximate: false,
         active_users_window_seconds: 300,
         day: "2026-11-27".to_owned(),

@@ -1,7 +1,7 @@
 //! HTTP: events come in, and numbers are asked for.
 //!
 //! - Events come in through [`collect`], which is the same for all [`dialect`]s.
-//! - Numbers are read through [`current`], [`timeseries`], [`breakdown`], [`alerts`] and
+//! - Numbers are read through [`current`], [`moment`], [`timeseries`], [`breakdown`], [`alerts`] and
 //!   [`stream`]. Each of these handlers parses the request, asks [`crate::numbers`], and renders.
 //! - Single events are read through [`events`].
 //! - A connection is taken in by [`connections`], with [`tls`] or without, and is a [`wire`] from then on.
@@ -35,6 +35,7 @@ pub mod json_body;
 pub mod limit;
 pub mod login;
 pub mod methods;
+pub mod moment;
 pub mod observed;
 pub mod openapi;
 pub mod operated;

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -69,8 +68,8 @@ pub struct Current {
     /// there are none.
     #[serde(skip_serializing_if = "is_none")]
     pub overflow: u64,
-    /// Distinct visitors of the window.
-    pub active_users: u64,
+    /// Distinct visitors of the window; null where they are not known, as of some moments of the past.
+    pub active_users: Option<u64>,
     /// Whether `active_users` is an estimate (standard error 0.8 %), since the visitors are more
     /// than their share of memory has room for; left out while the number is exact.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -99,7 +98,27 @@ impl Current {
     /// the mirror's; the caller passes them because it may have locked them already.
     pub fn of(mirror: &Mirror, counters: &Counters, now: Millis, sight: Sight) -> Current {
         let (day, totals) = today(counters, now);
-        let metrics = metrics_of(mirror, &totals, day.date, sight);
+        let distinct = mirror.distinct();
+        // Just after midnight the distinct values are still yesterday's, and are left out.
+        let distinct = (distinct.0 == day.date).then_some(&distinct.1);
+        Current {
+            active_users: Some(mirror.active_users()),
+            active_users_approximate: mirror.active_users_approximate(),
+            behind_ms: mirror.freshness().behind_ms(now),
+            ..Current::at(mirror, (day, totals), distinct, now, sight)
+        }
+    }
+
+    /// What somebody sees of the totals of a business day up to the moment `at` (Unix ms), with its distinct
+    /// values where these are known. Who is active is for the caller to say.
+    pub(super) fn at(
+        mirror: &Mirror,
+        (day, totals): (BusinessDay, Totals),
+        distinct: Option<&BTreeMap<String, u64>>,
+        at: Millis,
+        sight: Sight,
+    ) -> Current {
+        let metrics = metrics_of(mirror, &totals, distinct, sight);
         let left_out = left_out_of(mirror, &totals, sight);
         let currencies = if sight.sees_money() { totals.currencies() } else { BTreeMap::new() };
         let events = totals.events();
@@ -117,14 +136,14 @@ impl Current {
             left_out,
             overflow: totals.count(OVERFLOW),
             counts: totals,
-            active_users: mirror.active_users(),
-            active_users_approximate: mirror.active_users_approximate(),
+            active_users: None,
+            active_users_approximate: false,
             active_users_window_seconds: mirror.active_window_s(),
             day: day.date.to_string(),
             timezone: mirror.zone().name().to_owned(),
             currency: mirror.metric_set().rates().base().to_owned(),
-            timestamp: now,
-            behind_ms: mirror.freshness().behind_ms(now),
+            timestamp: at,
+            behind_ms: None,
             hidden: mirror.metric_set().hidden(sight),
         }
     }
@@ -171,10 +190,13 @@ fn last<'a, I: Iterator<Item = (Millis, &'a Totals)>>(
 }
 
 /// Every metric of the configuration, of one business day, as somebody sees it.
-fn metrics_of(mirror: &Mirror, totals: &Totals, day: Date, sight: Sight) -> Vec<(String, Value)> {
-    let distinct = mirror.distinct();
-    // Just after midnight the distinct values are still yesterday's, and are left out.
-    let sums = DaySums { totals, distinct: (distinct.0 == day).then_some(&distinct.1) };
+fn metrics_of(
+    mirror: &Mirror,
+    totals: &Totals,
+    distinct: Option<&BTreeMap<String, u64>>,
+    sight: Sight,
+) -> Vec<(String, Value)> {
+    let sums = DaySums { totals, distinct };
     let metric_set = mirror.metric_set();
     let value = |metric: &Metric| match metric_set.shows(sight, &metric.name) {
         true => metric_set.value(metric, &sums),

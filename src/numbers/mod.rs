@@ -17,6 +17,7 @@
 //! | [`breakdown`] | the most frequent values of a property, with their error bound (the mirror) |
 //! | [`baseline`] | the same moment yesterday and last week, held in memory by [`baseline_reader`] |
 //! | [`past`] | what the rollups of the store say of any time |
+//! | [`moment`] | what was true at a moment of the past (the mirror, the rollups, the events) |
 //! | [`alerts`] | what is shown of the alerts beside the numbers |
 //!
 //! Nothing here knows who asks. Numbers are returned as values; answers over HTTP, frames of the
@@ -34,6 +35,7 @@ pub mod freshness;
 pub mod interval;
 pub mod lateness;
 pub mod mirror;
+pub mod moment;
 pub mod past;
 pub mod series;
 pub mod span;
@@ -48,6 +50,7 @@ pub use self::{
     interval::Interval,
     lateness::Lateness,
     mirror::{Clock, Mirror, MirrorWriter, real_clock},
+    moment::{AtMoment, PastMoments},
     past::{Minutes, Past},
     series::{Point, SeriesQuery, TimeSeries},
     span::{Spans, Sums},

@@ -17,6 +17,10 @@ use crate::{
     store::{
         Rollups, Stores,
         breakdowns::{Breakdowns, KeptSince, TopsAsked},
+        events::{
+            EventReader,
+            visitors::{SeenVisitor, VisitorsAsked},
+        },
         rollup::{Known, Summed},
         sketches::{SketchedSince, Sketches, SketchesAsked},
     },
@@ -86,6 +90,26 @@ impl Past {
     /// The rollups do not answer in time.
     pub async fn known(&self) -> Result<Known, Unavailable> {
         answer(self.rollups.known()).await
+    }
+
+    /// Every series of the minutes that start in `[from, to)` (Unix ms), summed up.
+    ///
+    /// # Errors
+    /// The rollups do not answer in time.
+    pub async fn totals(&self, from: Millis, to: Millis) -> Result<Totals, Unavailable> {
+        answer(self.rollups.span_totals(from, to)).await
+    }
+
+    /// Who was seen in a span; `None` where that would take too long.
+    ///
+    /// # Errors
+    /// The store does not answer in time.
+    pub async fn visitors(
+        &self,
+        events: &dyn EventReader,
+        asked: &VisitorsAsked,
+    ) -> Result<Option<Vec<SeenVisitor>>, Unavailable> {
+        answer(events.visitors(asked)).await
     }
 
     /// The sum of the minutes that start in each span `[from, to)` (Unix ms); `None` where no

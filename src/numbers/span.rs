@@ -25,7 +25,7 @@ use crate::{
 
 /// How much (ms) before the mirror forgets a second it is no longer read. From then on the span is
 /// read by the minute, since a second may be forgotten while the span is added up.
-const SLACK: Millis = MINUTE;
+pub(super) const SLACK: Millis = MINUTE;
 
 /// Where buckets come from.
 pub trait Buckets {

@@ -165,6 +165,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
             viewers: &viewers,
             series: watching.series,
             past: watching.past,
+            moments: watching.moments,
             explainer: watching.explainer,
             provider,
             exporter,

@@ -39,6 +39,7 @@ use crate::{
         events::{self, SingleEvents},
         explain,
         login::{self, OidcProvider, Reception},
+        moment,
         observed::{self, RefusalLog},
         openapi, operated, ops, request_id,
         schema::{self, SchemaReader},
@@ -47,7 +48,7 @@ use crate::{
         tls::Tls,
         tracker,
     },
-    numbers::{Mirror, Past, TimeSeries},
+    numbers::{Mirror, Past, PastMoments, TimeSeries},
     reload::Reloader,
 };
 
@@ -66,6 +67,8 @@ pub struct RouteState<'a> {
     pub series: TimeSeries,
     /// Asks the store for what was before.
     pub past: Past,
+    /// Answers what was true at moments of the past.
+    pub moments: PastMoments,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
     /// Where users sign in, besides here.
@@ -124,6 +127,7 @@ struct Shared {
     viewers: Viewers,
     series: web::Data<TimeSeries>,
     past: web::Data<Past>,
+    moments: web::Data<PastMoments>,
     letters: LetterReader,
     single_events: SingleEvents,
     schemas: SchemaReader,
@@ -165,6 +169,7 @@ impl Shared {
             viewers: state.viewers.clone(),
             series: web::Data::new(state.series),
             past: web::Data::new(state.past),
+            moments: web::Data::new(state.moments),
             letters: LetterReader(state.storage.stores.letters.clone()),
             single_events: SingleEvents(
                 state.storage.stores.events.clone(),
@@ -255,6 +260,7 @@ impl Shared {
             .app_data(web::Data::new(self.viewers.clone()))
             .app_data(self.series.clone())
             .app_data(self.past.clone())
+            .app_data(self.moments.clone())
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.single_events.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
@@ -291,6 +297,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     let Scopes { view, open, .. } = scopes;
     stream::routes(view);
     current::routes(view);
+    moment::routes(view);
     timeseries::routes(view);
     alerts::routes(view);
     dead_letters::routes(view);

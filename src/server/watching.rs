@@ -9,7 +9,7 @@ use crate::{
     causes::Explainer,
     config::Config,
     domain::time::now_ms,
-    numbers::{BaselineReader, Baselines, Past, TimeSeries},
+    numbers::{BaselineReader, Baselines, Past, PastMoments, TimeSeries},
     store::{retention::Remover, rollup_actor::RollupActor},
 };
 
@@ -19,6 +19,8 @@ pub struct Watching {
     pub series: TimeSeries,
     /// Asks the store for what was before.
     pub past: Past,
+    /// Answers what was true at moments of the past.
+    pub moments: PastMoments,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
     /// The actor that evaluates the alerts.
@@ -46,7 +48,9 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     let alerts = alerts(config, storage, baselines.clone(), rules.clone());
     let past = Past::new(&storage.stores);
     let series = TimeSeries::new(storage.mirror.clone(), past.clone(), baselines);
-    Watching { series, past, explainer: explainer(config, storage), alerts, rules }
+    let (mirror, events) = (storage.mirror.clone(), storage.stores.events.clone());
+    let moments = PastMoments::new(mirror, past.clone(), config.rules.metric_set.clone(), events);
+    Watching { series, past, moments, explainer: explainer(config, storage), alerts, rules }
 }
 
 fn explainer(config: &Config, storage: &Storage) -> Explainer {

@@ -76,7 +76,7 @@ use crate::{
         letters::DeadLetters,
         nodes::NodeList,
         retention::Retention,
-        rollup::{FoldLimits, Folded, Known, Summed, remake::Remake},
+        rollup::{FoldLimits, Folded, Known, SpanTotals, Summed, remake::Remake},
         schemas::Schemas,
         sketches::Sketches,
     },
@@ -306,7 +306,7 @@ pub trait Ledger: Send + Sync + 'static {
 
 /// The rollups: the ledger by minute, kept for good.
 #[async_trait]
-pub trait Rollups: Send + Sync + 'static {
+pub trait Rollups: SpanTotals + Send + Sync + 'static {
     /// Folds some ledger rows that are not in the rollups yet, in one transaction, within
     /// `limits`. Any number of nodes may call it at once.
     async fn fold(&self, limits: FoldLimits) -> Result<Folded, SinkError>;

@@ -25,6 +25,7 @@ mod held;
 mod history;
 mod host_names;
 mod metrics;
+mod moments;
 mod openapi;
 mod ops_listener;
 mod otlp;

@@ -201,7 +201,7 @@ impl Broadcaster {
             metrics::gauge!(BUSINESS, "metric" => metric).set(value);
             metrics::gauge!(BUSINESS_TODAY, "metric" => metric).set(value);
         }
-        metrics::gauge!(ACTIVE_USERS).set(current.active_users as f64);
+        metrics::gauge!(ACTIVE_USERS).set(current.active_users.unwrap_or(0) as f64);
         let approximate = current.active_users_approximate;
         metrics::gauge!(ACTIVE_USERS_APPROXIMATE).set(f64::from(u8::from(approximate)));
         let (seconds, breakdowns) = self.mirror.windows();

@@ -71,7 +71,7 @@ async fn keeps_the_mirror_and_its_metrics() {
     alone.feed.send(delta).await.unwrap();
     alone.actor.send(counted(12)).await.unwrap();
     until(|| alone.mirror.current(Sight::Everything).purchases == 1).await;
-    assert_eq!(alone.mirror.current(Sight::Everything).active_users, 12);
+    assert_eq!(alone.mirror.current(Sight::Everything).active_users, Some(12));
     assert_eq!(alone.mirror.freshness().interrupted(), None);
     for line in [
         "floodmark_viewers 0",

@@ -67,6 +67,12 @@ fn is_order(kind: &str) -> bool {
     MONEY_TYPES.contains(&kind.strip_suffix(REPORTED).unwrap_or(kind))
 }
 
+/// The types of orders and refunds, also where they are only reported.
+pub fn order_types() -> Vec<String> {
+    let all = MONEY_TYPES.iter().flat_map(|kind| [(*kind).to_owned(), format!("{kind}{REPORTED}")]);
+    all.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

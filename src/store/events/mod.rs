@@ -1,10 +1,14 @@
 //! Reads stored events of a span of time, for questions that counters can't answer.
 
 pub mod search;
+pub mod visitors;
 
 use async_trait::async_trait;
 
-use self::search::{EventSearch, SearchedEvents};
+use self::{
+    search::{EventSearch, SearchedEvents},
+    visitors::{SeenVisitor, VisitorsAsked},
+};
 use crate::{domain::time::Millis, sink::SinkError};
 
 /// Which events are asked for.
@@ -47,4 +51,11 @@ pub trait EventReader: Send + Sync + 'static {
     /// # Errors
     /// A first look takes longer than a chart may, or the store can't be read.
     async fn search(&self, asked: &EventSearch) -> Result<SearchedEvents, SinkError>;
+
+    /// Who was seen in a span. `None` where they are more than [`visitors::MOST`], or to find out would take
+    /// longer than [`visitors::WITHIN`].
+    ///
+    /// # Errors
+    /// The store can't be read.
+    async fn visitors(&self, asked: &VisitorsAsked) -> Result<Option<Vec<SeenVisitor>>, SinkError>;
 }

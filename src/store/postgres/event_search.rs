@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The SQLSTATE of a statement that took longer than it may.
-const CANCELED: &str = "57014";
+pub(super) const CANCELED: &str = "57014";
 
 /// A condition with its parameter, which it names as `$?`.
 type Condition = (String, String);

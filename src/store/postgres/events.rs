@@ -14,6 +14,7 @@ use crate::{
     store::events::{
         EventReader, EventsAsked, StoredEvent,
         search::{EventSearch, SearchedEvents},
+        visitors::{SeenVisitor, VisitorsAsked},
     },
 };
 
@@ -75,5 +76,9 @@ impl EventReader for PostgresStore {
 
     async fn search(&self, asked: &EventSearch) -> Result<SearchedEvents, SinkError> {
         self.try_search(asked).await.map_err(|e| self.told(e))
+    }
+
+    async fn visitors(&self, asked: &VisitorsAsked) -> Result<Option<Vec<SeenVisitor>>, SinkError> {
+        self.try_visitors(asked).await.map_err(|e| self.told(e))
     }
 }

@@ -41,8 +41,10 @@ mod schema;
 mod schemas;
 mod session;
 mod sketches;
+mod span_totals;
 mod swap;
 mod tls;
+mod visitors;
 mod write;
 
 use std::{sync::Arc, time::Duration};

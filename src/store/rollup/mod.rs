@@ -19,6 +19,9 @@
 
 mod known;
 pub mod remake;
+mod span_totals;
+
+pub use span_totals::SpanTotals;
 
 use hashbrown::HashMap;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use super::{SqliteStore, with};
+use super::{SqliteStore, visitors, with};
 use crate::{
     domain::{row::Row, time::SECOND},
     sink::{SinkError, SinkErrorKind},
@@ -16,6 +16,7 @@ use crate::{
                 EventSearch, EventSlice, FirstEvents, FoundEvent, SearchWalk, SearchedEvents,
                 SliceRead,
             },
+            visitors::{SeenVisitor, VisitorsAsked},
         },
         sqlite::rollups::CHART_TIMEOUT,
     },
@@ -66,7 +67,7 @@ fn too_slow() -> SinkError {
 }
 
 /// Rows between two looks at the clock.
-const CLOCK_EVERY: usize = 256;
+pub(super) const CLOCK_EVERY: usize = 256;
 
 fn search(conn: &Connection, asked: &EventSearch) -> Result<SearchedEvents, SinkError> {
     let mut walk = SearchWalk::new(asked);
@@ -137,5 +138,10 @@ impl EventReader for SqliteStore {
     async fn search(&self, asked: &EventSearch) -> Result<SearchedEvents, SinkError> {
         let asked = asked.clone();
         with(&self.charts, move |conn| search(conn, &asked)).await
+    }
+
+    async fn visitors(&self, asked: &VisitorsAsked) -> Result<Option<Vec<SeenVisitor>>, SinkError> {
+        let asked = asked.clone();
+        with(&self.charts, move |conn| visitors::read(conn, &asked)).await
     }
 }

@@ -21,6 +21,8 @@ mod runs;
 mod schemas;
 mod sketches;
 mod snapshot;
+mod span_totals;
+mod visitors;
 mod write;
 
 use std::{path::Path, sync::Arc};

@@ -32,6 +32,7 @@ const ROLES: [&str; 10] = [
 /// something, "let in" is a refusal of the empty body.
 const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/analytics/current", "nnyyyyyyfy"),
+    ("GET", "/api/analytics/at", "nnyyyyyyfy"),
     ("GET", "/api/analytics/metrics", "nnyyyyyyfy"),
     ("GET", "/api/analytics/timeseries", "nnyyyyyyfy"),
     ("GET", "/api/analytics/breakdown", "nnyyyyyyfy"),
