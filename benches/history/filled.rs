@@ -51,7 +51,7 @@ pub async fn fill(stores: &Stores, start: Millis, days: i64) {
     for n in 0..spans {
         let delta = hours(start + n * SPAN, &mut random);
         batches += 1;
-        write(stores, Batch { delta: delta.finish_into(), events: 1, ..void(batches) }).await;
+        write(stores, Batch { delta: delta.finish_into(), ..void(batches) }).await;
         if n % 8 == 7 {
             fold(stores).await;
         }
