@@ -50,9 +50,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
 /// How long the counters may lack batches that they had before, until the mirror shows them as they
-/// are. The nodes that have the batches count them again within seconds; a node that has died may
-/// stay away.
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
+/// are. The nodes that have the batches count them again within seconds. A node that has died may
+/// stay away, and batches that the store has lost for good are counted by nobody.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(15);
 
 /// A running subscription.
 struct Subscription {
