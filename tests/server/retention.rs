@@ -182,7 +182,8 @@ async fn rows_go_and_charts_stay_through_kills() {
     server.until("it is ready", |server| server.get("/readyz")["status"] == "ready");
     assert_eq!(charts(&server), before, "after a restart, too");
     server.kill();
-    assert!(size() < large * 3 / 4, "the file was {large} bytes and is {}", size());
+    // Rollups and their sketches are most of the rest, and stay.
+    assert!(size() < large * 9 / 10, "the file was {large} bytes and is {}", size());
     server.restart();
 
     // A question that takes the rows is told that they are gone.

@@ -20,13 +20,15 @@
 mod known;
 pub mod remake;
 mod span_totals;
+mod summed;
 
 pub use span_totals::SpanTotals;
 
 use hashbrown::HashMap;
 
 pub(crate) use self::known::KNOWN;
-pub use self::known::Known;
+pub(crate) use self::summed::{ROLLUP_ROWS, too_many_minutes};
+pub use self::{known::Known, summed::Summed};
 
 use crate::{
     domain::{
@@ -35,7 +37,6 @@ use crate::{
         shape::{SchemaLimits, Shape, ShapeSums},
         time::{MINUTE, Millis, bucket},
     },
-    sink::{SinkError, SinkErrorKind},
     store::{breakdowns::TopSums, sketches::SketchSums},
 };
 
@@ -90,37 +91,6 @@ impl Folded {
     pub(crate) fn nothing(done: bool) -> Folded {
         Folded { rows: 0, done, unreadable: None, unlearnt: 0 }
     }
-}
-
-/// Series that are summed together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Summed {
-    /// One series.
-    One(Series),
-    /// Events of all types.
-    AllCounts,
-}
-
-impl Summed {
-    /// The key in the rollups, or what all the keys begin with.
-    pub(crate) fn key(&self) -> String {
-        match self {
-            Summed::One(series) => series.to_string(),
-            Summed::AllCounts => Series::Count(String::new()).to_string(),
-        }
-    }
-}
-
-/// The most values that one read may return, over all series: some tens of MiB.
-pub(crate) const ROLLUP_ROWS: usize = 500_000;
-
-/// The error of a read that would give more than [`ROLLUP_ROWS`].
-pub(crate) fn too_many_minutes() -> SinkError {
-    let message = format!(
-        "more than {ROLLUP_ROWS} minutes in one read of the rollups: ask for a shorter span or \
-         for fewer series"
-    );
-    SinkError::new(SinkErrorKind::Other, message)
 }
 
 /// SQL for both stores: a sum that stops at the ends of its type, as it does in the mirror. An
