@@ -38,11 +38,15 @@ pub enum Shift {
     Yesterday,
     /// Seven days back.
     LastWeek,
+    /// The same date of the year before; of 29 February the day before it.
+    LastYear,
+    /// So many days back.
+    Days(u16),
 }
 
 impl Shift {
-    /// Both of them.
-    pub const ALL: [Shift; 2] = [Shift::Yesterday, Shift::LastWeek];
+    /// Those that are held in memory.
+    pub const HELD: [Shift; 2] = [Shift::Yesterday, Shift::LastWeek];
 
     /// The day that a baseline of an alert is read from; `None` where it is the hour before, which
     /// is today.
@@ -54,12 +58,19 @@ impl Shift {
         }
     }
 
-    /// How many days back it lies.
-    pub fn days(self) -> u16 {
+    /// Where the moment `at` (Unix ms) lies on the other day, by the clock on the wall.
+    pub fn then(self, at: Millis, zone: &BusinessZone) -> Millis {
         match self {
-            Shift::Yesterday => 1,
-            Shift::LastWeek => 7,
+            Shift::Yesterday => zone.same_moment(at, 1),
+            Shift::LastWeek => zone.same_moment(at, 7),
+            Shift::LastYear => zone.same_moment_last_year(at),
+            Shift::Days(days) => zone.same_moment(at, days),
         }
+    }
+
+    /// Its place among those that are held.
+    fn place(self) -> Option<usize> {
+        Shift::HELD.iter().position(|held| *held == self)
     }
 }
 
@@ -70,7 +81,7 @@ pub struct Baselines(Arc<HeldDays>);
 
 struct HeldDays {
     zone: BusinessZone,
-    /// One entry for each [`Shift`], at the index `shift as usize`; `None` before the first read.
+    /// One entry for each of [`Shift::HELD`], in their order; `None` before the first read.
     days: [RwLock<Option<Arc<OtherDay>>>; 2],
     last_read: RwLock<LastRead>,
 }
@@ -167,11 +178,11 @@ impl Baselines {
         if to - from > BASELINE_BEFORE + BASELINE_AFTER + 2 * TURN {
             return None;
         }
-        let day = self.0.days[shift as usize].read().clone()?;
+        let day = self.0.days[shift.place()?].read().clone()?;
         let mut sum = 0i64;
         let mut minute = bucket(from + MINUTE - 1, MINUTE);
         while minute < to {
-            let then = self.0.zone.same_moment(minute, shift.days());
+            let then = shift.then(minute, &self.0.zone);
             if !day.knows(then) {
                 return None;
             }
@@ -193,9 +204,9 @@ impl Baselines {
     /// # Errors
     /// The store's. What was held stays, and [`Baselines::stale`] says why it is old.
     pub async fn refresh(&self, rollups: &dyn Rollups, now: Millis) -> Result<(), SinkError> {
-        for shift in Shift::ALL {
+        for (shift, held) in Shift::HELD.into_iter().zip(&self.0.days) {
             match self.read(rollups, shift, now).await {
-                Ok(day) => *self.0.days[shift as usize].write() = Some(Arc::new(day)),
+                Ok(day) => *held.write() = Some(Arc::new(day)),
                 Err(e) => {
                     self.0.last_read.write().trouble = Some(e.to_string());
                     return Err(e);
@@ -212,7 +223,7 @@ impl Baselines {
         shift: Shift,
         now: Millis,
     ) -> Result<OtherDay, SinkError> {
-        let then = |at| bucket(self.0.zone.same_moment(at, shift.days()), HOUR);
+        let then = |at| bucket(shift.then(at, &self.0.zone), HOUR);
         let from = then(now - BASELINE_BEFORE) - TURN;
         let to = then(now + BASELINE_AFTER) + HOUR + TURN;
         // `known` is read before the minutes. What is folded between the two reads is then missing

@@ -33,12 +33,15 @@ impl Compared {
 
     /// Where it lies on another day.
     pub fn then(self, zone: &BusinessZone, shift: Shift) -> (Millis, Millis) {
-        let from = zone.same_moment(self.from, shift.days());
+        let from = shift.then(self.from, zone);
         // A bucket of a day is compared with the whole other day, of 23, 24 or 25 hours. A shorter
         // bucket is compared with one of the same length, also where the clock is set in it.
         match self.is_long {
             false => (from, from + (self.to - self.from)),
-            true => (from, zone.same_moment(self.to, shift.days())),
+            // The day after 28 February may be the 29th, which has no day of its own in the year before: so the
+            // last moment of the bucket is looked for, rather than the first one after it.
+            true if self.to > self.from => (from, shift.then(self.to - 1, zone) + 1),
+            true => (from, from),
         }
     }
 }
@@ -75,6 +78,14 @@ mod tests {
         let day = zone.day_of(now);
         let compared = Compared::all(&[day.start, day.end], now)[0];
         assert_eq!(compared.then(&zone, Shift::Yesterday).1, at("2026-10-24T15:30:00+02:00"));
+        // Both 28 and 29 February are compared with the 28th of the year before.
+        let [february, march] = ["2028-02-28T00:00:00+01:00", "2028-03-02T00:00:00+01:00"].map(at);
+        let starts: Vec<_> = (february..=march).step_by(DAY as usize).collect();
+        let then = Compared::all(&starts, march + DAY);
+        let then: Vec<_> = then.iter().map(|it| it.then(&zone, Shift::LastYear)).collect();
+        let day = at("2027-02-28T00:00:00+01:00");
+        let next = (day + DAY, day + 2 * DAY);
+        assert_eq!(then, [(day, day + DAY), (day, day + DAY), next]);
         // A minute can't be compared in part.
         let minute = bucket(now, MINUTE);
         let compared = Compared::all(&[minute, minute + MINUTE], now)[0];

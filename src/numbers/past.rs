@@ -168,7 +168,7 @@ impl Minutes {
         to: Millis,
     ) -> Result<Minutes, SinkError> {
         let shifted = |shift: &Shift| {
-            let then = |at| zone.same_moment(at, shift.days());
+            let then = |at| shift.then(at, &zone);
             // The clock of the zone may have been set by an hour between that day and this one.
             (then(from) - HOUR, then(to) + HOUR)
         };
@@ -216,7 +216,7 @@ impl Earlier for Minutes {
     fn earlier(&self, shift: Shift, from: Millis, to: Millis) -> Option<Totals> {
         let mut sum = Totals::default();
         for minute in (from..to).step_by(MINUTE as usize) {
-            let then = self.zone.same_moment(minute, shift.days());
+            let then = shift.then(minute, &self.zone);
             self.minutes_in(then, then + MINUTE).for_each(|(_, totals)| sum.merge(totals));
         }
         // A span without a single event is taken as one on which the shop did not run yet, rather

@@ -119,9 +119,8 @@ impl TimeSeries {
         now: Millis,
     ) -> Result<Vec<BucketValue>, Unavailable> {
         let zone = self.mirror.zone();
-        let day_of = |at: Millis| {
-            zone.day_of(query.baseline.map_or(at, |shift| zone.same_moment(at, shift.days())))
-        };
+        let day_of =
+            |at: Millis| zone.day_of(query.baseline.map_or(at, |shift| shift.then(at, zone)));
         let doubtful: Vec<usize> =
             (0..values.len()).filter(|at| values[*at].may_overflow).collect();
         let (Some(first), Some(last)) = (doubtful.first(), doubtful.last()) else {
@@ -252,17 +251,25 @@ impl TimeSeries {
         // from `known` only, which is safe: it claims less than the sums have.
         let known = self.past.known().await?;
         let sums = self.past.sums(&spans, summed).await?;
-        let told = |(&(from, to), sum): (&(Millis, Millis), Option<i64>)| {
+        // Events that were imported from before the first batch count as they are. So where there were some,
+        // there were none of this series.
+        let has_doubt =
+            sums.iter().zip(&spans).any(|(it, span)| it.is_none() && !known.covers(span.0, span.1));
+        let events = match has_doubt {
+            true => self.past.sums(&spans, &Summed::AllCounts).await?,
+            false => vec![None; spans.len()],
+        };
+        let told = |(&(from, to), sum): (&(Millis, Millis), Option<i64>), events: Option<i64>| {
             let began_within = known.since.is_some_and(|since| from < since && since < to);
             let folded = known.until.is_none_or(|until| to <= until);
             match sum {
                 _ if began_within || !folded => None,
-                // Events that were imported from before the first batch count as they are.
                 Some(sum) => Some(sum),
-                None => known.covers(from, to).then_some(0),
+                None => (events.is_some() || known.covers(from, to)).then_some(0),
             }
         };
-        Ok(spans.iter().zip(sums).map(told).collect())
+        let sums = spans.iter().zip(sums).zip(events);
+        Ok(sums.map(|(sum, events)| told(sum, events)).collect())
     }
 }
 

@@ -87,6 +87,22 @@ impl Shop {
         assert!(off <= 4.0 * error.unwrap_or(1e-9), "{point}: {exact}");
         assert!(error.unwrap_or(0.0) <= exact * 0.02, "{point}");
     }
+
+    /// Several metrics are answered as each of them alone, with what is said of estimates.
+    fn assert_together(&self, span: &str) {
+        let names = ["purchases", "sessions", "active_users"];
+        let query = format!("metric={}&interval=1d&{span}", names.join(","));
+        let all = self.server.get(&format!("/api/analytics/timeseries?{query}"));
+        for name in names {
+            let single = self.points(&format!("metric={name}&interval=1d&{span}"));
+            for (n, mut point) in single.into_iter().enumerate() {
+                let count = point.as_object_mut().unwrap().remove("count").unwrap();
+                point["value"] = count;
+                assert_eq!(all["metrics"][name][n], point, "{name}");
+            }
+        }
+        assert_eq!(all["metrics"]["sessions"][CROWDED as usize]["approximate"], true);
+    }
 }
 
 #[test]
@@ -157,6 +173,7 @@ fn days_that_are_over_have_their_sessions_conversion_and_active_users() {
         assert_eq!(was[0]["timestamp"], next);
         assert!(was[0]["count"].as_i64() > Some(4_000));
     }
+    shop.assert_together(&span);
     // Of a day before the shop there is no baseline.
     let asked = format!("interval=1d&from={first}&to={}&baseline=yesterday", first + DAY);
     assert!(shop.points(&format!("metric=sessions&{asked}"))[0]["count"].is_null());
@@ -168,6 +185,7 @@ fn what_is_finer_than_is_kept_is_refused_by_name() {
     for (query, about) in [
         ("metric=sessions", "ask for 15m or wider"),
         ("metric=conversion&interval=5m", "ask for 15m or wider"),
+        ("metric=revenue,conversion&interval=5m", "kept of conversion: ask for 15m or wider"),
         ("metric=active_users&interval=1s&hours=0.1", "ask for 1m or wider"),
     ] {
         let path = format!("/api/analytics/timeseries?{query}");

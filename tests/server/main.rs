@@ -39,6 +39,7 @@ mod report;
 mod retention;
 mod schemas;
 mod senders;
+mod series;
 mod single_events;
 mod sources;
 mod stopping;

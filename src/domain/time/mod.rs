@@ -187,11 +187,21 @@ impl BusinessZone {
     /// If it was set back and showed this time twice, it is the first of the two. So two
     /// different moments may have the same one.
     pub fn same_moment(&self, at: Millis, days_back: u16) -> Millis {
+        self.before(at, Span::new().days(days_back))
+    }
+
+    /// The moment a year earlier at which the date and the clock on the wall were the same. Of 29 February it
+    /// is the 28th. Where the clock was set, it is as with [`BusinessZone::same_moment`].
+    pub fn same_moment_last_year(&self, at: Millis) -> Millis {
+        self.before(at, Span::new().years(1))
+    }
+
+    fn before(&self, at: Millis, span: Span) -> Millis {
         let at = at.clamp(EARLIEST, LATEST);
         Timestamp::from_millisecond(at)
             .expect("clamped into jiff's range")
             .to_zoned_datetime(self.zone.clone())
-            .checked_sub(Span::new().days(days_back))
+            .checked_sub(span)
             .map_or(EARLIEST, |then| then.timestamp().as_millisecond().max(EARLIEST))
     }
 

@@ -24,10 +24,25 @@ use crate::{
 const MAX_POINTS: Millis = 5000;
 
 /// What the visitors of a bucket are asked for by, unless a metric has that name.
-const ACTIVE_USERS: &str = "active_users";
+pub(super) const ACTIVE_USERS: &str = "active_users";
+
+/// The most metrics of one answer.
+const MAX_METRICS: usize = 20;
 
 /// The parameters of a time series.
-pub const PARAMETERS: [&str; 7] = ["type", "metric", "hours", "from", "to", "interval", "baseline"];
+pub const PARAMETERS: [&str; 8] =
+    ["type", "metric", "hours", "from", "to", "interval", "baseline", "format"];
+
+/// What a query for time series asks for.
+#[derive(Debug)]
+pub struct SeriesAsked {
+    /// One for each metric, over the same buckets.
+    pub queries: Vec<SeriesQuery>,
+    /// Whether the query names several metrics.
+    pub is_list: bool,
+    /// The parameter `format`.
+    pub format: Option<String>,
+}
 
 /// Reads the query string of a time series.
 ///
@@ -38,8 +53,8 @@ pub fn parse(
     now: Millis,
     zone: &BusinessZone,
     metric_set: &MetricSet,
-) -> Result<SeriesQuery, ApiError> {
-    let [kind, metric, hours, from, to, interval, baseline] = read(text, &PARAMETERS)?;
+) -> Result<SeriesAsked, ApiError> {
+    let [kind, metric, hours, from, to, interval, baseline, format] = read(text, &PARAMETERS)?;
     let given = Given { kind, metric, hours, from, to, interval, baseline };
     let interval = match given.interval.as_deref() {
         None => Interval::Minute,
@@ -51,21 +66,16 @@ pub fn parse(
             }
         },
     };
-    let baseline = match given.baseline.as_deref() {
-        None => None,
-        Some(text) if interval == Interval::Second => {
-            return Err(wrong("baseline", text, "is kept by minute; ask for interval=1m"));
-        }
-        Some("yesterday") => Some(Shift::Yesterday),
-        Some("last_week") => Some(Shift::LastWeek),
-        Some(other) => return Err(wrong("baseline", other, "is yesterday or last_week")),
-    };
     let (from, to) = given.range(interval, now, zone)?;
     if (to - from) / interval.nominal() > MAX_POINTS {
         let rule = format!("makes more than {MAX_POINTS} points of this span; ask for wider ones");
         return Err(wrong("interval", given.interval.as_deref().unwrap_or("1m"), &rule));
     }
-    Ok(SeriesQuery { what: given.what(metric_set, interval)?, interval, from, to, baseline })
+    let baseline = given.baseline(interval, from, zone)?;
+    let query = |what| SeriesQuery { what, interval, from, to, baseline };
+    let is_list = given.metric.as_ref().is_some_and(|names| names.contains(','));
+    let queries = given.what(metric_set, interval)?.into_iter().map(query).collect();
+    Ok(SeriesAsked { queries, is_list, format })
 }
 
 /// The parameters of a query string that have these names, in the order of the names. Any other is not
@@ -142,13 +152,40 @@ struct Given {
 }
 
 impl Given {
-    fn what(&self, metric_set: &MetricSet, interval: Interval) -> Result<What, ApiError> {
+    /// What the values are compared with, of a span that begins at `from`.
+    fn baseline(
+        &self,
+        interval: Interval,
+        from: Millis,
+        zone: &BusinessZone,
+    ) -> Result<Option<Shift>, ApiError> {
+        let Some(text) = self.baseline.as_deref() else { return Ok(None) };
+        if interval == Interval::Second {
+            return Err(wrong("baseline", text, "is kept by minute; ask for interval=1m"));
+        }
+        Ok(Some(match text {
+            "yesterday" => Shift::Yesterday,
+            "last_week" => Shift::LastWeek,
+            "last_year" => Shift::LastYear,
+            date => {
+                let rule = "is yesterday, last_week, last_year, or a date before the span";
+                let day = zone.day_named(date).ok_or_else(|| wrong("baseline", date, rule))?;
+                let days = day.date.until(zone.day_of(from).date).map(|span| span.get_days());
+                match days.ok().and_then(|days| u16::try_from(days).ok()) {
+                    Some(days @ 1..) => Shift::Days(days),
+                    _ => return Err(wrong("baseline", date, rule)),
+                }
+            }
+        }))
+    }
+
+    fn what(&self, metric_set: &MetricSet, interval: Interval) -> Result<Vec<What>, ApiError> {
         match (self.kind.as_deref(), self.metric.as_deref()) {
             (Some(_), Some(metric)) => {
                 Err(wrong("metric", metric, "can't be given together with type"))
             }
             (Some(name), None) if is_type(name) || name == OVERFLOW => {
-                Ok(What::Type(name.to_owned()))
+                Ok(vec![What::Type(name.to_owned())])
             }
             (Some(name), None) => {
                 Err(wrong("type", name, "is 1 to 64 characters of A-Z a-z 0-9 _ . : - or space"))
@@ -157,7 +194,23 @@ impl Given {
                 "invalid_parameter",
                 "type: which events? type=page_view, or metric=revenue",
             )),
-            (None, Some(name)) => self.metric(name, metric_set, interval),
+            (None, Some(names)) => {
+                let rule = format!("names up to {MAX_METRICS} metrics, each once");
+                let refused = || wrong("metric", names, &rule);
+                if names.split(',').count() > MAX_METRICS {
+                    return Err(refused());
+                }
+                let mut asked = Vec::new();
+                for name in names.split(',') {
+                    let what = self.metric(name, metric_set, interval)?;
+                    // Two spellings of a name are the same metric.
+                    if asked.contains(&what) {
+                        return Err(refused());
+                    }
+                    asked.push(what);
+                }
+                Ok(asked)
+            }
         }
     }
 

@@ -26,7 +26,8 @@ fn parse_in(zone_name: &str, now: &str, text: &str) -> Result<SeriesQuery, ApiEr
     let names_events = text.contains("type=") || text.contains("metric=");
     let metric = if names_events { "" } else { "metric=events&" };
     let metric_set = Config::default().rules.metric_set;
-    super::parse(&format!("{metric}{text}"), at(now), &zone(zone_name), &metric_set)
+    let asked = super::parse(&format!("{metric}{text}"), at(now), &zone(zone_name), &metric_set);
+    asked.map(|mut asked| asked.queries.remove(0))
 }
 
 #[test]
@@ -163,6 +164,49 @@ fn which_events_has_to_be_said() {
 }
 
 #[test]
+fn a_baseline_is_another_day_or_a_date() {
+    let of = |text: &str| parse_in("Europe/Berlin", NOW, text).unwrap().baseline;
+    assert_eq!(of("baseline=last_year"), Some(Shift::LastYear));
+    assert_eq!(of("baseline=2025-11-28"), Some(Shift::Days(364)));
+    // What counts is the day on which the span begins, by the clock of the zone.
+    assert_eq!(of("from=2026-11-26&to=2026-11-27&baseline=2025-11-27"), Some(Shift::Days(364)));
+    assert_eq!(
+        of("from=2026-11-25T23:30:00Z&to=2026-11-26&baseline=2025-11-27"),
+        Some(Shift::Days(364))
+    );
+}
+
+#[test]
+fn several_metrics_have_the_same_buckets() {
+    let metric_set = Config::default().rules.metric_set;
+    let of = |text: &str| super::parse(text, at(NOW), &zone("UTC"), &metric_set);
+    let asked = of("metric=revenue,page_views,netRevenue&hours=2").unwrap();
+    let names = ["revenue", "page_views", "net_revenue"].map(|name| What::Metric(name.into()));
+    let found: Vec<_> = asked.queries.iter().map(|query| query.what.clone()).collect();
+    assert!(asked.is_list && found == names);
+    assert!(
+        asked
+            .queries
+            .iter()
+            .all(|query| (query.from, query.to) == (asked.queries[0].from, asked.queries[0].to))
+    );
+    assert!(!of("metric=revenue").unwrap().is_list);
+    for wrong in [
+        "metric=revenue,revenue",
+        "metric=net_revenue,netRevenue",
+        "metric=revenue,",
+        "metric=revenue,money",
+    ] {
+        assert!(of(wrong).unwrap_err().message.starts_with("metric"), "{wrong}");
+    }
+    // The interval has to be kept of each metric.
+    let asked = of("metric=revenue,sessions,activeUsers&interval=15m").unwrap();
+    assert_eq!(asked.queries[2].what, What::ActiveUsers);
+    let refused = of("metric=revenue,sessions&interval=5m").unwrap_err().message;
+    assert!(refused.contains("kept of sessions: ask for 15m or wider"), "{refused}");
+}
+
+#[test]
 fn an_error_names_the_parameter() {
     for (text, name) in [
         ("type=", "type"),
@@ -178,6 +222,9 @@ fn an_error_names_the_parameter() {
         ("hours=1.5&interval=1s", "hours"),
         ("baseline=tomorrow", "baseline"),
         ("baseline=yesterday&interval=1s", "baseline"),
+        ("baseline=2026-11-27", "baseline"),
+        ("baseline=2026-12-24", "baseline"),
+        ("baseline=2025-02-29", "baseline"),
         ("from=2026-11-01T00:00:00Z", "interval"),
         ("hours=1&hours=2", "hours"),
         ("from=yesterday", "from"),
