@@ -3,6 +3,9 @@
 //! would be told that they have stopped. So it is known of each series how late its events come, and a
 //! window ends where nearly all of them have arrived.
 //!
+//! A sender that comes back after an outage sends what it has kept at once, and the next events in time
+//! again. That must not blind anybody: what counts is what came last, in each of a few short stretches.
+//!
 //! What is measured is the time from the second of the events to the moment at which their batch was
 //! sealed, so a store or a Redis that is behind makes no event late.
 
@@ -29,9 +32,14 @@ const STEPS: [Millis; 8] = [
     512 * SECOND,
     900 * SECOND,
 ];
-/// So many minutes of arrivals say how late a series is.
-const MINUTES: Millis = 5;
-/// A window ends where this share of the events has arrived, in percent.
+/// Arrivals are counted by stretches of this length, in ms.
+const STRETCH: Millis = 5 * SECOND;
+/// So many of the last stretches in which anything came say how late a series is: the one that was least
+/// late.
+const STRETCHES: usize = 3;
+/// Older ones say nothing of now, in ms.
+const KNOWN_FOR: Millis = 5 * MINUTE;
+/// Within its lateness this share of the events of a stretch had come, in percent.
 const ARRIVED: u64 = 90;
 /// The most series of which lateness is known. Only those that are late at all are among them.
 const MOST: usize = 1024;
@@ -40,7 +48,7 @@ const MOST: usize = 1024;
 #[derive(Default)]
 pub struct Lateness(Mutex<HashMap<Series, SeriesArrivals>>);
 
-/// The arrivals of a series: the minute (Unix ms), and how many events came within each of [`STEPS`].
+/// The last arrivals of a series: the stretch (Unix ms), and how many events came within each of [`STEPS`].
 #[derive(Default)]
 struct SeriesArrivals(VecDeque<(Millis, [u64; STEPS.len()])>);
 
@@ -86,11 +94,14 @@ impl Lateness {
 
 impl SeriesArrivals {
     fn add(&mut self, at: Millis, step: usize, weight: u64) {
-        let minute = bucket(at, MINUTE);
+        let stretch = bucket(at, STRETCH);
         // Batches of two nodes may come in another order than they were sealed in.
         let newest = self.0.back().map_or(Millis::MIN, |(newest, _)| *newest);
-        if minute > newest {
-            self.0.push_back((minute, [0; STEPS.len()]));
+        if stretch > newest {
+            self.0.push_back((stretch, [0; STEPS.len()]));
+        }
+        if self.0.len() > STRETCHES {
+            self.0.pop_front();
         }
         if let Some((_, steps)) = self.0.back_mut() {
             steps[step] += weight;
@@ -99,26 +110,27 @@ impl SeriesArrivals {
 
     /// Forgets what is too old, and says whether any late event is left.
     fn forget(&mut self, now: Millis) -> bool {
-        self.0.retain(|(minute, _)| *minute > now - (MINUTES + 1) * MINUTE);
+        self.0.retain(|(stretch, _)| *stretch > now - KNOWN_FOR);
         self.0.iter().any(|(_, steps)| steps[1..].iter().any(|events| *events > 0))
     }
 
     /// Within how many ms nearly all events come; 0 where they are in time.
     fn lag(&self) -> Millis {
-        let mut steps = [0_u64; STEPS.len()];
-        for (_, minute) in &self.0 {
-            steps.iter_mut().zip(minute).for_each(|(sum, events)| *sum += events);
-        }
-        let all: u64 = steps.iter().sum();
-        let mut within = 0;
-        let step = steps.iter().position(|events| {
-            within += events;
-            within * 100 >= all * ARRIVED
-        });
-        match step {
-            None | Some(0) => 0,
-            Some(step) => STEPS[step],
-        }
+        self.0.iter().map(|(_, steps)| lag_of(steps)).min().unwrap_or(0)
+    }
+}
+
+/// The same for one stretch.
+fn lag_of(steps: &[u64; STEPS.len()]) -> Millis {
+    let all: u64 = steps.iter().sum();
+    let mut within = 0;
+    let step = steps.iter().position(|events| {
+        within += events;
+        within * 100 >= all * ARRIVED
+    });
+    match step {
+        None | Some(0) => 0,
+        Some(step) => STEPS[step],
     }
 }
 
@@ -153,10 +165,10 @@ mod tests {
         assert_eq!(lateness.of(&[orders()], now), 128 * SECOND);
         assert_eq!(lateness.of(std::slice::from_ref(&views), now), 0);
         assert_eq!(lateness.of(&[views, orders()], now), 128 * SECOND, "the latest decides");
-        for second in 120..120 + 360 {
+        for second in 120..120 + 20 {
             batch(&lateness, NOW + second * SECOND, "purchase", &[1]);
         }
-        assert_eq!(lateness.of(&[orders()], NOW + 480 * SECOND), 0);
+        assert_eq!(lateness.of(&[orders()], NOW + 140 * SECOND), 0);
         assert!(lateness.0.lock().is_empty());
     }
 
@@ -170,7 +182,21 @@ mod tests {
         assert_eq!(lateness.of(&[orders()], NOW + MINUTE), 0, "1 of 541 is late");
         batch(&lateness, NOW + MINUTE, "purchase", &[86_400; 900]);
         assert_eq!(lateness.of(&[orders()], NOW + MINUTE), 0, "an import is nothing of now");
-        batch(&lateness, NOW + MINUTE, "purchase", &[20; 300]);
-        assert_eq!(lateness.of(&[orders()], NOW + MINUTE), 32 * SECOND);
+        for second in 60..80 {
+            batch(&lateness, NOW + second * SECOND, "purchase", &[20; 3]);
+        }
+        assert_eq!(lateness.of(&[orders()], NOW + 80 * SECOND), 32 * SECOND);
+    }
+
+    #[test]
+    fn what_was_kept_over_an_outage_blinds_nobody() {
+        let lateness = Lateness::default();
+        let kept: Vec<i64> = (0..900).collect();
+        for _ in 0..10 {
+            batch(&lateness, NOW, "purchase", &kept);
+        }
+        assert_eq!(lateness.of(&[orders()], NOW), 900 * SECOND);
+        batch(&lateness, NOW + STRETCH, "purchase", &[0]);
+        assert_eq!(lateness.of(&[orders()], NOW + STRETCH), 0);
     }
 }
