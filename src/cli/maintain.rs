@@ -50,7 +50,12 @@ pub fn rebuild(args: &RebuildArgs) -> ExitCode {
 pub(super) fn once(command: &str, work: impl Future<Output = Result<String, String>>) -> ExitCode {
     // `migrate` makes a SQLite file that is not there yet.
     keep_files_private();
-    match actix::System::new().block_on(work) {
+    told(command, actix::System::new().block_on(work))
+}
+
+/// Prints what came of a command's work.
+pub(super) fn told(command: &str, outcome: Result<String, String>) -> ExitCode {
+    match outcome {
         Ok(words) => {
             println!("{words}");
             Exit::Done.into()

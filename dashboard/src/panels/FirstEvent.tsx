@@ -30,8 +30,7 @@ function FirstEvent() {
         <h2 id="first">The water is still</h2>
         <p>
           No event has come in yet. Send an order, and the numbers above move within the second. This page needs no
-          reload. A server that has write keys wants one, too:{' '}
-          <code class="inline">-H 'authorization: Bearer KEY'</code>.
+          reload. A server that has write keys wants one, too: <code>-H 'authorization: Bearer KEY'</code>.
         </p>
       </div>
       <div class="command">

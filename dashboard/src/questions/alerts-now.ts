@@ -6,6 +6,7 @@ import { MINUTE_MS, bucketStart } from '../stream/series';
 import { amount, type UnitOf } from './alert-words';
 import { alertsQuestion, type Alert } from './alerts';
 import { parsePoints, type PointsByTime } from './baseline';
+import { catalogueQuestion, unitIn } from './metrics';
 import type { Question } from './question';
 
 /** Alerts that are shown with their numbers of now. Each takes a request every few seconds. */
@@ -20,21 +21,21 @@ export type Courses = ReadonlyMap<string, PointsByTime>;
 export const alertsNowQuestion: Question<Courses> = {
   initially: () => new Map(),
   everyMs: 5_000,
-  needs: alertsQuestion,
+  needs: catalogueQuestion,
   async round({ ask, known, answerTo, now }) {
+    // Nothing is known by the minute of a metric that may not be seen, or of drift, which is about a property.
+    const isMetric = unitIn(answerTo(catalogueQuestion));
+    const isFollowed = ({ isHidden, metric }: Alert) => !isHidden && isMetric(metric) !== null;
     const followed = answerTo(alertsQuestion).firing.slice(0, FOLLOWED).filter(isFollowed);
     const asked = followed.map(async (alert): Promise<[string, PointsByTime | undefined]> => {
       const hours = Math.min(MOST_HOURS, Math.ceil((now() - alert.since) / (60 * MINUTE_MS)) || 1);
       const answer = await ask('timeseries', { metric: alert.metric, hours: String(hours) });
-      return [alert.id, answer.kind === 'ok' ? (parsePoints(answer.body) ?? undefined) : known().get(alert.id)];
+      return [alert.id, answer.kind === 'ok' ? parsePoints(answer.body) : known().get(alert.id)];
     });
     const courses = await Promise.all(asked);
     return new Map(courses.filter((course): course is [string, PointsByTime] => course[1] !== undefined));
   },
 };
-
-/** Nothing is known by the minute of a metric that may not be seen, or of drift, which is about no metric. */
-const isFollowed = ({ isHidden, metric }: Alert): boolean => !isHidden && metric !== '';
 
 /** "Now 2% (14:09), worst 34% (14:05)." Or "No data since 14:03." Empty where nothing is known. */
 export function howItStands(

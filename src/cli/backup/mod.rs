@@ -22,7 +22,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 
 use self::manifest::Manifest;
-use super::{ServeArgs, exit::Exit, keep_files_private, with_config};
+use super::{ServeArgs, keep_files_private, maintain::told, with_config};
 use crate::{
     config::Config,
     domain::time::{now_ms, rfc3339},
@@ -61,19 +61,6 @@ pub fn restore(args: &BackupArgs) -> ExitCode {
         keep_files_private();
         told("restore", put_back(&config, &args.dir))
     })
-}
-
-fn told(command: &str, outcome: Result<String, String>) -> ExitCode {
-    match outcome {
-        Ok(words) => {
-            println!("{words}");
-            Exit::Done.into()
-        }
-        Err(words) => {
-            eprintln!("floodmark {command}: {words}");
-            Exit::Failed.into()
-        }
-    }
 }
 
 /// Makes a backup. Blocks.

@@ -29,6 +29,7 @@ mod events;
 mod forget;
 mod guard;
 mod installation;
+mod leases;
 mod letters;
 mod nodes;
 mod partitions;

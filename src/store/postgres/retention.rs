@@ -231,21 +231,11 @@ pub(super) async fn note(
 #[async_trait]
 impl Retention for PostgresStore {
     async fn lead_removal(&self, holder: &str, ttl: Duration) -> Result<bool, SinkError> {
-        // The server's clock decides when a lease has run out: the nodes' clocks may differ.
-        let sql = "INSERT INTO leases (name, holder, until)
-            VALUES ($1, $2, clock_timestamp() + $3 * interval '1 ms')
-            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-            WHERE leases.holder = excluded.holder OR leases.until < clock_timestamp()";
-        let ms = ttl.as_millis() as f64;
-        let parameters: [Parameter<'_>; 3] =
-            [(&LEASE, Type::TEXT), (&holder, Type::TEXT), (&ms, Type::FLOAT8)];
-        Ok(self.change(sql, &parameters).await.map_err(|e| self.told(e))? == 1)
+        self.take_lease(LEASE, holder, ttl).await
     }
 
     async fn resign_removal(&self, holder: &str) -> Result<(), SinkError> {
-        let sql = "DELETE FROM leases WHERE name = $1 AND holder = $2";
-        let parameters: [Parameter<'_>; 2] = [(&LEASE, Type::TEXT), (&holder, Type::TEXT)];
-        self.change(sql, &parameters).await.map(drop).map_err(|e| self.told(e))
+        self.give_lease_back(LEASE, holder).await
     }
 
     async fn due(&self, too_old: &TooOld) -> Result<Vec<DueRows>, SinkError> {
