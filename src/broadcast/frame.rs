@@ -8,7 +8,7 @@ use crate::{
     domain::{
         access::Sight, alert::Firing, metric::REVENUE, money::Amount, time::Millis, totals::Totals,
     },
-    numbers::{AlertsShown, Current, current},
+    numbers::{AlertsShown, Current, current, moment::Resolution},
 };
 
 /// Totals of one second or minute.
@@ -30,7 +30,7 @@ impl TimeBucket {
 
 /// What is hidden of the fields of a frame, and of its seconds and minutes, from who may not see money.
 /// Such a field is 0.
-pub const HIDDEN: &[&str] = &[REVENUE];
+const HIDDEN: &[&str] = &[REVENUE];
 
 /// The whole state at one moment. A viewer replaces everything that it has with it.
 #[derive(Serialize)]
@@ -53,11 +53,35 @@ pub struct SnapshotFrame<'a> {
     pub behind_ms: Option<Millis>,
     /// The alerts that fire.
     pub alerts: Firings<'a>,
+    /// Where a playback is; left out of the live stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playback: Option<Playback>,
     /// Which fields are hidden. What is hidden of the state stands in `snapshot`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub hidden: &'static [&'static str],
     /// The state.
     pub snapshot: Snapshot,
+}
+
+/// Where a playback is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Playback {
+    /// Seconds of the past in a second; 0 is a pause.
+    pub speed: u32,
+    /// Up to which moment is counted, Unix ms.
+    pub as_of: Millis,
+    /// How closely that is known.
+    pub resolution: Resolution,
+}
+
+/// Why something is not done.
+#[derive(Serialize)]
+pub struct FrameError<'a> {
+    /// The code, as of answers over HTTP.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: &'a str,
 }
 
 /// All alerts that fire. They replace those that a viewer knows.
@@ -102,8 +126,9 @@ pub struct DeltaFrame<'a> {
     pub counts: Totals,
     /// Increment of today's revenue.
     pub revenue: Amount,
-    /// Distinct visitors of the active window. This is the number itself, not an increment.
-    pub active_users: u64,
+    /// Distinct visitors of the active window. This is the number itself, not an increment; null where it is not
+    /// known, as of some moments of the past.
+    pub active_users: Option<u64>,
     /// Unix ms.
     pub timestamp: Millis,
     /// How long the numbers have stood still.
@@ -112,6 +137,12 @@ pub struct DeltaFrame<'a> {
     /// The alerts that fire, if that has changed since the previous frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerts: Option<Firings<'a>>,
+    /// Where a playback is; left out of the live stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playback: Option<Playback>,
+    /// Why a playback does not do what its viewer has said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<FrameError<'a>>,
     /// Increments of single seconds, for events of the last 60 seconds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seconds: Vec<TimeBucket>,
@@ -121,6 +152,11 @@ pub struct DeltaFrame<'a> {
     /// Which fields are hidden.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub hidden: &'static [&'static str],
+}
+
+/// The fields that are hidden from a sight.
+pub fn hidden(sight: Sight) -> &'static [&'static str] {
+    if sight.sees_money() { &[] } else { HIDDEN }
 }
 
 /// Serialises a frame. This happens once for each sight; all viewers of the sight share the result.

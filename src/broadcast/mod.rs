@@ -24,6 +24,8 @@
 //!   `tests/server/stream/`, and in Chromium `dashboard/test/e2e.test.mjs`).
 //! - A viewer's write buffer never grows beyond its first 8 KiB (`pieces`,
 //!   `load-tests/fanout.sh`).
+//! - The frames of a playback add up to what `/at` says of each moment (`playback`,
+//!   `tests/server/stream/playback.rs`).
 //! - A server that stops tells every viewer that reads (1001), and lets nobody in meanwhile
 //!   (`tests/server/stream/`).
 
@@ -38,6 +40,7 @@ mod inbound;
 mod pass;
 mod permit;
 mod pieces;
+mod playback;
 mod session;
 pub mod subprotocol;
 mod timeline;
@@ -49,8 +52,9 @@ pub use connection::{ConnectionHandle, ConnectionSocket, SocketBudget};
 pub use pass::Pass;
 pub use permit::AcquireError;
 pub use pieces::WRITE_BUFFER_BYTES;
+pub use playback::MAX_SPEED;
 pub use session::ViewerSession;
-pub use viewers::{Viewers, start};
+pub use viewers::{PlaybackAsked, Viewers, WatchAsked, start};
 
 use std::{sync::OnceLock, time::Instant};
 

@@ -24,21 +24,30 @@ use bytes::{Bytes, BytesMut};
 use tokio_util::codec::Encoder;
 
 use crate::broadcast::{
-    broadcaster::{Join, SessionOutlet},
+    broadcaster::{Join, SessionOutlet, Watches},
     connection::ConnectionHandle,
     hub::{Deliver, Pulse},
     inbound::Inbound,
     monotonic_ms,
     pass::Pass,
     permit::ViewerPermit,
+    playback::{Player, Remote},
     wire_frame::WireFrame,
 };
+
+/// What a session shows its viewer.
+pub(super) enum Shows {
+    /// The live stream, after the frame of this epoch and seq, if there is one.
+    Live(Option<(String, u64)>),
+    /// The past. The player is started with the session.
+    Past(Remote, Option<Box<Player>>),
+}
 
 /// The actor of one viewer's WebSocket, on the thread of the HTTP worker that accepted it.
 ///
 /// - Gets [`Deliver`] from the broadcaster and writes it out. Tells the broadcaster [`Join`] at
 ///   its start and, when its permit is dropped, that it left. What the peer sends is only a sign
-///   of life.
+///   of life, but for what a viewer of the past wants of its [`Player`].
 /// - Owns nothing but its socket's state; frames are shared with all other sessions.
 /// - Bounded by: its mailbox (`stream.mailbox_frames` and a Close); the hub, which counts what the
 ///   session has not taken yet; inbound frames of at most
@@ -60,8 +69,8 @@ pub struct ViewerSession {
     pub(super) connection: Option<ConnectionHandle>,
     /// By what right the viewer watches.
     pub(super) pass: Pass,
-    /// Epoch and seq of the last frame that the viewer saw.
-    pub(super) resume: Option<(String, u64)>,
+    /// What the viewer watches.
+    pub(super) watching: Shows,
     /// What the viewer sends. The stream is taken at the start.
     pub(super) inbound: Option<Inbound>,
     /// Whether the viewer gets deflated frames.
@@ -81,6 +90,10 @@ impl Actor for ViewerSession {
         }
         ctx.run_interval(self.ping_interval, |_, ctx| control(ctx, Message::Ping(Bytes::new())));
         if let Some(connection) = self.connection.take() {
+            let (watches, player) = match &mut self.watching {
+                Shows::Live(resume) => (Watches::Live(resume.take()), None),
+                Shows::Past(_, player) => (Watches::Past, player.take()),
+            };
             // `do_send` ignores the mailbox's limit. That is safe, since each permit sends one
             // `Join`.
             self.broadcaster.do_send(Join {
@@ -89,9 +102,13 @@ impl Actor for ViewerSession {
                 outlet: SessionOutlet { session: ctx.address().recipient(), connection },
                 pulse: self.pulse.clone(),
                 pass: self.pass.clone(),
-                resume: self.resume.take(),
+                watches,
                 place: self.permit.place(),
             });
+            // It sends its first frame after the viewer has joined. It ends when the session drops the remote.
+            if let Some(player) = player {
+                actix::spawn(player.run());
+            }
         }
     }
 }
@@ -147,6 +164,11 @@ impl StreamHandler<Result<Frame, ProtocolError>> for ViewerSession {
                 ctx.wait(Write(encoded(Message::Pong(payload)).into_iter()))
             }
             Ok(Frame::Close(reason)) => end(ctx, reason),
+            Ok(Frame::Text(text)) => {
+                if let Shows::Past(remote, _) = &self.watching {
+                    remote.hear(&text);
+                }
+            }
             Ok(_) => {}
             Err(ProtocolError::Overflow) => close(ctx, CloseCode::Size, "a frame over 4 KiB"),
             Err(_) => close(ctx, CloseCode::Protocol, "malformed frame"),

@@ -355,6 +355,8 @@ pub struct StreamConfig {
     pub resume_bytes: usize,
     /// Viewers at a time.
     pub max_viewers: usize,
+    /// Of these, those that may watch the past at a time.
+    pub max_playbacks: usize,
     /// Origins that may watch besides the server's own.
     pub allowed_origins: Vec<String>,
 }

@@ -91,6 +91,11 @@ impl Mirror {
         (self.0.clock)()
     }
 
+    /// The clock by which it is now.
+    pub fn clock(&self) -> Clock {
+        self.0.clock.clone()
+    }
+
     /// The metrics of the configuration, and how they are computed from the counters.
     pub fn metric_set(&self) -> &MetricSet {
         &self.0.metric_set

@@ -18,6 +18,7 @@
 //! | [`baseline`] | the same moment yesterday and last week, held in memory by [`baseline_reader`] |
 //! | [`past`] | what the rollups of the store say of any time |
 //! | [`moment`] | what was true at a moment of the past (the mirror, the rollups, the events) |
+//! | [`playback`] | the past as it went by, step by step (the same places) |
 //! | [`alerts`] | what is shown of the alerts beside the numbers |
 //!
 //! Nothing here knows who asks. Numbers are returned as values; answers over HTTP, frames of the
@@ -37,6 +38,7 @@ pub mod lateness;
 pub mod mirror;
 pub mod moment;
 pub mod past;
+pub mod playback;
 pub mod series;
 pub mod span;
 mod what;

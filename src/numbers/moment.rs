@@ -10,7 +10,7 @@
 //! themselves. These count only where all events of the minute make what was counted for it: some may be gone
 //! by now, not folded yet, or be counted by other rules today. Otherwise the answer ends with the minute before.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
@@ -129,18 +129,43 @@ impl PastMoments {
         Ok(AtMoment { current, as_of, resolution, active_users_unknown })
     }
 
-    /// What the whole minutes of `[from, to)` have counted: from the rollups what is older than the mirror's 24
-    /// hours, as of a time series.
+    /// What the whole minutes of `[from, to)` have counted.
     async fn counted(&self, from: Millis, to: Millis) -> Result<Totals, Unavailable> {
-        let mirrored = bucket(self.mirror.now() - MINUTES_KEPT, MINUTE) + MINUTE;
+        let mirrored = self.mirrored_from();
         let mut totals = match from < to.min(mirrored) {
             true => self.past.totals(from, to.min(mirrored)).await?,
             false => Totals::default(),
         };
-        let counters = self.mirror.counters();
-        let minutes = counters.minutes_in(from.max(mirrored), to.max(from).max(mirrored));
-        minutes.for_each(|(_, minute)| totals.merge(minute));
+        self.mirrored_minutes(from, to).iter().for_each(|(_, minute)| totals.merge(minute));
         Ok(totals)
+    }
+
+    /// What each minute that starts in `[from, to)` has counted, oldest first, without empty ones: from the
+    /// rollups what is older than the mirror's 24 hours, as of a time series.
+    pub(super) async fn minutes(
+        &self,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<(Millis, Totals)>, Unavailable> {
+        let mirrored = self.mirrored_from();
+        let mut minutes = match from < to.min(mirrored) {
+            true => self.past.minutes(from, to.min(mirrored)).await?,
+            false => Vec::new(),
+        };
+        minutes.extend(self.mirrored_minutes(from, to));
+        Ok(minutes)
+    }
+
+    /// The first whole minute that the mirror has.
+    fn mirrored_from(&self) -> Millis {
+        bucket(self.mirror.now() - MINUTES_KEPT, MINUTE) + MINUTE
+    }
+
+    /// Those minutes of `[from, to)` that the mirror has.
+    fn mirrored_minutes(&self, from: Millis, to: Millis) -> Vec<(Millis, Totals)> {
+        let from = from.max(self.mirrored_from());
+        let counters = self.mirror.counters();
+        counters.minutes_in(from, to.max(from)).map(|(at, it)| (at, it.clone())).collect()
     }
 
     /// What `[minute, second)` has counted, where the seconds of that minute are known.
@@ -148,33 +173,38 @@ impl PastMoments {
         if minute == second {
             return Ok(Some(Totals::default()));
         }
-        let mirrored = {
+        let seconds = self.seconds(minute).await?;
+        Ok(seconds.map(|seconds| sum(seconds.iter().filter(|(at, _)| *at < second))))
+    }
+
+    /// What each second of a minute has counted, oldest first, without empty ones; `None` where they can't be
+    /// told apart.
+    pub(super) async fn seconds(
+        &self,
+        minute: Millis,
+    ) -> Result<Option<Vec<(Millis, Totals)>>, Unavailable> {
+        let end = minute + MINUTE;
+        {
             let counters = self.mirror.counters();
             let since = (self.mirror.now() - SECONDS_KEPT + SLACK).max(counters.seconds_from());
-            (minute >= since).then(|| {
-                let mut part = Totals::default();
-                counters.seconds_in(minute, second).for_each(|(_, totals)| part.merge(totals));
-                part
-            })
-        };
-        if mirrored.is_some() {
-            return Ok(mirrored);
+            if minute >= since {
+                let seconds = counters.seconds_in(minute, end);
+                return Ok(Some(seconds.map(|(at, it)| (at, it.clone())).collect()));
+            }
         }
-        let known = self.counted(minute, minute + MINUTE).await?;
+        let known = self.counted(minute, end).await?;
         if known.events() > MOST_OF_MINUTE as u64 {
             return Ok(None);
         }
-        let Some(events) = self.events_in(minute, minute + MINUTE, MOST_OF_MINUTE + 1).await else {
+        let Some(events) = self.events_in(minute, end, MOST_OF_MINUTE + 1).await else {
             return Ok(None);
         };
-        let delta = self.delta_of(&events);
-        let sum = |until: Millis| {
-            let mut totals = Totals::default();
-            let cells = delta.cells().filter(|(at, ..)| *at < until);
-            cells.for_each(|(_, series, value)| totals.add(series, value));
-            totals
-        };
-        Ok(same(&sum(minute + MINUTE), &known).then(|| sum(second)))
+        let mut seconds: BTreeMap<Millis, Totals> = BTreeMap::new();
+        for (at, series, value) in self.delta_of(&events).cells() {
+            seconds.entry(bucket(at, SECOND)).or_default().add(series, value);
+        }
+        let seconds: Vec<_> = seconds.into_iter().collect();
+        Ok(same(&sum(&seconds), &known).then_some(seconds))
     }
 
     /// The events of a span; `None` where the store can't say.
@@ -209,6 +239,19 @@ impl PastMoments {
         sum.finish()
     }
 
+    /// How many visitors were active at `as_of`; `None` where it is not known.
+    pub(super) async fn active_users(&self, as_of: Millis) -> Result<Option<u64>, Unavailable> {
+        Ok(match self.active(as_of).await? {
+            ActiveThen::Known(active, _) => Some(active),
+            ActiveThen::Unknown(_) => None,
+        })
+    }
+
+    /// The numbers of now.
+    pub(super) fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
     /// Who was active at `as_of`.
     async fn active(&self, as_of: Millis) -> Result<ActiveThen, Unavailable> {
         let from = as_of - self.mirror.active_window_s() as Millis * SECOND;
@@ -234,6 +277,13 @@ impl PastMoments {
         let active = visitors::count(&seen, before.as_deref().unwrap_or_default());
         Ok(ActiveThen::Known(active, before.is_none()))
     }
+}
+
+/// The sum of some buckets.
+pub(super) fn sum<'a>(buckets: impl IntoIterator<Item = &'a (Millis, Totals)>) -> Totals {
+    let mut all = Totals::default();
+    buckets.into_iter().for_each(|(_, totals)| all.merge(totals));
+    all
 }
 
 /// Whether two sums are the same; a series that is not there is 0.

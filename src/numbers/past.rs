@@ -100,6 +100,22 @@ impl Past {
         answer(self.rollups.span_totals(from, to)).await
     }
 
+    /// Every series of each minute that starts in `[from, to)` (Unix ms), oldest first, without empty ones.
+    ///
+    /// # Errors
+    /// The rollups do not answer in time.
+    pub async fn minutes(
+        &self,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<(Millis, Totals)>, Unavailable> {
+        let mut found: BTreeMap<Millis, Totals> = BTreeMap::new();
+        for (minute, series, value) in answer(self.rollups.minutes(from, to, None)).await? {
+            found.entry(minute).or_default().add(&series, value);
+        }
+        Ok(found.into_iter().collect())
+    }
+
     /// Who was seen in a span; `None` where that would take too long.
     ///
     /// # Errors

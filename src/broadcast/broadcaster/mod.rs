@@ -21,6 +21,7 @@ use crate::{
         monotonic_ms,
         pass::Pass,
         permit::Leave,
+        playback::Played,
         timeline::{Frame, FramePace, Texts, Timeline},
     },
     config,
@@ -91,10 +92,18 @@ pub(super) struct Join {
     pub pulse: Arc<Pulse>,
     /// By what right the viewer watches.
     pub pass: Pass,
-    /// Epoch and seq of the last frame that the viewer saw before, if it came back.
-    pub resume: Option<(String, u64)>,
+    /// What it watches.
+    pub watches: Watches,
     /// Its place among what waits for the broadcaster.
     pub place: QueuePlace,
+}
+
+/// What a viewer watches.
+pub enum Watches {
+    /// The live stream, after the frame of this epoch and seq, if it came back.
+    Live(Option<(String, u64)>),
+    /// The past. Its player sends [`Played`].
+    Past,
 }
 
 /// The way to one session: its address, and its connection for the case that it hangs.
@@ -292,9 +301,15 @@ impl Handler<Join> for Broadcaster {
         let (now, monotonic) = (self.mirror.now(), monotonic_ms());
         let sight = join.pass.sight;
         drop(join.place);
+        let resume = match join.watches {
+            Watches::Live(resume) => resume,
+            Watches::Past => {
+                return self.hub.join_playback(join.id, join.outlet, join.pulse, join.pass);
+            }
+        };
         self.hub.join(join.id, join.outlet, join.pulse, join.pass, monotonic);
         self.timeline.join(sight, monotonic);
-        let missed = join.resume.and_then(|(epoch, seq)| self.timeline.resume(sight, &epoch, seq));
+        let missed = resume.and_then(|(epoch, seq)| self.timeline.resume(sight, &epoch, seq));
         let first = missed.map(Deliver::Missed).or_else(|| {
             let counters = self.mirror.counters();
             let snapshot = self.timeline.snapshot(sight, &self.mirror, &counters, now, monotonic);
@@ -305,6 +320,14 @@ impl Handler<Join> for Broadcaster {
         if let Some(first) = first {
             self.hub.follow(join.id, first);
         }
+    }
+}
+
+impl Handler<Played> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, played: Played, _: &mut Context<Self>) {
+        self.hub.play(played.id, played.what, monotonic_ms());
     }
 }
 

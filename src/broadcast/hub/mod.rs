@@ -38,7 +38,9 @@ use actix::Message;
 use actix_web_actors::ws::CloseCode;
 use hashbrown::HashMap;
 
-use crate::broadcast::{by_sight::BySight, pass::Pass, timeline::Texts, wire_frame::WireFrame};
+use crate::broadcast::{
+    by_sight::BySight, pass::Pass, playback::PlayedFrame, timeline::Texts, wire_frame::WireFrame,
+};
 
 /// The number of a viewer on this node, counted from the start of the process.
 pub type ViewerId = u64;
@@ -104,6 +106,11 @@ impl Pulse {
         self.heard_at.store(now, Ordering::Relaxed);
     }
 
+    /// How many messages the session has taken.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Whether a Close is in the mailbox. Then the session drops the frames before it, which
     /// would only delay it.
     pub fn is_closing(&self) -> bool {
@@ -132,6 +139,8 @@ enum ViewerState {
     /// It missed a frame, or has just joined. It gets a snapshot as soon as it has taken all
     /// that waits for it.
     NeedsSnapshot { since: u64 },
+    /// It watches the past, and is sent what its player has.
+    Playback,
     /// It was told to close, and is cut at `until`. An evicted viewer is cut even if its
     /// session has ended, because a peer that does not read can hold the connection open after
     /// that, too.
@@ -151,7 +160,7 @@ struct Viewer<O> {
 impl<O: Outlet> Viewer<O> {
     /// Messages that wait in its mailbox.
     fn outstanding(&self) -> u64 {
-        self.sent.saturating_sub(self.pulse.taken.load(Ordering::Relaxed))
+        self.sent.saturating_sub(self.pulse.taken())
     }
 
     /// Whether it is ready for the snapshot that it needs.
@@ -169,8 +178,13 @@ impl<O: Outlet> Viewer<O> {
         self.pulse.closing.store(true, Ordering::Relaxed);
         // If the mailbox is full, the viewer is not told why. The cut follows in any case.
         let _ = self.offer(Deliver::Close(code, why));
-        self.state = ViewerState::Closing { until, evicted: code != CloseCode::Away };
+        self.state = ViewerState::Closing { until, evicted: is_eviction(code) };
     }
+}
+
+/// Whether a viewer that is closed with this code did something wrong.
+fn is_eviction(code: CloseCode) -> bool {
+    matches!(code, CloseCode::Again | CloseCode::Policy)
 }
 
 /// The viewers of this node.
@@ -202,6 +216,31 @@ impl<O: Outlet> Hub<O> {
         self.viewers.insert(id, Viewer { outlet, pulse, pass, sent: 0, state });
     }
 
+    /// Adds a viewer that watches the past.
+    pub fn join_playback(&mut self, id: ViewerId, outlet: O, pulse: Arc<Pulse>, pass: Pass) {
+        let state = ViewerState::Playback;
+        self.viewers.insert(id, Viewer { outlet, pulse, pass, sent: 0, state });
+    }
+
+    /// Sends a viewer what its player has. At an end of the playback it is closed, and cut if it has not gone
+    /// `close_timeout_ms` after `now`.
+    pub fn play(&mut self, id: ViewerId, what: PlayedFrame, now: u64) {
+        let until = now + self.limits.close_timeout_ms;
+        let viewer = self.viewers.get_mut(&id);
+        let Some(viewer) = viewer.filter(|it| it.state == ViewerState::Playback) else { return };
+        let frame = match what {
+            PlayedFrame::Frame(frame) => frame,
+            PlayedFrame::End(code, why) => return viewer.close(code, why, until),
+        };
+        match viewer.offer(Deliver::Frame(frame)) {
+            Ok(()) => {}
+            // The player waits for what was not taken, so this can't be; a frame that is missed would make every
+            // sum after it wrong.
+            Err(OfferError::Full) => viewer.close(CloseCode::Again, "too slow; ask again", until),
+            Err(OfferError::Gone) => self.leave(id),
+        }
+    }
+
     /// Notes that a viewer's session has ended. An evicted viewer stays until it is cut.
     pub fn leave(&mut self, id: ViewerId) {
         let state = self.viewers.get(&id).map(|viewer| viewer.state);
@@ -231,7 +270,9 @@ impl<O: Outlet> Hub<O> {
             let takes = match viewer.state {
                 ViewerState::Following => viewer.outstanding() < room,
                 ViewerState::NeedsSnapshot { .. } if is_snapshot => viewer.outstanding() == 0,
-                ViewerState::NeedsSnapshot { .. } | ViewerState::Closing { .. } => return true,
+                ViewerState::NeedsSnapshot { .. }
+                | ViewerState::Playback
+                | ViewerState::Closing { .. } => return true,
             };
             // Whoever has joined has a text. Should one be missing, the viewer needs a snapshot.
             let text = frame[viewer.pass.sight].as_ref().filter(|_| takes);
@@ -253,9 +294,9 @@ impl<O: Outlet> Hub<O> {
         self.sights(Viewer::takes_snapshot)
     }
 
-    /// The sights that viewers have.
+    /// The sights that viewers of the live stream have.
     pub fn watched(&self) -> BySight<bool> {
-        self.sights(|_| true)
+        self.sights(|viewer| viewer.state != ViewerState::Playback)
     }
 
     /// The sights of some viewers.
@@ -305,7 +346,9 @@ impl<O: Outlet> Hub<O> {
                     Some((CloseCode::Again, "too slow; reconnect later"))
                 }
                 _ if silent => Some((CloseCode::Policy, "no pong")),
-                ViewerState::Following | ViewerState::NeedsSnapshot { .. } => None,
+                ViewerState::Following
+                | ViewerState::Playback
+                | ViewerState::NeedsSnapshot { .. } => None,
             };
             if let Some((code, why)) = verdict {
                 tracing::info!(viewer = id, why, "viewer evicted");

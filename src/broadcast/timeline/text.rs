@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{PendingTick, SHOWN, oldest_minute};
 use crate::{
     broadcast::{
-        frame::{self, DeltaFrame, Empty, Firings, HIDDEN, Snapshot, SnapshotFrame, TimeBucket},
+        frame::{self, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame, TimeBucket, hidden},
         wire_frame::WireFrame,
     },
     domain::{
@@ -53,10 +53,12 @@ impl FrameSource<'_> {
             seq,
             revenue: current::revenue_of(&due.today, sight),
             counts: due.today.clone(),
-            active_users: mirror.active_users(),
+            active_users: Some(mirror.active_users()),
             timestamp: now,
             behind_ms: mirror.freshness().behind_ms(now),
             alerts: alerts.as_deref().map(Firings::from),
+            playback: None,
+            error: None,
             seconds,
             minutes: buckets(sight, minutes),
             hidden: hidden(sight),
@@ -82,6 +84,7 @@ impl FrameSource<'_> {
             timestamp: now,
             behind_ms: mirror.freshness().behind_ms(now),
             alerts: Firings::from(&*alerts.seen_by(sight, mirror.metric_set())),
+            playback: None,
             hidden: hidden(sight),
             snapshot: Snapshot {
                 current: Current::of(mirror, counters, now, sight),
@@ -94,8 +97,4 @@ impl FrameSource<'_> {
 
 fn buckets(sight: Sight, all: impl IntoIterator<Item = (Millis, Totals)>) -> Vec<TimeBucket> {
     all.into_iter().map(|(at, totals)| TimeBucket::seen_by(sight, at, totals)).collect()
-}
-
-fn hidden(sight: Sight) -> &'static [&'static str] {
-    if sight.sees_money() { &[] } else { HIDDEN }
 }

@@ -5,6 +5,7 @@
 pub mod document;
 mod entering;
 mod provoked;
+mod watched;
 mod ways;
 
 use std::collections::BTreeSet;

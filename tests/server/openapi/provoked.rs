@@ -6,18 +6,17 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use nix::sys::signal::Signal;
 
 use super::{
     document::{Document, Operation, PATH},
-    entering,
+    entering, watched,
     ways::{KEY, TOKEN, WITH_KEY, with, written},
 };
 use crate::{
     access,
     api_doc::NOT_SHOWN,
     support::{
-        client::{Answer, Request, WebSocket},
+        client::{Answer, Request},
         server::Server,
     },
 };
@@ -52,7 +51,7 @@ pub(super) type Ending = (u16, String);
 pub(super) struct Provoked {
     pub(super) document: Document,
     /// The endings of each operation, by its name.
-    came: BTreeMap<String, BTreeSet<Ending>>,
+    pub(super) came: BTreeMap<String, BTreeSet<Ending>>,
     faults: Vec<String>,
 }
 
@@ -60,7 +59,7 @@ pub(super) fn server(settings: &str) -> Server {
     Server::with_config(&format!("{settings}\n{KEYS}"))
 }
 
-fn name(operation: &Operation) -> String {
+pub(super) fn name(operation: &Operation) -> String {
     format!("{} {}", operation.method, operation.path)
 }
 
@@ -91,7 +90,7 @@ impl Provoked {
         answer
     }
 
-    fn note(&mut self, operation: &Operation, answer: &Answer, code: String) {
+    pub(super) fn note(&mut self, operation: &Operation, answer: &Answer, code: String) {
         let status = answer.status;
         let named = self.document.codes(operation, status);
         // An answer of /readyz that is no refusal of ours has no code.
@@ -340,7 +339,7 @@ fn every_status_and_code_of_the_document_comes_and_no_other() {
         let slow = server(settings);
         with_body.clone().for_each(|operation| provoked.slow(&slow, operation));
     }
-    watched(&mut provoked);
+    watched::provoke(&mut provoked);
     entering::provoke(&mut provoked);
     provoked.compare();
 }
@@ -352,49 +351,4 @@ fn tokens(server: &Server) -> [String; 2] {
     let known = |token: &String| access::get(server, "/metrics", token) == 403;
     access::soon("both are known", || tokens.iter().all(known));
     tokens
-}
-
-/// What the stream, the page and `/readyz` answer besides.
-fn watched(provoked: &mut Provoked) {
-    let of = |path: &str, provoked: &Provoked| {
-        provoked.document.operation("GET", path).expect("it is documented")
-    };
-    let server = server("stream.max_viewers = 1");
-    let explain = of("/api/analytics/explain", provoked);
-    let gone = "INSERT INTO removed_rows VALUES (date('now'), '', 'age', 1, 0, NULL)";
-    let file = server.data().join("floodmark.db");
-    rusqlite::Connection::open(file).unwrap().execute_batch(gone).unwrap();
-    let asked = with(explain.usual(&server), &[("X-Viewer-Token", TOKEN)]);
-    provoked.send(&server, &explain, &asked);
-    let stream = of("/api/analytics/stream", provoked);
-    let token = [("X-Viewer-Token", TOKEN)];
-    let address = server.addr();
-    provoked.send(&server, &stream, &with(stream.usual(&server), &token));
-    provoked.send(&server, &stream, &stream.usual(&server).header("Origin", "https://a.example"));
-    let open = |token: &str| {
-        let path = format!("/api/analytics/stream?token={token}");
-        WebSocket::open(address, &path, &[])
-    };
-    let viewer = open(TOKEN).expect("a viewer");
-    provoked.came.entry(name(&stream)).or_default().insert((101, String::new()));
-    for (token, code) in [(TOKEN, "too_many_viewers"), ("wrong", "unauthorized")] {
-        let refused = open(token).err().expect("a refusal");
-        provoked.note(&stream, &refused, code.to_owned());
-    }
-    drop(viewer);
-    for path in ["/", "/floodmark.js"] {
-        let file = of(path, provoked);
-        let answer = file.usual(&server).send().expect("an answer");
-        let tag = answer.header("etag").expect("a tag").to_owned();
-        provoked.send(&server, &file, &file.usual(&server).header("If-None-Match", &tag));
-    }
-    server.signal(Signal::SIGTERM);
-    let ready = of("/readyz", provoked);
-    for _ in 0..1000 {
-        let answer = ready.usual(&server).send().expect("the door is open for http.drain_ms");
-        if answer.status == 503 {
-            return provoked.note(&ready, &answer, String::new());
-        }
-    }
-    panic!("/readyz did not say that the server stops");
 }

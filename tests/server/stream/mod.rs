@@ -3,6 +3,7 @@
 
 mod admission;
 pub mod deflate;
+mod playback;
 mod resume;
 mod slow;
 mod stop;
