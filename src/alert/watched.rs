@@ -172,6 +172,53 @@ mod tests {
         assert!((14 * 60..=16 * 60).contains(&told), "{told}");
     }
 
+    /// Which of the two alerts fire where, after an hour, orders of the books or of the tracking stop. Pages
+    /// are viewed all the time; the tracking's orders are what `purchases` counts.
+    fn of_orders(books_go_on: bool, tracking_goes_on: bool, has_books: bool) -> Vec<&'static str> {
+        let hour = HOUR / SECOND;
+        let fires = |name: &&str| {
+            let changes = changes(name, hour + 600, |at, now, sum| {
+                (0..20).for_each(|_| sum.count("page_view", now));
+                if has_books && (books_go_on || at < hour) {
+                    sum.sum(&Series::Matching("orders_booked".into()), now, 1);
+                }
+                if tracking_goes_on || at < hour {
+                    sum.count("purchase", now);
+                    sum.sum(&Series::Matching("orders_tracked".into()), now, 1);
+                }
+            });
+            changes.iter().any(|it| it.cleared_at.is_none())
+        };
+        ["revenue_stall", "tracking_stopped"].into_iter().filter(fires).collect()
+    }
+
+    #[test]
+    fn tracking_that_stops_is_told_apart_from_orders_that_stop() {
+        assert_eq!(of_orders(true, true, true), [""; 0]);
+        assert_eq!(of_orders(true, false, true), ["tracking_stopped"]);
+        assert_eq!(of_orders(false, false, true), ["revenue_stall"]);
+        // Nobody's books say anything of the tracking.
+        assert_eq!(of_orders(false, false, false), ["revenue_stall"]);
+    }
+
+    #[test]
+    fn orders_that_stop_at_last_end_no_alert_and_webhooks_that_come_back_do() {
+        let hour = HOUR / SECOND;
+        let changes = changes("revenue_stall", hour + 1_500, |at, now, sum| {
+            (0..20).for_each(|_| sum.count("page_view", now));
+            if at < hour {
+                sum.count("purchase", now);
+            }
+            // The shop sells again, and its tracking is still away.
+            if at < hour || at >= hour + 600 {
+                sum.sum(&Series::Matching("orders_booked".into()), now, 1);
+            }
+        });
+        let [fired, over] = &changes[..] else { panic!("{changes:?}") };
+        assert!((hour..hour + 600).contains(&second(fired.since)));
+        assert!(second(over.cleared_at.unwrap()) >= hour + 600);
+    }
+
     #[test]
     fn orders_that_are_late_have_not_stopped_and_those_that_stop_are_missed() {
         let hour = HOUR / SECOND;

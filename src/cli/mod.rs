@@ -16,6 +16,7 @@ mod health;
 mod maintain;
 mod manual;
 mod nodes;
+mod orders;
 mod replay;
 mod report;
 mod retention;
@@ -64,6 +65,8 @@ enum Command {
     Retention(retention::RetentionArgs),
     /// Forget a person: remove what names a user or a session, and print a receipt
     Forget(forget::ForgetArgs),
+    /// Add orders from a file to the books, as the shop or the payment provider has them
+    Orders(orders::OrdersArgs),
     /// Copy the data dir of a server that runs, with its SQLite file, to a new folder
     Backup(backup::BackupArgs),
     /// Fill an empty data dir from a backup
@@ -183,6 +186,7 @@ pub fn run() -> ExitCode {
         Command::Rebuild(args) => maintain::rebuild(&args),
         Command::Retention(args) => retention::run(&args),
         Command::Forget(args) => forget::run(&args),
+        Command::Orders(args) => orders::run(&args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Nodes(args) => nodes::list(&args),

@@ -12,6 +12,7 @@ pub mod access;
 pub mod aggregate;
 pub mod alert;
 pub mod batch;
+pub mod books;
 pub mod bot;
 pub mod cause;
 pub mod consent;

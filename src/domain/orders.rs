@@ -51,6 +51,9 @@ pub struct OrderEntry {
     pub placed_at: Millis,
     /// When it came into this state, Unix ms.
     pub changed_at: Millis,
+    /// Whether it is a trial of the shop or its provider, for which nobody pays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
 }
 
 impl OrderEntry {

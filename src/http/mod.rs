@@ -18,6 +18,7 @@ pub mod alerts;
 pub mod answer;
 pub mod assets;
 pub mod auth;
+pub mod books;
 pub mod breakdown;
 pub mod breakdowns;
 pub mod client;

@@ -29,6 +29,7 @@ use crate::{
         answer::WatchedBody,
         assets,
         auth::{ViewerGuard, WriteKeys},
+        books::{self, BookReader},
         breakdown, breakdowns,
         client::ProxyNetworks,
         collect::Intake,
@@ -131,6 +132,7 @@ struct Shared {
     letters: LetterReader,
     single_events: SingleEvents,
     schemas: SchemaReader,
+    books: BookReader,
     explainer: web::Data<Explainer>,
     reloader: web::Data<Reloader>,
     connections: Connections,
@@ -176,6 +178,7 @@ impl Shared {
                 state.storage.stores.retention.clone(),
             ),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
+            books: BookReader(state.storage.stores.books.clone(), config.currency.clone()),
             explainer: web::Data::new(state.explainer),
             reloader: web::Data::new(state.reloader),
             connections: Connections::new(config),
@@ -264,6 +267,7 @@ impl Shared {
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.single_events.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
+            .app_data(web::Data::new(self.books.clone()))
             .app_data(self.explainer.clone())
             .app_data(self.reloader.clone())
             .wrap(from_fn(request_id::layer))
@@ -305,6 +309,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     breakdown::routes(view);
     breakdowns::routes(view);
     schema::routes(view);
+    books::routes(view);
     explain::routes(view);
     login::routes(view, open);
     access::routes(view);

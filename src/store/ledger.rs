@@ -5,7 +5,9 @@ use hashbrown::HashMap;
 use crate::{
     domain::{
         batch::{Batch, BatchId, LANES, NodeId, RestOf},
+        books::OrderEvent,
         delta::{Delta, DeltaError, DeltaSum, Series},
+        row::Row,
         shape::shape_of,
         time::{MINUTE, Millis, bucket},
     },
@@ -37,17 +39,26 @@ pub(crate) struct Entry {
     pub visitors: Vec<u8>,
     /// The shape of its events, encoded ([`crate::domain::shape`]).
     pub shape: Vec<u8>,
+    /// What its events say of orders.
+    pub order_events: Vec<OrderEvent>,
 }
 
 impl Entry {
     /// The ledger row of a batch.
     pub fn of(batch: &Batch) -> Entry {
-        let shape = shape_of(batch.iter().flatten()).encode();
-        Entry { shape, ..Entry::without_shape(batch) }
+        Entry::unread(batch).with_rows(batch.iter().flatten())
     }
 
-    /// The ledger row of a batch, whose rows are read later and say its shape then.
-    pub fn without_shape(batch: &Batch) -> Entry {
+    /// The same with what the rows of the batch say, which are read once for all of it.
+    pub fn with_rows<'a>(mut self, rows: impl Iterator<Item = Row<'a>>) -> Entry {
+        let order_events = &mut self.order_events;
+        let rows = rows.inspect(|row| order_events.extend(OrderEvent::of(row)));
+        self.shape = shape_of(rows).encode();
+        self
+    }
+
+    /// The ledger row of a batch whose rows are read later ([`Entry::with_rows`]).
+    pub fn unread(batch: &Batch) -> Entry {
         Entry {
             id: batch.id,
             after: batch.after,
@@ -59,6 +70,7 @@ impl Entry {
             delta: batch.delta.encode_cells(),
             visitors: batch.delta.encode_visitors(),
             shape: Vec::new(),
+            order_events: Vec::new(),
         }
     }
 

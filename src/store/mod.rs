@@ -14,6 +14,7 @@
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
 //! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
 //! | [`Breakdowns`](breakdowns::Breakdowns) | reads the breakdowns that are kept | the route for breakdowns |
+//! | [`OrderBooks`](books::OrderBooks) | keeps orders as the shop has them, and compares them with events | the route for the books, `floodmark orders` |
 //! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
 //! | [`EventReader`](events::EventReader) | reads events of a span of time | the search for causes |
 //! | [`Retention`](retention::Retention) | lets go of what is too old, and knows what has gone | the server in the background, `floodmark retention`, whoever reads events |
@@ -33,6 +34,7 @@
 
 pub mod access;
 pub mod alerts;
+pub mod books;
 pub mod breakdowns;
 pub mod events;
 pub mod forget;
@@ -41,7 +43,7 @@ pub mod later;
 mod ledger;
 pub mod letters;
 pub mod nodes;
-mod orders;
+pub mod orders;
 pub mod poison;
 pub mod postgres;
 pub mod retention;
@@ -69,6 +71,7 @@ use crate::{
     store::{
         access::AccessStore,
         alerts::AlertLog,
+        books::OrderBooks,
         breakdowns::Breakdowns,
         events::EventReader,
         forget::Forget,
@@ -97,6 +100,8 @@ pub struct Stores {
     pub alerts: Arc<dyn AlertLog>,
     /// The most frequent values of properties.
     pub breakdowns: Arc<dyn Breakdowns>,
+    /// Orders as the shop has them, beside their events.
+    pub books: Arc<dyn OrderBooks>,
     /// How many different values there were.
     pub sketches: Arc<dyn Sketches>,
     /// Makes the rollups of a day anew.
@@ -131,6 +136,7 @@ impl Stores {
             + Ledger
             + Rollups
             + Breakdowns
+            + OrderBooks
             + Sketches
             + Remake
             + AlertLog
@@ -149,6 +155,7 @@ impl Stores {
             rollups: store.clone(),
             alerts: store.clone(),
             breakdowns: store.clone(),
+            books: store.clone(),
             sketches: store.clone(),
             remake: store.clone(),
             letters: store.clone(),

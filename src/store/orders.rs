@@ -12,9 +12,9 @@ use crate::domain::{
     time::Millis,
 };
 
-/// An entry with what is known of its event.
+/// An entry with what is known of who told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct StoredOrder {
+pub struct StoredOrder {
     /// The name of the source that sent it.
     pub source: String,
     /// What the webhook says.

@@ -6,6 +6,7 @@ mod access;
 mod api_doc;
 mod backup;
 mod bodies;
+mod books;
 mod bots;
 mod breakdowns;
 mod budget;

@@ -42,7 +42,7 @@ fn shopify(server: &Server, secret: &str, topic: &str, delivery: &str, object: &
 }
 
 /// A webhook of Stripe, signed so many seconds ago.
-fn stripe(server: &Server, secret: &str, ago: i64, event: &Value) -> u16 {
+pub fn stripe(server: &Server, secret: &str, ago: i64, event: &Value) -> u16 {
     let body = event.to_string();
     let header = of_stripe(secret, now_s() - ago, body.as_bytes());
     post(server, "/v1/webhooks/stripe", &[("Stripe-Signature", &header)], &body).status

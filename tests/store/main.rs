@@ -3,6 +3,7 @@
 mod access;
 mod backend;
 mod baselines;
+mod books;
 mod breakdowns;
 mod contract;
 mod forget;

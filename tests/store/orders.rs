@@ -18,7 +18,7 @@ contract!(
     lanes_that_tell_the_same_orders_do_not_wait_for_ever
 );
 
-fn entry(kind: EntryKind, id: &str, (status, changed): (&str, i64)) -> OrderEntry {
+pub fn entry(kind: EntryKind, id: &str, (status, changed): (&str, i64)) -> OrderEntry {
     OrderEntry {
         kind,
         id: id.to_owned(),
@@ -28,11 +28,12 @@ fn entry(kind: EntryKind, id: &str, (status, changed): (&str, i64)) -> OrderEntr
         status: status.to_owned(),
         placed_at: START,
         changed_at: START + changed,
+        test: false,
     }
 }
 
 /// A batch whose rows are webhooks of Shopify with these entries.
-fn told(seq: u64, entries: &[OrderEntry]) -> Batch {
+pub fn told(seq: u64, entries: &[OrderEntry]) -> Batch {
     let mut rows = Vec::new();
     for (n, entry) in entries.iter().enumerate() {
         let (id, properties) = (format!("{seq}-{n}"), json!({"order_entry": entry}).to_string());

@@ -40,6 +40,7 @@
 
 import { alertBanner } from './AlertBanner';
 import { alertHistory } from './AlertHistory';
+import { books } from './Books';
 import { breakdowns } from './Breakdowns';
 import { figures } from './Figures';
 import { firstEvent } from './FirstEvent';
@@ -60,6 +61,7 @@ export const frontPage: Page = [
   hour,
   breakdowns,
   // notes
+  books,
   alertHistory,
   more,
 ];

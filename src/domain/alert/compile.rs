@@ -79,6 +79,7 @@ fn alert(spec: &AlertSpec, metric_set: &MetricSet) -> Result<Alert, String> {
     let is_ratio = metric_set.is_ratio(&metric);
     let conditions = Conditions::read(spec)?;
     let guard = Guard::read(spec, |name| watched(metric_set, name, "while"))?;
+    let unless = Guard::read_unless(spec, |name| watched(metric_set, name, "unless"))?;
     within("clear", Some(spec.clear), 0.01, 1.0)?;
     within("min_volume", Some(spec.min_volume), 0.0, 1e15)?;
     let windows = windows(spec)?;
@@ -109,6 +110,7 @@ fn alert(spec: &AlertSpec, metric_set: &MetricSet) -> Result<Alert, String> {
         conditions,
         min_volume: spec.min_volume,
         guard,
+        unless,
         lasting: spec.lasting.0,
         clear: spec.clear,
         clear_for: spec.clear_for.0,

@@ -107,7 +107,7 @@ pub fn evaluate(
 ) -> Observation {
     let look = Look { alert, reader, counted: metric_set.is_counted(&alert.metric) };
     // Events that are late are not missing, so a window ends where they have arrived.
-    let guards = alert.guard.as_ref().map(|guard| &guard.metric);
+    let guards = alert.guard.iter().chain(&alert.unless).map(|guard| &guard.metric);
     let metrics = [&alert.metric].into_iter().chain(guards);
     let late_by = metrics.map(|metric| reader.late_by(metric)).max().unwrap_or(0);
     let to = reader.floor(now - late_by);
@@ -163,6 +163,9 @@ impl<R: MetricReader> Look<'_, R> {
         {
             return None;
         }
+        if self.is_excluded(from, to) {
+            return None;
+        }
         let usual = match alert.conditions.against() {
             Some(against) => Some(self.usual(parts, against, from, to)?),
             None => None,
@@ -211,7 +214,10 @@ impl<R: MetricReader> Look<'_, R> {
         {
             return None;
         }
-        let verdict = if direction.is_clear_of(value, held.threshold, alert.clear) {
+        // What speaks against an alert that fires ends it, whatever the value is.
+        let verdict = if self.is_excluded(from, to)
+            || direction.is_clear_of(value, held.threshold, alert.clear)
+        {
             Verdict::Normal
         } else if direction.reaches(value, held.threshold) {
             Verdict::Breached
@@ -231,7 +237,13 @@ impl<R: MetricReader> Look<'_, R> {
         Some(Observation { verdict, reading: Some(reading) })
     }
 
-    /// Whether `while` holds; `None` where that is not known.
+    /// Whether `unless` holds, so that there is nothing to judge.
+    fn is_excluded(&self, from: Millis, to: Millis) -> bool {
+        let unless = self.alert.unless.as_ref();
+        unless.is_some_and(|unless| self.guarded(unless, from, to) == Some(true))
+    }
+
+    /// Whether a guard holds; `None` where that is not known.
     fn guarded(&self, guard: &Guard, from: Millis, to: Millis) -> Option<bool> {
         let value = self.reader.parts(&guard.metric, from, to)?.value()?;
         let usual = match guard.against() {

@@ -1,5 +1,7 @@
 //! `while`, `while_above`, `while_holds`: an alert is judged only while another metric shows
 //! that there is anything to judge. "No orders" means little when nobody visits the shop.
+//! `unless`, `unless_above`, `unless_holds` are the reverse: it is not judged while a metric shows that all
+//! is well. "No orders" means nothing when the payment provider has them.
 
 use std::fmt;
 
@@ -11,7 +13,7 @@ use crate::domain::{
     metric::Metric,
 };
 
-/// What must be so for an alert to be judged.
+/// What must be so for an alert to be judged, or for it not to be.
 #[derive(Clone, Debug)]
 pub struct Guard {
     /// The metric that is looked at, over the alert's own window.
@@ -22,9 +24,9 @@ pub struct Guard {
 /// The least that the metric must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Least {
-    /// `while_above`: this value.
+    /// `while_above`, `unless_above`: this value.
     Value(f64),
-    /// `while_holds`: so many times what is usual.
+    /// `while_holds`, `unless_holds`: so many times what is usual.
     Times(f64, Against),
     /// Both of them.
     Both(f64, f64, Against),
@@ -40,18 +42,40 @@ impl Guard {
         spec: &AlertSpec,
         watched: impl FnOnce(&str) -> Result<Metric, String>,
     ) -> Result<Option<Guard>, String> {
-        within("while_above", spec.while_above, -1e15, 1e15)?;
-        within("while_holds", spec.while_holds, 0.0, 1_000.0)?;
-        let least = match (spec.while_above, spec.while_holds) {
+        let keys = (&spec.while_metric, spec.while_above, spec.while_holds);
+        Guard::of(spec, "while", keys, watched)
+    }
+
+    /// Reads `unless` of an alert in the same way.
+    ///
+    /// # Errors
+    /// As [`Guard::read`].
+    pub fn read_unless(
+        spec: &AlertSpec,
+        watched: impl FnOnce(&str) -> Result<Metric, String>,
+    ) -> Result<Option<Guard>, String> {
+        let keys = (&spec.unless, spec.unless_above, spec.unless_holds);
+        Guard::of(spec, "unless", keys, watched)
+    }
+
+    fn of(
+        spec: &AlertSpec,
+        word: &str,
+        (name, above, holds): (&Option<String>, Option<f64>, Option<f64>),
+        watched: impl FnOnce(&str) -> Result<Metric, String>,
+    ) -> Result<Option<Guard>, String> {
+        within(&format!("{word}_above"), above, -1e15, 1e15)?;
+        within(&format!("{word}_holds"), holds, 0.0, 1_000.0)?;
+        let least = match (above, holds) {
             (None, None) => None,
             (Some(value), None) => Some(Least::Value(value)),
             (None, Some(times)) => Some(Least::Times(times, baseline(spec)?)),
             (Some(value), Some(times)) => Some(Least::Both(value, times, baseline(spec)?)),
         };
-        match (&spec.while_metric, least) {
+        match (name, least) {
             (None, None) => Ok(None),
             (Some(name), Some(least)) => Ok(Some(Guard { metric: watched(name)?, least })),
-            _ => Err("while: goes with while_above or while_holds".to_owned()),
+            _ => Err(format!("{word}: goes with {word}_above or {word}_holds")),
         }
     }
 

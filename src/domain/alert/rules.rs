@@ -46,6 +46,8 @@ pub struct Alert {
     pub min_volume: f64,
     /// `while`: what must be so for the alert to be judged.
     pub guard: Option<Guard>,
+    /// `unless`: while this is so, it is not judged, and is over where it fires.
+    pub unless: Option<Guard>,
     /// `for`: how long a value must be bad before the alert fires, ms.
     pub lasting: Millis,
     /// By which factor a value must be back within the threshold for the alert to be over,
@@ -72,10 +74,11 @@ impl Alert {
         self.conditions.direction()
     }
 
-    /// The baseline that its conditions or its guard compare with.
+    /// The baseline that its conditions or its guards compare with.
     pub fn against(&self) -> Option<Against> {
-        // Both come from one key, so they can't differ.
-        self.conditions.against().or_else(|| self.guard.as_ref()?.against())
+        // All come from one key, so they can't differ.
+        let of = |guard: &Option<Guard>| guard.as_ref().and_then(Guard::against);
+        self.conditions.against().or(of(&self.guard)).or(of(&self.unless))
     }
 }
 
@@ -90,6 +93,9 @@ impl fmt::Display for Alert {
         write!(f, " is {}", self.conditions)?;
         if let Some(guard) = &self.guard {
             write!(f, ", while {guard}")?;
+        }
+        if let Some(unless) = &self.unless {
+            write!(f, ", unless {unless}")?;
         }
         write!(f, ", for {}", Span(self.lasting))
     }
@@ -110,7 +116,11 @@ mod tests {
                  0.02 and at least 2 x that in the hour before and off by 6 standard errors, for 5 s",
                 "revenue_stall (critical): purchases over 1 min to 30 min is at most 0.3 x that in \
                  the hour before and off by 6 standard errors, while page_views is at least 0.5 x \
-                 that in the hour before, for 20 s",
+                 that in the hour before, unless orders_booked is at least 1 and 0.5 x that in the hour \
+                 before, for 20 s",
+                "tracking_stopped (critical): orders_tracked over 1 min to 30 min is at most 0.3 x \
+                 that in the hour before and off by 6 standard errors, while orders_booked is at \
+                 least 1 and 0.5 x that in the hour before, for 20 s",
                 "traffic_surge (info): page_views over 1 min to 8 min is at least 3 x that in the \
                  hour before and off by 6 standard errors, for 30 s",
             ]

@@ -41,7 +41,7 @@ pub struct AlertSpec {
     /// A value is bad at so many times the baseline or less.
     #[serde(default)]
     pub falls: Option<f64>,
-    /// The baseline of `rises`, `falls` and `while_holds`.
+    /// The baseline of `rises`, `falls`, `while_holds` and `unless_holds`.
     #[serde(default)]
     pub against: Option<Against>,
     /// The difference from the baseline must be so many standard errors at least.
@@ -60,6 +60,15 @@ pub struct AlertSpec {
     /// The guard must be at least so many times its own baseline.
     #[serde(default)]
     pub while_holds: Option<f64>,
+    /// A third metric: the alert is not judged while it is as the next two keys say.
+    #[serde(default)]
+    pub unless: Option<String>,
+    /// `unless` holds from this value on, over the window.
+    #[serde(default)]
+    pub unless_above: Option<f64>,
+    /// `unless` holds from so many times its own baseline on.
+    #[serde(default)]
+    pub unless_holds: Option<f64>,
     /// How long the value must be bad before the alert fires.
     #[serde(default = "ten_seconds", rename = "for")]
     pub lasting: Span,

@@ -27,7 +27,7 @@ pub use self::{
     breakdown::{Breakdown, MISSING, Tallied},
     filter::{Comparison, Test},
     hidden::REVENUE,
-    kind::{AmountFault, DistinctNoted, Kind},
+    kind::{AmountFault, DistinctNoted, Kind, currency_sent},
     metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
     plan::{Plan, Tally},
     spec::{BreakdownSpec, MetricSpec, Names},

@@ -210,6 +210,7 @@ fn entry(
         status: status.unwrap_or_default().to_owned(),
         placed_at: moment(&["processed_at", "created_at"]),
         changed_at: moment(&["updated_at", "processed_at", "created_at"]),
+        test: object.get("test") == Some(&Value::Bool(true)),
     })
 }
 

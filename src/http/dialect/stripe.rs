@@ -187,6 +187,7 @@ fn entry(
         status: text_of(object, "status").unwrap_or_default().to_owned(),
         placed_at: moment(object),
         changed_at: moment(event),
+        test: event.get("livemode") == Some(&Value::Bool(false)),
     })
 }
 

@@ -32,6 +32,7 @@ mod installation;
 mod leases;
 mod letters;
 mod nodes;
+mod orders;
 mod partitions;
 mod password;
 mod remake;

@@ -13,6 +13,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("events", &["SELECT", "INSERT"]),
     ("dead_letters", &["SELECT", "INSERT"]),
     ("orders", &["SELECT", "INSERT", "UPDATE"]),
+    ("order_events", &["SELECT", "INSERT"]),
     ("ledger", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("ledger_heads", &["SELECT", "INSERT", "UPDATE"]),
     ("rollups", &["SELECT", "INSERT", "UPDATE"]),

@@ -7,7 +7,7 @@ use super::{
     PostgresStore,
     copy::{self, CopyChunk},
     errors::Failure,
-    guard,
+    guard, orders,
     session::Session,
 };
 use crate::{
@@ -16,11 +16,7 @@ use crate::{
         time::Millis,
     },
     sink::{SinkError, SinkErrorKind},
-    store::{
-        BatchStore, LaneHeads, Missing, Written,
-        ledger::Entry,
-        orders::{StoredOrder, orders_of},
-    },
+    store::{BatchStore, LaneHeads, Missing, Written, ledger::Entry, orders::orders_of},
 };
 
 #[async_trait]
@@ -136,53 +132,14 @@ impl PostgresStore {
         if !letters.is_empty() {
             insert_letters(&session, batch, &letters).await?;
         }
-        let orders = orders_of(&batch.rows);
-        if !orders.is_empty() {
-            insert_orders(&session, &orders).await?;
-        }
+        orders::insert(&session, &orders_of(&batch.rows)).await?;
+        orders::insert_events(&session, &entry.order_events).await?;
         insert_entry(&session, &entry, poisoned).await?;
         crate::failpoint::kill_point!("store-copied");
         session.run("COMMIT").await?;
         session.done();
         Ok(Written::Stored { events: stored, poisoned })
     }
-}
-
-/// Writes orders and refunds, each unless a newer state of it is there.
-async fn insert_orders(session: &Session, orders: &[StoredOrder]) -> Result<(), Failure> {
-    let texts = |of: fn(&StoredOrder) -> &str| -> Vec<&str> { orders.iter().map(of).collect() };
-    let times = |of: fn(&StoredOrder) -> Millis| -> Vec<Millis> { orders.iter().map(of).collect() };
-    session
-        .query(
-            "INSERT INTO orders (source, kind, id, order_id, total, currency, status, placed_at,
-                             changed_at, received_at)
-         SELECT source, kind, id, order_id, total::numeric, currency, status,
-                timestamptz 'epoch' + placed * interval '1 ms',
-                timestamptz 'epoch' + changed * interval '1 ms',
-                timestamptz 'epoch' + received * interval '1 ms'
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             AS told (source, kind, id, order_id, total, currency, status, placed, changed, received)
-         ON CONFLICT (source, kind, id) DO UPDATE
-             SET order_id = excluded.order_id, total = excluded.total,
-                 currency = excluded.currency, status = excluded.status,
-                 placed_at = excluded.placed_at, changed_at = excluded.changed_at,
-                 received_at = excluded.received_at
-             WHERE orders.changed_at <= excluded.changed_at",
-            &[
-                (&texts(|order| &order.source), Type::TEXT_ARRAY),
-                (&texts(|order| order.entry.kind.name()), Type::TEXT_ARRAY),
-                (&texts(|order| &order.entry.id), Type::TEXT_ARRAY),
-                (&texts(|order| &order.entry.order_id), Type::TEXT_ARRAY),
-                (&texts(|order| &order.entry.total), Type::TEXT_ARRAY),
-                (&texts(|order| &order.entry.currency), Type::TEXT_ARRAY),
-                (&texts(|order| &order.entry.status), Type::TEXT_ARRAY),
-                (&times(|order| order.entry.placed_at), Type::INT8_ARRAY),
-                (&times(|order| order.entry.changed_at), Type::INT8_ARRAY),
-                (&times(|order| order.received_at), Type::INT8_ARRAY),
-            ],
-        )
-        .await?;
-    Ok(())
 }
 
 /// Writes the ledger row of the batch.

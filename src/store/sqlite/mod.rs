@@ -12,6 +12,7 @@ mod guard;
 mod installation;
 mod ledger;
 mod letters;
+mod orders;
 mod pending;
 mod remake;
 mod retention;

@@ -3,12 +3,11 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{SqliteStore, guard, with};
+use super::{SqliteStore, guard, orders, with};
 use crate::{
     domain::{
         batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
         row::{self, COLUMNS, Row},
-        shape::shape_of,
         time::now_ms,
     },
     sink::{SinkError, SinkErrorKind},
@@ -28,14 +27,14 @@ const FIELDS: usize = 9;
 #[async_trait]
 impl BatchStore for SqliteStore {
     async fn write(&self, batch: &Batch) -> Result<Written, SinkError> {
-        let mut entry = Entry::without_shape(batch);
+        let entry = Entry::unread(batch);
         let rows = batch.rows.clone();
         let letters = batch.dead_letters.clone();
         let from = batch.node;
         with(&self.writer, move |conn| {
-            // Rows are read once, for their shape and for their INSERT.
+            // Rows are read once, for what they say and for their INSERT.
             let (read, malformed) = read_rows(&rows);
-            entry.shape = shape_of(read.iter().copied()).encode();
+            let entry = entry.with_rows(read.iter().copied());
             write(conn, &entry, (&read, &orders_of(&rows)), (from, letters, malformed))
         })
         .await
@@ -63,7 +62,7 @@ impl BatchStore for SqliteStore {
 fn write(
     conn: &mut Connection,
     entry: &Entry,
-    (rows, orders): (&[Row<'_>], &[StoredOrder]),
+    (rows, told): (&[Row<'_>], &[StoredOrder]),
     (from, mut letters, malformed): (NodeId, Vec<DeadLetter>, Vec<DeadLetter>),
 ) -> Result<Written, SinkError> {
     // Where this function returns early, the transaction is dropped without a commit and rolls
@@ -102,7 +101,8 @@ fn write(
     let last_row = (stored > 0).then(|| tx.last_insert_rowid());
     letters.extend(malformed);
     insert_letters(&tx, from, seq, &letters)?;
-    insert_orders(&tx, orders)?;
+    orders::insert(&tx, told)?;
+    orders::insert_events(&tx, &entry.order_events)?;
     tx.prepare_cached(
         "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_row, last_row,
                              first_second, last_second, delta, visitors, shape, written_at)
@@ -190,39 +190,6 @@ fn bind<'a>(
     if bound.replace((row.source, row.dialect)) != Some((row.source, row.dialect)) {
         insert.raw_bind_parameter(at + 8, row.source)?;
         insert.raw_bind_parameter(at + 9, row.dialect)?;
-    }
-    Ok(())
-}
-
-/// Writes orders and refunds, each unless a newer state of it is there.
-fn insert_orders(tx: &Connection, orders: &[StoredOrder]) -> Result<(), rusqlite::Error> {
-    if orders.is_empty() {
-        return Ok(());
-    }
-    let mut insert = tx.prepare_cached(
-        "INSERT INTO orders (source, kind, id, order_id, total, currency, status, placed_at,
-                             changed_at, received_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (source, kind, id) DO UPDATE
-             SET order_id = excluded.order_id, total = excluded.total,
-                 currency = excluded.currency, status = excluded.status,
-                 placed_at = excluded.placed_at, changed_at = excluded.changed_at,
-                 received_at = excluded.received_at
-             WHERE orders.changed_at <= excluded.changed_at",
-    )?;
-    for StoredOrder { source, entry, received_at } in orders {
-        insert.execute(params![
-            source,
-            entry.kind.name(),
-            entry.id,
-            entry.order_id,
-            entry.total,
-            entry.currency,
-            entry.status,
-            entry.placed_at,
-            entry.changed_at,
-            received_at,
-        ])?;
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/analytics/breakdown", "nnyyyyyyfy"),
     ("GET", "/api/analytics/breakdowns", "nnyyyyyyfy"),
     ("GET", "/api/analytics/schema", "nnyfyyyyfy"),
+    ("GET", "/api/analytics/books", "nnyfyyyyfy"),
     ("GET", "/api/analytics/explain", "nnyyyyyyfy"),
     ("GET", "/api/analytics/alerts", "nnyyyyyyfy"),
     ("GET", "/api/analytics/stream", "nnyyyyyyfy"),

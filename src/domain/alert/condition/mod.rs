@@ -132,8 +132,9 @@ impl Conditions {
             (true, false) => (Direction::Up, spec.above, spec.rises),
             (false, true) => (Direction::Down, spec.below, spec.falls),
         };
-        // `while_holds` compares too, and shares the key.
-        if spec.against.is_some() && times.is_none() && spec.while_holds.is_none() {
+        // `while_holds` and `unless_holds` compare too, and share the key.
+        let guards_compare = spec.while_holds.is_some() || spec.unless_holds.is_some();
+        if spec.against.is_some() && times.is_none() && !guards_compare {
             return Err("against: needs rises or falls".to_owned());
         }
         let relative = match times {

@@ -24,7 +24,10 @@ pub(super) use self::{
     count::Count,
     sum::{AddAmount, Addend, CURRENCY},
 };
-pub use self::{distinct::DistinctNoted, sum::AmountFault};
+pub use self::{
+    distinct::DistinctNoted,
+    sum::{AmountFault, currency_sent},
+};
 use super::{
     metric_set::{Metric, MetricSeries, MetricSet, SeriesSums},
     plan::{Offered, Seen, Tally, Wanted},

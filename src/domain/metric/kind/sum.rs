@@ -172,7 +172,9 @@ impl StepOf for AddAmount {
             Some(Ok(amount)) if amount < Amount(0) => {
                 Err(AmountFault::Negative { property: property(), metric: self.metric.clone() })
             }
-            Some(Ok(_)) => currency(offered.picked[place].as_deref(), offered.properties).map(drop),
+            Some(Ok(_)) => {
+                currency_sent(offered.picked[place].as_deref(), offered.properties).map(drop)
+            }
             Some(Err(why)) => Err(AmountFault::Invalid { property: property(), why }),
             None if is_there(offered.properties, &property()) => {
                 Err(AmountFault::Invalid { property: property(), why: AmountError::NotANumber })
@@ -197,7 +199,7 @@ impl AddAmount {
         let Some(text) = &seen.picked[self.property] else { return Addend::Absent };
         let Ok(amount) = self.amount(text) else { return Addend::Unreadable };
         let Some(place) = self.currency else { return Addend::Added(amount, None) };
-        let sent = currency(seen.picked[place].as_deref(), seen.row.properties);
+        let sent = currency_sent(seen.picked[place].as_deref(), seen.row.properties);
         let code = rates.code(sent.ok().flatten().as_deref());
         match rates.to_base(amount, code) {
             Some(in_base) => Addend::Added(in_base, Some((amount, code))),
@@ -218,7 +220,7 @@ impl AddAmount {
 /// # Errors
 /// There is something else, which must not be taken for the base currency: 5,000 yen would count as
 /// 5,000 dollars.
-fn currency<'a>(
+pub fn currency_sent<'a>(
     picked: Option<&'a str>,
     properties: &'a str,
 ) -> Result<Option<Cow<'a, str>>, AmountFault> {
