@@ -19,6 +19,10 @@ use crate::domain::{
 pub struct PostgresConfig {
     /// Connection URL; empty: SQLite in the data dir.
     pub url: String,
+    /// Connection URL of a replica that charts are read from; empty: none.
+    pub read_url: String,
+    /// A replica on which the newest sign of life is older is not read from.
+    pub read_max_lag_ms: u64,
     /// How long connecting to one host may take.
     pub connect_timeout_ms: u64,
     /// How long one statement may take before the server cancels it.

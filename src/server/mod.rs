@@ -20,6 +20,7 @@ mod listener;
 mod memory;
 mod pipeline;
 mod presence;
+mod replica;
 mod service;
 mod stop;
 mod storage;
@@ -114,6 +115,18 @@ fn hold<W: Future<Output = ()> + 'static>(part: &'static str, work: impl FnMut()
     tokio::task::spawn_local(panics::lasting(part, work));
 }
 
+/// Looks at the store's clock and its replica for as long as the process runs.
+fn watch_store(config: &Config, storage: &Storage) {
+    hold(clocks::PART, {
+        let (info, health) = (storage.stores.info.clone(), storage.health.clone());
+        move || clocks::watch(info.clone(), health.clone())
+    });
+    if !config.postgres.read_url.is_empty() {
+        let (info, health) = (storage.stores.info.clone(), storage.health.clone());
+        hold(replica::PART, move || replica::watch(info.clone(), health.clone()));
+    }
+}
+
 /// Starts a server. It has to be called on an actix system.
 ///
 /// # Errors
@@ -151,10 +164,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let watching = watching::start(&config, &storage);
     let reloader = Reloader::new(as_written, watching.rules);
     hold("salts", visitor::forget_past_days);
-    hold(clocks::PART, {
-        let (info, health) = (storage.stores.info.clone(), storage.health.clone());
-        move || clocks::watch(info.clone(), health.clone())
-    });
+    watch_store(&config, &storage);
     let pipeline = pipeline::start(&config, &storage, spool_log, &viewers, &alarm)?;
     let server = service::start(
         &config,

@@ -361,6 +361,11 @@ pub trait StoreInfo: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Why the read replica can't be used; `None` where it can, or there is none.
+    async fn replica_trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Counts what it holds. This reads every row, so it is for commands and tests only.
     async fn totals(&self) -> Result<StoreTotals, SinkError>;
 

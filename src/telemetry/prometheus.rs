@@ -165,4 +165,8 @@ fn describe_store() {
     gauge!("floodmark_store_bytes", "Bytes that the store takes on its disk");
     gauge!("floodmark_store_free_bytes", "Bytes that the store may still grow by");
     gauge!("floodmark_store_full_in_days", "Days until the store is full, at the last days' pace");
+    gauge!(
+        "floodmark_store_read_lag_seconds",
+        "How long ago what the read replica has newest was written"
+    );
 }

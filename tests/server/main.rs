@@ -36,6 +36,7 @@ mod privacy;
 mod refusals;
 mod reload;
 mod replay;
+mod replica;
 mod report;
 mod retention;
 mod schemas;

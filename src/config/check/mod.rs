@@ -171,10 +171,14 @@ impl Config {
     /// URLs that must be readable. The messages leave them out, since they may hold passwords.
     fn check_urls(&self, found: &mut Vec<String>) {
         let connect_timeout = Duration::from_millis(self.postgres.connect_timeout_ms);
-        if !self.postgres.url.is_empty()
-            && let Err(words) = PostgresAddress::parse(&self.postgres.url, connect_timeout)
-        {
-            found.push(words);
+        let addresses = [&self.postgres.url, &self.postgres.read_url];
+        for url in addresses.into_iter().filter(|url| !url.is_empty()) {
+            if let Err(words) = PostgresAddress::parse(url, connect_timeout) {
+                found.push(words);
+            }
+        }
+        if !self.postgres.read_url.is_empty() && self.postgres.url.is_empty() {
+            found.push("postgres.read_url: there is no postgres.url that it could follow".into());
         }
         if self.dedupe.shared && self.redis.urls.is_empty() {
             found.push(

@@ -312,6 +312,7 @@ pub(super) fn is_secret(key: &str) -> bool {
     // A URL may hold a password.
     matches!(key, "auth.write_keys" | "auth.viewer_tokens" | "oidc.client_secret" | "otlp.headers")
         || key.contains(".url")
+        || key == "postgres.read_url"
 }
 
 /// The known name with the fewest letters different.

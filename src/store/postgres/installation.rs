@@ -40,10 +40,7 @@ impl PostgresStore {
 
     /// Compares the row, if there is one, with what this node knows.
     async fn compare(&self, session: &Session) -> Result<bool, Failure> {
-        let Some((id, terms)) = kept(session).await? else { return Ok(false) };
-        self.installation.settle(Some(id), PLACE)?;
-        self.installation.terms.agree(&terms, PLACE)?;
-        Ok(terms.redis_prefix == self.installation.terms.redis_prefix)
+        compare_with(&self.installation, session).await
     }
 
     /// Writes what the row lacks, and compares it with what this node knows.
@@ -114,6 +111,17 @@ impl PostgresStore {
         session.done();
         Ok(())
     }
+}
+
+/// Compares the row with an installation. Returns whether there is one that needs no change.
+pub(super) async fn compare_with(
+    installation: &Installation,
+    session: &Session,
+) -> Result<bool, Failure> {
+    let Some((id, terms)) = kept(session).await? else { return Ok(false) };
+    installation.settle(Some(id), PLACE)?;
+    installation.terms.agree(&terms, PLACE)?;
+    Ok(terms.redis_prefix == installation.terms.redis_prefix)
 }
 
 /// The row; `None` where there is none yet.

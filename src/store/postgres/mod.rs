@@ -36,6 +36,7 @@ mod orders;
 mod partitions;
 mod password;
 mod remake;
+mod replica;
 mod retention;
 mod rights;
 mod rollups;
@@ -74,6 +75,7 @@ use crate::{
         postgres::{
             errors::Failure,
             partitions::Partitions,
+            replica::Replica,
             rollups::RollupSessions,
             session::{Parameter, PostgresSessions, Session},
         },
@@ -98,6 +100,8 @@ pub struct PostgresStore {
     writers: PostgresSessions,
     readers: PostgresSessions,
     rollups: RollupSessions,
+    /// Where charts are read while it keeps up.
+    replica: Option<Replica>,
     alerts: PostgresSessions,
     removals: PostgresSessions,
     partitions: Partitions,
@@ -123,6 +127,7 @@ impl PostgresStore {
         impatient.statement_timeout_ms = config.statement_timeout_ms.min(alerts::TIMEOUT_MS);
         Ok(PostgresStore {
             place: address.name.clone(),
+            replica: Replica::of(config, &installation)?,
             installation,
             writers: PostgresSessions::new(config, &address, ("writers", LANES as usize))?,
             readers: PostgresSessions::new(config, &address, ("readers", READERS))?,
@@ -375,6 +380,13 @@ impl StoreInfo for PostgresStore {
 
     async fn clock(&self) -> Result<Option<Millis>, SinkError> {
         self.try_clock().await.map(Some).map_err(|e| self.told(e))
+    }
+
+    async fn replica_trouble(&self) -> Option<String> {
+        match &self.replica {
+            Some(replica) => replica.trouble().await,
+            None => None,
+        }
     }
 
     async fn claim(&self) -> Result<(), SinkError> {

@@ -71,8 +71,14 @@ impl PostgresStore {
         Ok(None)
     }
 
-    /// Begins a transaction for a chart. A server that takes no writes can still be read.
+    /// Begins a transaction for a chart, on the replica if there is one that keeps up. A server that takes no
+    /// writes can still be read.
     pub(super) async fn chart(&self) -> Result<Session, Failure> {
+        if let Some(replica) = &self.replica
+            && let Some(session) = replica.session().await
+        {
+            return Ok(session);
+        }
         match self.ready().await {
             Err(failure) if failure.kind != SinkErrorKind::ReadOnly => return Err(failure),
             _ => {}

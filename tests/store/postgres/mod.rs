@@ -1,6 +1,7 @@
 //! Tests of what only Postgres has: partitions, refused rows, outages, credentials, TLS and
 //! PgBouncer.
 
+mod citus;
 mod connections;
 mod outages;
 mod partitions;
