@@ -24,6 +24,7 @@ mod sender;
 mod serve;
 mod signals;
 mod top;
+mod verify;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -61,6 +62,8 @@ enum Command {
     Migrate(maintain::MigrateArgs),
     /// Count the live counters anew from the ledger, and stop
     Rebuild(maintain::RebuildArgs),
+    /// Compare rows, ledger, rollups and live counters of a day, by minute and series
+    Verify(verify::VerifyArgs),
     /// Remove what is older than [retention] says, or show what that is
     Retention(retention::RetentionArgs),
     /// Forget a person: remove what names a user or a session, and print a receipt
@@ -184,6 +187,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Migrate(args) => maintain::migrate(&args),
         Command::Rebuild(args) => maintain::rebuild(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Retention(args) => retention::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Orders(args) => orders::run(&args),

@@ -1,10 +1,9 @@
-//! The store keeps every event for good. Beside the events it keeps the ledger (what each batch
-//! has added to the counters), the rollups (the ledger by minute) and what alerts have to remember.
-//! All of it is in PostgreSQL ([`postgres`]) or, for a single node that was given none, in SQLite
-//! ([`sqlite`]).
+//! The store keeps every event for good. Beside the events it keeps the ledger (what each batch has added to the
+//! counters), the rollups (the ledger by minute) and what alerts have to remember. All of it is in PostgreSQL
+//! ([`postgres`]) or, for a single node that was given none, in SQLite ([`sqlite`]).
 //!
-//! No caller needs all of this, so the store is split into traits by what callers need, and
-//! [`open`] gives each part by itself in [`Stores`]:
+//! No caller needs all of this, so the store is split into traits by what callers need, and [`open`] gives each
+//! part by itself in [`Stores`]:
 //!
 //! | trait | what it does | who calls it |
 //! | --- | --- | --- |
@@ -16,6 +15,7 @@
 //! | [`Breakdowns`](breakdowns::Breakdowns) | reads the breakdowns that are kept | the route for breakdowns |
 //! | [`OrderBooks`](books::OrderBooks) | keeps orders as the shop has them, and compares them with events | the route for the books, `floodmark orders` |
 //! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
+//! | [`DayReader`] | reads all sums of a day | `floodmark verify` |
 //! | [`EventReader`](events::EventReader) | reads events of a span of time | the search for causes |
 //! | [`Retention`](retention::Retention) | lets go of what is too old, and knows what has gone | the server in the background, `floodmark retention`, whoever reads events |
 //! | [`Forget`](forget::Forget) | forgets a person | `floodmark forget` |
@@ -25,12 +25,11 @@
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
 //!
-//! A second store that takes only the rows, ClickHouse say, would implement [`BatchStore`] (and
-//! [`StoreInfo`], for `floodmark check` to count its rows). Its `write` sends the rows first, with
-//! the batch's id as the token by which that server drops a repetition. Then it has the
-//! `BatchStore` of Postgres write the same batch without rows, which leaves the guard, the dead
-//! letters and the ledger row. The other traits stay with Postgres, and [`open`] puts both into
-//! one [`Stores`].
+//! A second store that takes only the rows, ClickHouse say, would implement [`BatchStore`] (and [`StoreInfo`], for
+//! `floodmark check` to count its rows). Its `write` sends the rows first, with the batch's id as the token by which
+//! that server drops a repetition. Then it has the `BatchStore` of Postgres write the same batch without rows, which
+//! leaves the guard, the dead letters and the ledger row. The other traits stay with Postgres, and [`open`] puts
+//! both into one [`Stores`].
 
 pub mod access;
 pub mod alerts;
@@ -79,7 +78,9 @@ use crate::{
         letters::DeadLetters,
         nodes::NodeList,
         retention::Retention,
-        rollup::{FoldLimits, Folded, Known, SpanTotals, Summed, remake::Remake},
+        rollup::{
+            FoldLimits, Folded, Known, SpanTotals, Summed, remake::Remake, verify::DayReader,
+        },
         schemas::Schemas,
         sketches::Sketches,
     },
@@ -106,6 +107,8 @@ pub struct Stores {
     pub sketches: Arc<dyn Sketches>,
     /// Makes the rollups of a day anew.
     pub remake: Arc<dyn Remake>,
+    /// Reads all sums of a day.
+    pub days: Arc<dyn DayReader>,
     /// What was refused.
     pub letters: Arc<dyn DeadLetters>,
     /// What was learnt of the properties of events.
@@ -139,6 +142,7 @@ impl Stores {
             + OrderBooks
             + Sketches
             + Remake
+            + DayReader
             + AlertLog
             + DeadLetters
             + Schemas
@@ -158,6 +162,7 @@ impl Stores {
             books: store.clone(),
             sketches: store.clone(),
             remake: store.clone(),
+            days: store.clone(),
             letters: store.clone(),
             schemas: store.clone(),
             events: store.clone(),

@@ -54,5 +54,6 @@ mod top;
 mod totals;
 mod tracker;
 mod twins;
+mod verify;
 mod visitors;
 mod webhooks;

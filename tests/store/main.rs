@@ -19,3 +19,4 @@ mod schemas;
 mod sketches;
 #[path = "../support/mod.rs"]
 mod support;
+mod verify;

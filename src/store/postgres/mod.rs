@@ -47,6 +47,7 @@ mod sketches;
 mod span_totals;
 mod swap;
 mod tls;
+mod verify;
 mod visitors;
 mod write;
 

@@ -97,31 +97,42 @@ impl PostgresStore {
         let counted: Vec<String> =
             counted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let mut remaking = Remaking::new(asked, &counted);
-        let seconds = |at: Millis| at as f64 / 1_000.0;
-        let rows = session.client().query_typed_raw(
-            "SELECT (extract(epoch FROM time) * 1000)::bigint,
-                    (extract(epoch FROM received_at) * 1000)::bigint,
-                    type, user_id, session_id, properties::text, source
-             FROM events WHERE time >= to_timestamp($1) AND time < to_timestamp($2)",
-            [(seconds(from), Type::FLOAT8), (seconds(to), Type::FLOAT8)],
-        );
-        let mut rows = std::pin::pin!(session.answer(rows).await?);
-        while let Some(row) = session.answer(rows.try_next()).await? {
-            remaking.add(&Row {
-                time: row.try_get(0)?,
-                received_at: row.try_get(1)?,
-                kind: row.try_get(2)?,
-                user_id: row.try_get(3)?,
-                session_id: row.try_get(4)?,
-                properties: row.try_get(5)?,
-                source: row.try_get(6)?,
-                ..Row::default()
-            });
-        }
+        add_rows(&session, asked, &mut remaking).await?;
         session.run("COMMIT").await?;
         session.done();
         Ok(Some((heads, remaking.finish())))
     }
+}
+
+/// Adds up the rows of a day.
+pub(super) async fn add_rows(
+    session: &Session,
+    asked: &RemakeAsked,
+    remaking: &mut Remaking,
+) -> Result<(), Failure> {
+    let (from, to) = Remaking::stretch(asked);
+    let seconds = |at: Millis| at as f64 / 1_000.0;
+    let rows = session.client().query_typed_raw(
+        "SELECT (extract(epoch FROM time) * 1000)::bigint,
+                    (extract(epoch FROM received_at) * 1000)::bigint,
+                    type, user_id, session_id, properties::text, source
+             FROM events WHERE time >= to_timestamp($1) AND time < to_timestamp($2)",
+        [(seconds(from), Type::FLOAT8), (seconds(to), Type::FLOAT8)],
+    );
+    let mut rows = std::pin::pin!(session.answer(rows).await?);
+    while let Some(row) = session.answer(rows.try_next()).await? {
+        remaking.add(&Row {
+            time: row.try_get(0)?,
+            received_at: row.try_get(1)?,
+            kind: row.try_get(2)?,
+            user_id: row.try_get(3)?,
+            session_id: row.try_get(4)?,
+            properties: row.try_get(5)?,
+            source: row.try_get(6)?,
+            ..Row::default()
+        });
+    }
+    Ok(())
 }
 
 /// Whether events of the day were removed from the table.

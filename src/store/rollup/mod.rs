@@ -21,6 +21,7 @@ mod known;
 pub mod remake;
 mod span_totals;
 mod summed;
+pub mod verify;
 
 pub use span_totals::SpanTotals;
 

@@ -23,6 +23,7 @@ mod schemas;
 mod sketches;
 mod snapshot;
 mod span_totals;
+mod verify;
 mod visitors;
 mod write;
 

@@ -23,6 +23,9 @@ use crate::{
 /// The last batch of each lane, by node and lane.
 type Heads = BTreeMap<(Vec<u8>, i64), i64>;
 
+/// What is read of events.
+pub(super) const READ: &str = "time, received_at, type, user_id, session_id, properties, source";
+
 /// Adds up the events of the day, in one view of the store.
 fn made_anew(
     conn: &mut Connection,
@@ -52,12 +55,30 @@ fn made_anew(
     let counted = select.query_map([asked.from, asked.to], |row| row.get(0))?;
     let counted: Vec<String> = counted.collect::<Result<_, _>>()?;
     let mut remaking = Remaking::new(asked, &counted);
+    add_rows(&tx, asked, &mut remaking)?;
+    Ok(Some((heads, remaking.finish())))
+}
+
+/// Adds up the rows of a day.
+pub(super) fn add_rows(
+    tx: &Transaction<'_>,
+    asked: &RemakeAsked,
+    remaking: &mut Remaking,
+) -> Result<(), SinkError> {
+    let (from, to) = Remaking::stretch(asked);
     // The view finds runs of rows by the seconds that they span.
-    let mut select = tx.prepare(
-        "SELECT time, received_at, type, user_id, session_id, properties, source FROM events_near
-         WHERE last_second > ?1 - ?3 AND first_second < ?2 AND time >= ?1 AND time < ?2",
-    )?;
-    let mut rows = select.query([from, to, SECOND])?;
+    let mut select = tx.prepare(&format!(
+        "SELECT {READ} FROM events_near WHERE last_second > ?1 - ?3 AND first_second < ?2 AND time >= ?1 AND
+             time < ?2"
+    ))?;
+    add_found(&mut select.query([from, to, SECOND])?, remaking)
+}
+
+/// Adds rows of events, whose columns are [`READ`].
+pub(super) fn add_found(
+    rows: &mut rusqlite::Rows<'_>,
+    remaking: &mut Remaking,
+) -> Result<(), SinkError> {
     while let Some(row) = rows.next()? {
         let text = |at: usize| -> rusqlite::Result<Option<&str>> {
             Ok(row.get_ref(at)?.as_str_or_null().unwrap_or_default())
@@ -73,7 +94,7 @@ fn made_anew(
             ..Row::default()
         });
     }
-    Ok(Some((heads, remaking.finish())))
+    Ok(())
 }
 
 /// Whether events of the day were removed from the table.
