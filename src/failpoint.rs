@@ -22,6 +22,7 @@
 //! | `store-committed` | they are committed, the spool does not know it |
 //! | `ids-claimed` | the ids of a request are claimed for this node (`dedupe.shared`), nothing is written |
 //! | `ids-appended` | its events are on disk, Redis has not been told |
+//! | `import-appended` | the events of an import are on disk, the store may not have them |
 //! | `letters-marked` | dead letters are marked as being sent, nothing has left |
 //! | `letters-sent` | the server has answered, they are not marked as sent |
 //! | `retention-step` | rows of SQLite are removed and noted, not committed |

@@ -13,6 +13,7 @@ mod exit;
 mod explain;
 mod forget;
 mod health;
+mod import;
 mod maintain;
 mod manual;
 mod nodes;
@@ -80,6 +81,8 @@ enum Command {
     Retire(nodes::RetireArgs),
     /// Send a file of events to a server
     Replay(replay::ReplayArgs),
+    /// Bring the past along: orders and events that were exported elsewhere
+    Import(import::ImportArgs),
     /// Try the alerts against the past
     Alerts(alerts::AlertsArgs),
     /// Find out why a metric has changed, by the events in the store
@@ -196,6 +199,7 @@ pub fn run() -> ExitCode {
         Command::Nodes(args) => nodes::list(&args),
         Command::Retire(args) => nodes::retire(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),

@@ -124,6 +124,11 @@ impl Sender {
         Sender { mark: Some((header, value)), ..self }
     }
 
+    /// The same sender, whose events are of the past and are imported.
+    pub fn importing(self) -> Sender {
+        Sender { url: format!("{}/import", self.url), ..self }
+    }
+
     /// Sends `events` lines of NDJSON until the server has taken them. An `SendReply` accounts
     /// for all of them.
     pub async fn send(&self, body: Bytes, events: u64) -> Result<SendReply, SendError> {

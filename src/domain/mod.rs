@@ -23,6 +23,7 @@ pub mod event;
 pub mod event_filter;
 pub mod event_names;
 pub mod ids;
+pub mod imported;
 pub mod json;
 pub mod metric;
 pub mod money;

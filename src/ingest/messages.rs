@@ -18,6 +18,11 @@ pub struct Append {
     pub reply: oneshot::Sender<Vec<Answer>>,
 }
 
+/// From an import to the ingest actor: answer when the store has everything that was taken in before this message.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AwaitStored(pub oneshot::Sender<()>);
+
 /// At a stop, to the ingest actor: seal and sync the open batch, and answer when both sinks have
 /// everything.
 #[derive(Message)]

@@ -44,6 +44,9 @@ pub struct Request {
     pub client_ids: Vec<(u32, String)>,
     /// The indexes of rows whose id is on some node's disk already (`dedupe.shared`); ascending.
     pub known: Vec<u32>,
+    /// The ids of rows of the past that are imported, each with the index of its row; ascending. They are looked up
+    /// in the index and not added to it: a year of them would push out what the shop may send again.
+    pub past_ids: Vec<(u32, String)>,
     /// The events of the request that were refused.
     pub dead_letters: Vec<DeadLetter>,
     /// Its span, if it is traced.

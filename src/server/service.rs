@@ -32,7 +32,7 @@ use crate::{
         books::{self, BookReader},
         breakdown, breakdowns,
         client::ProxyNetworks,
-        collect::Intake,
+        collect::{Intake, import::ImportDesk},
         connections::Connections,
         current,
         dead_letters::{self, LetterReader},
@@ -155,7 +155,14 @@ impl Shared {
                 keys.clone(),
                 pipeline.ingest.clone().recipient(),
                 pipeline.claims.clone(),
-            ),
+            )
+            .with_imports(ImportDesk::new(
+                config,
+                state.storage.stores.imported.clone(),
+                state.storage.stores.nodes.clone(),
+                state.storage.node,
+                pipeline.ingest.clone().recipient(),
+            )),
             ops: ops::Ops {
                 health: state.storage.health.clone(),
                 spool: state.storage.spool.clone(),

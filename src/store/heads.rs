@@ -1,6 +1,25 @@
 //! How far a store has come in each lane, and what it will never have.
 
-use crate::domain::batch::{BatchId, LANES, NodeId};
+use hashbrown::HashMap;
+
+use crate::domain::{
+    batch::{BatchId, LANES, NodeId},
+    time::Millis,
+};
+
+/// What of the ledger is to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerSpan {
+    /// The cells of batches whose span reaches this time (Unix ms) or later.
+    pub since: Millis,
+    /// The visitors of batches that were sealed at this time (Unix ms) or later.
+    pub visitors_since: Millis,
+    /// Of this lane only.
+    pub lane: Option<u64>,
+}
+
+/// For each lane and node the last batch that the ledger has, whatever its time.
+pub type LedgerHeads = [HashMap<NodeId, u64>; LANES as usize];
 
 /// The newest batch of a lane that a store has of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -22,6 +22,7 @@
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
 //! | [`Sketches`] | says how many different values there were | routes that read |
 //! | [`NodeList`](nodes::NodeList) | knows which nodes there are | every node, `floodmark nodes`, `floodmark retire` |
+//! | [`ImportedIds`] | knows which events were imported | the route for imports |
 //! | [`Lease`] | lets one node lead | the alert actor, where there is no Redis |
 //! | [`StoreInfo`] | says what it is and how it is | commands, tests |
 //!
@@ -38,6 +39,7 @@ pub mod breakdowns;
 pub mod events;
 pub mod forget;
 mod heads;
+pub mod imported;
 pub mod later;
 mod ledger;
 pub mod letters;
@@ -52,17 +54,17 @@ pub mod schemas;
 pub mod sketches;
 pub mod sqlite;
 pub mod store_target;
+mod totals;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hashbrown::HashMap;
 use tokio::sync::mpsc;
 
 use crate::{
     config::Config,
     domain::{
-        batch::{Batch, BatchId, LANES, NodeId, RunId},
+        batch::{Batch, BatchId, NodeId, RunId},
         delta::{Delta, Series},
         time::Millis,
     },
@@ -74,6 +76,7 @@ use crate::{
         breakdowns::Breakdowns,
         events::EventReader,
         forget::Forget,
+        imported::ImportedIds,
         later::Migrated,
         letters::DeadLetters,
         nodes::NodeList,
@@ -86,7 +89,10 @@ use crate::{
     },
 };
 
-pub use heads::{LaneHead, LaneHeads, Missing};
+pub use self::{
+    heads::{LaneHead, LaneHeads, LedgerHeads, LedgerSpan, Missing},
+    totals::StoreTotals,
+};
 
 /// The parts of the store, each for those who need it. A clone is the same store.
 #[derive(Clone)]
@@ -117,6 +123,8 @@ pub struct Stores {
     pub events: Arc<dyn EventReader>,
     /// Forgets a person.
     pub forget: Arc<dyn Forget>,
+    /// Knows what was imported.
+    pub imported: Arc<dyn ImportedIds>,
     /// Lets go of what is too old.
     pub retention: Arc<dyn Retention>,
     /// Who has access.
@@ -149,6 +157,7 @@ impl Stores {
             + EventReader
             + AccessStore
             + Forget
+            + ImportedIds
             + Retention
             + Lease
             + StoreInfo,
@@ -167,6 +176,7 @@ impl Stores {
             schemas: store.clone(),
             events: store.clone(),
             forget: store.clone(),
+            imported: store.clone(),
             retention: store.clone(),
             access: store.clone(),
             lease: store.clone(),
@@ -239,32 +249,6 @@ pub enum Written {
         /// What the former add to the counters, encoded ([`Delta::encode_cells`]).
         delta: Vec<u8>,
     },
-}
-
-/// What of the ledger is to be read.
-#[derive(Clone, Copy, Debug)]
-pub struct LedgerSpan {
-    /// The cells of batches whose span reaches this time (Unix ms) or later.
-    pub since: Millis,
-    /// The visitors of batches that were sealed at this time (Unix ms) or later.
-    pub visitors_since: Millis,
-    /// Of this lane only.
-    pub lane: Option<u64>,
-}
-
-/// For each lane and node the last batch that the ledger has, whatever its time.
-pub type LedgerHeads = [HashMap<NodeId, u64>; LANES as usize];
-
-/// What a store holds, counted: for `floodmark check` and for tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StoreTotals {
-    /// Rows in `events`.
-    pub events: u64,
-    /// Rows in `dead_letters`.
-    pub dead_letters: u64,
-    /// Events of all batches that the ledger has or had, as they were sealed. That is `events`
-    /// and the rows that the store refused. Events whose ledger row was dropped still count.
-    pub ledger_events: u64,
 }
 
 /// Writes batches.

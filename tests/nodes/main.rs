@@ -6,6 +6,7 @@ mod eight;
 mod faults;
 mod held;
 mod identity;
+mod import;
 mod leaving;
 mod ledger;
 mod own_types;

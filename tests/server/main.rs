@@ -25,6 +25,8 @@ mod golden;
 mod held;
 mod history;
 mod host_names;
+mod import;
+mod import_page;
 mod metrics;
 mod moments;
 mod openapi;

@@ -7,6 +7,7 @@ mod books;
 mod breakdowns;
 mod contract;
 mod forget;
+mod imported;
 mod ledger;
 mod letters;
 mod orders;

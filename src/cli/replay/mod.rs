@@ -20,9 +20,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    batches::{Batches, EventFile, Outgoing, ReplayPace},
-    report::{ReplayTally, Report},
+    batches::{Batches, Outgoing, ReplayPace},
     stamp::Stamp,
+};
+pub use self::{
+    batches::{EventFile, open},
+    report::{ReplayTally, Report},
 };
 use super::{exit::Exit, positive, sender::Sender};
 use crate::domain::time::now_ms;

@@ -133,6 +133,21 @@ impl EventSender {
         self.event_types.is_empty() || self.event_types.iter().any(|known| known == kind)
     }
 
+    /// Looks whether it may import.
+    ///
+    /// # Errors
+    /// 403 for a public key: everybody can read it, and what is imported is kept from being imported again.
+    pub fn check_may_import(&self) -> Result<(), ApiError> {
+        match self.is_public {
+            false => Ok(()),
+            true => Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "secret_key_needed",
+                "events of the past are imported with a secret key, not with one that stands in pages",
+            )),
+        }
+    }
+
     /// Checks the page that a request is from, where this sender is for the pages of some sites. A
     /// request that no page sends has no `Origin`.
     ///

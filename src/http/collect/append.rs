@@ -55,7 +55,9 @@ async fn append_claimed(
         metrics::counter!("floodmark_dedupe_undecided_total").increment(1);
         ApiError::unavailable("dedupe", e.to_string(), 1)
     })?;
-    request.known = claim.known.iter().map(|at| request.client_ids[*at].0).collect();
+    // Of an import some are known already.
+    request.known.extend(claim.known.iter().map(|at| request.client_ids[*at].0));
+    request.known.sort_unstable();
     kill_point!("ids-claimed");
     let appended = hand_over.request(request).await;
     kill_point!("ids-appended");

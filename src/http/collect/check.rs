@@ -13,7 +13,7 @@ use crate::{
         bot,
         consent::RefusalSignal,
         event::{Encoded, EventTime, Field, Incoming, Note, Received, Rejection},
-        row,
+        imported, row,
         time::now_ms,
     },
     http::{
@@ -43,11 +43,11 @@ pub struct Checked {
 }
 
 /// Reads, checks and encodes each event. `body_bytes` is the length of the contents that the
-/// events were split from, `judge` says which of them bots sent, if any may be theirs, and `refusal` what the
+/// events were split from, `imports` whether they are of the past, `judge` says which of them bots sent, if any may be theirs, and `refusal` what the
 /// head of the request says of its visitor.
 pub(super) fn check<D: Dialect>(
     mut split: Split<'_, D::Event<'_>>,
-    body_bytes: usize,
+    (body_bytes, imports): (usize, bool),
     sender: &EventSender,
     judge: Option<&BotJudge<'_>>,
     refusal: Option<RefusalSignal>,
@@ -66,7 +66,7 @@ pub(super) fn check<D: Dialect>(
         ..Request::default()
     };
     let is_native = D::NAME == Native::NAME;
-    let mut from = sender.provenance(D::NAME);
+    let mut from = sender.provenance(if imports { imported::DIALECT } else { D::NAME });
     let (mut rejected, mut notes, mut warned) = (Vec::new(), Notes::default(), 0);
     let mut refusals = [0; RefusalSignal::ALL.len()];
     for (index, event) in events.iter_mut().enumerate() {
@@ -81,6 +81,11 @@ pub(super) fn check<D: Dialect>(
                     let at = rows.len();
                     let encoded =
                         incoming.encode(received, from, limits, &intake.metric_set, rows)?;
+                    if imports && encoded.client_id.is_none() {
+                        // Nobody could tell whether it was imported before.
+                        rows.truncate(at);
+                        return Err(Rejection::InvalidId);
+                    }
                     held_against_schema(encoded, at, rows, &intake.schemas)
                 };
                 let may_send = match &incoming.kind {

@@ -12,6 +12,7 @@
 mod accepted;
 pub mod append;
 pub mod check;
+pub mod import;
 pub mod in_flight;
 mod judge;
 pub mod letter;
@@ -29,6 +30,7 @@ use self::{
     accepted::AcceptedCounts,
     append::append,
     check::{Checked, check},
+    import::ImportDesk,
     in_flight::BytesInFlight,
     judge::BotJudge,
     letter::AGAIN,
@@ -50,7 +52,7 @@ use crate::{
         dialect::{
             Dialect, Outcome, Rejected,
             cloud_events::{CloudEvents, is_cloud_event},
-            native::Native,
+            native::{IMPORT, Native},
         },
         error::ApiError,
     },
@@ -79,6 +81,8 @@ pub struct Intake {
     proxies: ProxyNetworks,
     /// How much memory the bodies of all requests take.
     bytes_in_flight: BytesInFlight,
+    /// Takes imports.
+    imports: Option<ImportDesk>,
     /// The limits of a request.
     http: crate::config::HttpConfig,
     /// The limits of one event.
@@ -115,6 +119,7 @@ impl Intake {
             ingest,
             limit: QueueLimit::new(config.ingest.queue_requests),
             claims,
+            imports: None,
             accepted: AcceptedCounts::new(),
             quota: Quota::new(&config.http),
             proxies: ProxyNetworks::new(&config.http),
@@ -131,6 +136,11 @@ impl Intake {
             schemas: config.rules.schemas.clone(),
             dead_letter_bytes: config.dead_letters.max_bytes,
         }
+    }
+
+    /// The same intake, which takes imports at this desk.
+    pub fn with_imports(self, desk: ImportDesk) -> Intake {
+        Intake { imports: Some(desk), ..self }
     }
 
     /// The limits of one event, whose visitor may refuse to be analysed.
@@ -170,7 +180,7 @@ pub async fn receive<D: Dialect>(
     hand_over: web::Data<HandOver>,
 ) -> HttpResponse {
     // CloudEvents come to the path of our own events, too, and the head tells them apart.
-    if D::NAME == Native::NAME && is_cloud_event(&request) {
+    if D::NAME == Native::NAME && request.path() != IMPORT && is_cloud_event(&request) {
         return received::<CloudEvents>(&request, payload, &intake, &hand_over).await;
     }
     received::<D>(&request, payload, &intake, &hand_over).await
@@ -234,19 +244,26 @@ async fn take_in<D: Dialect>(
         }
     };
     access.sender().check_origin(request)?;
+    let imports = dialect.imports();
+    if imports {
+        access.sender().check_may_import()?;
+    }
     let again = request.headers().get(AGAIN);
     let in_place = again.and_then(|it| intake.keys.in_place_of(access.sender(), it.as_bytes()));
     let sender: &EventSender = in_place.unwrap_or(access.sender());
     let judge = BotJudge::of(&dialect, request, sender, intake);
     let (refusal, lost) = (intake.refusal::<D>(request), split.lost());
     let Checked { request: mut events, rejected, notes, warned, refusals } =
-        check::<D>(split, contents.len(), sender, judge.as_ref(), refusal, intake);
+        check::<D>(split, (contents.len(), imports), sender, judge.as_ref(), refusal, intake);
     if again.is_some() {
         events.dead_letters.clear();
     }
     events.span = request.extensions().get::<RequestSpan>().map(|span| span.ids);
     let admission = rate.take(events.events as usize + rejected.len())?;
-    let appended = append(intake, hand_over, admission, events).await?;
+    let appended = match imports {
+        false => append(intake, hand_over, admission, events).await?,
+        true => import::import(intake, hand_over, admission, events).await?,
+    };
     let (accepted, duplicates) = (appended.accepted, appended.duplicates);
     let outcome = Outcome { accepted, duplicates, rejected, notes };
     count(intake, &outcome, sender, D::NAME);

@@ -144,6 +144,12 @@ pub trait Dialect: Sized + 'static {
         false
     }
 
+    /// Whether the events are of the past and are imported: each once for good, and answered once the store has
+    /// them ([`crate::http::collect::import`]).
+    fn imports(&self) -> bool {
+        false
+    }
+
     /// The answer to a request whose accepted events are on disk, with the body and the status
     /// that clients of the dialect expect. Some or all events may have been rejected
     /// ([`Outcome::all_rejected`]).

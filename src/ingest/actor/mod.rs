@@ -3,6 +3,7 @@
 mod group;
 mod known;
 mod report;
+mod stored;
 
 use std::time::Duration;
 
@@ -108,6 +109,8 @@ pub struct IngestActor {
     no_room: bool,
     /// Those who wait until both sinks have everything.
     drains: Vec<oneshot::Sender<()>>,
+    /// Those who wait until the store has a batch and all before it, by its number.
+    awaiting: Vec<(u64, oneshot::Sender<()>)>,
     /// `floodmark_events_duplicate_total`, looked up once and not at each request.
     duplicates: metrics::Counter,
     /// Raises the alarm when it is dropped by a panic.
@@ -196,6 +199,7 @@ impl IngestActor {
             health: setup.health,
             no_room: false,
             drains: Vec::new(),
+            awaiting: Vec::new(),
             duplicates: metrics::counter!("floodmark_events_duplicate_total"),
             _watch: setup.watch,
         }
@@ -223,6 +227,7 @@ impl IngestActor {
         let now = self.clock.now();
         let mut ids = request.client_ids.iter().peekable();
         let mut known = request.known.iter().peekable();
+        let mut past = request.past_ids.iter().peekable();
         let mut at = 0;
         let mut walk = rows(&request.rows);
         let mut index = 0;
@@ -233,8 +238,9 @@ impl IngestActor {
             at = walk.position();
             let id = ids.next_if(|(of, _)| *of == index).map(|(_, id)| id.as_str());
             let elsewhere = known.next_if_eq(&&index).is_some();
+            let past = past.next_if(|(of, _)| *of == index).map(|(_, id)| id.as_str());
             index += 1;
-            if elsewhere {
+            if elsewhere || past.is_some_and(|id| self.dedupe.knows(id, now)) {
                 // Some node has it on its disk, so this node's index need not know of it.
                 accepted.duplicates += 1;
                 continue;
@@ -356,6 +362,7 @@ impl StreamHandler<Settled> for IngestActor {
         // A batch stays in memory until the slower sink has it too.
         let both = Sink::ALL.map(|sink| self.spool.settled(sink)).into_iter().min();
         self.recent.forget_before(both.unwrap_or(0) + 1);
+        self.tell_stored();
         self.answer_drains();
     }
 }

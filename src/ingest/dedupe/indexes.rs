@@ -66,6 +66,13 @@ impl IdIndexes {
         self.of_mut(class).insert_key(key, at).then_some(class)
     }
 
+    /// Whether an id was noted within its window that ends at `at` (Unix ms). Nothing is added.
+    pub fn knows(&mut self, id: &str, at: Millis) -> bool {
+        let key = Key::new(id);
+        self.of_mut(key.class()).knows(key, at)
+            || self.of_mut(IdClass::Short).knows_untyped(key, at)
+    }
+
     /// Removes the newest ids, whose group did not reach the disk.
     pub fn take_back(&mut self, added: AddedIds) {
         for (index, added) in self.0.iter_mut().zip(added.0) {
@@ -150,6 +157,20 @@ mod tests {
         }
         assert_eq!(ids.insert(&order(IdSpace::Shop), 999), None);
         assert!(ids.insert(&order(IdSpace::Shop), 1_001).is_some());
+    }
+
+    #[test]
+    fn an_id_of_the_past_is_looked_up_and_not_added() {
+        let mut ids = indexes(10);
+        assert!(!ids.knows(&order(IdSpace::Shop), 1) && !ids.knows(&order(IdSpace::Shop), 1));
+        assert!(ids.insert(&order(IdSpace::Shop), 1).is_some());
+        assert!(ids.knows(&order(IdSpace::Shop), 999));
+        assert!(!ids.knows(&order(IdSpace::Shop), 1_001));
+        let mut before = IdQueue::default();
+        before.push_back(Key::new("order:1001"), 1);
+        let mut ids = indexes(10);
+        ids.recover([before, IdQueue::default(), IdQueue::default()], 5);
+        assert!(ids.knows(&order(IdSpace::Shop), 50));
     }
 
     #[test]

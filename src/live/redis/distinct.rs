@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         delta::Delta,
-        time::{BusinessZone, DAY, SECOND},
+        time::{BusinessZone, DAY, SECOND, now_ms},
     },
     live::distinct::EXACT,
     sink::SinkError,
@@ -33,7 +33,9 @@ pub(super) async fn note(
     delta: &Delta,
 ) -> Result<(), SinkError> {
     let mut noted: BTreeMap<(usize, Date, &str), Vec<u64>> = BTreeMap::new();
-    for (at, metric, hash) in delta.distinct() {
+    // Of earlier days nobody asks here, and an import of a year would leave a set of each of its days.
+    let since = now_ms() - 2 * DAY;
+    for (at, metric, hash) in delta.distinct().filter(|(at, ..)| *at >= since) {
         let shard = (hash % ACTIVE_SHARDS as u64) as usize;
         noted.entry((shard, zone.day_of(at).date, metric)).or_default().push(hash);
     }

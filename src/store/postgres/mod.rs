@@ -28,6 +28,7 @@ mod event_search;
 mod events;
 mod forget;
 mod guard;
+mod imported;
 mod installation;
 mod leases;
 mod letters;
@@ -267,9 +268,7 @@ impl PostgresStore {
                 ],
             )
             .await?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
+        let Some(row) = rows.first() else { return Ok(None) };
         let delta = Delta::decode(row.try_get(0)?, Some(row.try_get(1)?));
         Ok(Some(delta.map_err(SinkError::from)?))
     }

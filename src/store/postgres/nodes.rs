@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use tokio_postgres::{Row, types::Type};
 
-use super::{PostgresStore, errors::Failure, session::Parameter};
+use super::{PostgresStore, errors::Failure, imported, session::Parameter};
 use crate::{
     domain::{batch::NodeId, time::Millis},
     sink::SinkError,
@@ -78,6 +78,7 @@ impl NodeList for PostgresStore {
         let name = format!("{PREFIX}{node}");
         let gone = "DELETE FROM leases WHERE name = $1";
         self.change(gone, &[(&name, Type::TEXT)]).await.map_err(|e| self.told(e))?;
+        self.give_lease_back(imported::LEASE, &node.to_string()).await?;
         Ok(missing)
     }
 }

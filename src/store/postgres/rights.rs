@@ -14,6 +14,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("dead_letters", &["SELECT", "INSERT"]),
     ("orders", &["SELECT", "INSERT", "UPDATE"]),
     ("order_events", &["SELECT", "INSERT"]),
+    ("imported_ids", &["SELECT", "INSERT"]),
     ("ledger", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("ledger_heads", &["SELECT", "INSERT", "UPDATE"]),
     ("rollups", &["SELECT", "INSERT", "UPDATE"]),

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
+        imported::keys_in,
         time::Millis,
     },
     sink::{SinkError, SinkErrorKind},
@@ -134,6 +135,7 @@ impl PostgresStore {
         }
         orders::insert(&session, &orders_of(&batch.rows)).await?;
         orders::insert_events(&session, &entry.order_events).await?;
+        self.insert_imported(&session, &keys_in(&batch.rows)).await?;
         insert_entry(&session, &entry, poisoned).await?;
         crate::failpoint::kill_point!("store-copied");
         session.run("COMMIT").await?;

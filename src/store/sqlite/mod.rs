@@ -9,6 +9,7 @@ mod breakdowns;
 mod events;
 mod forget;
 mod guard;
+mod imported;
 mod installation;
 mod ledger;
 mod letters;

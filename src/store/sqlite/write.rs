@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{SqliteStore, guard, orders, with};
+use super::{SqliteStore, guard, imported, orders, with};
 use crate::{
     domain::{
         batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
+        imported::keys_of,
         row::{self, COLUMNS, Row},
         time::now_ms,
     },
@@ -103,6 +104,7 @@ fn write(
     insert_letters(&tx, from, seq, &letters)?;
     orders::insert(&tx, told)?;
     orders::insert_events(&tx, &entry.order_events)?;
+    imported::insert(&tx, &keys_of(rows.iter().copied()))?;
     tx.prepare_cached(
         "INSERT INTO ledger (node, lane, seq, sealed_at, events, poisoned, first_row, last_row,
                              first_second, last_second, delta, visitors, shape, written_at)

@@ -15,6 +15,7 @@ pub const NOT_SHOWN: &[(&str, &str)] = &[
         "incomplete_body",
         "the connection has to end within a body, and then nobody reads the answer",
     ),
+    ("import_waits", "another node has to import"),
     ("invalid_query", "today's parser makes a list of parameters of every text"),
     ("new_connection_needed", "the connection has to have sent events before"),
     ("login_busy", "other passwords have to be compared"),

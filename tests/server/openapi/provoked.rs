@@ -59,6 +59,12 @@ pub(super) fn server(settings: &str) -> Server {
     Server::with_config(&format!("{settings}\n{KEYS}"))
 }
 
+/// A server whose key stands in no page, as imports want it.
+fn secret(settings: &str) -> Server {
+    let public = "public = true\nids = [\"shop\", \"shop.example\", \"1\"]\n";
+    Server::with_config(&format!("{settings}\n{}", KEYS.replace(public, "")))
+}
+
 pub(super) fn name(operation: &Operation) -> String {
     format!("{} {}", operation.method, operation.path)
 }
@@ -202,7 +208,7 @@ impl Provoked {
     fn throttled(&mut self, server: &Server, operation: &Operation) {
         // Who signs a webhook is another client than who has the key.
         for _ in 0..50 {
-            if operation.is_signed() {
+            if operation.is_signed() || operation.imports() {
                 let usual = with(operation.usual(server), WITH_KEY);
                 if self.send(server, operation, &usual).status == 429 {
                     return;
@@ -313,22 +319,36 @@ fn every_status_and_code_of_the_document_comes_and_no_other() {
         .filter(|operation| !operation.is_of_access())
         .partition(|operation| operation.is_of_senders());
     let mut provoked = Provoked { document, came: BTreeMap::new(), faults: Vec::new() };
-    let usual = server("http.max_body_bytes = 20000");
-    for operation in senders.iter().chain(&readers) {
-        if !operation.path.ends_with("/stream") {
-            provoked.well(&usual, operation);
-        }
+    let (imports, others): (Vec<_>, Vec<_>) =
+        senders.into_iter().partition(|operation| operation.imports());
+    let usual = sent(&mut provoked, &others, server);
+    sent(&mut provoked, &imports, secret);
+    for operation in &imports {
+        // The key of this server is public.
+        provoked.send(&usual, operation, &with(operation.usual(&usual), WITH_KEY));
     }
-    senders.iter().for_each(|operation| provoked.refused(&usual, operation));
+    for operation in readers.iter().filter(|operation| !operation.path.ends_with("/stream")) {
+        provoked.well(&usual, operation);
+    }
     readers.iter().for_each(|operation| provoked.unread(&usual, operation));
     let tokens = tokens(&usual);
     let of_viewers = readers.iter().filter(|operation| operation.is_of_viewers());
     of_viewers.for_each(|operation| provoked.forbidden(&usual, operation, &tokens));
-    let crowded = server(
+    watched::provoke(&mut provoked);
+    entering::provoke(&mut provoked);
+    provoked.compare();
+}
+
+/// Calls operations of senders in every way, at servers that `start` starts. Gives the usual one.
+fn sent(provoked: &mut Provoked, senders: &[&Operation], start: fn(&str) -> Server) -> Server {
+    let usual = start("http.max_body_bytes = 20000");
+    senders.iter().for_each(|operation| provoked.well(&usual, operation));
+    senders.iter().for_each(|operation| provoked.refused(&usual, operation));
+    let crowded = start(
         "event.max_bytes = 1000\nhttp.max_request_events = 1\nhttp.max_body_bytes = 2000\nhttp.max_decoded_bytes = 2100\n\
          http.max_inflight_bytes = 2100",
     );
-    let throttled = server("http.client_events_per_s = 1\nhttp.max_request_events = 2");
+    let throttled = start("http.client_events_per_s = 1\nhttp.max_request_events = 2");
     let with_body = senders.iter().filter(|operation| operation.has_body());
     with_body.clone().for_each(|operation| provoked.crowded(&crowded, operation));
     senders.iter().for_each(|operation| provoked.throttled(&throttled, operation));
@@ -336,12 +356,10 @@ fn every_status_and_code_of_the_document_comes_and_no_other() {
         "http.body_timeout_ms = 150",
         "http.min_body_bytes_per_s = 1000000\nhttp.body_grace_ms = 150",
     ] {
-        let slow = server(settings);
+        let slow = start(settings);
         with_body.clone().for_each(|operation| provoked.slow(&slow, operation));
     }
-    watched::provoke(&mut provoked);
-    entering::provoke(&mut provoked);
-    provoked.compare();
+    usual
 }
 
 /// A token of the store that reads nothing, and one that sees no money; both are in force.

@@ -37,6 +37,11 @@ impl Operation {
         webhooks::sign(request.clone(), SECRET)
     }
 
+    /// Whether it takes events of the past, for which a key of pages is none.
+    pub fn imports(&self) -> bool {
+        self.path.ends_with("/import") && self.value["tags"][0] == "Floodmark"
+    }
+
     /// Whether viewers call it.
     pub fn is_of_viewers(&self) -> bool {
         self.value["security"].to_string().contains("viewerToken")

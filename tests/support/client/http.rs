@@ -50,6 +50,12 @@ impl Request {
         self
     }
 
+    /// The request without this header.
+    pub fn without(mut self, name: &str) -> Request {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self
+    }
+
     /// The body as it is sent.
     pub fn sent_body(&self) -> &[u8] {
         &self.body

@@ -1,6 +1,8 @@
 //! Floodmark's own dialect: `POST /v1/events` with one event, an array,
 //! `{"batch":[…],"sentAt":…}`, or NDJSON.
 //!
+//! `POST /v1/events/import` takes the same bodies with events of the past.
+//!
 //! [`body`] splits a body into events, [`event`] reads one of them. The answer is
 //! `{"accepted","duplicates","rejected":[{"index","code","message"}]}`: 202 where at least one
 //! event was good (or all were duplicates), 422 where none was. Where an event was not taken exactly
@@ -23,10 +25,14 @@ use self::body::{BodyError, BodyFormat, RawEvent};
 use super::{Dialect, Endpoint, Outcome, Split};
 use crate::http::error::ApiError;
 
+/// Where events of the past are sent to.
+pub const IMPORT: &str = "/v1/events/import";
+
 /// One request in Floodmark's own dialect.
 #[derive(Debug)]
 pub struct Native {
     format: BodyFormat,
+    imports: bool,
 }
 
 impl Dialect for Native {
@@ -37,12 +43,13 @@ impl Dialect for Native {
         Endpoint { path: "/v1/events", methods: &[Method::POST] },
         Endpoint { path: "/v1/events/", methods: &[Method::POST] },
         Endpoint { path: "//v1/events", methods: &[Method::POST] },
+        Endpoint { path: IMPORT, methods: &[Method::POST] },
     ];
 
     type Event<'a> = RawEvent<'a>;
 
     fn open(request: &HttpRequest) -> Result<Native, ApiError> {
-        Ok(Native { format: format(request)? })
+        Ok(Native { format: format(request)?, imports: request.path() == IMPORT })
     }
 
     fn split<'a>(
@@ -51,6 +58,10 @@ impl Dialect for Native {
         max_events: usize,
     ) -> Result<Split<'a, RawEvent<'a>>, ApiError> {
         Ok(body::split(contents, self.format, max_events)?)
+    }
+
+    fn imports(&self) -> bool {
+        self.imports
     }
 
     fn answer(self, outcome: &Outcome) -> HttpResponse {
