@@ -30,6 +30,7 @@
 //! | `retention-copying` | the table for the copy of a day is there, with its trigger, and is empty |
 //! | `retention-copied` | the rows that stay are copied, the copy is not attached |
 //! | `forget-step` | rows of a person are deleted and noted, not committed |
+//! | `export-noted` | a slice of an export is in its file, and noted; there is more |
 //! | `backup-spool` | the spool is copied, the SQLite file is not |
 //! | `restore-copied` | a backup is copied beside the data dir, not in its place |
 //! | `alert-changed` | an alert has fired or cleared, nobody knows of it (panics) |

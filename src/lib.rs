@@ -43,6 +43,8 @@ pub mod demo;
 #[doc(hidden)]
 pub mod domain;
 #[doc(hidden)]
+pub mod export;
+#[doc(hidden)]
 pub mod failpoint;
 #[doc(hidden)]
 pub mod fuzz;

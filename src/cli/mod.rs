@@ -11,6 +11,7 @@ mod dead_letters;
 mod demo;
 mod exit;
 mod explain;
+mod export;
 mod forget;
 mod health;
 mod import;
@@ -87,6 +88,8 @@ enum Command {
     Alerts(alerts::AlertsArgs),
     /// Find out why a metric has changed, by the events in the store
     Explain(explain::ExplainArgs),
+    /// Write stored events to a file: NDJSON, CSV or Parquet
+    Export(export::ExportArgs),
     /// Show which events were refused and why, or send them again
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Make, list and revoke write keys
@@ -202,6 +205,7 @@ pub fn run() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(command) => access::keys(&command),
         Command::Users(command) => access::users(&command),

@@ -16,6 +16,7 @@ pub mod books;
 pub mod bot;
 pub mod cause;
 pub mod consent;
+pub mod csv;
 pub mod currency;
 pub mod dead_letter;
 pub mod delta;

@@ -101,6 +101,25 @@ pub fn is_of_before_source(chunk: &[u8]) -> bool {
     chunk.starts_with(&FIELDS_BEFORE_SOURCE.to_be_bytes())
 }
 
+/// How many tuples these are, and the bytes of the last one, without a look at what they hold.
+///
+/// # Errors
+/// They are no whole tuples.
+pub fn count(bytes: &[u8]) -> Result<(usize, &[u8]), RowError> {
+    let (mut count, mut last, mut at) = (0, bytes, 0);
+    while at < bytes.len() {
+        let mut reader = Reader(&bytes[at..]);
+        let fields = reader.take(2).map(|field| i16::from_be_bytes([field[0], field[1]]));
+        let is_whole = fields.is_some_and(|fields| (0..fields).all(|_| reader.field().is_some()));
+        if !is_whole {
+            return Err(RowError { at });
+        }
+        let next = bytes.len() - reader.0.len();
+        (count, last, at) = (count + 1, &bytes[at..next], next);
+    }
+    Ok((count, last))
+}
+
 /// Walks the rows in a run of encoded tuples. Ends after the first malformed one.
 pub fn rows(bytes: &[u8]) -> Rows<'_> {
     Rows { bytes, at: 0 }
@@ -225,6 +244,9 @@ mod tests {
             row.encode(&mut bytes);
             let decoded: Vec<_> = rows(&bytes).collect();
             prop_assert_eq!(decoded, vec![Ok(row), Ok(row)]);
+            let half = bytes.len() / 2;
+            prop_assert_eq!(count(&bytes), Ok((2, &bytes[half..])));
+            prop_assert_eq!(count(&bytes[..bytes.len() - 1]), Err(RowError { at: half }));
         }
 
         #[test]
@@ -245,6 +267,7 @@ mod tests {
             for row in rows(&bytes) {
                 let _ = row;
             }
+            let _ = count(&bytes);
         }
     }
 }

@@ -14,13 +14,8 @@ use crate::{
         event_filter::EventFilter,
         time::{BusinessZone, DAY, LATEST, MAX_FUTURE, Millis},
     },
-    http::{
-        csv::{self, CsvTable},
-        current::no_store,
-        error::ApiError,
-        query,
-        scope::View,
-    },
+    export::lines,
+    http::{csv, current::no_store, error::ApiError, query, scope::View},
     numbers::Mirror,
     sink::SinkError,
     store::{
@@ -47,28 +42,15 @@ const NEXT: &str = "x-floodmark-next";
 /// The header with what `searchedTo` is in JSON.
 const SEARCHED_TO: &str = "x-floodmark-searched-to";
 /// The header with how many rows were removed, where any were.
-const REMOVED: &str = "x-floodmark-removed";
+pub(super) const REMOVED: &str = "x-floodmark-removed";
 /// What tests of properties begin with.
-const WHERE: &str = "where.";
+pub(super) const WHERE: &str = "where.";
 
 /// The parameters of events. The last one stands for all properties.
 const EVENTS: [&str; 8] =
     ["type", "text", "from", "to", "limit", "after", "format", "where.PROPERTY"];
 /// The parameters of a session.
 const SESSION: [&str; 7] = ["id", "user", "from", "to", "limit", "after", "format"];
-
-/// The columns of CSV, named as the fields of JSON.
-const COLUMNS: [&str; 9] = [
-    "timestamp",
-    "receivedAt",
-    "id",
-    "type",
-    "userId",
-    "sessionId",
-    "source",
-    "dialect",
-    "properties",
-];
 
 /// The store's events, for the routes, and what was removed of them.
 #[derive(Clone)]
@@ -179,34 +161,19 @@ async fn answer(
     Ok(answer.json(ShownEvents { events, next, searched_to, removed }))
 }
 
-fn unavailable(error: SinkError) -> ApiError {
+/// 503 for what the store has said.
+pub(super) fn unavailable(error: SinkError) -> ApiError {
     // What the store said is for the log; it may name hosts and tables.
     tracing::warn!(%error, "the store can't be searched for events");
     ApiError::unavailable("store_unavailable", "the store does not answer", ASK_AGAIN)
 }
 
 /// The events as CSV.
-fn table(events: &[FoundEvent]) -> String {
-    let mut table = CsvTable::default();
-    table.line(COLUMNS);
-    for event in events {
-        let or_empty = |text: &'_ Option<String>| text.clone().unwrap_or_default();
-        let (time, received) = (event.time.to_string(), event.received_at.to_string());
-        let (user, session) = (or_empty(&event.user), or_empty(&event.session));
-        let (source, dialect) = (or_empty(&event.source), or_empty(&event.dialect));
-        table.line([
-            time.as_str(),
-            &received,
-            &event.id,
-            &event.kind,
-            &user,
-            &session,
-            &source,
-            &dialect,
-            &event.properties,
-        ]);
-    }
-    table.finish()
+fn table(events: &[FoundEvent]) -> Vec<u8> {
+    let mut table = Vec::new();
+    lines::csv_head(&mut table);
+    events.iter().for_each(|event| lines::csv(&mut table, &event.row()));
+    table
 }
 
 /// Reads a query for events.
@@ -217,6 +184,23 @@ fn asked(
 ) -> Result<(EventSearch, Option<String>), ApiError> {
     let ([kind, text, from, to, limit, after, format, _], tests) =
         query::read_exactly(text, &EVENTS, Some(WHERE))?;
+    let filter = filter(kind, text, tests)?;
+    let until = ends_at(to.as_deref(), now, zone)?;
+    let from = match from.as_deref() {
+        None => (until.min(now) - USUAL_SPAN).max(0),
+        Some(from) => query::start("from", from, zone)?,
+    };
+    let span = (from, until);
+    let search = search(filter, span, (limit, after, now), USUAL_EVENTS)?;
+    Ok((EventSearch { newest_first: true, ..search }, format))
+}
+
+/// The filter of a query: a type, a text, and tests of properties.
+pub(super) fn filter(
+    kind: Option<String>,
+    text: Option<String>,
+    tests: Vec<(String, String)>,
+) -> Result<EventFilter, ApiError> {
     let mut filter = EventFilter::default();
     (filter.kind, filter.text) = (kind, text);
     if filter.text.as_ref().is_some_and(|text| text.is_empty() || text.len() > MAX_TEXT) {
@@ -227,14 +211,7 @@ fn asked(
             .test(&property, &test)
             .map_err(|why| invalid(&format!("{WHERE}{property}"), &why))?;
     }
-    let until = ends_at(to.as_deref(), now, zone)?;
-    let from = match from.as_deref() {
-        None => (until.min(now) - USUAL_SPAN).max(0),
-        Some(from) => query::start("from", from, zone)?,
-    };
-    let span = (from, until);
-    let search = search(filter, span, (limit, after, now), USUAL_EVENTS)?;
-    Ok((EventSearch { newest_first: true, ..search }, format))
+    Ok(filter)
 }
 
 /// Reads a query for what a visitor did.
@@ -260,7 +237,11 @@ fn visit(
 }
 
 /// Where a search ends. Event times are at most [`MAX_FUTURE`] ahead.
-fn ends_at(to: Option<&str>, now: Millis, zone: &BusinessZone) -> Result<Millis, ApiError> {
+pub(super) fn ends_at(
+    to: Option<&str>,
+    now: Millis,
+    zone: &BusinessZone,
+) -> Result<Millis, ApiError> {
     let latest = now + MAX_FUTURE + 1;
     let to = to.map(|to| query::end("to", to, zone)).transpose()?;
     Ok(to.map_or(latest, |to| to.min(latest)))
@@ -307,7 +288,8 @@ fn read_end(text: &str) -> Option<SearchEnd> {
     is_ours.then_some(SearchEnd { time, id, given })
 }
 
-fn invalid(parameter: &str, message: &str) -> ApiError {
+/// 400 for a parameter.
+pub(super) fn invalid(parameter: &str, message: &str) -> ApiError {
     ApiError::bad_request("invalid_parameter", format!("{parameter}: {message}"))
 }
 

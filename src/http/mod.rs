@@ -3,7 +3,7 @@
 //! - Events come in through [`collect`], which is the same for all [`dialect`]s.
 //! - Numbers are read through [`current`], [`moment`], [`timeseries`], [`breakdown`], [`alerts`] and
 //!   [`stream`]. Each of these handlers parses the request, asks [`crate::numbers`], and renders.
-//! - Single events are read through [`events`].
+//! - Single events are read through [`events`], all of a stretch of time through [`export`].
 //! - A connection is taken in by [`connections`], with [`tls`] or without, and is a [`wire`] from then on.
 //! - [`ops`] has the routes for operators, [`assets`] serves the dashboard, [`tracker`]
 //!   the script for the pages of a shop, [`openapi`] describes all
@@ -31,6 +31,7 @@ pub mod dialect;
 pub mod error;
 pub mod events;
 pub mod explain;
+pub mod export;
 pub mod hosts;
 pub mod json_body;
 pub mod limit;

@@ -109,7 +109,7 @@ async fn timeseries(
 }
 
 /// A line for each bucket, a column for each metric; what is not known is empty.
-fn table(series: &[(String, Vec<Point>)]) -> String {
+fn table(series: &[(String, Vec<Point>)]) -> Vec<u8> {
     let mut table = CsvTable::default();
     table.line(["timestamp"].into_iter().chain(series.iter().map(|(name, _)| name.as_str())));
     for at in 0..series.first().map_or(0, |(_, points)| points.len()) {

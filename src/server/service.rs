@@ -39,6 +39,7 @@ use crate::{
         dialect,
         events::{self, SingleEvents},
         explain,
+        export::{self, ExportPlaces},
         login::{self, OidcProvider, Reception},
         moment,
         observed::{self, RefusalLog},
@@ -131,6 +132,7 @@ struct Shared {
     moments: web::Data<PastMoments>,
     letters: LetterReader,
     single_events: SingleEvents,
+    export_places: ExportPlaces,
     schemas: SchemaReader,
     books: BookReader,
     explainer: web::Data<Explainer>,
@@ -184,6 +186,7 @@ impl Shared {
                 state.storage.stores.events.clone(),
                 state.storage.stores.retention.clone(),
             ),
+            export_places: ExportPlaces::default(),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
             books: BookReader(state.storage.stores.books.clone(), config.currency.clone()),
             explainer: web::Data::new(state.explainer),
@@ -273,6 +276,7 @@ impl Shared {
             .app_data(self.moments.clone())
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.single_events.clone()))
+            .app_data(web::Data::new(self.export_places.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
             .app_data(web::Data::new(self.books.clone()))
             .app_data(self.explainer.clone())
@@ -313,6 +317,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     alerts::routes(view);
     dead_letters::routes(view);
     events::routes(view);
+    export::routes(view);
     breakdown::routes(view);
     breakdowns::routes(view);
     schema::routes(view);

@@ -23,6 +23,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("sink", &["config", "domain", "panics", "retry", "spool", "telemetry"]),
     ("ingest", &["config", "domain", "panics", "sink", "spool", "telemetry"]),
     ("store", &["config", "domain", "failpoint", "panics", "retry", "sink", "telemetry", "trust"]),
+    ("export", &["domain", "sink", "store"]),
     ("access", &["config", "domain", "sink", "store", "telemetry"]),
     (
         "live",
@@ -68,6 +69,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "causes",
             "config",
             "domain",
+            "export",
             "failpoint",
             "ingest",
             "live",
@@ -117,6 +119,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "config",
             "demo",
             "domain",
+            "export",
             "failpoint",
             "http",
             "live",

@@ -19,6 +19,7 @@ mod dead_letters;
 mod different;
 mod door;
 mod examples;
+mod export;
 mod forget;
 mod fresh_metrics;
 mod golden;

@@ -6,6 +6,7 @@ mod baselines;
 mod books;
 mod breakdowns;
 mod contract;
+mod export;
 mod forget;
 mod imported;
 mod ledger;

@@ -1,11 +1,14 @@
 //! Reads stored events of a span of time, for questions that counters can't answer.
 
+pub mod export;
 pub mod search;
 pub mod visitors;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use self::{
+    export::{ExportAsked, ExportSlice},
     search::{EventSearch, SearchedEvents},
     visitors::{SeenVisitor, VisitorsAsked},
 };
@@ -58,4 +61,15 @@ pub trait EventReader: Send + Sync + 'static {
     /// # Errors
     /// The store can't be read.
     async fn visitors(&self, asked: &VisitorsAsked) -> Result<Option<Vec<SeenVisitor>>, SinkError>;
+
+    /// Reads all events of a stretch of time, and sends them slice by slice, the oldest slice first. It is
+    /// over where nobody takes them any more.
+    ///
+    /// # Errors
+    /// The store can't be read. What was sent by then is right.
+    async fn export(
+        &self,
+        asked: &ExportAsked,
+        slices: mpsc::Sender<ExportSlice>,
+    ) -> Result<(), SinkError>;
 }

@@ -5,7 +5,7 @@ use super::{PostgresStore, alerts, errors::Failure, rights, rollups, schema, ses
 use crate::{
     domain::{batch::LANES, time::Millis},
     sink::{Looked, SinkError, SinkErrorKind},
-    store::later::Migrated,
+    store::{StoreTotals, later::Migrated},
 };
 
 /// The oldest major version that its makers still mend.
@@ -40,6 +40,28 @@ const HARMFUL: &[(&str, &str, &str)] = &[
 ];
 
 impl PostgresStore {
+    /// The ledger's events are those of the rows that are there and of the rows that were dropped
+    /// once they had been folded.
+    pub(super) async fn try_totals(&self) -> Result<StoreTotals, Failure> {
+        let session = self.reader().await?;
+        session.begin("READ ONLY").await?;
+        let rows = session
+            .rows(
+                "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters),
+                        (SELECT coalesce(sum(events), 0) FROM ledger)
+                            + (SELECT coalesce(sum(dropped), 0) FROM fold_heads)",
+            )
+            .await?;
+        session.run("COMMIT").await?;
+        session.done();
+        let count = |i: usize| rows[0][i].as_deref().and_then(|text| text.parse().ok());
+        Ok(StoreTotals {
+            events: count(0).unwrap_or_default(),
+            dead_letters: count(1).unwrap_or_default(),
+            ledger_events: count(2).unwrap_or_default(),
+        })
+    }
+
     /// Asks the server whether it would take all writes, and leaves none behind. The transaction has
     /// no mode, so that it shows the database's own default.
     pub(super) async fn try_check(&self) -> Result<Looked, Failure> {

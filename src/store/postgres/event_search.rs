@@ -20,7 +20,7 @@ use crate::{
 pub(super) const CANCELED: &str = "57014";
 
 /// A condition with its parameter, which it names as `$?`.
-type Condition = (String, String);
+pub(super) type Condition = (String, String);
 
 impl PostgresStore {
     /// See [`EventReader::search`](crate::store::events::EventReader::search).
@@ -118,7 +118,7 @@ fn event(row: &Row) -> Result<FoundEvent, tokio_postgres::Error> {
 }
 
 /// What lets all events pass that the filter lets pass, and some others: which these are it says itself.
-fn conditions(filter: &EventFilter) -> Vec<Condition> {
+pub(super) fn conditions(filter: &EventFilter) -> Vec<Condition> {
     let equal = |column: &str, value: &Option<String>| {
         value.as_ref().map(|value| (format!("{column} = $?"), value.clone()))
     };

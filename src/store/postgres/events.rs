@@ -1,6 +1,7 @@
 //! Reads events from Postgres.
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 
 use super::{
@@ -13,6 +14,7 @@ use crate::{
     sink::SinkError,
     store::events::{
         EventReader, EventsAsked, StoredEvent,
+        export::{ExportAsked, ExportSlice},
         search::{EventSearch, SearchedEvents},
         visitors::{SeenVisitor, VisitorsAsked},
     },
@@ -80,5 +82,13 @@ impl EventReader for PostgresStore {
 
     async fn visitors(&self, asked: &VisitorsAsked) -> Result<Option<Vec<SeenVisitor>>, SinkError> {
         self.try_visitors(asked).await.map_err(|e| self.told(e))
+    }
+
+    async fn export(
+        &self,
+        asked: &ExportAsked,
+        slices: mpsc::Sender<ExportSlice>,
+    ) -> Result<(), SinkError> {
+        self.try_export(asked, &slices).await.map_err(|e| self.told(e))
     }
 }

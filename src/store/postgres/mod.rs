@@ -26,6 +26,7 @@ mod due;
 mod errors;
 mod event_search;
 mod events;
+mod export;
 mod forget;
 mod guard;
 mod imported;
@@ -88,6 +89,8 @@ use crate::{
 /// Connections for reads: one for a rebuild of the live counters, one for `floodmark check`, and
 /// one to spare, so that neither waits for the other.
 const READERS: usize = 3;
+/// Connections for exports. Each is used for a slice of some megabytes at a time.
+const EXPORTS: usize = 2;
 /// Connections for removing rows: one for the copy of a day beside the one that makes its table.
 const REMOVALS: usize = 2;
 
@@ -106,6 +109,7 @@ pub struct PostgresStore {
     replica: Option<Replica>,
     alerts: PostgresSessions,
     removals: PostgresSessions,
+    exports: PostgresSessions,
     partitions: Partitions,
     /// Whether the schema is known to be up to date, and the database to be ours. The lock is held
     /// while it is being brought there, so that one task migrates and the others wait for it.
@@ -136,6 +140,7 @@ impl PostgresStore {
             rollups: RollupSessions::new(config, &address)?,
             alerts: PostgresSessions::new(&impatient, &address, ("alerts", alerts::CONNECTIONS))?,
             removals: PostgresSessions::new(config, &address, ("removals", REMOVALS))?,
+            exports: PostgresSessions::new(config, &address, ("exports", EXPORTS))?,
             partitions: Partitions::default(),
             migrated: tokio::sync::Mutex::new(false),
         })
@@ -271,28 +276,6 @@ impl PostgresStore {
         let Some(row) = rows.first() else { return Ok(None) };
         let delta = Delta::decode(row.try_get(0)?, Some(row.try_get(1)?));
         Ok(Some(delta.map_err(SinkError::from)?))
-    }
-
-    /// The ledger's events are those of the rows that are there and of the rows that were dropped
-    /// once they had been folded.
-    async fn try_totals(&self) -> Result<StoreTotals, Failure> {
-        let session = self.reader().await?;
-        session.begin("READ ONLY").await?;
-        let rows = session
-            .rows(
-                "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters),
-                        (SELECT coalesce(sum(events), 0) FROM ledger)
-                            + (SELECT coalesce(sum(dropped), 0) FROM fold_heads)",
-            )
-            .await?;
-        session.run("COMMIT").await?;
-        session.done();
-        let count = |i: usize| rows[0][i].as_deref().and_then(|text| text.parse().ok());
-        Ok(StoreTotals {
-            events: count(0).unwrap_or_default(),
-            dead_letters: count(1).unwrap_or_default(),
-            ledger_events: count(2).unwrap_or_default(),
-        })
     }
 
     /// A failure as callers get it, with the place in its message.

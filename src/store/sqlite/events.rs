@@ -4,14 +4,16 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
+use tokio::sync::mpsc;
 
-use super::{SqliteStore, visitors, with};
+use super::{SqliteStore, export, visitors, with};
 use crate::{
     domain::{row::Row, time::SECOND},
     sink::{SinkError, SinkErrorKind},
     store::{
         events::{
             EventReader, EventsAsked, StoredEvent,
+            export::{ExportAsked, ExportSlice},
             search::{
                 EventSearch, EventSlice, FirstEvents, FoundEvent, SearchWalk, SearchedEvents,
                 SliceRead,
@@ -111,7 +113,7 @@ fn slice_of(
 }
 
 /// A row, borrowed from SQLite.
-fn whole_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Row<'a>> {
+pub(super) fn whole_row<'a>(row: &'a rusqlite::Row<'_>) -> rusqlite::Result<Row<'a>> {
     // SQLite's texts come from our own rows, which are UTF-8.
     let text = |at| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str()?);
     let some = |at| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?);
@@ -143,5 +145,13 @@ impl EventReader for SqliteStore {
     async fn visitors(&self, asked: &VisitorsAsked) -> Result<Option<Vec<SeenVisitor>>, SinkError> {
         let asked = asked.clone();
         with(&self.charts, move |conn| visitors::read(conn, &asked)).await
+    }
+
+    async fn export(
+        &self,
+        asked: &ExportAsked,
+        slices: mpsc::Sender<ExportSlice>,
+    ) -> Result<(), SinkError> {
+        export::send(&self.exports, asked, &slices).await
     }
 }

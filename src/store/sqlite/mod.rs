@@ -7,6 +7,7 @@ mod access;
 mod alerts;
 mod breakdowns;
 mod events;
+mod export;
 mod forget;
 mod guard;
 mod imported;
@@ -74,6 +75,8 @@ pub struct SqliteStore {
     reader: Arc<Mutex<Connection>>,
     /// Reads for charts, which may take seconds.
     charts: Arc<Mutex<Connection>>,
+    /// Reads slices of exports, one after the other.
+    exports: Arc<Mutex<Connection>>,
     /// What was done to its schema when it was opened.
     migrated: Migrated,
     /// Whose file it has to be.
@@ -117,6 +120,7 @@ impl SqliteStore {
             writer: Arc::new(Mutex::new(writer)),
             reader: reader()?,
             charts: reader()?,
+            exports: reader()?,
             migrated,
             installation,
         })

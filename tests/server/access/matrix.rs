@@ -43,6 +43,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/analytics/alerts", "nnyyyyyyfy"),
     ("GET", "/api/analytics/stream", "nnyyyyyyfy"),
     ("GET", "/api/analytics/events", "nnffyyfffy"),
+    ("GET", "/api/analytics/export", "nnffyyfffy"),
     ("GET", "/api/analytics/session", "nnffyyfffy"),
     ("GET", "/api/analytics/dead-letters", "nnffyyfffy"),
     ("GET", "/metrics", "nnffyyffyy"),

@@ -27,6 +27,7 @@ pub const NOT_SHOWN: &[(&str, &str)] = &[
     ("store_unavailable", "the store has to fail"),
     ("tls_expected", "the server has to speak TLS"),
     ("too_many_bytes", "other requests have to be under way"),
+    ("too_many_exports", "two other exports have to be under way"),
     ("too_many_identities", "there have to be 1,000 of them"),
     ("too_many_connections", "other connections have to be open"),
 ];

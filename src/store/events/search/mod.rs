@@ -122,7 +122,8 @@ impl FoundEvent {
         }
     }
 
-    fn row(&self) -> Row<'_> {
+    /// The row of the event.
+    pub fn row(&self) -> Row<'_> {
         Row {
             time: self.time,
             received_at: self.received_at,
