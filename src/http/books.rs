@@ -1,10 +1,14 @@
 //! `GET /api/analytics/books`: the orders of a day as the shop or the payment provider has them, compared
 //! with the events of the same orders.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::{
     domain::{
@@ -21,9 +25,68 @@ const ASK_AGAIN: u32 = 5;
 
 const PARAMETERS: [&str; 2] = ["day", "source"];
 
-/// The store's books, for the route, and the currency of amounts that name none.
+/// An answer is given again for so many times as long as it took: every page with the panel asks once a
+/// minute, and a day of many orders takes seconds.
+const REUSED: u32 = 10;
+/// For so long at most.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// Answers that are kept.
+const MAX_KEPT: usize = 8;
+
+/// The store's books, for the route. A clone is the same one.
 #[derive(Clone)]
-pub struct BookReader(pub Arc<dyn OrderBooks>, pub String);
+pub struct BookReader {
+    books: Arc<dyn OrderBooks>,
+    /// The currency of amounts that name none.
+    currency: String,
+    /// The last answers. Held while one is made, so that the same is not asked twice at a time.
+    kept: Arc<Mutex<Vec<KeptBooks>>>,
+}
+
+/// An answer that may be given again.
+struct KeptBooks {
+    day: Millis,
+    source: Option<String>,
+    until: Instant,
+    books: Books,
+}
+
+impl BookReader {
+    /// Reads the books of this store.
+    pub fn new(books: Arc<dyn OrderBooks>, currency: String) -> BookReader {
+        BookReader { books, currency, kept: Arc::default() }
+    }
+
+    async fn read(
+        &self,
+        day: BusinessDay,
+        source: Option<String>,
+        now: Millis,
+    ) -> Result<Books, ApiError> {
+        let mut kept = self.kept.lock().await;
+        let began = Instant::now();
+        kept.retain(|it| it.until > began);
+        if let Some(it) = kept.iter().find(|it| it.day == day.start && it.source == source) {
+            return Ok(it.books.clone());
+        }
+        let asked = BooksAsked {
+            from: day.start,
+            to: day.end.min(now - ON_THE_WAY).max(day.start),
+            source: source.clone(),
+            currency: self.currency.clone(),
+        };
+        let books = self.books.books(&asked).await.map_err(|error| {
+            // What the store said is for the log; it may name hosts and tables.
+            tracing::warn!(%error, "the store can't compare the books");
+            ApiError::unavailable("store_unavailable", "the store does not answer", ASK_AGAIN)
+        })?;
+        let until = Instant::now() + (began.elapsed() * REUSED).min(MAX_AGE);
+        if kept.len() < MAX_KEPT {
+            kept.push(KeptBooks { day: day.start, source, until, books: books.clone() });
+        }
+        Ok(books)
+    }
+}
 
 /// Adds the route. All that it answers is about money.
 pub fn routes(view: &mut View) {
@@ -48,17 +111,7 @@ async fn books(
 ) -> Result<HttpResponse, ApiError> {
     let now = mirror.now();
     let (day, source) = asked(request.query_string(), now, mirror.zone())?;
-    let asked = BooksAsked {
-        from: day.start,
-        to: day.end.min(now - ON_THE_WAY).max(day.start),
-        source,
-        currency: reader.1.clone(),
-    };
-    let books = reader.0.books(&asked).await.map_err(|error| {
-        // What the store said is for the log; it may name hosts and tables.
-        tracing::warn!(%error, "the store can't compare the books");
-        ApiError::unavailable("store_unavailable", "the store does not answer", ASK_AGAIN)
-    })?;
+    let books = reader.read(day, source, now).await?;
     let share = (books.orders > 0).then(|| books.matched as f64 / books.orders as f64);
     Ok(no_store().json(ShownBooks { day: day.date.to_string(), share, books }))
 }
@@ -68,11 +121,7 @@ fn asked(
     now: Millis,
     zone: &BusinessZone,
 ) -> Result<(BusinessDay, Option<String>), ApiError> {
-    let [day, source] = query::read(text, &PARAMETERS)?;
-    // No source is called so, and PostgreSQL takes no text with it.
-    if source.as_deref().is_some_and(|source| source.contains('\0')) {
-        return Err(query::wrong("source", "", "has a character that no name has"));
-    }
+    let ([day, source], _) = query::read_exactly(text, &PARAMETERS, None)?;
     let day = match day {
         None => zone.day_of(now),
         Some(text) => {

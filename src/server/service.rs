@@ -188,7 +188,7 @@ impl Shared {
             ),
             export_places: ExportPlaces::default(),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
-            books: BookReader(state.storage.stores.books.clone(), config.currency.clone()),
+            books: BookReader::new(state.storage.stores.books.clone(), config.currency.clone()),
             explainer: web::Data::new(state.explainer),
             reloader: web::Data::new(state.reloader),
             connections: Connections::new(config),

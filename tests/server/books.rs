@@ -120,8 +120,10 @@ fn webhooks_and_files_are_compared_with_events_and_faults_are_named() {
     assert_eq!(books()["orders"], 4);
     let (done, words) = command(&server, &["orders", path]);
     assert!(done && words.contains("2 orders of source file are in the books"), "{words}");
-    assert_eq!(books()["missing"], json!(["1002", "1006"]));
-    assert_eq!(server.get("/api/analytics/books?source=file")["orders"], 2);
+    server.until("they are compared", |_| books()["missing"] == json!(["1002", "1006"]));
+    server.until("its book has two", |server| {
+        server.get("/api/analytics/books?source=file")["orders"] == 2
+    });
     std::fs::write(&file, "id,time,amount,currency\n1007,noon,7.50,EUR\n").unwrap();
     let (done, words) = command(&server, &["orders", path]);
     assert!(!done && words.contains("line 2: the time \"noon\""), "{words}");

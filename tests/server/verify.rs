@@ -13,6 +13,7 @@ use crate::support::{
     client::Request,
     postgres::Postgres,
     program::{floodmark, noon_zone},
+    redis::RedisServer,
     server::Server,
 };
 
@@ -76,13 +77,17 @@ fn kill_in_the_midst(server: &mut Server) {
     server.restart();
 }
 
+/// With PostgreSQL the live counters are in Redis.
 async fn of_store(postgres: Option<&Postgres>) {
+    let redis = postgres.map(|_| RedisServer::start());
+    let counters = redis.as_ref().map(RedisServer::url).unwrap_or_default();
     let zone = noon_zone();
     let url = postgres.map(Postgres::url).unwrap_or_default();
     let mut variables =
         vec![("FLOODMARK_TIMEZONE", zone.as_str()), ("FLOODMARK_LEDGER__FOLD_INTERVAL_MS", "200")];
     if postgres.is_some() {
         variables.push(("FLOODMARK_POSTGRES__URL", &url));
+        variables.push(("FLOODMARK_REDIS__URLS", &counters));
     }
     let mut server = Server::with(&variables);
     for some in 0..8 {

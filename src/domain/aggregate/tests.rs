@@ -45,6 +45,7 @@ fn a_purchase_adds_its_count_its_revenue_and_its_visitor() {
             ("c:purchase", 1),
             ("n:average_order_value/c:purchase", 1),
             ("n:average_order_value/left_out", 1),
+            ("n:orders_tracked", 1),
             ("n:revenue/left_out", 1),
             ("m:EUR:revenue", 50_000)
         ])
@@ -52,7 +53,12 @@ fn a_purchase_adds_its_count_its_revenue_and_its_visitor() {
     let delta = added(&[row("purchase", r#"{"amount":"5"}"#)], 9);
     assert_eq!(
         cells(&delta),
-        expect(&[("c:purchase", 1), ("s:revenue", 50_000), ("m:USD:revenue", 50_000)])
+        expect(&[
+            ("c:purchase", 1),
+            ("s:revenue", 50_000),
+            ("n:orders_tracked", 1),
+            ("m:USD:revenue", 50_000)
+        ])
     );
     assert_eq!(delta.visitors(), [(visitor_of("s"), 61_500)]);
 }
@@ -149,6 +155,7 @@ fn what_a_bot_has_sent_is_counted_apart() {
             ("c:purchase", 1),
             ("s:revenue", 50_000),
             ("n:bots", 3),
+            ("n:orders_tracked", 1),
             ("m:USD:revenue", 50_000)
         ])
     );

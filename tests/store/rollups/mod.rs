@@ -77,6 +77,8 @@ async fn raw(backend: &Backend) -> Minutes {
         let minute = bucket(event.time, MINUTE);
         *minutes.entry((minute, format!("c:{}", event.kind))).or_default() += 1;
         if event.kind == "purchase" {
+            let tracked = (minute, "n:orders_tracked".to_owned());
+            *minutes.entry(tracked).or_default() += 1;
             let amount = amount_of(&serde_json::from_str(&event.properties).unwrap());
             for series in ["s:revenue", "m:USD:revenue"] {
                 *minutes.entry((minute, series.to_owned())).or_default() += amount;
