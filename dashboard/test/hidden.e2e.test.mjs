@@ -89,7 +89,7 @@ for (const colorScheme of ['light', 'dark']) {
       assert.match(await value.innerText(), /^–\s+hidden$/);
       assert.match((await value.locator('[title]').getAttribute('title')) ?? '', /hidden/);
     }
-    assert.match(await revenue.innerText(), /Purchases by second/);
+    assert.match(await revenue.innerText(), /Purchases by minute/);
     // The title follows by a timer.
     await page.waitForFunction((start) => document.title.startsWith(start), `${before + 3} purchases · `);
 
@@ -106,7 +106,7 @@ for (const colorScheme of ['light', 'dark']) {
 test('a guest who may see money sees it', async () => {
   const { context, page, got } = await guest('office', [], 'light');
   await cardIs(page, 'revenue', '312581.18');
-  assert.match(await page.getByTestId('card-revenue').innerText(), /By second/);
+  assert.match(await page.getByTestId('card-revenue').innerText(), /By minute/);
   assert.ok(
     got.frames.some((frame) => frame.includes('312581.18')),
     'so the search above would find it',

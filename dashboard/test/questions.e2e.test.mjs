@@ -114,9 +114,17 @@ test('the other day is drawn once it is known, said to be unknown before, and it
   await page.locator('.legend', { hasText: 'yesterday' }).first().waitFor({ timeout: WAIT_MS });
   await page.locator('.hour td', { hasText: '7 page views' }).waitFor({ state: 'attached', timeout: WAIT_MS });
 
+  const order = { type: 'purchase', timestamp, sessionId: 's9', properties: { amount: 40, currency: 'USD' } };
+  await post(server.url, [order]);
+  await page.locator('.tide .legend', { hasText: 'yesterday' }).waitFor({ timeout: WAIT_MS });
+  await attached('[data-testid="revenue-then"][data-value="40"]');
+  await page.getByTestId('revenue-seconds').click();
+  await page.getByText('By second').waitFor({ timeout: WAIT_MS });
+
   await page.getByTestId('baseline-last_week').click();
   await page.getByText('No history of last week yet').waitFor({ timeout: WAIT_MS });
   await page.reload();
   await attached('[data-testid="baseline-last_week"][aria-pressed="true"]');
+  await attached('[data-testid="revenue-seconds"][aria-pressed="true"]');
   assert.deepEqual(pageErrors, []);
 });

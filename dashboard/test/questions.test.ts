@@ -3,7 +3,15 @@ import { test } from 'node:test';
 import { changeText, percentShort, setLocale } from '../src/format';
 import type { View } from '../src/live';
 import { linkWords } from '../src/components/words';
-import { parsePoints, pointsAt } from '../src/questions/baseline';
+import {
+  choicesAt,
+  parseOccasions,
+  parsePoints,
+  pointsAt,
+  revenueThen,
+  unanswered,
+  wordsOf,
+} from '../src/questions/baseline';
 import {
   breakdownTitle,
   compare,
@@ -134,6 +142,37 @@ test('a baseline is known where it is a number, also where that is 0', () => {
   ]);
   assert.deepEqual(pointsAt(points, [60_000, 120_000, 180_000]), [0, null, null]);
   assert.deepEqual(pointsAt(null, [60_000]), [null]);
+});
+
+test('occasions that are over can be compared with, the latest first, and a name that is gone stays readable', () => {
+  const occasion = (name: string, end: number, title?: string) => ({ name, title, start: end - 1_000, end });
+  const all = parseOccasions([
+    occasion('a_2022', 2_000),
+    occasion('a_2025', 5_000, 'A 2025'),
+    occasion('a_2026', 9_000),
+    occasion('a_2023', 3_000),
+    occasion('a_2024', 4_000),
+    {},
+  ]);
+  const choices = choicesAt(all, 8_000);
+  assert.deepEqual(
+    choices.map(({ name }) => name),
+    ['yesterday', 'last_week', 'a_2025', 'a_2024', 'a_2023'],
+  );
+  assert.equal(wordsOf('a_2025', choices), 'A 2025');
+  assert.equal(wordsOf('last_week', choices), 'last week');
+  assert.equal(wordsOf('black_friday_2020', choices), 'black friday 2020');
+});
+
+test('the revenue of the other day is that of its last bucket, where it is known', () => {
+  const of = (count: number | null) => ({
+    ...unanswered('yesterday'),
+    points: { ...unanswered('yesterday').points, revenueToday: parsePoints([{ timestamp: 1, count }]) },
+  });
+  assert.equal(revenueThen(of(12.5)), 12.5);
+  assert.equal(revenueThen(of(0)), 0);
+  assert.equal(revenueThen(of(null)), null);
+  assert.equal(revenueThen(unanswered('yesterday')), null);
 });
 
 test('changes and shares are short', () => {

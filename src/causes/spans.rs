@@ -2,6 +2,7 @@
 
 use crate::domain::{
     alert::Against,
+    occasion::{Alignment, Occasions},
     time::{BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND},
 };
 
@@ -21,12 +22,39 @@ pub fn before((from, to): Moments, against: Against, zone: &BusinessZone) -> Mom
         Against::Yesterday => 1,
         Against::LastWeek => 7,
     };
+    days_before((from, to), days, zone)
+}
+
+/// The span so many days before another one, by the clock on the wall.
+fn days_before((from, to): Moments, days: u16, zone: &BusinessZone) -> Moments {
     let then = zone.same_moment(from, days);
     // Whole days are compared with whole days, of 23, 24 or 25 hours. A shorter span is compared with one of
     // its length, also where the clock is set in it.
     match to - from >= DAY / 2 {
         true => (then, zone.same_moment(to, days)),
         false => (then, then + (to - from)),
+    }
+}
+
+/// The span that another one is compared with, by a word of [`Against`] or the name of an occasion.
+///
+/// # Errors
+/// It is neither, or the occasion does not lie before the span.
+pub fn named(
+    span: Moments,
+    word: &str,
+    zone: &BusinessZone,
+    occasions: &Occasions,
+) -> Result<Moments, String> {
+    let (from, to) = span;
+    let Some(occasion) = occasions.named(word) else {
+        let against = word.parse().map_err(|words| format!("{words}, or an occasion"))?;
+        return Ok(before(span, against, zone));
+    };
+    match occasions.align(occasion, span, zone) {
+        Some(Alignment::Elapsed(back)) => Ok((from - back, to - back)),
+        Some(Alignment::Days(days)) => Ok(days_before(span, days, zone)),
+        None => Err(format!("{word} does not lie before the span")),
     }
 }
 

@@ -13,7 +13,6 @@ use crate::{
     config::Config,
     domain::{
         access::Sight,
-        alert::Against,
         cause::NamedCause,
         time::{BusinessZone, Millis, now_ms},
     },
@@ -33,9 +32,9 @@ pub struct ExplainArgs {
     /// The last moment [default: now]
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     to: Option<Millis>,
-    /// What it is compared with: last_hour, yesterday or last_week [default: last_hour]
+    /// What it is compared with: last_hour, yesterday, last_week, or an occasion [default: last_hour]
     #[arg(long, value_name = "WORD", conflicts_with_all = ["baseline_from", "baseline_to"])]
-    baseline: Option<Against>,
+    baseline: Option<String>,
     /// The first moment of what it is compared with instead
     #[arg(long, value_name = "MOMENT", value_parser = moment, requires = "baseline_to")]
     baseline_from: Option<Millis>,
@@ -67,8 +66,10 @@ async fn explain(config: &Config, args: &ExplainArgs) -> Result<String, String> 
     let was = match args.baseline_from.zip(args.baseline_to) {
         Some(given) => given,
         None => {
-            let against = args.baseline.unwrap_or(Against::LastHour);
-            spans::before(now, against, &BusinessZone::named(&config.timezone)?)
+            let word = args.baseline.as_deref().unwrap_or("last_hour");
+            let zone = BusinessZone::named(&config.timezone)?;
+            spans::named(now, word, &zone, &config.rules.occasions)
+                .map_err(|words| format!("--baseline: {words}"))?
         }
     };
     spans::check(now, was)?;

@@ -42,6 +42,7 @@ impl Config {
             ("[[map]]", old.maps == new.maps),
             ("[[source]]", old.sources == new.sources),
             ("[[schema]]", old.schemas == new.schemas),
+            ("[[occasion]]", old.occasions == new.occasions),
         ];
         names.extend(lists.iter().filter(|(_, same)| !same).map(|(name, _)| (*name).to_owned()));
         names.sort();

@@ -1,5 +1,5 @@
-//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]`, `[[source]]`
-//! and `[[schema]]`, and the table `[rates]`. The entries of a file are laid over the built-in ones by
+//! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]`, `[[source]]`,
+//! `[[schema]]` and `[[occasion]]`, and the table `[rates]`. The entries of a file are laid over the built-in ones by
 //! their name. Whatever is wrong with one is reported with the line that it stands at.
 
 use std::{fmt::Display, sync::Arc};
@@ -22,9 +22,11 @@ use crate::domain::{
     currency::Rates,
     event_names::{EventNames, MapSpec},
     metric::{BreakdownSpec, MetricSet, MetricSpec, unstored},
+    occasion::{OccasionSpec, Occasions},
     privacy::Privacy,
     rule::{Fault, List},
     source::{self, SourceSpec},
+    time::BusinessZone,
 };
 
 /// The rules in force.
@@ -40,6 +42,8 @@ pub struct Rules {
     pub sources: Arc<[SourceSpec]>,
     /// What the properties of events have to be.
     pub schemas: Arc<EventSchemas>,
+    /// Days that others are compared with.
+    pub occasions: Occasions,
     /// The same as they are written.
     pub(super) written: Arc<WrittenRules>,
 }
@@ -102,6 +106,16 @@ impl Rule for SchemaSpec {
     }
 }
 
+impl Rule for OccasionSpec {
+    fn key(&self) -> String {
+        self.name.clone()
+    }
+
+    fn is_off(&self) -> bool {
+        self.off
+    }
+}
+
 impl Rule for AlertSpec {
     fn key(&self) -> String {
         self.name.clone()
@@ -143,11 +157,12 @@ pub(super) struct RuleLayers {
     maps: Entries<MapSpec>,
     sources: Entries<SourceSpec>,
     schemas: Entries<SchemaSpec>,
+    occasions: Entries<OccasionSpec>,
 }
 
 /// The lists and tables of rules.
-const NAMES: [&str; 8] =
-    ["metric", "breakdown", "rates", "alert", "webhook", "map", "source", "schema"];
+const NAMES: [&str; 9] =
+    ["metric", "breakdown", "rates", "alert", "webhook", "map", "source", "schema", "occasion"];
 
 impl RuleLayers {
     /// Whether a name at the top level of a file is that of rules.
@@ -171,6 +186,7 @@ impl RuleLayers {
                 "map" => self.maps.add("map", value, &place, problems),
                 "source" => self.sources.add("source", value, &place, problems),
                 "schema" => self.schemas.add("schema", value, &place, problems),
+                "occasion" => self.occasions.add("occasion", value, &place, problems),
                 "rates" => self.add_rates(value, &place, problems),
                 _ => {}
             }
@@ -227,8 +243,13 @@ impl RuleLayers {
         }
     }
 
-    /// Compiles the rules. What `privacy` leaves out no metric may look at.
-    pub fn finish(self, base: &str, privacy: &Privacy, problems: &mut Vec<Problem>) -> Rules {
+    /// Compiles the rules, for a base currency and a time zone. What `privacy` leaves out no metric may look at.
+    pub fn finish(
+        self,
+        (base, zone): (&str, &BusinessZone),
+        privacy: &Privacy,
+        problems: &mut Vec<Problem>,
+    ) -> Rules {
         let mut rates = Rates::new(base);
         for (place, code, rate) in &self.rates {
             if let Err(message) = rates.add(code, rate) {
@@ -243,6 +264,7 @@ impl RuleLayers {
         let (map_places, maps) = self.maps.in_force();
         let (source_places, sources) = self.sources.in_force();
         let (schema_places, schemas) = self.schemas.in_force();
+        let (occasion_places, occasions) = self.occasions.in_force();
         let faults = unstored(&metrics, &breakdowns, privacy);
         let compiled = MetricSet::compile(&metrics, &breakdowns, rates).and_then(|metric_set| {
             if !faults.is_empty() {
@@ -256,6 +278,7 @@ impl RuleLayers {
                 event_names: Arc::new(EventNames::compile(&maps)?),
                 schemas: Arc::new(EventSchemas::compile(&schemas)?),
                 sources: sources.as_slice().into(),
+                occasions: Occasions::compile(&occasions, zone)?,
                 written: Arc::new(WrittenRules {
                     metrics,
                     breakdowns,
@@ -265,6 +288,7 @@ impl RuleLayers {
                     maps,
                     sources,
                     schemas,
+                    occasions,
                 }),
             })
         });
@@ -278,6 +302,7 @@ impl RuleLayers {
                     List::Maps => &map_places,
                     List::Sources => &source_places,
                     List::Schemas => &schema_places,
+                    List::Occasions => &occasion_places,
                 };
                 wrong(places[index].clone(), format!("[[{list}]]: {message}"))
             }));

@@ -7,6 +7,7 @@ use crate::domain::{
     alert::{AlertSpec, WebhookSpec},
     event_names::MapSpec,
     metric::{BreakdownSpec, MetricSpec},
+    occasion::OccasionSpec,
     source::SourceSpec,
 };
 
@@ -29,6 +30,8 @@ pub struct WrittenRules {
     pub sources: Vec<SourceSpec>,
     /// `[[schema]]`
     pub schemas: Vec<SchemaSpec>,
+    /// `[[occasion]]`
+    pub occasions: Vec<OccasionSpec>,
 }
 
 impl Rules {

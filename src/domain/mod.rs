@@ -29,6 +29,7 @@ pub mod json;
 pub mod metric;
 pub mod money;
 pub mod number;
+pub mod occasion;
 pub mod orders;
 pub mod packed;
 pub mod plain;

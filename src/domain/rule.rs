@@ -35,6 +35,8 @@ pub enum List {
     Sources,
     /// `[[schema]]`
     Schemas,
+    /// `[[occasion]]`
+    Occasions,
 }
 
 impl fmt::Display for List {
@@ -47,6 +49,7 @@ impl fmt::Display for List {
             List::Maps => "map",
             List::Sources => "source",
             List::Schemas => "schema",
+            List::Occasions => "occasion",
         })
     }
 }

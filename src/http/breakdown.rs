@@ -16,6 +16,7 @@ use crate::{
         auth::{Principal, hidden},
         current::no_store,
         error::ApiError,
+        etag::tagged,
         query,
         scope::View,
     },
@@ -111,10 +112,11 @@ async fn breakdown(
     };
     let counted = read(breakdown.counted()).await?;
     let most = limit.map_or(breakdown.top, |limit| limit as usize);
-    Ok(match summed {
+    let answer = match summed {
         None => by_count(&counted, most),
         Some(tallied) => by_sum(&counted, &read(tallied).await?, most),
-    })
+    };
+    Ok(tagged(&request, answer))
 }
 
 /// The answer by the number of events.

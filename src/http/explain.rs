@@ -9,7 +9,7 @@ use crate::{
         spans::{self, Moments, USUAL_LENGTH},
     },
     domain::{
-        alert::Against,
+        occasion::Occasions,
         time::{BusinessZone, Millis},
     },
     http::{
@@ -36,10 +36,12 @@ async fn explain(
     request: HttpRequest,
     explainer: web::Data<Explainer>,
     mirror: web::Data<Mirror>,
+    occasions: web::Data<Occasions>,
     principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     let sight = principal.rights.sight;
-    let (metric, now, was) = asked(request.query_string(), mirror.now(), mirror.zone())?;
+    let (metric, now, was) =
+        asked(request.query_string(), mirror.now(), mirror.zone(), &occasions)?;
     let metric_set = mirror.metric_set();
     if metric_set.metric(&metric).is_some() && !metric_set.shows(sight, &metric) {
         return Err(hidden());
@@ -64,6 +66,7 @@ fn asked(
     text: &str,
     now: Millis,
     zone: &BusinessZone,
+    occasions: &Occasions,
 ) -> Result<(String, Moments, Moments), ApiError> {
     let [metric, from, to, baseline, baseline_from, baseline_to] = query::read(text, &PARAMETERS)?;
     let invalid = |message: &str| ApiError::bad_request("invalid_parameter", message);
@@ -76,9 +79,9 @@ fn asked(
     let was = match (baseline, given) {
         (None, (Some(begin), Some(end))) => (begin, end),
         (baseline, (None, None)) => {
-            let against = baseline.map_or(Ok(Against::LastHour), |word| word.parse());
-            let against = against.map_err(|words| invalid(&format!("baseline: {words}")))?;
-            spans::before((from, to), against, zone)
+            let word = baseline.as_deref().unwrap_or("last_hour");
+            let was = spans::named((from, to), word, zone, occasions);
+            was.map_err(|words| invalid(&format!("baseline: {words}")))?
         }
         (None, _) => return Err(invalid("baseline_from and baseline_to go together")),
         (Some(_), _) => {
@@ -99,7 +102,9 @@ mod tests {
     #[test]
     fn spans_are_read_and_what_makes_no_sense_is_refused() {
         let zone = BusinessZone::named("UTC").unwrap();
-        let asked = |text: &str| asked(text, NOW, &zone).map(|(_, now, was)| (now, was));
+        let occasions = Occasions::default();
+        let asked =
+            |text: &str| asked(text, NOW, &zone, &occasions).map(|(_, now, was)| (now, was));
         let last = (NOW - 10 * MINUTE, NOW);
         assert_eq!(asked("metric=errors").unwrap(), (last, (last.0 - HOUR, last.0)));
         assert_eq!(

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::{
     domain::time::{BusinessZone, Millis},
-    http::{auth::Principal, current::no_store, error::ApiError, query, scope::View},
+    http::{auth::Principal, current::no_store, error::ApiError, etag::tagged, query, scope::View},
     numbers::{Mirror, PastMoments},
 };
 
@@ -22,7 +22,8 @@ async fn at(
     principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     let time = asked(request.query_string(), mirror.now(), mirror.zone())?;
-    Ok(no_store().json(moments.at(time, principal.rights.sight).await?))
+    let said = moments.at(time, principal.rights.sight).await?;
+    Ok(tagged(&request, no_store().json(said)))
 }
 
 fn asked(text: &str, now: Millis, zone: &BusinessZone) -> Result<Millis, ApiError> {

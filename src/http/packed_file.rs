@@ -11,7 +11,8 @@ use actix_web::{
         },
     },
 };
-use sha2::{Digest, Sha256};
+
+use crate::http::etag::tag_of;
 
 /// A file, and the tag by which a browser says that it has it.
 #[derive(Clone)]
@@ -24,11 +25,7 @@ pub(super) struct PackedFile {
 impl PackedFile {
     /// A file, and the same as brotli.
     pub fn new(plain: &'static [u8], brotli: &'static [u8]) -> PackedFile {
-        let hash = Sha256::digest(plain);
-        // It is a weak one, since the answer may be compressed.
-        let tag =
-            EntityTag::new_weak(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect());
-        PackedFile { plain, brotli, tag }
+        PackedFile { plain, brotli, tag: tag_of(plain) }
     }
 
     /// The file, or 304 where the browser has these very contents (`If-None-Match`). `response` has its

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         delta::QUARTER_HOUR,
         metric::Value,
+        occasion::Occasions,
         time::{BusinessZone, Millis, rfc3339},
     },
     http::{
@@ -15,6 +16,7 @@ use crate::{
         csv::{self, CsvTable},
         current::no_store,
         error::ApiError,
+        etag::tagged,
         query,
         scope::View,
     },
@@ -69,10 +71,12 @@ async fn timeseries(
     mirror: web::Data<Mirror>,
     series: web::Data<TimeSeries>,
     past: web::Data<Past>,
+    occasions: web::Data<Occasions>,
     principal: web::ReqData<Principal>,
 ) -> Result<HttpResponse, ApiError> {
     let now = mirror.now();
-    let asked = query::parse(request.query_string(), now, mirror.zone(), mirror.metric_set())?;
+    let (zone, metric_set) = (mirror.zone(), mirror.metric_set());
+    let asked = query::parse(request.query_string(), now, zone, metric_set, &occasions)?;
     let is_csv = csv::is_asked(&request, asked.format.as_deref())?;
     let mut found: Vec<(String, Vec<Point>)> = Vec::with_capacity(asked.queries.len());
     for query in &asked.queries {
@@ -97,15 +101,17 @@ async fn timeseries(
     let mut answer = no_store();
     answer.insert_header((header::VARY, "Accept"));
     if is_csv {
-        return Ok(answer.content_type(csv::CSV).body(table(&found)));
+        let table = answer.content_type(csv::CSV).body(table(&found));
+        return Ok(tagged(&request, table));
     }
-    match found.pop() {
-        Some((_, points)) if !asked.is_list => Ok(answer.json(points)),
+    let answer = match found.pop() {
+        Some((_, points)) if !asked.is_list => answer.json(points),
         last => {
             found.extend(last);
-            Ok(answer.json(SeriesList { metrics: found }))
+            answer.json(SeriesList { metrics: found })
         }
-    }
+    };
+    Ok(tagged(&request, answer))
 }
 
 /// A line for each bucket, a column for each metric; what is not known is empty.

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         alert::Against,
         delta::Series,
+        occasion::Alignment,
         time::{BusinessZone, HOUR, MINUTE, Millis, bucket},
         totals::Totals,
     },
@@ -42,6 +43,8 @@ pub enum Shift {
     LastYear,
     /// So many days back.
     Days(u16),
+    /// So many ms back, whatever the clock on the wall shows.
+    Elapsed(Millis),
 }
 
 impl Shift {
@@ -58,6 +61,14 @@ impl Shift {
         }
     }
 
+    /// The shift by which a span lies over an occasion.
+    pub fn aligned(alignment: Alignment) -> Shift {
+        match alignment {
+            Alignment::Days(days) => Shift::Days(days),
+            Alignment::Elapsed(span) => Shift::Elapsed(span),
+        }
+    }
+
     /// Where the moment `at` (Unix ms) lies on the other day, by the clock on the wall.
     pub fn then(self, at: Millis, zone: &BusinessZone) -> Millis {
         match self {
@@ -65,6 +76,7 @@ impl Shift {
             Shift::LastWeek => zone.same_moment(at, 7),
             Shift::LastYear => zone.same_moment_last_year(at),
             Shift::Days(days) => zone.same_moment(at, days),
+            Shift::Elapsed(span) => at - span,
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
     broadcast::{self, Viewers},
     causes::Explainer,
     config::Config,
+    domain::occasion::Occasions,
     http::{
         access,
         access_log::AccessLog,
@@ -43,7 +44,7 @@ use crate::{
         login::{self, OidcProvider, Reception},
         moment,
         observed::{self, RefusalLog},
-        openapi, operated, ops, request_id,
+        occasions, openapi, operated, ops, request_id,
         schema::{self, SchemaReader},
         scope::{self, Guards, Scopes},
         stream, timeseries,
@@ -130,6 +131,7 @@ struct Shared {
     series: web::Data<TimeSeries>,
     past: web::Data<Past>,
     moments: web::Data<PastMoments>,
+    occasions: web::Data<Occasions>,
     letters: LetterReader,
     single_events: SingleEvents,
     export_places: ExportPlaces,
@@ -181,6 +183,7 @@ impl Shared {
             series: web::Data::new(state.series),
             past: web::Data::new(state.past),
             moments: web::Data::new(state.moments),
+            occasions: web::Data::new(config.rules.occasions.clone()),
             letters: LetterReader(state.storage.stores.letters.clone()),
             single_events: SingleEvents(
                 state.storage.stores.events.clone(),
@@ -274,6 +277,7 @@ impl Shared {
             .app_data(self.series.clone())
             .app_data(self.past.clone())
             .app_data(self.moments.clone())
+            .app_data(self.occasions.clone())
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.single_events.clone()))
             .app_data(web::Data::new(self.export_places.clone()))
@@ -313,6 +317,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     stream::routes(view);
     current::routes(view);
     moment::routes(view);
+    occasions::routes(view);
     timeseries::routes(view);
     alerts::routes(view);
     dead_letters::routes(view);

@@ -30,6 +30,7 @@ mod import;
 mod import_page;
 mod metrics;
 mod moments;
+mod occasions;
 mod openapi;
 mod ops_listener;
 mod otlp;

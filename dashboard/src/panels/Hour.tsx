@@ -5,62 +5,29 @@
 import { quarterHours } from '../charts/scale';
 import { TitledChart } from '../charts/TitledChart';
 import { clockMinute, count, countCompact } from '../format';
-import type { Answer } from '../questions/ask';
 import {
-  BASELINES,
-  BASELINE_WORDS,
-  chosenBaseline,
-  parsePoints,
+  choicesAt,
+  occasionsQuestion,
+  otherDayQuestion,
   pointsAt,
   rememberBaseline,
+  unanswered,
+  wordsOf,
   type Baseline,
-  type PointsByTime,
+  type BaselineChoice,
+  type OtherDay,
 } from '../questions/baseline';
 import { nameInWords } from '../questions/metrics';
-import type { Question } from '../questions/question';
 import { MINUTE_MS, lastBuckets, type Point } from '../stream/series';
 import { MINUTES_SHOWN } from '../stream/state';
 import type { Panel, PanelProps } from './panel';
-
-/** Event types with a chart, as the time series calls them. */
-const TYPES = ['page_view', 'error'] as const;
-type ChartedType = (typeof TYPES)[number];
-
-interface BaselineKnown {
-  baseline: Baseline;
-  /** Null until the first answer, and where the server has none to give. */
-  points: Readonly<Record<ChartedType, PointsByTime | null>>;
-  /** The server has answered, whatever it said. */
-  isAnswered: boolean;
-}
-
-const unanswered = (baseline: Baseline): BaselineKnown => ({
-  baseline,
-  points: { page_view: null, error: null },
-  isAnswered: false,
-});
-
-/** The other day's hour: one request for each chart. Where one of them fails, the last answer stays. */
-const baselineQuestion: Question<BaselineKnown> = {
-  initially: () => unanswered(chosenBaseline()),
-  // Less than a minute, so that the newest minute of the other day is not missing for long.
-  everyMs: 10_000,
-  async round({ ask, known }) {
-    const { baseline } = known();
-    const asked = TYPES.map((type) => ask('timeseries', { type, hours: '1', baseline }));
-    const [pageViews, errors] = await Promise.all(asked);
-    if (pageViews?.kind === 'failed' || errors?.kind === 'failed') return known();
-    const points = (answer: Answer | undefined) => (answer?.kind === 'ok' ? parsePoints(answer.body) : null);
-    return { baseline, points: { page_view: points(pageViews), error: points(errors) }, isAnswered: true };
-  },
-};
 
 export const hour: Panel = {
   id: 'hour',
   place: 'board',
   shownIn: 'a shop with events',
   metrics: ['page_views', 'errors'],
-  asks: [baselineQuestion],
+  asks: [otherDayQuestion, occasionsQuestion],
   Content: Hour,
 };
 
@@ -72,19 +39,20 @@ function Hour({ view }: PanelProps) {
   const { state } = view;
   // The section keeps the place of the charts until the first snapshot.
   if (!state) return <section class="hour" />;
-  const other = view.answerTo(baselineQuestion);
+  const other = view.answerTo(otherDayQuestion);
+  const choices = choicesAt(view.answerTo(occasionsQuestion), view.asOf);
   const choose = (baseline: Baseline) => {
     if (baseline === other.baseline) return;
     rememberBaseline(baseline);
-    view.startOver(baselineQuestion, unanswered(baseline));
+    view.startOver(otherDayQuestion, unanswered(baseline));
   };
   const minutes = lastBuckets(state.minutes, view.asOf, MINUTE_MS, MINUTES_SHOWN);
   const times = minutes.map((point) => point.timestamp);
-  const shared = (pick: (point: Point) => number, type: ChartedType) => ({
+  const shared = (pick: (point: Point) => number, name: 'pageViews' | 'errors') => ({
     times,
     values: minutes.map(pick),
-    baseline: pointsAt(other.points[type], times),
-    baselineName: BASELINE_WORDS[other.baseline],
+    baseline: pointsAt(other.points[name], times),
+    baselineName: wordsOf(other.baseline, choices),
     bucketMs: MINUTE_MS,
     yLabel: countCompact,
     xTicks: quarterHours,
@@ -96,9 +64,9 @@ function Hour({ view }: PanelProps) {
 
   return (
     <section class="hour" aria-label="The last hour, by minute">
-      <BaselineChoice {...other} isKnown={isKnown(other, times)} onChoose={choose} />
+      <OtherDayChoice {...{ other, choices }} isKnown={isKnown(other, times)} onChoose={choose} />
       <TitledChart
-        {...shared((point) => point.pageViews, 'page_view')}
+        {...shared((point) => point.pageViews, 'pageViews')}
         title="Page views by minute"
         unit="Page views"
         colours={{ bar: '--views-bar', growing: '--views-growing' }}
@@ -108,7 +76,7 @@ function Hour({ view }: PanelProps) {
         quietText="No page views in the last 60 minutes"
       />
       <TitledChart
-        {...shared((point) => point.errors, 'error')}
+        {...shared((point) => point.errors, 'errors')}
         title="Errors by minute"
         unit="Errors"
         colours={{ bar: '--error-bar', growing: '--error-growing' }}
@@ -121,29 +89,32 @@ function Hour({ view }: PanelProps) {
   );
 }
 
-const isKnown = ({ points }: BaselineKnown, times: readonly number[]): boolean =>
+const isKnown = ({ points }: OtherDay, times: readonly number[]): boolean =>
   Object.values(points).some((series) => pointsAt(series, times).some((value) => value !== null));
 
-interface BaselineChoiceProps extends BaselineKnown {
+interface OtherDayChoiceProps {
+  other: OtherDay;
+  choices: readonly BaselineChoice[];
   isKnown: boolean;
   onChoose(baseline: Baseline): void;
 }
 
-function BaselineChoice({ baseline, isAnswered, isKnown, onChoose }: BaselineChoiceProps) {
+function OtherDayChoice({ other, choices, isKnown, onChoose }: OtherDayChoiceProps) {
+  const { baseline, isAnswered } = other;
   return (
     <div class="compare" role="group" aria-label="Compare with">
       <span class="window">
-        {isAnswered && !isKnown ? `No history of ${BASELINE_WORDS[baseline]} yet` : 'Compared with'}
+        {isAnswered && !isKnown ? `No history of ${wordsOf(baseline, choices)} yet` : 'Compared with'}
       </span>
-      {BASELINES.map((choice) => (
+      {choices.map(({ name, words }) => (
         <button
           type="button"
-          key={choice}
-          aria-pressed={choice === baseline}
-          data-testid={`baseline-${choice}`}
-          onClick={() => onChoose(choice)}
+          key={name}
+          aria-pressed={name === baseline}
+          data-testid={`baseline-${name}`}
+          onClick={() => onChoose(name)}
         >
-          {nameInWords(choice)}
+          {nameInWords(words)}
         </button>
       ))}
     </div>

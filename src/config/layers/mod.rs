@@ -23,7 +23,7 @@ use super::{
     rules::RuleLayers,
     variable::variable_name,
 };
-use crate::domain::privacy::Privacy;
+use crate::domain::{privacy::Privacy, time::BusinessZone};
 
 /// The values of flags. `None` and an empty list leave the lower layers as they are.
 #[derive(Clone, Debug, Default)]
@@ -220,7 +220,10 @@ impl Layers {
     fn finish(mut self) -> Result<Config, ConfigError> {
         let base = self.values.get("currency").and_then(Value::as_str).unwrap_or_default();
         let privacy = self.privacy();
-        let rules = self.rules.finish(base, &privacy, &mut self.problems);
+        // A name that is no zone is reported by another check.
+        let zone = self.values.get("timezone").and_then(Value::as_str).unwrap_or_default();
+        let zone = BusinessZone::named(zone).unwrap_or_else(|_| BusinessZone::utc());
+        let rules = self.rules.finish((base, &zone), &privacy, &mut self.problems);
         if !self.problems.is_empty() {
             return Err(ConfigError::Invalid(self.problems));
         }

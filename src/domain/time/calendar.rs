@@ -1,6 +1,9 @@
 //! Hours, weeks and months of a business time zone.
 
-use jiff::{Span, Timestamp, civil::Date};
+use jiff::{
+    Span, Timestamp,
+    civil::{Date, DateTime},
+};
 
 use super::{BusinessDay, BusinessZone, EARLIEST, HOUR, LATEST, Millis, SECOND, bucket};
 
@@ -37,6 +40,14 @@ impl BusinessZone {
     pub fn month_of(&self, at: Millis) -> (Millis, Millis) {
         let day = self.day_of(at);
         self.dates(day, Ok(day.date.first_of_month()), Span::new().months(1))
+    }
+
+    /// The moment at which the clock on the wall shows this date and time, `2025-11-28T06:00`; `None` where it is
+    /// none. If it shows it twice, it is the first of the two; if it skips it, the moment an hour on.
+    pub fn moment_on_wall(&self, text: &str) -> Option<Millis> {
+        let time: DateTime = text.parse().ok().filter(|_| text.contains('T'))?;
+        let moment = time.to_zoned_datetime(self.zone.clone()).ok()?.timestamp().as_millisecond();
+        (EARLIEST..=LATEST).contains(&moment).then_some(moment)
     }
 
     /// Where the days from `first` on begin and end; at the ends of time, the day itself.

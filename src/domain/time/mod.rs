@@ -177,6 +177,11 @@ impl BusinessZone {
             .map_err(|e| format!("unknown time zone {name:?}: {e}"))
     }
 
+    /// Universal time.
+    pub fn utc() -> BusinessZone {
+        BusinessZone { zone: TimeZone::UTC }
+    }
+
     /// The zone's IANA name.
     pub fn name(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")

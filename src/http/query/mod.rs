@@ -14,6 +14,7 @@ use crate::{
         delta::QUARTER_HOUR,
         event::{MAX_TYPE, is_type},
         metric::MetricSet,
+        occasion::Occasions,
         time::{BusinessDay, BusinessZone, HOUR, LATEST, MAX_FUTURE, Millis, parse_rfc3339},
     },
     http::error::ApiError,
@@ -53,6 +54,7 @@ pub fn parse(
     now: Millis,
     zone: &BusinessZone,
     metric_set: &MetricSet,
+    occasions: &Occasions,
 ) -> Result<SeriesAsked, ApiError> {
     let [kind, metric, hours, from, to, interval, baseline, format] = read(text, &PARAMETERS)?;
     let given = Given { kind, metric, hours, from, to, interval, baseline };
@@ -71,7 +73,7 @@ pub fn parse(
         let rule = format!("makes more than {MAX_POINTS} points of this span; ask for wider ones");
         return Err(wrong("interval", given.interval.as_deref().unwrap_or("1m"), &rule));
     }
-    let baseline = given.baseline(interval, from, zone)?;
+    let baseline = given.baseline(interval, (from, to), zone, occasions)?;
     let query = |what| SeriesQuery { what, interval, from, to, baseline };
     let is_list = given.metric.as_ref().is_some_and(|names| names.contains(','));
     let queries = given.what(metric_set, interval)?.into_iter().map(query).collect();
@@ -152,23 +154,33 @@ struct Given {
 }
 
 impl Given {
-    /// What the values are compared with, of a span that begins at `from`.
+    /// What the values of a span are compared with.
     fn baseline(
         &self,
         interval: Interval,
-        from: Millis,
+        (from, to): (Millis, Millis),
         zone: &BusinessZone,
+        occasions: &Occasions,
     ) -> Result<Option<Shift>, ApiError> {
         let Some(text) = self.baseline.as_deref() else { return Ok(None) };
         if interval == Interval::Second {
             return Err(wrong("baseline", text, "is kept by minute; ask for interval=1m"));
         }
+        if let Some(occasion) = occasions.named(text) {
+            let rule = "does not lie before the span";
+            let alignment = occasions.align(occasion, (from, to), zone);
+            return alignment
+                .map(|it| Some(Shift::aligned(it)))
+                .ok_or_else(|| wrong("baseline", text, rule));
+        }
         Ok(Some(match text {
+            "last_hour" if interval.nominal() <= HOUR => Shift::Elapsed(HOUR),
+            "last_hour" => return Err(wrong("baseline", text, "is for buckets of up to an hour")),
             "yesterday" => Shift::Yesterday,
             "last_week" => Shift::LastWeek,
             "last_year" => Shift::LastYear,
             date => {
-                let rule = "is yesterday, last_week, last_year, or a date before the span";
+                let rule = "is last_hour, yesterday, last_week, last_year, an occasion, or a date before the span";
                 let day = zone.day_named(date).ok_or_else(|| wrong("baseline", date, rule))?;
                 let days = day.date.until(zone.day_of(from).date).map(|span| span.get_days());
                 match days.ok().and_then(|days| u16::try_from(days).ok()) {

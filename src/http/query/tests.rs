@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     config::Config,
-    domain::time::{DAY, parse_rfc3339},
+    domain::{
+        occasion::Occasions,
+        time::{DAY, parse_rfc3339},
+    },
 };
 
 const NOW: &str = "2026-11-27T14:00:30Z";
@@ -26,7 +29,10 @@ fn parse_in(zone_name: &str, now: &str, text: &str) -> Result<SeriesQuery, ApiEr
     let names_events = text.contains("type=") || text.contains("metric=");
     let metric = if names_events { "" } else { "metric=events&" };
     let metric_set = Config::default().rules.metric_set;
-    let asked = super::parse(&format!("{metric}{text}"), at(now), &zone(zone_name), &metric_set);
+    let asked = {
+        let occasions = Occasions::default();
+        super::parse(&format!("{metric}{text}"), at(now), &zone(zone_name), &metric_set, &occasions)
+    };
     asked.map(|mut asked| asked.queries.remove(0))
 }
 
@@ -159,7 +165,14 @@ fn as_many_buckets_as_are_asked_for() {
 
 #[test]
 fn which_events_has_to_be_said() {
-    let error = super::parse("hours=1", at(NOW), &zone("UTC"), &MetricSet::default()).unwrap_err();
+    let error = super::parse(
+        "hours=1",
+        at(NOW),
+        &zone("UTC"),
+        &MetricSet::default(),
+        &Occasions::default(),
+    )
+    .unwrap_err();
     assert_eq!((error.status.as_u16(), error.code), (400, "invalid_parameter"));
 }
 
@@ -168,6 +181,7 @@ fn a_baseline_is_another_day_or_a_date() {
     let of = |text: &str| parse_in("Europe/Berlin", NOW, text).unwrap().baseline;
     assert_eq!(of("baseline=last_year"), Some(Shift::LastYear));
     assert_eq!(of("baseline=2025-11-28"), Some(Shift::Days(364)));
+    assert_eq!(of("baseline=last_hour"), Some(Shift::Elapsed(HOUR)));
     // What counts is the day on which the span begins, by the clock of the zone.
     assert_eq!(of("from=2026-11-26&to=2026-11-27&baseline=2025-11-27"), Some(Shift::Days(364)));
     assert_eq!(
@@ -179,7 +193,8 @@ fn a_baseline_is_another_day_or_a_date() {
 #[test]
 fn several_metrics_have_the_same_buckets() {
     let metric_set = Config::default().rules.metric_set;
-    let of = |text: &str| super::parse(text, at(NOW), &zone("UTC"), &metric_set);
+    let of =
+        |text: &str| super::parse(text, at(NOW), &zone("UTC"), &metric_set, &Occasions::default());
     let asked = of("metric=revenue,page_views,netRevenue&hours=2").unwrap();
     let names = ["revenue", "page_views", "net_revenue"].map(|name| What::Metric(name.into()));
     let found: Vec<_> = asked.queries.iter().map(|query| query.what.clone()).collect();

@@ -128,6 +128,10 @@ impl Provoked {
         if examples.is_empty() {
             self.send(server, operation, &with(operation.usual(server), headers));
         }
+        if operation.is_of_viewers() && self.document.response(operation, 304).is_some() {
+            let known = operation.usual(server).header("If-None-Match", "*");
+            self.send(server, operation, &with(known, headers));
+        }
     }
 
     /// The refusals of senders that need no configuration of their own.
