@@ -96,32 +96,37 @@ fn every_minute_of_a_day_is_held_against_that_of_the_occasion() {
         });
         let told = counts(&server);
         assert!(told.len() >= MINUTES - 60 && told.iter().filter(|it| it.1 > 0).count() > 400);
-        // By day, it is a day's length from the shifted midnight on; a metric likewise.
-        let by_hour = server.get(&with("last_time").replace("interval=1m", "interval=1h"));
-        let sum: u64 =
-            by_hour.as_array().unwrap().iter().filter_map(|it| it["count"].as_u64()).sum();
-        assert_eq!(sum, told.iter().map(|it| it.1).sum::<u64>());
-        // One that lies ahead of the span is no baseline of it, nor is one that is not there.
-        for wrong in ["this_time", "next_time"] {
-            let answer = server.request("GET", &with(wrong)).send().unwrap();
-            assert_eq!(answer.status, 400, "{wrong}: {}", answer.text());
-        }
-        let listed = server.get("/api/analytics/occasions");
-        assert_eq!(
-            listed[1],
-            json!({"name": "this_time", "title": "this_time", "start": opening, "end": opening + 16 * HOUR})
-        );
-        // Why it differs is asked by the same name.
-        let explain = format!(
-            "/api/analytics/explain?metric=purchases&from={}&to={}&baseline=last_time",
-            opening + HOUR,
-            opening + 2 * HOUR
-        );
-        let said = server.get(&explain);
-        assert_eq!(
-            said["baseline"],
-            json!({"from": before + HOUR, "to": before + 2 * HOUR}),
-            "{said}"
-        );
+        ask_otherwise(&server, &with, (opening, before), &told);
     }
+}
+
+/// Other questions about the same days.
+fn ask_otherwise(
+    server: &Server,
+    with: &impl Fn(&str) -> String,
+    (opening, before): (Millis, Millis),
+    told: &[(Millis, u64)],
+) {
+    // Hours have what their minutes have.
+    let by_hour = server.get(&with("last_time").replace("interval=1m", "interval=1h"));
+    let sum: u64 = by_hour.as_array().unwrap().iter().filter_map(|it| it["count"].as_u64()).sum();
+    assert_eq!(sum, told.iter().map(|it| it.1).sum::<u64>());
+    // One that lies ahead of the span is no baseline of it, nor is one that is not there.
+    for wrong in ["this_time", "next_time"] {
+        let answer = server.request("GET", &with(wrong)).send().unwrap();
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.text());
+    }
+    let listed = server.get("/api/analytics/occasions");
+    assert_eq!(
+        listed[1],
+        json!({"name": "this_time", "title": "this_time", "start": opening, "end": opening + 16 * HOUR})
+    );
+    // Why it differs is asked by the same name.
+    let explain = format!(
+        "/api/analytics/explain?metric=purchases&from={}&to={}&baseline=last_time",
+        opening + HOUR,
+        opening + 2 * HOUR
+    );
+    let said = server.get(&explain);
+    assert_eq!(said["baseline"], json!({"from": before + HOUR, "to": before + 2 * HOUR}), "{said}");
 }
