@@ -30,6 +30,13 @@
 //! | `retention-copying` | the table for the copy of a day is there, with its trigger, and is empty |
 //! | `retention-copied` | the rows that stay are copied, the copy is not attached |
 //! | `forget-step` | rows of a person are deleted and noted, not committed |
+//! | `archive-writing` | a file of the archive is on the list, and not begun |
+//! | `archive-lose-row` | a row does not get into its file (nothing dies) |
+//! | `archive-written` | it is there whole, and was not read back |
+//! | `archive-checked` | all files of a unit were checked, its rows are in the store |
+//! | `archive-dropping` | the rows are gone and the files kept, not committed |
+//! | `archive-moved` | that is committed; there are more units |
+//! | `archive-erasing` | a file was written anew without a person, and has not taken the place of the old one |
 //! | `export-noted` | a slice of an export is in its file, and noted; there is more |
 //! | `backup-spool` | the spool is copied, the SQLite file is not |
 //! | `restore-copied` | a backup is copied beside the data dir, not in its place |

@@ -33,6 +33,8 @@ pub mod access;
 #[doc(hidden)]
 pub mod alert;
 #[doc(hidden)]
+pub mod archive;
+#[doc(hidden)]
 pub mod broadcast;
 #[doc(hidden)]
 pub mod causes;

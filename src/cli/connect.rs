@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::{
+    archive,
     config::Config,
     domain::time::{BusinessZone, now_ms},
     live,
-    sink::{Installation, SinkError},
+    sink::{Installation, SinkError, SinkErrorKind},
     spool::DataDir,
     store::{
         self, Stores,
@@ -15,16 +18,19 @@ use crate::{
         rollup::remake::{Remade, RemakeAsked},
         sqlite,
     },
+    trust,
 };
 
 /// The store: PostgreSQL where `postgres.url` is set, else SQLite in the data dir.
 pub async fn stores(config: &Config) -> Result<Stores, String> {
     // A command for a server may run anywhere, so no data dir says which installation it is of.
+    // The client of S3 asks for it, as a server does when it starts.
+    trust::use_ring();
     let opened = match config.postgres.url.is_empty() {
         true => store::open(config).await,
         false => store::open_as(config, Arc::new(Installation::of_command(config))).await,
     };
-    opened.map_err(|e| e.to_string())
+    archive::attach(opened.map_err(|e| e.to_string())?, &config.archive)
 }
 
 /// Brings the store's schema up to date. Returns in words what was done.
@@ -107,9 +113,23 @@ pub async fn remake(config: &Config, day: &str) -> Result<String, String> {
         to: of.end,
         metric_set: config.rules.metric_set.clone(),
         max_types: config.live.max_event_types,
+        archived: stores.archived.clone().map(|it| it as _),
     };
-    let Remade { events, sums, breakdowns, sketches } =
-        store::rollup::remake::remake(&stores, &asked).await.map_err(words)?;
+    let work = store::rollup::remake::remake(&stores, &asked);
+    let remade = match config.archive.url.is_empty() {
+        true => work.await,
+        // Rows of the day must not move while it is added up.
+        false => {
+            let (list, retention) = (&*stores.archive, &*stores.retention);
+            let alone =
+                store::archive::alone(list, retention, &Uuid::new_v4().to_string(), work).await;
+            alone.map_err(words)?.ok_or_else(|| {
+                let busy = "another process moves or removes rows at the moment; try again";
+                SinkError::new(SinkErrorKind::Other, busy)
+            })
+        }
+    };
+    let Remade { events, sums, breakdowns, sketches } = remade.map_err(words)?;
     Ok(format!(
         "the rollups of {day} are what its {events} events say: {sums} sums by minute, {breakdowns} \
          summaries of breakdowns, {sketches} sketches"

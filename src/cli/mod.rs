@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod archive;
 mod ask;
 mod backup;
 mod check;
@@ -68,6 +69,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Remove what is older than [retention] says, or show what that is
     Retention(retention::RetentionArgs),
+    /// Move to the archive what is older than [archive] says, or show what that is
+    Archive(archive::ArchiveArgs),
     /// Forget a person: remove what names a user or a session, and print a receipt
     Forget(forget::ForgetArgs),
     /// Add orders from a file to the books, as the shop or the payment provider has them
@@ -195,6 +198,7 @@ pub fn run() -> ExitCode {
         Command::Rebuild(args) => maintain::rebuild(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Retention(args) => retention::run(&args),
+        Command::Archive(args) => archive::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Orders(args) => orders::run(&args),
         Command::Backup(args) => backup::backup(&args),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 /// Numbers that may be 0; each says in `config/default.toml` what 0 means.
 const MAY_BE_ZERO: &[&str] = &[
+    "archive.after_days",
     "http.drain_ms",
     "http.hsts_s",
     "http.workers",

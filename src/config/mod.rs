@@ -8,6 +8,7 @@
 //! metrics, alerts and the like, and [`Config::check`] looks at the result as a whole.
 
 mod again;
+mod archive;
 mod bots;
 mod check;
 mod environment;
@@ -30,6 +31,7 @@ mod webhook_url;
 mod written;
 
 pub use again::ConfigOrigin;
+pub use archive::{ArchiveConfig, ArchivePlace};
 pub use bots::BotsConfig;
 pub use environment::variables;
 pub use event_schemas::{EventSchemas, SchemaMode, SchemaSpec, Violation};
@@ -96,6 +98,8 @@ pub struct Config {
     pub history: HistoryConfig,
     /// `[retention]`
     pub retention: RetentionConfig,
+    /// `[archive]`
+    pub archive: ArchiveConfig,
     /// `[schemas]`
     pub schemas: SchemasConfig,
     /// `[dedupe]`

@@ -10,9 +10,10 @@ use crate::{
 };
 
 /// What goes on after a panic, beside the writers of the sinks.
-const HELD: [&str; 17] = [
+const HELD: [&str; 18] = [
     "access",
     "alerts",
+    "archive",
     "baselines",
     "certificate",
     "clock",
@@ -37,6 +38,9 @@ pub fn show_all() {
         "floodmark_events_stored_total",
         "floodmark_events_counted_total",
         "floodmark_identity_conflicts_total",
+        "floodmark_archive_bytes_total",
+        "floodmark_archive_failures_total",
+        "floodmark_archive_rows_total",
         "floodmark_ledger_folded_total",
         "floodmark_ledger_dropped_total",
         "floodmark_schema_unlearnt_total",

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::{StartError, failed};
 use crate::{
     access::Access,
+    archive,
     broadcast::{self, Viewers},
     config::Config,
     domain::{
@@ -80,6 +81,7 @@ impl Storage {
         mirror.freshness().watch_lag(least_lag, move || counted.lag(Sink::Live).oldest_ms);
 
         let stores = store::open(config).await.map_err(failed("store"))?;
+        let stores = archive::attach(stores, &config.archive).map_err(failed("archive"))?;
         refuse_foreign("store", stores.info.claim()).await?;
         let access = Access::open(config, stores.access.clone()).await;
         let live = live::open(config, &stores, zone.clone(), feed, now_ms())

@@ -6,11 +6,13 @@ use actix::{Actor, Addr, Arbiter};
 use super::storage::Storage;
 use crate::{
     alert::{self, AlertActor, LeaseHolder, Notifier, RulesInForce},
+    archive::mover::Mover,
     causes::Explainer,
-    config::Config,
+    config::{ArchiveConfig, Config},
     domain::time::now_ms,
     numbers::{BaselineReader, Baselines, Past, PastMoments, TimeSeries},
-    store::{retention::Remover, rollup_actor::RollupActor},
+    store::{Stores, retention::Remover, rollup_actor::RollupActor},
+    telemetry::health::Health,
 };
 
 /// The readers that other parts of the server talk to.
@@ -42,6 +44,11 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
         let retention = config.retention.clone();
         move || Remover::new(&stores, &retention).follow(health.clone())
     });
+    super::hold("archive", {
+        let (stores, health) = (storage.stores.clone(), storage.health.clone());
+        let archive = config.archive.clone();
+        move || move_days(stores.clone(), archive.clone(), health.clone())
+    });
     let reader = BaselineReader::new(baselines.clone(), rollups.clone(), &config.retry);
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
     let rules = RulesInForce::new(config.rules.alerts.clone());
@@ -51,6 +58,17 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
     let (mirror, events) = (storage.mirror.clone(), storage.stores.events.clone());
     let moments = PastMoments::new(mirror, past.clone(), config.rules.metric_set.clone(), events);
     Watching { series, past, moments, explainer: explainer(config, storage), alerts, rules }
+}
+
+/// Moves days to the archive, where there is one.
+async fn move_days(stores: Stores, config: ArchiveConfig, health: Health) {
+    match Mover::new(&stores, &config) {
+        Ok(Some(mover)) => mover.follow(health).await,
+        // It was opened when the server started, so this is a folder that has gone meanwhile.
+        Err(words) => health.trouble("archive", "other", &words),
+        Ok(None) => {}
+    }
+    std::future::pending().await
 }
 
 fn explainer(config: &Config, storage: &Storage) -> Explainer {

@@ -18,6 +18,7 @@
 //! | [`DayReader`] | reads all sums of a day | `floodmark verify` |
 //! | [`EventReader`](events::EventReader) | reads events of a span of time | the search for causes |
 //! | [`Retention`](retention::Retention) | lets go of what is too old, and knows what has gone | the server in the background, `floodmark retention`, whoever reads events |
+//! | [`ArchiveStore`](archive::ArchiveStore) | gives rows to the archive, and keeps the list of its files | the archive |
 //! | [`Forget`](forget::Forget) | forgets a person | `floodmark forget` |
 //! | [`AccessStore`](access::AccessStore) | keeps who has access, and the audit of that | every node's copy of the book, commands |
 //! | [`Sketches`] | says how many different values there were | routes that read |
@@ -34,6 +35,7 @@
 
 pub mod access;
 pub mod alerts;
+pub mod archive;
 pub mod books;
 pub mod breakdowns;
 pub mod events;
@@ -44,6 +46,7 @@ pub mod later;
 mod ledger;
 pub mod letters;
 pub mod nodes;
+mod opening;
 pub mod orders;
 pub mod poison;
 pub mod postgres;
@@ -62,16 +65,16 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::{
-    config::Config,
     domain::{
         batch::{Batch, BatchId, NodeId, RunId},
         delta::{Delta, Series},
         time::Millis,
     },
-    sink::{Installation, Lease, Looked, SinkError, SinkErrorKind},
+    sink::{Installation, Lease, Looked, SinkError},
     store::{
         access::AccessStore,
         alerts::AlertLog,
+        archive::{ArchiveStore, Archived},
         books::OrderBooks,
         breakdowns::Breakdowns,
         events::EventReader,
@@ -91,6 +94,7 @@ use crate::{
 
 pub use self::{
     heads::{LaneHead, LaneHeads, LedgerHeads, LedgerSpan, Missing},
+    opening::{open, open_as},
     totals::StoreTotals,
 };
 
@@ -125,6 +129,10 @@ pub struct Stores {
     pub forget: Arc<dyn Forget>,
     /// Knows what was imported.
     pub imported: Arc<dyn ImportedIds>,
+    /// Gives rows to the archive, and knows its files.
+    pub archive: Arc<dyn ArchiveStore>,
+    /// The archive itself; `None` where nobody has attached it.
+    pub archived: Option<Arc<dyn Archived>>,
     /// Lets go of what is too old.
     pub retention: Arc<dyn Retention>,
     /// Who has access.
@@ -159,6 +167,7 @@ impl Stores {
             + Forget
             + ImportedIds
             + Retention
+            + ArchiveStore
             + Lease
             + StoreInfo,
     {
@@ -178,48 +187,13 @@ impl Stores {
             forget: store.clone(),
             imported: store.clone(),
             retention: store.clone(),
+            archive: store.clone(),
+            archived: None,
             access: store.clone(),
             lease: store.clone(),
             nodes: None,
             info: store,
             installation,
-        }
-    }
-}
-
-/// Opens the store that the configuration names: Postgres where `postgres.url` is set,
-/// else SQLite under `data_dir`. A Postgres that can't be reached right now is no error:
-/// its schema is brought up to date before the first write or read.
-///
-/// # Errors
-/// `postgres.url` makes no sense, or the SQLite file can't be opened or belongs to another
-/// installation.
-pub async fn open(config: &Config) -> Result<Stores, SinkError> {
-    let installation = Installation::open(config)
-        .map_err(|e| SinkError::new(SinkErrorKind::Other, e.to_string()))?;
-    open_as(config, Arc::new(installation)).await
-}
-
-/// Opens the store as a part of `installation`.
-///
-/// # Errors
-/// As [`open`].
-pub async fn open_as(
-    config: &Config,
-    installation: Arc<Installation>,
-) -> Result<Stores, SinkError> {
-    if !config.postgres.url.is_empty() {
-        let store = postgres::PostgresStore::open(&config.postgres, installation.clone())?;
-        let store = Arc::new(store);
-        let nodes: Option<Arc<dyn NodeList>> = Some(store.clone());
-        return Ok(Stores { nodes, ..Stores::all_in(store, installation) });
-    }
-    let (dir, owner) = (config.data_dir.clone(), installation.clone());
-    match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open_as(&dir, owner)).await {
-        Ok(store) => Ok(Stores::all_in(Arc::new(store?), installation)),
-        Err(e) => {
-            let message = format!("SQLite: the blocking task ended early: {e}");
-            Err(SinkError::new(SinkErrorKind::Other, message))
         }
     }
 }
@@ -372,7 +346,7 @@ pub trait StoreInfo: Send + Sync + 'static {
     /// by this node's settings ([`crate::sink::Terms`]). A store that belongs to nobody is taken.
     ///
     /// # Errors
-    /// [`SinkErrorKind::Foreign`], [`SinkErrorKind::Settings`], or it can't be reached.
+    /// `Foreign` or `Settings` ([`crate::sink::SinkErrorKind`]), or it can't be reached.
     async fn claim(&self) -> Result<(), SinkError>;
 
     /// Puts all that was written into the store's own files, for whoever copies them after the server

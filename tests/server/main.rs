@@ -4,6 +4,7 @@
 
 mod access;
 mod api_doc;
+mod archive;
 mod backup;
 mod bodies;
 mod books;

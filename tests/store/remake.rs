@@ -53,6 +53,7 @@ fn asked() -> RemakeAsked {
         to: MIDNIGHT + DAY,
         metric_set: Config::default().rules.metric_set,
         max_types: 200,
+        archived: None,
     }
 }
 

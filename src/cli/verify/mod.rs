@@ -120,6 +120,7 @@ impl Verifier<'_> {
             to: day.end,
             metric_set: self.config.rules.metric_set.clone(),
             max_types: self.config.live.max_event_types,
+            archived: self.stores.archived.clone().map(|it| it as _),
         };
         let read = self.stores.days.read_day(&DayAsked { day: asked, with_rows }).await;
         read.map_err(|e| e.to_string())

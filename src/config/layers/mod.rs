@@ -313,9 +313,15 @@ pub(super) fn built_in_keys() -> Vec<String> {
 /// Whether messages must not show the value of a key.
 pub(super) fn is_secret(key: &str) -> bool {
     // A URL may hold a password.
-    matches!(key, "auth.write_keys" | "auth.viewer_tokens" | "oidc.client_secret" | "otlp.headers")
-        || key.contains(".url")
-        || key == "postgres.read_url"
+    const SECRETS: [&str; 6] = [
+        "archive.secret_access_key",
+        "auth.write_keys",
+        "auth.viewer_tokens",
+        "oidc.client_secret",
+        "otlp.headers",
+        "postgres.read_url",
+    ];
+    SECRETS.contains(&key) || key.contains(".url")
 }
 
 /// The known name with the fewest letters different.

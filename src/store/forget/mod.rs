@@ -9,16 +9,18 @@
 //! A step and its progress (`forget_work`) are one transaction, so a kill leaves a request where it was, and the
 //! same command goes on with it. The person's id is nowhere in what stays: a receipt has a salted hash of it.
 
+mod archived;
 mod person;
 mod receipt;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+pub use archived::ForgetArchived;
 pub use person::DataSubject;
 pub use receipt::{ForgetReceipt, ForgottenDay, Remains};
 
-use super::{Stores, retention::holding};
+use super::{Stores, archive::alone, retention::holding};
 use crate::{domain::time::Millis, sink::SinkError};
 
 /// A request to forget somebody.
@@ -57,6 +59,15 @@ impl ForgetPhase {
             ForgetPhase::Spare => "spare",
             ForgetPhase::Delete => "delete",
             ForgetPhase::Late => "late",
+        }
+    }
+
+    /// What `forget_work` has of it once the archive was asked.
+    pub(crate) fn in_archive(self) -> &'static str {
+        match self {
+            ForgetPhase::Look => "archive-look",
+            ForgetPhase::Spare => "archive-spare",
+            ForgetPhase::Delete | ForgetPhase::Late => "archive",
         }
     }
 
@@ -100,6 +111,25 @@ pub trait Forget: Send + Sync + 'static {
         request: &ForgetRequest,
         person: &DataSubject,
     ) -> Result<bool, SinkError>;
+
+    /// Whether a phase has noted what the archive has said of sessions.
+    async fn is_noted(
+        &self,
+        request: &ForgetRequest,
+        phase: ForgetPhase,
+    ) -> Result<bool, SinkError>;
+
+    /// Adds sessions ([`ForgetPhase::Look`]) to those that go with a user, or takes them off
+    /// ([`ForgetPhase::Spare`]), and notes that the phase has done so.
+    async fn note_sessions(
+        &self,
+        request: &ForgetRequest,
+        phase: ForgetPhase,
+        sessions: &[String],
+    ) -> Result<(), SinkError>;
+
+    /// The sessions that go with the user.
+    async fn noted_sessions(&self, request: &ForgetRequest) -> Result<Vec<String>, SinkError>;
 
     /// Makes sure that what was deleted is in no file of the store any more.
     async fn purge(&self, request: &ForgetRequest) -> Result<(), SinkError>;
@@ -159,19 +189,42 @@ pub async fn forget(
         }
         for phase in phases {
             while !store.forget_step(&request, person, phase).await? {}
+            if let Some(archive) = &stores.archived {
+                archived::in_archive(store, archive.as_ref(), (&request, person), phase).await?;
+            }
         }
         while !store.forget_letters(&request, person).await? {}
         store.purge(&request).await?;
         let counts = store.forgotten(&request).await?;
         Ok((request, counts))
     };
-    holding(&*stores.retention, &holder, work).await
+    // Where there are files, nobody else writes any meanwhile.
+    match stores.archive.archive_files(None).await?.is_empty() {
+        true => holding(&*stores.retention, &holder, work).await,
+        false => alone(&*stores.archive, &*stores.retention, &holder, work).await,
+    }
 }
 
 /// SQL for both stores: adds `$4` to what a request has noted of `$2`, `$3`.
 pub(crate) const ADD_WORK: &str = "INSERT INTO forget_work (request, what, value, rows)
     VALUES ($1, $2, $3, $4) ON CONFLICT (request, what, value) DO UPDATE
     SET rows = forget_work.rows + excluded.rows";
+
+/// SQL for both stores: whether something was noted.
+pub(crate) const IS_NOTED: &str =
+    "SELECT count(*) FROM forget_work WHERE request = $1 AND what = $2 AND value = ''";
+
+/// SQL for both stores: the sessions that go with a user.
+pub(crate) const SESSIONS: &str =
+    "SELECT value FROM forget_work WHERE request = $1 AND what = 'session'";
+
+/// SQL for both stores: adds a session to them.
+pub(crate) const ADD_SESSION: &str = "INSERT INTO forget_work (request, what, value, rows)
+    VALUES ($1, 'session', $2, 0) ON CONFLICT DO NOTHING";
+
+/// SQL for both stores: takes a session off.
+pub(crate) const SPARE_SESSION: &str =
+    "DELETE FROM forget_work WHERE request = $1 AND what = 'session' AND value = $2";
 
 /// SQL for both stores: the requests under way.
 pub(crate) const OPEN: &str = "SELECT request, subject, person, salt, asked_at FROM forgotten

@@ -169,6 +169,11 @@ impl Tuples {
         Ok(())
     }
 
+    /// What was read by now, where that is at least so much.
+    pub fn take(&mut self, least: usize) -> Option<Vec<u8>> {
+        (self.read.len() >= least).then(|| std::mem::take(&mut self.read))
+    }
+
     /// What is left.
     pub fn finish(self) -> Result<Vec<u8>, Failure> {
         if self.is_ended { Ok(self.read) } else { Err(no_rows()) }

@@ -20,7 +20,8 @@ use crate::{
     sink::SinkError,
     store::{
         forget::{
-            ADD_WORK, COUNTS, DataSubject, Forget, ForgetCounts, ForgetPhase, ForgetRequest, OPEN,
+            ADD_SESSION, ADD_WORK, COUNTS, DataSubject, Forget, ForgetCounts, ForgetPhase,
+            ForgetRequest, IS_NOTED, OPEN, SESSIONS, SPARE_SESSION,
         },
         retention::{RemovalReason, UtcDay, date_of},
     },
@@ -42,7 +43,11 @@ fn of_person(person: &DataSubject) -> &'static str {
     }
 }
 
-async fn add_work(session: &Session, work: (&str, &str, &str), rows: i64) -> Result<(), Failure> {
+pub(super) async fn add_work(
+    session: &Session,
+    work: (&str, &str, &str),
+    rows: i64,
+) -> Result<(), Failure> {
     let (request, what, value) = work;
     let parameters: [Parameter<'_>; 4] =
         [(&request, Type::TEXT), (&what, Type::TEXT), (&value, Type::TEXT), (&rows, Type::INT8)];
@@ -250,6 +255,47 @@ impl Forget for PostgresStore {
         person: &DataSubject,
     ) -> Result<bool, SinkError> {
         self.try_forget_letters(&request.id, person).await.map_err(|e| self.told(e))
+    }
+
+    async fn is_noted(
+        &self,
+        request: &ForgetRequest,
+        phase: ForgetPhase,
+    ) -> Result<bool, SinkError> {
+        let asked: [Parameter<'_>; 2] =
+            [(&request.id, Type::TEXT), (&phase.in_archive(), Type::TEXT)];
+        let rows = self.read(IS_NOTED, &asked).await.map_err(|e| self.told(e))?;
+        let noted: i64 = rows[0].try_get(0).map_err(|e| self.told(e.into()))?;
+        Ok(noted > 0)
+    }
+
+    async fn note_sessions(
+        &self,
+        request: &ForgetRequest,
+        phase: ForgetPhase,
+        sessions: &[String],
+    ) -> Result<(), SinkError> {
+        let note = async {
+            let session = self.removal("").await?;
+            let sql = if phase == ForgetPhase::Look { ADD_SESSION } else { SPARE_SESSION };
+            for it in sessions {
+                let noted: [Parameter<'_>; 2] = [(&request.id, Type::TEXT), (it, Type::TEXT)];
+                session.query(sql, &noted).await?;
+            }
+            add_work(&session, (&request.id, phase.in_archive(), ""), 0).await?;
+            session.run("COMMIT").await?;
+            session.done();
+            Ok::<_, Failure>(())
+        };
+        note.await.map_err(|e| self.told(e))
+    }
+
+    async fn noted_sessions(&self, request: &ForgetRequest) -> Result<Vec<String>, SinkError> {
+        let read = async {
+            let rows = self.read(SESSIONS, &[(&request.id, Type::TEXT)]).await?;
+            rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<_, Failure>>()
+        };
+        read.await.map_err(|e| self.told(e))
     }
 
     async fn purge(&self, request: &ForgetRequest) -> Result<(), SinkError> {

@@ -19,6 +19,8 @@
 
 mod access;
 mod alerts;
+mod archive;
+mod archive_files;
 mod breakdowns;
 mod check;
 mod copy;

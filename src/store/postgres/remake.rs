@@ -132,6 +132,12 @@ pub(super) async fn add_rows(
             ..Row::default()
         });
     }
+    if let Some(archived) = &asked.archived {
+        let mut given = archived.rows(from, to);
+        while let Some(rows) = given.recv().await {
+            remaking.add_encoded(&rows?)?;
+        }
+    }
     Ok(())
 }
 
@@ -145,7 +151,8 @@ async fn is_removed(session: &Session, asked: &RemakeAsked) -> Result<bool, Fail
         .query(
             "SELECT count(*) FROM removed_rows
              WHERE day >= to_char(to_timestamp($1) AT TIME ZONE 'UTC', 'YYYY-MM-DD')
-                   AND day <= to_char(to_timestamp($2) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+                   AND day <= to_char(to_timestamp($2) AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+                   AND reason <> 'archive'",
             &[
                 (&(asked.from as f64 / 1_000.0), Type::FLOAT8),
                 (&((asked.to - 1) as f64 / 1_000.0), Type::FLOAT8),

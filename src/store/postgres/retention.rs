@@ -216,7 +216,17 @@ pub(super) async fn note(
     rows: u64,
     table_bytes: Option<i64>,
 ) -> Result<(), Failure> {
-    let (date, reason, rows) = (date_of(day), reason.name(), rows as i64);
+    note_date(session, (&date_of(day), kind, reason), rows as i64, table_bytes).await
+}
+
+/// As [`note`], by a date; fewer than no rows take back what was noted.
+pub(super) async fn note_date(
+    session: &Session,
+    (date, kind, reason): (&str, &str, RemovalReason),
+    rows: i64,
+    table_bytes: Option<i64>,
+) -> Result<(), Failure> {
+    let reason = reason.name();
     let parameters: [Parameter<'_>; 6] = [
         (&date, Type::TEXT),
         (&kind, Type::TEXT),

@@ -23,6 +23,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("store_sizes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("sketch_rollups", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("rebuilt_days", &["SELECT"]),
+    ("archive_files", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("history_forgotten", &["SELECT", "INSERT", "UPDATE"]),
     ("schema_minutes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("schema_hours", &["SELECT", "INSERT", "UPDATE"]),

@@ -51,7 +51,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What the name of a day's table ends in that was detached and is to be dropped.
 const GONE: &str = "_gone";
 /// What the name of a copy ends in.
-const COPY: &str = "_copy";
+pub(super) const COPY: &str = "_copy";
 
 /// A table of a day.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,18 +189,15 @@ impl PostgresStore {
         }
     }
 
-    async fn oid_of(&self, name: &str) -> Result<u32, Failure> {
+    /// Which table has this name.
+    pub(super) async fn oid_of(&self, name: &str) -> Result<u32, Failure> {
         let sql = format!("SELECT '{name}'::regclass::oid");
         Ok(self.read(&sql, &[]).await?[0].try_get(0)?)
     }
 
-    /// Steps A and B: copies what stays of a day. Returns how many rows of each type go.
-    async fn copy_rest(
-        &self,
-        day: UtcDay,
-        copy: &str,
-        kinds: &[String],
-    ) -> Result<Vec<(String, u64)>, Failure> {
+    /// Step A, and the snapshot of B: from now on late rows go to `copy`, too, which is made for them. The
+    /// transaction that is answered sees exactly the other rows of the day.
+    pub(super) async fn begin_copy(&self, day: UtcDay, copy: &str) -> Result<Session, Failure> {
         let (name, from, to) = (partition(day), midnight(day), midnight(day + 1));
         let making = self.removal("").await?;
         // With the constraint, attaching need not read all rows again.
@@ -218,6 +215,18 @@ impl PostgresStore {
         copying.run("SELECT pg_current_snapshot()").await?;
         making.run("COMMIT").await?;
         making.done();
+        Ok(copying)
+    }
+
+    /// Steps A and B: copies what stays of a day. Returns how many rows of each type go.
+    async fn copy_rest(
+        &self,
+        day: UtcDay,
+        copy: &str,
+        kinds: &[String],
+    ) -> Result<Vec<(String, u64)>, Failure> {
+        let name = partition(day);
+        let copying = self.begin_copy(day, copy).await?;
         crate::failpoint::kill_point!("retention-copying");
         let kept = format!("INSERT INTO {copy} SELECT * FROM {name} WHERE type <> ALL ($1)");
         copying.query_within(LONG, &kept, &[(&kinds, Type::TEXT_ARRAY)]).await?;
@@ -235,14 +244,14 @@ impl PostgresStore {
         Ok(counts)
     }
 
-    /// Step C: puts the copy in the place of the day's table, which has to be `oid` still.
-    async fn attach_copy(
+    /// Step C: puts the copy in the place of the day's table, which has to be `oid` still. The transaction is
+    /// left open.
+    pub(super) async fn exchange(
         &self,
         day: UtcDay,
         copy: &str,
         oid: u32,
-        counts: &[(String, u64)],
-    ) -> Result<(), Failure> {
+    ) -> Result<Session, Failure> {
         let (name, from, to) = (partition(day), midnight(day), midnight(day + 1));
         let sql = format!(
             "ALTER TABLE events DETACH PARTITION {name};
@@ -251,8 +260,19 @@ impl PostgresStore {
              ALTER TABLE events ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');
              ALTER TABLE {name} DROP CONSTRAINT of_the_day"
         );
-        let session = self.with_events_locked(Some((&name, oid)), &sql).await?;
-        let size = format!("SELECT pg_relation_size('{name}')");
+        self.with_events_locked(Some((&name, oid)), &sql).await
+    }
+
+    /// Exchanges the tables, and notes what went.
+    async fn attach_copy(
+        &self,
+        day: UtcDay,
+        copy: &str,
+        oid: u32,
+        counts: &[(String, u64)],
+    ) -> Result<(), Failure> {
+        let session = self.exchange(day, copy, oid).await?;
+        let size = format!("SELECT pg_relation_size('{}')", partition(day));
         let bytes: i64 = session.query(&size, &[]).await?[0].try_get(0)?;
         for (kind, rows) in counts {
             note(&session, (day, kind, RemovalReason::Type), *rows, Some(bytes)).await?;
@@ -264,7 +284,7 @@ impl PostgresStore {
 
     /// Runs statements in a transaction that holds the lock of `events`, and leaves it open. The lock is
     /// waited for briefly and often, so that a long read holds nobody up behind it.
-    async fn with_events_locked(
+    pub(super) async fn with_events_locked(
         &self,
         same: Option<(&str, u32)>,
         sql: &str,

@@ -12,7 +12,7 @@ use crate::{
     domain::time::DAY,
     sink::SinkError,
     store::{
-        retention::UtcDay,
+        retention::{REMOVED_FOR_GOOD, UtcDay},
         rollup::verify::{DayAsked, DayReader, DayReading, StoredDay},
     },
 };
@@ -57,7 +57,7 @@ async fn known(session: &Session, reading: &mut DayReading) -> Result<(), Failur
     let row = &session.query(sql, &[]).await?[0];
     reading.dropped(row.try_get(0)?, row.try_get(1)?);
     reading.let_go(row.try_get(2)?);
-    for row in session.query("SELECT day, type, rows FROM removed_rows", &[]).await? {
+    for row in session.query(REMOVED_FOR_GOOD, &[]).await? {
         reading.removed(row.try_get(0)?, row.try_get(1)?, row.try_get::<_, i64>(2)? as u64);
     }
     Ok(())

@@ -36,6 +36,13 @@ pub fn date_of(day: UtcDay) -> String {
     at.to_zoned_datetime(jiff::tz::TimeZone::UTC).date().to_string()
 }
 
+/// The day of a date such as `2026-11-27`.
+pub fn day_named(date: &str) -> Option<UtcDay> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    let at = jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
+    Some(at.as_millisecond().div_euclid(DAY))
+}
+
 /// Why rows were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RemovalReason {
@@ -45,10 +52,12 @@ pub enum RemovalReason {
     Type,
     /// They were of a person who is to be forgotten.
     Person,
+    /// They have moved to the archive, from which they are answered.
+    Archive,
 }
 
 impl RemovalReason {
-    /// All of them.
+    /// All by which rows are gone for good.
     pub const ALL: [RemovalReason; 3] =
         [RemovalReason::Age, RemovalReason::Type, RemovalReason::Person];
 
@@ -58,6 +67,7 @@ impl RemovalReason {
             RemovalReason::Age => "age",
             RemovalReason::Type => "type",
             RemovalReason::Person => "person",
+            RemovalReason::Archive => "archive",
         }
     }
 
@@ -235,7 +245,7 @@ pub trait Retention: Send + Sync + 'static {
     /// left to give.
     async fn give_back(&self) -> Result<bool, SinkError>;
 
-    /// Which rows of days that touch `[from, to)` (Unix ms) were removed.
+    /// Which rows of days that touch `[from, to)` (Unix ms) were removed, but for those in the archive.
     async fn removed(&self, from: Millis, to: Millis) -> Result<Vec<RemovedRows>, SinkError>;
 
     /// How large the store is.
@@ -289,9 +299,13 @@ pub(crate) const NOTE: &str =
     SET rows = removed_rows.rows + excluded.rows, removed_at = excluded.removed_at,
         table_bytes = excluded.table_bytes";
 
-/// SQL for both stores: what was removed of the days `$1` to `$2`.
+/// SQL for both stores: what was removed of the days `$1` to `$2`, and is not in the archive.
 pub(crate) const REMOVED: &str = "SELECT day, type, reason, rows, removed_at FROM removed_rows
-    WHERE day >= $1 AND day <= $2 ORDER BY day, type, reason";
+    WHERE day >= $1 AND day <= $2 AND reason <> 'archive' ORDER BY day, type, reason";
+
+/// SQL for both stores: how many rows have gone for good.
+pub(crate) const REMOVED_FOR_GOOD: &str =
+    "SELECT day, type, rows FROM removed_rows WHERE reason <> 'archive'";
 
 /// The first and the last day that touch `[from, to)`.
 pub(crate) fn days_of(from: Millis, to: Millis) -> (String, String) {

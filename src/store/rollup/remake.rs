@@ -17,6 +17,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use super::{Fold, FoldLimits};
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
         bot,
         delta::{DeltaSum, Series},
         metric::MetricSet,
-        row::Row,
+        row::{self, Row},
         time::{MAX_FUTURE, MINUTE, Millis},
     },
     sink::{SinkError, SinkErrorKind},
@@ -43,6 +44,14 @@ pub struct RemakeAsked {
     pub metric_set: Arc<MetricSet>,
     /// How many event types have counters of their own, where the day has none yet.
     pub max_types: usize,
+    /// Where the events are that the store has no more; `None` for nowhere.
+    pub archived: Option<Arc<dyn ArchivedRows>>,
+}
+
+/// Reads events that are in the archive.
+pub trait ArchivedRows: Send + Sync + 'static {
+    /// Those with an event time in `[from, until)` (Unix ms), encoded, in any order; an error is the last.
+    fn rows(&self, from: Millis, until: Millis) -> mpsc::Receiver<Result<Vec<u8>, SinkError>>;
 }
 
 /// What a day consists of now.
@@ -161,6 +170,14 @@ impl Remaking {
         if self.sum.events() >= ROWS {
             self.settle();
         }
+    }
+
+    /// Adds encoded rows.
+    pub fn add_encoded(&mut self, rows: &[u8]) -> Result<(), SinkError> {
+        for row in row::rows(rows) {
+            self.add(&row.map_err(|e| SinkError::new(SinkErrorKind::Other, e.to_string()))?);
+        }
+        Ok(())
     }
 
     fn settle(&mut self) {

@@ -12,7 +12,8 @@ use crate::{
     sink::SinkError,
     store::{
         forget::{
-            ADD_WORK, COUNTS, DataSubject, Forget, ForgetCounts, ForgetPhase, ForgetRequest, OPEN,
+            ADD_SESSION, ADD_WORK, COUNTS, DataSubject, Forget, ForgetCounts, ForgetPhase,
+            ForgetRequest, IS_NOTED, OPEN, SESSIONS, SPARE_SESSION,
         },
         retention::{NOTE, RemovalReason, UtcDay, date_of},
     },
@@ -193,6 +194,50 @@ impl Forget for SqliteStore {
     ) -> Result<bool, SinkError> {
         let (request, person) = (request.id.clone(), person.clone());
         with(&self.writer, move |conn| letters(conn, &request, &person)).await
+    }
+
+    async fn is_noted(
+        &self,
+        request: &ForgetRequest,
+        phase: ForgetPhase,
+    ) -> Result<bool, SinkError> {
+        let (id, what) = (request.id.clone(), phase.in_archive());
+        with(&self.reader, move |conn| {
+            let noted: i64 =
+                conn.query_row(&numbered(IS_NOTED), params![id, what], |row| row.get(0))?;
+            Ok(noted > 0)
+        })
+        .await
+    }
+
+    async fn note_sessions(
+        &self,
+        request: &ForgetRequest,
+        phase: ForgetPhase,
+        sessions: &[String],
+    ) -> Result<(), SinkError> {
+        let (id, sessions) = (request.id.clone(), sessions.to_vec());
+        with(&self.writer, move |conn| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let sql = if phase == ForgetPhase::Look { ADD_SESSION } else { SPARE_SESSION };
+            for session in sessions {
+                tx.prepare_cached(&numbered(sql))?.execute(params![id, session])?;
+            }
+            add(&tx, (&id, phase.in_archive(), ""), 0)?;
+            tx.commit()?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn noted_sessions(&self, request: &ForgetRequest) -> Result<Vec<String>, SinkError> {
+        let id = request.id.clone();
+        with(&self.reader, move |conn| {
+            let mut select = conn.prepare(&numbered(SESSIONS))?;
+            let sessions = select.query_map([id], |row| row.get(0))?;
+            Ok(sessions.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 
     async fn purge(&self, _: &ForgetRequest) -> Result<(), SinkError> {

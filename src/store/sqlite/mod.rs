@@ -5,7 +5,9 @@
 
 mod access;
 mod alerts;
+mod archive;
 mod breakdowns;
+mod error;
 mod events;
 mod export;
 mod forget;
@@ -32,7 +34,7 @@ mod write;
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use crate::{
@@ -77,6 +79,8 @@ pub struct SqliteStore {
     charts: Arc<Mutex<Connection>>,
     /// Reads slices of exports, one after the other.
     exports: Arc<Mutex<Connection>>,
+    /// Reads what moves to the archive.
+    moved: Arc<Mutex<Connection>>,
     /// What was done to its schema when it was opened.
     migrated: Migrated,
     /// Whose file it has to be.
@@ -121,6 +125,7 @@ impl SqliteStore {
             reader: reader()?,
             charts: reader()?,
             exports: reader()?,
+            moved: reader()?,
             migrated,
             installation,
         })
@@ -342,28 +347,6 @@ impl StoreInfo for SqliteStore {
     async fn change_terms(&self) -> Result<(), SinkError> {
         let own = self.installation.clone();
         with(&self.writer, move |conn| installation::change_terms(conn, &own)).await
-    }
-}
-
-impl From<rusqlite::Error> for SinkError {
-    fn from(e: rusqlite::Error) -> SinkError {
-        let kind = match e.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => SinkErrorKind::Full,
-            Some(ErrorCode::ReadOnly) => SinkErrorKind::ReadOnly,
-            Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-                SinkErrorKind::Denied
-            }
-            Some(
-                ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::CannotOpen
-                | ErrorCode::SystemIoFailure,
-            ) => SinkErrorKind::Unavailable,
-            // SQLite has no code of its own for "no such table" and the like.
-            Some(ErrorCode::Unknown | ErrorCode::SchemaChanged) => SinkErrorKind::Schema,
-            _ => SinkErrorKind::Other,
-        };
-        SinkError { kind, message: format!("SQLite: {e}") }
     }
 }
 

@@ -71,7 +71,14 @@ pub(super) fn add_rows(
         "SELECT {READ} FROM events_near WHERE last_second > ?1 - ?3 AND first_second < ?2 AND time >= ?1 AND
              time < ?2"
     ))?;
-    add_found(&mut select.query([from, to, SECOND])?, remaking)
+    add_found(&mut select.query([from, to, SECOND])?, remaking)?;
+    if let Some(archived) = &asked.archived {
+        let mut given = archived.rows(from, to);
+        while let Some(rows) = given.blocking_recv() {
+            remaking.add_encoded(&rows?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds rows of events, whose columns are [`READ`].
@@ -105,7 +112,8 @@ fn is_removed(tx: &Transaction<'_>, asked: &RemakeAsked) -> Result<bool, SinkErr
     }
     let removed: i64 = tx.query_row(
         "SELECT count(*) FROM removed_rows
-         WHERE day >= date(?1 / 1000, 'unixepoch') AND day <= date(?2 / 1000, 'unixepoch')",
+         WHERE day >= date(?1 / 1000, 'unixepoch') AND day <= date(?2 / 1000, 'unixepoch')
+               AND reason <> 'archive'",
         [asked.from, asked.to - 1],
         |row| row.get(0),
     )?;

@@ -149,7 +149,7 @@ fn aged_runs(conn: &Connection, old: &TooOld) -> Result<BTreeMap<i64, i64>, Sink
 
 /// What is between runs. Rows that no counter counts are in no run that is kept, such as those of a batch of
 /// which nothing was counted.
-fn gaps(conn: &Connection) -> Result<Vec<(i64, i64)>, SinkError> {
+pub(super) fn gaps(conn: &Connection) -> Result<Vec<(i64, i64)>, SinkError> {
     let mut select = conn.prepare(
         "SELECT since, first_row - 1 FROM (
              SELECT coalesce(max(last_row) OVER (

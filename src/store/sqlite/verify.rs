@@ -15,7 +15,7 @@ use crate::{
     domain::time::DAY,
     sink::SinkError,
     store::{
-        retention::UtcDay,
+        retention::{REMOVED_FOR_GOOD, UtcDay},
         rollup::{
             remake::{RemakeAsked, Remaking},
             verify::{DayAsked, DayReader, DayReading, StoredDay},
@@ -44,7 +44,7 @@ fn known(tx: &Transaction<'_>, reading: &mut DayReading) -> Result<(), SinkError
     reading.dropped(last, is_unknown);
     let sql = "SELECT before FROM history_forgotten WHERE what = 'rollups'";
     reading.let_go(tx.query_row(sql, [], |row| row.get(0)).optional()?);
-    let mut select = tx.prepare("SELECT day, type, rows FROM removed_rows")?;
+    let mut select = tx.prepare(REMOVED_FOR_GOOD)?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let day: String = row.get(0)?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{SqliteStore, guard, imported, orders, with};
+use super::{SqliteStore, archive::hold_end, guard, imported, orders, with};
 use crate::{
     domain::{
         batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
@@ -84,6 +84,7 @@ fn write(
         }
         return guard::why_not(&tx, entry);
     }
+    let held = if rows.is_empty() { None } else { hold_end(&tx)? };
     let stored = insert_rows(&tx, rows)?;
     // Each event is now a row or a dead letter. Any other count means that the batch is damaged,
     // and nothing of it may be committed.
@@ -100,6 +101,9 @@ fn write(
     // One connection writes, so the rows of a batch have consecutive rowids. The ledger row keeps
     // the first and the last, by which a read over time finds the rows without an index.
     let last_row = (stored > 0).then(|| tx.last_insert_rowid());
+    if let Some(held) = held {
+        tx.execute("DELETE FROM events WHERE rowid = ?", [held])?;
+    }
     letters.extend(malformed);
     insert_letters(&tx, from, seq, &letters)?;
     orders::insert(&tx, told)?;

@@ -14,11 +14,15 @@
 //! The order of events is that of their key, time and id. Whoever goes on after a key gets no event twice and
 //! none too few, whatever has come since: what is new lies before the key or after it.
 
+mod merged;
+
 use std::{
     cmp::Ordering,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+pub use merged::{merged, of_one_place};
 
 use crate::domain::{
     event_filter::EventFilter,

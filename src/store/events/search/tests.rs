@@ -30,6 +30,70 @@ fn pages(events: &[FoundEvent], asked: &EventSearch, too_long: usize) -> Vec<Fou
     }
 }
 
+/// Likewise, of events that lie in two places.
+fn merged_pages(
+    places: &[Vec<FoundEvent>; 2],
+    asked: &EventSearch,
+    slices: usize,
+) -> Vec<FoundEvent> {
+    let (mut all, mut asked) = (Vec::new(), asked.clone());
+    loop {
+        let of_one = of_one_place(&asked);
+        let search = |events: &Vec<FoundEvent>, most: usize| {
+            let mut walk = SearchWalk::new(&of_one);
+            for _ in 0..most {
+                let Some(slice) = walk.next_slice() else { break };
+                let mut first = FirstEvents::new(&slice, of_one.newest_first);
+                let span = slice.from..slice.until;
+                let within = events.iter().filter(|event| span.contains(&event.time));
+                within.for_each(|event| first.push(event.clone()));
+                walk.take(&slice, first.finish());
+            }
+            walk.finish()
+        };
+        // One place is slower than the other.
+        let found =
+            merged(&asked, vec![search(&places[0], slices), search(&places[1], 2 * slices)]);
+        assert!(found.events.len() <= asked.limit);
+        all.extend(found.events);
+        let Some(next) = found.next else { return all };
+        assert_ne!(asked.after.as_ref(), Some(&next), "it gets on");
+        asked.after = Some(next);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The events of two places are those of one, wherever each of them lies.
+    #[test]
+    fn two_places_make_one(
+        events in proptest::collection::vec((0..40i64, "[ab]", "[xy]", 0..3i64, any::<bool>()), 0..400),
+        (spread, limit, slices) in (1..3_000i64, 1..40usize, 1..30usize),
+        newest_first in any::<bool>(),
+    ) {
+        let mut places = [Vec::new(), Vec::new()];
+        for (time, id, kind, received_at, is_second) in events {
+            let event = FoundEvent {
+                time: time * spread,
+                received_at,
+                properties: "{}".to_owned(),
+                id,
+                kind,
+                ..FoundEvent::default()
+            };
+            places[usize::from(is_second)].push(event);
+        }
+        let mut expected = places.concat();
+        let (from, until, now, after) = (0, 41 * spread, 30 * spread, None);
+        let filter = Arc::default();
+        let asked = EventSearch { filter, from, until, newest_first, after, limit, now };
+        expected.sort_by(|a, b| in_order(a, b, newest_first));
+        expected.dedup();
+        prop_assert_eq!(merged_pages(&places, &asked, slices), expected);
+    }
+}
+
 proptest! {
     /// All pages together are all events that pass, each once and in order, whatever the size of a page
     /// and however many of them have the same key.
