@@ -37,7 +37,7 @@ const ALWAYS: [(HeaderName, &str); 6] = [
 ];
 
 /// The page uses no device and no sensor, so nothing that gets into it can either.
-const NO_DEVICES: &str = "accelerometer=(), bluetooth=(), camera=(), display-capture=(), \
+const NO_DEVICES: &str = "accelerometer=(), camera=(), display-capture=(), \
     geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), payment=(), \
     serial=(), usb=(), xr-spatial-tracking=()";
 
