@@ -35,8 +35,7 @@ const MIDNIGHT: Millis = START - 8 * HOUR;
 async fn read(store: &Stores) -> (StoredDay, DayVerdict) {
     let rules = Config::default().rules.metric_set;
     let (from, to) = (MIDNIGHT, MIDNIGHT + DAY);
-    let day =
-        RemakeAsked { from, to, metric_set: rules.clone(), max_types: 200, archived: None };
+    let day = RemakeAsked { from, to, metric_set: rules.clone(), max_types: 200, archived: None };
     let sums = store.days.read_day(&DayAsked { day, with_rows: true }).await.unwrap();
     let verdict = sums.compare(&rules);
     (sums, verdict)
