@@ -30,6 +30,23 @@ impl LookedUpTo<'_> {
     }
 }
 
+/// The events of all places, in order. A replica that is behind has rows for a moment that are in the archive
+/// already, so what two places have is one event; what one place has twice is two.
+fn union(places: &[SearchedEvents], newest_first: bool) -> Vec<FoundEvent> {
+    let mut all: Vec<(usize, &FoundEvent)> = Vec::new();
+    for (at, place) in places.iter().enumerate() {
+        all.extend(place.events.iter().map(|event| (at, event)));
+    }
+    all.sort_by(|a, b| in_order(a.1, b.1, newest_first));
+    let mut events = Vec::new();
+    for same in all.chunk_by(|a, b| in_order(a.1, b.1, newest_first).is_eq()) {
+        let of = |at: usize| same.iter().filter(|it| it.0 == at).count();
+        let times = (0..places.len()).map(of).max().unwrap_or(0);
+        events.extend(same.iter().take(times).map(|it| it.1.clone()));
+    }
+    events
+}
+
 /// The answer to `asked`, of what the places have answered to [`of_one_place`].
 pub fn merged(asked: &EventSearch, places: Vec<SearchedEvents>) -> SearchedEvents {
     let newest_first = asked.newest_first;
@@ -41,15 +58,10 @@ pub fn merged(asked: &EventSearch, places: Vec<SearchedEvents>) -> SearchedEvent
             Some(LookedUpTo { end, last })
         })
         .collect();
-    let mut events: Vec<FoundEvent> = places
-        .iter()
-        .flat_map(|place| &place.events)
-        .filter(|event| looked.iter().all(|it| it.compare(event, newest_first).is_le()))
-        .cloned()
-        .collect();
-    events.sort_by(|a, b| in_order(a, b, newest_first));
-    // A replica that is behind has rows for a moment that are in the archive already.
-    events.dedup_by(|a, b| in_order(a, b, newest_first).is_eq());
+    let within =
+        |event: &FoundEvent| looked.iter().all(|it| it.compare(event, newest_first).is_le());
+    let mut events = union(&places, newest_first);
+    events.retain(within);
     let before = asked.after.clone().unwrap_or_default();
     let is_before = |event: &FoundEvent| before.given > 0 && event.is_at(&before);
     let skipped = events.iter().take_while(|it| is_before(it)).count().min(before.given);

@@ -84,12 +84,19 @@ proptest! {
             };
             places[usize::from(is_second)].push(event);
         }
-        let mut expected = places.concat();
+        // What both places have is one event; what a place has twice is two.
+        let [first, second] = &places;
+        let mut expected = first.clone();
+        for (at, event) in second.iter().enumerate() {
+            let nth = second[..at].iter().filter(|it| *it == event).count();
+            if first.iter().filter(|it| *it == event).count() <= nth {
+                expected.push(event.clone());
+            }
+        }
         let (from, until, now, after) = (0, 41 * spread, 30 * spread, None);
         let filter = Arc::default();
         let asked = EventSearch { filter, from, until, newest_first, after, limit, now };
         expected.sort_by(|a, b| in_order(a, b, newest_first));
-        expected.dedup();
         prop_assert_eq!(merged_pages(&places, &asked, slices), expected);
     }
 }
