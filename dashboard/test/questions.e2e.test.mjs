@@ -119,7 +119,7 @@ test('the other day is drawn once it is known, said to be unknown before, and it
   await page.locator('.tide .legend', { hasText: 'yesterday' }).waitFor({ timeout: WAIT_MS });
   await attached('[data-testid="revenue-then"][data-value="40"]');
   await page.getByTestId('revenue-seconds').click();
-  await page.getByText('By second').waitFor({ timeout: WAIT_MS });
+  await page.locator('.tide .chart-title', { hasText: 'By second' }).waitFor({ timeout: WAIT_MS });
 
   await page.getByTestId('baseline-last_week').click();
   await page.getByText('No history of last week yet').waitFor({ timeout: WAIT_MS });
