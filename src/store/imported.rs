@@ -29,6 +29,10 @@ pub trait ImportedIds: Send + Sync + 'static {
         most: usize,
     ) -> Result<Option<Vec<ImportKey>>, SinkError>;
 
+    /// Those of these orders of which purchases tell that count ([`OrderEvent`](crate::domain::books::OrderEvent)),
+    /// also where their rows are no longer in the store.
+    async fn orders_told(&self, orders: &[String]) -> Result<HashSet<String>, SinkError>;
+
     /// Takes or renews the right to import, which one node has at a time. Answers whether `holder` has it now.
     async fn lead_import(&self, holder: &str, ttl: Duration) -> Result<bool, SinkError>;
 

@@ -231,6 +231,22 @@ fn an_order_that_came_when_it_happened_is_not_imported_once_more() {
 }
 
 #[test]
+fn an_order_whose_row_is_gone_is_not_imported_once_more() {
+    let forgets =
+        [FOLDS, ("FLOODMARK_DEDUPE__WINDOW_S", "1"), ("FLOODMARK_DEDUPE__LONG_WINDOW_S", "1")];
+    let server = Server::with(&forgets);
+    // The payment was told days after the shop dates the order.
+    let live = r#"{"type":"purchase","timestamp":1764838407000,"id":"order:5001","properties":{"amount":59.97,"currency":"USD"}}"#;
+    assert_eq!(server.post(live).status, 202);
+    server.until("it is stored", |server| server.count("events") == 1);
+    let database = rusqlite::Connection::open(server.data().join("floodmark.db")).unwrap();
+    database.execute("DELETE FROM events", []).unwrap();
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(told(&import(&server, &export("shopify.csv"), &[])), (2, 1));
+    until_charted(&server, "revenue", 25.03);
+}
+
+#[test]
 fn only_a_secret_key_imports_and_only_what_has_an_id() {
     let server = Server::with_config(
         "[[source]]\nname = \"page\"\nkey = \"p\"\npublic = true\n[[source]]\nname = \"shop\"\nkey = \"s\"\n",

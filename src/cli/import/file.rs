@@ -1,9 +1,9 @@
 //! A file that is imported: opened, its format told, and read record by record.
 
 use std::{
-    io::BufRead,
+    io::{self, BufRead, Read},
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     mapping::{ColumnMap, MappedTable},
     orders::{ShopifyOrders, StripePayments, WooOrders},
     record::{ImportRecord, ImportRules},
-    table::Table,
+    table::{Lines, Table},
 };
 use crate::cli::replay::{EventFile, open};
 
@@ -29,6 +29,8 @@ pub struct ExportFile {
 /// Its records.
 pub struct ExportRecords {
     reader: FormatReader,
+    /// Why the file could not be read on.
+    failed: Arc<OnceLock<String>>,
     /// Bytes of the file as it lies on disk.
     pub bytes: u64,
     /// How many of these bytes were read so far.
@@ -74,6 +76,8 @@ impl ExportFile {
     /// It can't be read, or lacks a column.
     pub fn read(&self) -> Result<ExportRecords, String> {
         let EventFile { lines, bytes, position } = opened(&self.path)?;
+        let failed = Arc::new(OnceLock::new());
+        let lines: Lines = Box::new(WatchedLines { lines, failed: failed.clone() });
         let separator = self.map.as_ref().map(ColumnMap::separator).transpose()?.flatten();
         let reader = match (self.format, &self.map) {
             (format @ (ExportFormat::Native | ExportFormat::Ga4 | ExportFormat::Mixpanel), _) => {
@@ -109,7 +113,39 @@ impl ExportFile {
                 }
             }
         };
-        Ok(ExportRecords { reader, bytes, position })
+        Ok(ExportRecords { reader, failed, bytes, position })
+    }
+}
+
+/// Lines that note why they can't be read on.
+struct WatchedLines {
+    lines: Lines,
+    failed: Arc<OnceLock<String>>,
+}
+
+impl WatchedLines {
+    fn noted<T>(failed: &OnceLock<String>, read: io::Result<T>) -> io::Result<T> {
+        read.inspect_err(|e| {
+            if e.kind() != io::ErrorKind::Interrupted {
+                let _ = failed.set(e.to_string());
+            }
+        })
+    }
+}
+
+impl Read for WatchedLines {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        WatchedLines::noted(&self.failed, self.lines.read(into))
+    }
+}
+
+impl BufRead for WatchedLines {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        WatchedLines::noted(&self.failed, self.lines.fill_buf())
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.lines.consume(bytes);
     }
 }
 
@@ -127,13 +163,18 @@ impl ExportRecords {
         rules: &ImportRules,
         out: &mut Vec<ImportRecord>,
     ) -> Result<bool, String> {
-        Ok(match &mut self.reader {
+        let goes_on = match &mut self.reader {
             FormatReader::Shopify(orders) => orders.next(rules, out),
             FormatReader::Stripe(payments) => payments.next(rules, out),
             FormatReader::Woo(orders) => orders.next(rules, out),
             FormatReader::Events(events) => events.next(rules, out),
             FormatReader::Mapped(rows) => rows.next(rules, out),
             FormatReader::Json(records) => return records.next(rules, out),
-        })
+        };
+        match self.failed.get() {
+            // To a table this looks like its end.
+            Some(why) if !goes_on => Err(format!("the rest can't be read: {why}")),
+            _ => Ok(goes_on),
+        }
     }
 }

@@ -172,7 +172,14 @@ impl MappedTable {
     fn amount(&self, text: &str) -> Result<String, String> {
         match self.map.decimal_comma {
             false => amount(text),
-            true => amount(&text.replace('.', "").replace(',', ".")),
+            true => {
+                let swapped = |mark| match mark {
+                    '.' => ',',
+                    ',' => '.',
+                    other => other,
+                };
+                amount(&text.chars().map(swapped).collect::<String>())
+            }
         }
     }
 }

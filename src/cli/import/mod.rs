@@ -71,7 +71,7 @@ pub struct ImportArgs {
     /// Leave out what was before: 2025-11-01, or a moment
     #[arg(long, value_name = "MOMENT")]
     from: Option<String>,
-    /// Leave out what was then or later [default: an hour ago]
+    /// Leave out what was then or later [default: two hours ago]
     #[arg(long, value_name = "MOMENT")]
     until: Option<String>,
     /// Show what the files would become, and send nothing
@@ -160,9 +160,12 @@ fn rules(config: &Config, args: &ImportArgs, now: Millis) -> Result<ImportRules,
         None => Ok(usual),
         Some(text) => moments::read(text, &zone).ok_or(format!("{flag} {text:?} is no moment")),
     };
-    // What is newer comes from the shop itself, and is what alerts look at.
-    let (from, until) =
-        (moment("--from", &args.from, Millis::MIN)?, moment("--until", &args.until, now - HOUR)?);
+    // What is newer comes from the shop itself, and is what alerts look at: windows of up to half an hour, and the
+    // hour before.
+    let (from, until) = (
+        moment("--from", &args.from, Millis::MIN)?,
+        moment("--until", &args.until, now - 2 * HOUR)?,
+    );
     let mut rules = ImportRules::new(config, zone);
     (rules.from, rules.until) = (from, until);
     if let Some(currency) = &args.currency {

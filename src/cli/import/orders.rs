@@ -3,16 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::{
+    format::ExportFormat,
     moments,
     record::{ImportRecord, ImportRules},
     table::{BrokenRow, Table, TableRow},
 };
-use crate::{
-    cli::import::format::ExportFormat,
-    domain::{
-        event::{Field, Incoming},
-        money::Amount,
-    },
+use crate::domain::{
+    event::{Field, Incoming},
+    money::Amount,
 };
 
 /// An amount as exports write it: `1,234.50` has a comma between thousands, which stands for nothing.
@@ -77,7 +75,7 @@ struct ShopifyColumns {
     status: usize,
     total: usize,
     created: usize,
-    id: Option<usize>,
+    id: usize,
     currency: Option<usize>,
     quantity: Option<usize>,
     refunded: Option<usize>,
@@ -96,7 +94,7 @@ impl ShopifyOrders {
             status: table.needed(&["Financial Status"])?,
             total: table.needed(&["Total"])?,
             created: table.needed(&["Created at"])?,
-            id: table.column(&["Id"]),
+            id: table.needed(&["Id"])?,
             currency: table.column(&["Currency"]),
             quantity: table.column(&["Lineitem quantity"]),
             refunded: table.column(&["Refunded Amount"]),
@@ -151,8 +149,9 @@ impl ShopifyColumns {
             }];
         }
         let name = row.get(Some(self.name));
-        let Some(id) = row.get(self.id).or(name) else {
-            return vec![broken((row.line, "it has neither Id nor Name".to_owned()))];
+        // Only by this do webhooks name the order.
+        let Some(id) = row.get(Some(self.id)) else {
+            return vec![broken((row.line, "it has no Id".to_owned()))];
         };
         let total =
             match row.get(Some(self.total)).ok_or("it has no Total".to_owned()).and_then(amount) {

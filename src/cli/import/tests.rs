@@ -136,3 +136,46 @@ fn what_is_outside_of_the_span_is_left_out() {
     assert_eq!(ids(&events), ["order:1001", "order:pi_2"]);
     assert!(left_out.contains(&"not older than --until".to_owned()), "{left_out:?}");
 }
+
+#[test]
+fn a_file_that_is_cut_short_is_no_shorter_file() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orders.csv.gz");
+    let mut whole = String::from("Name,Financial Status,Total,Created at,Id\n");
+    for n in 0..5_000 {
+        whole += &format!("#{n},paid,{n}.50,2025-11-28 09:00:00 -0500,{n}\n");
+    }
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(whole.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    std::fs::write(&path, &packed[..packed.len() / 2]).unwrap();
+    let args = CommandLine::parse_from(["import", path.to_str().unwrap()]).args;
+    let rules = rules(&Config::default(), &args, 1_800_000_000_000).unwrap();
+    let file = ExportFile::recognise(&path, None, None).unwrap();
+    let (mut records, mut out) = (file.read().unwrap(), Vec::new());
+    let end = loop {
+        match records.next(&rules, &mut out) {
+            Ok(true) => {}
+            end => break end,
+        }
+    };
+    assert!(out.len() > 10, "some could be read");
+    assert!(end.unwrap_err().contains("the rest can't be read"));
+}
+
+#[test]
+fn a_decimal_comma_makes_no_amount_a_hundred_times_as_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own.csv");
+    let rows = [
+        "1;28.11.2025 15:00;1.234,50;DE",
+        "2;28.11.2025 15:00;19.99;DE",
+        "3;28.11.2025 15:00;12,5;DE",
+    ];
+    std::fs::write(&own, format!("Bestellung;Datum;Summe;Land\n{}\n", rows.join("\n"))).unwrap();
+    let (events, _, broken) = read(own.to_str().unwrap(), &["--map", "EXPORTS/own.toml"]);
+    let amounts: Vec<_> = events.iter().map(|it| it["properties"]["amount"].clone()).collect();
+    assert_eq!(amounts, ["1234.50", "12.5"]);
+    assert_eq!(broken.len(), 1, "19.99 has no comma, so nobody knows what it is: {broken:?}");
+}

@@ -46,6 +46,12 @@ impl PostgresStore {
         keys.collect()
     }
 
+    async fn try_orders_told(&self, orders: &[String]) -> Result<HashSet<String>, Failure> {
+        let sql = "SELECT DISTINCT order_id FROM order_events WHERE counts AND order_id = ANY ($1)";
+        let rows = self.read(sql, &[(&orders, Type::TEXT_ARRAY)]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     async fn try_live_orders(
         &self,
         from: Millis,
@@ -95,6 +101,10 @@ impl ImportedIds for PostgresStore {
         most: usize,
     ) -> Result<Option<Vec<ImportKey>>, SinkError> {
         self.try_live_orders(from, to, most).await.map_err(|e| self.told(e))
+    }
+
+    async fn orders_told(&self, orders: &[String]) -> Result<HashSet<String>, SinkError> {
+        self.try_orders_told(orders).await.map_err(|e| self.told(e))
     }
 
     async fn lead_import(&self, holder: &str, ttl: Duration) -> Result<bool, SinkError> {

@@ -41,6 +41,18 @@ fn read(conn: &Connection, keys: &[ImportKey]) -> Result<HashSet<ImportKey>, Sin
     Ok(known)
 }
 
+fn orders_told(conn: &Connection, orders: Vec<String>) -> Result<HashSet<String>, SinkError> {
+    let sql = "SELECT 1 FROM order_events WHERE counts AND order_id = ?";
+    let mut select = conn.prepare_cached(sql)?;
+    let mut told = HashSet::new();
+    for order in orders {
+        if select.exists([&order])? {
+            told.insert(order);
+        }
+    }
+    Ok(told)
+}
+
 fn live_orders(
     conn: &Connection,
     (from, to): (Millis, Millis),
@@ -89,6 +101,11 @@ impl ImportedIds for SqliteStore {
         most: usize,
     ) -> Result<Option<Vec<ImportKey>>, SinkError> {
         with(&self.reader, move |conn| live_orders(conn, (from, to), most)).await
+    }
+
+    async fn orders_told(&self, orders: &[String]) -> Result<HashSet<String>, SinkError> {
+        let orders = orders.to_vec();
+        with(&self.reader, move |conn| orders_told(conn, orders)).await
     }
 
     async fn lead_import(&self, _: &str, _: Duration) -> Result<bool, SinkError> {

@@ -37,9 +37,10 @@ use crate::{
     config::Config,
     domain::{
         batch::NodeId,
+        books::OrderEvent,
         ids::MONEY_TYPES,
         imported::{ImportKey, key},
-        row::rows,
+        row::{Row, rows},
         time::{Millis, SECOND, now_ms},
     },
     failpoint::kill_point,
@@ -107,6 +108,8 @@ struct ImportedRow {
     key: ImportKey,
     time: Millis,
     is_order: bool,
+    /// The order that it tells of, as the books name it.
+    order: Option<String>,
 }
 
 impl ImportDesk {
@@ -158,6 +161,8 @@ pub(super) async fn import(
         let read = read(&request);
         let under_way = desk.claim(&read, permit).await;
         desk.begun.fetch_add(1, Ordering::Relaxed);
+        // From here on this node may lead, whatever becomes of the request.
+        desk.clone().resign_when_idle();
         desk.lead().await?;
         let known = desk.known(&read).await.map_err(|error| {
             // What the store said is for the log; it may name hosts and tables.
@@ -174,7 +179,6 @@ pub(super) async fn import(
                 desk.stored().await?;
             }
             drop(under_way);
-            desk.clone().resign_when_idle();
             appended
         });
         finished.await.unwrap_or_else(|_| Err(NotAppended::Stopping.into()))
@@ -186,10 +190,11 @@ pub(super) async fn import(
 }
 
 fn read(request: &Request) -> Vec<ImportedRow> {
-    let row = |row: crate::domain::row::Row<'_>| ImportedRow {
+    let row = |row: Row<'_>| ImportedRow {
         key: key(row.id, row.kind),
         time: row.time,
         is_order: MONEY_TYPES.contains(&row.kind),
+        order: OrderEvent::of(&row).filter(|it| it.counts).map(|it| it.order_id),
     };
     rows(&request.rows).flatten().map(row).collect()
 }
@@ -265,30 +270,37 @@ impl ImportTurns {
                 );
                 return Err(ApiError::unavailable("import_waits", words, 30));
             }
-            if !self.store.lead_import(&self.node.to_string(), LEASE).await.map_err(away)? {
-                let words = "another node imports, or has done so in the last hour and did not end in order: \
-                             send the import there";
-                return Err(ApiError::unavailable("import_waits", words, 30));
-            }
+        }
+        let is_new = until.is_none();
+        if !self.store.lead_import(&self.node.to_string(), LEASE).await.map_err(away)? {
+            *until = None;
+            let words = "another node imports, or has done so in the last hour and did not end in order: \
+                         send the import there";
+            return Err(ApiError::unavailable("import_waits", words, 30));
+        }
+        if is_new {
             self.stored().await?;
-        } else {
-            self.store.lead_import(&self.node.to_string(), LEASE).await.map_err(away)?;
         }
         *until = Some(now + LEASE);
         Ok(())
     }
 
-    /// Lets other nodes import, unless another request comes soon.
+    /// Lets other nodes import once nothing is under way, unless another request has come by then.
     fn resign_when_idle(self: Arc<ImportTurns>) {
         let begun = self.begun.load(Ordering::Relaxed);
         actix_web::rt::spawn(async move {
-            tokio::time::sleep(IDLE).await;
-            let mut until = self.leads_until.lock().await;
-            let is_idle =
-                self.under_way.lock().is_empty() && self.begun.load(Ordering::Relaxed) == begun;
-            if is_idle && until.take().is_some() {
-                // Where the store is away, the lease ends by itself.
-                let _ = self.store.resign_import(&self.node.to_string()).await;
+            loop {
+                tokio::time::sleep(IDLE).await;
+                let mut until = self.leads_until.lock().await;
+                if self.begun.load(Ordering::Relaxed) != begun {
+                    return;
+                }
+                if self.under_way.lock().is_empty() {
+                    *until = None;
+                    // Where the store is away, the lease ends by itself.
+                    let _ = self.store.resign_import(&self.node.to_string()).await;
+                    return;
+                }
             }
         });
     }
@@ -325,8 +337,15 @@ impl ImportTurns {
         if asked.is_empty() {
             return Ok(Ok(known));
         }
+        // The books know orders whose rows have been removed or moved since, and whatever time they were given.
+        let told: Vec<String> = asked.iter().filter_map(|row| row.order.clone()).collect();
+        let told = self.store.orders_told(&told).await?;
         let mut orders = self.orders.lock().await;
         for row in asked {
+            if row.order.as_ref().is_some_and(|order| told.contains(order)) {
+                known.insert(row.key);
+                continue;
+            }
             for block in LiveOrders::blocks(row.time) {
                 match orders.of(&*self.store, block).await? {
                     Some(there) if there.contains(&row.key) => _ = known.insert(row.key),
@@ -347,7 +366,7 @@ mod tests {
     use super::*;
 
     fn row(key: ImportKey, time: Millis) -> ImportedRow {
-        ImportedRow { key, time, is_order: false }
+        ImportedRow { key, time, is_order: false, order: None }
     }
 
     #[test]
