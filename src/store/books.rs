@@ -5,8 +5,11 @@
 use async_trait::async_trait;
 
 use crate::{
-    domain::books::{Books, BooksAsked},
-    sink::SinkError,
+    domain::{
+        books::{Books, BooksAsked},
+        money::Amount,
+    },
+    sink::{SinkError, SinkErrorKind},
     store::orders::StoredOrder,
 };
 
@@ -31,3 +34,14 @@ pub trait OrderBooks: Send + Sync + 'static {
 /// SQL for both stores: since when the orders of events are noted; NULL where that is since ever.
 pub(crate) const NOTED_SINCE: &str =
     "SELECT max(before) FROM history_forgotten WHERE what = 'order_events'";
+
+/// The total of an order, from its text.
+///
+/// # Errors
+/// It is no amount; the message names the order.
+pub(crate) fn total_of(order_id: &str, text: &str) -> Result<Amount, SinkError> {
+    Amount::parse(text).map_err(|e| {
+        let message = format!("the total {text:?} of order {order_id} {e}");
+        SinkError::new(SinkErrorKind::Other, message)
+    })
+}

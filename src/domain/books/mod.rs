@@ -27,8 +27,9 @@ const MAX_OF_ORDER: usize = 50;
 /// Orders and events of the last so many ms are not compared yet: a webhook and a page need some time each.
 pub const ON_THE_WAY: Millis = 2 * MINUTE;
 /// The states of orders for which no event has to be here: nothing was paid, or it was taken back.
-const NOT_DUE: [&str; 12] = [
+const NOT_DUE: [&str; 13] = [
     "pending",
+    "uncaptured",
     "authorized",
     "unpaid",
     "voided",

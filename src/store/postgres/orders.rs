@@ -11,9 +11,9 @@ use crate::{
         money::Amount,
         time::Millis,
     },
-    sink::{SinkError, SinkErrorKind},
+    sink::SinkError,
     store::{
-        books::{NOTED_SINCE, OrderBooks},
+        books::{NOTED_SINCE, OrderBooks, total_of},
         orders::StoredOrder,
     },
 };
@@ -161,10 +161,7 @@ impl PostgresStore {
 fn pair(row: &Row) -> Result<(BookedOrder, Option<OrderEvent>), Failure> {
     let order_id: String = row.try_get(0)?;
     let total: &str = row.try_get(3)?;
-    let total = Amount::parse(total).map_err(|e| {
-        let message = format!("the total {total:?} of order {order_id} {e}");
-        SinkError::new(SinkErrorKind::Other, message)
-    })?;
+    let total = total_of(&order_id, total)?;
     let event = match row.try_get::<_, Option<bool>>(7)? {
         None => None,
         Some(counts) => Some(OrderEvent {

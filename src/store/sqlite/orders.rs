@@ -10,9 +10,9 @@ use crate::{
         money::Amount,
         time::Millis,
     },
-    sink::{SinkError, SinkErrorKind},
+    sink::SinkError,
     store::{
-        books::{NOTED_SINCE, OrderBooks},
+        books::{NOTED_SINCE, OrderBooks, total_of},
         orders::StoredOrder,
     },
 };
@@ -126,10 +126,7 @@ fn books(conn: &mut Connection, asked: &BooksAsked) -> Result<Books, SinkError> 
 fn pair(row: &Row<'_>) -> Result<(BookedOrder, Option<OrderEvent>), SinkError> {
     let order_id: String = row.get(0)?;
     let total: String = row.get(3)?;
-    let total = Amount::parse(&total).map_err(|e| {
-        let message = format!("the total {total:?} of order {order_id} {e}");
-        SinkError::new(SinkErrorKind::Other, message)
-    })?;
+    let total = total_of(&order_id, &total)?;
     let event = match row.get::<_, Option<bool>>(7)? {
         None => None,
         Some(counts) => Some(OrderEvent {
