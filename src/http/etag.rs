@@ -6,7 +6,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     http::{
         StatusCode,
-        header::{ETag, EntityTag, Header, IfNoneMatch},
+        header::{ETag, EntityTag, Header, IfNoneMatch, TryIntoHeaderPair},
     },
 };
 use sha2::{Digest, Sha256};
@@ -15,6 +15,15 @@ use sha2::{Digest, Sha256};
 pub(super) fn tag_of(contents: &[u8]) -> EntityTag {
     let hash = Sha256::digest(contents);
     EntityTag::new_weak(hash[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether the client has what this tag is of (`If-None-Match`).
+pub(super) fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|it| it.weak_eq(tag)),
+        Err(_) => false,
+    }
 }
 
 /// The answer with the tag of its body; 304 without a body where the client has these very contents
@@ -26,17 +35,11 @@ pub(super) fn tagged(request: &HttpRequest, answer: HttpResponse) -> HttpRespons
         Err(streamed) => return answer.set_body(streamed),
     };
     let tag = tag_of(&body);
-    let known = match IfNoneMatch::parse(request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|it| it.weak_eq(&tag)),
-        Err(_) => false,
-    };
-    let headers = answer.headers_mut();
-    if let Ok((name, value)) = actix_web::http::header::TryIntoHeaderPair::try_into_pair(ETag(tag))
-    {
-        headers.insert(name, value);
+    let is_known = is_known(request, &tag);
+    if let Ok((name, value)) = ETag(tag).try_into_pair() {
+        answer.headers_mut().insert(name, value);
     }
-    if known {
+    if is_known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         return answer.set_body(BoxBody::new(()));
     }

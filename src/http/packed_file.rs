@@ -7,12 +7,12 @@ use actix_web::{
         StatusCode,
         header::{
             ACCEPT_ENCODING, AcceptEncoding, CONTENT_ENCODING, ETag, Encoding, EntityTag, Header,
-            IF_NONE_MATCH, VARY,
+            VARY,
         },
     },
 };
 
-use crate::http::etag::tag_of;
+use crate::http::etag::{is_known, tag_of};
 
 /// A file, and the tag by which a browser says that it has it.
 #[derive(Clone)]
@@ -34,8 +34,7 @@ impl PackedFile {
         response
             .insert_header(ETag(self.tag.clone()))
             .insert_header((VARY, ACCEPT_ENCODING.as_str()));
-        let known = request.headers().get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
-        if known.is_some_and(|known| known == self.tag.to_string()) {
+        if is_known(request, &self.tag) {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
         let accepted = AcceptEncoding::parse(request).ok();

@@ -107,14 +107,33 @@ impl PastMoments {
     /// # Errors
     /// The store does not answer in time.
     pub async fn at(&self, time: Millis, sight: Sight) -> Result<AtMoment, Unavailable> {
+        let minute = bucket(time, MINUTE);
+        let seconds = match minute == bucket(time, SECOND) {
+            // Nothing of the minute counts yet.
+            true => None,
+            false => self.seconds(minute).await?,
+        };
+        self.at_within(time, seconds.as_deref(), sight).await
+    }
+
+    /// As [`PastMoments::at`], with what each second of the moment's minute has counted; `None` where they can't be
+    /// told apart.
+    pub(super) async fn at_within(
+        &self,
+        time: Millis,
+        seconds: Option<&[(Millis, Totals)]>,
+        sight: Sight,
+    ) -> Result<AtMoment, Unavailable> {
         let day = self.mirror.zone().day_of(time);
         let (minute, second) = (bucket(time, MINUTE), bucket(time, SECOND));
         let mut totals = self.counted(day.start, minute).await?;
-        let (as_of, resolution) = match self.part(minute, second).await? {
-            Some(part) => {
-                totals.merge(&part);
+        let (as_of, resolution) = match seconds {
+            Some(seconds) => {
+                totals.merge(&sum(seconds.iter().filter(|(at, _)| *at < second)));
                 (second, Resolution::Second)
             }
+            // The beginning of a minute is known in any case.
+            None if minute == second => (minute, Resolution::Second),
             None => (minute, Resolution::Minute),
         };
         let mut current = Current::at(&self.mirror, (day, totals), None, as_of, sight);
@@ -136,7 +155,9 @@ impl PastMoments {
             true => self.past.totals(from, to.min(mirrored)).await?,
             false => Totals::default(),
         };
-        self.mirrored_minutes(from, to).iter().for_each(|(_, minute)| totals.merge(minute));
+        let counters = self.mirror.counters();
+        let minutes = counters.minutes_in(from.max(mirrored), to.max(from).max(mirrored));
+        minutes.for_each(|(_, minute)| totals.merge(minute));
         Ok(totals)
     }
 
@@ -152,29 +173,15 @@ impl PastMoments {
             true => self.past.minutes(from, to.min(mirrored)).await?,
             false => Vec::new(),
         };
-        minutes.extend(self.mirrored_minutes(from, to));
+        let counters = self.mirror.counters();
+        let newer = counters.minutes_in(from.max(mirrored), to.max(from).max(mirrored));
+        minutes.extend(newer.map(|(at, totals)| (at, totals.clone())));
         Ok(minutes)
     }
 
     /// The first whole minute that the mirror has.
     fn mirrored_from(&self) -> Millis {
         bucket(self.mirror.now() - MINUTES_KEPT, MINUTE) + MINUTE
-    }
-
-    /// Those minutes of `[from, to)` that the mirror has.
-    fn mirrored_minutes(&self, from: Millis, to: Millis) -> Vec<(Millis, Totals)> {
-        let from = from.max(self.mirrored_from());
-        let counters = self.mirror.counters();
-        counters.minutes_in(from, to.max(from)).map(|(at, it)| (at, it.clone())).collect()
-    }
-
-    /// What `[minute, second)` has counted, where the seconds of that minute are known.
-    async fn part(&self, minute: Millis, second: Millis) -> Result<Option<Totals>, Unavailable> {
-        if minute == second {
-            return Ok(Some(Totals::default()));
-        }
-        let seconds = self.seconds(minute).await?;
-        Ok(seconds.map(|seconds| sum(seconds.iter().filter(|(at, _)| *at < second))))
     }
 
     /// What each second of a minute has counted, oldest first, without empty ones; `None` where they can't be

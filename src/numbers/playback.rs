@@ -80,29 +80,29 @@ impl PastReel {
     /// # Errors
     /// The store does not answer in time.
     pub async fn state(&mut self, time: Millis, sight: Sight) -> Result<PastState, Unavailable> {
-        let at = self.moments.at(time, sight).await?;
+        let minute = bucket(time, MINUTE);
+        // The minute of the moment is read last, since that is the one that the next step goes on from.
+        let before = self.seconds(minute - MINUTE).await?.cloned();
+        let within = self.seconds(minute).await?.cloned();
+        let at = self.moments.at_within(time, within.as_deref(), sight).await?;
         let as_of = at.as_of;
         let mut seconds: Totalled = (1 - SHOWN..=0)
             .map(|n| (bucket(as_of, SECOND) + n * SECOND, Totals::default()))
             .collect();
         let first = seconds[0].0;
-        for minute in [bucket(first, MINUTE), bucket(as_of, MINUTE)] {
-            let Some(known) = self.seconds(minute).await? else { continue };
-            for (second, totals) in known.iter().filter(|(at, _)| (first..as_of).contains(at)) {
+        for (second, totals) in before.iter().chain(&within).flatten() {
+            if (first..as_of).contains(second) {
                 seconds[((second - first) / SECOND) as usize].1 = totals.clone();
             }
         }
-        let last = bucket(as_of, MINUTE);
-        let first = last - (SHOWN - 1) * MINUTE;
+        let first = minute - (SHOWN - 1) * MINUTE;
         let mut minutes: Totalled =
             (0..SHOWN).map(|n| (first + n * MINUTE, Totals::default())).collect();
-        for (minute, totals) in self.moments.minutes(first, last).await? {
-            minutes[((minute - first) / MINUTE) as usize].1 = totals;
+        for (start, totals) in self.moments.minutes(first, minute).await? {
+            minutes[((start - first) / MINUTE) as usize].1 = totals;
         }
         // The minute in progress has what came up to now.
-        if let Some(known) = self.seconds(last).await? {
-            minutes[SHOWN as usize - 1].1 = sum(known.iter().filter(|(at, _)| *at < as_of));
-        }
+        minutes[SHOWN as usize - 1].1 = sum(within.iter().flatten().filter(|(at, _)| *at < as_of));
         Ok(PastState { at, seconds, minutes })
     }
 

@@ -20,6 +20,9 @@
 //!                                      gone                 cut from outside
 //! ```
 //!
+//! A viewer of the past is in a state of its own, `Playback`, until it is closed: its player sends it a frame only
+//! once it has taken the one before, so it is judged by silence alone.
+//!
 //! The hub counts what a viewer has not taken yet: what was sent to it, minus what its session
 //! says it took. A viewer that falls behind gets nothing more until it has taken everything
 //! that waits for it, and then a snapshot in place of what it missed. So a slow viewer costs

@@ -86,6 +86,15 @@ pub struct Audience {
     pub pace: FramePace,
 }
 
+impl Drop for Player {
+    /// A panic ends the playback with a word, since nobody else knows that there will be no further frame.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.project(PlayedFrame::End(CloseCode::Error, "the server has failed; ask again"));
+        }
+    }
+}
+
 impl Player {
     /// Plays what is wanted, once it runs. It holds the permit for as long as it does.
     pub fn new(
