@@ -14,6 +14,7 @@ use tokio_postgres::types::Type;
 use super::{
     errors::Failure,
     installation,
+    rollups::CHART_TIMEOUT_MS,
     session::{PostgresSessions, Session},
 };
 use crate::{
@@ -68,6 +69,7 @@ impl Replica {
         }
         let mut impatient = config.clone();
         impatient.connect_timeout_ms = config.connect_timeout_ms.min(CONNECT_TIMEOUT_MS);
+        impatient.statement_timeout_ms = config.statement_timeout_ms.min(CHART_TIMEOUT_MS);
         let connect_timeout = Duration::from_millis(impatient.connect_timeout_ms);
         let address = PostgresAddress::parse(&config.read_url, connect_timeout)
             .map_err(|words| SinkError::new(SinkErrorKind::Other, words))?;

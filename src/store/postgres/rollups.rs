@@ -29,7 +29,7 @@ const LOCK: i64 = 0x666c_6f6f_6466_6c64;
 /// Connections for charts.
 pub(super) const CHARTS: usize = 2;
 /// How long a statement for a chart may take, in ms. Whoever asked for the chart has gone by then.
-const CHART_TIMEOUT_MS: u64 = 5_000;
+pub(super) const CHART_TIMEOUT_MS: u64 = 5_000;
 
 /// The connections for rollups.
 pub(super) struct RollupSessions {
