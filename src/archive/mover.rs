@@ -227,7 +227,15 @@ impl Mover {
 /// The store or the archive can't be written.
 pub async fn tidy(objects: &ArchiveObjects, list: &dyn ArchiveStore) -> Result<(), SinkError> {
     for file in list.archive_files(None).await? {
-        if file.state != FileState::Kept {
+        // Between the look at the list and this moment another process may have let it take the place of rows.
+        let leaves = match file.state {
+            FileState::Kept => false,
+            FileState::Leaving => true,
+            FileState::Writing | FileState::Checked => {
+                list.leave_file(&file.path, file.state).await?
+            }
+        };
+        if leaves {
             objects.delete(&file.path).await?;
             list.forget_file(&file.path).await?;
         }

@@ -22,6 +22,9 @@ use crate::{
 /// Row groups that are kept as they were read: whoever pages through a day needs the same ones again.
 const GROUPS: usize = 8;
 
+/// Files that stay open.
+const OPEN_FILES: usize = 16;
+
 /// The row groups that were read last.
 pub type RecentGroups = Mutex<VecDeque<((String, usize), Arc<GroupRows>)>>;
 
@@ -72,6 +75,10 @@ impl FileScan {
                 if rows.each(&mut within)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
+            }
+            // An open file holds what was read of it last, and there may be one for each day and type of years.
+            if self.open.len() > OPEN_FILES {
+                self.open.remove(&self.files[at].path);
             }
         }
         Ok(ControlFlow::Continue(()))

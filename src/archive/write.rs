@@ -50,9 +50,22 @@ pub struct FileWriter {
 /// A file under way.
 struct NewFile {
     file: ArchiveFile,
-    upload: WriteMultipart,
+    /// Taken when the file ends.
+    upload: Option<WriteMultipart>,
+    handle: Handle,
     rows: ParquetRows,
     digest: RowsDigest,
+}
+
+impl Drop for NewFile {
+    /// What was sent of a file that does not come to its end would stay in the bucket, unseen.
+    fn drop(&mut self) {
+        if let Some(upload) = self.upload.take()
+            && let Err(e) = self.handle.block_on(upload.abort())
+        {
+            tracing::warn!(path = self.file.path, error = %e, "a part of a file stays in the archive");
+        }
+    }
 }
 
 /// What was written: the files, and the sums of each type.
@@ -96,7 +109,7 @@ impl FileWriter {
                 new.digest.add(&row, &mut scratch);
                 new.rows.add(&row, &bytes)?;
                 if let Some(ready) = new.rows.take(PIECE_BYTES) {
-                    self.hand_on(&mut new.upload, ready)?;
+                    self.hand_on(&mut new, ready)?;
                 }
                 match new.digest.sums.rows {
                     FILE_ROWS.. => self.end(Some(new), &mut written)?,
@@ -124,10 +137,13 @@ impl FileWriter {
         crate::failpoint::kill_point!("archive-writing");
         let upload = self.handle.block_on(self.objects.begin(&file.path))?;
         let file = ArchiveFile { times: (Millis::MAX, Millis::MIN), ..file };
-        Ok(NewFile { file, upload, rows: ParquetRows::default(), digest: RowsDigest::default() })
+        let (upload, handle) = (Some(upload), self.handle.clone());
+        let (rows, digest) = (ParquetRows::default(), RowsDigest::default());
+        Ok(NewFile { file, upload, handle, rows, digest })
     }
 
-    fn hand_on(&self, upload: &mut WriteMultipart, bytes: Vec<u8>) -> Result<(), SinkError> {
+    fn hand_on(&self, new: &mut NewFile, bytes: Vec<u8>) -> Result<(), SinkError> {
+        let upload = new.upload.as_mut().expect("it is taken at the end");
         let put = async {
             upload.wait_for_capacity(PARTS).await?;
             upload.put(bytes.into());
@@ -138,9 +154,11 @@ impl FileWriter {
 
     /// Ends a file, reads it back, and notes that it is as it was written.
     fn end(&self, new: Option<NewFile>, written: &mut WrittenUnit) -> Result<(), SinkError> {
-        let Some(NewFile { mut file, mut upload, mut rows, digest }) = new else { return Ok(()) };
-        let rest = rows.finish(None)?;
-        self.hand_on(&mut upload, rest)?;
+        let Some(mut new) = new else { return Ok(()) };
+        let rest = new.rows.finish(None)?;
+        self.hand_on(&mut new, rest)?;
+        let (mut file, digest) = (new.file.clone(), new.digest);
+        let upload = new.upload.take().expect("only this takes it");
         file.bytes = self.handle.block_on(self.objects.end(&file.path, upload))?;
         crate::failpoint::kill_point!("archive-written");
         file.rows = digest.sums.rows as u64;
@@ -163,7 +181,10 @@ impl FileWriter {
         let (_, sums) = written.sums.last_mut().expect("a type comes before its rows");
         *sums += found.sums;
         file.state = FileState::Checked;
-        self.handle.block_on(self.list.note_file(&file))?;
+        if !self.handle.block_on(self.list.check_file(&file))? {
+            let words = format!("archive: another process has deleted {}", file.path);
+            return Err(SinkError::new(SinkErrorKind::Other, words));
+        }
         written.files.push(file);
         Ok(())
     }

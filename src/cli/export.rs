@@ -17,7 +17,9 @@ use clap::{Args, ValueEnum};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use serde::{Deserialize, Serialize};
 
-use super::{ServeArgs, connect, exit::Exit, keep_files_private, with_config};
+use super::{
+    ServeArgs, backup::files::sync_parent, connect, exit::Exit, keep_files_private, with_config,
+};
 use crate::{
     config::Config,
     domain::{
@@ -298,7 +300,8 @@ impl OutputFile {
         let mut out = File::create(&new)?;
         out.write_all(serde_json::to_string(progress)?.as_bytes())?;
         out.sync_data()?;
-        fs::rename(new, to)
+        fs::rename(new, to)?;
+        sync_parent(path).map_err(io::Error::other)
     }
 
     /// Makes the file a whole one.
@@ -312,7 +315,7 @@ impl OutputFile {
         if self.progress.is_some() {
             fs::remove_file(progress_of(path))?;
         }
-        Ok(())
+        sync_parent(path).map_err(io::Error::other)
     }
 
     fn hint(&self) -> String {

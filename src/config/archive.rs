@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::retention::RetentionConfig;
+
 /// `[archive]`: the folder or bucket that days move to.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -62,19 +64,29 @@ impl ArchiveConfig {
         Ok(Some(ArchivePlace::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned() }))
     }
 
-    /// What is wrong with it, beside `retention.events_days`.
-    pub(super) fn judge(&self, events_days: u64) -> Vec<String> {
+    /// What is wrong with it, beside `[retention]`.
+    pub(super) fn judge(&self, retention: &RetentionConfig) -> Vec<String> {
         let mut found = Vec::new();
         found.extend(self.place().err());
         if self.after_days > 0 && self.url.trim().is_empty() {
             found.push("archive.after_days: archive.url has to say where days go".to_owned());
         }
-        if self.after_days > 0 && events_days > 0 && events_days <= self.after_days {
+        let days = retention.events_days;
+        if self.after_days > 0 && days > 0 {
             found.push(format!(
-                "archive.after_days ({}) must be less than retention.events_days ({events_days}): days would \
-                 be removed before they are in the archive",
+                "retention.events_days ({days}) must be 0 beside archive.after_days ({}): days leave the store \
+                 for the archive, so it would remove those alone that could not be moved",
                 self.after_days
             ));
+        }
+        for (kind, days) in retention.by_type.iter().filter(|it| *it.1 > self.after_days) {
+            if self.after_days > 0 {
+                found.push(format!(
+                    "retention.by_type: {kind:?} = {days} must not be more than archive.after_days ({}): such \
+                     events are in the archive by then, and stay there",
+                    self.after_days
+                ));
+            }
         }
         if !self.endpoint.is_empty()
             && !["http://", "https://"].iter().any(|scheme| self.endpoint.starts_with(scheme))
@@ -109,10 +121,22 @@ mod tests {
     fn days_go_to_the_archive_before_they_go_for_good() {
         let config =
             ArchiveConfig { after_days: 30, url: "/srv/a".to_owned(), ..Default::default() };
-        assert!(config.judge(0).is_empty() && config.judge(31).is_empty());
-        assert_eq!(config.judge(30).len(), 1);
-        assert_eq!(ArchiveConfig { after_days: 1, ..Default::default() }.judge(0).len(), 1);
+        let retention = |events_days: u64, page_views: u64| {
+            let mut retention = crate::config::Config::default().retention;
+            retention.events_days = events_days;
+            if page_views > 0 {
+                retention.by_type.insert("page_view".to_owned(), page_views);
+            }
+            retention
+        };
+        let none = retention(0, 0);
+        assert!(config.judge(&none).is_empty() && config.judge(&retention(0, 30)).is_empty());
+        for wrong in [retention(30, 0), retention(31, 0), retention(0, 31)] {
+            assert_eq!(config.judge(&wrong).len(), 1, "{wrong:?}");
+        }
+        assert!(ArchiveConfig::default().judge(&retention(30, 90)).is_empty());
+        assert_eq!(ArchiveConfig { after_days: 1, ..Default::default() }.judge(&none).len(), 1);
         let endpoint = "minio:9000".to_owned();
-        assert_eq!(ArchiveConfig { endpoint, ..Default::default() }.judge(0).len(), 1);
+        assert_eq!(ArchiveConfig { endpoint, ..Default::default() }.judge(&none).len(), 1);
     }
 }

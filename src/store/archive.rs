@@ -243,7 +243,15 @@ pub trait ArchiveStore: Send + Sync + 'static {
     /// Puts a file on the list, or changes what the list says of it.
     async fn note_file(&self, file: &ArchiveFile) -> Result<(), SinkError>;
 
-    /// Takes a file off the list.
+    /// Notes that a file is as it was written. Answers `false`, and changes nothing, where it is no longer being
+    /// written: another process has taken it for one that was left over.
+    async fn check_file(&self, file: &ArchiveFile) -> Result<bool, SinkError>;
+
+    /// Notes that a file of this state is to be deleted. Answers `false`, and changes nothing, where it has another
+    /// state by now: it may just have taken the place of rows.
+    async fn leave_file(&self, path: &str, from: FileState) -> Result<bool, SinkError>;
+
+    /// Takes a file off the list that was to be deleted.
     async fn forget_file(&self, path: &str) -> Result<(), SinkError>;
 
     /// Lets a checked file take the place of a kept one, which leaves, and notes which rows of a person it lacks, in
@@ -296,6 +304,17 @@ pub(crate) const NOTE_FILE: &str = "INSERT INTO archive_files
     SET state = excluded.state, rows = excluded.rows, bytes = excluded.bytes,
         first_time = excluded.first_time, last_time = excluded.last_time, digest = excluded.digest,
         changed_at = excluded.changed_at";
+
+/// SQL for both stores: the file `$1` that is being written is checked; what else there is to say of it as in
+/// [`NOTE_FILE`].
+pub(crate) const CHECK_FILE: &str =
+    "UPDATE archive_files SET state = 'checked', rows = $2, bytes = $3,
+        first_time = $4, last_time = $5, digest = $6, changed_at = $7
+    WHERE path = $1 AND state = 'writing'";
+
+/// SQL for both stores: takes a file off the list that was to be deleted.
+pub(crate) const FORGET_FILE: &str =
+    "DELETE FROM archive_files WHERE path = $1 AND state = 'leaving'";
 
 /// SQL for both stores: a file changes from the state `$2` to `$3` at `$4`.
 pub(crate) const MOVE_FILE: &str = "UPDATE archive_files SET state = $3, changed_at = $4

@@ -1,6 +1,7 @@
 //! Tests of the stores, Postgres and SQLite, each against a real database of its own.
 
 mod access;
+mod archive;
 mod backend;
 mod baselines;
 mod books;

@@ -9,7 +9,7 @@
 //! dump that is made afterwards, and an event that is in both is stored once. `backup.json` is written last, so
 //! a backup that was killed is none.
 
-mod files;
+pub(super) mod files;
 mod manifest;
 
 use std::{

@@ -134,8 +134,14 @@ async fn retry(args: &DeadLettersArgs, config: &Config) -> Result<Exit, String> 
         false => Some(Retry::sender(&base, key, patience)?),
     };
     let sources = &config.rules.sources;
-    let retry =
-        Retry { letters: &*stores.letters, retention: &*stores.retention, fix, sources, sender };
+    let retry = Retry {
+        letters: &*stores.letters,
+        archive: &*stores.archive,
+        retention: &*stores.retention,
+        fix,
+        sources,
+        sender,
+    };
     let tally = retry.run(&args.filter(), args.limit.unwrap_or(usize::MAX)).await?;
     // The events of a dry run go to the standard output, to be used; what is said of them does not.
     match args.dry_run {

@@ -30,6 +30,7 @@ use crate::{
     },
     http::collect::letter::AGAIN,
     store::{
+        archive::ArchiveStore,
         letters::{DeadLetters, EventWithId, LetterFilter, LetterState},
         retention::{Retention, gone_of},
     },
@@ -83,7 +84,8 @@ impl RetryTally {
             Unsent::LeftOut => self.left_out += 1,
             Unsent::RowsGone => {
                 self.left_out += 1;
-                let why = "it may have been sent before, and the rows of its day were removed";
+                let why =
+                    "it may have been sent before, and the rows of its day were removed or moved";
                 *self.reasons.entry(why.to_owned()).or_default() += 1;
             }
             Unsent::NotFixed(why) => {
@@ -98,6 +100,8 @@ impl RetryTally {
 pub(super) struct Retry<'a> {
     /// Where they are.
     pub letters: &'a dyn DeadLetters,
+    /// Which events are in files.
+    pub archive: &'a dyn ArchiveStore,
     /// Knows which rows are gone.
     pub retention: &'a dyn Retention,
     /// What is done to each event before.
@@ -143,8 +147,13 @@ impl Retry<'_> {
         Ok(tally)
     }
 
-    /// Whether the store would have lost the row of an event, if it had had it.
+    /// Whether the store would have lost the row of an event, if it had had it, to age or to the archive.
     async fn is_gone(&self, event: &Ready) -> Result<bool, String> {
+        let around = Some((event.time - AROUND, event.time + AROUND));
+        let files = self.archive.archive_files(around).await.map_err(|e| e.to_string())?;
+        if files.iter().any(|file| file.kind == event.kind) {
+            return Ok(true);
+        }
         let (span, kinds) = ([(event.time, event.time + 1)], [event.kind.clone()]);
         let gone = gone_of(self.retention, &span, Some(&kinds)).await;
         gone.map(|gone| gone.is_some()).map_err(|e| e.to_string())

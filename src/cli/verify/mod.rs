@@ -24,6 +24,8 @@ use crate::{
 
 /// How often live counters that differ are read again, together with the store: both go on meanwhile.
 const LOOKS: u32 = 10;
+/// How often a day is read whose rows move to the archive meanwhile.
+const TRIES: u32 = 3;
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Minutes that may change at any time are not compared with the live counters.
@@ -122,8 +124,17 @@ impl Verifier<'_> {
             max_types: self.config.live.max_event_types,
             archived: self.stores.archived.clone().map(|it| it as _),
         };
-        let read = self.stores.days.read_day(&DayAsked { day: asked, with_rows }).await;
-        read.map_err(|e| e.to_string())
+        let asked = DayAsked { day: asked, with_rows };
+        let files = || self.stores.archive.archive_files(Some((day.start, day.end)));
+        for _ in 0..TRIES {
+            // Rows that move meanwhile would be counted in both places, or in none.
+            let before = files().await.map_err(|e| e.to_string())?;
+            let read = self.stores.days.read_day(&asked).await.map_err(|e| e.to_string())?;
+            if files().await.map_err(|e| e.to_string())? == before {
+                return Ok(read);
+            }
+        }
+        Err("rows of that day move to the archive at the moment: try again".to_owned())
     }
 
     async fn verify(&self, day: BusinessDay) -> Result<u64, String> {

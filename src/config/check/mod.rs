@@ -48,7 +48,7 @@ impl Config {
         self.check_outside(&mut found);
         self.check_urls(&mut found);
         found.extend(limits::judge(&self.numbers()));
-        found.extend(self.archive.judge(self.retention.events_days));
+        found.extend(self.archive.judge(&self.retention));
         found.extend(self.memory_shares().err());
         if found.is_empty() {
             return Ok(());

@@ -14,8 +14,8 @@ use crate::{
     sink::SinkError,
     store::{
         archive::{
-            ArchiveFile, ArchiveStore, ArchiveUnit, FILES, FileState, ForgottenRows, NOTE_FILE,
-            UnitPiece, UnitSnapshot,
+            ArchiveFile, ArchiveStore, ArchiveUnit, CHECK_FILE, FILES, FORGET_FILE, FileState,
+            ForgottenRows, MOVE_FILE, NOTE_FILE, UnitPiece, UnitSnapshot,
         },
         retention::UtcDay,
     },
@@ -60,6 +60,20 @@ impl PostgresStore {
             (&now_ms(), Type::INT8),
         ];
         self.change(NOTE_FILE, &parameters).await.map(drop)
+    }
+
+    async fn try_check_file(&self, file: &ArchiveFile) -> Result<bool, Failure> {
+        let (rows, bytes) = (file.rows as i64, file.bytes as i64);
+        let parameters: [Parameter<'_>; 7] = [
+            (&file.path, Type::TEXT),
+            (&rows, Type::INT8),
+            (&bytes, Type::INT8),
+            (&file.times.0, Type::INT8),
+            (&file.times.1, Type::INT8),
+            (&file.digest, Type::TEXT),
+            (&now_ms(), Type::INT8),
+        ];
+        Ok(self.change(CHECK_FILE, &parameters).await? == 1)
     }
 }
 
@@ -118,9 +132,23 @@ impl ArchiveStore for PostgresStore {
         self.try_note_file(file).await.map_err(|e| self.told(e))
     }
 
+    async fn check_file(&self, file: &ArchiveFile) -> Result<bool, SinkError> {
+        self.try_check_file(file).await.map_err(|e| self.told(e))
+    }
+
+    async fn leave_file(&self, path: &str, from: FileState) -> Result<bool, SinkError> {
+        let parameters: [Parameter<'_>; 4] = [
+            (&path, Type::TEXT),
+            (&from.name(), Type::TEXT),
+            (&FileState::Leaving.name(), Type::TEXT),
+            (&now_ms(), Type::INT8),
+        ];
+        let moved = self.change(MOVE_FILE, &parameters).await;
+        moved.map(|rows| rows == 1).map_err(|e| self.told(e))
+    }
+
     async fn forget_file(&self, path: &str) -> Result<(), SinkError> {
-        let sql = "DELETE FROM archive_files WHERE path = $1";
-        let forgotten = self.change(sql, &[(&path, Type::TEXT)]).await;
+        let forgotten = self.change(FORGET_FILE, &[(&path, Type::TEXT)]).await;
         forgotten.map(drop).map_err(|e| self.told(e))
     }
 

@@ -14,8 +14,8 @@ use crate::{
     sink::{SinkError, SinkErrorKind},
     store::{
         archive::{
-            ArchiveFile, ArchiveStore, ArchiveUnit, FILES, FileState, ForgottenRows, MOVE_FILE,
-            NOTE_FILE, REMOVED_OF_DAY, RowSums, UnitPiece, UnitSnapshot,
+            ArchiveFile, ArchiveStore, ArchiveUnit, CHECK_FILE, FILES, FORGET_FILE, FileState,
+            ForgottenRows, MOVE_FILE, NOTE_FILE, REMOVED_OF_DAY, RowSums, UnitPiece, UnitSnapshot,
         },
         forget::ADD_WORK,
         retention::{NOTE, RemovalReason, UtcDay, date_of},
@@ -325,10 +325,32 @@ impl ArchiveStore for SqliteStore {
         .await
     }
 
+    async fn check_file(&self, file: &ArchiveFile) -> Result<bool, SinkError> {
+        let it = file.clone();
+        with(&self.writer, move |conn| {
+            let (rows, bytes) = (it.rows as i64, it.bytes as i64);
+            let checked =
+                params![it.path, rows, bytes, it.times.0, it.times.1, it.digest, now_ms()];
+            Ok(conn.execute(&numbered(CHECK_FILE), checked)? == 1)
+        })
+        .await
+    }
+
+    async fn leave_file(&self, path: &str, from: FileState) -> Result<bool, SinkError> {
+        let path = path.to_owned();
+        with(&self.writer, move |conn| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let moved = move_file(&tx, &path, from, FileState::Leaving)?;
+            tx.commit()?;
+            Ok(moved)
+        })
+        .await
+    }
+
     async fn forget_file(&self, path: &str) -> Result<(), SinkError> {
         let path = path.to_owned();
         with(&self.writer, move |conn| {
-            conn.execute("DELETE FROM archive_files WHERE path = ?", [path])?;
+            conn.execute(&numbered(FORGET_FILE), [path])?;
             Ok(())
         })
         .await

@@ -261,7 +261,7 @@ impl StoredDay {
                 let rows = sum.rows.filter(|_| !is_explained);
                 let known: Vec<i64> =
                     [rows, sum.ledger, sum.rollups].into_iter().flatten().collect();
-                verdict.sums += 1;
+                verdict.sums += u64::from(known.len() > 1);
                 verdict.with_ledger += u64::from(sum.ledger.is_some());
                 if known.windows(2).any(|pair| pair[0] != pair[1]) {
                     verdict.differ(sum.clone());
