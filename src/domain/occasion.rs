@@ -93,6 +93,12 @@ impl Occasions {
         &self.0
     }
 
+    /// The days of all of them in the business zone, `[from, to)` in Unix ms.
+    pub fn days(&self, zone: &BusinessZone) -> Vec<(Millis, Millis)> {
+        let days = |it: &Occasion| (zone.day_of(it.start).start, zone.day_of(it.end - 1).end);
+        self.0.iter().map(days).collect()
+    }
+
     /// The occasion of this name.
     pub fn named(&self, name: &str) -> Option<&Occasion> {
         self.0.iter().find(|it| it.name == name)

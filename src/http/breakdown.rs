@@ -188,8 +188,9 @@ fn is_kept(
         return Err(invalid("from", &format!("breakdowns are kept since {}", rfc3339(since))));
     }
     for (name, at) in [("from", from), ("to", to)] {
-        if at % QUARTER_HOUR != 0 && kept.minutes.is_some_and(|minutes| at < minutes) {
-            let quarter = rfc3339(bucket(at, QUARTER_HOUR));
+        let quarter = bucket(at, QUARTER_HOUR);
+        if at > quarter && !kept.minutes.has(quarter, at + MINUTE) {
+            let quarter = rfc3339(quarter);
             let message =
                 format!("minutes are no longer kept, only full quarters of an hour, as {quarter}");
             return Err(invalid(name, &message));

@@ -12,10 +12,10 @@ use crate::{
     domain::{
         access::Permission,
         event_filter::EventFilter,
-        time::{BusinessZone, DAY, LATEST, MAX_FUTURE, Millis},
+        time::{BusinessZone, DAY, LATEST, MAX_FUTURE, MINUTE, Millis, bucket},
     },
     export::lines,
-    http::{csv, current::no_store, error::ApiError, query, scope::View},
+    http::{csv, current::no_store, error::ApiError, etag::tagged, query, scope::View},
     numbers::Mirror,
     sink::SinkError,
     store::{
@@ -155,10 +155,10 @@ async fn answer(
         answer.insert_header((REMOVED, removed.rows.to_string()));
     }
     if is_csv {
-        return Ok(answer.content_type(csv::CSV).body(table(&events)));
+        return Ok(tagged(request, answer.content_type(csv::CSV).body(table(&events))));
     }
     let events = events.iter().filter_map(ShownEvent::of).collect();
-    Ok(answer.json(ShownEvents { events, next, searched_to, removed }))
+    Ok(tagged(request, answer.json(ShownEvents { events, next, searched_to, removed })))
 }
 
 /// 503 for what the store has said.
@@ -187,7 +187,8 @@ fn asked(
     let filter = filter(kind, text, tests)?;
     let until = ends_at(to.as_deref(), now, zone)?;
     let from = match from.as_deref() {
-        None => (until.min(now) - USUAL_SPAN).max(0),
+        // A full minute, so that who asks each second may be told that nothing has changed.
+        None => bucket((until.min(now) - USUAL_SPAN).max(0), MINUTE),
         Some(from) => query::start("from", from, zone)?,
     };
     let span = (from, until);

@@ -144,17 +144,14 @@ fn by_name<S: Serializer>(
 
 /// Refuses visitors by minute where minutes are no longer kept.
 fn by_minute(query: &SeriesQuery, kept: &KeptSince, zone: &BusinessZone) -> Result<(), ApiError> {
-    let (name, from) = match query.baseline {
-        None => ("from", query.from),
-        Some(shift) => ("baseline", shift.then(query.from, zone)),
+    let (name, from, to) = match query.baseline {
+        None => ("from", query.from, query.to),
+        Some(shift) => ("baseline", shift.then(query.from, zone), shift.then(query.to, zone)),
     };
-    match kept.minutes.filter(|minutes| from < *minutes) {
-        None => Ok(()),
-        Some(minutes) => {
-            let since = rfc3339(minutes);
-            let rule =
-                format!("begins before {since}: visitors of before are kept by interval=15m");
-            Err(query::wrong(name, &rfc3339(from), &rule))
-        }
+    if kept.minutes.has(from, to) {
+        return Ok(());
     }
+    let since = kept.minutes.since.map(rfc3339).unwrap_or_default();
+    let rule = format!("begins before {since}: visitors of before are kept by interval=15m");
+    Err(query::wrong(name, &rfc3339(from), &rule))
 }

@@ -15,6 +15,7 @@ use crate::{
         top::{CAPACITY, Top, TopAnswer},
     },
     sink::{SinkError, SinkErrorKind},
+    store::kept_minutes::KeptMinutes,
 };
 
 /// How many values of a breakdown are kept of a minute.
@@ -56,13 +57,13 @@ impl TopsAsked {
 }
 
 /// How far back breakdowns are known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptSince {
     /// From which moment on they are complete, Unix ms; `None` where from the first event on. An
     /// installation that is older than this table lacks what had left its ledger by then.
     pub complete: Option<Millis>,
-    /// From which moment on there are minutes; `None` where none was forgotten yet.
-    pub minutes: Option<Millis>,
+    /// Of which stretches of time there are minutes.
+    pub minutes: KeptMinutes,
 }
 
 /// Reads the breakdowns that are kept.
@@ -78,19 +79,21 @@ pub trait Breakdowns: Send + Sync + 'static {
     /// How far back they are known.
     async fn since(&self) -> Result<KeptSince, SinkError>;
 
-    /// Forgets minutes before a moment (Unix ms), and notes that; those of sketches, too. Quarters of an hour
-    /// stay.
-    async fn forget_minutes(&self, before: Millis) -> Result<(), SinkError>;
+    /// Forgets minutes before a moment (Unix ms), but for those of days of occasions, and notes that; those of
+    /// sketches, too. Quarters of an hour stay.
+    async fn forget_minutes(
+        &self,
+        before: Millis,
+        occasions: &[(Millis, Millis)],
+    ) -> Result<(), SinkError>;
 }
 
-/// SQL for both stores: the last second (Unix ms) that breakdowns lack, and the moment before which minutes
-/// are forgotten.
+/// SQL for both stores: the last second (Unix ms) that breakdowns lack.
 pub(crate) const SINCE: &str = "SELECT
     (SELECT max(second) FROM (
         SELECT CASE WHEN breakdowns = 0 THEN dropped_to ELSE breakdowns_lack END AS second
         FROM fold_heads
-        UNION ALL SELECT before - 1000 FROM history_forgotten WHERE what = 'rollups') AS lacking),
-    (SELECT max(before) FROM history_forgotten WHERE what = 'breakdown minutes')";
+        UNION ALL SELECT before - 1000 FROM history_forgotten WHERE what = 'rollups') AS lacking)";
 
 /// SQL for both stores: notes that minutes before `$1` are forgotten. Those that went earlier stay forgotten
 /// where they are kept for longer later.
@@ -99,8 +102,8 @@ pub(crate) const FORGET: &str = "INSERT INTO history_forgotten (what, before)
     WHERE history_forgotten.before < excluded.before";
 
 impl KeptSince {
-    /// Of what [`SINCE`] gives.
-    pub(crate) fn of(lack: Option<Millis>, minutes: Option<Millis>) -> KeptSince {
+    /// Of what [`SINCE`] gives, and the minutes.
+    pub(crate) fn of(lack: Option<Millis>, minutes: KeptMinutes) -> KeptSince {
         KeptSince { complete: lack.map(|second| second + SECOND), minutes }
     }
 }

@@ -42,6 +42,7 @@ pub mod events;
 pub mod forget;
 mod heads;
 pub mod imported;
+pub mod kept_minutes;
 pub mod later;
 mod ledger;
 pub mod letters;

@@ -34,6 +34,8 @@ pub struct RollupActor {
     schemas: Arc<dyn Schemas>,
     breakdowns: Arc<dyn Breakdowns>,
     sketches: Arc<dyn Sketches>,
+    /// The days of occasions, whose minutes are kept for good.
+    occasions: Vec<(Millis, Millis)>,
     zone: BusinessZone,
     history: HistoryConfig,
     limits: FoldLimits,
@@ -78,6 +80,7 @@ impl RollupActor {
             schemas: stores.schemas.clone(),
             breakdowns: stores.breakdowns.clone(),
             sketches: stores.sketches.clone(),
+            occasions: config.rules.occasions.days(&zone),
             zone,
             history: config.history.clone(),
             limits: FoldLimits { schemas: config.schemas.limits(), ..FoldLimits::default() },
@@ -101,10 +104,11 @@ impl RollupActor {
         let (breakdowns, minutes_since) =
             (self.breakdowns.clone(), self.history.minutes_since(now));
         let sketches = self.sketches.clone();
+        let occasions = self.occasions.clone();
         let days = if drops { self.days_over(now) } else { Vec::new() };
         let work = async move {
             if drops {
-                breakdowns.forget_minutes(minutes_since).await?;
+                breakdowns.forget_minutes(minutes_since, &occasions).await?;
             }
             let unreadable = round(rollups, limits, before).await?;
             if drops {

@@ -11,6 +11,7 @@ use floodmark::{
     store::{
         Stores,
         breakdowns::{MINUTE_VALUES, TopsAsked},
+        kept_minutes::KeptMinutes,
         rollup::FoldLimits,
     },
 };
@@ -28,6 +29,7 @@ contract!(
     a_fold_that_is_killed_keeps_nothing_twice,
     what_was_folded_without_breakdowns_is_caught_up_with,
     minutes_go_and_quarters_of_an_hour_stay,
+    minutes_of_an_occasion_stay,
 );
 
 const PATHS: &str = "page_view/path";
@@ -174,6 +176,35 @@ async fn what_was_folded_without_breakdowns_is_caught_up_with(backend: Backend) 
     assert_eq!(paths(&store, from, TO).await, (of_rows(&backend, from, TO).await, 0));
 }
 
+async fn minutes_of_an_occasion_stay(backend: Backend) {
+    let store = backend.open().await;
+    for seq in 1..=4 {
+        store.batches.write(&spread(seq, 300)).await.unwrap();
+    }
+    fold_all(&store, SMALL).await;
+    let minutes_of = async |from, to| {
+        let asked = TopsAsked { minutes: vec![(from, to)], ..TopsAsked::default() };
+        kept(&store, TopsAsked { breakdown: PATHS.to_owned(), ..asked }).await.0
+    };
+    let (occasion, before) = ((START + HOUR, START + 2 * HOUR), START + 3 * HOUR);
+    // Half of it is forgotten by age at first, then all of it; a restart says the same again.
+    for before in [START + HOUR + HOUR / 2, before, before] {
+        store.breakdowns.forget_minutes(before, &[occasion]).await.unwrap();
+        let there = minutes_of(occasion.0, occasion.1).await;
+        assert_eq!(there, of_rows(&backend, occasion.0, occasion.1).await);
+        assert!(!there.is_empty());
+        assert_eq!(minutes_of(START, occasion.0).await, BTreeMap::new());
+    }
+    assert_eq!(minutes_of(occasion.1, before).await, BTreeMap::new());
+    let since = store.breakdowns.since().await.unwrap();
+    assert_eq!(since.minutes.spared, [occasion]);
+    assert!(since.minutes.has(occasion.0, occasion.1) && !since.minutes.has(START, occasion.1));
+    // Once it is no occasion any more, its minutes go like all others.
+    store.breakdowns.forget_minutes(before, &[]).await.unwrap();
+    assert_eq!(minutes_of(START, before).await, BTreeMap::new());
+    assert_eq!(store.breakdowns.since().await.unwrap().minutes.spared, []);
+}
+
 async fn minutes_go_and_quarters_of_an_hour_stay(backend: Backend) {
     let store = backend.open().await;
     for seq in 1..=4 {
@@ -181,11 +212,11 @@ async fn minutes_go_and_quarters_of_an_hour_stay(backend: Backend) {
     }
     fold_all(&store, SMALL).await;
     let before = START + 2 * HOUR;
-    assert_eq!(store.breakdowns.since().await.unwrap().minutes, None);
-    store.breakdowns.forget_minutes(before).await.unwrap();
+    assert_eq!(store.breakdowns.since().await.unwrap().minutes, KeptMinutes::default());
+    store.breakdowns.forget_minutes(before, &[]).await.unwrap();
     // A configuration that keeps them for longer brings none of them back.
-    store.breakdowns.forget_minutes(before - HOUR).await.unwrap();
-    assert_eq!(store.breakdowns.since().await.unwrap().minutes, Some(before));
+    store.breakdowns.forget_minutes(before - HOUR, &[]).await.unwrap();
+    assert_eq!(store.breakdowns.since().await.unwrap().minutes.since, Some(before));
     let span = (before - 5 * MINUTE, before + 5 * MINUTE);
     let asked = TopsAsked { minutes: vec![span], ..TopsAsked::default() };
     let (minutes, _) = kept(&store, TopsAsked { breakdown: PATHS.to_owned(), ..asked }).await;

@@ -180,7 +180,7 @@ async fn minutes_go_and_days_stay(backend: Backend) {
     fold_all(&store, SMALL).await;
     let stretches = every(MINUTE, START, START + 2 * HOUR);
     let whole = known(&store, Distinguished::Visitors, &stretches, true).await;
-    store.breakdowns.forget_minutes(START + HOUR).await.unwrap();
+    store.breakdowns.forget_minutes(START + HOUR, &[]).await.unwrap();
     let left = known(&store, Distinguished::Visitors, &stretches, true).await;
     assert_eq!((&left[..60], &left[60..]), (&[0; 60][..], &whole[60..]));
     let hours = every(HOUR, START, START + 2 * HOUR);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::{PostgresStore, errors::Failure, session::Session};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     sink::SinkError,
     store::{
         breakdowns::{Breakdowns, FORGET, KeptSince, KeptTop, SINCE, TopsAsked, read_top},
+        kept_minutes::{FORGOTTEN, KeptMinutes, SPARE, SPARE_NONE, SPARED},
         rollup::Fold,
     },
 };
@@ -99,22 +100,47 @@ impl PostgresStore {
     async fn try_since(&self) -> Result<KeptSince, Failure> {
         let session = self.chart().await?;
         let rows = session.query(SINCE, &[]).await?;
+        let since = KeptSince::of(rows[0].try_get(0)?, kept_minutes(&session).await?);
         session.run("COMMIT").await?;
         session.done();
-        Ok(KeptSince::of(rows[0].try_get(0)?, rows[0].try_get(1)?))
+        Ok(since)
     }
 
-    async fn try_forget_minutes(&self, before: Millis) -> Result<(), Failure> {
+    async fn try_forget_minutes(
+        &self,
+        before: Millis,
+        occasions: &[(Millis, Millis)],
+    ) -> Result<(), Failure> {
         let Some(session) = self.alone().await? else { return Ok(()) };
+        let known = kept_minutes(&session).await?;
+        let kept = known.once_forgotten(before, occasions);
         session.query(FORGET, &[(&before, Type::INT8)]).await?;
-        let sql = "DELETE FROM breakdown_rollups WHERE span = $1 AND at < $2";
-        session.query(sql, &[(&MINUTE, Type::INT8), (&before, Type::INT8)]).await?;
-        let sql = "DELETE FROM sketch_rollups WHERE span = $1 AND at < $2";
-        session.query(sql, &[(&MINUTE, Type::INT8), (&before, Type::INT8)]).await?;
+        if kept.spared != known.spared {
+            session.query(SPARE_NONE, &[]).await?;
+            for (starts, ends) in &kept.spared {
+                session.query(SPARE, &[(starts, Type::INT8), (ends, Type::INT8)]).await?;
+            }
+        }
+        for (from, to) in kept.gone() {
+            let gone: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&MINUTE, Type::INT8), (&from, Type::INT8), (&to, Type::INT8)];
+            for table in ["breakdown_rollups", "sketch_rollups"] {
+                let sql = format!("DELETE FROM {table} WHERE span = $1 AND at >= $2 AND at < $3");
+                session.query(&sql, &gone).await?;
+            }
+        }
         session.run("COMMIT").await?;
         session.done();
         Ok(())
     }
+}
+
+/// Of which stretches of time there are minutes.
+pub(super) async fn kept_minutes(session: &Session) -> Result<KeptMinutes, Failure> {
+    let since = session.query(FORGOTTEN, &[]).await?[0].try_get(0)?;
+    let rows = session.query(SPARED, &[]).await?;
+    let spared = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    Ok(KeptMinutes { since, spared: spared.collect::<Result<_, Failure>>()? })
 }
 
 #[async_trait]
@@ -127,7 +153,11 @@ impl Breakdowns for PostgresStore {
         self.try_since().await.map_err(|e| self.told(e))
     }
 
-    async fn forget_minutes(&self, before: Millis) -> Result<(), SinkError> {
-        self.try_forget_minutes(before).await.map_err(|e| self.told(e))
+    async fn forget_minutes(
+        &self,
+        before: Millis,
+        occasions: &[(Millis, Millis)],
+    ) -> Result<(), SinkError> {
+        self.try_forget_minutes(before, occasions).await.map_err(|e| self.told(e))
     }
 }

@@ -7,7 +7,9 @@ use futures_util::TryStreamExt;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{PostgresStore, errors::Failure, session::Session, sketches};
+use super::{
+    PostgresStore, breakdowns::kept_minutes, errors::Failure, session::Session, sketches,
+};
 use crate::{
     domain::{
         delta::QUARTER_HOUR,
@@ -16,7 +18,7 @@ use crate::{
     },
     sink::SinkError,
     store::{
-        breakdowns::{KeptTop, SINCE},
+        breakdowns::KeptTop,
         rollup::remake::{DayMade, Remade, Remake, RemakeAsked, Remaking, removed},
         sketches::LONGEST_DAY,
     },
@@ -40,8 +42,7 @@ impl PostgresStore {
             session.done();
             return Ok(None);
         }
-        let forgotten = session.query(SINCE, &[]).await?[0].try_get(1)?;
-        made.without_minutes(forgotten);
+        made.without_minutes(&kept_minutes(&session).await?);
         replace(&session, asked, &made).await?;
         session.run("COMMIT").await?;
         session.done();

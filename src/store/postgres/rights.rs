@@ -25,6 +25,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("rebuilt_days", &["SELECT"]),
     ("archive_files", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("history_forgotten", &["SELECT", "INSERT", "UPDATE"]),
+    ("spared_minutes", &["SELECT", "INSERT", "DELETE"]),
     ("schema_minutes", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("schema_hours", &["SELECT", "INSERT", "UPDATE"]),
     ("schema_properties", &["SELECT", "INSERT", "UPDATE", "DELETE"]),

@@ -30,7 +30,7 @@ use crate::{
         time::{MAX_FUTURE, MINUTE, Millis},
     },
     sink::{SinkError, SinkErrorKind},
-    store::{Stores, breakdowns::KeptTop, sketches::KeptSketch},
+    store::{Stores, breakdowns::KeptTop, kept_minutes::KeptMinutes, sketches::KeptSketch},
 };
 
 /// Which day, and how it is counted.
@@ -201,10 +201,10 @@ impl Remaking {
 
 impl DayMade {
     /// Leaves out the minutes before `forgotten` (Unix ms) of what is kept by minute only for some time.
-    pub fn without_minutes(&mut self, forgotten: Option<Millis>) {
-        let Some(before) = forgotten else { return };
-        self.tops.retain(|it| it.span != MINUTE || it.at >= before);
-        self.sketches.retain(|it| it.span != MINUTE || it.at >= before);
+    pub fn without_minutes(&mut self, kept: &KeptMinutes) {
+        let is_kept = |span, at| span != MINUTE || kept.has(at, at + MINUTE);
+        self.tops.retain(|it| is_kept(it.span, it.at));
+        self.sketches.retain(|it| is_kept(it.span, it.at));
     }
 
     /// How much it is.

@@ -12,6 +12,7 @@ use crate::{
     sink::SinkError,
     store::{
         breakdowns::{Breakdowns, FORGET, KeptSince, SINCE, TopsAsked, read_top},
+        kept_minutes::{FORGOTTEN, KeptMinutes, SPARE, SPARE_NONE, SPARED},
         rollup::Fold,
     },
 };
@@ -59,31 +60,66 @@ impl Breakdowns for SqliteStore {
 
     async fn since(&self) -> Result<KeptSince, SinkError> {
         with(&self.charts, |conn| {
-            Ok(conn.query_row(SINCE, [], |row| Ok(KeptSince::of(row.get(0)?, row.get(1)?)))?)
+            let tx = conn.transaction()?;
+            Ok(KeptSince::of(tx.query_row(SINCE, [], |row| row.get(0))?, kept_minutes(&tx)?))
         })
         .await
     }
 
-    async fn forget_minutes(&self, before: Millis) -> Result<(), SinkError> {
+    async fn forget_minutes(
+        &self,
+        before: Millis,
+        occasions: &[(Millis, Millis)],
+    ) -> Result<(), SinkError> {
+        let occasions = occasions.to_vec();
         with(&self.writer, move |conn| {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            tx.execute(FORGET, [before])?;
-            // A few at a time, since batches wait meanwhile.
-            tx.execute(
-                "DELETE FROM breakdown_rollups WHERE (breakdown, span, at) IN
-                 (SELECT breakdown, span, at FROM breakdown_rollups
-                  WHERE span = ?1 AND at < ?2 LIMIT ?3)",
-                params![MINUTE, before, FORGOTTEN_AT_ONCE],
-            )?;
-            tx.execute(
-                "DELETE FROM sketch_rollups WHERE rowid IN
-                 (SELECT rowid FROM sketch_rollups WHERE span = ?1 AND at < ?2 LIMIT ?3)",
-                params![MINUTE, before, FORGOTTEN_AT_ONCE],
-            )?;
+            forget_minutes(&tx, before, &occasions)?;
             Ok(tx.commit()?)
         })
         .await
     }
+}
+
+fn forget_minutes(
+    tx: &Transaction<'_>,
+    before: Millis,
+    occasions: &[(Millis, Millis)],
+) -> Result<(), SinkError> {
+    let known = kept_minutes(tx)?;
+    let kept = known.once_forgotten(before, occasions);
+    tx.execute(FORGET, [before])?;
+    if kept.spared != known.spared {
+        tx.execute(SPARE_NONE, [])?;
+        for (starts, ends) in &kept.spared {
+            tx.execute(SPARE, [starts, ends])?;
+        }
+    }
+    for (from, to) in kept.gone() {
+        // A few at a time, since batches wait meanwhile.
+        let gone = params![MINUTE, from, to, FORGOTTEN_AT_ONCE];
+        tx.execute(
+            "DELETE FROM breakdown_rollups WHERE (breakdown, span, at) IN
+             (SELECT breakdown, span, at FROM breakdown_rollups
+              WHERE span = ?1 AND at >= ?2 AND at < ?3 LIMIT ?4)",
+            gone,
+        )?;
+        tx.execute(
+            "DELETE FROM sketch_rollups WHERE rowid IN
+             (SELECT rowid FROM sketch_rollups
+              WHERE span = ?1 AND at >= ?2 AND at < ?3 LIMIT ?4)",
+            gone,
+        )?;
+    }
+    Ok(())
+}
+
+/// Of which stretches of time there are minutes.
+pub(super) fn kept_minutes(tx: &Transaction<'_>) -> Result<KeptMinutes, SinkError> {
+    let since = tx.query_row(FORGOTTEN, [], |row| row.get(0))?;
+    let mut select = tx.prepare(SPARED)?;
+    let spared = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(KeptMinutes { since, spared: spared.collect::<Result<_, _>>()? })
 }
 
 /// How many minutes are forgotten in one transaction.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{SqliteStore, sketches, with};
+use super::{SqliteStore, breakdowns::kept_minutes, sketches, with};
 use crate::{
     domain::{
         delta::QUARTER_HOUR,
@@ -14,7 +14,6 @@ use crate::{
     },
     sink::SinkError,
     store::{
-        breakdowns::SINCE,
         rollup::remake::{DayMade, Remade, Remake, RemakeAsked, Remaking, removed},
         sketches::LONGEST_DAY,
     },
@@ -141,7 +140,7 @@ fn replace(
             }
         }
     }
-    made.without_minutes(tx.query_row(SINCE, [], |row| row.get(1))?);
+    made.without_minutes(&kept_minutes(&tx)?);
     let day = [asked.from, asked.to];
     tx.execute("DELETE FROM rollups WHERE minute >= ? AND minute < ?", day)?;
     tx.execute(

@@ -151,7 +151,7 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
             "DROP TABLE events, ledger, ledger_heads, dead_letters, rollups, fold_heads,
                         alerts, notifications, leases, missing_batches, orders, order_events, imported_ids,
                         schema_minutes, schema_hours,
-                        schema_properties, breakdown_rollups, sketch_rollups, rebuilt_days, archive_files, history_forgotten,
+                        schema_properties, breakdown_rollups, sketch_rollups, rebuilt_days, archive_files, history_forgotten, spared_minutes,
                         removed_rows, store_sizes, forgotten, forget_work, installation,
                         access_head, access_identities, access_audit,
                         refinery_schema_history",

@@ -1,0 +1,6 @@
+-- Stretches of time of which breakdowns and visitors stay by minute although older minutes are forgotten: the days
+-- of an occasion. Unix milliseconds, the end is not in it.
+CREATE TABLE spared_minutes (
+    starts INTEGER PRIMARY KEY,
+    ends   INTEGER NOT NULL
+);
