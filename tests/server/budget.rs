@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// `memory.max_bytes`.
-const BUDGET_KB: u64 = 208 << 10;
+const BUDGET_KB: u64 = 216 << 10;
 /// Events in one request.
 const EVENTS: usize = 2000;
 /// How far back the events go. At noon all of it is today.
