@@ -10,7 +10,7 @@
 //   node build.mjs --tests          test/*.test.ts, for `node --test`
 
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { brotliCompressSync } from 'node:zlib';
@@ -50,6 +50,23 @@ async function buildTests() {
   });
 }
 
+/** The files of pages that are loaded when somebody goes there (src/pages/page.ts). */
+const LATER = /\/src\/(pages\/\w+|access\/settings)\/(Explore|Incidents?|Events|Sources|Settings)\.tsx$/;
+
+/**
+ * What the first page is made of becomes one file. esbuild makes a file for each set of pages that share code, which
+ * would be a dozen: so each page says that it needs all of what is there before it, by exporting it.
+ */
+const oneFileFirst = {
+  name: 'one-file-first',
+  setup(build) {
+    build.onLoad({ filter: LATER }, async ({ path }) => ({
+      contents: `${await readFile(path, 'utf8')}\nexport { App } from ${JSON.stringify(here('src/components/App.tsx'))};`,
+      loader: 'tsx',
+    }));
+  },
+};
+
 async function buildPage() {
   await rm(outdir, { recursive: true, force: true });
   await mkdir(outdir, { recursive: true });
@@ -58,19 +75,27 @@ async function buildPage() {
     entryPoints: { app: here('src/main.tsx') },
     outdir,
     bundle: true,
-    format: 'iife',
+    // Pages are loaded when somebody goes there. A name has a hash of what is in the file, so that a page that was
+    // opened before an update never gets a part of another build.
+    format: 'esm',
+    splitting: true,
+    chunkNames: '[name]-[hash]',
+    plugins: [oneFileFirst],
     target: ['chrome109', 'firefox115', 'safari16.4'],
     jsx: 'automatic',
     jsxImportSource: 'preact',
     minify: !watch,
     sourcemap: watch ? 'inline' : false,
     legalComments: 'inline',
-    banner: { js: NOTICE },
     logLevel: 'info',
+    metafile: true,
   });
-  await context.rebuild();
+  const { metafile } = await context.rebuild();
   if (!watch) {
     await context.dispose();
+    await nameFirst(metafile);
+    const app = join(outdir, 'app.js');
+    await writeFile(app, `${NOTICE}\n${await readFile(app, 'utf8')}`);
     // Packed once and at its smallest, and not at every visit.
     for (const name of await readdir(outdir)) await pack(join(outdir, name));
     return;
@@ -78,6 +103,26 @@ async function buildPage() {
   await context.watch();
   const { servePage } = await import('./watch.mjs');
   servePage(outdir);
+}
+
+/**
+ * Names in index.html what the first page is made of, so that a browser asks for all of it at once, and not for each
+ * file when it has read the one before.
+ */
+async function nameFirst({ outputs }) {
+  const names = new Set();
+  const add = (path) => {
+    if (names.has(path)) return;
+    names.add(path);
+    for (const { path: next, kind } of outputs[path].imports) if (kind === 'import-statement') add(next);
+  };
+  const entry = Object.keys(outputs).find((path) => basename(path) === 'app.js');
+  add(entry);
+  names.delete(entry);
+  const links = [...names].map((path) => `    <link rel="modulepreload" href="/${basename(path)}" />\n`);
+  const file = join(outdir, 'index.html');
+  const page = await readFile(file, 'utf8');
+  await writeFile(file, page.replace('  </head>', `${links.join('')}  </head>`));
 }
 
 const pack = async (file) => writeFile(`${file}.br`, brotliCompressSync(await readFile(file)));

@@ -14,11 +14,15 @@ import { join, normalize } from 'node:path';
 const PORT = 8081;
 const [host, port = '80'] = (process.env.FLOODMARK ?? '127.0.0.1:8080').split(':');
 
+/** The addresses of pages (src/router/address.ts). */
+const PAGES = /^\/((explore|incidents|events|sources|settings)(\/.*)?)?$/;
+
 const MEDIA_TYPES = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' };
 
 /** A file of the page, or null where it has none of this name. */
 async function fileAt(folder, url) {
-  const name = normalize(new URL(url, 'http://page').pathname).replace(/^\/$/, '/index.html');
+  const { pathname } = new URL(url, 'http://page');
+  const name = PAGES.test(pathname) ? '/index.html' : normalize(pathname);
   const body = await readFile(join(folder, name)).catch(() => null);
   return body && { body, type: MEDIA_TYPES[name.split('.').at(-1)] ?? 'application/octet-stream' };
 }

@@ -17,7 +17,7 @@ export class GuestLink {
   async open(password: string | null = null): Promise<Reply | null> {
     const opened = splitAddress(location.href, 'link');
     if (!opened) return null;
-    const reply = await call('api/login/link', null, { link: opened.token, password });
+    const reply = await call('/api/login/link', null, { link: opened.token, password });
     this.needsPassword = codeOf(reply) === 'password_needed' || (this.needsPassword && reply.status !== 200);
     // Without an answer, the connection says that there is no server.
     if (reply.status === 0 || this.needsPassword) return reply;

@@ -25,8 +25,14 @@ export interface View {
   ageMs: number;
   /** Local time, for the countdown to `link.retryAt`. */
   localNow: number;
+  /** The time zone in which moments are shown: that of the address, else the shop's. Days are always the shop's. */
+  zone: string;
   /** What is known of a question that a panel of the page asks. */
   answerTo<A>(question: Question<A>): A;
+  /** The same, also where nobody asks it yet. */
+  peek<A>(question: Question<A>): A;
+  /** Asks a question until what is returned is called. */
+  hold(question: Question<any>): () => void;
   /** Tries to connect at once, without waiting any longer. */
   retryNow(): void;
   /** Somebody has chosen something else: `known` is what is known of it, and it is asked at once. */
@@ -43,14 +49,14 @@ export class Live {
   #connection: Connection;
   #asker: Asker;
   #token: string | null;
+  #letGo: (() => void)[] = [];
+  /** The time zone that the address asks for. */
+  zone: string | null = null;
 
-  constructor(
-    questions: readonly Question<any>[],
-    private readonly changed: () => void,
-  ) {
+  constructor(private readonly changed: () => void) {
     const token = (this.#token = firstToken());
     const askerWorld = { ask, now: () => this.#clock.now(), after: browserWorld.after };
-    this.#asker = new Asker(askerWorld, questions, changed, token);
+    this.#asker = new Asker(askerWorld, [], changed, token);
     const listener = {
       onFrame: (frame: Frame) => this.#onFrame(frame),
       onLink: (link: Link) => this.#onLink(link),
@@ -72,6 +78,13 @@ export class Live {
   /** The viewer token of this browser; null where a session says who it is, or nothing does. */
   get token(): string | null {
     return this.#token;
+  }
+
+  /** The page has changed, and with it what is asked. What both pages ask goes on. */
+  ask(questions: readonly Question<any>[]): void {
+    const before = this.#letGo;
+    this.#letGo = questions.map((question) => this.#asker.hold(question));
+    for (const letGo of before) letGo();
   }
 
   /** Begins anew with this token, or with the session that the browser has now. */
@@ -98,11 +111,17 @@ export class Live {
       asOf: (this.#link.kind === 'live' ? Math.max(now, newest) : newest) - behind,
       ageMs: Math.max(0, now - newest) + behind,
       localNow: Date.now(),
+      zone: this.zone ?? this.#state?.timezone ?? 'UTC',
+      peek: (question) => this.#asker.peek(question),
+      hold: this.#hold,
       answerTo: (question) => this.#asker.answerTo(question),
       retryNow: () => this.#connection.wake(),
       startOver: (question, known) => this.#asker.startOver(question, known),
     };
   }
+
+  /** One function for good: the parts of a page compare it. */
+  #hold = (question: Question<any>): (() => void) => this.#asker.hold(question);
 
   #onFrame(frame: Frame): void {
     this.#clock.observe(frame.timestamp);

@@ -1,15 +1,21 @@
 // Entry of the page: starts the live view, and draws it when it changes or time passes.
 
 import { render } from 'preact';
-import { call, notInWords } from './access/call';
+import { call, notInWords, readWho, type Who } from './access/call';
 import type { Visitor } from './access/visitor';
 import { App } from './components/App';
 import { isCurrent, linkWords } from './components/words';
 import { count, moneyWhole } from './format';
 import { GuestLink } from './guest_link';
 import { Live } from './live';
+import { TITLES } from './pages/page';
+import { wantFocus } from './pages/Shell';
 import { frontPage } from './panels';
 import { questionsOf, warningsOf } from './panels/panel';
+import { alertsQuestion } from './questions/alerts';
+import { catalogueQuestion } from './questions/metrics';
+import { zoneOf, type Address } from './router/address';
+import { current, onNavigate, resumePlace, startRouter } from './router/router';
 import { isHidden, type LiveState } from './stream/state';
 import { startTheme } from './theme';
 import { splitAddress } from './token';
@@ -19,6 +25,11 @@ import './styles.css';
 const CLOCK_TICK_MS = 250;
 
 const page = frontPage;
+
+/** What every page asks: what fires, for its title and the way to it, and what there is to show. */
+const ALWAYS = [alertsQuestion, catalogueQuestion];
+const asked = ({ page: name }: Address) => (name === 'now' ? [...ALWAYS, ...questionsOf(page)] : ALWAYS);
+
 function takeNotIn(): string | null {
   const opened = splitAddress(location.href, 'signin');
   if (!opened) return null;
@@ -31,7 +42,25 @@ let drawingAsked = false;
 
 function draw(): void {
   drawingAsked = false;
-  render(<App view={live.view()} page={page} visitor={visitor} />, root);
+  const view = live.view();
+  learnWho(view.link.kind === 'live');
+  render(<App view={view} page={page} visitor={visitor} address={current()} changed={askDrawing} />, root);
+}
+
+/** Who the server says one is, which decides what the pages offer. */
+let who: Who | null = null;
+let isWhoAsked = false;
+
+/** Asks who one is, once for each time that the numbers begin to come in. */
+function learnWho(isLive: boolean): void {
+  if (!isLive) isWhoAsked = false;
+  if (!isLive || isWhoAsked) return;
+  isWhoAsked = true;
+  void visitor.call('/api/session').then((reply) => {
+    if (reply.status !== 200) return;
+    who = readWho(reply.body);
+    askDrawing();
+  });
 }
 
 /** At most one drawing a screen frame, and none in a hidden tab, where the state goes on alone. */
@@ -54,9 +83,9 @@ function drawTitle(): void {
   const words = linkWords(view);
   const link = words.isBehind ? 'Behind' : isCurrent(view) ? '' : words.state;
   const parts = [...warnings, link, numbers].filter(Boolean).join(' · ');
-  const title = [parts, 'Floodmark'].filter(Boolean).join(' — ');
+  const title = [TITLES[current().page], parts, 'Floodmark'].filter(Boolean).join(' — ');
   if (document.title !== title) document.title = title;
-  drawIcon(warnings.length === 0 ? './favicon.svg' : './favicon-alert.svg');
+  drawIcon(warnings.length === 0 ? '/favicon.svg' : '/favicon-alert.svg');
 }
 
 const icon = document.querySelector<HTMLLinkElement>('link[rel=icon]')!;
@@ -71,6 +100,12 @@ const guestLink = new GuestLink();
 const notIn = takeNotIn();
 
 const visitor: Visitor = {
+  get who() {
+    return who;
+  },
+  get token() {
+    return live.token;
+  },
   get refused() {
     return notIn ?? guestLink.refused;
   },
@@ -84,16 +119,32 @@ const visitor: Visitor = {
     return reply ?? { status: 0, body: {}, rows: [], waitS: 0 };
   },
   call: (path, body) => call(path, live.token, body),
-  enter: (token) => live.enter(token),
+  enter(token) {
+    who = null;
+    isWhoAsked = false;
+    live.enter(token);
+  },
   async leave(everywhere) {
-    await call('api/logout', live.token, { everywhere });
+    await call('/api/logout', live.token, { everywhere });
     live.forgetToken();
-    location.assign('./');
+    location.assign('/');
   },
 };
 
-const live = new Live(questionsOf(page), askDrawing);
+const live = new Live(askDrawing);
+const follow = (address: Address) => {
+  live.zone = zoneOf(address.query);
+  live.ask(asked(address));
+};
 startTheme();
+startRouter();
+resumePlace();
+follow(current());
+onNavigate((address, isNewPage) => {
+  if (isNewPage) wantFocus();
+  follow(address);
+  askDrawing();
+});
 // A link that is refused leaves the page as it is without one: it asks who one is.
 void guestLink.open().then(() => (guestLink.needsPassword ? askDrawing() : live.start()));
 draw();

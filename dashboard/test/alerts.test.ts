@@ -119,7 +119,7 @@ test('what a screen reader hears changes only when an alert does', () => {
   assert.equal(spoken(NO_ALERTS, 'USD'), '');
 });
 
-test('history: the last first, bounded, with how long each took', () => {
+test('history: the last first, with how long each took', () => {
   const past = Array.from({ length: 30 }, (_, index) => ({
     ...checkout,
     id: `h${index}`,
@@ -127,7 +127,7 @@ test('history: the last first, bounded, with how long each took', () => {
     clearedAt: SINCE + index * 60_000 + 725_000,
   }));
   const { history } = parseAlerts({ firing: [], history: past });
-  assert.equal(history.length, 8);
+  assert.equal(history.length, 30);
   assert.equal(history[0]?.id, 'h29');
   assert.equal(whenItWas(history[0]!, SINCE, 'UTC'), '14:31, for 12 min');
   assert.equal(whenItWas({ ...history[0]!, clearedAt: null }, SINCE, 'UTC'), '14:31');

@@ -40,6 +40,7 @@ const manyErrors: Alert = {
   threshold: 3,
   baseline: null,
   explains,
+  causes: [],
   isHidden: false,
 };
 
@@ -114,13 +115,13 @@ test('GET /api/analytics/metrics', () => {
     bots: 'count',
   });
   assert.deepEqual(breakdowns, [
-    { type: 'error', property: 'code' },
-    { type: 'error', property: 'gateway' },
-    { type: 'error', property: 'path' },
-    { type: 'purchase', property: 'gateway' },
-    { type: 'purchase', property: 'country' },
-    { type: 'page_view', property: 'path' },
-    { type: 'page_view', property: 'referrer' },
+    { type: 'error', property: 'code', sums: [] },
+    { type: 'error', property: 'gateway', sums: [] },
+    { type: 'error', property: 'path', sums: [] },
+    { type: 'purchase', property: 'gateway', sums: [] },
+    { type: 'purchase', property: 'country', sums: ['revenue'] },
+    { type: 'page_view', property: 'path', sums: [] },
+    { type: 'page_view', property: 'referrer', sums: [] },
   ]);
 });
 

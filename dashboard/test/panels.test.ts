@@ -77,12 +77,12 @@ test('what follows from declarations, for a page of three panels', () => {
   assert.deepEqual(questionsOf(page), [alertsQuestion]);
   const catalogue = {
     metrics: [
-      { name: 'errors', unit: 'count' as const },
-      { name: 'own', unit: 'ratio' as const },
+      { name: 'errors', unit: 'count' as const, byDayOnly: false },
+      { name: 'own', unit: 'ratio' as const, byDayOnly: false },
     ],
     breakdowns: [],
   };
-  assert.deepEqual(furtherMetrics(catalogue, page), [{ name: 'own', unit: 'ratio' }]);
+  assert.deepEqual(furtherMetrics(catalogue, page), [{ name: 'own', unit: 'ratio', byDayOnly: false }]);
 });
 
 test('the title is warned by the panels that have something to warn of', () => {

@@ -107,16 +107,16 @@ test('the catalogue and what of it is shown under More', () => {
     metrics: [
       { name: 'revenue', unit: 'money', byDayOnly: false },
       { name: 'paypal_share', unit: 'ratio' },
-      { name: 'basket_size', unit: 'furlong' },
+      { name: 'basket_size', unit: 'furlong', byDayOnly: true },
       { unit: 'count' },
     ],
-    breakdowns: [{ type: 'error', property: 'code' }, { type: 'error' }],
+    breakdowns: [{ type: 'error', property: 'code', sums: ['revenue'] }, { type: 'error' }],
   });
   assert.deepEqual(furtherMetrics(catalogue, frontPage), [
-    { name: 'paypal_share', unit: 'ratio' },
-    { name: 'basket_size', unit: 'number' },
+    { name: 'paypal_share', unit: 'ratio', byDayOnly: false },
+    { name: 'basket_size', unit: 'number', byDayOnly: true },
   ]);
-  assert.deepEqual(catalogue.breakdowns, [{ type: 'error', property: 'code' }]);
+  assert.deepEqual(catalogue.breakdowns, [{ type: 'error', property: 'code', sums: ['revenue'] }]);
   assert.deepEqual(parseCatalogue('no'), { metrics: [], breakdowns: [] });
   assert.equal(nameInWords('paypal_share'), 'Paypal share');
 });

@@ -1,7 +1,10 @@
 //! Serves the dashboard. Its files are bundled when the crate is built (`build.rs`) and are part
 //! of the program.
 
-use actix_web::{HttpRequest, HttpResponse, http::header};
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{Method, header},
+};
 
 use crate::http::{packed_file::PackedFile, scope::Open};
 
@@ -11,8 +14,16 @@ const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/dashboard.rs
 /// What the name of a file has more that is packed as brotli.
 const PACKED: &str = ".br";
 
-/// The file that is served at `/`.
+/// The file that is served at the address of each page.
 const INDEX: &str = "index.html";
+
+/// The addresses of pages. Which page each of them is, the script of the page knows
+/// (`dashboard/src/router/address.ts`); so a link to one works for whoever opens it.
+const PAGES: [&str; 7] =
+    ["/", "/explore", "/incidents", "/incidents/{id}", "/events", "/sources", "/settings"];
+
+/// Where programs send and ask. What is no route there is told so in JSON, to browsers too.
+const OF_PROGRAMS: [&str; 2] = ["/api/", "/v1/"];
 
 /// The page loads and asks nothing elsewhere, runs and styles itself by its own files only, and can't
 /// be framed. Scripts of the page set styles through the properties of elements, which needs no
@@ -34,7 +45,7 @@ fn files() -> impl Iterator<Item = (&'static str, PackedFile)> {
     })
 }
 
-/// Adds the routes: `/` and the page's own files.
+/// Adds the routes: the addresses of pages, and the files of which they are made.
 pub fn routes(open: &mut Open) {
     for (name, file) in files() {
         let serve = move |request: HttpRequest| {
@@ -42,10 +53,26 @@ pub fn routes(open: &mut Open) {
             async move { answer }
         };
         if name == INDEX {
-            open.read("/", serve.clone());
+            for page in PAGES {
+                open.read(page, serve.clone());
+            }
         }
         open.read(&format!("/{name}"), serve);
     }
+}
+
+/// The page for an address that is none, which says so and has the ways to those that are: for a browser that
+/// wants to show a page. `None` for whoever else asks.
+pub fn missing(request: &HttpRequest) -> Option<HttpResponse> {
+    let path = request.path();
+    let reads = [Method::GET, Method::HEAD].contains(request.method());
+    let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_browser = accepts.is_some_and(|accepts| accepts.contains("text/html"));
+    if !reads || !is_browser || OF_PROGRAMS.iter().any(|start| path.starts_with(start)) {
+        return None;
+    }
+    let (name, file) = files().find(|(name, _)| *name == INDEX)?;
+    Some(file.whole(request, head(HttpResponse::NotFound(), name)))
 }
 
 /// Whether a path is one of the page's files, beside `/`.
@@ -55,13 +82,17 @@ pub fn is_file(path: &str) -> bool {
 }
 
 fn answer(request: &HttpRequest, name: &str, file: &PackedFile) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
+    file.answer(request, head(HttpResponse::Ok(), name))
+}
+
+/// The headers that all answers with this file have.
+fn head(mut response: HttpResponseBuilder, name: &str) -> HttpResponseBuilder {
     response
         // A browser asks each time, so that a new version of the program shows its page at once.
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .content_type(media_type(name));
-    file.answer(request, response)
+    response
 }
 
 /// The media type of a file of the page, by the ending of its name.

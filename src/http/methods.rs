@@ -9,7 +9,9 @@ use actix_web::{
 };
 
 use crate::http::{
+    assets,
     error::ApiError,
+    observed::RefusalCode,
     scope::{HungRoute, RouteList},
 };
 
@@ -56,8 +58,12 @@ fn refuse(request: HttpRequest, allowed: &str) -> HttpResponse {
     response
 }
 
-/// Answers 404, for every path that has no route.
+/// Answers 404, for every path that has no route; to a browser that wants a page, with one.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    if let Some(mut page) = assets::missing(&request) {
+        page.extensions_mut().insert(RefusalCode("not_found"));
+        return page;
+    }
     let message = format!("there is nothing at {}", request.path());
     ApiError::new(StatusCode::NOT_FOUND, "not_found", message).error_response()
 }

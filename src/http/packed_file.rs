@@ -31,12 +31,17 @@ impl PackedFile {
     /// The file, or 304 where the browser has these very contents (`If-None-Match`). `response` has its
     /// other headers already.
     pub fn answer(&self, request: &HttpRequest, mut response: HttpResponseBuilder) -> HttpResponse {
-        response
-            .insert_header(ETag(self.tag.clone()))
-            .insert_header((VARY, ACCEPT_ENCODING.as_str()));
+        response.insert_header(ETag(self.tag.clone()));
         if is_known(request, &self.tag) {
+            response.insert_header((VARY, ACCEPT_ENCODING.as_str()));
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
+        self.whole(request, response)
+    }
+
+    /// The file, whatever the browser has. `response` has its other headers already.
+    pub fn whole(&self, request: &HttpRequest, mut response: HttpResponseBuilder) -> HttpResponse {
+        response.insert_header((VARY, ACCEPT_ENCODING.as_str()));
         let accepted = AcceptEncoding::parse(request).ok();
         let ways = [Encoding::brotli(), Encoding::identity()];
         match accepted.and_then(|accepted| accepted.negotiate(ways.iter())) {

@@ -37,6 +37,7 @@ mod ops_listener;
 mod otlp;
 mod own_types;
 mod page_headers;
+mod pages;
 mod privacy;
 mod refusals;
 mod reload;

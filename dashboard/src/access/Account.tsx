@@ -1,24 +1,13 @@
 // Who one is, in the header: a name that opens into what one can do about it.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
-import { readWho, type Who } from './call';
+import { useEffect, useRef } from 'preact/hooks';
+import type { Who } from './call';
+import { onNavigate } from '../router/router';
 import type { Visitor } from './visitor';
 
-interface AccountProps {
-  visitor: Visitor;
-  /** Whether the numbers come in, so that the server knows who this is. */
-  isLive: boolean;
-}
-
-export function Account({ visitor, isLive }: AccountProps) {
-  const [who, setWho] = useState<Who | null>(null);
+export function Account({ visitor }: { visitor: Visitor }) {
+  const { who } = visitor;
   const box = useRef<HTMLDetailsElement>(null);
-  useEffect(() => {
-    if (!isLive) return;
-    void visitor.call('api/session').then((reply) => {
-      if (reply.status === 200) setWho(readWho(reply.body));
-    });
-  }, [isLive]);
   useEffect(() => {
     const close = () => box.current?.removeAttribute('open');
     const outside = (event: Event) => {
@@ -32,12 +21,12 @@ export function Account({ visitor, isLive }: AccountProps) {
     document.addEventListener('pointerdown', outside);
     document.addEventListener('focusin', outside);
     document.addEventListener('keydown', escape);
-    addEventListener('hashchange', close);
+    const stop = onNavigate(close);
     return () => {
       document.removeEventListener('pointerdown', outside);
       document.removeEventListener('focusin', outside);
       document.removeEventListener('keydown', escape);
-      removeEventListener('hashchange', close);
+      stop();
     };
   }, []);
   // Where the server asks nobody who they are, there is nothing to say.
@@ -47,7 +36,7 @@ export function Account({ visitor, isLive }: AccountProps) {
       <summary>{shortName(who)}</summary>
       <div class="account-box">
         <p>{inWords(who)}</p>
-        {who.scopes.includes('access') && <a href="#access">Access settings</a>}
+        {who.scopes.includes('access') && <a href="/settings">Access settings</a>}
         <button type="button" onClick={() => void visitor.leave(false)}>
           {who.kind === 'user' ? 'Sign out' : 'Leave'}
         </button>

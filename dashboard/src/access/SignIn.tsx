@@ -4,6 +4,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { TokenForm } from '../components/TokenForm';
 import { readWays, refusalWords, type Reply, type Ways } from './call';
+import { keepPlace } from '../router/router';
 import type { Visitor } from './visitor';
 
 interface SignInProps {
@@ -16,7 +17,7 @@ export function SignIn({ visitor, tokenRefused }: SignInProps) {
   const [ways, setWays] = useState<Ways | null>(null);
   useEffect(() => {
     // Without an answer the token is asked for: the form says what is wrong once it is sent.
-    void visitor.call('api/login/ways').then((reply) => setWays(readWays(reply.body)));
+    void visitor.call('/api/login/ways').then((reply) => setWays(readWays(reply.body)));
   }, []);
   if (!ways) return null;
   const token = <TokenForm refused={tokenRefused} onToken={(token) => visitor.enter(token)} />;
@@ -51,10 +52,13 @@ function OpenId({ label, visitor }: { label: string; visitor: Visitor }) {
   const [refusal, setRefusal] = useState<string | null>(null);
   const go = async () => {
     setRefusal(null);
-    const path = 'api/login/oidc';
+    const path = '/api/login/oidc';
     // A redirect to another site can't be read, and need not be: it says that the provider answers.
     const answer = await fetch(path, { redirect: 'manual', cache: 'no-store' }).catch(() => null);
-    if (answer?.type === 'opaqueredirect') return location.assign(path);
+    if (answer?.type === 'opaqueredirect') {
+      keepPlace();
+      return location.assign(path);
+    }
     setRefusal(refusalWords(await visitor.call(path)));
   };
   return (
@@ -73,7 +77,7 @@ function OpenId({ label, visitor }: { label: string; visitor: Visitor }) {
 
 function UserForm({ visitor }: { visitor: Visitor }) {
   const send = async (form: FormData): Promise<Reply> => {
-    const reply = await visitor.call('api/login', {
+    const reply = await visitor.call('/api/login', {
       user: String(form.get('user')).trim(),
       password: String(form.get('password')),
     });

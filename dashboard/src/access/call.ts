@@ -1,7 +1,7 @@
 // Requests by which people sign in and give access: small JSON objects there and back. A session is in a
 // cookie that no script reads; a viewer token, where this browser has one, goes along as a header.
 
-import { isObject, number, objects, string, type Json } from '../json';
+import { isObject, number, objects, string, strings, type Json } from '../json';
 
 /** A request that takes longer has failed. A password takes the server a while, by intention. */
 const TIMEOUT_MS = 15_000;
@@ -72,11 +72,24 @@ export interface Who {
   name: string;
   role: string;
   scopes: string[];
+  /** What is kept from the visitor: `money`. */
+  hidden: string[];
 }
 
 export function readWho(body: Json): Who {
   const scopes = Array.isArray(body.scopes) ? body.scopes.map(String) : [];
-  return { kind: string(body.kind, ''), name: string(body.name, ''), role: string(body.role, ''), scopes };
+  const [kind, name, role] = [string(body.kind, ''), string(body.name, ''), string(body.role, '')];
+  return { kind, name, role, scopes, hidden: strings(body.hidden) };
+}
+
+/** What the pages show that not everybody may see: single events and refused ones, and what is known of sources. */
+export type Sight = 'events' | 'letters' | 'sources';
+
+/** Whether the server shows this. Until it is known who one is, the page asks and is told. */
+export function maySee(who: Who | null, sight: Sight): boolean {
+  if (who === null) return true;
+  // Those from whom money is hidden see nothing that may have amounts in it.
+  return !who.hidden.includes('money') && who.scopes.includes(sight === 'sources' ? 'numbers' : sight);
 }
 
 /** How one may enter (`GET /api/login/ways`). */

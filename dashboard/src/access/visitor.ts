@@ -1,9 +1,13 @@
 // Whoever looks at this page, as its parts need to know them.
 
 import type { Json } from '../json';
-import type { Reply } from './call';
+import type { Reply, Who } from './call';
 
 export interface Visitor {
+  /** Who the server says one is; null until it has said so. */
+  who: Who | null;
+  /** The viewer token of this browser, which a link that the browser follows by itself does not carry. */
+  token: string | null;
   /** Why a link or the OpenID provider has not let the visitor in; null where nothing is wrong. */
   refused: string | null;
   /** The link that the page was opened with has a password, which is asked for. */

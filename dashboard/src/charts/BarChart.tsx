@@ -4,7 +4,6 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
 import { onThemeChange } from '../theme';
 import { labelWidth } from './label_width';
 import { readLook, type ChartColours, type Look } from './look';
@@ -13,7 +12,10 @@ import { roundTop } from './scale';
 export interface BarChartProps {
   /** Starts of the buckets in Unix milliseconds, evenly spaced, oldest first. */
   times: readonly number[];
-  values: readonly number[];
+  /** Null where a value is not known, which draws nothing. */
+  values: readonly (number | null)[];
+  /** The last bucket is over, and not in progress. */
+  isOver?: boolean;
   /** The same buckets of another day; null where a value is not known, so that the line has a gap. */
   baseline?: readonly (number | null)[];
   bucketMs: number;
@@ -38,8 +40,8 @@ export interface BarChartProps {
 }
 
 /** The columns uPlot draws: bar centres in seconds, finished buckets, the one in progress, the other day. */
-function toColumns({ times, values, baseline, bucketMs }: BarChartProps): uPlot.AlignedData {
-  const last = times.length - 1;
+function toColumns({ times, values, baseline, bucketMs, isOver = false }: BarChartProps): uPlot.AlignedData {
+  const last = isOver ? -1 : times.length - 1;
   return [
     times.map((time) => (time + bucketMs / 2) / 1000),
     values.map((value, index) => (index === last ? null : value)),
@@ -50,10 +52,10 @@ function toColumns({ times, values, baseline, bucketMs }: BarChartProps): uPlot.
 
 /** The highest value of bars and line, so that neither leaves the chart. */
 const highest = ({ values, baseline = [] }: BarChartProps): number =>
-  Math.max(0, ...values, ...baseline.map((value) => value ?? 0));
+  Math.max(0, ...values.map((value) => value ?? 0), ...baseline.map((value) => value ?? 0));
 
 function drawHighMark(plot: uPlot, props: BarChartProps, look: Look): void {
-  const peak = Math.max(...props.values);
+  const peak = Math.max(...props.values.map((value) => value ?? 0));
   if (peak <= 0) return;
   const { ctx, bbox } = plot;
   const y = Math.round(plot.valToPos(peak, 'y', true)) - 1;
@@ -167,7 +169,7 @@ export function BarChart(props: BarChartProps) {
   }, [lookKey]);
 
   // Data is set only when it has changed. A quiet second changes the times alone, an event the values alone.
-  const fingerprint = `${props.times.at(-1)} ${props.values.join()} ${props.baseline?.join()}`;
+  const fingerprint = `${props.times.at(-1)} ${props.isOver} ${props.values.join()} ${props.baseline?.join()}`;
   useEffect(() => plot.current?.setData(toColumns(newest.current)), [fingerprint]);
   useEffect(() => {
     const chart = plot.current;

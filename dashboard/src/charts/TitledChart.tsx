@@ -30,7 +30,11 @@ export function TitledChart(props: TitledChartProps) {
   const { times, values, baseline } = chart;
   const isCompared = baseline?.some((value) => value !== null) ?? false;
 
-  const peak = Math.max(0, ...values);
+  const peak = Math.max(0, ...values.map((value) => value ?? 0));
+  const textAt = (row: number) => {
+    const value = values[row];
+    return value === null ? 'not known' : valueText(value ?? 0);
+  };
   const peakAt = values.lastIndexOf(peak);
   const chosen = chosenAt === null ? -1 : times.indexOf(chosenAt);
   const hoveredNow = hovered !== null && hovered < values.length ? hovered : null;
@@ -56,7 +60,7 @@ export function TitledChart(props: TitledChartProps) {
     setChosenAt(times[to] ?? null);
   };
   const otherText = other === null ? '' : `, ${baselineName} ${valueText(other)}`;
-  const readout = `${valueText(values[index] ?? 0)} ${timeText(times[index] ?? 0)}${otherText}`;
+  const readout = `${textAt(index)} ${timeText(times[index] ?? 0)}${otherText}`;
 
   return (
     <figure class="chart">
@@ -71,7 +75,7 @@ export function TitledChart(props: TitledChartProps) {
           ) : (
             <>
               {shown === null && <span class="readout-mark">High mark</span>}
-              <b>{valueText(values[index] ?? 0)}</b> {timeText(times[index] ?? 0)}
+              <b>{textAt(index)}</b> {timeText(times[index] ?? 0)}
               {other !== null && `, ${baselineName} ${valueText(other)}`}
             </>
           )}
@@ -98,7 +102,7 @@ export function TitledChart(props: TitledChartProps) {
         version={Math.floor((times.at(-1) ?? 0) / TABLE_EVERY_MS) + (peak > 0 ? 0.5 : 0)}
         rows={() =>
           times.map((time, row) => {
-            const cells = [timeText(time), valueText(values[row] ?? 0)];
+            const cells = [timeText(time), textAt(row)];
             const compared = baseline?.[row] ?? null;
             return isCompared ? [...cells, compared === null ? 'not known' : valueText(compared)] : cells;
           })

@@ -4,25 +4,37 @@ import type { Visitor } from '../access/visitor';
 import { dayInWords } from '../format';
 import type { View } from '../live';
 import { chooseTheme, themeChoice, type ThemeChoice } from '../theme';
+import { zoneOf, type Address } from '../router/address';
 import { Mark } from './Mark';
+import { Nav } from './Nav';
 import { linkWords } from './words';
+import { Zone } from './Zone';
 
-export function Header({ view, visitor }: { view: View; visitor: Visitor }) {
+interface HeaderProps {
+  view: View;
+  visitor: Visitor;
+  address: Address;
+  /** Before one is let in there is nothing to go to, and the name is the heading. */
+  isEntry?: boolean;
+}
+
+export function Header({ view, visitor, address, isEntry = false }: HeaderProps) {
   const { state } = view;
   return (
     <header class="top">
       <div class="brand">
         <Mark />
-        <h1>Floodmark</h1>
+        {isEntry ? <h1>Floodmark</h1> : <span class="brand-name">Floodmark</span>}
       </div>
+      {!isEntry && <Nav {...{ view, visitor, address }} />}
       {state && (
-        <p class="day">
+        <div class="day">
           <time dateTime={state.day}>{dayInWords(state.day)}</time>
-          <span class="zone">{state.timezone}</span>
-        </p>
+          <Zone business={state.timezone} chosen={zoneOf(address.query)} address={address} />
+        </div>
       )}
       <ConnectionPill view={view} />
-      <Account visitor={visitor} isLive={view.link.kind === 'live'} />
+      <Account visitor={visitor} />
       <ThemeButton />
     </header>
   );

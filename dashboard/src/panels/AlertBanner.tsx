@@ -5,6 +5,7 @@ import { sinceWhen, spoken, titleWarning, whatExplains, whatHappened } from '../
 import { alertsQuestion, type Alert } from '../questions/alerts';
 import { FOLLOWED, alertsNowQuestion, howItStands } from '../questions/alerts-now';
 import { catalogueQuestion, unitIn } from '../questions/metrics';
+import { hrefOf } from '../router/router';
 import type { Panel, PanelProps } from './panel';
 
 export const alertBanner: Panel = {
@@ -36,7 +37,11 @@ function AlertBanner({ view }: PanelProps) {
           {alerts.firing.slice(0, SHOWN).map((alert) => (
             <FiringAlert key={alert.id} alert={alert} view={view} />
           ))}
-          {hidden > 0 && <p class="alerts-more">and {hidden} more</p>}
+          {hidden > 0 && (
+            <p class="alerts-more">
+              <a href={hrefOf('/incidents')}>and {hidden} more</a>
+            </p>
+          )}
         </section>
       )}
     </>
@@ -46,7 +51,7 @@ function AlertBanner({ view }: PanelProps) {
 function FiringAlert({ alert, view }: { alert: Alert; view: View }) {
   const explains = whatExplains(alert);
   const unitOf = unitIn(view.answerTo(catalogueQuestion));
-  const timezone = view.state?.timezone ?? 'UTC';
+  const timezone = view.zone;
   const currency = currencyOf(view);
   const course = view.answerTo(alertsNowQuestion).get(alert.id);
   const stands = howItStands(alert, course, view.asOf, { currency, timezone, unitOf });
@@ -59,7 +64,7 @@ function FiringAlert({ alert, view }: { alert: Alert; view: View }) {
       <div class="alert-text">
         <h2>
           <span class="sr-only">{SEVERITY_WORDS[alert.severity]}: </span>
-          {alert.title}
+          <a href={hrefOf(`/incidents/${encodeURIComponent(alert.id)}`)}>{alert.title}</a>
         </h2>
         <p>
           {whatHappened(alert, currency, unitOf)} {explains && <b>{explains}</b>}

@@ -4,6 +4,7 @@ import { currencyOf } from '../live';
 import { whatExplains, whatHappened, whenItWas } from '../questions/alert-words';
 import { alertsQuestion } from '../questions/alerts';
 import { catalogueQuestion, unitIn } from '../questions/metrics';
+import { hrefOf } from '../router/router';
 import type { Panel, PanelProps } from './panel';
 
 export const alertHistory: Panel = {
@@ -14,6 +15,9 @@ export const alertHistory: Panel = {
   Content: AlertHistory,
 };
 
+/** Alerts that are shown. A longer list would draw the eye; all of them are under Incidents. */
+const SHOWN = 8;
+
 function AlertHistory({ view }: PanelProps) {
   const { history } = view.answerTo(alertsQuestion);
   if (history.length === 0) return null;
@@ -21,11 +25,13 @@ function AlertHistory({ view }: PanelProps) {
     <section class="note" aria-labelledby="history" data-testid="alert-history">
       <h2 id="history">Earlier alerts</h2>
       <ul class="history">
-        {history.map((alert) => (
+        {history.slice(0, SHOWN).map((alert) => (
           <li key={alert.id}>
-            <p class="history-when">{whenItWas(alert, view.asOf, view.state?.timezone ?? 'UTC')}</p>
+            <p class="history-when">{whenItWas(alert, view.asOf, view.zone)}</p>
             <p>
-              <b>{alert.title}</b>{' '}
+              <b>
+                <a href={hrefOf(`/incidents/${encodeURIComponent(alert.id)}`)}>{alert.title}</a>
+              </b>{' '}
               <span class="soft">
                 {whatHappened(alert, currencyOf(view), unitIn(view.answerTo(catalogueQuestion)))} {whatExplains(alert)}
               </span>

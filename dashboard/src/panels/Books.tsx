@@ -1,7 +1,9 @@
 // Whether every order that the shop or its payment provider has is here, once and with its amount.
 
 import { count } from '../format';
+import type { View } from '../live';
 import { booksInWords, booksQuestion, shareText } from '../questions/books';
+import { useAnswer } from '../questions/use_answer';
 import type { Panel, PanelProps } from './panel';
 
 export const books: Panel = {
@@ -14,8 +16,18 @@ export const books: Panel = {
 };
 
 function Books({ view }: PanelProps) {
-  const books = view.answerTo(booksQuestion);
-  if (books === null) return null;
+  return <BooksContent view={view} />;
+}
+
+interface BooksContentProps {
+  view: View;
+  /** It is a part of a page that says where it has nothing; a panel leaves itself out then. */
+  isAlone?: boolean;
+}
+
+export function BooksContent({ view, isAlone = false }: BooksContentProps) {
+  const books = useAnswer(view, isAlone ? booksQuestion : null) ?? view.peek(booksQuestion);
+  if (books === null) return isAlone ? <NoBooks /> : null;
   const { orders, share, trackedShare, faults } = books;
   return (
     <section class="note" aria-labelledby="books" data-testid="books">
@@ -41,3 +53,15 @@ function Books({ view }: PanelProps) {
     </section>
   );
 }
+
+const NoBooks = () => (
+  <section class="note" aria-labelledby="books" data-testid="books">
+    <h2 id="books">
+      The books <span class="window">today</span>
+    </h2>
+    <p class="soft">
+      No order is in the books today. They come by the webhooks of Shopify and Stripe, or from a file:{' '}
+      <code>floodmark orders</code>. Then it stands here which orders have no event, or several.
+    </p>
+  </section>
+);

@@ -36,7 +36,7 @@ const WINDOW = 'last 60 minutes';
 const plural = (value: number, one: string, many: string) => `${count(value)} ${value === 1 ? one : many}`;
 
 function Hour({ view }: PanelProps) {
-  const { state } = view;
+  const { state, zone } = view;
   // The section keeps the place of the charts until the first snapshot.
   if (!state) return <section class="hour" />;
   const other = view.answerTo(otherDayQuestion);
@@ -56,8 +56,8 @@ function Hour({ view }: PanelProps) {
     bucketMs: MINUTE_MS,
     yLabel: countCompact,
     xTicks: quarterHours,
-    xLabel: (tick: number) => clockMinute(tick * 1000, state.timezone),
-    timeText: (time: number) => `at ${clockMinute(time, state.timezone)}`,
+    xLabel: (tick: number) => clockMinute(tick * 1000, zone),
+    timeText: (time: number) => `at ${clockMinute(time, zone)}`,
     syncKey: 'hour',
     window: WINDOW,
   });

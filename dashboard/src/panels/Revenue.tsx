@@ -67,7 +67,7 @@ const ems = (text: string): number =>
 const purchases = (value: number): string => `${count(value)} ${value === 1 ? 'purchase' : 'purchases'}`;
 
 function Revenue({ view }: PanelProps) {
-  const { state, asOf, ageMs } = view;
+  const { state, asOf, ageMs, zone } = view;
   const current = isCurrent(view);
   const currency = state?.currency ?? 'USD';
   const hidden = isHidden(state, 'revenue');
@@ -109,7 +109,7 @@ function Revenue({ view }: PanelProps) {
         </h2>
         {state && !current && (
           <p class="as-of">
-            as of {clockSecond(state.timestamp, state.timezone)}, {age(ageMs)} ago
+            as of {clockSecond(state.timestamp, zone)}, {age(ageMs)} ago
           </p>
         )}
       </div>
@@ -180,9 +180,9 @@ function Revenue({ view }: PanelProps) {
           bucketMs={SECOND_MS}
           xTicks={secondTicks}
           // "15 s ago" is true only while the end of the chart is now.
-          xLabel={current ? secondLabel : (tick) => clockSecond(tick * 1000, state.timezone)}
+          xLabel={current ? secondLabel : (tick) => clockSecond(tick * 1000, zone)}
           labelsKey={current ? 'ago' : 'clock'}
-          timeText={(time) => `at ${clockSecond(time, state.timezone)}`}
+          timeText={(time) => `at ${clockSecond(time, zone)}`}
           quietText={`No ${hidden ? 'purchases' : 'revenue'} in the last 60 seconds`}
         />
       )}
@@ -200,9 +200,9 @@ function Revenue({ view }: PanelProps) {
           baselineName={otherName}
           bucketMs={MINUTE_MS}
           xTicks={quarterHours}
-          xLabel={(tick) => clockMinute(tick * 1000, state.timezone)}
+          xLabel={(tick) => clockMinute(tick * 1000, zone)}
           labelsKey="minutes"
-          timeText={(time) => `at ${clockMinute(time, state.timezone)}`}
+          timeText={(time) => `at ${clockMinute(time, zone)}`}
           quietText={`No ${hidden ? 'purchases' : 'revenue'} in the last 60 minutes`}
         />
       )}

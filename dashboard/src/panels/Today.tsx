@@ -16,7 +16,7 @@ import type { Panel, PanelProps } from './panel';
 const checkoutQuestion = oneRequest<PointsByTime | null>({
   path: 'timeseries',
   parameters: { metric: 'checkout_error_rate', hours: '1' },
-  everyMs: 2_000,
+  everyMs: 10_000,
   initially: null,
   parse: parsePoints,
   // The configuration has no such metric.
@@ -68,7 +68,7 @@ function Today({ view }: PanelProps) {
   const { values: metrics, leftOut } = view.answerTo(metricValuesQuestion);
   const checkout = view.answerTo(checkoutQuestion);
   const currency = currencyOf(view);
-  const timezone = view.state?.timezone ?? 'UTC';
+  const timezone = view.zone;
   const inMoney = (value: number) => money(toMoneyUnits(value), currency);
   const inCents = (value: number) => inMoney(Math.round(value * 100) / 100);
   // A configuration may have taken any of these metrics away. Its cell is left out then.

@@ -5,11 +5,11 @@ import { clockMinute } from '../format';
 import { MINUTE_MS, bucketStart } from '../stream/series';
 import { amount, type UnitOf } from './alert-words';
 import { alertsQuestion, type Alert } from './alerts';
-import { parsePoints, type PointsByTime } from './baseline';
+import { pointsOf, type PointsByTime } from './baseline';
 import { catalogueQuestion, unitIn } from './metrics';
 import type { Question } from './question';
 
-/** Alerts that are shown with their numbers of now. Each takes a request every few seconds. */
+/** Alerts that are shown with their numbers of now. */
 export const FOLLOWED = 3;
 
 /** The longest stretch that is asked for, in hours. */
@@ -20,19 +20,21 @@ export type Courses = ReadonlyMap<string, PointsByTime>;
 
 export const alertsNowQuestion: Question<Courses> = {
   initially: () => new Map(),
-  everyMs: 5_000,
+  everyMs: 10_000,
   needs: catalogueQuestion,
   async round({ ask, known, answerTo, now }) {
     // Nothing is known by the minute of a metric that may not be seen, or of drift, which is about a property.
     const isMetric = unitIn(answerTo(catalogueQuestion));
     const isFollowed = ({ isHidden, metric }: Alert) => !isHidden && isMetric(metric) !== null;
     const followed = answerTo(alertsQuestion).firing.slice(0, FOLLOWED).filter(isFollowed);
-    const asked = followed.map(async (alert): Promise<[string, PointsByTime | undefined]> => {
-      const hours = Math.min(MOST_HOURS, Math.ceil((now() - alert.since) / (60 * MINUTE_MS)) || 1);
-      const answer = await ask('timeseries', { metric: alert.metric, hours: String(hours) });
-      return [alert.id, answer.kind === 'ok' ? parsePoints(answer.body) : known().get(alert.id)];
-    });
-    const courses = await Promise.all(asked);
+    if (followed.length === 0) return new Map();
+    const hours = followed.map(({ since }) => Math.ceil((now() - since) / (60 * MINUTE_MS)) || 1);
+    const metrics = [...new Set(followed.map(({ metric }) => metric))];
+    const parameters = { metric: metrics.join(','), hours: String(Math.min(MOST_HOURS, Math.max(...hours))) };
+    const answer = await ask('timeseries', parameters);
+    const courseOf = ({ id, metric }: Alert): [string, PointsByTime | undefined] =>
+      answer.kind === 'ok' ? [id, pointsOf(answer.body, metric)] : [id, known().get(id)];
+    const courses = followed.map(courseOf);
     return new Map(courses.filter((course): course is [string, PointsByTime] => course[1] !== undefined));
   },
 };

@@ -16,6 +16,19 @@ export interface Explanation {
   event: string;
 }
 
+/** What accounts for it, as far as the stored events tell. */
+export interface Cause {
+  /** "gateway=adyen", each as `where` of a metric has it. */
+  conditions: readonly string[];
+  /** The same as properties and values, where all are equalities. */
+  where: Readonly<Record<string, string>> | null;
+  /** The metric of its events, and what it was before. */
+  value: number;
+  was: number;
+  /** Its part of the difference, 0 to 1. */
+  share: number;
+}
+
 export interface Alert {
   /** The same as long as it is the same firing. */
   id: string;
@@ -36,6 +49,7 @@ export interface Alert {
   /** What the value usually is; null where the rule doesn't ask. */
   baseline: number | null;
   explains: readonly Explanation[];
+  causes: readonly Cause[];
   /** The numbers say nothing, since this viewer may not see them. */
   isHidden: boolean;
 }
@@ -49,13 +63,23 @@ export interface Alerts {
 
 export const NO_ALERTS: Alerts = { firing: [], history: [] };
 
-/** Alerts of the history that are shown. A longer list would draw the eye. */
-const HISTORY_SHOWN = 8;
-
 const SEVERITIES: readonly Severity[] = ['critical', 'warning', 'info'];
 
 /** A severity this page doesn't know is taken for a serious one: better told than hidden. */
 const toSeverity = (value: unknown): Severity => SEVERITIES.find((known) => known === value) ?? 'warning';
+
+export const parseCauses = (value: unknown): readonly Cause[] =>
+  objects(value).map((cause) => {
+    const entries = isObject(cause.where) ? Object.entries(cause.where).map(([name, of]) => [name, String(of)]) : [];
+    const isRange = (of: string) => /^[<>]/.test(of);
+    return {
+      conditions: entries.map(([name, of]) => (isRange(of!) ? `${name}${of}` : `${name}=${of}`)),
+      where: entries.some(([, of]) => isRange(of!)) ? null : Object.fromEntries(entries),
+      value: number(cause.value),
+      was: number(cause.was),
+      share: number(cause.share),
+    };
+  });
 
 function toAlert(entry: Record<string, unknown>): Alert {
   const name = string(entry.name, 'alert');
@@ -83,6 +107,7 @@ function toAlert(entry: Record<string, unknown>): Alert {
         event: string(explains.event, ''),
       }))
       .filter(({ property }) => property !== ''),
+    causes: parseCauses(entry.causes),
     isHidden: hidden.includes('value'),
   };
 }
@@ -97,13 +122,15 @@ export function parseAlerts(body: unknown): Alerts {
   const history = objects(body.history).map(toAlert);
   return {
     firing: parseFiring(objects(body.firing)),
-    history: history.sort((a, b) => b.since - a.since).slice(0, HISTORY_SHOWN),
+    history: history.sort((a, b) => b.since - a.since),
   };
 }
 
 export interface AlertsKnown extends Alerts {
   /** The stream has said what fires. An answer over HTTP may be older, or of another node. */
   isHeard: boolean;
+  /** The server has answered over HTTP, so the history is known, too. */
+  isAnswered: boolean;
 }
 
 /** The pause while the stream says nothing of alerts, as that of an older server. */
@@ -114,14 +141,14 @@ const HISTORY_EVERY_MS = 60_000;
 const HISTORY_AFTER_MS = 2_500;
 
 export const alertsQuestion: Question<AlertsKnown> = {
-  initially: () => ({ ...NO_ALERTS, isHeard: false }),
+  initially: () => ({ ...NO_ALERTS, isHeard: false, isAnswered: false }),
   everyMs: ({ isHeard }) => (isHeard ? HISTORY_EVERY_MS : EVERYTHING_EVERY_MS),
   async round({ ask, known }) {
     const answer = await ask('alerts');
     if (answer.kind === 'failed') return known();
     const { isHeard, firing } = known();
     const asked = answer.kind === 'ok' ? parseAlerts(answer.body) : NO_ALERTS;
-    return { ...asked, firing: isHeard ? firing : asked.firing, isHeard };
+    return { ...asked, firing: isHeard ? firing : asked.firing, isHeard, isAnswered: true };
   },
   hear({ firing }, known) {
     if (firing === null) return null;

@@ -3,6 +3,9 @@
 // For every question there is at most one round under way. Who wants it asked meanwhile gets one more
 // round right after it. A stop, and a new beginning of one question, abandon its round: the requests
 // may still be answered, but nobody listens any more.
+//
+// Which questions there are changes with the page and with what is chosen on it: whoever shows the answer to
+// one holds it, and it is asked as long as somebody does.
 
 import type { Frame } from '../stream/frames';
 import type { Answer } from './ask';
@@ -30,6 +33,8 @@ interface Standing {
 
 export class Asker {
   #standings = new Map<Question<any>, Standing>();
+  /** How many hold each question. Those that another question needs are held by it. */
+  #holders = new Map<Question<any>, number>();
   #isRunning = false;
   /** First rounds since the last start, which other questions may wait for. */
   #firstRounds = new Map<Question<any>, Promise<void>>();
@@ -42,7 +47,23 @@ export class Asker {
     private readonly changed: () => void,
     private token: string | null,
   ) {
-    for (const question of questions) this.#add(question);
+    for (const question of questions) this.hold(question);
+  }
+
+  /** Asks a question from now on, until what is returned is called. */
+  hold(question: Question<any>): () => void {
+    this.#holders.set(question, (this.#holders.get(question) ?? 0) + 1);
+    const letNeedGo = question.needs ? this.hold(question.needs) : () => {};
+    const isNew = !this.#standings.has(question);
+    this.#add(question);
+    if (isNew && this.#isRunning) void this.#begin(question, this.#firstRounds);
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#letGo(question);
+      letNeedGo();
+    };
   }
 
   start(): void {
@@ -75,6 +96,12 @@ export class Asker {
     }
   }
 
+  /** What is known of a question, also of one that nobody holds yet. */
+  peek<A>(question: Question<A>): A {
+    const standing = this.#standings.get(question);
+    return standing ? (standing.known as A) : question.initially();
+  }
+
   answerTo<A>(question: Question<A>): A {
     const standing = this.#standings.get(question);
     if (!standing) throw new Error('A panel shows the answer to a question that it does not list under `asks`.');
@@ -83,16 +110,15 @@ export class Asker {
 
   /** Forgets what is known of a question in favour of `known`, and asks anew at once. */
   startOver<A>(question: Question<A>, known: A): void {
-    const standing = this.#standings.get(question)!;
+    const standing = this.#standings.get(question);
+    if (!standing) return;
     this.#abandon(standing);
     this.#learn(standing, known);
     if (this.#isRunning) void this.#ask(question, standing);
   }
 
-  /** The question, and before it what it needs. */
   #add(question: Question<any>): void {
     if (this.#standings.has(question)) return;
-    if (question.needs) this.#add(question.needs);
     this.#standings.set(question, {
       known: question.initially(),
       isUnderWay: false,
@@ -100,6 +126,17 @@ export class Asker {
       round: 0,
       cancelNext: () => {},
     });
+  }
+
+  /** Whoever held a question does so no more. With the last one, what is known of it goes. */
+  #letGo(question: Question<any>): void {
+    const holders = (this.#holders.get(question) ?? 0) - 1;
+    if (holders > 0) return void this.#holders.set(question, holders);
+    this.#holders.delete(question);
+    this.#firstRounds.delete(question);
+    const standing = this.#standings.get(question);
+    if (standing) this.#abandon(standing);
+    this.#standings.delete(question);
   }
 
   /** The first round after a start. `firstRounds` are those of that start. */
@@ -110,7 +147,7 @@ export class Asker {
     const first = question.needs
       ? this.#begin(question.needs, firstRounds).then(() => {
           // There may have been a stop meanwhile, and another start.
-          if (this.#isRunning && firstRounds === this.#firstRounds) return ask();
+          if (this.#isRunning && firstRounds === this.#firstRounds && this.#standings.has(question)) return ask();
         })
       : ask();
     firstRounds.set(question, first);
@@ -150,7 +187,7 @@ export class Asker {
     if (ms === 0) return void this.#ask(question, standing);
     const cancel = this.world.after(ms, () => {
       this.#extras.delete(cancel);
-      void this.#ask(question, standing);
+      if (this.#standings.get(question) === standing) void this.#ask(question, standing);
     });
     this.#extras.add(cancel);
   }

@@ -1,10 +1,11 @@
 // Another day, which today is held against: its hour is drawn behind this one, and its revenue up to the same
 // moment is said. The choice of the day is remembered by this browser.
 
-import { number, numberOrNull, objects, string } from '../json';
+import { isObject, number, numberOrNull, objects, string } from '../json';
 import { recall, remember } from '../storage';
 import type { Answer } from './ask';
-import { oneRequest, type Question } from './question';
+import { catalogueQuestion, unitIn } from './metrics';
+import { oneRequest, type Parameters, type Question } from './question';
 
 /** What the day is called by the server: `yesterday`, `last_week`, or the name of an occasion. */
 export type Baseline = string;
@@ -66,21 +67,23 @@ export type PointsByTime = ReadonlyMap<number, number | null>;
 export const parsePoints = (body: unknown): PointsByTime =>
   new Map(objects(body).map((entry) => [number(entry.timestamp), numberOrNull(entry.count)]));
 
+/** The series of one metric, of an answer that may have several. */
+export function pointsOf(body: unknown, metric: string): PointsByTime {
+  if (!isObject(body) || !isObject(body.metrics)) return parsePoints(body);
+  const entries = objects(body.metrics[metric]);
+  return new Map(entries.map((entry) => [number(entry.timestamp), numberOrNull(entry.value)]));
+}
+
 /** The series at these moments, null where it is not known. */
 export const pointsAt = (points: PointsByTime | null, times: readonly number[]): (number | null)[] =>
   times.map((time) => points?.get(time) ?? null);
 
-/** What is asked of the other day, as the time series calls it. */
-const ASKED = {
-  pageViews: { type: 'page_view', hours: '1' },
-  errors: { type: 'error', hours: '1' },
-  purchases: { type: 'purchase', hours: '1' },
-  revenue: { metric: 'revenue', hours: '1' },
-  /** One value: the other day up to the moment that it is now. */
-  revenueToday: { metric: 'revenue', interval: '1d', hours: '1' },
-} as const;
-type Asked = keyof typeof ASKED;
-const NAMES = Object.keys(ASKED) as Asked[];
+/** The metrics whose last hour is drawn. All of them are one request. */
+const BY_MINUTE = { pageViews: 'page_views', errors: 'errors', purchases: 'purchases', revenue: 'revenue' } as const;
+const NAMES = Object.keys(BY_MINUTE) as (keyof typeof BY_MINUTE)[];
+
+/** `revenueToday` has one value: the other day up to the moment that it is now. */
+type Asked = keyof typeof BY_MINUTE | 'revenueToday';
 
 export interface OtherDay {
   baseline: Baseline;
@@ -109,14 +112,25 @@ export const otherDayQuestion: Question<OtherDay> = {
   initially: () => unanswered(chosenBaseline()),
   // Less than a minute, so that the newest minute of the other day is not missing for long.
   everyMs: 10_000,
-  async round({ ask, known }) {
+  // Metrics that the configuration does not have, or that this viewer may not see, are not asked for.
+  needs: catalogueQuestion,
+  async round({ ask, known, answerTo }) {
     const { baseline } = known();
-    const answers = await Promise.all(NAMES.map((name) => ask('timeseries', { ...ASKED[name], baseline })));
+    const isMetric = unitIn(answerTo(catalogueQuestion));
+    const metrics = NAMES.map((name) => BY_MINUTE[name]).filter((metric) => isMetric(metric) !== null);
+    const asked = (parameters: Parameters) => ask('timeseries', { ...parameters, hours: '1', baseline });
+    const [hour, today] = await Promise.all([
+      metrics.length > 0 ? asked({ metric: metrics.join(',') }) : NOT_ASKED,
+      isMetric('revenue') !== null ? asked({ metric: 'revenue', interval: '1d' }) : NOT_ASKED,
+    ]);
     const before = known();
-    const points = (answer: Answer, last: PointsByTime | null) =>
-      answer.kind === 'ok' ? parsePoints(answer.body) : answer.kind === 'unknown' ? null : last;
-    const all = NAMES.map((name, index) => [name, points(answers[index]!, before.points[name])] as const);
-    const isAnswered = before.isAnswered || answers.some(({ kind }) => kind !== 'failed');
-    return { baseline, points: { ...NOTHING, ...Object.fromEntries(all) }, isAnswered };
+    const points = (answer: Answer, metric: string, last: PointsByTime | null) =>
+      answer.kind === 'ok' ? pointsOf(answer.body, metric) : answer.kind === 'unknown' ? null : last;
+    const pairs = NAMES.map((name) => [name, points(hour, BY_MINUTE[name], before.points[name])] as const);
+    const revenueToday = points(today, 'revenue', before.points.revenueToday);
+    const isAnswered = before.isAnswered || [hour, today].some(({ kind }) => kind !== 'failed');
+    return { baseline, points: { ...NOTHING, ...Object.fromEntries(pairs), revenueToday }, isAnswered };
   },
 };
+
+const NOT_ASKED: Answer = { kind: 'unknown' };

@@ -2,7 +2,7 @@
 // panels show metrics, so the two questions stand here.
 
 import { count, money, percent, plainNumber } from '../format';
-import { isObject, numberOrNull, objects, string } from '../json';
+import { isObject, numberOrNull, objects, string, strings } from '../json';
 import { toMoneyUnits } from '../stream/frames';
 import { oneRequest } from './question';
 
@@ -11,6 +11,8 @@ export type Unit = 'count' | 'number' | 'money' | 'ratio';
 export interface Metric {
   name: string;
   unit: Unit;
+  /** It counts different values, which can't be added up from one bucket to the next. */
+  byDayOnly: boolean;
 }
 
 export interface BreakdownName {
@@ -18,10 +20,15 @@ export interface BreakdownName {
   property: string;
 }
 
+export interface DeclaredBreakdown extends BreakdownName {
+  /** Metrics that are summed by its values. */
+  sums: readonly string[];
+}
+
 /** What GET /api/analytics/metrics says. */
 export interface Catalogue {
   metrics: readonly Metric[];
-  breakdowns: readonly BreakdownName[];
+  breakdowns: readonly DeclaredBreakdown[];
 }
 
 /** The unit of the metric of this name; null where the catalogue doesn't have it. */
@@ -40,10 +47,18 @@ export function parseCatalogue(body: unknown): Catalogue {
   if (!isObject(body)) return { metrics: [], breakdowns: [] };
   return {
     metrics: objects(body.metrics)
-      .map((entry) => ({ name: string(entry.name, ''), unit: toUnit(entry.unit) }))
+      .map((entry) => ({
+        name: string(entry.name, ''),
+        unit: toUnit(entry.unit),
+        byDayOnly: entry.byDayOnly === true,
+      }))
       .filter(({ name }) => name !== ''),
     breakdowns: objects(body.breakdowns)
-      .map((entry) => ({ type: string(entry.type, ''), property: string(entry.property, '') }))
+      .map((entry) => ({
+        type: string(entry.type, ''),
+        property: string(entry.property, ''),
+        sums: strings(entry.sums),
+      }))
       .filter(({ type, property }) => type !== '' && property !== ''),
   };
 }
@@ -75,7 +90,7 @@ export const catalogueQuestion = oneRequest<Catalogue>({
 
 export const metricValuesQuestion = oneRequest<TodaysMetrics>({
   path: 'current',
-  everyMs: 2_000,
+  everyMs: 3_000,
   initially: { values: {}, leftOut: {} },
   parse: parseTodaysMetrics,
 });

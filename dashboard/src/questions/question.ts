@@ -64,3 +64,32 @@ export function oneRequest<A>(spec: OneRequest<A>): Question<A> {
     },
   };
 }
+
+/** What is known of a question that the server may refuse. */
+export type Known<A> = { kind: 'waiting' } | { kind: 'known'; value: A } | { kind: 'refused'; message: string };
+
+export interface RefusableRequest<A> {
+  /** Behind /api/analytics/. */
+  path: string;
+  parameters: Parameters;
+  everyMs: number;
+  /** `total` as `Answer` has it. */
+  parse(body: unknown, total?: number): A;
+}
+
+/**
+ * One request a round, of which the page says why the server refuses it. What is known already stays while the
+ * server does not answer.
+ */
+export function refusable<A>({ path, parameters, everyMs, parse }: RefusableRequest<A>): Question<Known<A>> {
+  return {
+    initially: () => ({ kind: 'waiting' }),
+    everyMs,
+    async round({ ask, known }) {
+      const answer = await ask(path, parameters);
+      if (answer.kind === 'ok') return { kind: 'known', value: parse(answer.body, answer.total) };
+      if (answer.message === undefined || (answer.kind === 'failed' && known().kind === 'known')) return known();
+      return { kind: 'refused', message: answer.message };
+    },
+  };
+}

@@ -65,6 +65,12 @@ const TABLE: &[(&str, &str, &str)] = &[
 /// Routes that everybody may call.
 const OPEN: &[(&str, &str)] = &[
     ("GET", "/"),
+    ("GET", "/explore"),
+    ("GET", "/incidents"),
+    ("GET", "/incidents/{id}"),
+    ("GET", "/events"),
+    ("GET", "/sources"),
+    ("GET", "/settings"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/openapi.json"),

@@ -41,7 +41,8 @@ pub(super) fn provoke(provoked: &mut Provoked) {
         provoked.note(&stream, &refused, code.to_owned());
     }
     drop((viewer, past));
-    for path in ["/", "/floodmark.js"] {
+    let pages = ["/explore", "/incidents", "/incidents/1", "/events", "/sources", "/settings"];
+    for path in ["/", "/floodmark.js"].into_iter().chain(pages) {
         let file = of(path, provoked);
         let answer = file.usual(&server).send().expect("an answer");
         let tag = answer.header("etag").expect("a tag").to_owned();

@@ -27,7 +27,7 @@ export function Audit({ visitor, changes }: AuditProps) {
     question.current += 1;
     const asked = question.current;
     const below = before === undefined ? '' : `&before=${before}`;
-    const reply = await visitor.call(`api/access/audit?limit=${PAGE_LINES + 1}${below}`);
+    const reply = await visitor.call(`/api/access/audit?limit=${PAGE_LINES + 1}${below}`);
     // An answer to an earlier question says less than the one that is on its way.
     if (asked !== question.current) return;
     setTrouble(reply.status === 200 ? null : refusalWords(reply));
@@ -42,7 +42,7 @@ export function Audit({ visitor, changes }: AuditProps) {
   const last = lines?.at(-1);
   return (
     <section class="identities" aria-labelledby="audit-title" aria-busy={lines === null && trouble === null}>
-      <h3 id="audit-title">Changes</h3>
+      <h2 id="audit-title">Changes</h2>
       <p class="hint">Who changed what, here or by the command line, the newest first. Lines are only added.</p>
       {trouble && (
         <p class="form-error" role="alert">

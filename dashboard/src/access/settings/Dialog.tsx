@@ -18,7 +18,7 @@ export function Dialog({ title, onClose, children }: DialogProps) {
   }, []);
   return (
     <dialog ref={box} class="dialog" aria-labelledby="dialog-title" onClose={onClose}>
-      <h3 id="dialog-title">{title}</h3>
+      <h2 id="dialog-title">{title}</h2>
       {children}
     </dialog>
   );

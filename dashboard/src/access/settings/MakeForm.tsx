@@ -29,7 +29,7 @@ export function MakeForm({ kind, visitor, onMade }: MakeFormProps) {
     if (isSending.current) return;
     isSending.current = true;
     setRefusal(null);
-    const reply = await visitor.call(`api/access/${kind.all}`, bodyOf(kind, new FormData(form), Date.now()));
+    const reply = await visitor.call(`/api/access/${kind.all}`, bodyOf(kind, new FormData(form), Date.now()));
     isSending.current = false;
     if (reply.status !== 201) return setRefusal(refusalWords(reply));
     form.reset();

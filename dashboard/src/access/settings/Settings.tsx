@@ -28,7 +28,7 @@ export function Settings({ visitor }: { visitor: Visitor }) {
   const title = useRef<HTMLHeadingElement>(null);
 
   const load = async () => {
-    const reply = await visitor.call('api/access');
+    const reply = await visitor.call('/api/access');
     if (reply.status !== 200) return setTrouble(refusalWords(reply));
     setLists(Object.fromEntries(KINDS.map(({ all }) => [all, readIdentities(reply.body[all])])));
   };
@@ -50,12 +50,12 @@ export function Settings({ visitor }: { visitor: Visitor }) {
 
   return (
     <main class="settings" aria-busy={lists === null && trouble === null}>
-      <a class="back" href="#">
+      <a class="back" href="/">
         Back to the numbers
       </a>
-      <h2 ref={title} tabIndex={-1} class="settings-title">
+      <h1 ref={title} tabIndex={-1} class="settings-title">
         Access
-      </h2>
+      </h1>
       <p class="sr-only" role="status">
         {said}
       </p>
@@ -67,13 +67,13 @@ export function Settings({ visitor }: { visitor: Visitor }) {
       {lists &&
         KINDS.map((kind) => (
           <section key={kind.kind} class="identities" aria-labelledby={`${kind.kind}-title`}>
-            <h3 id={`${kind.kind}-title`}>{kind.title}</h3>
+            <h2 id={`${kind.kind}-title`}>{kind.title}</h2>
             <p class="hint">{kind.what}</p>
             <List
               kind={kind}
               list={lists[kind.all] ?? []}
               onRevoke={(it) => setAsked({ kind, it })}
-              onRole={(it, role) => change('api/access/change', roleOf(it, role), `${it.name} is ${role} now.`)}
+              onRole={(it, role) => change('/api/access/change', roleOf(it, role), `${it.name} is ${role} now.`)}
             />
             <MakeForm
               kind={kind}
@@ -95,7 +95,7 @@ export function Settings({ visitor }: { visitor: Visitor }) {
           onYes={async () => {
             const { kind, it } = asked;
             setAsked(null);
-            await change('api/access/revoke', { kind: kind.kind, id: it.id }, `${it.name} is revoked.`);
+            await change('/api/access/revoke', { kind: kind.kind, id: it.id }, `${it.name} is revoked.`);
             title.current?.focus();
           }}
         />
@@ -199,7 +199,7 @@ function ReallyRevoke({ asked, onClose, onYes }: { asked: Asked; onClose(): void
 function ShownOnce({ made, onClose }: { made: Made; onClose(): void }) {
   const { kind, name, secret } = made;
   const [isCopied, setCopied] = useState(false);
-  const shown = kind.kind === 'link' ? new URL(`./#link=${secret}`, location.href).href : secret;
+  const shown = kind.kind === 'link' ? new URL(`/#link=${secret}`, location.href).href : secret;
   const copy = async () => {
     // Without TLS a browser gives no clipboard; the text can be selected all the same.
     await navigator.clipboard?.writeText(shown);
