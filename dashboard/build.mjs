@@ -50,8 +50,9 @@ async function buildTests() {
   });
 }
 
-/** The files of pages that are loaded when somebody goes there (src/pages/page.ts). */
-const LATER = /\/src\/(pages\/\w+|access\/settings)\/(Explore|Incidents?|Events|Sources|Settings)\.tsx$/;
+/** What is loaded when it is needed: pages (src/pages/page.ts), and the scrubber. */
+const LATER =
+  /\/src\/(pages|access|panels)(\/\w+)?\/(Explore|Incidents?|Events|Sources|Settings|Missing|Scrubber|SignIn)\.tsx$/;
 
 /**
  * What the first page is made of becomes one file. esbuild makes a file for each set of pages that share code, which
@@ -72,7 +73,7 @@ async function buildPage() {
   await mkdir(outdir, { recursive: true });
   await cp(here('public'), outdir, { recursive: true });
   const context = await esbuild.context({
-    entryPoints: { app: here('src/main.tsx') },
+    entryPoints: { app: here('src/main.tsx'), pages: here('src/pages.css') },
     outdir,
     bundle: true,
     // Pages are loaded when somebody goes there. A name has a hash of what is in the file, so that a page that was

@@ -9,14 +9,33 @@ import { Connection, type Link } from './stream/connection';
 import { browserWorld } from './stream/browser';
 import { ServerClock } from './stream/clock';
 import type { Frame } from './stream/frames';
+import { PastConnection } from './stream/playback';
 import { applyFrame, behindMs, type LiveState } from './stream/state';
 import { firstToken, keepToken } from './token';
 
+/** What of the past the page shows. */
+export interface PastView {
+  /** The moment, Unix milliseconds: that of the state, or one that is on its way. */
+  moment: number;
+  /** Seconds of the past in a second; 0 while it stands still. */
+  speed: number;
+  /** The state is that of the moment. */
+  isThere: boolean;
+  /** Why nothing comes; null while something does. */
+  trouble: string | null;
+}
+
 export interface View {
   link: Link;
+  /** Null while the page shows now. */
+  past: PastView | null;
+  /** The present moment, server time, whatever the page shows. */
+  now: number;
+  /** Plays the past that is shown, at a speed; 0 is a pause. */
+  play(speed: number): void;
   state: LiveState | null;
   /**
-   * The moment the numbers speak of, server time. While the link is live that is now, or so long ago as the
+   * The moment the numbers speak of, server time: of the past, that moment. While the link is live that is now, or so long ago as the
    * server is behind with counting; otherwise it stands still at the last frame. A chart that went further
    * would draw zeros nobody has measured.
    */
@@ -27,6 +46,8 @@ export interface View {
   localNow: number;
   /** The time zone in which moments are shown: that of the address, else the shop's. Days are always the shop's. */
   zone: string;
+  /** What the day of the numbers is called: "today", or "that day" where it is another one. */
+  dayWord: string;
   /** What is known of a question that a panel of the page asks. */
   answerTo<A>(question: Question<A>): A;
   /** The same, also where nobody asks it yet. */
@@ -42,6 +63,9 @@ export interface View {
 /** The currency of amounts. It is a guess until the first snapshot. */
 export const currencyOf = ({ state }: View): string => state?.currency ?? 'USD';
 
+/** After the last of several moments in a row, how long it takes until what no frame says is asked. */
+const ASK_AFTER_MS = 300;
+
 export class Live {
   #link: Link = { kind: 'connecting' };
   #state: LiveState | null = null;
@@ -52,10 +76,24 @@ export class Live {
   #letGo: (() => void)[] = [];
   /** The time zone that the address asks for. */
   zone: string | null = null;
+  #past: PastConnection | null = null;
+  /** The moment that the address asks for, which waits for the server to be there. */
+  #wanted: number | null = null;
+  /** The newest frame of now that said what fires. */
+  #firing: Frame | null = null;
+  #cancelAsking = () => {};
 
-  constructor(private readonly changed: () => void) {
+  /**
+   * @param changed there is something new to draw
+   * @param movedOn a playback shows another moment; null where it has come to now
+   */
+  constructor(
+    private readonly changed: () => void,
+    private readonly movedOn: (moment: number | null) => void,
+  ) {
     const token = (this.#token = firstToken());
-    const askerWorld = { ask, now: () => this.#clock.now(), after: browserWorld.after };
+    const moment = () => this.#past?.moment ?? null;
+    const askerWorld = { ask, now: () => this.#clock.now(), after: browserWorld.after, moment };
     this.#asker = new Asker(askerWorld, [], changed, token);
     const listener = {
       onFrame: (frame: Frame) => this.#onFrame(frame),
@@ -87,6 +125,51 @@ export class Live {
     for (const letGo of before) letGo();
   }
 
+  /** Shows a moment of the past; null shows now. */
+  show(moment: number | null): void {
+    this.#wanted = moment;
+    const past = this.#past;
+    if (moment === null) {
+      if (past) this.#leavePast();
+    } else if (!past) {
+      if (this.#link.kind === 'live') this.#enterPast(moment);
+    } else if (Math.floor(moment / 1000) !== Math.floor(past.moment / 1000)) {
+      past.seek(moment);
+      this.#askSoon();
+    }
+    this.changed();
+  }
+
+  #enterPast(moment: number): void {
+    const listener = {
+      onChange: (frame: Frame | null) => this.#onPast(frame),
+      onEnd: () => this.movedOn(null),
+    };
+    this.#past = new PastConnection(browserWorld, listener, this.#token, moment);
+    this.#asker.moveOn(true);
+  }
+
+  #leavePast(): void {
+    this.#past?.close();
+    this.#past = null;
+    this.#cancelAsking();
+    if (this.#firing) this.#asker.hear(this.#firing);
+    this.#asker.moveOn(true);
+  }
+
+  #onPast(frame: Frame | null): void {
+    if (frame) this.#asker.hear(frame);
+    const past = this.#past;
+    if (frame && past?.isThere && past.speed > 0) this.movedOn(past.moment);
+    this.changed();
+  }
+
+  /** While somebody drags, nothing is asked: the frames follow, and the rest comes when the hand rests. */
+  #askSoon(): void {
+    this.#cancelAsking();
+    this.#cancelAsking = browserWorld.after(ASK_AFTER_MS, () => this.#asker.moveOn(false));
+  }
+
   /** Begins anew with this token, or with the session that the browser has now. */
   enter(token: string | null): void {
     this.#token = token;
@@ -102,23 +185,42 @@ export class Live {
 
   view(): View {
     const now = this.#clock.now();
+    const common = {
+      link: this.#link,
+      now,
+      localNow: Date.now(),
+      play: this.#play,
+      peek: <A>(question: Question<A>) => this.#asker.peek(question),
+      hold: this.#hold,
+      answerTo: <A>(question: Question<A>) => this.#asker.answerTo(question),
+      retryNow: () => this.#connection.wake(),
+      startOver: <A>(question: Question<A>, known: A) => this.#asker.startOver(question, known),
+    };
+    const past = this.#past;
+    if (past) {
+      const { state, moment, speed, isThere, trouble } = past;
+      // Until the first frame of the past there is no number: those of now would stand under another moment.
+      const asOf = state?.timestamp ?? moment;
+      const zone = this.zone ?? (state ?? this.#state)?.timezone ?? 'UTC';
+      const dayWord = !state || state.day === this.#state?.day ? 'today' : 'that day';
+      const shown = { moment, speed, isThere, trouble };
+      return { ...common, state, past: shown, asOf, ageMs: now - asOf, zone, dayWord };
+    }
     const newest = this.#state?.timestamp ?? now;
     const behind = behindMs(this.#state);
     return {
-      link: this.#link,
+      ...common,
       state: this.#state,
+      past: null,
       // The clock's estimate may be a little behind the newest frame; never show less than we know.
       asOf: (this.#link.kind === 'live' ? Math.max(now, newest) : newest) - behind,
       ageMs: Math.max(0, now - newest) + behind,
-      localNow: Date.now(),
       zone: this.zone ?? this.#state?.timezone ?? 'UTC',
-      peek: (question) => this.#asker.peek(question),
-      hold: this.#hold,
-      answerTo: (question) => this.#asker.answerTo(question),
-      retryNow: () => this.#connection.wake(),
-      startOver: (question, known) => this.#asker.startOver(question, known),
+      dayWord: 'today',
     };
   }
+
+  #play = (speed: number): void => this.#past?.play(speed);
 
   /** One function for good: the parts of a page compare it. */
   #hold = (question: Question<any>): (() => void) => this.#asker.hold(question);
@@ -126,15 +228,22 @@ export class Live {
   #onFrame(frame: Frame): void {
     this.#clock.observe(frame.timestamp);
     this.#state = applyFrame(this.#state, frame);
-    this.#asker.hear(frame);
+    if (frame.firing !== null) this.#firing = frame;
+    // What fires now is no news to a page that shows the past.
+    if (!this.#past) this.#asker.hear(frame);
     this.changed();
   }
 
   #onLink(link: Link): void {
     this.#link = link;
+    if (link.kind === 'live' && this.#wanted !== null && !this.#past) this.#enterPast(this.#wanted);
     this.#askOrRest();
-    // A token that was refused is forgotten, or every later visit would begin with it.
-    if (link.kind === 'unauthorized') this.forgetToken();
+    if (link.kind === 'unauthorized') {
+      // A token that was refused is forgotten, or every later visit would begin with it.
+      this.forgetToken();
+      // Whoever is let in next comes back to the moment of the address, as who they are.
+      if (this.#past) this.#leavePast();
+    }
     this.changed();
   }
 

@@ -14,8 +14,8 @@ import { frontPage } from './panels';
 import { questionsOf, warningsOf } from './panels/panel';
 import { alertsQuestion } from './questions/alerts';
 import { catalogueQuestion } from './questions/metrics';
-import { zoneOf, type Address } from './router/address';
-import { current, onNavigate, resumePlace, startRouter } from './router/router';
+import { momentOf, momentText, zoneOf, type Address } from './router/address';
+import { change, current, note, onNavigate, resumePlace, startRouter } from './router/router';
 import { isHidden, type LiveState } from './stream/state';
 import { startTheme } from './theme';
 import { splitAddress } from './token';
@@ -78,7 +78,8 @@ function drawTitle(): void {
     isHidden(shown, 'revenue')
       ? `${count(shown.totals.purchases)} purchases`
       : moneyWhole(shown.totals.revenue, shown.currency);
-  const numbers = state && `${sold(state)} · ${count(state.activeUsers)} active`;
+  const active = state?.activeUsers ?? null;
+  const numbers = state && [sold(state), active === null ? '' : `${count(active)} active`].filter(Boolean).join(' · ');
   const warnings = warningsOf(page, view);
   const words = linkWords(view);
   const link = words.isBehind ? 'Behind' : isCurrent(view) ? '' : words.state;
@@ -131,10 +132,23 @@ const visitor: Visitor = {
   },
 };
 
-const live = new Live(askDrawing);
+/** How often a playback writes its moment into the address; browsers refuse more than a few a second. */
+const NOTE_EVERY_MS = 1_000;
+let notedAt = 0;
+
+/** A playback goes on by itself, and the address with it; at its end there is now. */
+function movedOn(moment: number | null): void {
+  if (moment === null) return change({ at: null }, true);
+  if (Date.now() - notedAt < NOTE_EVERY_MS) return;
+  notedAt = Date.now();
+  note({ at: momentText(moment) });
+}
+
+const live = new Live(askDrawing, movedOn);
 const follow = (address: Address) => {
   live.zone = zoneOf(address.query);
   live.ask(asked(address));
+  live.show(address.page === 'now' ? momentOf(address.query.get('at')) : null);
 };
 startTheme();
 startRouter();

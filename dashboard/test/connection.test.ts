@@ -20,6 +20,7 @@ class FakeWorld extends FakeTime implements World {
       onopen: null,
       onmessage: null,
       onclose: null,
+      send: () => {},
       close: () => void (socket.closed = true),
     };
     this.sockets.push(socket);

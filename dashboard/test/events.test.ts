@@ -68,7 +68,13 @@ test('the feed looks back until there is a screen of events, then for what is ne
       asked.push(parameters);
       return answer;
     };
-    feed = await question.round({ ask, known: () => feed, answerTo: () => null as never, now: () => 20_000 });
+    feed = await question.round({
+      ask,
+      known: () => feed,
+      answerTo: () => null as never,
+      now: () => 20_000,
+      moment: () => null,
+    });
   };
   await round({ kind: 'ok', body: page([event(5)], 'further') });
   await round({ kind: 'ok', body: page([event(4)]) });
@@ -91,6 +97,7 @@ test('a filter that the server refuses is said, and one failure changes nothing'
     known: () => known,
     answerTo: () => null as never,
     now: () => 1,
+    moment: () => null,
   });
   const refused = await question.round(hand({ kind: 'unknown', message: 'no number' }));
   assert.equal(refused.refused, 'no number');

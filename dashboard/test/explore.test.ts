@@ -12,7 +12,7 @@ import {
   seriesParameters,
   sumsOf,
 } from '../src/pages/explore/state';
-import { momentAt, wallClock } from '../src/pages/explore/wall_clock';
+import { momentAt, wallClock } from '../src/wall_clock';
 import type { Catalogue } from '../src/questions/metrics';
 
 const NOON = Date.UTC(2026, 10, 27, 12);

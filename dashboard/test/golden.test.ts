@@ -170,6 +170,8 @@ test('the snapshot frame', () => {
     currency: 'NZD',
     hidden: [],
     behindMs: 2_400,
+    playback: null,
+    error: null,
     seconds: [
       { timestamp: NOON, counts: {}, revenue: 0 },
       { timestamp: NOON + 1_000, counts: { error: 8, page_view: 1, purchase: 1 }, revenue: 199_900 },
@@ -192,6 +194,8 @@ test('a delta frame with alerts', () => {
     revenue: 50_100,
     activeUsers: 3,
     behindMs: 2_600,
+    playback: null,
+    error: null,
     seconds: [{ timestamp: NOON + 1_000, counts: { page_view: 2, purchase: 1 }, revenue: 50_100 }],
     minutes: [{ timestamp: NOON - 600_000, counts: { page_view: 1, purchase: 1 }, revenue: 40_000 }],
   });

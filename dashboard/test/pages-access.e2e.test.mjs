@@ -142,6 +142,10 @@ test('a guest without money finds no amount on any page, nor in what the browser
     await page.goto(server.url + path);
     await page.getByText('This is not for you to see').waitFor();
   }
+  // The past is no way around it.
+  await page.goto(`${server.url}/?at=${new Date(Date.now() - 5_000).toISOString()}`);
+  await page.locator('[data-testid=moment][data-there=true]').waitFor();
+  await page.getByTestId('card-revenue').getByTestId('value').getByText('hidden').waitFor();
   await page.goto(`${server.url}/incidents`);
   await page.getByText('Nothing has fired').waitFor();
   await connectionIs(page, 'live');

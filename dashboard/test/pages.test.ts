@@ -84,7 +84,13 @@ test('why the server refuses is known, and an answer outlives a failure', async 
   const question = refusable({ path: 'a', parameters: {}, everyMs: 1, parse: (body) => body });
   let known = question.initially();
   const round = async (answer: Answer) => {
-    const hand = { ask: async () => answer, known: () => known, answerTo: () => null as never, now: () => 1 };
+    const hand = {
+      ask: async () => answer,
+      known: () => known,
+      answerTo: () => null as never,
+      now: () => 1,
+      moment: () => null,
+    };
     known = await question.round(hand);
   };
   await round({ kind: 'failed' });

@@ -178,7 +178,7 @@ fn span(
 }
 
 /// Refuses a span of which breakdowns are not there, or no longer by minute.
-fn is_kept(
+pub(super) fn is_kept(
     (from, to): (Millis, Millis),
     kept: &KeptSince,
     rebuilt: Vec<(Millis, Millis)>,
@@ -212,6 +212,6 @@ pub(super) fn within(
     }
 }
 
-fn invalid(parameter: &str, message: &str) -> ApiError {
+pub(super) fn invalid(parameter: &str, message: &str) -> ApiError {
     ApiError::bad_request("invalid_parameter", format!("{parameter}: {message}"))
 }

@@ -59,6 +59,23 @@ pub fn of_two_spans(mirror: &Mirror, breakdown: &Breakdown, minutes: i64) -> Two
     }
 }
 
+/// The same of the minutes up to `end` (Unix ms, a full minute), however long ago they are.
+///
+/// # Errors
+/// The store does not answer in time.
+pub async fn of_two_spans_until(
+    mirror: &Mirror,
+    past: &Past,
+    breakdown: &Breakdown,
+    minutes: i64,
+    end: Millis,
+) -> Result<TwoSpans, Unavailable> {
+    let (tallied, from) = (breakdown.counted(), end - minutes * MINUTE);
+    let now = between(mirror, past, &tallied, (from, end)).await?;
+    let before = between(mirror, past, &tallied, (from - minutes * MINUTE, from)).await?;
+    Ok(TwoSpans { now, before: before.top })
+}
+
 /// All of it is read under one lock, so that the values are never more than the total.
 fn held_between(
     counters: &Counters,

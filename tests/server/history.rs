@@ -1,6 +1,6 @@
 //! Charts of what is older than the mirror's 24 hours, and baselines, over HTTP.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use crate::support::{
     amount_of,
@@ -181,6 +181,31 @@ fn charts_reach_back_as_far_as_the_rollups() {
     }
 }
 
+/// What all breakdowns say of an hour up to `end`, and of the hour before, is what the one says of both.
+fn all_at_once_are_as_one_by_one(server: &Server, end: Millis) {
+    let path = format!("/api/analytics/breakdowns?minutes=60&limit=100&to={end}");
+    let all = server.get(&path);
+    let is_paths = |it: &&Value| it["type"] == "page_view" && it["property"] == "path";
+    let found = all["breakdowns"].as_array().unwrap().iter().find(is_paths).expect("paths");
+    let counts = |from: Millis, to: Millis| -> BTreeMap<String, u64> {
+        let one = "/api/analytics/breakdown?type=page_view&property=path&limit=100";
+        let rows = server.get(&format!("{one}&from={from}&to={to}"));
+        let named = rows.as_array().unwrap().iter().filter(|row| row["none"] != true);
+        named
+            .map(|row| (row["value"].as_str().unwrap().to_owned(), row["count"].as_u64().unwrap()))
+            .collect()
+    };
+    let (now, before) = (counts(end - HOUR, end), counts(end - 2 * HOUR, end - HOUR));
+    let values = found["values"].as_array().unwrap();
+    assert_eq!(values.len(), now.len(), "{end}: {found}");
+    for row in values {
+        let value = row["value"].as_str().unwrap();
+        assert_eq!(row["count"].as_u64(), now.get(value).copied(), "{end}: {row}");
+        let was = before.get(value).copied().unwrap_or(0);
+        assert_eq!(row["before"].as_u64(), Some(was), "{end}: {row}");
+    }
+}
+
 #[test]
 fn breakdowns_reach_back_as_far_as_the_rollups() {
     let dir = tempfile::tempdir().unwrap();
@@ -207,6 +232,9 @@ fn breakdowns_reach_back_as_far_as_the_rollups() {
     ] {
         let found = charts.paths(&format!("from={from}&to={to}&limit=100"));
         assert_eq!(found, charts.exact_paths(from, to), "{from} to {to}");
+    }
+    for end in [now, now - HOUR, now - DAY + 20 * MINUTE, now - 3 * DAY - 5 * MINUTE] {
+        all_at_once_are_as_one_by_one(&charts.server, end);
     }
     let (largest, ..) = charts.paths(&format!("from={}&to={now}&limit=1", now - 3 * DAY));
     assert_eq!(largest.as_array().unwrap().len(), 2, "the largest, and those without: {largest}");

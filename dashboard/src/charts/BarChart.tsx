@@ -35,6 +35,8 @@ export interface BarChartProps {
   syncKey?: string;
   /** The bar that was chosen by key, under which the cursor stands; null where none is. */
   chosen?: number | null;
+  /** A bar was clicked; charts without it take no clicks. */
+  onPick?(index: number): void;
   /** The bar under the pointer, or null. */
   onHover(index: number | null): void;
 }
@@ -152,6 +154,11 @@ export function BarChart(props: BarChartProps) {
       element,
     );
     plot.current = chart;
+    const pick = () => {
+      const index = chart.cursor.idx;
+      if (index !== null && index !== undefined) newest.current.onPick?.(index);
+    };
+    chart.over.addEventListener('click', pick);
 
     const resize = new ResizeObserver(() => {
       if (readLook(element, newest.current.colours).rem !== look.rem)
@@ -180,5 +187,5 @@ export function BarChart(props: BarChartProps) {
   // uPlot draws labels anew only when a scale changes, so a change of their meaning has to ask for it.
   useEffect(() => plot.current?.redraw(false, true), [props.labelsKey]);
 
-  return <div class="chart-box" ref={box} aria-hidden="true" />;
+  return <div class="chart-box" ref={box} aria-hidden="true" data-picks={props.onPick !== undefined} />;
 }

@@ -8,7 +8,9 @@ import { ChartTable } from './ChartTable';
 /** How often the table for screen readers follows. */
 const TABLE_EVERY_MS = 10_000;
 
-export interface TitledChartProps extends Omit<BarChartProps, 'onHover'> {
+export interface TitledChartProps extends Omit<BarChartProps, 'onHover' | 'onPick'> {
+  /** The bar that begins at this time was clicked, or chosen by key and then by Enter. */
+  onPick?(time: number): void;
   title: string;
   /** The window, as every number has one: "last 60 seconds". */
   window: string;
@@ -22,7 +24,7 @@ export interface TitledChartProps extends Omit<BarChartProps, 'onHover'> {
 }
 
 export function TitledChart(props: TitledChartProps) {
-  const { title, window, unit, timeText, valueText, quietText, baselineName = '', ...chart } = props;
+  const { title, window, unit, timeText, valueText, quietText, baselineName = '', onPick, ...chart } = props;
   const [hovered, setHovered] = useState<number | null>(null);
   /** The start of the bar that was chosen by key: the bars move on, and it stays the same one. */
   const [chosenAt, setChosenAt] = useState<number | null>(null);
@@ -53,7 +55,11 @@ export function TitledChart(props: TitledChartProps) {
       Home: 0,
       End: last,
     }[event.key];
-    if (event.key === 'Escape') setChosenAt(null);
+    if (event.key === 'Escape' && chosenAt !== null) {
+      event.preventDefault();
+      setChosenAt(null);
+    }
+    if (event.key === 'Enter' && chosenAt !== null) onPick?.(chosenAt);
     if (to === undefined) return;
     event.preventDefault();
     setHovered(null);
@@ -94,7 +100,17 @@ export function TitledChart(props: TitledChartProps) {
         onKeyDown={choose}
         onBlur={() => setChosenAt(null)}
       >
-        <BarChart {...chart} chosen={hoveredNow === null && chosen >= 0 ? chosen : null} onHover={setHovered} />
+        <BarChart
+          {...chart}
+          {...(onPick && {
+            onPick: (index: number) => {
+              const time = times[index];
+              if (time !== undefined) onPick(time);
+            },
+          })}
+          chosen={hoveredNow === null && chosen >= 0 ? chosen : null}
+          onHover={setHovered}
+        />
       </div>
       <ChartTable
         caption={`${title}, ${window}${isCompared ? `, with ${baselineName}` : ''}. Follows every 10 seconds.`}

@@ -1,15 +1,17 @@
 // The window: the header, and under it the page of the address; in its stead the form by which one signs in, where
 // the server wants to know who one is.
 
-import { LinkPassword, SignIn } from '../access/SignIn';
 import type { Visitor } from '../access/visitor';
+import { later } from '../later';
 import type { View } from '../live';
 import { contentOf, TITLES, tryAgain, type LoadedPage } from '../pages/page';
-import { Heading, Missing, Waiting } from '../pages/Shell';
+import { Heading, Waiting } from '../pages/Shell';
 import { panelsAt, type Page, type Place } from '../panels/panel';
 import type { Address } from '../router/address';
 import { Header, LinkReason } from './Header';
-import { isCurrent } from './words';
+import { isCurrent, isSound } from './words';
+
+const waysIn = later(() => import('../access/SignIn'));
 
 interface AppProps {
   view: View;
@@ -24,15 +26,14 @@ interface AppProps {
 export function App({ view, page, visitor, address, changed }: AppProps) {
   const { link, state } = view;
   if (visitor.linkNeedsPassword || link.kind === 'unauthorized') {
+    const ways = waysIn();
     return (
       <div class="page">
         <Header {...{ view, visitor, address }} isEntry />
         <main class="sign-in">
-          {visitor.linkNeedsPassword ? (
-            <LinkPassword visitor={visitor} />
-          ) : (
-            <SignIn visitor={visitor} tokenRefused={link.kind === 'unauthorized' && link.refused} />
-          )}
+          {visitor.linkNeedsPassword
+            ? ways && <ways.LinkPassword visitor={visitor} />
+            : ways && <ways.SignIn visitor={visitor} tokenRefused={link.kind === 'unauthorized' && link.refused} />}
         </main>
       </div>
     );
@@ -42,11 +43,7 @@ export function App({ view, page, visitor, address, changed }: AppProps) {
     <div class="page" data-current={isCurrent(view)} data-busy={state === null}>
       <Header {...{ view, visitor, address }} />
       <LinkReason view={view} />
-      {address.page === 'missing' ? (
-        <Missing />
-      ) : (
-        <Loaded {...{ view, visitor, address, changed }} name={address.page} key={`${address.page} ${address.id}`} />
-      )}
+      <Loaded {...{ view, visitor, address, changed }} name={address.page} key={`${address.page} ${address.id}`} />
     </div>
   );
 }
@@ -59,7 +56,7 @@ function Now({ view, page, visitor, address }: NowProps) {
   const panels = (place: Place) =>
     panelsAt(page, place, view).map(({ id, Content }) => <Content key={id} view={view} page={page} />);
   return (
-    <div class="page" data-current={isCurrent(view)} data-busy={state === null}>
+    <div class="page" data-current={isSound(view)} data-past={view.past !== null} data-busy={state === null}>
       {/* As high as the window: a wall screen shows this much, and nobody scrolls it. */}
       <div class="first-screen">
         <Header {...{ view, visitor, address }} />

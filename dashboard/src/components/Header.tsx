@@ -44,13 +44,13 @@ function ConnectionPill({ view }: { view: View }) {
   const words = linkWords(view);
   const { kind } = view.link;
   return (
-    <div class="pill" data-testid="connection" data-state={kind} data-behind={words.isBehind}>
+    <div class="pill" data-testid="connection" data-state={view.past ? 'past' : kind} data-behind={words.isBehind}>
       <span class="dot" aria-hidden="true" />
       <span role="status" aria-live="polite">
         {words.state}
       </span>
       {words.detail && <span class="pill-detail">{words.detail}</span>}
-      {kind === 'reconnecting' && (
+      {kind === 'reconnecting' && !view.past && (
         <button type="button" class="retry" onClick={view.retryNow}>
           Retry now
         </button>

@@ -1,7 +1,7 @@
 // The connection in words: one place, so that the pill, the page's title and what a screen reader
 // hears never disagree.
 
-import { age } from '../format';
+import { age, clockSecond } from '../format';
 import type { View } from '../live';
 import type { LostWhy } from '../stream/connection';
 import { behindMs } from '../stream/state';
@@ -27,8 +27,12 @@ const REASONS: Readonly<Record<LostWhy, string>> = {
   ended: '',
 };
 
-export function linkWords({ link, state, ageMs, localNow }: View): LinkWords {
+export function linkWords({ link, past, zone, state, ageMs, localNow }: View): LinkWords {
   const words = { detail: '', isBehind: false, reason: '' };
+  if (past) {
+    const reason = past.trouble ?? '';
+    return { ...words, state: 'Not live', detail: clockSecond(past.moment, zone), reason };
+  }
   switch (link.kind) {
     case 'connecting':
       return { ...words, state: 'Connecting' };
@@ -51,4 +55,8 @@ export function linkWords({ link, state, ageMs, localNow }: View): LinkWords {
 }
 
 /** Whether the numbers on screen may be read as now. */
-export const isCurrent = ({ link, state }: View): boolean => link.kind === 'live' && behindMs(state) === 0;
+export const isCurrent = ({ link, past, state }: View): boolean =>
+  !past && link.kind === 'live' && behindMs(state) === 0;
+
+/** Whether the numbers are right for what they say they are of: a moment of the past is, as long as it comes. */
+export const isSound = (view: View): boolean => (view.past ? view.past.trouble === null : isCurrent(view));

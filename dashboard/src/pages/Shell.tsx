@@ -80,19 +80,6 @@ export function NotForYou({ title, what }: { title: string; what: string }) {
   );
 }
 
-export function Missing() {
-  return (
-    <Shell title="There is no such page">
-      <Empty title="Nothing has this address">
-        <p>
-          The link may be old, or a letter of it got lost. <a href="/">Go to the numbers of now</a>, or choose a page
-          above.
-        </p>
-      </Empty>
-    </Shell>
-  );
-}
-
 interface WaitingProps {
   title: string;
   /** The page's code could not be loaded. */

@@ -19,7 +19,7 @@ export interface PageProps {
 export type PageContent = (props: PageProps) => JSX.Element;
 
 /** Pages with code of their own. */
-export type LoadedPage = Exclude<PageName, 'now' | 'missing'>;
+export type LoadedPage = Exclude<PageName, 'now'>;
 
 const LOADERS: Readonly<Record<LoadedPage, () => Promise<PageContent>>> = {
   explore: () => import('./explore/Explore').then(({ Explore }) => Explore),
@@ -28,6 +28,7 @@ const LOADERS: Readonly<Record<LoadedPage, () => Promise<PageContent>>> = {
   events: () => import('./events/Events').then(({ Events }) => Events),
   sources: () => import('./sources/Sources').then(({ Sources }) => Sources),
   settings: () => import('../access/settings/Settings').then(({ Settings }) => Settings),
+  missing: () => import('./Missing').then(({ Missing }) => Missing),
 };
 
 /** What a page is called in the window's title. */
@@ -56,8 +57,28 @@ export function contentOf(page: LoadedPage, changed: () => void): Loading {
     loaded.set(page, content);
     changed();
   };
-  LOADERS[page]().then(settle, () => settle('failed'));
+  Promise.all([LOADERS[page](), loadStyle()]).then(
+    ([content]) => settle(content),
+    () => settle('failed'),
+  );
   return 'loading';
+}
+
+let style: Promise<unknown> | null = null;
+
+/** The style sheet of all pages but the front page. */
+function loadStyle(): Promise<unknown> {
+  style ??= new Promise((there, missing) => {
+    const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: '/pages.css' });
+    link.onload = there;
+    link.onerror = () => {
+      link.remove();
+      style = null;
+      missing(new Error('no style sheet'));
+    };
+    document.head.append(link);
+  });
+  return style;
 }
 
 /** Tries once more to load what could not be. */

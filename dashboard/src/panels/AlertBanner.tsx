@@ -5,7 +5,8 @@ import { sinceWhen, spoken, titleWarning, whatExplains, whatHappened } from '../
 import { alertsQuestion, type Alert } from '../questions/alerts';
 import { FOLLOWED, alertsNowQuestion, howItStands } from '../questions/alerts-now';
 import { catalogueQuestion, unitIn } from '../questions/metrics';
-import { hrefOf } from '../router/router';
+import { hrefAt } from '../router/address';
+import { current, hrefOf } from '../router/router';
 import type { Panel, PanelProps } from './panel';
 
 export const alertBanner: Panel = {
@@ -71,7 +72,11 @@ function FiringAlert({ alert, view }: { alert: Alert; view: View }) {
         </p>
         {stands && <p data-testid="alert-stands">{stands}</p>}
       </div>
-      <p class="alert-since">{sinceWhen(alert, view.asOf, timezone)}</p>
+      <p class="alert-since">
+        <a href={hrefAt(alert.since, current().query)} title="Show this moment">
+          {sinceWhen(alert, view.asOf, timezone)}
+        </a>
+      </p>
     </article>
   );
 }

@@ -4,7 +4,8 @@ import { currencyOf } from '../live';
 import { whatExplains, whatHappened, whenItWas } from '../questions/alert-words';
 import { alertsQuestion } from '../questions/alerts';
 import { catalogueQuestion, unitIn } from '../questions/metrics';
-import { hrefOf } from '../router/router';
+import { hrefAt } from '../router/address';
+import { current, hrefOf } from '../router/router';
 import type { Panel, PanelProps } from './panel';
 
 export const alertHistory: Panel = {
@@ -19,7 +20,9 @@ export const alertHistory: Panel = {
 const SHOWN = 8;
 
 function AlertHistory({ view }: PanelProps) {
-  const { history } = view.answerTo(alertsQuestion);
+  const all = view.answerTo(alertsQuestion).history;
+  // At a moment of the past, what was over by then.
+  const history = all.filter(({ clearedAt }) => !view.past || (clearedAt ?? Infinity) <= view.asOf);
   if (history.length === 0) return null;
   return (
     <section class="note" aria-labelledby="history" data-testid="alert-history">
@@ -27,7 +30,11 @@ function AlertHistory({ view }: PanelProps) {
       <ul class="history">
         {history.slice(0, SHOWN).map((alert) => (
           <li key={alert.id}>
-            <p class="history-when">{whenItWas(alert, view.asOf, view.zone)}</p>
+            <p class="history-when">
+              <a href={hrefAt(alert.since, current().query)} title="Show this moment">
+                {whenItWas(alert, view.asOf, view.zone)}
+              </a>
+            </p>
             <p>
               <b>
                 <a href={hrefOf(`/incidents/${encodeURIComponent(alert.id)}`)}>{alert.title}</a>

@@ -11,6 +11,7 @@ export const books: Panel = {
   place: 'notes',
   shownIn: 'every shop',
   metrics: ['orders_booked', 'orders_tracked'],
+  isOfNow: true,
   asks: [booksQuestion],
   Content: Books,
 };

@@ -22,8 +22,16 @@ import type { Panel, PanelProps } from './panel';
 const breakdownsQuestion: Question<readonly Breakdown[]> = {
   initially: () => [],
   everyMs: 5_000,
-  async round({ ask, known, now }) {
-    const answer = await ask('breakdowns', { minutes: String(BREAKDOWN_MINUTES), limit: String(BREAKDOWN_LIMIT) });
+  isOfMoment: true,
+  async round({ ask, known, now, moment }) {
+    const at = moment();
+    const answer = await ask('breakdowns', {
+      minutes: String(BREAKDOWN_MINUTES),
+      limit: String(BREAKDOWN_LIMIT),
+      ...(at !== null && { to: String(at + 1) }),
+    });
+    // Of a moment long ago, minutes may not be kept any more.
+    if (answer.kind === 'unknown' && at !== null) return [];
     return answer.kind === 'ok' ? parseBreakdowns(answer.body, now()) : known();
   },
 };

@@ -63,18 +63,19 @@ function Trend({ caption, ...spark }: { caption: string } & SparklineProps) {
 const FINISHED_SECONDS = SECONDS_SHOWN - 1;
 
 function Figures({ view }: PanelProps) {
-  const { state, asOf } = view;
+  const { state, asOf, dayWord } = view;
   const totals = state?.totals;
   const seconds = state ? lastBuckets(state.seconds, asOf, SECOND_MS, SECONDS_SHOWN) : [];
-  const trend = (pick: (point: Point) => number, tone: SparklineProps['tone']) => (
-    <Trend
-      values={seconds.slice(0, -1).map(pick)}
-      slots={FINISHED_SECONDS}
-      from="zero"
-      tone={tone}
-      caption={state ? `${count(sumOf(seconds, pick))} in the last 60 s` : ''}
-    />
-  );
+  const trend = (pick: (point: Point) => number, tone: SparklineProps['tone']) =>
+    state && !state.hasSeconds ? null : (
+      <Trend
+        values={seconds.slice(0, -1).map(pick)}
+        slots={FINISHED_SECONDS}
+        from="zero"
+        tone={tone}
+        caption={state ? `${count(sumOf(seconds, pick))} in the last 60 s` : ''}
+      />
+    );
 
   const activeWindow = lastWindow(state?.activeUsersWindowSeconds ?? 300);
 
@@ -84,7 +85,7 @@ function Figures({ view }: PanelProps) {
         id="activeUsers"
         name="Active users"
         window={activeWindow}
-        value={state?.activeUsers}
+        value={state?.activeUsers ?? undefined}
         text={count}
         explain={`Different sessions with at least one event in the ${activeWindow}`}
       >
@@ -96,13 +97,13 @@ function Figures({ view }: PanelProps) {
           caption="over the last 60 s"
         />
       </Figure>
-      <Figure id="purchases" name="Purchases" window="today" value={totals?.purchases} text={count}>
+      <Figure id="purchases" name="Purchases" window={dayWord} value={totals?.purchases} text={count}>
         {trend((point) => point.purchases, 'plain')}
       </Figure>
-      <Figure id="pageViews" name="Page views" window="today" value={totals?.pageViews} text={count}>
+      <Figure id="pageViews" name="Page views" window={dayWord} value={totals?.pageViews} text={count}>
         {trend((point) => point.pageViews, 'plain')}
       </Figure>
-      <Figure id="errors" name="Errors" window="today" value={totals?.errors} text={count}>
+      <Figure id="errors" name="Errors" window={dayWord} value={totals?.errors} text={count}>
         {trend((point) => point.errors, 'error')}
       </Figure>
       <Figure
@@ -115,7 +116,7 @@ function Figures({ view }: PanelProps) {
       >
         {state && (
           <p class="aside-figure" data-testid="value-today" data-value={errorRateToday(state)}>
-            {percent(errorRateToday(state))} <span class="window">today</span>
+            {percent(errorRateToday(state))} <span class="window">{dayWord}</span>
           </p>
         )}
       </Figure>

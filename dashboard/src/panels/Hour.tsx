@@ -20,6 +20,7 @@ import {
 import { nameInWords } from '../questions/metrics';
 import { MINUTE_MS, lastBuckets, type Point } from '../stream/series';
 import { MINUTES_SHOWN } from '../stream/state';
+import { travel } from '../router/travel';
 import type { Panel, PanelProps } from './panel';
 
 export const hour: Panel = {
@@ -54,6 +55,7 @@ function Hour({ view }: PanelProps) {
     baseline: pointsAt(other.points[name], times),
     baselineName: wordsOf(other.baseline, choices),
     bucketMs: MINUTE_MS,
+    onPick: (time: number) => travel(time + MINUTE_MS, view.now),
     yLabel: countCompact,
     xTicks: quarterHours,
     xLabel: (tick: number) => clockMinute(tick * 1000, zone),

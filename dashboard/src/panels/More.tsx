@@ -37,7 +37,7 @@ function More({ view, page }: PanelProps) {
   return (
     <section class="note" aria-labelledby="more" data-testid="more">
       <h2 id="more">
-        More <span class="window">today</span>
+        More <span class="window">{view.dayWord}</span>
       </h2>
       <dl class="more">
         {further.map(({ name, unit }) => {

@@ -24,6 +24,7 @@ import { MINUTES_SHOWN, SECONDS_SHOWN, isHidden } from '../stream/state';
 import { quarterHours } from '../charts/scale';
 import { choicesAt, occasionsQuestion, otherDayQuestion, pointsAt, revenueThen, wordsOf } from '../questions/baseline';
 import { recall, remember } from '../storage';
+import { travel } from '../router/travel';
 import type { Panel, PanelProps } from './panel';
 
 export const revenue: Panel = {
@@ -86,7 +87,9 @@ function Revenue({ view }: PanelProps) {
           currency,
         );
   const isQuick = sumOf(hour, (point) => point.purchases) >= ORDERS_BY_SECOND;
-  const span = chosen ?? (isQuick ? 'seconds' : 'minutes');
+  // Of a moment of the past, seconds may not be known.
+  const hasSeconds = state?.hasSeconds ?? true;
+  const span = hasSeconds ? (chosen ?? (isQuick ? 'seconds' : 'minutes')) : 'minutes';
   const other = view.answerTo(otherDayQuestion);
   const otherName = wordsOf(other.baseline, choicesAt(view.answerTo(occasionsQuestion), asOf));
   const then = hidden || !state ? null : revenueThen(other);
@@ -105,7 +108,7 @@ function Revenue({ view }: PanelProps) {
     <section class="tide" aria-labelledby="revenue" data-testid="card-revenue">
       <div class="tide-head">
         <h2 id="revenue">
-          Revenue <span class="window">today</span>
+          Revenue <span class="window">{view.dayWord}</span>
         </h2>
         {state && !current && (
           <p class="as-of">
@@ -135,17 +138,21 @@ function Revenue({ view }: PanelProps) {
         <dl class="tide-windows">
           {then !== null && (
             <div data-testid="revenue-then" data-value={then}>
-              <dt>{otherName} by now</dt>
+              <dt>
+                {otherName} by {view.past ? 'then' : 'now'}
+              </dt>
               <dd>
                 {money(Math.round(then * MONEY_SCALE), currency)}
                 {then > 0 && ` (${changeText(state.totals.revenue / MONEY_SCALE / then - 1)})`}
               </dd>
             </div>
           )}
-          <div>
-            <dt>last 60 seconds</dt>
-            <dd>{inWords(seconds)}</dd>
-          </div>
+          {hasSeconds && (
+            <div>
+              <dt>last 60 seconds</dt>
+              <dd>{inWords(seconds)}</dd>
+            </div>
+          )}
           <div>
             <dt>last 60 minutes</dt>
             <dd>{inWords(hour)}</dd>
@@ -154,7 +161,7 @@ function Revenue({ view }: PanelProps) {
       )}
       {state && (
         <div class="tide-spans" role="group" aria-label="Chart of">
-          {WIDTHS.map((width) => (
+          {WIDTHS.filter((width) => hasSeconds || width === 'minutes').map((width) => (
             <button
               type="button"
               key={width}
@@ -178,6 +185,7 @@ function Revenue({ view }: PanelProps) {
           times={seconds.map((point) => point.timestamp)}
           values={seconds.map(value)}
           bucketMs={SECOND_MS}
+          onPick={(time) => travel(time + SECOND_MS, view.now)}
           xTicks={secondTicks}
           // "15 s ago" is true only while the end of the chart is now.
           xLabel={current ? secondLabel : (tick) => clockSecond(tick * 1000, zone)}
@@ -199,6 +207,7 @@ function Revenue({ view }: PanelProps) {
           )}
           baselineName={otherName}
           bucketMs={MINUTE_MS}
+          onPick={(time) => travel(time + MINUTE_MS, view.now)}
           xTicks={quarterHours}
           xLabel={(tick) => clockMinute(tick * 1000, zone)}
           labelsKey="minutes"

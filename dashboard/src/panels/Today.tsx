@@ -6,7 +6,7 @@ import { clockMinute, money, percent } from '../format';
 import { currencyOf } from '../live';
 import { parsePoints, type PointsByTime } from '../questions/baseline';
 import { leftOutText, metricValuesQuestion } from '../questions/metrics';
-import { oneRequest } from '../questions/question';
+import { lastHour, oneRequest } from '../questions/question';
 import { toMoneyUnits } from '../stream/frames';
 import { MINUTE_MS, bucketStart } from '../stream/series';
 import { isHidden } from '../stream/state';
@@ -17,6 +17,10 @@ const checkoutQuestion = oneRequest<PointsByTime | null>({
   path: 'timeseries',
   parameters: { metric: 'checkout_error_rate', hours: '1' },
   everyMs: 10_000,
+  atMoment: (moment) => ({
+    path: 'timeseries',
+    parameters: { metric: 'checkout_error_rate', ...lastHour(moment) },
+  }),
   initially: null,
   parse: parsePoints,
   // The configuration has no such metric.
@@ -68,7 +72,7 @@ function Today({ view }: PanelProps) {
   const { values: metrics, leftOut } = view.answerTo(metricValuesQuestion);
   const checkout = view.answerTo(checkoutQuestion);
   const currency = currencyOf(view);
-  const timezone = view.zone;
+  const { zone: timezone, dayWord } = view;
   const inMoney = (value: number) => money(toMoneyUnits(value), currency);
   const inCents = (value: number) => inMoney(Math.round(value * 100) / 100);
   // A configuration may have taken any of these metrics away. Its cell is left out then.
@@ -87,19 +91,19 @@ function Today({ view }: PanelProps) {
             <Cell
               id="netRevenue"
               name="Net revenue"
-              window="today, less refunds"
+              window={`${dayWord}, less refunds`}
               value={of('net_revenue')}
               text={inMoney}
             />
           )}
-          <Cell id="refunds" name="Refunds" window="today" value={of('refunds')} text={inMoney} />
+          <Cell id="refunds" name="Refunds" window={dayWord} value={of('refunds')} text={inMoney} />
         </>
       )}
       {has('average_order_value') && (
         <Cell
           id="averageOrder"
           name="Average order"
-          window={`today, revenue by purchases${leftOutText(leftOut.average_order_value)}`}
+          window={`${dayWord}, revenue by purchases${leftOutText(leftOut.average_order_value)}`}
           value={of('average_order_value')}
           text={inCents}
           isHidden={isHidden(view.state, 'average_order_value')}
@@ -109,7 +113,7 @@ function Today({ view }: PanelProps) {
         <Cell
           id="conversion"
           name="Conversion"
-          window="today, purchases by visits"
+          window={`${dayWord}, purchases by visits`}
           value={of('conversion')}
           text={percent}
         />
@@ -118,7 +122,9 @@ function Today({ view }: PanelProps) {
         <Cell
           id="checkoutErrorRate"
           name="Checkout error rate"
-          window={checkoutNow === null ? 'today' : `today, ${percent(checkoutNow)} at ${clockMinute(minute, timezone)}`}
+          window={
+            checkoutNow === null ? dayWord : `${dayWord}, ${percent(checkoutNow)} at ${clockMinute(minute, timezone)}`
+          }
           value={of('checkout_error_rate')}
           text={percent}
           tone="error"

@@ -48,11 +48,13 @@ import { hour } from './Hour';
 import { more } from './More';
 import type { Page } from './panel';
 import { revenue } from './Revenue';
+import { timeMachine } from './TimeMachine';
 import { today } from './Today';
 
 export const frontPage: Page = [
   // top
   alertBanner,
+  timeMachine,
   // board
   revenue,
   figures,

@@ -35,6 +35,8 @@ export interface Panel {
   metrics?: readonly string[];
   /** What it asks beside the stream, while it is on the page and somebody looks. */
   asks?: readonly Question<any>[];
+  /** It says how things stand now, and is left out while the page shows the past. */
+  isOfNow?: boolean;
   /** What of it is so serious that the window's title has to say it; empty where nothing is. */
   warning?(view: View): string;
   Content(props: PanelProps): JSX.Element | null;
@@ -53,8 +55,8 @@ export const warningsOf = (page: Page, view: View): string[] =>
   page.map(({ warning }) => warning?.(view) ?? '').filter((text) => text !== '');
 
 /** The panels that stand there now. */
-export function panelsAt(page: Page, place: Place, { state }: View): Page {
-  // Until the first snapshot nobody knows, and most shops have events.
-  const hidden: ShownIn = state && isEmpty(state) ? 'a shop with events' : 'an empty shop';
-  return page.filter((panel) => panel.place === place && panel.shownIn !== hidden);
+export function panelsAt(page: Page, place: Place, { state, past }: View): Page {
+  // Until the first snapshot nobody knows, and most shops have events; at a moment of the past, they had none yet.
+  const hidden: ShownIn = state && !past && isEmpty(state) ? 'a shop with events' : 'an empty shop';
+  return page.filter((panel) => panel.place === place && panel.shownIn !== hidden && !(past && panel.isOfNow));
 }

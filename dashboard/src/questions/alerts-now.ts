@@ -7,7 +7,7 @@ import { amount, type UnitOf } from './alert-words';
 import { alertsQuestion, type Alert } from './alerts';
 import { pointsOf, type PointsByTime } from './baseline';
 import { catalogueQuestion, unitIn } from './metrics';
-import type { Question } from './question';
+import type { Parameters, Question } from './question';
 
 /** Alerts that are shown with their numbers of now. */
 export const FOLLOWED = 3;
@@ -21,8 +21,9 @@ export type Courses = ReadonlyMap<string, PointsByTime>;
 export const alertsNowQuestion: Question<Courses> = {
   initially: () => new Map(),
   everyMs: 10_000,
+  isOfMoment: true,
   needs: catalogueQuestion,
-  async round({ ask, known, answerTo, now }) {
+  async round({ ask, known, answerTo, now, moment }) {
     // Nothing is known by the minute of a metric that may not be seen, or of drift, which is about a property.
     const isMetric = unitIn(answerTo(catalogueQuestion));
     const isFollowed = ({ isHidden, metric }: Alert) => !isHidden && isMetric(metric) !== null;
@@ -30,7 +31,11 @@ export const alertsNowQuestion: Question<Courses> = {
     if (followed.length === 0) return new Map();
     const hours = followed.map(({ since }) => Math.ceil((now() - since) / (60 * MINUTE_MS)) || 1);
     const metrics = [...new Set(followed.map(({ metric }) => metric))];
-    const parameters = { metric: metrics.join(','), hours: String(Math.min(MOST_HOURS, Math.max(...hours))) };
+    const span = Math.min(MOST_HOURS, Math.max(...hours));
+    const at = moment();
+    const when: Parameters =
+      at === null ? { hours: String(span) } : { from: String(at - span * 60 * MINUTE_MS), to: String(at + 1) };
+    const parameters = { metric: metrics.join(','), ...when };
     const answer = await ask('timeseries', parameters);
     const courseOf = ({ id, metric }: Alert): [string, PointsByTime | undefined] =>
       answer.kind === 'ok' ? [id, pointsOf(answer.body, metric)] : [id, known().get(id)];

@@ -16,6 +16,8 @@ export interface AskerWorld {
   ask(path: string, token: string | null): Promise<Answer>;
   /** Server time, Unix milliseconds. */
   now(): number;
+  /** The moment of the past that the page shows; null where it shows now. */
+  moment?(): number | null;
   /** Returns what cancels it. */
   after(ms: number, run: () => void): () => void;
 }
@@ -117,6 +119,19 @@ export class Asker {
     if (this.#isRunning) void this.#ask(question, standing);
   }
 
+  /**
+   * The page shows another moment: what depends on it is asked anew, and what was asked of the one before is
+   * dropped. With `forget`, nothing is known of it until then.
+   */
+  moveOn(forget: boolean): void {
+    for (const [question, standing] of this.#standings) {
+      if (!question.isOfMoment) continue;
+      this.#abandon(standing);
+      if (forget) this.#learn(standing, question.initially());
+      if (this.#isRunning) void this.#ask(question, standing);
+    }
+  }
+
   #add(question: Question<any>): void {
     if (this.#standings.has(question)) return;
     this.#standings.set(question, {
@@ -198,7 +213,8 @@ export class Asker {
         this.world.ask(`/api/analytics/${path}?${new URLSearchParams(parameters)}`, this.token),
       known: () => standing.known as A,
       answerTo: (question) => this.answerTo(question),
-      now: () => this.world.now(),
+      now: () => this.world.moment?.() ?? this.world.now(),
+      moment: () => this.world.moment?.() ?? null,
     };
   }
 

@@ -5,7 +5,7 @@ import { isObject, number, numberOrNull, objects, string } from '../json';
 import { recall, remember } from '../storage';
 import type { Answer } from './ask';
 import { catalogueQuestion, unitIn } from './metrics';
-import { oneRequest, type Parameters, type Question } from './question';
+import { lastHour, oneRequest, type Parameters, type Question } from './question';
 
 /** What the day is called by the server: `yesterday`, `last_week`, or the name of an occasion. */
 export type Baseline = string;
@@ -112,16 +112,18 @@ export const otherDayQuestion: Question<OtherDay> = {
   initially: () => unanswered(chosenBaseline()),
   // Less than a minute, so that the newest minute of the other day is not missing for long.
   everyMs: 10_000,
+  isOfMoment: true,
   // Metrics that the configuration does not have, or that this viewer may not see, are not asked for.
   needs: catalogueQuestion,
-  async round({ ask, known, answerTo }) {
+  async round({ ask, known, answerTo, moment }) {
     const { baseline } = known();
     const isMetric = unitIn(answerTo(catalogueQuestion));
     const metrics = NAMES.map((name) => BY_MINUTE[name]).filter((metric) => isMetric(metric) !== null);
-    const asked = (parameters: Parameters) => ask('timeseries', { ...parameters, hours: '1', baseline });
+    const at = moment();
+    const asked = (parameters: Parameters) => ask('timeseries', { ...parameters, baseline });
     const [hour, today] = await Promise.all([
-      metrics.length > 0 ? asked({ metric: metrics.join(',') }) : NOT_ASKED,
-      isMetric('revenue') !== null ? asked({ metric: 'revenue', interval: '1d' }) : NOT_ASKED,
+      metrics.length > 0 ? asked({ metric: metrics.join(','), ...lastHour(at) }) : NOT_ASKED,
+      isMetric('revenue') !== null ? revenueUpTo(at, asked) : NOT_ASKED,
     ]);
     const before = known();
     const points = (answer: Answer, metric: string, last: PointsByTime | null) =>
@@ -132,5 +134,34 @@ export const otherDayQuestion: Question<OtherDay> = {
     return { baseline, points: { ...NOTHING, ...Object.fromEntries(pairs), revenueToday }, isAnswered };
   },
 };
+
+const QUARTER_MS = 900_000;
+
+/**
+ * The other day's revenue up to the same moment, as a series whose last value it is. Of now the server says it in
+ * one. Of a moment of the past it is added up: full quarters of an hour of the day, and the minutes since the last.
+ * Days are those of the business zone, which the server knows: `hours` reaches back to a day's beginning at most.
+ */
+async function revenueUpTo(at: number | null, asked: (parameters: Parameters) => Promise<Answer>): Promise<Answer> {
+  if (at === null) return asked({ metric: 'revenue', interval: '1d', hours: '1' });
+  const quarter = Math.floor(at / QUARTER_MS) * QUARTER_MS;
+  const day = await asked({ metric: 'revenue', interval: '1d', from: String(at), to: String(at + 1) });
+  const [dayStart] = day.kind === 'ok' ? parsePoints(day.body).keys() : [];
+  if (dayStart === undefined) return day;
+  const parts = await Promise.all([
+    quarter > dayStart
+      ? asked({ metric: 'revenue', interval: '15m', from: String(dayStart), to: String(quarter) })
+      : { kind: 'ok' as const, body: [] },
+    at - quarter >= 60_000
+      ? asked({ metric: 'revenue', from: String(Math.max(quarter, dayStart)), to: String(at - (at % 60_000)) })
+      : { kind: 'ok' as const, body: [] },
+  ]);
+  const failed = parts.find(({ kind }) => kind !== 'ok');
+  if (failed) return failed;
+  const values = parts.flatMap((part) => (part.kind === 'ok' ? [...parsePoints(part.body).values()] : []));
+  const isKnown = values.some((value) => value !== null);
+  const sum = values.reduce<number>((total, value) => total + (value ?? 0), 0);
+  return { kind: 'ok', body: [{ timestamp: dayStart, count: isKnown ? sum : null }] };
+}
 
 const NOT_ASKED: Answer = { kind: 'unknown' };

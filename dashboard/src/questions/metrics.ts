@@ -91,6 +91,7 @@ export const catalogueQuestion = oneRequest<Catalogue>({
 export const metricValuesQuestion = oneRequest<TodaysMetrics>({
   path: 'current',
   everyMs: 3_000,
+  atMoment: (moment) => ({ path: 'at', parameters: { time: String(moment) } }),
   initially: { values: {}, leftOut: {} },
   parse: parseTodaysMetrics,
 });

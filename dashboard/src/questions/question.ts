@@ -17,8 +17,10 @@ export interface Round<A> {
   known(): A;
   /** What is known of another question. */
   answerTo<B>(question: Question<B>): B;
-  /** Server time, Unix milliseconds. */
+  /** Server time, Unix milliseconds; while the page shows the past, the moment that it shows. */
   now(): number;
+  /** The moment of the past that the page shows, Unix milliseconds; null where it shows now. */
+  moment(): number | null;
 }
 
 /** What a frame of the stream says of a question. */
@@ -33,6 +35,8 @@ export interface Question<A> {
   initially(): A;
   /** The pause between the end of one round and the next. */
   everyMs: number | ((known: A) => number);
+  /** Its answer is another one at another moment of the past. */
+  isOfMoment?: boolean;
   /** This one is first asked when that one has been: its requests depend on the answer. */
   needs?: Question<any>;
   /** One round of requests. Returns what is known from then on; what failed should stay as it was. */
@@ -46,6 +50,8 @@ export interface OneRequest<A> {
   path: string;
   parameters?: Parameters;
   everyMs: number;
+  /** What is asked while the page shows a moment of the past, where that is something else. */
+  atMoment?(moment: number): { path: string; parameters: Parameters };
   initially: A;
   parse(body: unknown): A;
   /** What is known where the server says that there is no such thing (400, 404). By default the last answer. */
@@ -57,13 +63,22 @@ export function oneRequest<A>(spec: OneRequest<A>): Question<A> {
   return {
     initially: () => spec.initially,
     everyMs: spec.everyMs,
-    async round({ ask, known }) {
-      const answer = await ask(spec.path, spec.parameters);
+    isOfMoment: spec.atMoment !== undefined,
+    async round({ ask, known, moment }) {
+      const at = moment();
+      const { path, parameters } = (at !== null && spec.atMoment?.(at)) || spec;
+      const answer = await ask(path, parameters);
       if (answer.kind === 'ok') return spec.parse(answer.body);
       return answer.kind === 'unknown' && spec.whenUnknown !== undefined ? spec.whenUnknown : known();
     },
   };
 }
+
+/** The span of the last hour by minute: up to now, or up to a moment of the past with the minute that it is in. */
+export const lastHour = (moment: number | null): Parameters =>
+  moment === null
+    ? { hours: '1' }
+    : { from: String(Math.floor(moment / 60_000) * 60_000 - 59 * 60_000), to: String(moment + 1) };
 
 /** What is known of a question that the server may refuse. */
 export type Known<A> = { kind: 'waiting' } | { kind: 'known'; value: A } | { kind: 'refused'; message: string };

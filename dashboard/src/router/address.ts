@@ -88,5 +88,19 @@ export function zoneOf(query: URLSearchParams): string | null {
   }
 }
 
+/** A moment as the address has it, Unix milliseconds or RFC 3339; null for what can't be read. */
+export function momentOf(text: string | null): number | null {
+  if (!text) return null;
+  const time = /^\d{9,}$/.test(text) ? Number(text) : Date.parse(text);
+  return Number.isFinite(time) ? time : null;
+}
+
+/** A moment for the address, to the second: `2026-11-27T13:41:07Z`. */
+export const momentText = (moment: number): string => new Date(moment).toISOString().replace(/\.\d+Z$/, 'Z');
+
+/** The address of the front page at a moment. */
+export const hrefAt = (moment: number, from: URLSearchParams): string =>
+  addressOf('/', from, { at: momentText(moment) });
+
 /** Where to go on after signing in elsewhere: a path of this page, and nothing that leads to another site. */
 export const isOwnPath = (path: string | null): path is string => path !== null && /^\/(?![/\\])/.test(path);

@@ -46,6 +46,12 @@ export function change(changes: Readonly<Record<string, string | null>>, replace
   arrive();
 }
 
+/** Notes in the address what the page does by itself: nobody is told, and there is no step back. */
+export function note(changes: Readonly<Record<string, string | null>>): void {
+  history.replaceState(history.state, '', withQuery(location.pathname, changed(current().query, changes)));
+  here = readAddress(location);
+}
+
 /** Follows clicks on links, and the browser's back and forward. */
 export function startRouter(): void {
   addEventListener('popstate', arrive);

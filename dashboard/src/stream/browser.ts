@@ -23,7 +23,13 @@ function openSocket(params: URLSearchParams, token: string | null): Socket {
   url.search = params.toString();
 
   const raw = new WebSocket(url, subprotocols(token));
-  const socket: Socket = { onopen: null, onmessage: null, onclose: null, close: () => raw.close() };
+  const socket: Socket = {
+    onopen: null,
+    onmessage: null,
+    onclose: null,
+    send: (text) => raw.send(text),
+    close: () => raw.close(),
+  };
   raw.onopen = () => socket.onopen?.();
   raw.onmessage = (event) => {
     if (typeof event.data === 'string') socket.onmessage?.(event.data);

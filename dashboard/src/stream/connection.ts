@@ -50,6 +50,7 @@ export interface Socket {
   onopen: (() => void) | null;
   onmessage: ((text: string) => void) | null;
   onclose: ((code: number) => void) | null;
+  send(text: string): void;
   close(): void;
 }
 

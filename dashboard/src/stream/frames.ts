@@ -2,7 +2,7 @@
 // server, so unknown fields are ignored and missing optional ones get a plain default. Money leaves
 // this file as integers, since adding decimals as floats would drift by a cent over a day.
 
-import { isObject, number, objects, string, strings, type Json } from '../json';
+import { isObject, number, numberOrNull, objects, string, strings, type Json } from '../json';
 
 /** Fixed-point money: 1/10,000 of the currency's unit. Exact up to about 900 billion units. */
 export type MoneyUnits = number;
@@ -24,8 +24,21 @@ interface FrameBase {
   behindMs: number;
   seconds: Bucket[];
   minutes: Bucket[];
+  /** Of frames that play the past back; null of those of now. */
+  playback: Playback | null;
+  /** What the server does not do of what was wanted; only of a playback. */
+  error: string | null;
   /** The alerts that fire, as the server writes them; null where the frame says nothing of alerts. */
   firing: readonly Json[] | null;
+}
+
+export interface Playback {
+  /** Seconds of the past in a second; 0 is a pause. */
+  speed: number;
+  /** Up to which moment is counted, Unix milliseconds. */
+  asOf: number;
+  /** Only whole minutes are known there, and not their seconds. */
+  isByMinute: boolean;
 }
 
 /** The whole state at `seq`. May come at any time, and replaces everything. */
@@ -37,7 +50,8 @@ export interface SnapshotFrame extends FrameBase {
   errors: number;
   events: number;
   revenue: MoneyUnits;
-  activeUsers: number;
+  /** Null where it is not known, as of a moment long ago. */
+  activeUsers: number | null;
   activeUsersWindowSeconds: number;
   /** Business day as YYYY-MM-DD, in `timezone`. */
   day: string;
@@ -80,6 +94,19 @@ export const sumCounts = (counts: Readonly<Record<string, number>>): number =>
 /** A server that is older than this page says nothing of alerts. */
 const toFiring = ({ alerts }: Json): readonly Json[] | null => (isObject(alerts) ? objects(alerts.firing) : null);
 
+function toPlayback({ playback, error }: Json): Pick<FrameBase, 'playback' | 'error'> {
+  return {
+    playback: isObject(playback)
+      ? {
+          speed: number(playback.speed),
+          asOf: number(playback.asOf),
+          isByMinute: playback.resolution === '1m',
+        }
+      : null,
+    error: isObject(error) ? string(error.message, 'this can not be played') : null,
+  };
+}
+
 function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame | null {
   const body = frame.snapshot;
   if (!isObject(body)) return null;
@@ -94,7 +121,7 @@ function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame 
     errors: number(body.errors, counts.error ?? 0),
     events: number(body.events, sumCounts(counts)),
     revenue: toMoneyUnits(body.revenue),
-    activeUsers: number(body.activeUsers),
+    activeUsers: numberOrNull(body.activeUsers),
     activeUsersWindowSeconds: number(body.activeUsersWindowSeconds, 300),
     day: string(body.day, new Date(timestamp).toISOString().slice(0, 10)),
     timezone: string(body.timezone, 'UTC'),
@@ -104,6 +131,7 @@ function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame 
     seconds: toBuckets(body.seconds),
     minutes: toBuckets(body.minutes),
     firing: toFiring(frame),
+    ...toPlayback(frame),
   };
 }
 
@@ -131,5 +159,6 @@ export function parseFrame(text: string): Frame | null {
     seconds: toBuckets(frame.seconds),
     minutes: toBuckets(frame.minutes),
     firing: toFiring(frame),
+    ...toPlayback(frame),
   };
 }

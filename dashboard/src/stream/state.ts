@@ -41,10 +41,14 @@ export interface LiveState {
   hidden: readonly string[];
   /** The totals of `day`, by event time. */
   totals: Totals;
-  activeUsers: number;
+  /** Null where it is not known, as of a moment long ago. */
+  activeUsers: number | null;
   activeUsersWindowSeconds: number;
   behindMs: number;
+  /** Empty where `hasSeconds` says that they are not known. */
   seconds: Series;
+  /** Of the past, seconds may not be known, or not be played. */
+  hasSeconds: boolean;
   minutes: Series;
   activeTrail: readonly ActiveSample[];
 }
@@ -52,12 +56,18 @@ export interface LiveState {
 const oldestKept = (now: number, bucketMs: number, shown: number): number =>
   bucketStart(now, bucketMs) - (shown + SPARE_BUCKETS) * bucketMs;
 
-function extendTrail(trail: readonly ActiveSample[], now: number, activeUsers: number): readonly ActiveSample[] {
+function extendTrail(trail: readonly ActiveSample[], now: number, activeUsers: number | null): readonly ActiveSample[] {
   const timestamp = bucketStart(now, SECOND_MS);
   const oldest = timestamp - (SECONDS_SHOWN + SPARE_BUCKETS) * SECOND_MS;
   const kept = trail.filter((sample) => sample.timestamp >= oldest && sample.timestamp < timestamp);
-  return [...kept, { timestamp, activeUsers }];
+  return activeUsers === null ? kept : [...kept, { timestamp, activeUsers }];
 }
+
+/** From this speed on, a playback goes by whole minutes and tells no seconds. */
+export const BY_MINUTE_SPEED = 60;
+
+const hasSeconds = ({ playback }: Frame): boolean =>
+  playback === null || (!playback.isByMinute && playback.speed < BY_MINUTE_SPEED);
 
 function fromSnapshot(frame: SnapshotFrame, before: LiveState | null): LiveState {
   const { timestamp, day, timezone, currency, hidden, activeUsers, activeUsersWindowSeconds } = frame;
@@ -72,6 +82,7 @@ function fromSnapshot(frame: SnapshotFrame, before: LiveState | null): LiveState
     activeUsers,
     activeUsersWindowSeconds,
     behindMs: frame.behindMs,
+    hasSeconds: hasSeconds(frame),
     seconds: addBuckets([], frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),
     minutes: addBuckets([], frame.minutes, MINUTE_MS, oldestKept(timestamp, MINUTE_MS, MINUTES_SHOWN)),
     // The trail is the only thing that outlives a snapshot: it says what this page saw, and nothing of totals.
@@ -81,7 +92,8 @@ function fromSnapshot(frame: SnapshotFrame, before: LiveState | null): LiveState
 
 function withDelta(state: LiveState, frame: DeltaFrame): LiveState {
   const { counts, timestamp } = frame;
-  const activeUsers = frame.activeUsers ?? state.activeUsers;
+  // A frame of now that says nothing of them leaves them as they are.
+  const activeUsers = frame.activeUsers ?? (frame.playback ? null : state.activeUsers);
   return {
     ...state,
     timestamp,
@@ -94,6 +106,8 @@ function withDelta(state: LiveState, frame: DeltaFrame): LiveState {
     },
     activeUsers,
     behindMs: frame.behindMs,
+    // A stretch of minutes leaves a gap in the seconds, which only a snapshot fills.
+    hasSeconds: state.hasSeconds && hasSeconds(frame),
     seconds: addBuckets(state.seconds, frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),
     // An event is in `seconds` or in `minutes`, never in both, so the minute gets the two together.
     minutes: addBuckets(

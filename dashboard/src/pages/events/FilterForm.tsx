@@ -4,9 +4,8 @@ import { useState } from 'preact/hooks';
 import { clockSecond, dayShort } from '../../format';
 import type { View } from '../../live';
 import { change } from '../../router/router';
-import type { Address } from '../../router/address';
+import { momentOf, type Address } from '../../router/address';
 import { Field } from '../Field';
-import { momentOf } from '../explore/span';
 import { readTest, testInWords, type EventFilter } from './filter';
 
 interface FilterFormProps {

@@ -8,10 +8,11 @@ import { breakdownTitle } from '../../questions/breakdowns';
 import { nameInWords, type Catalogue } from '../../questions/metrics';
 import { refusable } from '../../questions/question';
 import { useAnswer } from '../../questions/use_answer';
+import { momentOf } from '../../router/address';
 import { change } from '../../router/router';
-import { hoursOf, intervalsFor, momentOf, RANGES } from './span';
+import { hoursOf, intervalsFor, RANGES } from './span';
 import { parseTypes, VISITORS, type Exploring } from './state';
-import { momentAt, wallClock } from './wall_clock';
+import { momentAt, wallClock } from '../../wall_clock';
 
 const HOUR_MS = 3_600_000;
 

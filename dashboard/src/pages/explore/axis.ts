@@ -1,7 +1,7 @@
 // Labels of a time axis over any span: as many as there is room for, at round times of the clock.
 
 import { clockMinute, dayShort } from '../../format';
-import { wallClock } from './wall_clock';
+import { wallClock } from '../../wall_clock';
 
 const MINUTE_S = 60;
 const DAY_S = 86_400;

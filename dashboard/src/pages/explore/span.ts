@@ -5,6 +5,7 @@
 //   ?from=2026-11-27T09:00Z&to=…        any other; the server reads what stands there
 
 import type { Parameters } from '../../questions/question';
+import { momentOf } from '../../router/address';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -63,13 +64,6 @@ export function spanParameters({ range, from, to }: Span, day: string): Paramete
   if (!days) return { hours: String(hours) };
   const until = days.until === null ? {} : { to: dayBefore(day, days.until) };
   return { from: dayBefore(day, days.back), ...until };
-}
-
-/** A moment as the address has it, Unix milliseconds; null for what can't be read. */
-export function momentOf(text: string | null): number | null {
-  if (!text) return null;
-  const time = /^\d{9,}$/.test(text) ? Number(text) : Date.parse(text);
-  return Number.isFinite(time) ? time : null;
 }
 
 /** About how long the span is. Where its ends can't be read, the server says what is wrong with them. */
