@@ -43,6 +43,7 @@ impl Config {
             ("[[source]]", old.sources == new.sources),
             ("[[schema]]", old.schemas == new.schemas),
             ("[[occasion]]", old.occasions == new.occasions),
+            ("[[target]]", old.targets == new.targets),
         ];
         names.extend(lists.iter().filter(|(_, same)| !same).map(|(name, _)| (*name).to_owned()));
         names.sort();

@@ -1,5 +1,5 @@
 //! Rules: the lists `[[metric]]`, `[[breakdown]]`, `[[alert]]`, `[[webhook]]`, `[[map]]`, `[[source]]`,
-//! `[[schema]]` and `[[occasion]]`, and the table `[rates]`. The entries of a file are laid over the built-in ones by
+//! `[[schema]]`, `[[occasion]]` and `[[target]]`, and the table `[rates]`. The entries of a file are laid over the built-in ones by
 //! their name. Whatever is wrong with one is reported with the line that it stands at.
 
 use std::{fmt::Display, sync::Arc};
@@ -23,6 +23,7 @@ use crate::domain::{
     event_names::{EventNames, MapSpec},
     metric::{BreakdownSpec, MetricSet, MetricSpec, unstored},
     occasion::{OccasionSpec, Occasions},
+    pace::{TargetSpec, Targets},
     privacy::Privacy,
     rule::{Fault, List},
     source::{self, SourceSpec},
@@ -44,6 +45,8 @@ pub struct Rules {
     pub schemas: Arc<EventSchemas>,
     /// Days that others are compared with.
     pub occasions: Occasions,
+    /// What metrics are to come to.
+    pub targets: Targets,
     /// The same as they are written.
     pub(super) written: Arc<WrittenRules>,
 }
@@ -56,15 +59,22 @@ trait Rule: DeserializeOwned {
     fn is_off(&self) -> bool;
 }
 
-impl Rule for MetricSpec {
-    fn key(&self) -> String {
-        self.name.clone()
-    }
+/// Rules that are known by their name alone.
+macro_rules! named_rules {
+    ($($rule:ty),*) => {$(
+        impl Rule for $rule {
+            fn key(&self) -> String {
+                self.name.clone()
+            }
 
-    fn is_off(&self) -> bool {
-        self.off
-    }
+            fn is_off(&self) -> bool {
+                self.off
+            }
+        }
+    )*};
 }
+
+named_rules!(MetricSpec, AlertSpec, WebhookSpec, SourceSpec, OccasionSpec, TargetSpec);
 
 impl Rule for BreakdownSpec {
     fn key(&self) -> String {
@@ -86,49 +96,9 @@ impl Rule for MapSpec {
     }
 }
 
-impl Rule for SourceSpec {
-    fn key(&self) -> String {
-        self.name.clone()
-    }
-
-    fn is_off(&self) -> bool {
-        self.off
-    }
-}
-
 impl Rule for SchemaSpec {
     fn key(&self) -> String {
         format!("{}/{}", self.kind, self.source.as_deref().unwrap_or_default())
-    }
-
-    fn is_off(&self) -> bool {
-        self.off
-    }
-}
-
-impl Rule for OccasionSpec {
-    fn key(&self) -> String {
-        self.name.clone()
-    }
-
-    fn is_off(&self) -> bool {
-        self.off
-    }
-}
-
-impl Rule for AlertSpec {
-    fn key(&self) -> String {
-        self.name.clone()
-    }
-
-    fn is_off(&self) -> bool {
-        self.off
-    }
-}
-
-impl Rule for WebhookSpec {
-    fn key(&self) -> String {
-        self.name.clone()
     }
 
     fn is_off(&self) -> bool {
@@ -158,11 +128,22 @@ pub(super) struct RuleLayers {
     sources: Entries<SourceSpec>,
     schemas: Entries<SchemaSpec>,
     occasions: Entries<OccasionSpec>,
+    targets: Entries<TargetSpec>,
 }
 
 /// The lists and tables of rules.
-const NAMES: [&str; 9] =
-    ["metric", "breakdown", "rates", "alert", "webhook", "map", "source", "schema", "occasion"];
+const NAMES: [&str; 10] = [
+    "metric",
+    "breakdown",
+    "rates",
+    "alert",
+    "webhook",
+    "map",
+    "source",
+    "schema",
+    "occasion",
+    "target",
+];
 
 impl RuleLayers {
     /// Whether a name at the top level of a file is that of rules.
@@ -187,6 +168,7 @@ impl RuleLayers {
                 "source" => self.sources.add("source", value, &place, problems),
                 "schema" => self.schemas.add("schema", value, &place, problems),
                 "occasion" => self.occasions.add("occasion", value, &place, problems),
+                "target" => self.targets.add("target", value, &place, problems),
                 "rates" => self.add_rates(value, &place, problems),
                 _ => {}
             }
@@ -265,6 +247,7 @@ impl RuleLayers {
         let (source_places, sources) = self.sources.in_force();
         let (schema_places, schemas) = self.schemas.in_force();
         let (occasion_places, occasions) = self.occasions.in_force();
+        let (target_places, targets) = self.targets.in_force();
         let faults = unstored(&metrics, &breakdowns, privacy);
         let compiled = MetricSet::compile(&metrics, &breakdowns, rates).and_then(|metric_set| {
             if !faults.is_empty() {
@@ -272,13 +255,15 @@ impl RuleLayers {
             }
             let alert_rules = AlertRules::compile(&alerts, &webhooks, &metric_set, place_of)?;
             source::check(&sources)?;
+            let compiled_occasions = Occasions::compile(&occasions, zone)?;
             Ok(Rules {
+                targets: Targets::compile(&targets, &metric_set, &compiled_occasions)?,
                 metric_set: Arc::new(metric_set),
                 alerts: Arc::new(alert_rules),
                 event_names: Arc::new(EventNames::compile(&maps)?),
                 schemas: Arc::new(EventSchemas::compile(&schemas)?),
                 sources: sources.as_slice().into(),
-                occasions: Occasions::compile(&occasions, zone)?,
+                occasions: compiled_occasions,
                 written: Arc::new(WrittenRules {
                     metrics,
                     breakdowns,
@@ -289,6 +274,7 @@ impl RuleLayers {
                     sources,
                     schemas,
                     occasions,
+                    targets,
                 }),
             })
         });
@@ -303,6 +289,7 @@ impl RuleLayers {
                     List::Sources => &source_places,
                     List::Schemas => &schema_places,
                     List::Occasions => &occasion_places,
+                    List::Targets => &target_places,
                 };
                 wrong(places[index].clone(), format!("[[{list}]]: {message}"))
             }));

@@ -8,6 +8,7 @@ use crate::domain::{
     event_names::MapSpec,
     metric::{BreakdownSpec, MetricSpec},
     occasion::OccasionSpec,
+    pace::TargetSpec,
     source::SourceSpec,
 };
 
@@ -32,6 +33,8 @@ pub struct WrittenRules {
     pub schemas: Vec<SchemaSpec>,
     /// `[[occasion]]`
     pub occasions: Vec<OccasionSpec>,
+    /// `[[target]]`
+    pub targets: Vec<TargetSpec>,
 }
 
 impl Rules {

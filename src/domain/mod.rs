@@ -31,6 +31,7 @@ pub mod money;
 pub mod number;
 pub mod occasion;
 pub mod orders;
+pub mod pace;
 pub mod packed;
 pub mod plain;
 pub mod pool;

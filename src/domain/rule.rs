@@ -37,6 +37,8 @@ pub enum List {
     Schemas,
     /// `[[occasion]]`
     Occasions,
+    /// `[[target]]`
+    Targets,
 }
 
 impl fmt::Display for List {
@@ -50,6 +52,7 @@ impl fmt::Display for List {
             List::Sources => "source",
             List::Schemas => "schema",
             List::Occasions => "occasion",
+            List::Targets => "target",
         })
     }
 }

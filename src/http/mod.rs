@@ -45,6 +45,7 @@ pub mod openapi;
 pub mod operated;
 pub mod ops;
 pub mod origin;
+pub mod pace;
 mod packed_file;
 pub mod query;
 pub mod request_id;

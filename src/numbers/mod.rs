@@ -18,6 +18,7 @@
 //! | [`baseline`] | the same moment yesterday and last week, held in memory by [`baseline_reader`] |
 //! | [`past`] | what the rollups of the store say of any time |
 //! | [`moment`] | what was true at a moment of the past (the mirror, the rollups, the events) |
+//! | [`pace`] | how a metric is doing against what it is to come to, and where it will end |
 //! | [`playback`] | the past as it went by, step by step (the same places) |
 //! | [`alerts`] | what is shown of the alerts beside the numbers |
 //!
@@ -37,6 +38,7 @@ pub mod interval;
 pub mod lateness;
 pub mod mirror;
 pub mod moment;
+pub mod pace;
 pub mod past;
 pub mod playback;
 pub mod series;
@@ -53,6 +55,7 @@ pub use self::{
     lateness::Lateness,
     mirror::{Clock, Mirror, MirrorWriter, real_clock},
     moment::{AtMoment, PastMoments},
+    pace::{PaceReader, TargetPace},
     past::{Minutes, Past},
     series::{Point, SeriesQuery, TimeSeries},
     span::{Spans, Sums},

@@ -68,7 +68,8 @@ pub struct Point {
     pub error: Option<f64>,
 }
 
-/// Answers queries for time series.
+/// Answers queries for time series. A clone answers from the same places.
+#[derive(Clone)]
 pub struct TimeSeries {
     pub(super) mirror: Mirror,
     pub(super) past: Past,

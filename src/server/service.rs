@@ -44,14 +44,14 @@ use crate::{
         login::{self, OidcProvider, Reception},
         moment,
         observed::{self, RefusalLog},
-        occasions, openapi, operated, ops, request_id,
+        occasions, openapi, operated, ops, pace, request_id,
         schema::{self, SchemaReader},
         scope::{self, Guards, Scopes},
         stream, timeseries,
         tls::Tls,
         tracker,
     },
-    numbers::{Mirror, Past, PastMoments, TimeSeries},
+    numbers::{Mirror, PaceReader, Past, PastMoments, TimeSeries},
     reload::Reloader,
 };
 
@@ -132,6 +132,7 @@ struct Shared {
     past: web::Data<Past>,
     moments: web::Data<PastMoments>,
     occasions: web::Data<Occasions>,
+    pace: web::Data<PaceReader>,
     letters: LetterReader,
     single_events: SingleEvents,
     export_places: ExportPlaces,
@@ -180,6 +181,12 @@ impl Shared {
             access_log: web::Data::new(AccessLog::new(config)),
             mirror: state.storage.mirror.clone(),
             viewers: state.viewers.clone(),
+            pace: web::Data::new(PaceReader::new(
+                (config.rules.targets.clone(), config.rules.occasions.clone()),
+                state.storage.mirror.clone(),
+                state.series.clone(),
+                state.past.clone(),
+            )),
             series: web::Data::new(state.series),
             past: web::Data::new(state.past),
             moments: web::Data::new(state.moments),
@@ -278,6 +285,7 @@ impl Shared {
             .app_data(self.past.clone())
             .app_data(self.moments.clone())
             .app_data(self.occasions.clone())
+            .app_data(self.pace.clone())
             .app_data(web::Data::new(self.letters.clone()))
             .app_data(web::Data::new(self.single_events.clone()))
             .app_data(web::Data::new(self.export_places.clone()))
@@ -318,6 +326,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     current::routes(view);
     moment::routes(view);
     occasions::routes(view);
+    pace::routes(view);
     timeseries::routes(view);
     alerts::routes(view);
     dead_letters::routes(view);

@@ -31,13 +31,18 @@ impl KeptMinutes {
     pub fn has(&self, from: Millis, to: Millis) -> bool {
         self.since.is_none_or(|since| {
             let first = from.min(since)..to.min(since);
-            first.is_empty() || self.spared.iter().any(|it| it.0 <= first.start && first.end <= it.1)
+            first.is_empty()
+                || self.spared.iter().any(|it| it.0 <= first.start && first.end <= it.1)
         })
     }
 
     /// What is there once minutes before `before` are forgotten and those of `occasions` are not. What was forgotten
     /// earlier does not come back with other settings.
-    pub(crate) fn once_forgotten(&self, before: Millis, occasions: &[(Millis, Millis)]) -> KeptMinutes {
+    pub(crate) fn once_forgotten(
+        &self,
+        before: Millis,
+        occasions: &[(Millis, Millis)],
+    ) -> KeptMinutes {
         let since = self.since.map_or(before, |since| since.max(before));
         let newly = (self.since.unwrap_or(Millis::MIN), since);
         let there = self.spared.iter().copied().chain([newly]);

@@ -36,6 +36,7 @@ mod openapi;
 mod ops_listener;
 mod otlp;
 mod own_types;
+mod pace;
 mod page_headers;
 mod pages;
 mod privacy;

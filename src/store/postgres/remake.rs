@@ -7,9 +7,7 @@ use futures_util::TryStreamExt;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{
-    PostgresStore, breakdowns::kept_minutes, errors::Failure, session::Session, sketches,
-};
+use super::{PostgresStore, breakdowns::kept_minutes, errors::Failure, session::Session, sketches};
 use crate::{
     domain::{
         delta::QUARTER_HOUR,

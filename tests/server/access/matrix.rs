@@ -35,6 +35,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api/analytics/at", "nnyyyyyyfy"),
     ("GET", "/api/analytics/metrics", "nnyyyyyyfy"),
     ("GET", "/api/analytics/occasions", "nnyyyyyyfy"),
+    ("GET", "/api/analytics/pace", "nnyyyyyyfy"),
     ("GET", "/api/analytics/timeseries", "nnyyyyyyfy"),
     ("GET", "/api/analytics/breakdown", "nnyyyyyyfy"),
     ("GET", "/api/analytics/breakdowns", "nnyyyyyyfy"),
