@@ -66,8 +66,8 @@ export function contentOf(page: LoadedPage, changed: () => void): Loading {
 
 let style: Promise<unknown> | null = null;
 
-/** The style sheet of all pages but the front page. */
-function loadStyle(): Promise<unknown> {
+/** The style sheet of all pages but the front page, and of what that loads later. */
+export function loadStyle(): Promise<unknown> {
   style ??= new Promise((there, missing) => {
     const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: '/pages.css' });
     link.onload = there;

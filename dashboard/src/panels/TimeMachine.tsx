@@ -2,6 +2,7 @@
 // nobody should wait for on its account.
 
 import { later } from '../later';
+import { loadStyle } from '../pages/page';
 import { alertsQuestion } from '../questions/alerts';
 import { catalogueQuestion } from '../questions/metrics';
 import type { Panel, PanelProps } from './panel';
@@ -14,7 +15,7 @@ export const timeMachine: Panel = {
   Content: TimeMachine,
 };
 
-const scrubber = later(() => import('./time_machine/Scrubber'));
+const scrubber = later(() => loadStyle().then(() => import('./time_machine/Scrubber')));
 
 function TimeMachine({ view, page }: PanelProps) {
   // The page is drawn several times a second, so what has come is there at once.

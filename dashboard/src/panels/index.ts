@@ -46,6 +46,7 @@ import { figures } from './Figures';
 import { firstEvent } from './FirstEvent';
 import { hour } from './Hour';
 import { more } from './More';
+import { pace } from './Pace';
 import type { Page } from './panel';
 import { revenue } from './Revenue';
 import { timeMachine } from './TimeMachine';
@@ -63,6 +64,7 @@ export const frontPage: Page = [
   hour,
   breakdowns,
   // notes
+  pace,
   books,
   alertHistory,
   more,

@@ -3,7 +3,6 @@
 
 import { count, percent } from '../format';
 import { isObject, number, numberOrNull, objects, string, strings } from '../json';
-import { oneRequest } from './question';
 
 export interface Books {
   /** Orders that were paid. */
@@ -59,11 +58,3 @@ export function booksInWords({ share, faults }: Books): string {
   const here = share === null ? 'No order in the books yet' : `${shareText(share)} of orders are here`;
   return [here, faults.map(({ text }) => text).join(', ')].filter(Boolean).join('; ');
 }
-
-export const booksQuestion = oneRequest<Books | null>({
-  path: 'books',
-  everyMs: 60_000,
-  initially: null,
-  parse: parseBooks,
-  whenUnknown: null,
-});

@@ -2,7 +2,7 @@
 // orders are complete.
 
 import { maySee } from '../../access/call';
-import { BooksContent } from '../../panels/Books';
+import { BooksContent } from '../../panels/books/BooksContent';
 import type { PageProps } from '../page';
 import { NotForYou, Shell } from '../Shell';
 import { Arriving } from './Arriving';
