@@ -99,11 +99,11 @@ impl ArchivedEvents {
         let writing = tokio::task::spawn_blocking(move || writer.write(taken));
         let (is_theirs, kind) = (erased.clone(), file.kind.clone());
         let copied = self.scan(vec![file.clone()], move |scan| {
-            let (mut gone, mut kept) = (0, Vec::new());
+            let (mut gone, mut kept) = (Vec::new(), Vec::new());
             let mut is_taken = pieces.blocking_send(UnitPiece::Kind(kind)).is_ok();
             let _ = scan.each((i64::MIN, LATEST + 1), &mut |row| {
                 match is_theirs.has(row) {
-                    true => gone += 1,
+                    true => gone.push((row.time, row.id.to_owned())),
                     false => row.encode(&mut kept),
                 }
                 if kept.len() >= PIECE_BYTES {
@@ -120,7 +120,8 @@ impl ArchivedEvents {
         let copied = copied.await;
         let ended = |e| SinkError::new(SinkErrorKind::Other, format!("archive: {e}"));
         let written = writing.await.map_err(ended)??;
-        let (rows, is_whole) = copied?;
+        let (gone, is_whole) = copied?;
+        let rows = gone.len() as u64;
         let left: u64 = written.files.iter().map(|it| it.rows).sum();
         let new = written.files.first().map(|it| it.path.as_str());
         if !is_whole || left + rows != file.rows || written.files.len() > 1 {
@@ -129,7 +130,7 @@ impl ArchivedEvents {
         }
         crate::failpoint::kill_point!("archive-erasing");
         let (day, kind) = (file.day.clone(), file.kind.clone());
-        let forgotten = ForgottenRows { request: request.id.clone(), day, kind, rows };
+        let forgotten = ForgottenRows { request: request.id.clone(), day, kind, rows, gone };
         if !self.list.replace_file(&file.path, new, &forgotten).await? {
             let words = "archive: another process has changed the list of files; try again";
             return Err(SinkError::new(SinkErrorKind::Other, words));

@@ -15,6 +15,7 @@ mod environment;
 mod event_schemas;
 mod history;
 mod layers;
+mod ledger;
 mod limits;
 mod memory;
 mod oidc;
@@ -37,6 +38,7 @@ pub use environment::variables;
 pub use event_schemas::{EventSchemas, SchemaMode, SchemaSpec, Violation};
 pub use history::HistoryConfig;
 pub use layers::Overrides;
+pub use ledger::LedgerConfig;
 pub use memory::MemoryShares;
 pub use oidc::OidcConfig;
 pub use otlp::OtlpConfig;
@@ -47,8 +49,8 @@ pub use rules::Rules;
 pub use secrets::Secrets;
 pub use sections::{
     AuthConfig, BatchConfig, DeadLettersConfig, DedupeConfig, EventConfig, HttpConfig,
-    IngestConfig, LedgerConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig,
-    PrivacyConfig, RedisConfig, RetryConfig, SchemasConfig, SpoolConfig, StreamConfig, TlsConfig,
+    IngestConfig, LiveConfig, LogConfig, MemoryConfig, NotifyConfig, PostgresConfig, PrivacyConfig,
+    RedisConfig, RetryConfig, SchemasConfig, SpoolConfig, StreamConfig, TlsConfig,
 };
 pub use variable::variable_name;
 

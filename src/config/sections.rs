@@ -243,16 +243,6 @@ pub struct SpoolConfig {
     pub unready_lag_s: u64,
 }
 
-/// `[ledger]`: how ledger rows become rollups.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct LedgerConfig {
-    /// How long ledger rows stay after they were added to the rollups.
-    pub keep_hours: u64,
-    /// How often ledger rows are added to the rollups.
-    pub fold_interval_ms: u64,
-}
-
 /// `[schemas]`: what is learnt of the properties of events.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

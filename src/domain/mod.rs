@@ -15,6 +15,7 @@ pub mod batch;
 pub mod books;
 pub mod bot;
 pub mod cause;
+pub mod chain;
 pub mod consent;
 pub mod csv;
 pub mod currency;

@@ -136,6 +136,8 @@ pub struct ForgottenRows {
     pub kind: String,
     /// How many.
     pub rows: u64,
+    /// Their event times (Unix ms) and ids, by which the chain of hashes forgets them.
+    pub gone: Vec<(Millis, String)>,
 }
 
 /// The state of a file, as the list has it.

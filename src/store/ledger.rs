@@ -9,7 +9,7 @@ use crate::{
         delta::{Delta, DeltaError, DeltaSum, Series},
         row::Row,
         shape::shape_of,
-        time::{MINUTE, Millis, bucket},
+        time::{MINUTE, Millis, bucket, now_ms},
     },
     sink::{SinkError, SinkErrorKind},
     store::{LedgerHeads, Written},
@@ -72,6 +72,11 @@ impl Entry {
             shape: Vec::new(),
             order_events: Vec::new(),
         }
+    }
+
+    /// When the batch was sealed, Unix ms. One that stands in for a lost one has no time; it was sealed just now.
+    pub fn sealed_or_now(&self) -> Millis {
+        if self.sealed_at > 0 { self.sealed_at } else { now_ms() }
     }
 
     /// What becomes of this batch where it is not the next one of its lane: `head` is the last batch

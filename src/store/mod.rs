@@ -16,6 +16,7 @@
 //! | [`OrderBooks`](books::OrderBooks) | keeps orders as the shop has them, and compares them with events | the route for the books, `floodmark orders` |
 //! | [`Schemas`](schemas::Schemas) | reads what was learnt of the properties of events | the route for schemas, the alert on their drift |
 //! | [`DayReader`] | reads all sums of a day | `floodmark verify` |
+//! | [`ChainStore`] | reads the chain of hashes | `floodmark verify --chain`, retention |
 //! | [`EventReader`](events::EventReader) | reads events of a span of time | the search for causes |
 //! | [`Retention`](retention::Retention) | lets go of what is too old, and knows what has gone | the server in the background, `floodmark retention`, whoever reads events |
 //! | [`ArchiveStore`](archive::ArchiveStore) | gives rows to the archive, and keeps the list of its files | the archive |
@@ -38,6 +39,7 @@ pub mod alerts;
 pub mod archive;
 pub mod books;
 pub mod breakdowns;
+pub mod chain;
 pub mod events;
 pub mod forget;
 mod heads;
@@ -78,6 +80,7 @@ use crate::{
         archive::{ArchiveStore, Archived},
         books::OrderBooks,
         breakdowns::Breakdowns,
+        chain::ChainStore,
         events::EventReader,
         forget::Forget,
         imported::ImportedIds,
@@ -120,6 +123,8 @@ pub struct Stores {
     pub remake: Arc<dyn Remake>,
     /// Reads all sums of a day.
     pub days: Arc<dyn DayReader>,
+    /// The chain of hashes.
+    pub chain: Arc<dyn ChainStore>,
     /// What was refused.
     pub letters: Arc<dyn DeadLetters>,
     /// What was learnt of the properties of events.
@@ -160,6 +165,7 @@ impl Stores {
             + Sketches
             + Remake
             + DayReader
+            + ChainStore
             + AlertLog
             + DeadLetters
             + Schemas
@@ -182,6 +188,7 @@ impl Stores {
             sketches: store.clone(),
             remake: store.clone(),
             days: store.clone(),
+            chain: store.clone(),
             letters: store.clone(),
             schemas: store.clone(),
             events: store.clone(),

@@ -31,13 +31,16 @@ pub async fn open_as(
 ) -> Result<Stores, SinkError> {
     if !config.postgres.url.is_empty() {
         let store = postgres::PostgresStore::open(&config.postgres, installation.clone())?;
-        let store = Arc::new(store);
+        let store = Arc::new(store.with_chain(config.ledger.chain));
         let nodes: Option<Arc<dyn NodeList>> = Some(store.clone());
         return Ok(Stores { nodes, ..Stores::all_in(store, installation) });
     }
     let (dir, owner) = (config.data_dir.clone(), installation.clone());
     match tokio::task::spawn_blocking(move || sqlite::SqliteStore::open_as(&dir, owner)).await {
-        Ok(store) => Ok(Stores::all_in(Arc::new(store?), installation)),
+        Ok(store) => {
+            let store = store?.with_chain(config.ledger.chain);
+            Ok(Stores::all_in(Arc::new(store), installation))
+        }
         Err(e) => {
             let message = format!("SQLite: the blocking task ended early: {e}");
             Err(SinkError::new(SinkErrorKind::Other, message))

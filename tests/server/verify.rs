@@ -147,6 +147,86 @@ async fn with_postgres_parts_agree_through_a_kill_and_a_fault_is_listed() {
     of_store(Some(&Postgres::start())).await;
 }
 
+/// A row that is changed, one that is removed and one that is added, each by somebody with SQL.
+fn row_faults(properties: &str) -> String {
+    let columns = "time, received_at, id, type, user_id, session_id, properties, source, dialect";
+    let selected = columns.replace(" id,", " 'made-up',");
+    format!(
+        "UPDATE events SET properties = {properties} WHERE id = 'order:10';
+         DELETE FROM events WHERE id = 'order:15';
+         INSERT INTO events ({columns}) SELECT {selected} FROM events WHERE id = 'order:20'"
+    )
+}
+
+async fn chain_of_store(postgres: Option<&Postgres>) {
+    let zone = noon_zone();
+    let url = postgres.map(Postgres::url).unwrap_or_default();
+    let mut server = Server::with(&[
+        ("FLOODMARK_TIMEZONE", &zone),
+        ("FLOODMARK_LEDGER__CHAIN", "true"),
+        ("FLOODMARK_POSTGRES__URL", &url),
+    ]);
+    for some in 0..8 {
+        assert_eq!(server.post(events(some * 500, 500)).status, 202);
+    }
+    kill_in_the_midst(&mut server);
+    // At once, while what was not stored before the kill is written.
+    let (output, words) = verify(&server, postgres, &["--chain", "--all"]);
+    assert!(output.status.success() && words.contains(" rows, whole\n"), "{words}");
+    server.until("all is stored", |server| {
+        let lag = server.get("/readyz?sinks");
+        lag["lag"]["store"]["batches"] == 0
+    });
+    let (output, words) = verify(&server, postgres, &["--chain", "--day", &today()]);
+    assert!(output.status.success() && words.contains("as they were written, no dif"), "{words}");
+    assert!(!words.contains("not in the chain"), "{words}");
+    match postgres {
+        None => {
+            let file = rusqlite::Connection::open(server.data().join("floodmark.db")).unwrap();
+            file.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+            let changed = "replace(properties, 'USD', 'EUR')";
+            file.execute_batch(&row_faults(changed)).unwrap();
+        }
+        Some(postgres) => {
+            let changed = "jsonb_set(properties, '{currency}', '\"EUR\"')";
+            postgres.sql(&row_faults(changed)).await;
+        }
+    }
+    let (output, words) = verify(&server, postgres, &["--chain", "--all"]);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    let line = |starts: &str, has: &str| {
+        words.lines().any(|it| it.trim_start().starts_with(starts) && it.contains(has))
+    };
+    assert!(line("changed: ", "Z purchase order:10, row "), "{words}");
+    assert!(line("missing: ", "Z purchase order:15, row "), "{words}");
+    assert!(line("added: ", "Z purchase made-up"), "{words}");
+    assert!(words.contains("floodmark verify: 3 differences"), "{words}");
+    let last = "DELETE FROM chain WHERE (node, lane, seq) IN
+        (SELECT chain_node, lane, chain_seq FROM ledger_heads ORDER BY chain_seq DESC LIMIT 1)";
+    match postgres {
+        None => {
+            let file = rusqlite::Connection::open(server.data().join("floodmark.db")).unwrap();
+            file.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+            file.execute(last, []).unwrap();
+        }
+        Some(postgres) => {
+            postgres.sql(last).await;
+        }
+    }
+    let (_, words) = verify(&server, postgres, &["--chain", "--all"]);
+    assert!(words.contains(" rows, broken in 1 place\n  missing or changed: batch "), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_sqlite_the_chain_holds_through_a_kill_and_faults_are_named() {
+    chain_of_store(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_postgres_the_chain_holds_through_a_kill_and_faults_are_named() {
+    chain_of_store(Some(&Postgres::start())).await;
+}
+
 #[test]
 fn what_can_not_be_asked_is_refused() {
     let zone = noon_zone();
@@ -155,6 +235,7 @@ fn what_can_not_be_asked_is_refused() {
         (&[][..], 2, "--day <DAY>"),
         (&["--day", "2026-02-30"], 1, "is no date up to today"),
         (&["--day", "9000-01-01"], 1, "is no date up to today"),
+        (&["--all", "--chain", "--server", "http://127.0.0.1:1"], 2, "cannot be used with"),
         (&["--day", "2026-11-01", "--server", "http://127.0.0.1:1"], 1, "127.0.0.1:1"),
     ] {
         let mut command = floodmark();

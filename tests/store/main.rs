@@ -6,6 +6,7 @@ mod backend;
 mod baselines;
 mod books;
 mod breakdowns;
+mod chain;
 mod contract;
 mod export;
 mod forget;

@@ -1,6 +1,7 @@
 //! `floodmark verify`: whether a day's rows, ledger, rollups and live counters say the same, by minute and
 //! series. It changes nothing and runs beside servers.
 
+mod chain;
 mod live;
 mod words;
 
@@ -15,6 +16,7 @@ use crate::{
     domain::time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis, bucket, now_ms},
     store::{
         Stores,
+        retention::UtcDay,
         rollup::{
             remake::RemakeAsked,
             verify::{DayAsked, DayVerdict, StoredDay, SumDifference},
@@ -45,6 +47,9 @@ pub struct VerifyArgs {
     /// Every day of which there is anything
     #[arg(long)]
     all: bool,
+    /// Hold each row against the chain of hashes (ledger.chain), instead of sums against sums
+    #[arg(long, conflicts_with = "server")]
+    chain: bool,
     /// The server whose live counters are compared, too, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     server: Option<String>,
@@ -56,7 +61,13 @@ pub struct VerifyArgs {
 /// Runs the command: exit code 0 where nothing differs.
 pub fn run(args: &VerifyArgs) -> ExitCode {
     with_config(&args.serve, |config| {
-        match actix::System::new().block_on(verified(&config, args)) {
+        let done = actix::System::new().block_on(async {
+            match args.chain {
+                true => chain::verified(&config, args).await,
+                false => verified(&config, args).await,
+            }
+        });
+        match done {
             Ok(0) => Exit::Done.into(),
             Ok(different) => {
                 let plural = if different == 1 { "" } else { "s" };
@@ -69,6 +80,30 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
             }
         }
     })
+}
+
+/// The store of the configuration, which has to be this installation's.
+async fn opened(config: &Config) -> Result<Stores, String> {
+    let stores = connect::stores(config).await?;
+    stores.info.claim().await.map_err(|e| e.to_string())?;
+    Ok(stores)
+}
+
+/// The day that is asked for.
+fn day_asked(zone: &BusinessZone, text: &str) -> Result<BusinessDay, String> {
+    let day = zone.day_named(text).filter(|day| day.start <= now_ms());
+    day.ok_or_else(|| format!("--day: {text:?} is no date up to today"))
+}
+
+/// The days of the business zone that days of UTC lie on, ascending.
+fn business_days(zone: &BusinessZone, days: BTreeSet<UtcDay>) -> Vec<BusinessDay> {
+    // A day of the business zone lies on two days of UTC.
+    let starts: BTreeSet<Millis> = days
+        .into_iter()
+        .flat_map(|day| [day * DAY, (day + 1) * DAY - 1])
+        .map(|at| zone.day_of(at).start)
+        .collect();
+    starts.into_iter().map(|start| zone.day_of(start)).collect()
 }
 
 /// What each day is verified with.
@@ -88,8 +123,7 @@ async fn verified(config: &Config, args: &VerifyArgs) -> Result<u64, String> {
         None => None,
         Some(url) => Some(LiveReader::open(url, token).await?),
     };
-    let stores = connect::stores(config).await?;
-    stores.info.claim().await.map_err(|e| e.to_string())?;
+    let stores = opened(config).await?;
     let verifier = Verifier { config, zone, stores, live };
     let mut different = 0;
     for day in verifier.days(args).await? {
@@ -102,18 +136,10 @@ impl Verifier<'_> {
     /// The days that are asked for, ascending.
     async fn days(&self, args: &VerifyArgs) -> Result<Vec<BusinessDay>, String> {
         if let Some(text) = &args.day {
-            let day = self.zone.day_named(text).filter(|day| day.start <= now_ms());
-            let day = day.ok_or_else(|| format!("--day: {text:?} is no date up to today"))?;
-            return Ok(vec![day]);
+            return Ok(vec![day_asked(&self.zone, text)?]);
         }
         let known = self.stores.days.days().await.map_err(|e| e.to_string())?;
-        // A day of the business zone lies on two days of UTC.
-        let starts: BTreeSet<Millis> = known
-            .into_iter()
-            .flat_map(|day| [day * DAY, (day + 1) * DAY - 1])
-            .map(|at| self.zone.day_of(at).start)
-            .collect();
-        Ok(starts.into_iter().map(|start| self.zone.day_of(start)).collect())
+        Ok(business_days(&self.zone, known))
     }
 
     async fn read(&self, day: BusinessDay, with_rows: bool) -> Result<StoredDay, String> {

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 
 use super::{
-    PostgresStore,
+    PostgresStore, chain,
     errors::Failure,
     export::{Tuples, quoted},
-    forget::add_work,
+    forget::{TOUCHED, add_work},
     partitions::partition,
     retention::{note, note_date},
     session::{Parameter, Session},
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     domain::{
         row::COLUMNS,
-        time::{DAY, now_ms},
+        time::{DAY, Millis, now_ms},
     },
     sink::SinkErrorKind,
     store::{
@@ -212,12 +212,16 @@ impl PostgresStore {
             is_done &= move_file(&session, new, FileState::Checked, FileState::Kept).await?;
         }
         if is_done {
-            let ForgottenRows { request, day, kind, rows } = forgotten;
+            let ForgottenRows { request, day, kind, rows, gone } = forgotten;
             let rows = *rows as i64;
             add_work(&session, (request, "day", day), rows).await?;
             // They are counted once: as rows that have gone, and not as rows in the archive.
             note_date(&session, (day, kind, RemovalReason::Archive), -rows, None).await?;
             note_date(&session, (day, kind, RemovalReason::Person), rows, None).await?;
+            let of_kind = |(time, id): &(Millis, String)| (*time, kind.clone(), id.clone());
+            if chain::forget(&session, &gone.iter().map(of_kind).collect()).await? {
+                add_work(&session, (request, TOUCHED, "chain"), 1).await?;
+            }
             session.run("COMMIT").await?;
             session.done();
         }

@@ -11,6 +11,7 @@ use tokio_postgres::{CopyInSink, Statement};
 use crate::{
     domain::{
         batch::{Batch, DeadLetter},
+        chain::ChainWriter,
         row::{self, COLUMNS, Row},
     },
     sink::SinkErrorKind,
@@ -144,13 +145,13 @@ impl<'a, I: Iterator<Item = CopyChunk<'a>>> Messages<I> {
 
 /// Stores a batch that COPY refused as a whole. It halves the batch, behind savepoints, until each
 /// row that is at fault stands alone, makes a dead letter of each of these rows, and stores the
-/// others. Returns how many it stored. A batch of `n` rows with `k` bad ones takes about
+/// others, which the chain of hashes takes up. Returns how many it stored. A batch of `n` rows with `k` bad ones takes about
 /// `k · log2(n)` attempts.
 pub(super) async fn copy_apart(
     session: &Session,
     statement: &Statement,
     batch: &Batch,
-    letters: &mut Vec<DeadLetter>,
+    (letters, chain): (&mut Vec<DeadLetter>, &mut Option<ChainWriter>),
 ) -> Result<u64, Failure> {
     let chunks: Vec<Bytes> = batch.rows.iter().map(of_today).collect();
     let rows = apart(&chunks, letters);
@@ -168,6 +169,9 @@ pub(super) async fn copy_apart(
         match copy(session, statement, chunks).await {
             Ok(count) if count == part.len() as u64 => {
                 stored += count;
+                if let Some(chain) = chain {
+                    part.iter().for_each(|(_, row)| chain.add(row));
+                }
                 session.run("RELEASE part").await?;
             }
             Ok(count) => return Err(miscounted(batch, part.len() as u64, count)),

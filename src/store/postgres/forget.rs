@@ -1,14 +1,14 @@
 //! Forgets a person in Postgres: one partition after the other, each in a transaction of its own with its mark
 //! in `forget_work`. Dead rows stay in the files until a VACUUM, so each table that had some gets one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::{
-    PostgresStore,
+    PostgresStore, chain,
     errors::Failure,
     partitions::partition,
     retention::note,
@@ -30,7 +30,7 @@ use crate::{
 /// Dead letters that one step looks through; each is read whole.
 const STEP_LETTERS: i64 = 500;
 /// What is noted of a table that had rows of the person.
-const TOUCHED: &str = "table";
+pub(super) const TOUCHED: &str = "table";
 
 /// Which rows are of the person (`$1`), by the sessions that the request (`$2`) has noted.
 fn of_person(person: &DataSubject) -> &'static str {
@@ -188,22 +188,29 @@ async fn delete(
     let sql = format!(
         "WITH gone AS (
              DELETE FROM {table} WHERE {}
-             RETURNING floor(extract(epoch FROM time) / 86400)::bigint AS day, type
-         ) SELECT day, type, count(*), $2 FROM gone GROUP BY 1, 2",
+             RETURNING floor(extract(epoch FROM time) / 86400)::bigint AS day, type, id,
+                       (extract(epoch FROM time) * 1000)::bigint AS at
+         ) SELECT day, type, count(*), $2, array_agg(at), array_agg(id) FROM gone GROUP BY 1, 2",
         of_person(person)
     );
     let rows = session.query_within(LONG, &sql, these).await?;
     let mut days = BTreeMap::<UtcDay, i64>::new();
+    let mut gone = BTreeSet::new();
     for row in &rows {
         let (day, kind, count): (UtcDay, &str, i64) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         note(session, (day, kind, RemovalReason::Person), count as u64, None).await?;
         *days.entry(day).or_default() += count;
+        let (times, ids): (Vec<Millis>, Vec<String>) = (row.try_get(4)?, row.try_get(5)?);
+        gone.extend(times.into_iter().zip(ids).map(|(at, id)| (at, kind.to_owned(), id)));
     }
     let Some(first) = rows.first() else { return Ok(()) };
     let request: &str = first.try_get(3)?;
     for (day, count) in days {
         add_work(session, (request, "day", &date_of(day)), count).await?;
+    }
+    if chain::forget(session, &gone).await? {
+        add_work(session, (request, TOUCHED, "chain"), 1).await?;
     }
     add_work(session, (request, TOUCHED, table), 1).await
 }

@@ -4,26 +4,37 @@
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{PostgresStore, errors::Failure, installation, session::Session};
+use super::{
+    PostgresStore,
+    chain::{self, TURN},
+    errors::Failure,
+    installation,
+    session::Session,
+};
 use crate::{
-    domain::batch::{Batch, BatchId, NodeId, RestOf, RunId},
+    domain::{
+        batch::{Batch, BatchId, NodeId, RestOf, RunId},
+        time::now_ms,
+    },
     store::{
         LaneHeads, Missing, Written,
+        chain::Turn,
         ledger::{Entry, StoredEntry},
     },
 };
 
 impl PostgresStore {
-    /// Moves the head of the lane on to this batch, in the transaction of the batch; `false` where it
-    /// is not the batch that comes next, the store has only the beginning of the one before it, or
+    /// Moves the head of the lane on to this batch, in the transaction of the batch, and gives the last batch of
+    /// the lane that is in the chain of hashes; `None` where it is not the batch that comes next, the store has only the beginning of the one before it, or
     /// the database is not that of this installation. The row stays locked until the transaction
     /// ends, so another writer of the same lane waits here and then sees its outcome.
     pub(super) async fn take_turn(
         &self,
         session: &Session,
         batch: &Batch,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<Turn>, Failure> {
         let BatchId { run, seq } = batch.id;
+        let at = if batch.sealed_at > 0 { batch.sealed_at } else { now_ms() };
         let (lane, known) = (batch.id.lane(), batch.after_events);
         let is_whole = |after: RunId, last: u64| {
             format!(
@@ -36,24 +47,27 @@ impl PostgresStore {
         let ours = self.installation.known().map_or("false".to_owned(), installation::is_still);
         let sql = match batch.after {
             Some(BatchId { run: after, seq: last }) if after == run => format!(
-                "UPDATE ledger_heads SET seq = {seq}
+                "UPDATE ledger_heads SET seq = {seq}, sealed_at = {at}
                  WHERE node = '{run}' AND lane = {lane} AND seq = {last} AND {ours} AND {}
-                 RETURNING seq",
+                 RETURNING {TURN}",
                 is_whole(after, last)
             ),
             Some(BatchId { run: after, seq: last }) => format!(
-                "INSERT INTO ledger_heads (node, lane, seq) SELECT '{run}', {lane}, {seq}
-                 WHERE {ours} AND EXISTS (SELECT FROM ledger_heads
-                                          WHERE node = '{after}' AND lane = {lane} AND seq >= {last})
-                 AND {} ON CONFLICT DO NOTHING RETURNING seq",
+                "INSERT INTO ledger_heads
+                     (node, lane, seq, sealed_at, chain_node, chain_seq, chain_hash)
+                 SELECT '{run}', {lane}, {seq}, {at}, chain_node, chain_seq, chain_hash
+                 FROM ledger_heads
+                 WHERE {ours} AND node = '{after}' AND lane = {lane} AND seq >= {last}
+                 AND {} ON CONFLICT DO NOTHING RETURNING {TURN}",
                 is_whole(after, last)
             ),
             None => format!(
-                "INSERT INTO ledger_heads (node, lane, seq) SELECT '{run}', {lane}, {seq}
-                 WHERE {ours} ON CONFLICT DO NOTHING RETURNING seq"
+                "INSERT INTO ledger_heads (node, lane, seq, sealed_at)
+                 SELECT '{run}', {lane}, {seq}, {at}
+                 WHERE {ours} ON CONFLICT DO NOTHING RETURNING {TURN}"
             ),
         };
-        Ok(!session.rows(&sql).await?.is_empty())
+        Ok(session.rows(&sql).await?.first().map(|row| chain::turn(row)))
     }
 
     /// Notes that the store gets `events` more events of a batch; `false` where it does not have exactly

@@ -22,6 +22,7 @@ mod alerts;
 mod archive;
 mod archive_files;
 mod breakdowns;
+mod chain;
 mod check;
 mod copy;
 mod due;
@@ -113,6 +114,8 @@ pub struct PostgresStore {
     removals: PostgresSessions,
     exports: PostgresSessions,
     partitions: Partitions,
+    /// Whether batches go to the chain of hashes.
+    chain: bool,
     /// Whether the schema is known to be up to date, and the database to be ours. The lock is held
     /// while it is being brought there, so that one task migrates and the others wait for it.
     migrated: tokio::sync::Mutex<bool>,
@@ -144,8 +147,14 @@ impl PostgresStore {
             removals: PostgresSessions::new(config, &address, ("removals", REMOVALS))?,
             exports: PostgresSessions::new(config, &address, ("exports", EXPORTS))?,
             partitions: Partitions::default(),
+            chain: false,
             migrated: tokio::sync::Mutex::new(false),
         })
+    }
+
+    /// The same store, which writes batches to the chain of hashes or not (`ledger.chain`).
+    pub fn with_chain(self, chain: bool) -> PostgresStore {
+        PostgresStore { chain, ..self }
     }
 
     /// Makes sure that the schema is up to date and the database ours. Every way into the store

@@ -16,6 +16,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("order_events", &["SELECT", "INSERT"]),
     ("imported_ids", &["SELECT", "INSERT"]),
     ("ledger", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("chain", &["SELECT", "INSERT", "UPDATE"]),
     ("ledger_heads", &["SELECT", "INSERT", "UPDATE"]),
     ("rollups", &["SELECT", "INSERT", "UPDATE"]),
     ("breakdown_rollups", &["SELECT", "INSERT", "UPDATE", "DELETE"]),

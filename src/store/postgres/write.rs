@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tokio_postgres::types::Type;
 
 use super::{
-    PostgresStore,
+    PostgresStore, chain,
     copy::{self, CopyChunk},
     errors::Failure,
     guard, orders,
@@ -17,7 +17,12 @@ use crate::{
         time::Millis,
     },
     sink::{SinkError, SinkErrorKind},
-    store::{BatchStore, LaneHeads, Missing, Written, ledger::Entry, orders::orders_of},
+    store::{
+        BatchStore, LaneHeads, Missing, Written,
+        chain::{chain_writer, chained},
+        ledger::Entry,
+        orders::orders_of,
+    },
 };
 
 #[async_trait]
@@ -98,7 +103,7 @@ impl PostgresStore {
         // The guard's error is reported first. It aborts the transaction, so that of the other
         // statement only follows from it.
         let (taken, statement) = (taken?, statement?);
-        if !taken {
+        let Some(turn) = taken else {
             drop(statement);
             if batch.rest_of.is_some() {
                 // An earlier version wrote this rest, and did not note it at the beginning's row.
@@ -111,14 +116,18 @@ impl PostgresStore {
             let judged = guard::why_not(&session, &entry).await?;
             session.done();
             return Ok(judged);
-        }
+        };
         let mut letters = Vec::new();
+        let mut chain = self.chain.then(chain_writer);
         let stored = if batch.events == 0 {
             0
         } else if apart {
-            copy::copy_apart(&session, &statement, batch, &mut letters).await?
+            copy::copy_apart(&session, &statement, batch, (&mut letters, &mut chain)).await?
         } else {
             let chunks = batch.rows.iter().map(copy::of_today).map(CopyChunk::Shared);
+            if let Some(chain) = &mut chain {
+                batch.iter().flatten().for_each(|row| chain.add(&row));
+            }
             copy::copy(&session, &statement, chunks).await?
         };
         drop(statement);
@@ -137,6 +146,9 @@ impl PostgresStore {
         orders::insert_events(&session, &entry.order_events).await?;
         self.insert_imported(&session, &keys_in(&batch.rows)).await?;
         insert_entry(&session, &entry, poisoned).await?;
+        if let Some(chain) = chain {
+            chain::insert(&session, &chained(chain, &entry, turn)).await?;
+        }
         crate::failpoint::kill_point!("store-copied");
         session.run("COMMIT").await?;
         session.done();

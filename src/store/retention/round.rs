@@ -13,7 +13,7 @@ use crate::{
     config::RetentionConfig,
     domain::time::{DAY, HOUR, Millis, Steady, bucket, now_ms},
     sink::{SinkError, SinkErrorKind},
-    store::{StoreInfo, Stores},
+    store::{StoreInfo, Stores, chain::ChainStore},
     telemetry::health::Health,
 };
 
@@ -41,6 +41,7 @@ const FULL: &str = "disk";
 /// Removes what is too old.
 pub struct Remover {
     retention: Arc<dyn Retention>,
+    chain: Arc<dyn ChainStore>,
     info: Arc<dyn StoreInfo>,
     config: RetentionConfig,
     /// The name of this process in the lease.
@@ -112,6 +113,7 @@ impl Remover {
     pub fn new(stores: &Stores, config: &RetentionConfig) -> Remover {
         Remover {
             retention: stores.retention.clone(),
+            chain: stores.chain.clone(),
             info: stores.info.clone(),
             config: config.clone(),
             holder: Uuid::new_v4().to_string(),
@@ -213,6 +215,12 @@ impl Remover {
                 break;
             }
             tokio::time::sleep(pause).await;
+        }
+        if let Some(first) = old.all {
+            // What the chain of hashes says of rows that went, beside their hashes.
+            while self.chain.thin_chain(first.saturating_mul(DAY)).await? > 0 {
+                tokio::time::sleep(pause).await;
+            }
         }
         for (what, days) in trims {
             let days = i64::try_from(*days).unwrap_or(i64::MAX);

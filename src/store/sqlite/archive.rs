@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::mpsc;
 
-use super::{SqliteStore, alerts::numbered, events::whole_row, retention::gaps, with};
+use super::{SqliteStore, alerts::numbered, chain, events::whole_row, retention::gaps, with};
 use crate::{
     domain::time::{DAY, LATEST, Millis, SECOND, now_ms},
     sink::{SinkError, SinkErrorKind},
@@ -27,11 +27,15 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// The rows in runs, by rowid: `?1` is what [`runs_within`] gives.
 // The order of the tables is held to: runs are few, rows are many.
-const IN_RUNS: &str = "json_each(?1) AS run CROSS JOIN events AS e
+pub(super) const IN_RUNS: &str = "json_each(?1) AS run CROSS JOIN events AS e
     ON e.rowid BETWEEN run.value ->> 0 AND run.value ->> 1";
 
 /// The runs of rowids whose rows may lie in `[from, until)`, as JSON, each rowid in one of them.
-fn runs_within(conn: &Connection, from: Millis, until: Millis) -> Result<String, SinkError> {
+pub(super) fn runs_within(
+    conn: &Connection,
+    from: Millis,
+    until: Millis,
+) -> Result<String, SinkError> {
     let mut select = conn.prepare_cached(
         "SELECT first_row, last_row FROM event_runs WHERE last_second > ?1 AND first_second < ?2
          UNION ALL SELECT first_row, last_row FROM ledger
@@ -370,7 +374,7 @@ impl ArchiveStore for SqliteStore {
                 is_done &= move_file(&tx, new, FileState::Checked, FileState::Kept)?;
             }
             if is_done {
-                let ForgottenRows { request, day, kind, rows } = forgotten;
+                let ForgottenRows { request, day, kind, rows, gone } = forgotten;
                 let (rows, none, now) = (rows as i64, None::<i64>, now_ms());
                 tx.execute(&numbered(ADD_WORK), params![request, "day", day, rows])?;
                 // They are counted once: as rows that have gone, and not as rows in the archive.
@@ -380,6 +384,8 @@ impl ArchiveStore for SqliteStore {
                     let noted = params![day, kind, reason.name(), rows, now, none];
                     tx.execute(&numbered(NOTE), noted)?;
                 }
+                let of_kind = |(time, id)| (time, kind.clone(), id);
+                chain::forget(&tx, &gone.into_iter().map(of_kind).collect())?;
                 tx.commit()?;
             }
             Ok(is_done)

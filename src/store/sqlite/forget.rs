@@ -1,12 +1,12 @@
 //! Forgets a person in SQLite: all rows are looked through in the order of their rowids, some thousand in each
 //! transaction. What is deleted is overwritten in the file (`secure_delete`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{SqliteStore, alerts::numbered, with};
+use super::{SqliteStore, alerts::numbered, chain, with};
 use crate::{
     domain::time::{DAY, Millis, now_ms},
     sink::SinkError,
@@ -91,16 +91,19 @@ fn step(
         }
         ForgetPhase::Delete | ForgetPhase::Late => {
             let sql = format!(
-                "DELETE FROM events WHERE {within} AND {} RETURNING time, type",
+                "DELETE FROM events WHERE {within} AND {} RETURNING time, type, id",
                 of_person(person)
             );
             let mut counts = BTreeMap::<(UtcDay, String), i64>::new();
+            let mut gone = BTreeSet::new();
             let mut delete = tx.prepare_cached(&sql)?;
             let mut rows = delete.query(these)?;
             while let Some(row) = rows.next()? {
-                let key = (row.get::<_, Millis>(0)?.div_euclid(DAY), row.get(1)?);
-                *counts.entry(key).or_default() += 1;
+                let (time, kind): (Millis, String) = (row.get(0)?, row.get(1)?);
+                *counts.entry((time.div_euclid(DAY), kind.clone())).or_default() += 1;
+                gone.insert((time, kind, row.get(2)?));
             }
+            chain::forget(&tx, &gone)?;
             let mut note = tx.prepare_cached(&numbered(NOTE))?;
             for ((day, kind), rows) in counts {
                 let (date, reason) = (date_of(day), RemovalReason::Person.name());

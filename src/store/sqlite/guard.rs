@@ -21,17 +21,23 @@ use crate::{
 pub(super) fn take_turn(tx: &Connection, entry: &Entry) -> Result<bool, SinkError> {
     let id = entry.id;
     let (run, lane, seq) = (id.run.as_bytes(), id.lane() as i64, id.seq as i64);
+    let sealed_at = entry.sealed_or_now();
     let Some(after) = entry.after else {
-        let sql =
-            "INSERT INTO ledger_heads (node, lane, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-        return Ok(tx.prepare_cached(sql)?.execute(params![run, lane, seq])? > 0);
+        let sql = "INSERT INTO ledger_heads (node, lane, seq, sealed_at) VALUES (?, ?, ?, ?)
+                   ON CONFLICT DO NOTHING";
+        return Ok(tx.prepare_cached(sql)?.execute(params![run, lane, seq, sealed_at])? > 0);
     };
     let move_on = match after.run == id.run {
-        true => "UPDATE ledger_heads SET seq = ?3 WHERE node = ?1 AND lane = ?2 AND seq = ?5 AND ",
+        true => {
+            "UPDATE ledger_heads SET seq = ?3, sealed_at = ?7
+             WHERE node = ?1 AND lane = ?2 AND seq = ?5 AND "
+        }
+        // The chain of the lane goes on from run to run.
         false => {
-            "INSERT INTO ledger_heads (node, lane, seq) SELECT ?1, ?2, ?3
-             WHERE EXISTS (SELECT 1 FROM ledger_heads WHERE node = ?4 AND lane = ?2 AND seq >= ?5)
-             AND "
+            "INSERT INTO ledger_heads
+                 (node, lane, seq, sealed_at, chain_node, chain_seq, chain_hash)
+             SELECT ?1, ?2, ?3, ?7, chain_node, chain_seq, chain_hash FROM ledger_heads
+             WHERE node = ?4 AND lane = ?2 AND seq >= ?5 AND "
         }
     };
     let is_whole = "NOT EXISTS (SELECT 1 FROM ledger WHERE node = ?4 AND lane = ?2 AND seq = ?5
@@ -40,7 +46,7 @@ pub(super) fn take_turn(tx: &Connection, entry: &Entry) -> Result<bool, SinkErro
     let before = (after.run.as_bytes(), after.seq as i64, entry.after_events as i64);
     let moved = tx
         .prepare_cached(&format!("{move_on}{is_whole}{once}"))?
-        .execute(params![run, lane, seq, before.0, before.1, before.2])?;
+        .execute(params![run, lane, seq, before.0, before.1, before.2, sealed_at])?;
     Ok(moved > 0)
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod alerts;
 mod archive;
 mod breakdowns;
+mod chain;
 mod error;
 mod events;
 mod export;
@@ -85,6 +86,8 @@ pub struct SqliteStore {
     migrated: Migrated,
     /// Whose file it has to be.
     installation: Arc<Installation>,
+    /// Whether batches go to the chain of hashes.
+    chain: bool,
 }
 
 impl SqliteStore {
@@ -128,7 +131,13 @@ impl SqliteStore {
             moved: reader()?,
             migrated,
             installation,
+            chain: false,
         })
+    }
+
+    /// The same store, which writes batches to the chain of hashes or not (`ledger.chain`).
+    pub fn with_chain(self, chain: bool) -> SqliteStore {
+        SqliteStore { chain, ..self }
     }
 }
 

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{SqliteStore, archive::hold_end, guard, imported, orders, with};
+use super::{SqliteStore, archive::hold_end, chain, guard, imported, orders, with};
 use crate::{
     domain::{
         batch::{Batch, BatchId, DeadLetter, NodeId, RunId},
+        chain::ChainWriter,
         imported::keys_of,
         row::{self, COLUMNS, Row},
         time::now_ms,
@@ -14,6 +15,7 @@ use crate::{
     sink::{SinkError, SinkErrorKind},
     store::{
         BatchStore, LaneHeads, Missing, Written,
+        chain::{chain_writer, chained},
         ledger::Entry,
         orders::{StoredOrder, orders_of},
         poison,
@@ -31,12 +33,17 @@ impl BatchStore for SqliteStore {
         let entry = Entry::unread(batch);
         let rows = batch.rows.clone();
         let letters = batch.dead_letters.clone();
-        let from = batch.node;
+        let (from, chained) = (batch.node, self.chain);
         with(&self.writer, move |conn| {
             // Rows are read once, for what they say and for their INSERT.
             let (read, malformed) = read_rows(&rows);
             let entry = entry.with_rows(read.iter().copied());
-            write(conn, &entry, (&read, &orders_of(&rows)), (from, letters, malformed))
+            let chain = chained.then(|| {
+                let mut chain = chain_writer();
+                read.iter().for_each(|row| chain.add(row));
+                chain
+            });
+            write(conn, &entry, (&read, &orders_of(&rows), chain), (from, letters, malformed))
         })
         .await
     }
@@ -63,7 +70,7 @@ impl BatchStore for SqliteStore {
 fn write(
     conn: &mut Connection,
     entry: &Entry,
-    (rows, told): (&[Row<'_>], &[StoredOrder]),
+    (rows, told, chain): (&[Row<'_>], &[StoredOrder], Option<ChainWriter>),
     (from, mut letters, malformed): (NodeId, Vec<DeadLetter>, Vec<DeadLetter>),
 ) -> Result<Written, SinkError> {
     // Where this function returns early, the transaction is dropped without a commit and rolls
@@ -130,6 +137,9 @@ fn write(
         entry.shape,
         now_ms(),
     ])?;
+    if let Some(chain) = chain {
+        chain::insert(&tx, &chained(chain, entry, chain::turn(&tx, entry.id)?))?;
+    }
     crate::failpoint::kill_point!("store-copied");
     tx.commit()?;
     Ok(Written::Stored { events: stored, poisoned })

@@ -1,6 +1,7 @@
 //! Days that are in the archive are answered as they were, to the byte, on both stores: through a kill at every
 //! step, with late events, and with what goes wrong on the way.
 
+mod chain;
 mod sdk;
 
 use std::{
@@ -66,6 +67,7 @@ impl Shop {
             ("FLOODMARK_POSTGRES__URL", &url),
             ("FLOODMARK_ARCHIVE__URL", folder.path().to_str().unwrap()),
             ("FLOODMARK_TIMEZONE", "UTC"),
+            ("FLOODMARK_LEDGER__CHAIN", "true"),
         ]);
         let shop = Shop { server, folder, postgres };
         for back in 0..DAYS {
