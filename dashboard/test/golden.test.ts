@@ -151,6 +151,8 @@ test('GET /api/analytics/alerts', () => {
   assert.deepEqual(parseAlerts(alertsBody), { firing: [manyErrors, burst], history: [earlierBurst] });
 });
 
+const MARKS = snapshotBody.marks.recent;
+
 test('the snapshot frame', () => {
   const { firing, ...frame } = frameOf(snapshotBody);
   assert.deepEqual(frame, {
@@ -170,6 +172,7 @@ test('the snapshot frame', () => {
     currency: 'NZD',
     hidden: [],
     behindMs: 2_400,
+    marks: MARKS,
     playback: null,
     error: null,
     seconds: [
@@ -194,6 +197,7 @@ test('a delta frame with alerts', () => {
     revenue: 50_100,
     activeUsers: 3,
     behindMs: 2_600,
+    marks: MARKS,
     playback: null,
     error: null,
     seconds: [{ timestamp: NOON + 1_000, counts: { page_view: 2, purchase: 1 }, revenue: 50_100 }],

@@ -86,8 +86,7 @@ struct AlertWatch {
     store_rests_until: Option<Instant>,
     /// What is wrong with the store.
     store_trouble: Trouble,
-    /// What is wrong with the lease. It is another part, so that one of them that is well does not
-    /// say that the other is.
+    /// What is wrong with the lease. The store may be well all the same.
     lease_trouble: Trouble,
     /// Whether the server stops. Then this node does not take the lease again.
     has_resigned: bool,
@@ -254,8 +253,9 @@ impl AlertWatch {
             // collected here, and noted after the lock is given up.
             let counters = mirror.counters();
             let spans = Spans::live(metric_set, &counters, baselines, mirror.lateness(), now);
-            let (until, zone) = (now - LAG, mirror.zone());
-            let moment = Moment { metric_set, reader: &spans, until, now, zone, currency };
+            let (until, zone, shown) = (now - LAG, mirror.zone(), mirror.marks().snapshot());
+            let marks = shown.recent.as_slice();
+            let moment = Moment { metric_set, reader: &spans, until, now, zone, currency, marks };
             for alert in &self.rules.alerts {
                 let watched = self.watched.entry(alert.name.clone()).or_default();
                 changes.extend(watched.look(alert, &moment, || Uuid::now_v7().to_string()));

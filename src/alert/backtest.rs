@@ -69,6 +69,8 @@ impl Backtest<'_> {
                 now,
                 zone: self.zone,
                 currency: self.currency,
+                // Marks of the past are in the store, which is not asked for what nobody is told.
+                marks: &[],
             };
             for (alert, watched) in alerts.iter().zip(&mut watched) {
                 let changed = watched.look(alert, &moment, || changes.len().to_string());

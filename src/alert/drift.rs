@@ -214,6 +214,7 @@ fn firing(
         explains: drifts.iter().map(|(of, drift)| explains(of, drift)).collect(),
         summary,
         causes: Vec::new(),
+        mark: None,
         hidden: &[],
     }
 }

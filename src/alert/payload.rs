@@ -102,6 +102,7 @@ mod tests {
             explains: Vec::new(),
             summary: "20 %.".into(),
             causes: Vec::new(),
+            mark: None,
             hidden: &[],
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::domain::{
     alert::{Alert, Change, Firing, Machine, MetricReader, Verdict, evaluate},
+    mark::Mark,
     metric::MetricSet,
     time::{BusinessZone, Millis},
 };
@@ -32,6 +33,8 @@ pub struct Moment<'a, R> {
     pub zone: &'a BusinessZone,
     /// The currency of money, such as `EUR`.
     pub currency: &'a str,
+    /// The last marks.
+    pub marks: &'a [Mark],
 }
 
 impl Watched {
@@ -62,7 +65,7 @@ impl Watched {
         moment: &Moment<'_, R>,
         new_id: impl FnOnce() -> String,
     ) -> Option<Firing> {
-        let Moment { metric_set, reader, until, now, zone, currency } = *moment;
+        let Moment { metric_set, reader, until, now, zone, currency, marks } = *moment;
         let seen = evaluate(alert, metric_set, reader, until, self.machine.stand(now));
         if seen.verdict == Verdict::Breached {
             self.breached_at = Some(now);
@@ -71,6 +74,7 @@ impl Watched {
         match self.machine.step(alert, &seen, now, silent)? {
             Change::Fired(reading) => {
                 let firing = Firing::new(alert, reader, &reading, new_id(), now, currency);
+                let firing = firing.after(marks);
                 self.firing = Some(firing.clone());
                 Some(firing)
             }
@@ -124,6 +128,7 @@ mod tests {
                 now,
                 zone: &zone,
                 currency: "USD",
+                marks: &[],
             };
             changes.extend(watched.look(alert, &moment, || "id".to_owned()));
         }

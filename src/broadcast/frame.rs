@@ -6,9 +6,10 @@ use serde::Serialize;
 use crate::{
     broadcast::wire_frame::WireFrame,
     domain::{
-        access::Sight, alert::Firing, metric::REVENUE, money::Amount, time::Millis, totals::Totals,
+        access::Sight, alert::Firing, mark::Mark, metric::REVENUE, money::Amount, time::Millis,
+        totals::Totals,
     },
-    numbers::{AlertsShown, Current, current, moment::Resolution},
+    numbers::{AlertsShown, Current, MarksShown, current, moment::Resolution},
 };
 
 /// Totals of one second or minute.
@@ -53,6 +54,9 @@ pub struct SnapshotFrame<'a> {
     pub behind_ms: Option<Millis>,
     /// The alerts that fire.
     pub alerts: Firings<'a>,
+    /// The marks of the last day; left out of a playback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marks: Option<RecentMarks<'a>>,
     /// Where a playback is; left out of the live stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub playback: Option<Playback>,
@@ -99,6 +103,21 @@ impl<'a> From<&'a AlertsShown> for Firings<'a> {
     }
 }
 
+/// The marks of the last day. They replace those that a viewer knows.
+#[derive(Serialize)]
+pub struct RecentMarks<'a> {
+    /// Grows with each change, so it is higher than in any earlier frame with marks.
+    pub version: u64,
+    /// As in `GET /api/analytics/marks`, without their effects.
+    pub recent: &'a [Mark],
+}
+
+impl<'a> From<&'a MarksShown> for RecentMarks<'a> {
+    fn from(shown: &'a MarksShown) -> RecentMarks<'a> {
+        RecentMarks { version: shown.version, recent: &shown.recent }
+    }
+}
+
 /// An empty object, `{}`.
 #[derive(Serialize)]
 pub struct Empty {}
@@ -137,6 +156,9 @@ pub struct DeltaFrame<'a> {
     /// The alerts that fire, if that has changed since the previous frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerts: Option<Firings<'a>>,
+    /// The marks of the last day, if they have changed since the previous frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marks: Option<RecentMarks<'a>>,
     /// Where a playback is; left out of the live stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub playback: Option<Playback>,

@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use awc::{Client, http::StatusCode};
+use awc::{
+    Client,
+    http::{Method, StatusCode},
+};
+use serde_json::Value;
 
 /// How long an answer may take.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -14,13 +18,31 @@ const MAX_BYTES: usize = 64 << 20;
 /// # Errors
 /// The server can't be reached, or its answer takes too long; in words.
 pub async fn get(url: &str, token: Option<&str>) -> Result<(StatusCode, Vec<u8>), String> {
+    call(Method::GET, url, token, None).await
+}
+
+/// The status and the body of the answer to any request, which may have a body of JSON. Needs a running actix
+/// system.
+///
+/// # Errors
+/// As [`get`].
+pub async fn call(
+    method: Method,
+    url: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> Result<(StatusCode, Vec<u8>), String> {
     // A token must not follow a redirect to another server.
     let client = Client::builder().timeout(WITHIN).disable_redirects().finish();
-    let mut request = client.get(url);
+    let mut request = client.request(method, url);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    let mut answer = request.send().await.map_err(|e| format!("{url}: {e}"))?;
+    let sent = match body {
+        Some(body) => request.send_json(body),
+        None => request.send(),
+    };
+    let mut answer = sent.await.map_err(|e| format!("{url}: {e}"))?;
     let body = answer.body().limit(MAX_BYTES).await.map_err(|e| format!("{url}: {e}"))?;
     Ok((answer.status(), body.to_vec()))
 }

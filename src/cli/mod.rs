@@ -18,6 +18,7 @@ mod health;
 mod import;
 mod maintain;
 mod manual;
+mod mark;
 mod nodes;
 mod orders;
 mod replay;
@@ -91,6 +92,8 @@ enum Command {
     Alerts(alerts::AlertsArgs),
     /// Find out why a metric has changed, by the events in the store
     Explain(explain::ExplainArgs),
+    /// Mark a deploy, a release or a campaign on every chart
+    Mark(mark::MarkArgs),
     /// Write stored events to a file: NDJSON, CSV or Parquet
     Export(export::ExportArgs),
     /// Show which events were refused and why, or send them again
@@ -209,6 +212,7 @@ pub fn run() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Alerts(args) => alerts::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Mark(args) => mark::run(&args),
         Command::Export(args) => export::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(command) => access::keys(&command),

@@ -27,6 +27,7 @@ pub mod event_names;
 pub mod ids;
 pub mod imported;
 pub mod json;
+pub mod mark;
 pub mod metric;
 pub mod money;
 pub mod number;

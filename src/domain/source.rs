@@ -73,6 +73,10 @@ pub enum WebhookVendor {
     Shopify,
     /// Stripe: a charge or a refund.
     Stripe,
+    /// GitHub: a deployment or a release. They become marks, and no events.
+    GitHub,
+    /// GitLab: the same.
+    GitLab,
 }
 
 impl WebhookVendor {
@@ -81,6 +85,8 @@ impl WebhookVendor {
         match self {
             WebhookVendor::Shopify => "shopify",
             WebhookVendor::Stripe => "stripe",
+            WebhookVendor::GitHub => "github",
+            WebhookVendor::GitLab => "gitlab",
         }
     }
 }

@@ -22,6 +22,9 @@ pub const READ: &[Method] = &[Method::GET, Method::HEAD];
 /// The method of a route that changes something.
 pub const CHANGE: &[Method] = &[Method::POST];
 
+/// The method of a route that takes something away.
+pub const REMOVE: &[Method] = &[Method::DELETE];
+
 /// A route that answers these methods with `handler`.
 pub fn route<F, Args>(methods: &'static [Method], handler: F) -> Route
 where
@@ -36,15 +39,25 @@ where
 /// A path with a route for its methods, which refuses all others. There is no other way to hang a path,
 /// so none is missing in the list.
 pub fn resource(hung: HungRoute, route: Route, list: &RouteList) -> Resource {
-    let names: Vec<&str> = hung.methods.iter().map(Method::as_str).collect();
+    resource_of([(hung, route)], list)
+}
+
+/// A path with several routes, each with methods of its own.
+pub fn resource_of<const N: usize>(parts: [(HungRoute, Route); N], list: &RouteList) -> Resource {
+    let methods = parts.iter().flat_map(|(hung, _)| hung.methods);
+    let names: Vec<&str> = methods.map(Method::as_str).collect();
     let allowed = names.join(", ");
     let refuse = move |request| {
         let answer = refuse(request, &allowed);
         async move { answer }
     };
-    let resource = web::resource(hung.path.as_str());
-    list.add(hung);
-    resource.route(route).default_service(web::to(refuse))
+    let path = parts.iter().map(|(hung, _)| hung.path.clone()).next().unwrap_or_default();
+    let mut resource = web::resource(path);
+    for (hung, route) in parts {
+        list.add(hung);
+        resource = resource.route(route);
+    }
+    resource.default_service(web::to(refuse))
 }
 
 /// Answers 405, with the header `Allow` that such an answer must have (RFC 9110).

@@ -37,6 +37,8 @@ pub mod hosts;
 pub mod json_body;
 pub mod limit;
 pub mod login;
+pub mod mark_webhooks;
+pub mod marks;
 pub mod methods;
 pub mod moment;
 pub mod observed;

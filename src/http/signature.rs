@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
 
 use crate::{
     domain::source::{SourceSpec, WebhookVendor},
@@ -65,22 +66,70 @@ impl Signers {
         signature: &Signature,
         body: &[u8],
     ) -> Result<usize, ApiError> {
-        let refused = |message| ApiError::new(StatusCode::UNAUTHORIZED, "signature", message);
-        let mut signers = self.0.iter().filter(|signer| signer.vendor == vendor).peekable();
-        if signers.peek().is_none() {
-            let name = vendor.name();
-            return Err(refused(format!("no [[source]] has webhook = {name:?} and its secret")));
-        }
-        let signer = signers.find(|signer| signature.is_by(signer.secret.as_bytes(), body));
+        let signer = self.of_vendor(vendor)?.find(|it| signature.is_by(it.secret.as_bytes(), body));
         signer.map(|signer| signer.sender).ok_or_else(|| {
             refused("none of the secrets of [[source]] has signed this body".to_owned())
         })
     }
+
+    /// The place of the sender that has this secret, which a vendor sends as it is.
+    ///
+    /// # Errors
+    /// 401 where no source of this vendor has.
+    pub fn find_token(&self, vendor: WebhookVendor, token: &str) -> Result<usize, ApiError> {
+        // Each is compared, also after a match, so that the time says nothing of which one it was.
+        let (mut known, mut sender) = (Choice::from(0), 0);
+        for signer in self.of_vendor(vendor)? {
+            let same = signer.secret.as_bytes().ct_eq(token.as_bytes());
+            if bool::from(same & !known) {
+                sender = signer.sender;
+            }
+            known |= same;
+        }
+        match bool::from(known) {
+            true => Ok(sender),
+            false => Err(refused("none of the secrets of [[source]] is this token".to_owned())),
+        }
+    }
+
+    /// Those of a vendor.
+    fn of_vendor(&self, vendor: WebhookVendor) -> Result<impl Iterator<Item = &Signer>, ApiError> {
+        let mut signers = self.0.iter().filter(move |signer| signer.vendor == vendor).peekable();
+        if signers.peek().is_none() {
+            let name = vendor.name();
+            return Err(refused(format!("no [[source]] has webhook = {name:?} and its secret")));
+        }
+        Ok(signers)
+    }
+}
+
+fn refused(message: String) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "signature", message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::metric::Names;
+
+    #[test]
+    fn a_token_is_of_a_source_of_its_vendor() {
+        let source = |webhook, secrets: &[&str]| SourceSpec {
+            webhook: Some(webhook),
+            secret: Names(secrets.iter().map(ToString::to_string).collect()),
+            ..SourceSpec::default()
+        };
+        let sources = [
+            source(WebhookVendor::Stripe, &["other"]),
+            source(WebhookVendor::GitLab, &["old", "new"]),
+            source(WebhookVendor::GitLab, &["third"]),
+        ];
+        let signers = Signers::of(&sources, 5);
+        let find = |token| signers.find_token(WebhookVendor::GitLab, token).ok();
+        assert_eq!(["old", "new", "third"].map(find), [Some(6), Some(6), Some(7)]);
+        assert_eq!(["other", "", "ol", "olds"].map(find), [None; 4]);
+        assert!(signers.find_token(WebhookVendor::GitHub, "old").is_err());
+    }
 
     #[test]
     fn a_signature_is_of_one_body_with_one_secret() {

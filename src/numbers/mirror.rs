@@ -24,7 +24,7 @@ use crate::{
         Population,
         counters::{Counters, MINUTES_KEPT, SECONDS_KEPT},
     },
-    numbers::{Alerts, Current, Lateness, freshness::Freshness},
+    numbers::{Alerts, Current, Lateness, Marks, freshness::Freshness},
 };
 
 /// Says what time it is, in Unix ms. It is a value, so that a test can pass midnight when it wants
@@ -56,6 +56,7 @@ struct MirrorState {
     freshness: Freshness,
     lateness: Lateness,
     alerts: Alerts,
+    marks: Marks,
     zone: BusinessZone,
     metric_set: Arc<MetricSet>,
     active_window_s: u64,
@@ -78,6 +79,7 @@ impl Mirror {
             freshness: Freshness::unread(clock()),
             lateness: Lateness::default(),
             alerts: Alerts::default(),
+            marks: Marks::default(),
             zone,
             metric_set,
             active_window_s,
@@ -109,6 +111,11 @@ impl Mirror {
     /// What is shown of the alerts.
     pub fn alerts(&self) -> &Alerts {
         &self.0.alerts
+    }
+
+    /// What is shown of the marks.
+    pub fn marks(&self) -> &Marks {
+        &self.0.marks
     }
 
     /// Whether the numbers move, and how far they are behind.

@@ -21,6 +21,8 @@
 //! | [`pace`] | how a metric is doing against what it is to come to, and where it will end |
 //! | [`playback`] | the past as it went by, step by step (the same places) |
 //! | [`alerts`] | what is shown of the alerts beside the numbers |
+//! | [`marks`] | what is shown of the marks beside the numbers |
+//! | `mark_effects` | what marks have done to the numbers (the mirror, the rollups) |
 //!
 //! Nothing here knows who asks. Numbers are returned as values; answers over HTTP, frames of the
 //! stream and the texts of alerts are made of them elsewhere.
@@ -36,6 +38,8 @@ mod error;
 pub mod freshness;
 pub mod interval;
 pub mod lateness;
+mod mark_effects;
+pub mod marks;
 pub mod mirror;
 pub mod moment;
 pub mod pace;
@@ -53,6 +57,8 @@ pub use self::{
     error::Unavailable,
     interval::Interval,
     lateness::Lateness,
+    mark_effects::{MarkEffect, MarkEffects},
+    marks::{MarkDesk, Marks, MarksShown},
     mirror::{Clock, Mirror, MirrorWriter, real_clock},
     moment::{AtMoment, PastMoments},
     pace::{PaceReader, TargetPace},

@@ -275,7 +275,7 @@ impl TimeSeries {
 }
 
 /// The sums that the rollups are asked for, to compute a number from these parts.
-fn summed(parts: &MetricSeries) -> Vec<Summed> {
+pub(super) fn summed(parts: &MetricSeries) -> Vec<Summed> {
     let mut summed: Vec<Summed> = parts.series.iter().cloned().map(Summed::One).collect();
     summed.extend(parts.all_events.then_some(Summed::AllCounts));
     summed
@@ -283,13 +283,14 @@ fn summed(parts: &MetricSeries) -> Vec<Summed> {
 
 /// The sums of one bucket, from the rollups or from a baseline.
 #[derive(Clone, Debug, Default)]
-struct RollupSums {
+pub(super) struct RollupSums {
     events: i64,
     series: BTreeMap<Series, i64>,
 }
 
 impl RollupSums {
-    fn add(&mut self, part: &Summed, n: i64) {
+    /// Adds what was asked for.
+    pub fn add(&mut self, part: &Summed, n: i64) {
         let sum = match part {
             Summed::One(series) => self.series.entry(series.clone()).or_default(),
             Summed::AllCounts => &mut self.events,
@@ -313,9 +314,11 @@ impl SeriesSums for RollupSums {
 }
 
 /// One bucket: the part that the rollups have, and the part that the mirror has.
-struct Both<'a> {
-    older: &'a RollupSums,
-    newer: Sums<'a, Counters>,
+pub(super) struct Both<'a> {
+    /// What the rollups have.
+    pub older: &'a RollupSums,
+    /// What the mirror has.
+    pub newer: Sums<'a, Counters>,
 }
 
 impl SeriesSums for Both<'_> {

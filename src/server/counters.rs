@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What goes on after a panic, beside the writers of the sinks.
-const HELD: [&str; 18] = [
+const HELD: [&str; 19] = [
     "access",
     "alerts",
     "archive",
@@ -20,6 +20,7 @@ const HELD: [&str; 18] = [
     "counter",
     "dedupe",
     "feed",
+    "marks",
     "metrics",
     "nodes",
     "otlp",

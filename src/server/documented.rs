@@ -87,7 +87,9 @@ fn of_document(document: &Value) -> Operations {
             });
             let scope = match schemes.first().map(|name| name.as_str()) {
                 Some("writeKeyBearer") => "collect",
-                Some("shopifySignature" | "stripeSignature") => "signed",
+                Some(
+                    "shopifySignature" | "stripeSignature" | "githubSignature" | "gitlabToken",
+                ) => "signed",
                 Some("viewerTokenBearer") => "view",
                 None => "open",
                 Some(other) => panic!("no scope begins with {other}"),

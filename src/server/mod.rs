@@ -176,6 +176,8 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
             series: watching.series,
             past: watching.past,
             moments: watching.moments,
+            marks: watching.marks,
+            effects: watching.effects,
             explainer: watching.explainer,
             provider,
             exporter,

@@ -42,7 +42,7 @@ use crate::{
         explain,
         export::{self, ExportPlaces},
         login::{self, OidcProvider, Reception},
-        moment,
+        mark_webhooks, marks, moment,
         observed::{self, RefusalLog},
         occasions, openapi, operated, ops, pace, request_id,
         schema::{self, SchemaReader},
@@ -51,7 +51,7 @@ use crate::{
         tls::Tls,
         tracker,
     },
-    numbers::{Mirror, PaceReader, Past, PastMoments, TimeSeries},
+    numbers::{MarkDesk, MarkEffects, Mirror, PaceReader, Past, PastMoments, TimeSeries},
     reload::Reloader,
 };
 
@@ -72,6 +72,10 @@ pub struct RouteState<'a> {
     pub past: Past,
     /// Answers what was true at moments of the past.
     pub moments: PastMoments,
+    /// Makes and reads marks.
+    pub marks: MarkDesk,
+    /// Says what marks have done.
+    pub effects: MarkEffects,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
     /// Where users sign in, besides here.
@@ -138,6 +142,8 @@ struct Shared {
     export_places: ExportPlaces,
     schemas: SchemaReader,
     books: BookReader,
+    marks: MarkDesk,
+    effects: MarkEffects,
     explainer: web::Data<Explainer>,
     reloader: web::Data<Reloader>,
     connections: Connections,
@@ -199,6 +205,8 @@ impl Shared {
             export_places: ExportPlaces::default(),
             schemas: SchemaReader(state.storage.stores.schemas.clone()),
             books: BookReader::new(state.storage.stores.books.clone(), config.currency.clone()),
+            marks: state.marks,
+            effects: state.effects,
             explainer: web::Data::new(state.explainer),
             reloader: web::Data::new(state.reloader),
             connections: Connections::new(config),
@@ -291,6 +299,8 @@ impl Shared {
             .app_data(web::Data::new(self.export_places.clone()))
             .app_data(web::Data::new(self.schemas.clone()))
             .app_data(web::Data::new(self.books.clone()))
+            .app_data(web::Data::new(self.marks.clone()))
+            .app_data(web::Data::new(self.effects.clone()))
             .app_data(self.explainer.clone())
             .app_data(self.reloader.clone())
             .wrap(from_fn(request_id::layer))
@@ -317,6 +327,7 @@ fn routes_beside_ops(scopes: &mut Scopes<'_>) {
 
 fn senders(scopes: &mut Scopes<'_>) {
     dialect::for_each(&mut scopes.collect);
+    mark_webhooks::routes(&mut scopes.collect);
     tracker::routes(&mut scopes.open);
 }
 
@@ -336,6 +347,7 @@ fn numbers_and_page(scopes: &mut Scopes<'_>) {
     breakdowns::routes(view);
     schema::routes(view);
     books::routes(view);
+    marks::routes(view);
     explain::routes(view);
     login::routes(view, open);
     access::routes(view);

@@ -10,7 +10,7 @@ use crate::{
     causes::Explainer,
     config::{ArchiveConfig, Config},
     domain::time::now_ms,
-    numbers::{BaselineReader, Baselines, Past, PastMoments, TimeSeries},
+    numbers::{BaselineReader, Baselines, MarkDesk, MarkEffects, Past, PastMoments, TimeSeries},
     store::{Stores, retention::Remover, rollup_actor::RollupActor},
     telemetry::health::Health,
 };
@@ -23,6 +23,10 @@ pub struct Watching {
     pub past: Past,
     /// Answers what was true at moments of the past.
     pub moments: PastMoments,
+    /// Makes and reads marks.
+    pub marks: MarkDesk,
+    /// Says what marks have done.
+    pub effects: MarkEffects,
     /// Finds out why a metric has changed.
     pub explainer: Explainer,
     /// The actor that evaluates the alerts.
@@ -49,15 +53,22 @@ pub fn start(config: &Config, storage: &Storage) -> Watching {
         let archive = config.archive.clone();
         move || move_days(stores.clone(), archive.clone(), health.clone())
     });
+    let marks = MarkDesk::new(storage.stores.marks.clone(), storage.mirror.clone());
+    super::hold("marks", {
+        let marks = marks.clone();
+        move || marks.clone().follow()
+    });
     let reader = BaselineReader::new(baselines.clone(), rollups.clone(), &config.retry);
     BaselineReader::start_in_arbiter(&thread.handle(), |_| reader);
     let rules = RulesInForce::new(config.rules.alerts.clone());
     let alerts = alerts(config, storage, baselines.clone(), rules.clone());
     let past = Past::new(&storage.stores);
+    let effects = MarkEffects::new(storage.mirror.clone(), past.clone(), config.currency.clone());
     let series = TimeSeries::new(storage.mirror.clone(), past.clone(), baselines);
     let (mirror, events) = (storage.mirror.clone(), storage.stores.events.clone());
     let moments = PastMoments::new(mirror, past.clone(), config.rules.metric_set.clone(), events);
-    Watching { series, past, moments, explainer: explainer(config, storage), alerts, rules }
+    let explainer = explainer(config, storage);
+    Watching { series, past, moments, marks, effects, explainer, alerts, rules }
 }
 
 /// Moves days to the archive, where there is one.

@@ -11,6 +11,7 @@
 //! | [`Ledger`] | reads what was counted | the live side, when it starts or is rebuilt |
 //! | [`Rollups`] | folds the ledger into minutes, and reads them | [`RollupActor`](rollup_actor::RollupActor), charts, baselines, the backtest of alerts |
 //! | [`AlertLog`](alerts::AlertLog) | remembers firings and notices | the alert actor and the notifier |
+//! | [`MarkLog`](marks::MarkLog) | keeps marks | the routes of marks, the webhooks of GitHub and GitLab, every node's copy |
 //! | [`DeadLetters`](letters::DeadLetters) | groups what was refused, and remembers what was sent again | the route and the command for dead letters |
 //! | [`Breakdowns`](breakdowns::Breakdowns) | reads the breakdowns that are kept | the route for breakdowns |
 //! | [`OrderBooks`](books::OrderBooks) | keeps orders as the shop has them, and compares them with events | the route for the books, `floodmark orders` |
@@ -48,6 +49,7 @@ pub mod kept_minutes;
 pub mod later;
 mod ledger;
 pub mod letters;
+pub mod marks;
 pub mod nodes;
 mod opening;
 pub mod orders;
@@ -86,6 +88,7 @@ use crate::{
         imported::ImportedIds,
         later::Migrated,
         letters::DeadLetters,
+        marks::MarkLog,
         nodes::NodeList,
         retention::Retention,
         rollup::{
@@ -113,6 +116,8 @@ pub struct Stores {
     pub rollups: Arc<dyn Rollups>,
     /// The log of firings and the outbox of notices.
     pub alerts: Arc<dyn AlertLog>,
+    /// What somebody did that the numbers may show.
+    pub marks: Arc<dyn MarkLog>,
     /// The most frequent values of properties.
     pub breakdowns: Arc<dyn Breakdowns>,
     /// Orders as the shop has them, beside their events.
@@ -167,6 +172,7 @@ impl Stores {
             + DayReader
             + ChainStore
             + AlertLog
+            + MarkLog
             + DeadLetters
             + Schemas
             + EventReader
@@ -183,6 +189,7 @@ impl Stores {
             ledger: store.clone(),
             rollups: store.clone(),
             alerts: store.clone(),
+            marks: store.clone(),
             breakdowns: store.clone(),
             books: store.clone(),
             sketches: store.clone(),

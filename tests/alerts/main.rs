@@ -5,6 +5,7 @@ mod black_friday;
 mod drift;
 mod handover;
 mod incident;
+mod marks;
 mod nodes;
 mod open_shop;
 mod outbox;

@@ -42,14 +42,14 @@ fn changed(change: &str, alert: &str) -> (String, String) {
     (change.to_owned(), alert.to_owned())
 }
 
-struct Shop {
+pub struct Shop {
     receiver: Receiver,
     postgres: Postgres,
     redis: RedisServer,
 }
 
 impl Shop {
-    fn open() -> Shop {
+    pub fn open() -> Shop {
         Shop {
             receiver: Receiver::start(),
             postgres: Postgres::start(),
@@ -57,7 +57,7 @@ impl Shop {
         }
     }
 
-    fn node(&self) -> Server {
+    pub fn node(&self) -> Server {
         let stores = format!(
             "postgres.url = \"{}\"\nredis.urls = [\"{}\"]\n",
             self.postgres.url(),

@@ -46,7 +46,7 @@ const MAPS: [&str; 5] = ["counts", "metrics", "currencies", "currencies.*", "lef
 
 /// What may be on one side only: (file, path, type), where a key that is left out has the type
 /// `absent`. Each has its reason.
-const OPTIONAL: [(&str, &str, &str); 14] = [
+const OPTIONAL: [(&str, &str, &str); 15] = [
     // Frames and `/current` say how far the numbers lag behind only while they do.
     ("current", "behindMs", "number"),
     ("snapshot", "behindMs", "number"),
@@ -55,6 +55,7 @@ const OPTIONAL: [(&str, &str, &str); 14] = [
     ("delta", "behindMs", "absent"),
     // A delta has what has changed.
     ("delta", "alerts", "absent"),
+    ("delta", "marks", "absent"),
     ("delta", "seconds", "absent"),
     ("delta", "minutes", "absent"),
     // A ratio is null while it divides by nothing, which depends on what else has come in.
@@ -166,6 +167,11 @@ fn what_the_server_says_has_the_shape_that_the_dashboard_reads() {
     let server = Server::with_config(RULES);
     let mut viewer = watch(&server, "");
     assert_eq!(frame(&mut viewer)["type"], "snapshot");
+    let until = floodmark::domain::time::now_ms() + 1_000;
+    let whole = json!({"title": "deploy 4f2c", "until": until, "link": "https://ci.example/run/7"});
+    for body in [json!({"title": "sale"}), whole] {
+        assert_eq!(crate::marks::mark(&server, &body).status, 201);
+    }
     let sent = post_events(&server);
     let deltas = deltas_to_alert(&mut viewer);
     server.until("all are counted", |server| server.current()["events"] == sent);

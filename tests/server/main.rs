@@ -29,6 +29,7 @@ mod history;
 mod host_names;
 mod import;
 mod import_page;
+mod marks;
 mod metrics;
 mod moments;
 mod occasions;

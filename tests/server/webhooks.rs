@@ -65,6 +65,15 @@ pub fn sign(request: Request, secret: &str) -> Request {
         .header("X-Shopify-Topic", "orders/paid")
         .header("X-Shopify-Hmac-Sha256", &of_shopify(secret, &body))
         .header("Stripe-Signature", &of_stripe(secret, now_s(), &body))
+        .header("X-GitHub-Event", "deployment_status")
+        .header("X-Hub-Signature-256", &of_github(secret, &body))
+        .header("X-Gitlab-Token", secret)
+}
+
+/// As GitHub signs: `sha256=HEX` of the body.
+pub fn of_github(secret: &str, body: &[u8]) -> String {
+    let tag: String = hmac(secret, body).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={tag}")
 }
 
 fn now_s() -> i64 {

@@ -13,6 +13,7 @@ mod forget;
 mod imported;
 mod ledger;
 mod letters;
+mod marks;
 mod orders;
 mod parts;
 mod postgres;

@@ -4,7 +4,10 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
+import type { Json } from '../json';
 import { onThemeChange } from '../theme';
+import type { MarkShown } from './flags';
+import { flagsFor } from './flags_later';
 import { labelWidth } from './label_width';
 import { readLook, type ChartColours, type Look } from './look';
 import { roundTop } from './scale';
@@ -18,6 +21,8 @@ export interface BarChartProps {
   isOver?: boolean;
   /** The same buckets of another day; null where a value is not known, so that the line has a gap. */
   baseline?: readonly (number | null)[];
+  /** What somebody did; those within the range are flags. */
+  marks?: readonly Json[];
   bucketMs: number;
   colours: ChartColours;
   /** Top of the scale when there is next to nothing to draw. */
@@ -56,6 +61,10 @@ function toColumns({ times, values, baseline, bucketMs, isOver = false }: BarCha
 const highest = ({ values, baseline = [] }: BarChartProps): number =>
   Math.max(0, ...values.map((value) => value ?? 0), ...baseline.map((value) => value ?? 0));
 
+/** The marks within the range of a chart. */
+export const flagsOf = ({ times, bucketMs, marks = [] }: Omit<BarChartProps, 'onHover'>): readonly MarkShown[] =>
+  flagsFor(marks)?.flagsIn(marks, times[0] ?? 0, (times.at(-1) ?? 0) + bucketMs) ?? [];
+
 function drawHighMark(plot: uPlot, props: BarChartProps, look: Look): void {
   const peak = Math.max(...props.values.map((value) => value ?? 0));
   if (peak <= 0) return;
@@ -80,8 +89,8 @@ function makeOptions(box: HTMLElement, look: Look, props: () => BarChartProps): 
     width: box.clientWidth,
     height: box.clientHeight,
     legend: { show: false },
-    // Half a line of room above: the topmost label is centred on its grid line.
-    padding: [look.rem * 0.55, 0, hasTimeLabels ? 0 : 4, 0],
+    // Half a line of room above, since the topmost label is centred on its grid line; a line for titles of flags.
+    padding: [() => look.rem * (flagsOf(props()).length > 0 ? 1.25 : 0.55), 0, hasTimeLabels ? 0 : 4, 0],
     cursor: {
       y: false,
       drag: { x: false, y: false, setScale: false },
@@ -131,6 +140,7 @@ function makeOptions(box: HTMLElement, look: Look, props: () => BarChartProps): 
     ],
     hooks: {
       drawSeries: [(plot, index) => void (index === 2 && drawHighMark(plot, props(), look))],
+      draw: [(plot) => flagsFor([])?.paintFlags(plot, flagsOf(props()), look)],
       setCursor: [(plot) => props().onHover(plot.cursor.idx ?? null)],
     },
   };
@@ -184,8 +194,11 @@ export function BarChart(props: BarChartProps) {
     if (!chart || at === null) return;
     chart.setCursor({ left: chart.valToPos(chart.data[0][at] ?? 0, 'x'), top: 0 }, false);
   }, [props.chosen, fingerprint]);
-  // uPlot draws labels anew only when a scale changes, so a change of their meaning has to ask for it.
-  useEffect(() => plot.current?.redraw(false, true), [props.labelsKey]);
-
+  // uPlot draws labels anew only when a scale changes, so a change of their meaning has to ask for it; so has a
+  // flag, which needs room above.
+  const flags = flagsOf(props)
+    .map(({ id }) => id)
+    .join();
+  useEffect(() => plot.current?.redraw(false, true), [props.labelsKey, flags]);
   return <div class="chart-box" ref={box} aria-hidden="true" data-picks={props.onPick !== undefined} />;
 }

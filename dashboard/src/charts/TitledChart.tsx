@@ -2,8 +2,9 @@
 // pointer is over: one fixed place to read, instead of a tooltip that covers its neighbours.
 
 import { useId, useState } from 'preact/hooks';
-import { BarChart, type BarChartProps } from './BarChart';
+import { BarChart, flagsOf, type BarChartProps } from './BarChart';
 import { ChartTable } from './ChartTable';
+import { flagsFor } from './flags_later';
 
 /** How often the table for screen readers follows. */
 const TABLE_EVERY_MS = 10_000;
@@ -29,7 +30,7 @@ export function TitledChart(props: TitledChartProps) {
   /** The start of the bar that was chosen by key: the bars move on, and it stays the same one. */
   const [chosenAt, setChosenAt] = useState<number | null>(null);
   const id = useId();
-  const { times, values, baseline } = chart;
+  const { times, values, baseline, marks = [], bucketMs } = chart;
   const isCompared = baseline?.some((value) => value !== null) ?? false;
 
   const peak = Math.max(0, ...values.map((value) => value ?? 0));
@@ -65,8 +66,10 @@ export function TitledChart(props: TitledChartProps) {
     setHovered(null);
     setChosenAt(times[to] ?? null);
   };
+  const from = times[index] ?? 0;
+  const doneText = (shown !== null && flagsFor(marks)?.titlesAt(marks, from, from + bucketMs)) || '';
   const otherText = other === null ? '' : `, ${baselineName} ${valueText(other)}`;
-  const readout = `${textAt(index)} ${timeText(times[index] ?? 0)}${otherText}`;
+  const readout = `${textAt(index)} ${timeText(from)}${otherText}${doneText}`;
 
   return (
     <figure class="chart">
@@ -83,6 +86,7 @@ export function TitledChart(props: TitledChartProps) {
               {shown === null && <span class="readout-mark">High mark</span>}
               <b>{textAt(index)}</b> {timeText(times[index] ?? 0)}
               {other !== null && `, ${baselineName} ${valueText(other)}`}
+              {doneText}
             </>
           )}
         </span>
@@ -112,6 +116,7 @@ export function TitledChart(props: TitledChartProps) {
           onHover={setHovered}
         />
       </div>
+      <p class="sr-only">{flagsOf(chart).map(({ title, time }) => `${title} ${timeText(time)}. `)}</p>
       <ChartTable
         caption={`${title}, ${window}${isCompared ? `, with ${baselineName}` : ''}. Follows every 10 seconds.`}
         columns={isCompared ? ['Time', unit, `${unit}, ${baselineName}`] : ['Time', unit]}

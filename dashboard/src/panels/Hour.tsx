@@ -54,6 +54,7 @@ function Hour({ view }: PanelProps) {
     values: minutes.map(pick),
     baseline: pointsAt(other.points[name], times),
     baselineName: wordsOf(other.baseline, choices),
+    marks: state.marks,
     bucketMs: MINUTE_MS,
     onPick: (time: number) => travel(time + MINUTE_MS, view.now),
     yLabel: countCompact,

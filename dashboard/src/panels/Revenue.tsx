@@ -100,6 +100,7 @@ function Revenue({ view }: PanelProps) {
     colours: { bar: '--tide-bar', growing: '--tide-growing' },
     leastTop: 2,
     hasTimeLabels: true,
+    marks: state?.marks ?? [],
     yLabel: (tick: number) => (hidden ? countCompact(tick) : moneyCompact(tick, currency)),
     valueText: (amount: number) => (hidden ? purchases(amount) : money(Math.round(amount * MONEY_SCALE), currency)),
   };

@@ -30,6 +30,8 @@ interface FrameBase {
   error: string | null;
   /** The alerts that fire, as the server writes them; null where the frame says nothing of alerts. */
   firing: readonly Json[] | null;
+  /** The marks of the last day, as the server writes them; null where the frame says nothing of marks. */
+  marks: readonly Json[] | null;
 }
 
 export interface Playback {
@@ -91,8 +93,8 @@ function toBuckets(value: unknown): Bucket[] {
 export const sumCounts = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((sum, count) => sum + count, 0);
 
-/** A server that is older than this page says nothing of alerts. */
-const toFiring = ({ alerts }: Json): readonly Json[] | null => (isObject(alerts) ? objects(alerts.firing) : null);
+/** A list in a part of a frame. A server that is older than this page says nothing of it. */
+const listIn = (part: unknown, name: string): readonly Json[] | null => (isObject(part) ? objects(part[name]) : null);
 
 function toPlayback({ playback, error }: Json): Pick<FrameBase, 'playback' | 'error'> {
   return {
@@ -130,8 +132,9 @@ function toSnapshot(frame: Json, seq: number, timestamp: number): SnapshotFrame 
     behindMs: Math.max(0, number(frame.behindMs, number(body.behindMs))),
     seconds: toBuckets(body.seconds),
     minutes: toBuckets(body.minutes),
-    firing: toFiring(frame),
+    firing: listIn(frame.alerts, 'firing'),
     ...toPlayback(frame),
+    marks: listIn(frame.marks, 'recent'),
   };
 }
 
@@ -158,7 +161,8 @@ export function parseFrame(text: string): Frame | null {
     behindMs: Math.max(0, number(frame.behindMs)),
     seconds: toBuckets(frame.seconds),
     minutes: toBuckets(frame.minutes),
-    firing: toFiring(frame),
+    firing: listIn(frame.alerts, 'firing'),
     ...toPlayback(frame),
+    marks: listIn(frame.marks, 'recent'),
   };
 }

@@ -4,6 +4,7 @@
 // what GET /api/analytics/current would have said at that `seq`. The gap itself is the business of
 // connection.ts, which drops the connection rather than let a wrong sum through.
 
+import type { Json } from '../json';
 import { sumCounts, type DeltaFrame, type Frame, type MoneyUnits, type SnapshotFrame } from './frames';
 import { MINUTE_MS, SECOND_MS, addBuckets, bucketStart, lastBuckets, sumOf, type Series } from './series';
 
@@ -45,6 +46,8 @@ export interface LiveState {
   activeUsers: number | null;
   activeUsersWindowSeconds: number;
   behindMs: number;
+  /** The marks of the last day, the newest first. */
+  marks: readonly Json[];
   /** Empty where `hasSeconds` says that they are not known. */
   seconds: Series;
   /** Of the past, seconds may not be known, or not be played. */
@@ -82,6 +85,8 @@ function fromSnapshot(frame: SnapshotFrame, before: LiveState | null): LiveState
     activeUsers,
     activeUsersWindowSeconds,
     behindMs: frame.behindMs,
+    // A playback says nothing of marks: those of the day stay.
+    marks: frame.marks ?? before?.marks ?? [],
     hasSeconds: hasSeconds(frame),
     seconds: addBuckets([], frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),
     minutes: addBuckets([], frame.minutes, MINUTE_MS, oldestKept(timestamp, MINUTE_MS, MINUTES_SHOWN)),
@@ -106,6 +111,7 @@ function withDelta(state: LiveState, frame: DeltaFrame): LiveState {
     },
     activeUsers,
     behindMs: frame.behindMs,
+    marks: frame.marks ?? state.marks,
     // A stretch of minutes leaves a gap in the seconds, which only a snapshot fills.
     hasSeconds: state.hasSeconds && hasSeconds(frame),
     seconds: addBuckets(state.seconds, frame.seconds, SECOND_MS, oldestKept(timestamp, SECOND_MS, SECONDS_SHOWN)),

@@ -216,6 +216,7 @@ impl Player {
             timestamp: self.shown.position,
             behind_ms: None,
             alerts: Firings { version: self.sent + 1, firing: &firing },
+            marks: None,
             playback: Some(self.playback()),
             hidden: hidden(self.sight),
             snapshot: Snapshot {
@@ -277,6 +278,7 @@ impl Player {
             timestamp: self.shown.position,
             behind_ms: None,
             alerts,
+            marks: None,
             playback: Some(self.playback()),
             error: refused.map(|message| FrameError { code: "invalid_parameter", message }),
             seconds: seen(step.seconds),

@@ -29,7 +29,7 @@ mod track;
 use std::collections::BTreeMap;
 
 use self::{
-    text::FrameSource,
+    text::{FrameSource, News},
     track::{Track, Tracks},
 };
 use crate::{
@@ -130,6 +130,8 @@ pub struct Timeline {
     sent_behind: bool,
     /// The version of the alerts that the last frame knew.
     sent_alerts: u64,
+    /// The version of the marks that the last frame knew.
+    sent_marks: u64,
 }
 
 impl Timeline {
@@ -154,6 +156,7 @@ impl Timeline {
             sent_active: mirror.active_users(),
             sent_behind: mirror.freshness().behind_ms(now).is_some(),
             sent_alerts: mirror.alerts().version(),
+            sent_marks: mirror.marks().version(),
         }
     }
 
@@ -206,21 +209,25 @@ impl Timeline {
         self.sent_at = monotonic;
         self.sent_active = mirror.active_users();
         self.sent_behind = mirror.freshness().behind_ms(now).is_some();
-        // Read once, since the alert actor may publish another version at any moment.
-        let alerts = mirror.alerts().snapshot();
-        let are_new = alerts.version != self.sent_alerts;
-        self.sent_alerts = alerts.version;
+        // Read once, since another version of either may be published at any moment.
+        let (alerts, marks) = (mirror.alerts().snapshot(), mirror.marks().snapshot());
+        let news = News {
+            alerts: alerts.version != self.sent_alerts,
+            marks: marks.version != self.sent_marks,
+        };
+        (self.sent_alerts, self.sent_marks) = (alerts.version, marks.version);
 
         let is_snapshot = turned || self.start_over;
         self.start_over = false;
-        let source = FrameSource { mirror, counters, seq: self.seq, now, alerts: &alerts };
+        let source =
+            FrameSource { mirror, counters, seq: self.seq, now, alerts: &alerts, marks: &marks };
         let texts = self.tracks.map(|sight, track| match is_snapshot {
             true => {
                 track.history.start_over();
                 track.write_snapshot(sight, &source, monotonic)
             }
             false => {
-                let text = source.delta(sight, &due, are_new);
+                let text = source.delta(sight, &due, news);
                 track.history.push(text.clone());
                 text
             }
@@ -258,8 +265,9 @@ impl Timeline {
         {
             return Some(cached.text.clone());
         }
-        let alerts = mirror.alerts().snapshot();
-        let source = FrameSource { mirror, counters, seq: self.seq, now, alerts: &alerts };
+        let (alerts, marks) = (mirror.alerts().snapshot(), mirror.marks().snapshot());
+        let source =
+            FrameSource { mirror, counters, seq: self.seq, now, alerts: &alerts, marks: &marks };
         (!behind_frame).then(|| track.write_snapshot(sight, &source, monotonic))
     }
 
@@ -283,6 +291,7 @@ impl Timeline {
             || mirror.active_users() != self.sent_active
             || mirror.freshness().behind_ms(now).is_some() != self.sent_behind
             || mirror.alerts().version() != self.sent_alerts
+            || mirror.marks().version() != self.sent_marks
     }
 }
 

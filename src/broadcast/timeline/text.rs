@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::{PendingTick, SHOWN, oldest_minute};
 use crate::{
     broadcast::{
-        frame::{self, DeltaFrame, Empty, Firings, Snapshot, SnapshotFrame, TimeBucket, hidden},
+        frame::{
+            self, DeltaFrame, Empty, Firings, RecentMarks, Snapshot, SnapshotFrame, TimeBucket,
+            hidden,
+        },
         wire_frame::WireFrame,
     },
     domain::{
@@ -14,7 +17,7 @@ use crate::{
         totals::Totals,
     },
     live::counters::Counters,
-    numbers::{AlertsShown, Current, Mirror, current},
+    numbers::{AlertsShown, Current, MarksShown, Mirror, current},
 };
 
 /// What a frame is written from.
@@ -30,11 +33,22 @@ pub(super) struct FrameSource<'a> {
     pub now: Millis,
     /// Read once for a frame, since the alert actor may publish another version at any moment.
     pub alerts: &'a AlertsShown,
+    /// Likewise.
+    pub marks: &'a MarksShown,
+}
+
+/// What a delta frame says besides its increments, since it has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// What fires.
+    pub alerts: bool,
+    /// The marks of the last day.
+    pub marks: bool,
 }
 
 impl FrameSource<'_> {
-    /// A delta frame of what is due. It says what fires where that is new.
-    pub fn delta(&self, sight: Sight, due: &PendingTick, alerts_are_new: bool) -> WireFrame {
+    /// A delta frame of what is due, and of what is new besides.
+    pub fn delta(&self, sight: Sight, due: &PendingTick, news: News) -> WireFrame {
         let FrameSource { mirror, seq, now, .. } = *self;
         let oldest_second = bucket(now, SECOND) - (SHOWN as Millis - 1) * SECOND;
         let oldest_minute = oldest_minute(now);
@@ -48,7 +62,7 @@ impl FrameSource<'_> {
                 minute.merge(totals);
             }
         }
-        let alerts = alerts_are_new.then(|| self.alerts.seen_by(sight, mirror.metric_set()));
+        let alerts = news.alerts.then(|| self.alerts.seen_by(sight, mirror.metric_set()));
         frame::write(&DeltaFrame {
             seq,
             revenue: current::revenue_of(&due.today, sight),
@@ -57,6 +71,7 @@ impl FrameSource<'_> {
             timestamp: now,
             behind_ms: mirror.freshness().behind_ms(now),
             alerts: alerts.as_deref().map(Firings::from),
+            marks: news.marks.then(|| RecentMarks::from(self.marks)),
             playback: None,
             error: None,
             seconds,
@@ -67,7 +82,7 @@ impl FrameSource<'_> {
 
     /// A snapshot of the state.
     pub fn snapshot(&self, sight: Sight, epoch: &str) -> WireFrame {
-        let FrameSource { mirror, counters, seq, now, alerts } = *self;
+        let FrameSource { mirror, counters, seq, now, alerts, marks } = *self;
         // Events that are dated ahead will be sent as increments of their second. The minute in
         // progress must not hold them already, or they would be charted twice.
         let mut minutes = current::last_minutes(counters, now, SHOWN);
@@ -84,6 +99,7 @@ impl FrameSource<'_> {
             timestamp: now,
             behind_ms: mirror.freshness().behind_ms(now),
             alerts: Firings::from(&*alerts.seen_by(sight, mirror.metric_set())),
+            marks: Some(RecentMarks::from(marks)),
             playback: None,
             hidden: hidden(sight),
             snapshot: Snapshot {

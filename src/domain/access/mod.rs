@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// Looks at numbers.
     Viewer,
-    /// Also reads single events, refused events and metrics of the process.
+    /// Also reads single events, refused events and metrics of the process, and makes marks.
     Analyst,
     /// Also decides who has access.
     Admin,
@@ -57,9 +57,13 @@ impl Role {
     pub fn permissions(self) -> Permissions {
         let all: &[Permission] = match self {
             Role::Viewer => &[Permission::Numbers],
-            Role::Analyst => {
-                &[Permission::Numbers, Permission::Letters, Permission::Metrics, Permission::Events]
-            }
+            Role::Analyst => &[
+                Permission::Numbers,
+                Permission::Letters,
+                Permission::Metrics,
+                Permission::Events,
+                Permission::Marks,
+            ],
             Role::Admin => &Permission::ALL,
         };
         all.iter().copied().collect()
@@ -86,16 +90,19 @@ pub enum Permission {
     Access,
     /// Read single events, as their senders sent them: who did what.
     Events,
+    /// Make marks, and take them back.
+    Marks,
 }
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Permission; 5] = [
+    pub const ALL: [Permission; 6] = [
         Permission::Numbers,
         Permission::Letters,
         Permission::Metrics,
         Permission::Access,
         Permission::Events,
+        Permission::Marks,
     ];
 
     /// The name, as commands and answers have it.
@@ -106,6 +113,7 @@ impl Permission {
             Permission::Metrics => "metrics",
             Permission::Access => "access",
             Permission::Events => "events",
+            Permission::Marks => "marks",
         }
     }
 

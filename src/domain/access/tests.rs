@@ -252,8 +252,11 @@ fn each_identity_may_do_what_it_is_for() {
     let is = |all: &str, sight| Some((all.to_owned(), sight));
     assert_eq!(rights(key("web")), None, "a key reads nothing");
     assert_eq!(rights(user(Role::Viewer)), is("numbers", Sight::NoMoney));
-    assert_eq!(rights(user(Role::Analyst)), is("numbers letters metrics events", Sight::NoMoney));
-    let all = is("numbers letters metrics access events", Sight::Everything);
+    assert_eq!(
+        rights(user(Role::Analyst)),
+        is("numbers letters metrics events marks", Sight::NoMoney)
+    );
+    let all = is("numbers letters metrics access events marks", Sight::Everything);
     assert_eq!(rights(user(Role::Admin)), all);
     assert_eq!(rights(token(&[Permission::Metrics], true)), is("metrics", Sight::Everything));
     assert_eq!(rights(link()), is("numbers", Sight::NoMoney));

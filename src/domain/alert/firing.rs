@@ -8,6 +8,7 @@ use crate::domain::{
         explain::{explain, in_words},
     },
     cause::NamedCause,
+    mark::{Mark, cited::CitedMark},
     metric::Unit,
     time::{Millis, SECOND},
 };
@@ -54,6 +55,9 @@ pub struct Firing {
     /// What accounts for the change, as far as the stored events tell.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub causes: Vec<NamedCause>,
+    /// The last mark in the hour before it fired; left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mark: Option<CitedMark>,
     /// All of this in a sentence or two, in English.
     pub summary: String,
     /// The fields that are hidden from who reads this ([`Firing::seen_by`]); none in what is kept.
@@ -91,11 +95,22 @@ impl Firing {
             volume: reading.volume,
             explains,
             causes: Vec::new(),
+            mark: None,
             summary: String::new(),
             hidden: &[],
         };
         firing.summary = firing.in_words(alert.direction(), currency);
         firing
+    }
+
+    /// Names the last of these marks that came before it.
+    #[must_use]
+    pub fn after(mut self, marks: &[Mark]) -> Firing {
+        self.mark = CitedMark::before(self.since, marks);
+        if let Some(mark) = &self.mark {
+            self.summary.push_str(&format!(" {}.", mark.in_words(self.since)));
+        }
+        self
     }
 
     /// Says what accounts for it: some causes, or that it is alike everywhere.

@@ -33,7 +33,7 @@ pub use self::{
     machine::{Change, Machine, Phase},
     reader::{MetricReader, Operands},
     rules::{Alert, AlertRules},
-    significance::{Sample, of_shares},
+    significance::{Sample, of_rates, of_shares},
     silence::Silence,
     spec::{Against, AlertSpec, Secret, Severity, Span, WebhookFormat, WebhookSpec},
     webhook::{PlaceOf, Webhook},

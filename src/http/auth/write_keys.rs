@@ -188,6 +188,12 @@ impl WriteKeys {
         Ok(WriteAccess { sender: self.senders[place].clone() })
     }
 
+    /// Checks the secret that a webhook has with it, as [`Signers::find_token`] does.
+    pub fn by_token(&self, vendor: WebhookVendor, token: &str) -> Result<WriteAccess, ApiError> {
+        let place = self.signers.find_token(vendor, token)?;
+        Ok(WriteAccess { sender: self.senders[place].clone() })
+    }
+
     /// The source of this name, for which a secret key sends dead letters again.
     pub fn in_place_of(&self, sender: &EventSender, source: &[u8]) -> Option<&EventSender> {
         let named = |known: &&Arc<EventSender>| known.source.as_bytes() == source;

@@ -18,6 +18,7 @@ mod judge;
 pub mod letter;
 pub mod payload;
 pub mod quota;
+pub mod signed;
 #[cfg(test)]
 mod tests;
 

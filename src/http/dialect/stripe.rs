@@ -83,7 +83,7 @@ fn signature(header: &str, now: Millis) -> Result<Signature, ApiError> {
     for part in header.split(',') {
         match part.trim().split_once('=') {
             Some(("t", at)) => time = at.parse::<i64>().ok(),
-            Some(("v1", tag)) => signature.tags.extend(from_hex(tag)),
+            Some(("v1", tag)) => signature.tags.extend(webhook::from_hex(tag)),
             _ => {}
         }
     }
@@ -101,11 +101,6 @@ fn signature(header: &str, now: Millis) -> Result<Signature, ApiError> {
     }
     signature.before = format!("{time}.").into_bytes();
     Ok(signature)
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// What one event of Stripe tells.

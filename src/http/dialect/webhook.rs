@@ -86,3 +86,9 @@ pub fn header(request: &HttpRequest, name: &str) -> String {
 pub fn text_of<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
     object.get(name)?.as_str().filter(|text| !text.is_empty())
 }
+
+/// The bytes that hex digits stand for; `None` where there is anything else.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use actix_cors::Cors;
 use actix_web::{
-    App, Error,
+    App, Error, FromRequest, Handler, Responder,
     body::{BoxBody, MessageBody},
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     http::Method,
@@ -41,7 +41,7 @@ use actix_web::{
 pub use self::{
     list::{HungRoute, RouteList},
     open::Open,
-    view::View,
+    view::{RoutePart, View},
 };
 use crate::{
     access::SharedBook,
@@ -183,6 +183,23 @@ impl ForEach for Collect<'_> {
             let resource = methods::resource(hung, route, &self.list);
             self.app.service(resource.wrap(any_page()).wrap(from_fn(never_a_viewer)));
         }
+    }
+}
+
+impl Collect<'_> {
+    /// Hangs a path that takes webhooks (POST) that are no events. Its handler hands nothing over before it
+    /// knows who sends ([`crate::http::collect::signed`]).
+    pub fn signed<F, Args>(&mut self, path: &str, handler: F, parameters: &'static [&'static str])
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let route = methods::route(methods::CHANGE, handler);
+        let mut hung = hung(path, methods::CHANGE, "signed");
+        hung.parameters = parameters;
+        let resource = methods::resource(hung, route, &self.list);
+        self.app.service(resource.wrap(any_page()).wrap(from_fn(never_a_viewer)));
     }
 }
 

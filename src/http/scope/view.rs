@@ -1,7 +1,7 @@
 //! The scope of viewers, and of those who decide who has access.
 
 use actix_web::{
-    FromRequest, Handler, Resource, Responder,
+    FromRequest, Handler, Resource, Responder, Route,
     body::BoxBody,
     dev::ServiceRequest,
     http::Method,
@@ -22,6 +22,14 @@ pub struct View {
     pub(super) reads: Vec<Resource>,
     pub(super) sockets: Vec<Resource>,
     list: RouteList,
+}
+
+/// What answers some methods of a path.
+pub struct RoutePart<F> {
+    /// The handler.
+    pub handler: F,
+    /// The parameters of the query that it reads.
+    pub parameters: &'static [&'static str],
 }
 
 impl View {
@@ -97,6 +105,49 @@ impl View {
         self.hang(methods::CHANGE, Need { permission, veils: true, changes: true }, path, handler)
     }
 
+    /// Hangs a path that all viewers read as at [`View::read_veiled`], and at which those make something (POST)
+    /// and take it away (DELETE) who have this permission.
+    pub fn read_make_remove<R, ReadArgs, M, MakeArgs, D, RemoveArgs>(
+        &mut self,
+        path: &str,
+        read: RoutePart<R>,
+        permission: Permission,
+        make: M,
+        remove: RoutePart<D>,
+    ) -> &mut View
+    where
+        R: Handler<ReadArgs>,
+        ReadArgs: FromRequest + 'static,
+        R::Output: Responder + 'static,
+        M: Handler<MakeArgs>,
+        MakeArgs: FromRequest + 'static,
+        M::Output: Responder + 'static,
+        D: Handler<RemoveArgs>,
+        RemoveArgs: FromRequest + 'static,
+        D::Output: Responder + 'static,
+    {
+        let reads = Need { permission: Some(Permission::Numbers), veils: true, changes: false };
+        let changes = Need { permission: Some(permission), veils: true, changes: true };
+        let part = |methods, parameters| {
+            let mut part = hung(path, methods, "view");
+            part.parameters = parameters;
+            part
+        };
+        let parts = [
+            (
+                part(methods::READ, read.parameters),
+                self.guarded(methods::READ, reads, read.handler),
+            ),
+            (part(methods::CHANGE, &[]), self.guarded(methods::CHANGE, changes, make)),
+            (
+                part(methods::REMOVE, remove.parameters),
+                self.guarded(methods::REMOVE, changes, remove.handler),
+            ),
+        ];
+        self.reads.push(methods::resource_of(parts, &self.list));
+        self
+    }
+
     fn hang<F, Args>(
         &mut self,
         methods: &'static [Method],
@@ -109,14 +160,24 @@ impl View {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
+        let route = self.guarded(methods, need, handler);
+        self.reads.push(methods::resource(hung(path, methods, "view"), route, &self.list));
+        self
+    }
+
+    /// A route for these methods, which lets in whoever meets the need.
+    fn guarded<F, Args>(&self, methods: &'static [Method], need: Need, handler: F) -> Route
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
         let viewers = self.guards.viewers.clone();
         let guard = move |request: ServiceRequest, next: Next<BoxBody>| {
             let checked = viewers.check(request.request(), need);
             let_in(checked, request, next)
         };
-        let route = methods::route(methods, handler).wrap(from_fn(guard));
-        self.reads.push(methods::resource(hung(path, methods, "view"), route, &self.list));
-        self
+        methods::route(methods, handler).wrap(from_fn(guard))
     }
 
     /// Says which parameters the handler of the last path reads.

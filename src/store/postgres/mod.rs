@@ -36,6 +36,7 @@ mod imported;
 mod installation;
 mod leases;
 mod letters;
+mod marks;
 mod nodes;
 mod orders;
 mod partitions;

@@ -33,6 +33,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("fold_heads", &["SELECT", "INSERT", "UPDATE"]),
     ("alerts", &["SELECT", "INSERT", "UPDATE"]),
     ("notifications", &["SELECT", "INSERT", "UPDATE"]),
+    ("marks", &["SELECT", "INSERT", "UPDATE"]),
     ("leases", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("missing_batches", &["SELECT", "INSERT"]),
     ("installation", &["SELECT"]),

@@ -17,6 +17,7 @@ mod imported;
 mod installation;
 mod ledger;
 mod letters;
+mod marks;
 mod orders;
 mod pending;
 mod remake;

@@ -19,6 +19,8 @@ struct Known {
     admin: String,
     /// A token that may not.
     other: String,
+    /// A token that may mark.
+    marks: String,
     /// The password of the user `alice`, and of her link `guest`.
     password: &'static str,
     /// The session of alice.
@@ -33,10 +35,11 @@ impl Known {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text").trim().to_owned();
         let admin = text(add(&["tokens", "add", "admin", "--scope", "access"]));
         let other = text(add(&["tokens", "add", "other", "--scope", "numbers"]));
+        let marks = text(add(&["tokens", "add", "marks", "--scope", "marks"]));
         add(&["users", "add", "alice", "--role", "viewer", "--password-stdin"]);
         access::until_known(&server, &server.data());
         let cookie = browser::sign_in(&server, "alice", password).expect("signed in").cookie;
-        Known { server, admin, other, password, cookie }
+        Known { server, admin, other, marks, password, cookie }
     }
 
     /// A request with a body, of whoever may send it.
@@ -54,6 +57,7 @@ impl Known {
         match operation.path.as_str() {
             path if path.starts_with("/api/login") => request,
             "/api/logout" | "/api/password" => request.header("Cookie", &self.cookie),
+            _ if operation.marks() => request.header("X-Viewer-Token", &self.marks),
             _ => request.header("X-Viewer-Token", &self.admin),
         }
     }
@@ -73,6 +77,7 @@ pub fn provoke(provoked: &mut Provoked) {
     };
     made_and_changed(provoked, &known, &of);
     operated(provoked, &known, &of);
+    marked(provoked, &known);
     signed_in(provoked, &known, &of);
 }
 
@@ -86,7 +91,8 @@ fn unanswered(provoked: &mut Provoked, known: &Known, operation: &Operation) {
         provoked.send(server, operation, &stranger);
         let others = Request::new(server.addr(), &operation.method, &operation.path);
         let others = others.header("X-Viewer-Token", &known.other);
-        let needs_right = operation.path.starts_with("/api/access") || operation.is_of_admins();
+        let of_access = operation.path.starts_with("/api/access");
+        let needs_right = of_access || operation.is_of_admins() || operation.marks();
         if needs_right || operation.path == "/api/password" {
             let others = others.header("Content-Type", "application/json");
             let body = operation.example("one").map(|(_, value)| value.to_string());
@@ -164,6 +170,31 @@ fn operated(provoked: &mut Provoked, known: &Known, of: &dyn Fn(&str) -> Operati
     assert_eq!(send("/api/server/log-level", json!({"level": "a = b"})), 400);
     std::fs::write(known.server.data().join("floodmark.toml"), "no such key = 1").expect("a file");
     assert_eq!(send("/api/server/reload", json!({})), 409);
+}
+
+/// A mark is made, is there already, breaks a rule, and is taken back.
+fn marked(provoked: &mut Provoked, known: &Known) {
+    let of = |method: &str, path: &str, provoked: &Provoked| {
+        provoked.document.operation(method, path).expect("it is documented")
+    };
+    let make = of("POST", "/api/analytics/marks", provoked);
+    let (_, example) = make.example("one").expect("an example");
+    let mut ids = Vec::new();
+    for body in [&example, &example, &json!({"title": ""})] {
+        let request = known.request(&make, body.to_string());
+        let answer = provoked.send(&known.server, &make, &request);
+        ids.extend(answer.json()["id"].as_str().map(str::to_owned));
+    }
+    assert!(ids.len() == 2 && ids[0] == ids[1], "{ids:?}");
+    let remove = of("DELETE", "/api/analytics/marks", provoked);
+    for expected in [204, 404] {
+        let target = format!("/api/analytics/marks?id={}", ids[0]);
+        let request = Request::new(known.server.addr(), "DELETE", &target);
+        let answer = provoked.send(&known.server, &remove, &known.by(&remove, request));
+        assert_eq!(answer.status, expected);
+    }
+    let twice = Request::new(known.server.addr(), "DELETE", "/api/analytics/marks?id=%zz&id=1");
+    provoked.send(&known.server, &remove, &known.by(&remove, twice));
 }
 
 fn signed_in(provoked: &mut Provoked, known: &Known, of: &dyn Fn(&str) -> Operation) {

@@ -42,6 +42,16 @@ secret = "hush"
 name = "stripe"
 webhook = "stripe"
 secret = "hush"
+
+[[source]]
+name = "github"
+webhook = "github"
+secret = "hush"
+
+[[source]]
+name = "gitlab"
+webhook = "gitlab"
+secret = "hush"
 "#;
 
 /// A status with its error code; the code of an answer that is no refusal is empty.

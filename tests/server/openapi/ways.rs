@@ -25,7 +25,8 @@ impl Operation {
 
     /// Whether its requests are signed, and have no key.
     pub fn is_signed(&self) -> bool {
-        self.value["security"].to_string().contains("Signature")
+        let security = self.value["security"].to_string();
+        security.contains("Signature") || security.contains("gitlabToken")
     }
 
     /// A request as who may send it sends it: where the operation asks for a signature, with one in the
@@ -47,9 +48,14 @@ impl Operation {
         self.value["security"].to_string().contains("viewerToken")
     }
 
-    /// Whether people sign in there, change who has access, or operate the server.
+    /// Whether people sign in there, change who has access, operate the server, or mark.
     pub fn is_of_access(&self) -> bool {
-        self.value["tags"][0] == "Access" || self.is_of_admins()
+        self.value["tags"][0] == "Access" || self.is_of_admins() || self.marks()
+    }
+
+    /// Whether it makes a mark, or takes one back.
+    pub fn marks(&self) -> bool {
+        self.path.starts_with("/api/analytics/marks") && self.method != "GET"
     }
 
     /// Whether it operates the server.

@@ -149,7 +149,7 @@ async fn the_schema_is_made_again_and_a_foreign_one_refused() {
     postgres
         .sql(
             "DROP TABLE events, ledger, ledger_heads, dead_letters, rollups, fold_heads,
-                        alerts, notifications, leases, missing_batches, orders, order_events, imported_ids,
+                        alerts, notifications, marks, leases, missing_batches, orders, order_events, imported_ids,
                         schema_minutes, schema_hours,
                         schema_properties, breakdown_rollups, sketch_rollups, rebuilt_days, archive_files, chain, history_forgotten,
                         spared_minutes,

@@ -109,7 +109,7 @@ const tokens: Kind = {
       name: 'scopes',
       label: 'What it is for',
       type: 'choices',
-      choices: ['numbers', 'letters', 'events', 'metrics', 'access'],
+      choices: ['numbers', 'letters', 'events', 'metrics', 'marks', 'access'],
       required: true,
     },
     HIDE_MONEY,

@@ -6,6 +6,7 @@ import type { Visitor } from '../../access/visitor';
 import { changeText, count, countCompact, moneyCompact, percentShort } from '../../format';
 import { currencyOf, type View } from '../../live';
 import type { Occasion } from '../../questions/baseline';
+import { useMarks } from '../../questions/marks';
 import { nameInWords, valueText, type Unit } from '../../questions/metrics';
 import { refusable, type Parameters } from '../../questions/question';
 import { useAnswer } from '../../questions/use_answer';
@@ -48,6 +49,9 @@ export function SeriesPart({ view, visitor, exploring, occasions }: SeriesPartPr
   const compared = compare === '' ? null : { ...parameters, baseline: compare };
   const other = useSeries(view, compared, paceOf(interval.ms));
 
+  const drawn = series?.kind === 'known' ? series.value : [];
+  const marks = useMarks(view, drawn[0]?.timestamp ?? 0, (drawn.at(-1)?.timestamp ?? 0) + interval.ms);
+
   const unit: Unit = 'metric' in of ? of.metric.unit : 'count';
   const name =
     'metric' in of ? (of.metric.name === 'active_users' ? 'Visitors' : nameInWords(of.metric.name)) : of.type;
@@ -85,6 +89,7 @@ export function SeriesPart({ view, visitor, exploring, occasions }: SeriesPartPr
           values={rows.map(({ value }) => value)}
           isOver={rows.at(-1)?.inProgress !== true}
           {...(baseline && { baseline, baselineName: otherName })}
+          marks={marks}
           bucketMs={interval.ms}
           colours={coloursOf(unit, name)}
           leastTop={unit === 'ratio' ? 0.01 : 2}

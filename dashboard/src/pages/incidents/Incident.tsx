@@ -7,6 +7,7 @@ import { clockSecond, countCompact, dayShort, lasted, moneyCompact, percentShort
 import { currencyOf, type View } from '../../live';
 import { amount, sinceWhen, whatHappened, whenItWas } from '../../questions/alert-words';
 import { alertsQuestion, type Alert } from '../../questions/alerts';
+import { useMarks } from '../../questions/marks';
 import { catalogueQuestion, nameInWords, unitIn, type Unit } from '../../questions/metrics';
 import { refusable } from '../../questions/question';
 import { useAnswer } from '../../questions/use_answer';
@@ -145,6 +146,7 @@ function Course({ view, alert, unit }: PartProps) {
   const answer = useAnswer(view, question);
   const last = useMemo(() => ({ rows: answer?.kind === 'known' ? answer.value : null }), [answer]);
   const rows = last.rows;
+  const marks = useMarks(view, from, to);
   const currency = currencyOf(view);
   const text = (value: number) => amount(value, unit, currency);
   const bucketMs = interval === '1m' ? 60_000 : 900_000;
@@ -161,6 +163,7 @@ function Course({ view, alert, unit }: PartProps) {
           values={rows.map(({ value }) => value)}
           isOver={rows.at(-1)?.inProgress !== true}
           {...(hasLimit && { baseline: rows.map(() => alert.threshold), baselineName: 'limit' })}
+          marks={marks}
           bucketMs={bucketMs}
           colours={
             isFall(alert)

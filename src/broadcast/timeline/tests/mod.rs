@@ -3,6 +3,7 @@
 
 mod alerts;
 mod hidden;
+mod marks;
 
 use std::sync::{
     Arc,

@@ -1,0 +1,31 @@
+// Flags: which marks a chart shows, and what a bar is told of them.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { flagsIn, titlesAt } from '../src/charts/flags';
+import { parseFrame } from '../src/stream/frames';
+import { applyFrame } from '../src/stream/state';
+
+const mark = (title: string, time: number, until: number | null = null) => ({ id: title, title, time, until });
+
+test('a chart shows the marks that reach into its range, the oldest first', () => {
+  const marks = [mark('new', 300), mark('old', 100), mark('sale', 50, 150), mark('gone', 10, 99), mark('next', 400)];
+  const titles = flagsIn(marks, 100, 400).map(({ title }) => title);
+  assert.deepEqual(titles, ['sale', 'old', 'new']);
+  assert.equal(titlesAt(marks, 100, 200), ', old', 'a bar is told what began in it');
+  assert.equal(titlesAt(marks, 200, 300), '');
+});
+
+test('marks stand until a frame says otherwise', () => {
+  const frame = (rest: object) => parseFrame(JSON.stringify({ seq: 1, timestamp: 1, ...rest }))!;
+  const told = { marks: { version: 1, recent: [mark('deploy', 5)] } };
+  let state = applyFrame(null, frame({ type: 'snapshot', snapshot: {}, ...told }));
+  state = applyFrame(state, frame({ type: 'delta' }));
+  assert.deepEqual(
+    state?.marks.map(({ title }) => title),
+    ['deploy'],
+  );
+  state = applyFrame(state, frame({ type: 'delta', marks: { version: 2, recent: [] } }));
+  assert.deepEqual(state?.marks, []);
+  assert.deepEqual(applyFrame(null, frame({ type: 'snapshot', snapshot: {} }))?.marks, [], 'of an older server');
+});
