@@ -50,9 +50,9 @@ async function buildTests() {
   });
 }
 
-/** What is loaded when it is needed: pages (src/pages/page.ts), and the scrubber. */
+/** What is loaded when it is needed: pages (src/pages/page.ts), and parts of the front page. */
 const LATER =
-  /\/src\/(pages|access|panels)(\/\w+)?\/(Explore|Incidents?|Events|Sources|Settings|Missing|Scrubber|SignIn)\.tsx$/;
+  /\/src\/\w+(\/\w+)?\/(Explore|Incidents?|Events|Sources|Settings|Missing|SignIn|Scrubber|Targets|BooksContent|flags)\.tsx?$/;
 
 /**
  * What the first page is made of becomes one file. esbuild makes a file for each set of pages that share code, which
@@ -63,7 +63,7 @@ const oneFileFirst = {
   setup(build) {
     build.onLoad({ filter: LATER }, async ({ path }) => ({
       contents: `${await readFile(path, 'utf8')}\nexport { App } from ${JSON.stringify(here('src/components/App.tsx'))};`,
-      loader: 'tsx',
+      loader: path.endsWith('.tsx') ? 'tsx' : 'ts',
     }));
   },
 };

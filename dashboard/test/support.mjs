@@ -29,6 +29,13 @@ export const makeDataDir = () => mkdtemp(join(tmpdir(), 'floodmark-e2e-'));
 export const removeDataDir = (dir) => rm(dir, { recursive: true, force: true });
 
 /**
+ * A zone in which it was about noon when the tests began, so that what lies minutes back is today's, and today does not
+ * end meanwhile.
+ */
+const ahead = 12 - new Date().getUTCHours();
+const NOON_ZONE = ahead === 0 ? 'UTC' : `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
+
+/**
  * Starts `floodmark serve` and resolves once it listens.
  *
  * @param {{ dataDir: string, listen?: string, config?: string }} options `listen` defaults to a free
@@ -40,6 +47,7 @@ export async function startServer({ dataDir, listen = '127.0.0.1:0', config }) {
   const layers = config ? ['--config', config] : [];
   const child = spawn(serverPath(), ['serve', '--listen', listen, '--data-dir', dataDir, ...layers], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { FLOODMARK_TIMEZONE: NOON_ZONE, ...process.env },
   });
   const gone = new Promise((done) => child.once('exit', done));
   let output = '';

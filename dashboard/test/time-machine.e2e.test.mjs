@@ -2,7 +2,7 @@
 // the moment, whichever way one came there; it plays on, and one key leads back to now.
 
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -26,12 +26,6 @@ let axe;
 /** A full minute, shortly before the tests began. */
 let start;
 
-/** A zone in which it is about noon, so that the last hour is all today's. */
-function noonZone() {
-  const ahead = 12 - new Date().getUTCHours();
-  return ahead === 0 ? 'UTC' : `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
-}
-
 const sale = (minutesAgo, amount, country) => ({
   type: 'purchase',
   timestamp: start - minutesAgo * MINUTE_MS,
@@ -43,9 +37,7 @@ before(async () => {
   axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   browser = await launchBrowser();
   dataDir = await makeDataDir();
-  const config = join(dataDir, 'zone.toml');
-  await writeFile(config, `timezone = "${noonZone()}"\n`);
-  server = await startServer({ dataDir: join(dataDir, 'data'), config });
+  server = await startServer({ dataDir: join(dataDir, 'data') });
   start = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
   // 20 until half an hour ago, 25 since ten minutes ago, and one more now.
   await post(server.url, [sale(30, 8, 'DE'), sale(30, 12, 'DE'), sale(10, 5, 'FR')]);
