@@ -126,7 +126,9 @@ export class Live {
   }
 
   /** Shows a moment of the past; null shows now. */
-  show(moment: number | null): void {
+  show(asked: number | null): void {
+    // What has not come yet is shown once it is now: no server can play it.
+    const moment = asked !== null && asked > this.#clock.now() ? null : asked;
     this.#wanted = moment;
     const past = this.#past;
     if (moment === null) {

@@ -151,7 +151,7 @@ test('moments of the address: to the second, and none where there is none', () =
   assert.equal(momentText(NOON + 7_123), '2026-11-27T12:00:07Z');
   assert.equal(momentOf('2026-11-27T12:00:07Z'), NOON + 7_000);
   assert.equal(momentOf(String(NOON)), NOON);
-  for (const none of [null, '', 'noon']) assert.equal(momentOf(none), null, String(none));
+  for (const none of [null, '', 'noon', '99999999999999999999']) assert.equal(momentOf(none), null, String(none));
 });
 
 test('keys lead by minutes, with Shift by seconds, and to the ends of the day', () => {

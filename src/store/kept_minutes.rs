@@ -37,7 +37,7 @@ impl KeptMinutes {
     }
 
     /// What is there once minutes before `before` are forgotten and those of `occasions` are not. What was forgotten
-    /// earlier does not come back with other settings.
+    /// or spared earlier stays so with other settings.
     pub(crate) fn once_forgotten(
         &self,
         before: Millis,
@@ -45,11 +45,10 @@ impl KeptMinutes {
     ) -> KeptMinutes {
         let since = self.since.map_or(before, |since| since.max(before));
         let newly = (self.since.unwrap_or(Millis::MIN), since);
-        let there = self.spared.iter().copied().chain([newly]);
-        let mut parts: Stretches = there
-            .flat_map(|it| occasions.iter().map(move |of| (it.0.max(of.0), it.1.min(of.1))))
-            .filter(|(from, to)| from < to)
-            .collect();
+        let of_occasions = occasions.iter().map(|of| (newly.0.max(of.0), newly.1.min(of.1)));
+        // What was spared once stays: a node with another configuration must not take it from all others.
+        let mut parts: Stretches = self.spared.iter().copied().chain(of_occasions).collect();
+        parts.retain(|(from, to)| from < to);
         parts.sort_unstable();
         let mut spared = Stretches::new();
         for (from, to) in parts {
@@ -92,9 +91,9 @@ mod tests {
         assert_eq!(whole.gone(), [(Millis::MIN, 20), (30, 50)]);
         assert!(whole.has(20, 30) && whole.has(50, 90) && whole.has(22, 22));
         assert!(!whole.has(19, 21) && !whole.has(29, 60) && !whole.has(30, 31));
-        // One that is named too late has nothing left, and one that is taken away goes.
-        assert_eq!(whole.once_forgotten(50, &[(10, 22)]), kept(50, &[(20, 22)]));
-        assert_eq!(whole.once_forgotten(40, &[]), kept(50, &[]));
+        // One that is named too late has nothing left; what was spared stays whatever a configuration says later.
+        assert_eq!(whole.once_forgotten(50, &[(10, 22)]), kept(50, &[(20, 30)]));
+        assert_eq!(whole.once_forgotten(60, &[]), kept(60, &[(20, 30)]));
     }
 
     proptest! {
@@ -108,12 +107,13 @@ mod tests {
             for (before, occasions) in rounds {
                 let occasions: Stretches =
                     occasions.into_iter().map(|(from, length)| (from, from + length)).collect();
+                let earlier = kept.since.unwrap_or(Millis::MIN);
                 kept = kept.once_forgotten(before, &occasions);
                 for (at, is_there) in there.iter_mut().enumerate() {
                     let at = at as Millis;
-                    // What an earlier round has forgotten, a later one with more patience does not bring back.
-                    let is_old = kept.since.is_some_and(|since| at < since);
-                    *is_there &= !is_old || occasions.iter().any(|it| it.0 <= at && at < it.1);
+                    // Each minute is judged once: when it grows old.
+                    let grows_old = earlier <= at && kept.since.is_some_and(|since| at < since);
+                    *is_there &= !grows_old || occasions.iter().any(|it| it.0 <= at && at < it.1);
                 }
                 for (at, is_there) in there.iter().enumerate() {
                     let at = at as Millis;

@@ -88,11 +88,14 @@ export function zoneOf(query: URLSearchParams): string | null {
   }
 }
 
+/** The last moment that a `Date` can have, Unix milliseconds. */
+const LAST_MOMENT = 8.64e15;
+
 /** A moment as the address has it, Unix milliseconds or RFC 3339; null for what can't be read. */
 export function momentOf(text: string | null): number | null {
   if (!text) return null;
   const time = /^\d{9,}$/.test(text) ? Number(text) : Date.parse(text);
-  return Number.isFinite(time) ? time : null;
+  return Math.abs(time) <= LAST_MOMENT ? time : null;
 }
 
 /** A moment for the address, to the second: `2026-11-27T13:41:07Z`. */

@@ -14,6 +14,8 @@ pub const FEWEST_DAYS: usize = 14;
 pub const FEWEST_SAME: usize = 2;
 /// In so many days a day loses half of its weight.
 const HALF_LIFE: f64 = 28.0;
+/// An error of a logarithm that is as good as none.
+const SURE: f64 = 1e-9;
 /// Days that tell what a weekday is like.
 pub const PATTERN_DAYS: u32 = 56;
 /// How strongly slopes are drawn to 0: as so many days of which nothing is known do it.
@@ -74,10 +76,21 @@ impl Coming {
         if amount <= 0.0 {
             return 1.0;
         }
-        let t = ((amount + self.grain).ln() - self.mean) / self.error.max(f64::MIN_POSITIVE);
+        let off = (amount + self.grain).ln() - self.mean;
+        // Where days never differ, it is known what comes.
+        if self.error < SURE {
+            return if off <= SURE { 1.0 } else { 0.0 };
+        }
+        let t = off / self.error;
         let normal =
             t * (1.0 - 1.0 / (4.0 * self.freedom)) / (1.0 + t * t / (2.0 * self.freedom)).sqrt();
         1.0 - below(normal)
+    }
+
+    /// `None` where the days say nothing that can be reckoned with.
+    fn if_told(self) -> Option<Coming> {
+        let is_told = self.mean.is_finite() && self.error.is_finite() && self.freedom.is_finite();
+        is_told.then_some(self)
     }
 
     /// A part of it, 0 to 1.
@@ -147,7 +160,7 @@ pub fn rest(
     let today = [log(so_far) - by_means[weekday], level.before(days, 0)];
     // Each weekday has a mean of its own.
     let line = Regression::through(&days.iter().map(row).collect::<Vec<_>>(), 9.0, 1.0)?;
-    Some(line.coming(today, after_means[weekday], same_day_error(days, weekday), level.grain))
+    line.coming(today, after_means[weekday], same_day_error(days, weekday), level.grain).if_told()
 }
 
 /// What a day of before came to.
@@ -177,14 +190,14 @@ pub fn days_ahead(days: &[DayTotal], weekday: usize, count: usize) -> Option<Com
             let came: Vec<f64> = came.map(|day| day.total).collect();
             (came.len() == count).then(|| KnownDay {
                 told_by: [0.0, then.level],
-                told: ((came.iter().sum::<f64>() + grain) / (told + grain)).ln(),
+                told: ((came.iter().sum::<f64>().max(0.0) + grain) / (told + grain)).ln(),
                 weight: 1.0,
             })
         })
         .collect();
     // Stretches that share days tell less than others.
     let line = Regression::through(&known, 1.0, count as f64)?;
-    Some(line.coming([0.0, now.level], (expected + grain).ln(), 0.0, grain))
+    line.coming([0.0, now.level], (expected + grain).ln(), 0.0, grain).if_told()
 }
 
 /// What could be told of days ahead at some day.
@@ -244,13 +257,15 @@ impl Level {
             return None;
         }
         let grain = grain(days)?;
-        Some(Level { means: means(days, |day| (day.total() + grain).ln()), grain })
+        // Where more is given back than sold, a day comes to less than nothing.
+        Some(Level { means: means(days, |day| (day.total().max(0.0) + grain).ln()), grain })
     }
 
     /// How far the seven days before one of this age were from their weekdays, in the mean.
     fn before(&self, days: &[PastDay], age: u32) -> f64 {
         let near = days.iter().filter(|day| day.age > age && day.age <= age + 7);
-        let off = near.map(|day| (day.total() + self.grain).ln() - self.means[day.weekday]);
+        let log = |day: &PastDay| (day.total().max(0.0) + self.grain).ln();
+        let off = near.map(|day| log(day) - self.means[day.weekday]);
         let off: Vec<f64> = off.collect();
         off.iter().sum::<f64>() / (off.len() as f64).max(1.0)
     }

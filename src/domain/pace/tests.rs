@@ -111,6 +111,29 @@ fn chances_and_intervals_say_the_same() {
 }
 
 #[test]
+fn days_that_came_to_less_than_nothing_and_days_that_never_differ_are_told() {
+    let mut all = even();
+    all[3] = day(4, -50.0);
+    all[9] = day(10, 0.0);
+    let totals: Vec<DayTotal> = all
+        .iter()
+        .map(|it| DayTotal { age: it.age, weekday: it.weekday, total: it.by[MARKS - 1] })
+        .collect();
+    for coming in [rest(&all, 2, (40.0, END), 43.0), days_ahead(&totals, 2, 3)] {
+        let coming = coming.expect("it is told");
+        let said = [coming.at(-TENTH), coming.at(0.0), coming.at(TENTH), coming.reaches(60.0)];
+        assert!(said.iter().all(|it| it.is_finite()) && said[0] < said[2], "{said:?}");
+    }
+    // Three a day, all before noon.
+    let by = (0..MARKS).map(|mark| [0.0, 1.0, 2.0, 3.0][(mark / 12).min(3)]).collect::<Vec<_>>();
+    let same: Vec<PastDay> =
+        even().into_iter().map(|it| PastDay { by: by.clone(), ..it }).collect();
+    let coming = rest(&same, 2, (60.0, END), 3.0).unwrap();
+    assert!(coming.at(TENTH) < 1e-6, "{}", coming.at(TENTH));
+    assert_eq!([coming.reaches(1.0), coming.reaches(1e9), coming.reaches(0.0)], [0.0, 0.0, 1.0]);
+}
+
+#[test]
 fn a_target_names_a_metric_that_adds_up_a_span_and_a_curve() {
     let metric = |toml: &str| toml::from_str::<MetricSpec>(toml).unwrap();
     let metrics = [

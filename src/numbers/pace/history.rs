@@ -8,7 +8,7 @@ use crate::{
             Curve, MetricTarget, TargetSpan,
             forecast::{DayTotal, MARKS, PATTERN_DAYS, PastDay},
         },
-        time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis},
+        time::{BusinessDay, BusinessZone, MINUTE, Millis},
     },
     numbers::{Interval, Point, SeriesQuery, Unavailable, What},
     store::rollup::Known,
@@ -31,7 +31,7 @@ pub(super) struct History {
     from: Millis,
     /// Usual days of eight weeks.
     pub days: Vec<PastDay>,
-    /// What usual days of a year came to, by their age; only for spans of several days.
+    /// What usual days of a year came to, by their age; only for spans that go on behind midnight.
     pub totals: Vec<DayTotal>,
     /// The quarters of an hour of the span before today.
     pub before: Stretches,
@@ -66,8 +66,8 @@ impl PaceReader {
         });
         let days = days.map(|(day, quarters)| past_day(&day, quarters, &today, zone)).collect();
         let mut totals = Vec::new();
-        // On the day on which the clock is set back a day has 25 hours.
-        if to - from > DAY + 2 * HOUR {
+        // An occasion may be shorter than a day and go on behind midnight.
+        if zone.day_of(from).end < to {
             let read =
                 self.read(metric, Interval::Day, start(TOTAL_DAYS), today.start, now).await?;
             let of = read.into_iter().map(|(at, total)| (zone.day_of(at), total)).rev();

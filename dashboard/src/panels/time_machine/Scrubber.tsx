@@ -63,7 +63,11 @@ export function Scrubber({ view }: PanelProps) {
     const by = keyMoves(event.key, event.shiftKey);
     if (by === null) return;
     event.preventDefault();
-    travel(Math.min(now, by === 'start' ? start : by === 'now' ? now : moment + by), now);
+    // A key that is held down moves as a drag does: a browser takes only some changes of the address a second.
+    drag(Math.min(now, by === 'start' ? start : by === 'now' ? now : moment + by));
+  };
+  const release = () => {
+    if (held !== null) drop(held);
   };
 
   return (
@@ -84,6 +88,8 @@ export function Scrubber({ view }: PanelProps) {
           onInput={({ currentTarget }) => drag(Math.min(now, Number(currentTarget.value)))}
           onChange={({ currentTarget }) => drop(Math.min(now, Number(currentTarget.value)))}
           onKeyDown={press}
+          onKeyUp={release}
+          onBlur={release}
         />
       </div>
       {past ? (
