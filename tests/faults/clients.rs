@@ -161,7 +161,7 @@ fn answers_that_nobody_reads() {
     let page = Request::get(shop.node.addr(), "/").send().expect("the page");
     let page = String::from_utf8(page.body).expect("text");
     let script = page.split(['"', '.']).find(|word| word.starts_with("/app")).expect("a script");
-    let asked = format!("GET {script}.js HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(50);
+    let asked = format!("GET {script}.js HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(400);
     let load = Load::start(shop.node.addr(), 0, Plan::PLAIN);
     load.goes_on(20);
     let deaf: Vec<TcpStream> = (0..60)
