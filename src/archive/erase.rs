@@ -9,7 +9,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{answers::ArchivedEvents, mover::tidy, write::FileWriter};
 use crate::{
-    domain::{row::Row, time::LATEST},
+    domain::{chain::canonical, row::Row, time::LATEST},
     sink::{SinkError, SinkErrorKind},
     store::{
         archive::{ArchiveFile, ForgottenRows, UnitPiece},
@@ -103,7 +103,11 @@ impl ArchivedEvents {
             let mut is_taken = pieces.blocking_send(UnitPiece::Kind(kind)).is_ok();
             let _ = scan.each((i64::MIN, LATEST + 1), &mut |row| {
                 match is_theirs.has(row) {
-                    true => gone.push((row.time, row.id.to_owned())),
+                    true => {
+                        let mut form = Vec::new();
+                        canonical::write(row, &mut form);
+                        gone.push((row.time, row.id.to_owned(), form));
+                    }
                     false => row.encode(&mut kept),
                 }
                 if kept.len() >= PIECE_BYTES {

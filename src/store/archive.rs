@@ -136,8 +136,9 @@ pub struct ForgottenRows {
     pub kind: String,
     /// How many.
     pub rows: u64,
-    /// Their event times (Unix ms) and ids, by which the chain of hashes forgets them.
-    pub gone: Vec<(Millis, String)>,
+    /// Their event times (Unix ms), ids and canonical forms ([`crate::domain::chain::canonical`]), by which the chain of
+    /// hashes forgets them.
+    pub gone: Vec<(Millis, String, Vec<u8>)>,
 }
 
 /// The state of a file, as the list has it.

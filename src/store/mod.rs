@@ -266,8 +266,14 @@ pub trait BatchStore: Send + Sync + 'static {
 
     /// Notes that batches are missing, and lets the batch after them follow, in one transaction. Where
     /// only the end of the last one is missing, `whole_events` is how many events the node gave it;
-    /// else it is 0.
-    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError>;
+    /// else it is 0. `before` is the batch before the first one in its lane, where it is known: the chain of
+    /// hashes goes on from its run.
+    async fn skip(
+        &self,
+        missing: &Missing,
+        before: Option<BatchId>,
+        whole_events: u64,
+    ) -> Result<(), SinkError>;
 
     /// What was noted as missing of a node.
     async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError>;

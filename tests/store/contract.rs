@@ -368,7 +368,7 @@ async fn what_is_missing_is_noted_and_the_next_batch_follows(backend: Backend) {
     let id = |seq| BatchId { run: node(1), seq };
     let missing = Missing { node: node(7), first: id(5), last: id(13), events: Some(30) };
     for _ in 0..2 {
-        store.batches.skip(&missing, 0).await.unwrap();
+        store.batches.skip(&missing, None, 0).await.unwrap();
     }
     assert_eq!(missing.batches(), 3);
     assert_eq!(store.batches.write(&batch(node(1), 17, 10)).await.unwrap(), stored(10));

@@ -48,7 +48,7 @@ pub(crate) async fn a_batch_that_comes_in_parts_is_whole_before_the_next(backend
     assert_eq!(write(&batch(node(3), 1, 10)).await, stored(10));
     let missing = Missing { node: node(9), first: id, last: id, events: Some(2) };
     for _ in 0..2 {
-        store.batches.skip(&missing, 12).await.unwrap();
+        store.batches.skip(&missing, None, 12).await.unwrap();
     }
     let next = Batch { after_events: 12, ..of_run(3, 5, Some((3, 1))) };
     assert_eq!(write(&next).await, stored(10));

@@ -99,11 +99,11 @@ impl ChainVerifier {
             // Rows that move meanwhile would be in both places, or in none.
             let before = files().await.map_err(|e| e.to_string())?;
             let read = self.stores.chain.chain_rows(&asked).await.map_err(|e| e.to_string())?;
-            if files().await.map_err(|e| e.to_string())? == before {
+            if files().await.map_err(|e| e.to_string())? == before && !read.is_moving {
                 return Ok(read);
             }
         }
-        Err("rows move to the archive at the moment: try again".to_owned())
+        Err("rows move to the archive, or are removed, at the moment: try again".to_owned())
     }
 }
 

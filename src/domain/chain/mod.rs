@@ -153,9 +153,16 @@ fn two_keys(seed: &ChainSeed, pair: u64) -> [u8; 2 * KEY_BYTES] {
 /// The digest of a row under its key. `scratch` is room for its canonical form.
 pub fn digest(key: &RowKey, row: &Row<'_>, scratch: &mut Vec<u8>) -> RowDigest {
     scratch.clear();
-    scratch.extend_from_slice(key);
     canonical::write(row, scratch);
-    let hash: [u8; 32] = Sha256::digest(&scratch[..]).into();
+    digest_of_form(key, scratch)
+}
+
+/// The digest under its key of a row whose canonical form this is.
+pub fn digest_of_form(key: &RowKey, form: &[u8]) -> RowDigest {
+    let mut hasher = Sha256::new();
+    hasher.update(key);
+    hasher.update(form);
+    let hash: [u8; 32] = hasher.finalize().into();
     *hash.first_chunk().expect("16 of 32 bytes")
 }
 
@@ -222,26 +229,63 @@ impl ChainWriter {
     }
 }
 
+/// A row of a batch that may be forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct ForgettableRow<'a> {
+    /// Event time, Unix ms.
+    pub time: Millis,
+    /// Its type.
+    pub kind: &'a str,
+    /// Its id.
+    pub id: &'a str,
+    /// Its key; `None` where the batch has none for it.
+    pub key: Option<RowKey>,
+    /// Its digest.
+    pub digest: RowDigest,
+}
+
+/// What is left of a batch once rows of it were forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestOfBatch {
+    /// Its keys.
+    pub keys: Vec<u8>,
+    /// Its places.
+    pub places: Vec<u8>,
+    /// Its first and last time (Unix ms), as [`ChainedBatch::times`]. Of rows that were forgotten these are the first
+    /// and the last moment of their day (UTC), so that they don't say when exactly somebody was there.
+    pub times: (Millis, Millis),
+}
+
 /// Forgets rows of a batch: their keys, their ids and the times of their days go, and their digests say nothing
-/// from then on. Gives the new `keys` and `places`; `None` where there is none of these rows.
+/// from then on. `is_one` is asked once of each row that was not forgotten. `None` where there is none of these rows.
 pub fn forget(
     keys: &[u8],
     places: &[u8],
-    is_one: impl Fn(Millis, &str, &str) -> bool,
-) -> Option<(Vec<u8>, Vec<u8>)> {
+    digests: &[u8],
+    mut is_one: impl FnMut(&ForgettableRow<'_>) -> bool,
+) -> Option<RestOfBatch> {
     let (rows, keys) = (places::read(places)?, RowKeys::of(keys)?);
-    let goes = |row: &RowPlace| row.id.as_ref().is_some_and(|id| is_one(row.time, &row.kind, id));
-    if !rows.iter().any(goes) {
-        return None;
-    }
+    let digests = digests.as_chunks().0;
     let (mut writer, mut kept) = (PlacesWriter::default(), vec![EACH]);
-    for (n, row) in rows.iter().enumerate() {
-        let id = row.id.as_deref().filter(|_| !goes(row));
-        writer.add(row.time, &row.kind, id);
-        let key = keys.key(n).filter(|_| id.is_some());
+    let (mut forgotten, mut times) = (false, None::<(Millis, Millis)>);
+    for (n, RowPlace { time, kind, id }) in rows.iter().enumerate() {
+        let (time, key) = (*time, keys.key(n));
+        let digest = digests.get(n).copied().unwrap_or_default();
+        let stays = |id: &&str| !is_one(&ForgettableRow { time, kind, id, key, digest });
+        let left = id.as_deref().filter(stays);
+        forgotten |= id.is_some() && left.is_none();
+        writer.add(time, kind, left);
+        let key = key.filter(|_| left.is_some());
         kept.extend_from_slice(&key.unwrap_or(NO_KEY));
+        let (first, last) = match left {
+            Some(_) => (time, time),
+            None => (day_of(time) * DAY, day_of(time) * DAY + (DAY - 1)),
+        };
+        let of_all = times.get_or_insert((first, last));
+        *of_all = (of_all.0.min(first), of_all.1.max(last));
     }
-    Some((kept, writer.finish()))
+    let times = times.filter(|_| forgotten)?;
+    Some(RestOfBatch { keys: kept, places: writer.finish(), times })
 }
 
 /// The day (UTC) of a moment, counted from 1970-01-01.

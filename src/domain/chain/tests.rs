@@ -87,11 +87,13 @@ fn what_is_forgotten_leaves_a_digest_that_nobody_can_compare() {
     let rows = rows();
     let mut batch = batch(&rows, None);
     let (keys, places) = (batch.keys.clone().unwrap(), batch.places.clone().unwrap());
-    let is_one = |time: Millis, kind: &str, id: &str| {
-        (time, kind, id) == (DAY + 1_000, "purchase", "b") || id == "e"
+    let digests = batch.digests.clone();
+    let is_one = |it: &ForgettableRow<'_>| {
+        (it.time, it.kind, it.id) == (DAY + 1_000, "purchase", "b") || it.id == "e"
     };
-    assert_eq!(forget(&keys, &places, |time, _, _| time == 0), None);
-    let (keys, places) = forget(&keys, &places, is_one).unwrap();
+    assert_eq!(forget(&keys, &places, &digests, |it| it.time == 0), None);
+    let RestOfBatch { keys, places, times } = forget(&keys, &places, &digests, is_one).unwrap();
+    assert_eq!(times, (DAY, 2 * DAY - 1), "the last row's time is not told any more");
     assert!(!keys.windows(32).any(|part| part == SEED_OF_TEST));
     (batch.keys, batch.places) = (Some(keys.clone()), Some(places.clone()));
     assert_eq!(vouched(&batch, &rows), [true, false, true, true, false]);
@@ -100,8 +102,8 @@ fn what_is_forgotten_leaves_a_digest_that_nobody_can_compare() {
     let (place, key) = &left[1];
     assert_eq!((place.time, place.kind.as_str(), &place.id, key), (DAY, "purchase", &None, &None));
     // Another person of the same batch.
-    let (keys, places) = forget(&keys, &places, |_, _, id| id == "a").unwrap();
-    (batch.keys, batch.places) = (Some(keys), Some(places));
+    let rest = forget(&keys, &places, &digests, |it| it.id == "a").unwrap();
+    (batch.keys, batch.places) = (Some(rest.keys), Some(rest.places));
     assert_eq!(vouched(&batch, &rows), [false, false, true, true, false]);
 }
 

@@ -236,7 +236,12 @@ impl BatchStore for ModelStore {
         Ok(self.state.lock().ledger.get(&id).map(|entry| entry.whole_events))
     }
 
-    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError> {
+    async fn skip(
+        &self,
+        missing: &Missing,
+        _before: Option<BatchId>,
+        whole_events: u64,
+    ) -> Result<(), SinkError> {
         self.travel().await?;
         let mut state = self.state.lock();
         let head = state.heads.entry((missing.last.run, missing.last.seq % LANES)).or_default();

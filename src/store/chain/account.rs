@@ -56,7 +56,7 @@ impl ChainAccount {
     pub fn judge(&mut self, day: &ChainDay) -> ChainDayVerdict {
         let mut verdict = ChainDayVerdict::default();
         let mut findings = [day.changed.as_slice(), &day.added].concat();
-        verdict.different = day.changed.len() as u64 + day.added_rows + day.unreadable.len() as u64;
+        verdict.different = day.changed_rows + day.added_rows + day.unreadable.len() as u64;
         for ((of, kind), rows) in &day.missing {
             let by_type = self.take(day, (*of, kind), RemovalReason::Type, *rows);
             let by_age = self.take(day, (*of, ""), RemovalReason::Age, rows - by_type);

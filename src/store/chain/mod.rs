@@ -15,6 +15,7 @@
 //! within such a gap ([`ChainLinks::outside`]).
 
 mod account;
+mod gone;
 mod links;
 mod reading;
 
@@ -23,6 +24,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 
 pub use account::{ChainAccount, ChainDayVerdict};
+pub(crate) use gone::GoneRows;
 pub use links::{ChainBreak, ChainLinks};
 pub(crate) use links::{HeadInChain, LinkReading};
 pub(crate) use reading::ChainReading;
@@ -95,15 +97,6 @@ pub(crate) fn chain_writer() -> ChainWriter {
 /// The batch as the chain has it, once all rows were taken up.
 pub(crate) fn chained(writer: ChainWriter, entry: &Entry, before: Turn) -> ChainedBatch {
     writer.finish(entry.id, before, entry.after, entry.sealed_or_now())
-}
-
-/// Rows that were deleted: event time (Unix ms), type and id of each.
-pub(crate) type GoneRows = BTreeSet<(Millis, String, String)>;
-
-/// Whether any of these rows may be in a batch whose rows are from `first` to `last`.
-pub(crate) fn has_any_within(gone: &GoneRows, first: Millis, last: Millis) -> bool {
-    let since = |at: Millis| (at, String::new(), String::new());
-    gone.range(since(first)..since(last.saturating_add(1))).next().is_some()
 }
 
 /// A batch in words, as messages name it.

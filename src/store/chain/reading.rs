@@ -20,7 +20,7 @@ use crate::{
 const SLICE_ROWS: u64 = 200_000;
 /// The most slices of what is asked for at once.
 const MAX_SLICES: u64 = 1_440;
-/// Rows that are held for being named; beyond, they are counted.
+/// Rows that are missing, and as many that nothing expects, which are held for being named; beyond, they are counted.
 const MAX_HELD: usize = 50_000;
 
 /// What is wrong with a row.
@@ -69,8 +69,10 @@ pub struct ChainDay {
     pub same: u64,
     /// Those that are not in the chain, and were received while it was off.
     pub outside: u64,
-    /// Rows that were changed.
+    /// Rows that were changed; the first of them, and how many there are.
     pub changed: Vec<ChainFinding>,
+    /// See `changed`.
+    pub changed_rows: u64,
     /// Rows that no batch has written; the first of them, and how many there are.
     pub added: Vec<ChainFinding>,
     /// See `added`.
@@ -87,6 +89,8 @@ pub struct ChainDay {
     pub unreadable: Vec<BatchId>,
     /// What the store has noted of rows that are gone.
     pub receipts: BTreeMap<ChainReceipt, u64>,
+    /// Whether rows are being removed and are not counted yet, so that what is missing can't be explained.
+    pub is_moving: bool,
 }
 
 /// A row that the chain expects.
@@ -113,7 +117,8 @@ pub(crate) struct ChainReading {
     expected: HashMap<String, Vec<ExpectedRow>>,
     missing: HashMap<String, Vec<ExpectedRow>>,
     strange: HashMap<String, Vec<StrangeRow>>,
-    held: usize,
+    held_missing: usize,
+    held_strange: usize,
     counted: HashSet<BatchId>,
     day: ChainDay,
     scratch: Vec<u8>,
@@ -128,7 +133,8 @@ impl ChainReading {
             expected: HashMap::new(),
             missing: HashMap::new(),
             strange: HashMap::new(),
-            held: 0,
+            held_missing: 0,
+            held_strange: 0,
             counted: HashSet::new(),
             day: ChainDay::default(),
             scratch: Vec::new(),
@@ -215,7 +221,8 @@ impl ChainReading {
             self.asked.outside.iter().any(|(from, to)| (*from..*to).contains(&received));
         if is_outside && !is_known {
             self.day.outside += 1;
-        } else if self.holds() {
+        } else if self.held_strange < MAX_HELD {
+            self.held_strange += 1;
             let row_of = StrangeRow { time: row.time, kind: row.kind.to_owned(), is_outside };
             self.strange.entry(row.id.to_owned()).or_default().push(row_of);
         } else {
@@ -237,11 +244,14 @@ impl ChainReading {
         Ok(())
     }
 
-    /// Ends a slice: what is still expected is missing.
+    /// Ends a slice: what is still expected is missing, but for what was changed in its place.
     pub fn end(&mut self) {
-        for (id, rows) in std::mem::take(&mut self.expected) {
+        for (id, mut rows) in std::mem::take(&mut self.expected) {
+            // A pair is known here, so that rows of which all others are held don't take its name.
+            self.held_strange -= pair(&id, &mut rows, &mut self.strange, &mut self.day);
             for row in rows {
-                if self.holds() {
+                if self.held_missing < MAX_HELD {
+                    self.held_missing += 1;
                     self.missing.entry(id.clone()).or_default().push(row);
                 } else {
                     *self.day.missing.entry((day_of(row.time), row.kind)).or_default() += 1;
@@ -250,9 +260,9 @@ impl ChainReading {
         }
     }
 
-    fn holds(&mut self) -> bool {
-        self.held += usize::from(self.held < MAX_HELD);
-        self.held < MAX_HELD
+    /// Says whether rows of the stretch are being removed, and not counted yet.
+    pub fn is_moving(&mut self, is_moving: bool) {
+        self.day.is_moving |= is_moving;
     }
 
     /// Adds what the store has noted of rows that are gone.
@@ -267,14 +277,11 @@ impl ChainReading {
     /// have the same id.
     pub fn finish(mut self) -> ChainDay {
         let mut day = self.day;
-        for (id, mut rows) in self.strange {
-            let mut expected = self.missing.remove(&id).unwrap_or_default();
-            let changed = expected.len().min(rows.len());
-            rows.truncate(rows.len() - changed);
-            for row in expected.drain(..changed) {
-                day.changed.push(row.named(FoundAs::Changed, &id));
-            }
-            self.missing.entry(id.clone()).or_default().extend(expected);
+        // A row whose time was changed may have gone to another slice.
+        for (id, rows) in &mut self.missing {
+            pair(id, rows, &mut self.strange, &mut day);
+        }
+        for (id, rows) in self.strange {
             for row in rows {
                 if row.is_outside {
                     day.outside += 1;
@@ -298,6 +305,27 @@ impl ChainReading {
         day.unreadable.sort_unstable();
         day
     }
+}
+
+/// Takes rows of an id that are expected, and as many that are there in their place, for changed ones. Returns how
+/// many.
+fn pair(
+    id: &str,
+    expected: &mut Vec<ExpectedRow>,
+    strange: &mut HashMap<String, Vec<StrangeRow>>,
+    day: &mut ChainDay,
+) -> usize {
+    let Some(rows) = strange.get_mut(id) else { return 0 };
+    let changed = expected.len().min(rows.len());
+    rows.truncate(rows.len() - changed);
+    if rows.is_empty() {
+        strange.remove(id);
+    }
+    day.changed_rows += changed as u64;
+    let room = MAX_HELD.saturating_sub(day.changed.len());
+    let named = expected.drain(..changed).take(room).map(|row| row.named(FoundAs::Changed, id));
+    day.changed.extend(named);
+    changed
 }
 
 impl ExpectedRow {

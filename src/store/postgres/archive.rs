@@ -21,7 +21,7 @@ use super::{
 use crate::{
     domain::{
         row::COLUMNS,
-        time::{DAY, Millis, now_ms},
+        time::{DAY, now_ms},
     },
     sink::SinkErrorKind,
     store::{
@@ -29,6 +29,7 @@ use crate::{
             ArchiveUnit, FileState, ForgottenRows, MOVE_FILE, REMOVED_OF_DAY, RowSums, UnitPiece,
             UnitSnapshot,
         },
+        chain::GoneRows,
         retention::{RemovalReason, UtcDay, date_of},
     },
 };
@@ -218,8 +219,8 @@ impl PostgresStore {
             // They are counted once: as rows that have gone, and not as rows in the archive.
             note_date(&session, (day, kind, RemovalReason::Archive), -rows, None).await?;
             note_date(&session, (day, kind, RemovalReason::Person), rows, None).await?;
-            let of_kind = |(time, id): &(Millis, String)| (*time, kind.clone(), id.clone());
-            if chain::forget(&session, &gone.iter().map(of_kind).collect()).await? {
+            let gone = GoneRows::of_kind(kind, gone.clone());
+            if chain::forget(&session, gone).await? {
                 add_work(&session, (request, TOUCHED, "chain"), 1).await?;
             }
             session.run("COMMIT").await?;

@@ -11,12 +11,12 @@ use super::{
     PostgresStore,
     errors::Failure,
     session::{Parameter, Session},
-    swap::LONG,
+    swap::{LONG, days_gone},
 };
 use crate::{
     domain::{
         batch::BatchId,
-        chain::{self, BatchHash, ChainLink, ChainedBatch},
+        chain::{self, BatchHash, ChainLink, ChainedBatch, RestOfBatch},
         row,
         time::{DAY, Millis, now_ms},
     },
@@ -24,7 +24,7 @@ use crate::{
     store::{
         chain::{
             ChainAsked, ChainDay, ChainLinks, ChainReading, ChainStore, GoneRows, HeadInChain,
-            LinkReading, THIN_BATCHES, THINNED_AFTER, has_any_within,
+            LinkReading, THIN_BATCHES, THINNED_AFTER,
         },
         retention::UtcDay,
     },
@@ -118,9 +118,15 @@ pub(super) fn turn(row: &[Option<String>]) -> Option<ChainLink> {
 
 /// Forgets rows of the chain, in the transaction that deletes them: their time (Unix ms), type and id. Answers
 /// whether there were any.
-pub(super) async fn forget(session: &Session, gone: &GoneRows) -> Result<bool, Failure> {
-    let (Some(first), Some(last)) = (gone.first(), gone.last()) else { return Ok(false) };
-    let within: [Parameter<'_>; 2] = [(&first.0, Type::INT8), (&last.0, Type::INT8)];
+pub(super) async fn forget(session: &Session, mut gone: GoneRows) -> Result<bool, Failure> {
+    let exactly = forget_as(session, &mut gone, true).await?;
+    Ok(forget_as(session, &mut gone, false).await? || exactly)
+}
+
+/// See [`GoneRows::take`].
+async fn forget_as(session: &Session, gone: &mut GoneRows, exact: bool) -> Result<bool, Failure> {
+    let Some((first, last)) = gone.span() else { return Ok(false) };
+    let within: [Parameter<'_>; 2] = [(&first, Type::INT8), (&last, Type::INT8)];
     let sql = "SELECT node, lane, seq, first_time, last_time FROM chain
                WHERE last_time >= $1 AND first_time <= $2 AND places IS NOT NULL";
     let mut forgotten = false;
@@ -128,27 +134,28 @@ pub(super) async fn forget(session: &Session, gone: &GoneRows) -> Result<bool, F
         let (node, lane, seq): (Uuid, i16, i64) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let (from, until): (Millis, Millis) = (row.try_get(3)?, row.try_get(4)?);
-        if !has_any_within(gone, from, until) {
+        if !gone.has_any_within(from, until) {
             continue;
         }
         let key: [Parameter<'_>; 3] =
             [(&node, Type::UUID), (&lane, Type::INT2), (&seq, Type::INT8)];
-        let sql = "SELECT keys, places FROM chain WHERE node = $1 AND lane = $2 AND seq = $3";
+        let sql =
+            "SELECT keys, places, digests FROM chain WHERE node = $1 AND lane = $2 AND seq = $3";
         let read = session.query(sql, &key).await?;
         let Some(read) = read.first() else { continue };
-        let is_one = |time: Millis, kind: &str, id: &str| {
-            gone.contains(&(time, kind.to_owned(), id.to_owned()))
-        };
-        let (keys, places): (Vec<u8>, Vec<u8>) = (read.try_get(0)?, read.try_get(1)?);
-        let Some((keys, places)) = chain::forget(&keys, &places, is_one) else { continue };
-        let sql =
-            "UPDATE chain SET keys = $4, places = $5 WHERE node = $1 AND lane = $2 AND seq = $3";
-        let change: [Parameter<'_>; 5] = [
+        let (keys, places, digests) = (read.try_get(0)?, read.try_get(1)?, read.try_get(2)?);
+        let rest = chain::forget(keys, places, digests, |row| gone.take(row, exact));
+        let Some(RestOfBatch { keys, places, times: (first, last) }) = rest else { continue };
+        let sql = "UPDATE chain SET keys = $4, places = $5, first_time = $6, last_time = $7
+                   WHERE node = $1 AND lane = $2 AND seq = $3";
+        let change: [Parameter<'_>; 7] = [
             (&node, Type::UUID),
             (&lane, Type::INT2),
             (&seq, Type::INT8),
             (&keys, Type::BYTEA),
             (&places, Type::BYTEA),
+            (&first, Type::INT8),
+            (&last, Type::INT8),
         ];
         session.query(sql, &change).await?;
         forgotten = true;
@@ -213,8 +220,19 @@ impl PostgresStore {
     }
 
     async fn try_chain_rows(&self, asked: &ChainAsked) -> Result<ChainDay, Failure> {
-        let session = self.steady().await?;
+        let session = self.reader().await?;
+        session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        // The lock comes before the snapshot, which the first query takes: a day that is exchanged or detached
+        // between the two would have its rows in neither of its tables.
+        session
+            .run("SET LOCAL statement_timeout = 0; LOCK TABLE events IN ACCESS SHARE MODE")
+            .await?;
         let mut reading = ChainReading::new(asked);
+        let gone = days_gone(&session).await?;
+        reading.is_moving(
+            gone.iter()
+                .any(|day| day * DAY < asked.to && (day + 1).saturating_mul(DAY) > asked.from),
+        );
         let span = [(asked.from, Type::INT8), (asked.to, Type::INT8)];
         let span: Vec<Parameter<'_>> = span.iter().map(|(at, of)| (at as _, of.clone())).collect();
         let sql = "SELECT coalesce(sum(octet_length(digests)) / 16, 0)::bigint FROM chain
@@ -252,25 +270,63 @@ impl PostgresStore {
     }
 
     async fn try_thin_chain(&self, before: Millis) -> Result<u64, Failure> {
-        let sql = "WITH thinned AS (
-                 UPDATE chain SET keys = NULL, places = NULL WHERE (node, lane, seq) IN
-                     (SELECT node, lane, seq FROM chain c
-                      WHERE last_time < $1 AND places IS NOT NULL
-                            AND written_at < (extract(epoch FROM now()) * 1000)::bigint - $2
-                            AND NOT EXISTS (SELECT FROM archive_files f
-                                            WHERE f.last_time >= c.first_time AND f.first_time <= c.last_time)
-                      LIMIT $3)
-                 RETURNING 1
-             ) SELECT count(*) FROM thinned";
+        const TO_THIN: &str = "SELECT node, lane, seq FROM chain c
+             WHERE last_time < $1 AND places IS NOT NULL
+                   AND written_at < (extract(epoch FROM now()) * 1000)::bigint - $2
+                   AND NOT EXISTS (SELECT FROM archive_files f
+                                   WHERE f.last_time >= c.first_time AND f.first_time <= c.last_time)
+             LIMIT $3";
         let limit = THIN_BATCHES as i64;
         let parameters: [Parameter<'_>; 3] =
             [(&before, Type::INT8), (&THINNED_AFTER, Type::INT8), (&limit, Type::INT8)];
+        // Batches of rows in the archive stay for as long as these do, so each round looks at them anew: that is done
+        // without a transaction that writes.
+        if self.read(TO_THIN, &parameters).await?.is_empty() {
+            return Ok(0);
+        }
+        let sql = format!(
+            "WITH thinned AS (UPDATE chain SET keys = NULL, places = NULL
+                              WHERE (node, lane, seq) IN ({TO_THIN}) RETURNING 1)
+             SELECT count(*) FROM thinned"
+        );
         let session = self.removal("").await?;
-        let thinned: i64 = session.query(sql, &parameters).await?[0].try_get(0)?;
+        let thinned: i64 = session.query(&sql, &parameters).await?[0].try_get(0)?;
         session.run("COMMIT").await?;
         session.done();
         Ok(thinned as u64)
     }
+}
+
+/// What is read of events, for [`with_row`].
+pub(super) fn event_columns() -> String {
+    // Microseconds, so that a part of a millisecond is seen.
+    let micros = |column: &str| {
+        format!(
+            "CASE WHEN isfinite({column}) THEN (extract(epoch FROM {column}) * 1000000)::bigint ELSE 1 END"
+        )
+    };
+    let (time, received) = (micros("time"), micros("received_at"));
+    format!("{time}, {received}, id, type, user_id, session_id, properties::text, source, dialect")
+}
+
+/// Does something with a row whose columns are [`event_columns`], and says whether it has nothing that no batch
+/// writes, such as a part of a millisecond.
+pub(super) fn with_row(row: &Row, work: impl FnOnce(&row::Row<'_>, bool)) -> Result<(), Failure> {
+    let (time, received): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let is_whole = time % 1_000 == 0 && received % 1_000 == 0;
+    let read = row::Row {
+        time: time.div_euclid(1_000),
+        received_at: received.div_euclid(1_000),
+        id: row.try_get(2)?,
+        kind: row.try_get(3)?,
+        user_id: row.try_get(4)?,
+        session_id: row.try_get(5)?,
+        properties: row.try_get(6)?,
+        source: row.try_get(7)?,
+        dialect: row.try_get(8)?,
+    };
+    work(&read, is_whole);
+    Ok(())
 }
 
 /// Reads the batches of a slice, then its rows.
@@ -288,36 +344,15 @@ async fn read_slice(
     while let Some(row) = session.answer(batches.try_next()).await? {
         reading.batch(&batch(&row, true)?);
     }
-    // Microseconds, so that a part of a millisecond is seen.
-    let micros = |column: &str| {
-        format!(
-            "CASE WHEN isfinite({column}) THEN (extract(epoch FROM {column}) * 1000000)::bigint ELSE 1 END"
-        )
-    };
     let sql = format!(
-        "SELECT {}, {}, id, type, user_id, session_id, properties::text, source, dialect
-         FROM events WHERE time >= to_timestamp($1) AND time < to_timestamp($2)",
-        micros("time"),
-        micros("received_at")
+        "SELECT {} FROM events WHERE time >= to_timestamp($1) AND time < to_timestamp($2)",
+        event_columns()
     );
     let seconds = |at: Millis| (at as f64 / 1_000.0, Type::FLOAT8);
     let rows = session.client().query_typed_raw(&sql, [seconds(slice.0), seconds(slice.1)]);
     let mut rows = pin!(session.answer(rows).await?);
     while let Some(row) = session.answer(rows.try_next()).await? {
-        let (time, received): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let is_whole = time % 1_000 == 0 && received % 1_000 == 0;
-        let row = row::Row {
-            time: time.div_euclid(1_000),
-            received_at: received.div_euclid(1_000),
-            id: row.try_get(2)?,
-            kind: row.try_get(3)?,
-            user_id: row.try_get(4)?,
-            session_id: row.try_get(5)?,
-            properties: row.try_get(6)?,
-            source: row.try_get(7)?,
-            dialect: row.try_get(8)?,
-        };
-        reading.row(&row, is_whole);
+        with_row(&row, |row, is_whole| reading.row(row, is_whole))?;
     }
     Ok(())
 }

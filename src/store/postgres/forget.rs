@@ -1,7 +1,7 @@
 //! Forgets a person in Postgres: one partition after the other, each in a transaction of its own with its mark
 //! in `forget_work`. Dead rows stay in the files until a VACUUM, so each table that had some gets one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tokio_postgres::types::Type;
@@ -19,6 +19,7 @@ use crate::{
     domain::time::{DAY, Millis, now_ms},
     sink::SinkError,
     store::{
+        chain::GoneRows,
         forget::{
             ADD_SESSION, ADD_WORK, COUNTS, DataSubject, Forget, ForgetCounts, ForgetPhase,
             ForgetRequest, IS_NOTED, OPEN, SESSIONS, SPARE_SESSION,
@@ -185,31 +186,32 @@ async fn delete(
     person: &DataSubject,
     these: &[Parameter<'_>; 2],
 ) -> Result<(), Failure> {
+    // Whole rows, since one row of the chain may have the time, type and id of another.
     let sql = format!(
-        "WITH gone AS (
-             DELETE FROM {table} WHERE {}
-             RETURNING floor(extract(epoch FROM time) / 86400)::bigint AS day, type, id,
-                       (extract(epoch FROM time) * 1000)::bigint AS at
-         ) SELECT day, type, count(*), $2, array_agg(at), array_agg(id) FROM gone GROUP BY 1, 2",
-        of_person(person)
+        "DELETE FROM {table} WHERE {} RETURNING {}, $2",
+        of_person(person),
+        chain::event_columns()
     );
     let rows = session.query_within(LONG, &sql, these).await?;
-    let mut days = BTreeMap::<UtcDay, i64>::new();
-    let mut gone = BTreeSet::new();
+    let (mut days, mut kinds) = (BTreeMap::<UtcDay, i64>::new(), BTreeMap::new());
+    let mut gone = GoneRows::default();
     for row in &rows {
-        let (day, kind, count): (UtcDay, &str, i64) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        note(session, (day, kind, RemovalReason::Person), count as u64, None).await?;
-        *days.entry(day).or_default() += count;
-        let (times, ids): (Vec<Millis>, Vec<String>) = (row.try_get(4)?, row.try_get(5)?);
-        gone.extend(times.into_iter().zip(ids).map(|(at, id)| (at, kind.to_owned(), id)));
+        chain::with_row(row, |row, _| {
+            let day = row.time.div_euclid(DAY);
+            *days.entry(day).or_default() += 1;
+            *kinds.entry((day, row.kind.to_owned())).or_default() += 1;
+            gone.add(row);
+        })?;
+    }
+    for ((day, kind), count) in &kinds {
+        note(session, (*day, kind, RemovalReason::Person), *count, None).await?;
     }
     let Some(first) = rows.first() else { return Ok(()) };
-    let request: &str = first.try_get(3)?;
+    let request: &str = first.try_get(9)?;
     for (day, count) in days {
         add_work(session, (request, "day", &date_of(day)), count).await?;
     }
-    if chain::forget(session, &gone).await? {
+    if chain::forget(session, gone).await? {
         add_work(session, (request, TOUCHED, "chain"), 1).await?;
     }
     add_work(session, (request, TOUCHED, table), 1).await

@@ -153,6 +153,7 @@ impl PostgresStore {
     pub(super) async fn try_skip(
         &self,
         missing: &Missing,
+        before: Option<BatchId>,
         whole_events: u64,
     ) -> Result<(), Failure> {
         self.ready().await?;
@@ -162,12 +163,21 @@ impl PostgresStore {
         self.still_ours(&session).await?;
         let (lane, first_seq) = (last.lane() as i16, first.seq as i64);
         let (last_seq, events) = (last.seq as i64, events.map(|events| events as i64));
+        // The chain of the lane goes on from the run of the batch before the first one that is missing.
+        let from = before.map_or(first.run, |it| it.run);
         session
             .query(
-                "INSERT INTO ledger_heads (node, lane, seq) VALUES ($1, $2, $3)
+                "INSERT INTO ledger_heads (node, lane, seq, chain_node, chain_seq, chain_hash)
+                 SELECT $1, $2, $3, h.chain_node, h.chain_seq, h.chain_hash
+                 FROM (SELECT 1) one LEFT JOIN ledger_heads h ON h.node = $4 AND h.lane = $2
                  ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
                  WHERE ledger_heads.seq < excluded.seq",
-                &[(&last.run, Type::UUID), (&lane, Type::INT2), (&last_seq, Type::INT8)],
+                &[
+                    (&last.run, Type::UUID),
+                    (&lane, Type::INT2),
+                    (&last_seq, Type::INT8),
+                    (&from, Type::UUID),
+                ],
             )
             .await?;
         session

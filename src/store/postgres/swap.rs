@@ -94,6 +94,19 @@ fn day_of(name: &str) -> Option<UtcDay> {
     (partition(day) == name).then_some(day)
 }
 
+/// The days that were detached and are not counted yet, as this transaction sees it.
+pub(super) async fn days_gone(session: &Session) -> Result<Vec<UtcDay>, Failure> {
+    let sql = format!(
+        "SELECT relname::text FROM pg_class
+         WHERE relkind = 'r' AND relname LIKE 'events\\_%{GONE}' AND pg_table_is_visible(oid)"
+    );
+    let mut days = Vec::new();
+    for row in session.query(&sql, &[]).await? {
+        days.extend(row.try_get::<_, &str>(0)?.strip_suffix(GONE).and_then(day_of));
+    }
+    Ok(days)
+}
+
 impl PostgresStore {
     /// The partitions by day, and what a kill has left.
     pub(super) async fn day_tables(&self) -> Result<(Vec<DayTable>, Vec<Leftover>), Failure> {

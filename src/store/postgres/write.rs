@@ -35,8 +35,13 @@ impl BatchStore for PostgresStore {
         self.try_events_of(id).await.map_err(|e| self.told(e))
     }
 
-    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError> {
-        self.try_skip(missing, whole_events).await.map_err(|e| self.told(e))
+    async fn skip(
+        &self,
+        missing: &Missing,
+        before: Option<BatchId>,
+        whole_events: u64,
+    ) -> Result<(), SinkError> {
+        self.try_skip(missing, before, whole_events).await.map_err(|e| self.told(e))
     }
 
     async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError> {

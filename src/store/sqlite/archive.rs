@@ -17,6 +17,7 @@ use crate::{
             ArchiveFile, ArchiveStore, ArchiveUnit, CHECK_FILE, FILES, FORGET_FILE, FileState,
             ForgottenRows, MOVE_FILE, NOTE_FILE, REMOVED_OF_DAY, RowSums, UnitPiece, UnitSnapshot,
         },
+        chain::GoneRows,
         forget::ADD_WORK,
         retention::{NOTE, RemovalReason, UtcDay, date_of},
     },
@@ -384,8 +385,7 @@ impl ArchiveStore for SqliteStore {
                     let noted = params![day, kind, reason.name(), rows, now, none];
                     tx.execute(&numbered(NOTE), noted)?;
                 }
-                let of_kind = |(time, id)| (time, kind.clone(), id);
-                chain::forget(&tx, &gone.into_iter().map(of_kind).collect())?;
+                chain::forget(&tx, GoneRows::of_kind(&kind, gone))?;
                 tx.commit()?;
             }
             Ok(is_done)

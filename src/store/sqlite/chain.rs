@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         batch::BatchId,
-        chain::{self, BatchHash, ChainLink, ChainedBatch},
+        chain::{self, BatchHash, ChainLink, ChainedBatch, RestOfBatch},
         row::Row,
         time::{DAY, Millis, now_ms},
     },
@@ -24,7 +24,7 @@ use crate::{
     store::{
         chain::{
             ChainAsked, ChainDay, ChainLinks, ChainReading, ChainStore, GoneRows, HeadInChain,
-            LinkReading, THIN_BATCHES, THINNED_AFTER, Turn, has_any_within,
+            LinkReading, THIN_BATCHES, THINNED_AFTER, Turn,
         },
         retention::UtcDay,
     },
@@ -36,7 +36,7 @@ const BATCH: &str =
     c.first_time, c.last_time, c.hash, c.digests";
 
 /// What is read of events.
-const EVENT: &str =
+pub(super) const EVENT: &str =
     "e.time, e.received_at, e.id, e.type, e.user_id, e.session_id, e.properties, e.source,
     e.dialect";
 
@@ -127,29 +127,36 @@ pub(super) fn insert(tx: &Connection, batch: &ChainedBatch) -> Result<(), SinkEr
 }
 
 /// Forgets rows of the chain, in the transaction that deletes them: their time (Unix ms), type and id.
-pub(super) fn forget(tx: &Transaction<'_>, gone: &GoneRows) -> Result<(), SinkError> {
-    let (Some(first), Some(last)) = (gone.first(), gone.last()) else { return Ok(()) };
+pub(super) fn forget(tx: &Transaction<'_>, mut gone: GoneRows) -> Result<(), SinkError> {
+    for exact in [true, false] {
+        forget_as(tx, &mut gone, exact)?;
+    }
+    Ok(())
+}
+
+/// See [`GoneRows::take`].
+fn forget_as(tx: &Transaction<'_>, gone: &mut GoneRows, exact: bool) -> Result<(), SinkError> {
+    let Some((first, last)) = gone.span() else { return Ok(()) };
     let mut select = tx.prepare_cached(
         "SELECT rowid, first_time, last_time FROM chain
          WHERE last_time >= ?1 AND first_time <= ?2 AND places IS NOT NULL",
     )?;
-    let found = select.query_map([first.0, last.0], |row| {
+    let found = select.query_map([first, last], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, Millis>(1)?, row.get::<_, Millis>(2)?))
     })?;
     let found: Vec<_> = found.collect::<Result<_, _>>()?;
     for (rowid, from, until) in found {
-        if !has_any_within(gone, from, until) {
+        if !gone.has_any_within(from, until) {
             continue;
         }
-        let (keys, places): (Vec<u8>, Vec<u8>) = tx
-            .prepare_cached("SELECT keys, places FROM chain WHERE rowid = ?")?
-            .query_row([rowid], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let is_one = |time: Millis, kind: &str, id: &str| {
-            gone.contains(&(time, kind.to_owned(), id.to_owned()))
-        };
-        if let Some((keys, places)) = chain::forget(&keys, &places, is_one) {
-            tx.prepare_cached("UPDATE chain SET keys = ?, places = ? WHERE rowid = ?")?
-                .execute(params![keys, places, rowid])?;
+        let (keys, places, digests): (Vec<u8>, Vec<u8>, Vec<u8>) = tx
+            .prepare_cached("SELECT keys, places, digests FROM chain WHERE rowid = ?")?
+            .query_row([rowid], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let rest = chain::forget(&keys, &places, &digests, |row| gone.take(row, exact));
+        if let Some(RestOfBatch { keys, places, times: (first, last) }) = rest {
+            let sql = "UPDATE chain SET keys = ?, places = ?, first_time = ?, last_time = ?
+                       WHERE rowid = ?";
+            tx.prepare_cached(sql)?.execute(params![keys, places, first, last, rowid])?;
         }
     }
     Ok(())
@@ -254,29 +261,37 @@ fn read_slice(
 /// Holds rows against the chain, whose columns are [`EVENT`].
 fn read_rows(rows: &mut rusqlite::Rows<'_>, reading: &mut ChainReading) -> Result<(), SinkError> {
     while let Some(row) = rows.next()? {
-        // Somebody else may have written anything. What is no text is none that we have written.
-        let text = |at: usize| -> rusqlite::Result<Option<Cow<'_, str>>> {
-            Ok(match row.get_ref(at)? {
-                ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
-                _ => None,
-            })
-        };
-        let (id, kind, properties) = (text(2)?, text(3)?, text(6)?);
-        let (user, session) = (text(4)?, text(5)?);
-        let (source, dialect) = (text(7)?, text(8)?);
-        let read = Row {
-            time: row.get(0)?,
-            received_at: row.get(1)?,
-            id: id.as_deref().unwrap_or_default(),
-            kind: kind.as_deref().unwrap_or_default(),
-            user_id: user.as_deref(),
-            session_id: session.as_deref(),
-            properties: properties.as_deref().unwrap_or_default(),
-            source: source.as_deref(),
-            dialect: dialect.as_deref(),
-        };
-        reading.row(&read, true);
+        with_row(row, |row| reading.row(row, true))?;
     }
+    Ok(())
+}
+
+/// Does something with a row whose columns are [`EVENT`].
+pub(super) fn with_row(
+    row: &rusqlite::Row<'_>,
+    work: impl FnOnce(&Row<'_>),
+) -> rusqlite::Result<()> {
+    // Somebody else may have written anything. What is no text is none that we have written.
+    let text = |at: usize| -> rusqlite::Result<Option<Cow<'_, str>>> {
+        Ok(match row.get_ref(at)? {
+            ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
+            _ => None,
+        })
+    };
+    let (id, kind, properties) = (text(2)?, text(3)?, text(6)?);
+    let (user, session) = (text(4)?, text(5)?);
+    let (source, dialect) = (text(7)?, text(8)?);
+    work(&Row {
+        time: row.get(0)?,
+        received_at: row.get(1)?,
+        id: id.as_deref().unwrap_or_default(),
+        kind: kind.as_deref().unwrap_or_default(),
+        user_id: user.as_deref(),
+        session_id: session.as_deref(),
+        properties: properties.as_deref().unwrap_or_default(),
+        source: source.as_deref(),
+        dialect: dialect.as_deref(),
+    });
     Ok(())
 }
 
@@ -289,19 +304,32 @@ fn days(conn: &mut Connection) -> Result<BTreeSet<UtcDay>, SinkError> {
     Ok(spans.into_iter().flatten().collect())
 }
 
-fn thin(conn: &mut Connection, before: Millis) -> Result<u64, SinkError> {
+/// Which batches may be thinned out. Those of rows in the archive stay for as long as these do, so each round looks at
+/// them anew: nobody may have to wait for that in order to write.
+fn to_thin(conn: &mut Connection, before: Millis) -> Result<Vec<i64>, SinkError> {
+    let mut select = conn.prepare_cached(
+        "SELECT rowid FROM chain c
+         WHERE last_time < ?1 AND places IS NOT NULL AND written_at < ?2
+               AND NOT EXISTS (SELECT 1 FROM archive_files f
+                               WHERE f.last_time >= c.first_time AND f.first_time <= c.last_time)
+         LIMIT ?3",
+    )?;
+    let asked = params![before, now_ms() - THINNED_AFTER, THIN_BATCHES as i64];
+    Ok(select.query_map(asked, |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+fn thin(conn: &mut Connection, batches: &[i64]) -> Result<u64, SinkError> {
     // What is dropped is overwritten in the file.
     conn.pragma_update(None, "secure_delete", true)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let thinned = tx.execute(
-        "UPDATE chain SET keys = NULL, places = NULL WHERE rowid IN
-             (SELECT rowid FROM chain c
-              WHERE last_time < ?1 AND places IS NOT NULL AND written_at < ?2
-                    AND NOT EXISTS (SELECT 1 FROM archive_files f
-                                    WHERE f.last_time >= c.first_time AND f.first_time <= c.last_time)
-              LIMIT ?3)",
-        params![before, now_ms() - THINNED_AFTER, THIN_BATCHES as i64],
-    )?;
+    // Whatever has come to the archive meanwhile, of a batch that is too old, was in no run of the removal.
+    let sql = "UPDATE chain SET keys = NULL, places = NULL WHERE rowid = ? AND places IS NOT NULL";
+    let mut update = tx.prepare_cached(sql)?;
+    let mut thinned = 0;
+    for rowid in batches {
+        thinned += update.execute([rowid])?;
+    }
+    drop(update);
     tx.commit()?;
     Ok(thinned as u64)
 }
@@ -322,6 +350,10 @@ impl ChainStore for SqliteStore {
     }
 
     async fn thin_chain(&self, before: Millis) -> Result<u64, SinkError> {
-        with(&self.writer, move |conn| thin(conn, before)).await
+        let batches = with(&self.reader, move |conn| to_thin(conn, before)).await?;
+        if batches.is_empty() {
+            return Ok(0);
+        }
+        with(&self.writer, move |conn| thin(conn, &batches)).await
     }
 }

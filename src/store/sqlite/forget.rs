@@ -1,7 +1,7 @@
 //! Forgets a person in SQLite: all rows are looked through in the order of their rowids, some thousand in each
 //! transaction. What is deleted is overwritten in the file (`secure_delete`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -11,6 +11,7 @@ use crate::{
     domain::time::{DAY, Millis, now_ms},
     sink::SinkError,
     store::{
+        chain::GoneRows,
         forget::{
             ADD_SESSION, ADD_WORK, COUNTS, DataSubject, Forget, ForgetCounts, ForgetPhase,
             ForgetRequest, IS_NOTED, OPEN, SESSIONS, SPARE_SESSION,
@@ -91,19 +92,22 @@ fn step(
         }
         ForgetPhase::Delete | ForgetPhase::Late => {
             let sql = format!(
-                "DELETE FROM events WHERE {within} AND {} RETURNING time, type, id",
-                of_person(person)
+                "DELETE FROM events WHERE {within} AND {} RETURNING {}",
+                of_person(person),
+                chain::EVENT.replace("e.", "")
             );
             let mut counts = BTreeMap::<(UtcDay, String), i64>::new();
-            let mut gone = BTreeSet::new();
+            let mut gone = GoneRows::default();
             let mut delete = tx.prepare_cached(&sql)?;
             let mut rows = delete.query(these)?;
             while let Some(row) = rows.next()? {
-                let (time, kind): (Millis, String) = (row.get(0)?, row.get(1)?);
-                *counts.entry((time.div_euclid(DAY), kind.clone())).or_default() += 1;
-                gone.insert((time, kind, row.get(2)?));
+                chain::with_row(row, |row| {
+                    let of = (row.time.div_euclid(DAY), row.kind.to_owned());
+                    *counts.entry(of).or_default() += 1;
+                    gone.add(row);
+                })?;
             }
-            chain::forget(&tx, &gone)?;
+            chain::forget(&tx, gone)?;
             let mut note = tx.prepare_cached(&numbered(NOTE))?;
             for ((day, kind), rows) in counts {
                 let (date, reason) = (date_of(day), RemovalReason::Person.name());

@@ -120,16 +120,26 @@ pub(super) fn events_of(conn: &Connection, id: BatchId) -> Result<Option<u64>, S
 pub(super) fn skip(
     conn: &mut Connection,
     missing: &Missing,
+    before: Option<BatchId>,
     whole_events: u64,
 ) -> Result<(), SinkError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let Missing { node, first, last, events } = missing;
     let lane = last.lane() as i64;
+    // The chain of the lane goes on from the run of the batch before the first one that is missing.
     tx.execute(
-        "INSERT INTO ledger_heads (node, lane, seq) VALUES (?, ?, ?)
-         ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
+        "INSERT INTO ledger_heads (node, lane, seq, sealed_at, chain_node, chain_seq, chain_hash)
+         SELECT ?1, ?2, ?3, ?4, h.chain_node, h.chain_seq, h.chain_hash
+         FROM (SELECT 1) LEFT JOIN ledger_heads h ON h.node = ?5 AND h.lane = ?2
+         WHERE true ON CONFLICT (node, lane) DO UPDATE SET seq = excluded.seq
          WHERE ledger_heads.seq < excluded.seq",
-        params![last.run.as_bytes(), lane, last.seq as i64],
+        params![
+            last.run.as_bytes(),
+            lane,
+            last.seq as i64,
+            now_ms(),
+            before.map_or(first.run, |it| it.run).as_bytes(),
+        ],
     )?;
     tx.execute(
         "UPDATE ledger SET whole_events = ?4

@@ -56,9 +56,14 @@ impl BatchStore for SqliteStore {
         with(&self.reader, move |conn| guard::events_of(conn, id)).await
     }
 
-    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError> {
+    async fn skip(
+        &self,
+        missing: &Missing,
+        before: Option<BatchId>,
+        whole_events: u64,
+    ) -> Result<(), SinkError> {
         let missing = missing.clone();
-        with(&self.writer, move |conn| guard::skip(conn, &missing, whole_events)).await
+        with(&self.writer, move |conn| guard::skip(conn, &missing, before, whole_events)).await
     }
 
     async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError> {

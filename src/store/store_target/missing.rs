@@ -87,7 +87,7 @@ impl StoreTarget {
             last: id(last),
             events: spool.events_of_lane(before, next),
         };
-        self.batches.skip(&missing, 0).await?;
+        self.batches.skip(&missing, spool.before(first), 0).await?;
         self.missing.add(missing);
         Ok(())
     }
@@ -104,7 +104,7 @@ impl StoreTarget {
         let Some(id) = spool.batch_id(seq) else { return Ok(()) };
         let events = Some(ours - stored);
         let missing = Missing { node: spool.node(), first: id, last: id, events };
-        self.batches.skip(&missing, ours).await?;
+        self.batches.skip(&missing, None, ours).await?;
         self.missing.add(missing);
         Ok(())
     }

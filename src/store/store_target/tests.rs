@@ -40,8 +40,13 @@ impl BatchStore for Clumsy {
         self.store.events_of(id).await
     }
 
-    async fn skip(&self, missing: &Missing, whole_events: u64) -> Result<(), SinkError> {
-        self.store.skip(missing, whole_events).await
+    async fn skip(
+        &self,
+        missing: &Missing,
+        before: Option<BatchId>,
+        whole_events: u64,
+    ) -> Result<(), SinkError> {
+        self.store.skip(missing, before, whole_events).await
     }
 
     async fn missing(&self, node: NodeId) -> Result<Vec<Missing>, SinkError> {

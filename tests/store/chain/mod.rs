@@ -271,7 +271,7 @@ async fn a_row_that_is_refused_and_a_batch_that_is_missing_leave_a_whole_chain(b
     write(&store, &of_run(1, 5, Some((1, 1)))).await;
     // Nobody has batch 9 any more.
     let missing = Missing { node: node(9), first: id(9), last: id(9), events: None };
-    store.batches.skip(&missing, 0).await.unwrap();
+    store.batches.skip(&missing, None, 0).await.unwrap();
     write(&store, &of_run(1, 13, Some((1, 9)))).await;
     let void = Batch::void(BatchId { run: node(1), seq: 17 });
     write(&store, &void).await;
@@ -283,4 +283,12 @@ async fn a_row_that_is_refused_and_a_batch_that_is_missing_leave_a_whole_chain(b
     let again = store.batches.write(&of_run(1, 13, Some((1, 9)))).await.unwrap();
     assert_eq!(again, Written::AlreadyStored);
     assert_eq!(look(&store).await.0, found.0);
+    // The first batch of the next run is missing: the chain goes on, so that all that is older is vouched for.
+    let of_2 = BatchId { run: node(2), seq: 21 };
+    let missing = Missing { node: node(9), first: of_2, last: of_2, events: None };
+    store.batches.skip(&missing, Some(id(17)), 0).await.unwrap();
+    write(&store, &of_run(2, 25, Some((2, 21)))).await;
+    let links = look(&store).await.0;
+    assert_eq!((links.broken, links.batches), (0, 5));
+    assert!(links.outside.iter().all(|(from, _)| *from > Millis::MIN), "{:?}", links.outside);
 }
