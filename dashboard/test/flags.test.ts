@@ -2,6 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Json } from '../src/json';
+import type { View } from '../src/live';
+import { framesLack } from '../src/questions/marks';
 import { flagsIn, titlesAt } from '../src/charts/flags';
 import { parseFrame } from '../src/stream/frames';
 import { applyFrame } from '../src/stream/state';
@@ -28,4 +31,18 @@ test('marks stand until a frame says otherwise', () => {
   state = applyFrame(state, frame({ type: 'delta', marks: { version: 2, recent: [] } }));
   assert.deepEqual(state?.marks, []);
   assert.deepEqual(applyFrame(null, frame({ type: 'snapshot', snapshot: {} }))?.marks, [], 'of an older server');
+});
+
+test('marks are asked for where frames may lack them', () => {
+  const noon = 1_795_521_600_000;
+  const lacks = (from: number, marks: Json[], past: object | null = null) =>
+    framesLack({ state: { marks }, past, asOf: noon } as unknown as View, from);
+  const hourAgo = noon - 3_600_000;
+  assert.equal(lacks(hourAgo, []), false, 'frames have the last day');
+  assert.equal(lacks(noon - 25 * 3_600_000, []), true);
+  assert.equal(lacks(hourAgo, [], {}), true, 'frames of the past have none');
+  assert.equal(lacks(0, [], {}), false, 'nothing is drawn yet');
+  const many = Array.from({ length: 30 }, (_, n) => mark(`${n}`, noon - n * 60_000));
+  assert.equal(lacks(hourAgo, many), true, 'frames have the last 30');
+  assert.equal(lacks(noon - 20 * 60_000, many), false);
 });

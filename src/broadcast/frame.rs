@@ -6,8 +6,8 @@ use serde::Serialize;
 use crate::{
     broadcast::wire_frame::WireFrame,
     domain::{
-        access::Sight, alert::Firing, mark::Mark, metric::REVENUE, money::Amount, time::Millis,
-        totals::Totals,
+        access::Sight, alert::Firing, mark::PublicMark, metric::REVENUE, money::Amount,
+        time::Millis, totals::Totals,
     },
     numbers::{AlertsShown, Current, MarksShown, current, moment::Resolution},
 };
@@ -108,13 +108,16 @@ impl<'a> From<&'a AlertsShown> for Firings<'a> {
 pub struct RecentMarks<'a> {
     /// Grows with each change, so it is higher than in any earlier frame with marks.
     pub version: u64,
-    /// As in `GET /api/analytics/marks`, without their effects.
-    pub recent: &'a [Mark],
+    /// The newest first. All viewers of a sight share a frame, so it has only what all of them may see.
+    pub recent: Vec<PublicMark<'a>>,
 }
 
 impl<'a> From<&'a MarksShown> for RecentMarks<'a> {
     fn from(shown: &'a MarksShown) -> RecentMarks<'a> {
-        RecentMarks { version: shown.version, recent: &shown.recent }
+        RecentMarks {
+            version: shown.version,
+            recent: shown.recent.iter().map(PublicMark::from).collect(),
+        }
     }
 }
 

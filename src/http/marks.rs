@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        access::{Permission, Sight},
+        access::{Permission, Rights, Sight},
         mark::{
-            Mark, NewMark,
+            Mark, NewMark, PublicMark,
             effect::{EffectVerdict, MetricEffect},
             words::in_words,
         },
@@ -20,7 +20,7 @@ use crate::{
     },
     http::{
         access::actor,
-        auth::Principal,
+        auth::{Principal, WhoReads},
         current::no_store,
         error::ApiError,
         login::Reception,
@@ -55,10 +55,28 @@ pub fn routes(view: &mut View) {
 #[derive(Serialize)]
 struct ListedMark<'a> {
     #[serde(flatten)]
-    mark: &'a Mark,
+    mark: PublicMark<'a>,
+    /// Who made it, for those who may make marks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    /// Its link, for the same; null where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<Option<&'a str>>,
     /// What it has done, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     effect: Option<ListedEffect>,
+}
+
+impl<'a> ListedMark<'a> {
+    fn seen_by(rights: Rights, mark: &'a Mark, effect: Option<ListedEffect>) -> ListedMark<'a> {
+        let makes_marks = rights.permissions.has(Permission::Marks);
+        ListedMark {
+            mark: PublicMark::from(mark),
+            source: makes_marks.then_some(&mark.source),
+            link: makes_marks.then_some(mark.link.as_deref()),
+            effect,
+        }
+    }
 }
 
 /// What a mark has done, as somebody sees it.
@@ -88,7 +106,7 @@ impl ListedEffect {
     }
 }
 
-/// `[{"id","time","until","title","source","link","effect"?}]`, the newest first.
+/// `[{"id","time","until","title","source"?,"link"?,"effect"?}]`, the newest first.
 async fn list(
     request: HttpRequest,
     desk: web::Data<MarkDesk>,
@@ -111,8 +129,8 @@ async fn list(
         }
     }
     let mut found = found.into_iter();
-    let listed: Vec<ListedMark<'_>> =
-        marks.iter().map(|mark| ListedMark { mark, effect: found.next() }).collect();
+    let seen = |mark| ListedMark::seen_by(principal.rights, mark, found.next());
+    let listed: Vec<ListedMark<'_>> = marks.iter().map(seen).collect();
     Ok(no_store().json(listed))
 }
 
@@ -183,7 +201,8 @@ async fn make(
     let until = body.until.map(|until| until.read("until")).transpose()?;
     let source = actor(&reception.access, &principal);
     let texts = (body.title.as_str(), source.as_str());
-    let new = NewMark::checked((time, until), texts, (body.link, body.key), now)
+    let key = body.key.map(|key| (source.as_str(), key));
+    let new = NewMark::checked((time, until), texts, (body.link, key), now)
         .map_err(|words| ApiError::bad_request("invalid_parameter", words))?;
     let made = desk.add(&new).await.map_err(|error| unanswered(&error))?;
     let status = match made {
@@ -193,7 +212,7 @@ async fn make(
     Ok(HttpResponse::build(status).json(made.mark()))
 }
 
-/// 204, or 404 where there is no such mark.
+/// 204, or 404 where there is no such mark, or it is not of the token that asks.
 async fn take_back(
     request: HttpRequest,
     principal: ReqData<Principal>,
@@ -203,7 +222,10 @@ async fn take_back(
     let ([id], _) = query::read_exactly(request.query_string(), &[ID], None)?;
     let id = id.ok_or_else(|| ApiError::bad_request("invalid_parameter", "id: which mark?"))?;
     let by = actor(&reception.access, &principal);
-    match desk.remove(&id, &by).await.map_err(|error| unanswered(&error))? {
+    // A token of one service is no way to take back what others have marked; people may do that.
+    let is_token = matches!(principal.reader, WhoReads::Token(_));
+    let only_of = is_token.then_some(by.as_str());
+    match desk.remove(&id, &by, only_of).await.map_err(|error| unanswered(&error))? {
         true => Ok(HttpResponse::NoContent().finish()),
         false => {
             let message = "there is no mark with this id";

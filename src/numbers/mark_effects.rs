@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::{
     domain::{
@@ -35,6 +36,8 @@ const OPEN_FOR: Duration = Duration::from_secs(20);
 const CLOSED_FOR: Duration = Duration::from_secs(600);
 /// How many effects are kept.
 const MAX_EFFECTS: usize = 500;
+/// How many effects are computed at a time.
+const MAX_COMPUTING: usize = 2;
 
 /// What a mark has done.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +53,36 @@ pub struct MarkEffects {
     past: Past,
     /// The currency of amounts, such as `EUR`.
     currency: String,
-    /// Held while one is computed, so that the same is not computed twice at a time.
-    kept: Arc<Mutex<HashMap<String, (Instant, MarkEffect)>>>,
+    kept: Arc<Mutex<KeptEffects>>,
+    /// Those who compute. They read the store, so there are few at a time; who finds an effect does not wait
+    /// for them.
+    computing: Arc<Semaphore>,
+}
+
+/// The times of the marks before and after one, as far as they bound what is looked at, Unix ms.
+type MarkBounds = (Option<Millis>, Option<Millis>);
+
+/// The effects that are kept, at most [`MAX_EFFECTS`], each with the moment up to which it is given again. With
+/// another mark before or after it, an effect is another.
+#[derive(Default)]
+struct KeptEffects(HashMap<(String, MarkBounds), (Instant, MarkEffect)>);
+
+impl KeptEffects {
+    fn find(&self, key: &(String, MarkBounds), now: Instant) -> Option<MarkEffect> {
+        let (_, effect) = self.0.get(key).filter(|(until, _)| *until > now)?;
+        Some(effect.clone())
+    }
+
+    /// Keeps one. Where there is no room, that which ends first goes.
+    fn keep(&mut self, key: (String, MarkBounds), until: Instant, effect: MarkEffect) {
+        if self.0.len() >= MAX_EFFECTS && !self.0.contains_key(&key) {
+            let first = self.0.iter().min_by_key(|(_, (until, _))| *until);
+            if let Some(first) = first.map(|(key, _)| key.clone()) {
+                self.0.remove(&first);
+            }
+        }
+        self.0.insert(key, (until, effect));
+    }
 }
 
 /// A metric, by what it is divided, and whether chance is known.
@@ -109,7 +140,8 @@ impl<'a> JudgedMetric<'a> {
 impl MarkEffects {
     /// Reads the numbers of the mirror and, of before, of the store.
     pub fn new(mirror: Mirror, past: Past, currency: String) -> MarkEffects {
-        MarkEffects { mirror, past, currency, kept: Arc::default() }
+        let computing = Arc::new(Semaphore::new(MAX_COMPUTING));
+        MarkEffects { mirror, past, currency, kept: Arc::default(), computing }
     }
 
     /// The currency of amounts, such as `EUR`.
@@ -122,30 +154,31 @@ impl MarkEffects {
     /// # Errors
     /// The store does not answer in time.
     pub async fn of(&self, mark: &Mark, others: &[Mark]) -> Result<MarkEffect, Unavailable> {
-        let mut kept = self.kept.lock().await;
-        let began = Instant::now();
-        if let Some((until, effect)) = kept.get(&mark.id)
-            && *until > began
-        {
-            return Ok(effect.clone());
+        let bounds = bounds(mark, others);
+        let key = (mark.id.clone(), bounds);
+        let find = || self.kept.lock().find(&key, Instant::now());
+        if let Some(effect) = find() {
+            return Ok(effect);
         }
+        let _computing = self.computing.acquire().await.expect("nothing closes it");
+        // Somebody may have computed it meanwhile.
+        if let Some(effect) = find() {
+            return Ok(effect);
+        }
+        let began = Instant::now();
         let now = self.mirror.now();
         let metric_set = self.mirror.metric_set();
         let (mut metrics, mut is_open) = (Vec::new(), false);
         for judged in JudgedMetric::all(metric_set) {
             let late = self.mirror.lateness().of(&judged.parts(metric_set).series, now);
             let end = now - SECOND - late;
-            let bounds = bounds(mark, others);
             let windows = MarkWindows::of(mark.time, end, bounds, judged.is_ratio);
             is_open |= windows.is_none_or(|windows| windows.since.1 > end - 2 * MINUTE);
             metrics.push(self.judge(&judged, windows, now).await?);
         }
         let effect = MarkEffect { metrics };
         let lasts = if is_open { OPEN_FOR } else { CLOSED_FOR };
-        kept.retain(|_, (until, _)| *until > began);
-        if kept.len() < MAX_EFFECTS {
-            kept.insert(mark.id.clone(), (began + lasts, effect.clone()));
-        }
+        self.kept.lock().keep(key, began + lasts, effect.clone());
         Ok(effect)
     }
 
@@ -225,9 +258,11 @@ impl MarkEffects {
     }
 }
 
-/// The marks before and after, as far as they are far enough to be told apart; and the end of a stretch.
-fn bounds(mark: &Mark, others: &[Mark]) -> (Option<Millis>, Option<Millis>) {
-    let times = || others.iter().filter(|other| other.id != mark.id).map(|other| other.time);
+/// When other marks begin or end before and after, as far as that is far enough to be told apart; and the end of
+/// a stretch. What a sale has done goes back at its end, so an end changes numbers as a begin does.
+fn bounds(mark: &Mark, others: &[Mark]) -> MarkBounds {
+    let others = || others.iter().filter(|other| other.id != mark.id);
+    let times = || others().flat_map(|other| [Some(other.time), other.until]).flatten();
     let earlier = times().filter(|time| *time <= mark.time - APART).max();
     let later = times().filter(|time| *time >= mark.time + APART).min();
     let until = mark.until.filter(|until| *until >= mark.time + APART);
@@ -249,7 +284,8 @@ fn told(judged: &JudgedMetric<'_>, result: JudgedEffect, since: Option<MarkSide>
         unit,
         value: value.map(|it| it * hourly),
         was: was.map(|it| it * hourly),
-        change: value.zip(was).map(|(value, was)| value / was - 1.0),
+        // Of a rise from zero there is no share.
+        change: value.zip(was).filter(|(_, was)| *was > 0.0).map(|(value, was)| value / was - 1.0),
         difference,
         sigma,
         verdict,
@@ -264,5 +300,39 @@ impl MarkEffect {
         found
             .or_else(|| all().find(|it| *it == EffectVerdict::None))
             .unwrap_or(EffectVerdict::Unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Millis = 1_795_521_600_000;
+
+    #[test]
+    fn other_marks_bound_a_mark_by_their_begin_and_by_their_end() {
+        let mark = |id: &str, time, until| Mark { id: id.into(), time, until, ..Mark::default() };
+        let deploy = mark("deploy", NOON, None);
+        let over = mark("over", NOON - 5 * HOUR, Some(NOON - HOUR));
+        let lasting = mark("lasting", NOON - 6 * HOUR, Some(NOON + HOUR));
+        let near = mark("near", NOON - 2 * MINUTE, Some(NOON + 2 * MINUTE));
+        let around = [deploy.clone(), over, lasting, near];
+        assert_eq!(bounds(&deploy, &around), (Some(NOON - HOUR), Some(NOON + HOUR)));
+        assert_eq!(bounds(&deploy, &around[..1]), (None, None));
+    }
+
+    #[test]
+    fn a_full_cache_lets_go_of_what_ends_first() {
+        let now = Instant::now();
+        let mut kept = KeptEffects::default();
+        let key = |n: usize| (n.to_string(), (None, None));
+        let effect = MarkEffect { metrics: Vec::new() };
+        for n in 0..=MAX_EFFECTS {
+            kept.keep(key(n), now + Duration::from_secs(1 + n as u64), effect.clone());
+        }
+        assert_eq!((kept.0.len(), kept.find(&key(0), now)), (MAX_EFFECTS, None));
+        assert_eq!(kept.find(&key(MAX_EFFECTS), now), Some(effect));
+        let with_another = (MAX_EFFECTS.to_string(), (Some(NOON), None));
+        assert_eq!(kept.find(&with_another, now), None, "another bound is another effect");
     }
 }

@@ -90,12 +90,19 @@ impl MarkDesk {
         Ok(made)
     }
 
-    /// Takes a mark back in the name of `by`. `false` where there is none with this id.
+    /// Takes a mark back in the name of `by`; with `only_of`, one of this source. `false` where there is none
+    /// with this id.
     ///
     /// # Errors
     /// The store does not answer in time.
-    pub async fn remove(&self, id: &str, by: &str) -> Result<bool, SinkError> {
-        let removed = in_time(self.log.remove_mark(id, by, self.mirror.now())).await?;
+    pub async fn remove(
+        &self,
+        id: &str,
+        by: &str,
+        only_of: Option<&str>,
+    ) -> Result<bool, SinkError> {
+        let now = self.mirror.now();
+        let removed = in_time(self.log.remove_mark(id, (by, only_of), now)).await?;
         self.shown_again().await;
         Ok(removed)
     }

@@ -45,8 +45,14 @@ pub trait MarkLog: Send + Sync + 'static {
     /// Keeps a mark, unless one with its key is there.
     async fn add_mark(&self, new: &NewMark) -> Result<MadeMark, SinkError>;
 
-    /// Takes a mark back at `now` (Unix ms). `false` where there is none with this id.
-    async fn remove_mark(&self, id: &str, by: &str, now: Millis) -> Result<bool, SinkError>;
+    /// Takes a mark back at `now` (Unix ms), in the name of `by`; with `only_of`, one of this source. `false`
+    /// where there is none with this id.
+    async fn remove_mark(
+        &self,
+        id: &str,
+        (by, only_of): (&str, Option<&str>),
+        now: Millis,
+    ) -> Result<bool, SinkError>;
 
     /// The marks of a span that were not taken back, the newest first.
     async fn marks(&self, asked: MarksAsked) -> Result<Vec<Mark>, SinkError>;
@@ -59,9 +65,9 @@ pub(crate) const INSERT: &str =
 /// SQL for both stores: the mark with the key `$1`.
 pub(crate) const BY_KEY: &str =
     "SELECT id, at, until_at, title, source, link FROM marks WHERE repeat_key = $1";
-/// SQL for both stores: the mark `$1` is taken back at `$2` by `$3`.
-pub(crate) const REMOVE: &str =
-    "UPDATE marks SET removed_at = $2, removed_by = $3 WHERE id = $1 AND removed_at IS NULL";
+/// SQL for both stores: the mark `$1` is taken back at `$2` by `$3`; unless `$4` is null, one of this source.
+pub(crate) const REMOVE: &str = "UPDATE marks SET removed_at = $2, removed_by = $3
+    WHERE id = $1 AND removed_at IS NULL AND source = coalesce($4, source)";
 /// SQL for both stores: the marks that reach into `[$1, $2)`, of those that began at `$3` or later; at
 /// most `$4`.
 pub(crate) const LIST: &str = "SELECT id, at, until_at, title, source, link FROM marks

@@ -109,16 +109,50 @@ fn who_may_mark_is_named_by_the_mark() {
     let data = server.data();
     let add = |name: &str| command(&data, &["tokens", "add", name, "--scope", name]);
     let (numbers, marks) = (add("numbers"), add("marks"));
-    let post = |token: &str| {
+    let other = command(&data, &["tokens", "add", "other", "--scope", "marks,numbers"]);
+    let post_keyed = |token: &str, key: Option<&str>| {
         let request = server.request("POST", "/api/analytics/marks");
-        sent(request.header("X-Viewer-Token", token), &json!({"title": "deploy"}))
+        let body = json!({"title": "deploy", "link": "https://ci.example/1", "key": key});
+        sent(request.header("X-Viewer-Token", token), &body)
     };
+    let post = |token: &str| post_keyed(token, None);
     soon("the token is known", || post(&marks).status == 201);
     soon("nobody marks unknown", || post("wrong").status == 401);
     assert_eq!(post(&marks).json()["source"], "token marks");
     assert_eq!((post(&numbers).status, post("wrong").status), (403, 401));
     let list = server.request("GET", "/api/analytics/marks").header("X-Viewer-Token", &marks);
     assert_eq!(list.send().unwrap().status, 403, "who marks need not see numbers");
+    soon("the other token is known", || post(&other).status == 201);
+
+    // One maker's key is not another's, and a token takes back only what it has made.
+    let first = post_keyed(&marks, Some("7"));
+    assert_eq!((first.status, post_keyed(&marks, Some("7")).status), (201, 200));
+    assert_eq!(post_keyed(&other, Some("7")).status, 201);
+    let remove = |token: &str| {
+        let target = format!("/api/analytics/marks?id={}", first.json()["id"].as_str().unwrap());
+        let request = server.request("DELETE", &target).header("X-Viewer-Token", token);
+        request.send().unwrap().status
+    };
+    assert_eq!((remove(&other), remove(&marks)), (404, 204));
+
+    // Who only sees numbers is not told who made a mark, nor its link.
+    let listed = |token: &str| {
+        let list = server.request("GET", "/api/analytics/marks").header("X-Viewer-Token", token);
+        list.send().unwrap().json()[0].clone()
+    };
+    let (seen, whole) = (listed(&numbers), listed(&other));
+    assert_eq!(
+        (&seen["title"], seen.get("source"), seen.get("link")),
+        (&json!("deploy"), None, None)
+    );
+    assert_eq!(
+        (&whole["source"], &whole["link"]),
+        (&json!("token other"), &json!("https://ci.example/1"))
+    );
+    let mut viewer = watch(&server, &format!("?token={numbers}"));
+    let recent = frame(&mut viewer)["marks"]["recent"].clone();
+    assert_eq!(recent[0]["title"], "deploy", "{recent}");
+    assert!(recent[0].get("source").is_none() && recent[0].get("link").is_none(), "{recent}");
 }
 
 #[test]

@@ -20,7 +20,8 @@ contract!(
 );
 
 fn new(title: &str, (time, until): (Millis, Option<Millis>), key: Option<&str>) -> NewMark {
-    let (link, key) = (Some("https://ci.example/1".to_owned()), key.map(str::to_owned));
+    let link = Some("https://ci.example/1".to_owned());
+    let key = key.map(|key| ("token ci", key.to_owned()));
     NewMark::checked((time, until), (title, "token ci"), (link, key), START).unwrap()
 }
 
@@ -70,9 +71,14 @@ async fn a_mark_that_was_taken_back_does_not_come_back(backend: Backend) {
     let store = backend.open().await;
     let mark = add(&store, new("deploy", (START, None), Some("k"))).await;
     let other = add(&store, new("other", (START, None), None)).await;
-    assert!(!store.marks.remove_mark("nothing", "user alice", START).await.unwrap());
-    assert!(store.marks.remove_mark(&mark.id, "user alice", START).await.unwrap());
-    assert!(!store.marks.remove_mark(&mark.id, "user alice", START).await.unwrap());
+    let theirs = add(&store, new("theirs", (START, None), None)).await;
+    assert!(!store.marks.remove_mark("nothing", ("user alice", None), START).await.unwrap());
+    let of_another = ("token other", Some("token other"));
+    assert!(!store.marks.remove_mark(&mark.id, of_another, START).await.unwrap());
+    let of_its_own = ("token ci", Some("token ci"));
+    assert!(store.marks.remove_mark(&theirs.id, of_its_own, START).await.unwrap());
+    assert!(store.marks.remove_mark(&mark.id, ("user alice", None), START).await.unwrap());
+    assert!(!store.marks.remove_mark(&mark.id, ("user alice", None), START).await.unwrap());
     let again = store.marks.add_mark(&new("deploy", (START, None), Some("k"))).await.unwrap();
     assert_eq!(again, MadeMark::Known(mark));
     assert_eq!(titles(&store, 0, START + DAY, 10).await, [other.title]);

@@ -86,7 +86,7 @@ export function TitledChart(props: TitledChartProps) {
               {shown === null && <span class="readout-mark">High mark</span>}
               <b>{textAt(index)}</b> {timeText(times[index] ?? 0)}
               {other !== null && `, ${baselineName} ${valueText(other)}`}
-              {doneText}
+              <bdi>{doneText}</bdi>
             </>
           )}
         </span>
@@ -116,7 +116,13 @@ export function TitledChart(props: TitledChartProps) {
           onHover={setHovered}
         />
       </div>
-      <p class="sr-only">{flagsOf(chart).map(({ title, time }) => `${title} ${timeText(time)}. `)}</p>
+      <p class="sr-only">
+        {flagsOf(chart).map(({ title, time }) => (
+          <>
+            <bdi>{title}</bdi> {timeText(time)}.{' '}
+          </>
+        ))}
+      </p>
       <ChartTable
         caption={`${title}, ${window}${isCompared ? `, with ${baselineName}` : ''}. Follows every 10 seconds.`}
         columns={isCompared ? ['Time', unit, `${unit}, ${baselineName}`] : ['Time', unit]}

@@ -17,6 +17,7 @@ import {
   type BaselineChoice,
   type OtherDay,
 } from '../questions/baseline';
+import { useMarksOfHour } from '../questions/marks';
 import { nameInWords } from '../questions/metrics';
 import { MINUTE_MS, lastBuckets, type Point } from '../stream/series';
 import { MINUTES_SHOWN } from '../stream/state';
@@ -38,6 +39,7 @@ const plural = (value: number, one: string, many: string) => `${count(value)} ${
 
 function Hour({ view }: PanelProps) {
   const { state, zone } = view;
+  const marks = useMarksOfHour(view);
   // The section keeps the place of the charts until the first snapshot.
   if (!state) return <section class="hour" />;
   const other = view.answerTo(otherDayQuestion);
@@ -54,7 +56,7 @@ function Hour({ view }: PanelProps) {
     values: minutes.map(pick),
     baseline: pointsAt(other.points[name], times),
     baselineName: wordsOf(other.baseline, choices),
-    marks: state.marks,
+    marks,
     bucketMs: MINUTE_MS,
     onPick: (time: number) => travel(time + MINUTE_MS, view.now),
     yLabel: countCompact,

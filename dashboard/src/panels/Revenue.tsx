@@ -23,6 +23,7 @@ import { MINUTE_MS, SECOND_MS, lastBuckets, sumOf, type Point } from '../stream/
 import { MINUTES_SHOWN, SECONDS_SHOWN, isHidden } from '../stream/state';
 import { quarterHours } from '../charts/scale';
 import { choicesAt, occasionsQuestion, otherDayQuestion, pointsAt, revenueThen, wordsOf } from '../questions/baseline';
+import { useMarksOfHour } from '../questions/marks';
 import { recall, remember } from '../storage';
 import { travel } from '../router/travel';
 import type { Panel, PanelProps } from './panel';
@@ -69,6 +70,7 @@ const purchases = (value: number): string => `${count(value)} ${value === 1 ? 'p
 
 function Revenue({ view }: PanelProps) {
   const { state, asOf, ageMs, zone } = view;
+  const marks = useMarksOfHour(view);
   const current = isCurrent(view);
   const currency = state?.currency ?? 'USD';
   const hidden = isHidden(state, 'revenue');
@@ -100,7 +102,7 @@ function Revenue({ view }: PanelProps) {
     colours: { bar: '--tide-bar', growing: '--tide-growing' },
     leastTop: 2,
     hasTimeLabels: true,
-    marks: state?.marks ?? [],
+    marks,
     yLabel: (tick: number) => (hidden ? countCompact(tick) : moneyCompact(tick, currency)),
     valueText: (amount: number) => (hidden ? purchases(amount) : money(Math.round(amount * MONEY_SCALE), currency)),
   };

@@ -25,8 +25,10 @@ fn of_one(effect: &MetricEffect, currency: &str) -> String {
         let per = named(per);
         words.push_str(&format!(" per {}", per.strip_suffix('s').unwrap_or(&per)));
     }
-    if let Some(change) = effect.change {
-        words.push_str(&format!(" {:+.0} % since", change * 100.0));
+    match effect.change {
+        Some(change) => words.push_str(&format!(" {:+.0} % since", change * 100.0)),
+        // Only a rise from zero has no share.
+        None => words.push_str(" up from 0 since"),
     }
     if let Some(difference) = effect.difference {
         let more = if difference < 0.0 { "fewer" } else { "more" };
@@ -69,6 +71,9 @@ mod tests {
             "purchases per page view -15 % since, 40 fewer; revenue -15 % since, 40.20 EUR less"
         );
         assert_eq!(in_words(&[none, unknown.clone()], "EUR"), "no effect seen");
+        let mut risen = effect("errors", None, Unit::Count, EffectVerdict::Higher);
+        (risen.was, risen.change, risen.difference) = (Some(0.0), None, Some(40.0));
+        assert_eq!(in_words(&[risen], "EUR"), "errors up from 0 since, 40 more");
         assert_eq!(in_words(&[unknown], "EUR"), "not known yet");
         assert_eq!(in_words(&[], "EUR"), "not known yet");
     }

@@ -19,7 +19,7 @@ pub enum HookProof {
 }
 
 impl Intake {
-    /// The body of a webhook, once its sender is known.
+    /// The body of a webhook, and the name of the `[[source]]` that it is from.
     ///
     /// # Errors
     /// 401 where no `[[source]]` of its vendor has the secret, 429 where its sender sends too much, and as
@@ -29,7 +29,7 @@ impl Intake {
         request: &HttpRequest,
         payload: web::Payload,
         proof: HookProof,
-    ) -> Result<Bytes, ApiError> {
+    ) -> Result<(Bytes, String), ApiError> {
         let client = self.proxies.client_of(request);
         let mut bytes = self.bytes_in_flight.permit(None, client);
         let body = payload::read(request, payload, &self.http, &mut bytes).await?;
@@ -40,6 +40,6 @@ impl Intake {
             HookProof::Token(vendor, token) => self.keys.by_token(*vendor, token)?,
         };
         self.quota.enter(&access, client)?.take(1)?;
-        Ok(body)
+        Ok((body, access.sender().source.clone()))
     }
 }

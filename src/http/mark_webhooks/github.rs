@@ -6,7 +6,7 @@
 use actix_web::{HttpRequest, http::header, web};
 use serde_json::Value;
 
-use super::{MarkVendor, ToldMark, deploy_title, object, text_at};
+use super::{MarkVendor, ToldMark, deploy_title, link_at, object, text_at};
 use crate::{
     domain::{source::WebhookVendor, time::parse_rfc3339},
     http::{collect::signed::HookProof, dialect::webhook, error::ApiError, signature::Signature},
@@ -63,7 +63,7 @@ fn deployment(object: &Value) -> Option<ToldMark> {
     Some(ToldMark {
         time: text("/deployment_status/created_at").and_then(|at| parse_rfc3339(&at)),
         title: deploy_title(text("/deployment/sha"), environment.as_deref()),
-        link: links.into_iter().find_map(text),
+        link: link_at(object, &links),
         // A deployment may go well several times, and is one.
         key: format!("github deployment {repository} {id}"),
         source: format!("github {repository}"),
@@ -82,7 +82,7 @@ fn release(object: &Value) -> Option<ToldMark> {
     Some(ToldMark {
         time: text("/release/published_at").and_then(|at| parse_rfc3339(&at)),
         title: format!("release {}", text("/release/tag_name").or(text("/release/name"))?),
-        link: text("/release/html_url"),
+        link: link_at(object, &["/release/html_url"]),
         key: format!("github release {repository} {id}"),
         source: format!("github {repository}"),
         environment: None,

@@ -6,7 +6,7 @@
 use actix_web::HttpRequest;
 use serde_json::Value;
 
-use super::{MarkVendor, ToldMark, deploy_title, object, text_at};
+use super::{MarkVendor, ToldMark, deploy_title, link_at, object, text_at};
 use crate::{
     domain::{
         source::WebhookVendor,
@@ -46,7 +46,7 @@ fn deployment(object: &Value) -> Option<ToldMark> {
     Some(ToldMark {
         time: text("/status_changed_at").and_then(|at| moment_of(&at)),
         title: deploy_title(text("/short_sha"), environment.as_deref()),
-        link: text("/deployable_url"),
+        link: link_at(object, &["/deployable_url"]),
         key: format!("gitlab deployment {project} {id}"),
         source: format!("gitlab {project}"),
         environment,
@@ -64,7 +64,7 @@ fn release(object: &Value) -> Option<ToldMark> {
     Some(ToldMark {
         time: time.and_then(|at| moment_of(&at)),
         title: format!("release {}", text("/tag").or(text("/name"))?),
-        link: text("/url"),
+        link: link_at(object, &["/url"]),
         key: format!("gitlab release {project} {id}"),
         source: format!("gitlab {project}"),
         environment: None,

@@ -10,10 +10,11 @@ mod gitlab;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{
     domain::{
-        mark::{MAX_TITLE, NewMark},
+        mark::{MAX_TITLE, NewMark, is_link, is_plain, shortened},
         time::Millis,
     },
     http::{
@@ -77,15 +78,16 @@ async fn receive<V: MarkVendor>(
     mirror: web::Data<Mirror>,
 ) -> Result<HttpResponse, ApiError> {
     let [environments] = query::read(request.query_string(), &PARAMETERS)?;
-    let body = intake.signed_body(&request, payload, V::proof(&request)?).await?;
+    let (body, source) = intake.signed_body(&request, payload, V::proof(&request)?).await?;
     let told = V::told(&request, &body)?.filter(|told| goes_to(told, environments.as_deref()));
     let now = mirror.now();
     let new = told.and_then(|told| {
         let times = (told.time.unwrap_or(now), None);
-        let link = told.link.filter(|link| link.chars().count() <= MAX_TITLE);
-        let texts = (told.title.as_str(), told.source.as_str());
-        let made = NewMark::checked(times, texts, (link, Some(told.key)), now);
-        made.inspect_err(|why| tracing::debug!(why, "a webhook makes no mark")).ok()
+        let (title, told_by) = (shortened(&told.title), shortened(&told.source));
+        let maker = format!("webhook {source}");
+        let key = Some((maker.as_str(), bounded_key(told.key)));
+        let made = NewMark::checked(times, (&title, &told_by), (told.link, key), now);
+        made.inspect_err(|why| tracing::warn!(why, source, "a webhook makes no mark")).ok()
     });
     let mark = match new {
         None => None,
@@ -107,15 +109,31 @@ fn object(body: &[u8]) -> Result<Value, ApiError> {
     object.ok_or_else(|| ApiError::bad_request("malformed", "the body is no JSON object"))
 }
 
-/// The text of a member at this place (`/deployment/sha`), without what no title may have; `None` where there
-/// is none.
+/// The text of a member at this place (`/deployment/sha`), without what no title may have, however long it is;
+/// `None` where there is none.
 fn text_at(object: &Value, at: &str) -> Option<String> {
     let text = match object.pointer(at)? {
-        Value::String(text) => text.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect(),
+        Value::String(text) => text.chars().filter(|c| is_plain(*c)).collect(),
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
     Some(text).filter(|text: &String| !text.trim().is_empty())
+}
+
+/// The first of these members that a mark may have as its link. A link that is too long is left out, since half
+/// of it would lead elsewhere.
+fn link_at(object: &Value, places: &[&str]) -> Option<String> {
+    let texts = places.iter().filter_map(|at| object.pointer(at)?.as_str());
+    texts.map(str::trim).find(|text| is_link(text)).map(str::to_owned)
+}
+
+/// A key that is not too long: beyond, its hash.
+fn bounded_key(key: String) -> String {
+    if key.chars().count() <= MAX_TITLE {
+        return key;
+    }
+    let hash = Sha256::digest(key.as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// "deploy 4f2c1ab to production"
@@ -151,11 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn long_texts_lose_no_mark() {
+        let long = format!("https://ci.example/{}", "x".repeat(MAX_TITLE));
+        let links = json!({"a": long, "b": "javascript:x", "c": "https://ci.example/7"});
+        assert_eq!(link_at(&links, &["/a", "/b", "/c"]).as_deref(), Some("https://ci.example/7"));
+        assert_eq!(link_at(&links, &["/a", "/b", "/none"]), None);
+        let key = |end: &str| bounded_key("k".repeat(MAX_TITLE) + end);
+        assert_ne!(key("1"), key("2"), "they are still told apart");
+        assert!(key("1").len() <= MAX_TITLE && key("") == "k".repeat(MAX_TITLE));
+        assert_eq!(shortened(&long).chars().count(), MAX_TITLE);
+    }
+
+    #[test]
     fn titles_are_short_and_plain() {
         assert_eq!(deploy_title(Some("4f2c1ab7d9".into()), Some("live")), "deploy 4f2c1ab to live");
         assert_eq!(deploy_title(None, None), "deploy");
         assert_eq!(text_at(&json!({"a": "x\ny"}), "/a").as_deref(), Some("xy"));
         assert_eq!(text_at(&json!({"a": " "}), "/a"), None);
+        assert_eq!(text_at(&json!({"a": "x\u{202e}y"}), "/a").as_deref(), Some("xy"));
         assert!(object(b"[]").is_err() && object(b"{").is_err() && object(b"{}").is_ok());
     }
 }

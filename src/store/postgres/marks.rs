@@ -1,4 +1,5 @@
-//! Marks in Postgres. The statements are short, and take the connections of alerts.
+//! Marks in Postgres. Reading takes the connections of readers, since a list may be long and
+//! those of alerts are two.
 
 use async_trait::async_trait;
 use tokio_postgres::{Row, types::Type};
@@ -45,8 +46,7 @@ impl PostgresStore {
     }
 
     async fn try_marks(&self, asked: MarksAsked) -> Result<Vec<Mark>, Failure> {
-        self.ready().await?;
-        let session = self.alerts.get().await?;
+        let session = self.reader().await?;
         let parameters: [Parameter<'_>; 4] = [
             (&asked.from, Type::INT8),
             (&asked.to, Type::INT8),
@@ -78,9 +78,14 @@ impl MarkLog for PostgresStore {
         self.try_add_mark(new).await.map_err(|e| self.told(e))
     }
 
-    async fn remove_mark(&self, id: &str, by: &str, now: Millis) -> Result<bool, SinkError> {
-        let parameters: [Parameter<'_>; 3] =
-            [(&id, Type::TEXT), (&now, Type::INT8), (&by, Type::TEXT)];
+    async fn remove_mark(
+        &self,
+        id: &str,
+        (by, only_of): (&str, Option<&str>),
+        now: Millis,
+    ) -> Result<bool, SinkError> {
+        let parameters: [Parameter<'_>; 4] =
+            [(&id, Type::TEXT), (&now, Type::INT8), (&by, Type::TEXT), (&only_of, Type::TEXT)];
         Ok(self.change(REMOVE, &parameters).await.map_err(|e| self.told(e))? == 1)
     }
 

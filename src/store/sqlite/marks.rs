@@ -41,10 +41,16 @@ impl MarkLog for SqliteStore {
         .await
     }
 
-    async fn remove_mark(&self, id: &str, by: &str, now: Millis) -> Result<bool, SinkError> {
-        let (id, by) = (id.to_owned(), by.to_owned());
+    async fn remove_mark(
+        &self,
+        id: &str,
+        (by, only_of): (&str, Option<&str>),
+        now: Millis,
+    ) -> Result<bool, SinkError> {
+        let (id, by, only_of) = (id.to_owned(), by.to_owned(), only_of.map(str::to_owned));
         with(&self.writer, move |conn| {
-            Ok(conn.prepare_cached(&numbered(REMOVE))?.execute(params![id, now, by])? == 1)
+            let mut remove = conn.prepare_cached(&numbered(REMOVE))?;
+            Ok(remove.execute(params![id, now, by, only_of])? == 1)
         })
         .await
     }
