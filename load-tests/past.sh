@@ -65,9 +65,12 @@ sql 'DROP TABLE raw'
 shown 'raw COPY IN' "$in"
 shown 'floodmark import' "$took" "$in"
 shown 'raw COPY OUT' "$out"
+# To nowhere, as the raw COPY: what a disk takes is another question.
+export_as() { "$binary" export --postgres "$postgres_url" --data-dir "$dir/none" --format "$1"; }
+to_nowhere() { export_as "$1" >/dev/null; }
 for format in ndjson csv parquet; do
-  took=$(seconds "$binary" export --postgres "$postgres_url" --data-dir "$dir/none" --format "$format" -o "$dir/out.$format")
+  took=$(seconds to_nowhere "$format")
   shown "floodmark export $format" "$took" "$out"
 done
-lines=$(wc -l <"$dir/out.ndjson")
-[ "$lines" = "$events" ] || { echo "$lines of $events events are in the file" >&2; exit 1; }
+lines=$(export_as ndjson | wc -l)
+[ "$lines" = "$events" ] || { echo "$lines of $events events are exported" >&2; exit 1; }
