@@ -161,6 +161,11 @@ impl ExportWalk {
         ExportWalk { at, until: asked.until, length: HOUR, page: None }
     }
 
+    /// Passes over a time in which there is no event, up to `first` (Unix ms).
+    pub fn begin_at(&mut self, first: Millis) {
+        self.at = self.at.max(first).min(self.until.max(self.at));
+    }
+
     /// What is to be read next; `None` at the end.
     pub fn next(&self) -> Option<ExportPart> {
         if self.at >= self.until {

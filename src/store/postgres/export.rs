@@ -12,9 +12,13 @@ use super::{
     errors::Failure,
     event_search::{CANCELED, conditions},
     session::Session,
+    swap::day_of,
 };
 use crate::{
-    domain::row::{self, COLUMNS, RowError},
+    domain::{
+        row::{self, COLUMNS, RowError},
+        time::{DAY, Millis},
+    },
     sink::SinkErrorKind,
     store::events::export::{
         ExportAsked, ExportKey, ExportPart, ExportSlice, ExportWalk, MOST_BYTES, PartRead,
@@ -34,6 +38,9 @@ impl PostgresStore {
         slices: &mpsc::Sender<ExportSlice>,
     ) -> Result<(), Failure> {
         let mut walk = ExportWalk::new(asked);
+        if let Some(first) = self.earliest().await? {
+            walk.begin_at(first);
+        }
         let which: String = conditions(&asked.filter)
             .into_iter()
             .map(|(condition, value)| format!(" AND {}", condition.replace("$?", &quoted(&value))))
@@ -53,6 +60,29 @@ impl PostgresStore {
             }
         }
         Ok(())
+    }
+
+    /// Before which moment (Unix ms) there is no event; `None` where that is not known by the partitions: some were made
+    /// by hand, or are on other machines. A walk from the beginning of time would try stretches of years, and read each
+    /// in vain that has too much.
+    async fn earliest(&self) -> Result<Option<Millis>, Failure> {
+        let sql = "SELECT c.relname::text, c.relkind = 'r', pg_relation_size(c.oid) > 0
+            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = 'events'::regclass AND c.relname <> 'events_default'";
+        let mut first: Option<Millis> = None;
+        for row in self.read(sql, &[]).await? {
+            let (name, is_table, has_rows): (String, bool, bool) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            match day_of(&name).filter(|_| is_table) {
+                None => return Ok(None),
+                Some(day) if has_rows => first = Some(first.unwrap_or(Millis::MAX).min(day * DAY)),
+                Some(_) => {}
+            }
+        }
+        let Some(first) = first else { return Ok(None) };
+        let sql = "SELECT floor(extract(epoch FROM min(time)) * 1000)::bigint FROM events_default";
+        let stray: Option<Millis> = self.read(sql, &[]).await?[0].try_get(0)?;
+        Ok(Some(stray.map_or(first, |at| at.min(first))))
     }
 
     /// Reads a part; `None` where a stretch has too much, or takes longer than a statement may.

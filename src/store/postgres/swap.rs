@@ -86,7 +86,7 @@ pub(super) enum Leftover {
 }
 
 /// The day of a name such as `events_20261127`.
-fn day_of(name: &str) -> Option<UtcDay> {
+pub(super) fn day_of(name: &str) -> Option<UtcDay> {
     let digits = name.strip_prefix("events_")?;
     let date = jiff::civil::Date::strptime("%Y%m%d", digits).ok()?;
     let at = jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
