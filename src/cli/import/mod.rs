@@ -81,11 +81,11 @@ pub struct ImportArgs {
     #[arg(long, conflicts_with = "dry_run")]
     yes: bool,
     /// Events in a request, at most
-    #[arg(long, value_name = "N", default_value_t = 2000,
+    #[arg(long, value_name = "N", default_value_t = 5000,
           value_parser = clap::value_parser!(u64).range(1..=5000))]
     batch: u64,
     /// Requests at a time
-    #[arg(long, value_name = "N", default_value_t = 8,
+    #[arg(long, value_name = "N", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=30))]
     connections: u16,
     /// Give up when a request was not taken for so long
