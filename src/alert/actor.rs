@@ -178,8 +178,7 @@ impl AlertWatch {
             let changes = self.evaluate().await;
             changes.into_iter().for_each(|firing| self.changed(firing));
             if let Some(drift) = &mut self.drift {
-                let mirror = &self.setup.mirror;
-                let changes = drift.look(mirror.now(), mirror.zone()).await;
+                let changes = drift.look(&self.setup.mirror).await;
                 changes.into_iter().for_each(|firing| self.changed(firing));
             }
             if self.unrecorded.len() > before {

@@ -17,10 +17,12 @@ use crate::{
     config::SchemasConfig,
     domain::{
         alert::{Explains, Firing, SCHEMA_DRIFT, Severity},
+        mark::Mark,
         metric::Unit,
         shape::{Drift, DriftRule, JsonType, Lost, Standing},
         time::{BusinessZone, DAY, HOUR, MINUTE, Millis, SECOND},
     },
+    numbers::Mirror,
     sink::SinkError,
     store::schemas::Schemas,
 };
@@ -96,7 +98,8 @@ impl DriftWatch {
 
     /// Takes up what the look that is under way has found, and begins the next one when it is time.
     /// Returns what has changed: firings that are new, and those that are over.
-    pub async fn look(&mut self, now: Millis, zone: &BusinessZone) -> Vec<Firing> {
+    pub async fn look(&mut self, mirror: &Mirror) -> Vec<Firing> {
+        let (now, zone, marks) = (mirror.now(), mirror.zone(), mirror.marks().snapshot());
         let mut changes = Vec::new();
         if self.under_way.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(look) = self.under_way.take()
@@ -104,7 +107,7 @@ impl DriftWatch {
             match look.await {
                 Ok(Ok(found)) => {
                     self.trouble.is_over("the drift of schemas is looked for again");
-                    changes = self.changes(&found, now, zone);
+                    changes = self.changes(&found, (now, zone), &marks.recent);
                 }
                 Ok(Err(e)) => {
                     self.trouble.is("the drift of schemas can't be looked for", &e.to_string());
@@ -133,7 +136,12 @@ impl DriftWatch {
             && self.incidents.iter().filter(is_of_it).count() < MAX_OF_SOURCE
     }
 
-    fn changes(&mut self, found: &Survey, now: Millis, zone: &BusinessZone) -> Vec<Firing> {
+    fn changes(
+        &mut self,
+        found: &Survey,
+        (now, zone): (Millis, &BusinessZone),
+        marks: &[Mark],
+    ) -> Vec<Firing> {
         let mut changes = Vec::new();
         let mut standings = found.standings.iter();
         self.incidents.retain(|it| {
@@ -154,7 +162,7 @@ impl DriftWatch {
         parts.sort_by_key(|part| std::cmp::Reverse(events(part)));
         for drifts in parts {
             if self.has_room(&drifts[0].0.source) {
-                let firing = firing(drifts, self.severity, self.rule.to, now, zone);
+                let firing = firing(drifts, self.severity, self.rule.to, now, zone).after(marks);
                 let drifted = |(of, drift): &(PropertyOf, Drift)| Drifted {
                     of: of.clone(),
                     lost: drift.lost,

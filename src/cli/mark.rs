@@ -39,7 +39,7 @@ pub struct MarkArgs {
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// A file that has a token with the scope marks, where the server asks for one
+    /// A file that has a token with the scope marks (to list, numbers), where the server asks for one
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -63,7 +63,8 @@ async fn marked(args: &MarkArgs) -> Result<Vec<String>, String> {
     let call = async |method: Method, query: &str, body: Option<&Value>| {
         let url = format!("{}/api/analytics/marks{query}", args.server.trim_end_matches('/'));
         let (status, answer) = ask::call(method, &url, token.as_deref(), body).await?;
-        if status.is_success() { Ok(answer) } else { Err(refusal(&url, status, &answer)) }
+        let scope = if args.list { "numbers" } else { "marks" };
+        if status.is_success() { Ok(answer) } else { Err(refusal(&url, status, scope, &answer)) }
     };
     let odd = |e: serde_json::Error| format!("{}: no answer of ours: {e}", args.server);
     if let Some(id) = &args.remove {
@@ -103,14 +104,14 @@ fn line(mark: &Mark) -> String {
 }
 
 /// What the server said, in words.
-fn refusal(url: &str, status: StatusCode, answer: &[u8]) -> String {
+fn refusal(url: &str, status: StatusCode, scope: &str, answer: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     let said = answer.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
     let what = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            ": name a file that has a token with the scope marks (--token-file)"
+            format!(": name a file that has a token with the scope {scope} (--token-file)")
         }
-        _ => "",
+        _ => String::new(),
     };
     format!("{url} answered {status} {said}{what}")
 }

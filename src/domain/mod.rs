@@ -46,6 +46,7 @@ pub mod shape;
 pub mod sink;
 pub mod sketch;
 pub mod source;
+pub mod student;
 pub mod time;
 pub mod top;
 pub mod totals;

@@ -39,8 +39,16 @@ pub struct BookReader {
     books: Arc<dyn OrderBooks>,
     /// The currency of amounts that name none.
     currency: String,
-    /// The last answers. Held while one is made, so that the same is not asked twice at a time.
-    kept: Arc<Mutex<Vec<KeptBooks>>>,
+    /// Held while an answer is made, so that the same is not asked twice at a time.
+    last: Arc<Mutex<LastBooks>>,
+}
+
+/// What the store said last.
+#[derive(Default)]
+struct LastBooks {
+    answers: Vec<KeptBooks>,
+    /// When it did not answer: those who waited meanwhile are told so, too, and do not each ask it.
+    failed: Option<Instant>,
 }
 
 /// An answer that may be given again.
@@ -54,7 +62,7 @@ struct KeptBooks {
 impl BookReader {
     /// Reads the books of this store.
     pub fn new(books: Arc<dyn OrderBooks>, currency: String) -> BookReader {
-        BookReader { books, currency, kept: Arc::default() }
+        BookReader { books, currency, last: Arc::default() }
     }
 
     async fn read(
@@ -63,11 +71,18 @@ impl BookReader {
         source: Option<String>,
         now: Millis,
     ) -> Result<Books, ApiError> {
-        let mut kept = self.kept.lock().await;
+        let mut last = self.last.lock().await;
         let began = Instant::now();
-        kept.retain(|it| it.until > began);
-        if let Some(it) = kept.iter().find(|it| it.day == day.start && it.source == source) {
+        last.answers.retain(|it| it.until > began);
+        let is_asked = |it: &&KeptBooks| it.day == day.start && it.source == source;
+        if let Some(it) = last.answers.iter().find(is_asked) {
             return Ok(it.books.clone());
+        }
+        let away =
+            || ApiError::unavailable("store_unavailable", "the store does not answer", ASK_AGAIN);
+        let again = Duration::from_secs(ASK_AGAIN.into());
+        if last.failed.is_some_and(|at| at.elapsed() < again) {
+            return Err(away());
         }
         let asked = BooksAsked {
             from: day.start,
@@ -78,11 +93,12 @@ impl BookReader {
         let books = self.books.books(&asked).await.map_err(|error| {
             // What the store said is for the log; it may name hosts and tables.
             tracing::warn!(%error, "the store can't compare the books");
-            ApiError::unavailable("store_unavailable", "the store does not answer", ASK_AGAIN)
+            last.failed = Some(Instant::now());
+            away()
         })?;
         let until = Instant::now() + (began.elapsed() * REUSED).min(MAX_AGE);
-        if kept.len() < MAX_KEPT {
-            kept.push(KeptBooks { day: day.start, source, until, books: books.clone() });
+        if last.answers.len() < MAX_KEPT {
+            last.answers.push(KeptBooks { day: day.start, source, until, books: books.clone() });
         }
         Ok(books)
     }

@@ -93,15 +93,13 @@ impl NewMark {
             let days = MAX_MARK_LENGTH / DAY;
             return Err(format!("until: must be after time, by {days} days at most"));
         }
-        if let Some(link) = &link {
-            text("link", link)?;
-            // It becomes a link of the dashboard, where any other scheme might run a script.
-            if !is_link(link) {
-                return Err("link: must begin with https:// or http://".to_owned());
-            }
+        let link = link.map(|link| text("link", &link)).transpose()?;
+        // It becomes a link of the dashboard, where any other scheme might run a script.
+        if link.as_deref().is_some_and(|link| !is_link(link)) {
+            return Err("link: must begin with https:// or http://".to_owned());
         }
         let in_names_of = |(maker, key): (&str, String)| {
-            text("key", &key)?;
+            let key = text("key", &key)?;
             // No key has a line break, so no maker and key are together what others are.
             Ok::<String, String>(format!("{maker}\n{key}"))
         };
@@ -183,6 +181,7 @@ mod tests {
         };
         assert_eq!(keyed("token ci", "7"), keyed("token ci", "7"));
         assert_ne!(keyed("token ci", "7"), keyed("token other", "7"));
+        assert_eq!(keyed("token ci", " 7\n"), keyed("token ci", "7"));
         assert!(keyed("token ci", "7\n8").is_err());
     }
 

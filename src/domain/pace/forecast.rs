@@ -6,12 +6,14 @@
 //! (least squares, drawn towards 0), and so does the error, so that an interval of 80 % is as wide as such days have
 //! made it. Young days weigh more: one loses half of its weight in four weeks.
 
+use crate::domain::student::{above, as_normal, of_normal};
+
 /// Marks of a day: one at the beginning of each quarter of an hour by the clock on the wall, and one at its end.
 pub const MARKS: usize = 97;
 /// The fewest days of before.
-pub const FEWEST_DAYS: usize = 14;
+const FEWEST_DAYS: usize = 14;
 /// The fewest days of the same weekday.
-pub const FEWEST_SAME: usize = 2;
+const FEWEST_SAME: usize = 2;
 /// In so many days a day loses half of its weight.
 const HALF_LIFE: f64 = 28.0;
 /// An error of a logarithm that is as good as none.
@@ -66,9 +68,7 @@ impl Coming {
     /// What comes at most with the probability that the standard normal distribution has below `normal`: half of the
     /// time at most what 0 gives, in 80 % of cases between what -1.2816 and 1.2816 give.
     pub fn at(&self, normal: f64) -> f64 {
-        // The error is an estimate itself, which makes the tails longer (Student's t, by Cornish and Fisher).
-        let t = normal + (normal.powi(3) + normal) / (4.0 * self.freedom);
-        ((self.mean + t * self.error).exp() - self.grain).max(0.0)
+        ((self.mean + of_normal(normal, self.freedom) * self.error).exp() - self.grain).max(0.0)
     }
 
     /// How probable it is that at least so much comes, 0 to 1.
@@ -81,10 +81,7 @@ impl Coming {
         if self.error < SURE {
             return if off <= SURE { 1.0 } else { 0.0 };
         }
-        let t = off / self.error;
-        let normal =
-            t * (1.0 - 1.0 / (4.0 * self.freedom)) / (1.0 + t * t / (2.0 * self.freedom)).sqrt();
-        1.0 - below(normal)
+        above(as_normal(off / self.error, self.freedom))
     }
 
     /// `None` where the days say nothing that can be reckoned with.
@@ -116,17 +113,6 @@ impl Coming {
             freedom: self.freedom.min(later.freedom),
         }
     }
-}
-
-/// The standard normal distribution below a place (Abramowitz and Stegun, 26.2.17; off by less than 1e-7).
-fn below(normal: f64) -> f64 {
-    let t = 1.0 / (1.0 + 0.231_641_9 * normal.abs());
-    let sum = t
-        * (0.319_381_530
-            + t * (-0.356_563_782
-                + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
-    let tail = (-normal * normal / 2.0).exp() / std::f64::consts::TAU.sqrt() * sum;
-    if normal > 0.0 { 1.0 - tail } else { tail }
 }
 
 /// What a usual day of this weekday has between two moments, in quarters of an hour since it began. `None` where too

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    delta::QUARTER_HOUR,
     metric::MetricSet,
     occasion::{Occasion, Occasions},
     rule::{Fault, List, MAX_RULES, check_name},
@@ -191,16 +192,24 @@ fn compile(
         Some("straight") => Curve::Straight,
         Some(text) => Curve::Occasion(named("curve", text, "usual, straight")?),
     };
+    let is_whole = |of: &Occasion| of.start % QUARTER_HOUR == 0 && of.end % QUARTER_HOUR == 0;
+    if let TargetSpan::Occasion(of) = &span
+        && !is_whole(of)
+    {
+        // What has come is known by quarters of an hour.
+        let message = format!("{}: it begins and ends at a full quarter of an hour", of.name);
+        return wrong("span", message);
+    }
     if let Curve::Occasion(of) = &curve {
-        let is_earlier = match &span {
+        let fits = match &span {
             TargetSpan::Day => true,
-            TargetSpan::Occasion(occasion) => of.end <= occasion.start,
+            TargetSpan::Occasion(occasion) => of.end <= occasion.start && is_whole(of),
             TargetSpan::Week | TargetSpan::Month => false,
         };
-        if !is_earlier {
+        if !fits {
             return wrong(
                 "curve",
-                "an occasion's goes with a day, or with a later occasion".to_owned(),
+                "an occasion's goes with a day; or, of full quarters of an hour, with a later occasion".to_owned(),
             );
         }
     }

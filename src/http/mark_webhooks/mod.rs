@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    access::secret::hex,
     domain::{
         mark::{MAX_TITLE, NewMark, is_link, is_plain, shortened},
         time::Millis,
@@ -132,8 +133,7 @@ fn bounded_key(key: String) -> String {
     if key.chars().count() <= MAX_TITLE {
         return key;
     }
-    let hash = Sha256::digest(key.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(key.as_bytes()))
 }
 
 /// "deploy 4f2c1ab to production"

@@ -4,7 +4,11 @@
 mod history;
 mod told;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -98,6 +102,17 @@ pub struct PaceExpected {
     pub high: f64,
 }
 
+/// What was read of each target last.
+#[derive(Default)]
+struct ReadHistories {
+    by_target: HashMap<String, Arc<History>>,
+    /// When the store did not answer last, and why: those who waited meanwhile are told so, too, and do not each ask it.
+    failed: Option<(Instant, Unavailable)>,
+}
+
+/// For so long a store that did not answer is not asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Tells the pace of targets.
 pub struct PaceReader {
     targets: Targets,
@@ -105,8 +120,8 @@ pub struct PaceReader {
     mirror: Mirror,
     series: TimeSeries,
     past: Past,
-    /// What was read of each target last. Held while it is read, so that the same is not asked twice at a time.
-    histories: Mutex<HashMap<String, Arc<History>>>,
+    /// Held while a history is read, so that the same is not asked twice at a time.
+    read: Mutex<ReadHistories>,
 }
 
 impl PaceReader {
@@ -117,7 +132,7 @@ impl PaceReader {
         series: TimeSeries,
         past: Past,
     ) -> PaceReader {
-        PaceReader { targets, occasions, mirror, series, past, histories: Mutex::default() }
+        PaceReader { targets, occasions, mirror, series, past, read: Mutex::default() }
     }
 
     /// The targets.
@@ -152,12 +167,19 @@ impl PaceReader {
         now: Millis,
     ) -> Result<Arc<History>, Unavailable> {
         let today = self.mirror.zone().day_of(now).start;
-        let mut kept = self.histories.lock().await;
-        if let Some(history) = kept.get(&target.name).filter(|it| it.is_good(span.0, today, now)) {
+        let mut read = self.read.lock().await;
+        let known = read.by_target.get(&target.name);
+        if let Some(history) = known.filter(|it| it.is_good(span.0, today, now)) {
             return Ok(history.clone());
         }
-        let history = Arc::new(self.read_history(target, span, now).await?);
-        kept.insert(target.name.clone(), history.clone());
-        Ok(history)
+        if let Some((_, why)) = read.failed.as_ref().filter(|(at, _)| at.elapsed() < ASK_AGAIN) {
+            return Err(why.clone());
+        }
+        let history = self.read_history(target, span, now).await.map(Arc::new);
+        match &history {
+            Ok(history) => _ = read.by_target.insert(target.name.clone(), history.clone()),
+            Err(why) => read.failed = Some((Instant::now(), why.clone())),
+        }
+        history
     }
 }

@@ -163,7 +163,7 @@ impl ExportWalk {
 
     /// Passes over a time in which there is no event, up to `first` (Unix ms).
     pub fn begin_at(&mut self, first: Millis) {
-        self.at = self.at.max(first).min(self.until.max(self.at));
+        self.at = self.at.max(first);
     }
 
     /// What is to be read next; `None` at the end.

@@ -17,7 +17,8 @@ use serde::Serialize;
 use crate::domain::{
     alert::{Operands, Sample, of_rates, of_shares},
     metric::Unit,
-    time::{DAY, HOUR, MINUTE, Millis},
+    student::as_normal,
+    time::{DAY, HOUR, MINUTE, Millis, bucket},
 };
 
 /// By how many standard errors a change has to be beyond chance. A mark is looked at again and again, and by
@@ -41,7 +42,7 @@ pub const LEAST_SINCE: Millis = 5 * MINUTE;
 const LEAST_BEFORE: Millis = HOUR;
 /// Counts are judged over so long at most; beyond, the weekday shows.
 const LONGEST: Millis = DAY;
-/// Ratios are, in small shops.
+/// Ratios are over so long, since small shops need it.
 const LONGEST_OF_RATIOS: Millis = 3 * DAY;
 /// Marks that are closer are judged as one: between them there is too little to tell them apart.
 pub const APART: Millis = 10 * MINUTE;
@@ -129,17 +130,16 @@ impl MarkWindows {
         is_ratio: bool,
     ) -> Option<MarkWindows> {
         let longest = if is_ratio { LONGEST_OF_RATIOS } else { LONGEST };
-        let mark = at - at.rem_euclid(MINUTE);
+        let mark = bucket(at, MINUTE);
         let from = mark + MINUTE;
         let end = end.min(later.unwrap_or(Millis::MAX)).min(from + longest);
-        let to = end - end.rem_euclid(MINUTE);
+        let to = bucket(end, MINUTE);
         let length = to - from;
         if length < LEAST_SINCE {
             return None;
         }
         let begin = mark - length.max(LEAST_BEFORE);
-        let begin = earlier
-            .map_or(begin, |earlier| begin.max(earlier - earlier.rem_euclid(MINUTE) + MINUTE));
+        let begin = earlier.map_or(begin, |earlier| begin.max(bucket(earlier, MINUTE) + MINUTE));
         (mark - begin >= LEAST_SINCE)
             .then_some(MarkWindows { before: (begin, mark), since: (from, to) })
     }
@@ -309,13 +309,6 @@ fn standard_errors(sides: &MarkSides, growth: f64) -> f64 {
         Some(_) => of_shares(since, before),
         None => of_rates(since, before),
     }
-}
-
-/// What a value of Student's distribution with so many degrees of freedom would be of the normal one.
-/// Source: D. L. Wallace, "Bounds on normal approximations to Student's and the chi-square distributions".
-fn as_normal(t: f64, free: f64) -> f64 {
-    let size = (8.0 * free + 1.0) / (8.0 * free + 3.0) * (free * (t * t / free).ln_1p()).sqrt();
-    size.copysign(t)
 }
 
 #[cfg(test)]
