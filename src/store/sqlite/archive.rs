@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::mpsc;
 
-use super::{SqliteStore, alerts::numbered, chain, events::whole_row, retention::gaps, with};
+use super::{
+    SqliteStore, alerts::numbered, chain, events::whole_row, overwriting, retention::gaps, with,
+};
 use crate::{
     domain::time::{DAY, LATEST, Millis, SECOND, now_ms},
     sink::{SinkError, SinkErrorKind},
@@ -111,10 +113,10 @@ fn read(
     let removed = removed(&tx, unit.day)?;
     send(pieces, UnitPiece::Kind(kind.to_owned()))?;
     let mut select = tx.prepare(&format!(
-        "SELECT e.time, e.received_at, e.id, e.type, e.user_id, e.session_id, e.properties, e.source,
-                e.dialect
-         FROM {IN_RUNS} WHERE e.time >= ?2 AND e.time < ?3 AND e.type = ?4
-         ORDER BY e.time, e.id, e.received_at"
+        "SELECT {} FROM {IN_RUNS}
+         WHERE e.time >= ?2 AND e.time < ?3 AND e.type = ?4
+         ORDER BY e.time, e.id, e.received_at",
+        chain::EVENT
     ))?;
     let mut rows = select.query(params![runs, from, until, kind])?;
     let mut bytes = Vec::new();
@@ -204,6 +206,32 @@ fn move_file(
 ) -> Result<bool, SinkError> {
     let moved = params![path, from.name(), to.name(), now_ms()];
     Ok(tx.execute(&numbered(MOVE_FILE), moved)? == 1)
+}
+
+/// Puts one file in the place of another that has rows of a person, and takes these off the chain.
+fn replace(
+    conn: &mut Connection,
+    old: &str,
+    new: Option<&str>,
+    forgotten: ForgottenRows,
+) -> Result<bool, SinkError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut is_done = move_file(&tx, old, FileState::Kept, FileState::Leaving)?;
+    if let Some(new) = new {
+        is_done &= move_file(&tx, new, FileState::Checked, FileState::Kept)?;
+    }
+    if is_done {
+        let ForgottenRows { request, day, kind, rows, gone } = forgotten;
+        let (rows, none, now) = (rows as i64, None::<i64>, now_ms());
+        tx.execute(&numbered(ADD_WORK), params![request, "day", day, rows])?;
+        // They are counted once: as rows that have gone, and not as rows in the archive.
+        for (reason, rows) in [(RemovalReason::Archive, -rows), (RemovalReason::Person, rows)] {
+            tx.execute(&numbered(NOTE), params![day, kind, reason.name(), rows, now, none])?;
+        }
+        chain::forget(&tx, GoneRows::of_kind(&kind, gone))?;
+        tx.commit()?;
+    }
+    Ok(is_done)
 }
 
 /// Makes sure that the rows which are written next get rowids that none had before: a row at the end of all that
@@ -368,28 +396,7 @@ impl ArchiveStore for SqliteStore {
         forgotten: &ForgottenRows,
     ) -> Result<bool, SinkError> {
         let (old, new, forgotten) = (old.to_owned(), new.map(str::to_owned), forgotten.clone());
-        with(&self.writer, move |conn| {
-            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut is_done = move_file(&tx, &old, FileState::Kept, FileState::Leaving)?;
-            if let Some(new) = &new {
-                is_done &= move_file(&tx, new, FileState::Checked, FileState::Kept)?;
-            }
-            if is_done {
-                let ForgottenRows { request, day, kind, rows, gone } = forgotten;
-                let (rows, none, now) = (rows as i64, None::<i64>, now_ms());
-                tx.execute(&numbered(ADD_WORK), params![request, "day", day, rows])?;
-                // They are counted once: as rows that have gone, and not as rows in the archive.
-                for (reason, rows) in
-                    [(RemovalReason::Archive, -rows), (RemovalReason::Person, rows)]
-                {
-                    let noted = params![day, kind, reason.name(), rows, now, none];
-                    tx.execute(&numbered(NOTE), noted)?;
-                }
-                chain::forget(&tx, GoneRows::of_kind(&kind, gone))?;
-                tx.commit()?;
-            }
-            Ok(is_done)
-        })
-        .await
+        let replace = move |conn: &mut _| replace(conn, &old, new.as_deref(), forgotten);
+        with(&self.writer, |conn| overwriting(conn, replace)).await
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     SqliteStore,
     archive::{IN_RUNS, runs_within},
-    with,
+    overwriting, with,
 };
 use crate::{
     domain::{
@@ -319,8 +319,6 @@ fn to_thin(conn: &mut Connection, before: Millis) -> Result<Vec<i64>, SinkError>
 }
 
 fn thin(conn: &mut Connection, batches: &[i64]) -> Result<u64, SinkError> {
-    // What is dropped is overwritten in the file.
-    conn.pragma_update(None, "secure_delete", true)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Whatever has come to the archive meanwhile, of a batch that is too old, was in no run of the removal.
     let sql = "UPDATE chain SET keys = NULL, places = NULL WHERE rowid = ? AND places IS NOT NULL";
@@ -354,6 +352,45 @@ impl ChainStore for SqliteStore {
         if batches.is_empty() {
             return Ok(0);
         }
-        with(&self.writer, move |conn| thin(conn, &batches)).await
+        // What is dropped is overwritten in the file.
+        with(&self.writer, move |conn| overwriting(conn, |conn| thin(conn, &batches))).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::SinkErrorKind;
+
+    #[tokio::test]
+    async fn what_comes_after_a_thinning_does_not_pay_for_overwriting() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(dir.path()).unwrap();
+        let secure_delete = |conn: &Connection| {
+            Ok(conn.query_row("PRAGMA secure_delete", [], |row| row.get::<_, i64>(0))?)
+        };
+        // 0 is off, 1 is on and 2 is FAST.
+        assert_eq!(with(&store.writer, move |conn| secure_delete(conn)).await.unwrap(), 2);
+        let batch = with(&store.writer, |conn| {
+            conn.execute(
+                "INSERT INTO chain (node, lane, seq, follows, sealed_at, written_at, first_time, last_time, hash,
+                                    digests, keys, places)
+                 VALUES (zeroblob(16), 0, 8, 0, 1, 1, 1, 1, zeroblob(32), zeroblob(16), x'73', x'00')",
+                [],
+            )?;
+            Ok(())
+        });
+        batch.await.unwrap();
+        assert_eq!(store.thin_chain(2).await.unwrap(), 1);
+        assert_eq!(with(&store.writer, move |conn| secure_delete(conn)).await.unwrap(), 2);
+        // Also after one that fails, and the work itself is overwritten.
+        let failed = with(&store.writer, move |conn| {
+            overwriting(conn, |conn| match secure_delete(conn)? {
+                1 => Err::<(), _>(SinkError::new(SinkErrorKind::Other, "on")),
+                other => panic!("{other}"),
+            })
+        });
+        assert_eq!(failed.await.unwrap_err().message, "on");
+        assert_eq!(with(&store.writer, move |conn| secure_delete(conn)).await.unwrap(), 2);
     }
 }

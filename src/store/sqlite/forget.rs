@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{SqliteStore, alerts::numbered, chain, with};
+use super::{SqliteStore, alerts::numbered, chain, overwriting, with};
 use crate::{
     domain::time::{DAY, Millis, now_ms},
     sink::SinkError,
@@ -63,7 +63,6 @@ fn step(
     if phase == ForgetPhase::Late {
         return Ok(true);
     }
-    conn.pragma_update(None, "secure_delete", true)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let first = progress(&tx, request, phase.name())?;
     let (last, looked): (Option<i64>, i64) = tx
@@ -124,7 +123,6 @@ fn step(
 }
 
 fn letters(conn: &mut Connection, request: &str, person: &DataSubject) -> Result<bool, SinkError> {
-    conn.pragma_update(None, "secure_delete", true)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let first = progress(&tx, request, "letter")?;
     let mut select = tx.prepare_cached(
@@ -191,7 +189,8 @@ impl Forget for SqliteStore {
         phase: ForgetPhase,
     ) -> Result<bool, SinkError> {
         let (request, person) = (request.id.clone(), person.clone());
-        with(&self.writer, move |conn| step(conn, &request, &person, phase)).await
+        let step = move |conn: &mut _| step(conn, &request, &person, phase);
+        with(&self.writer, |conn| overwriting(conn, step)).await
     }
 
     async fn forget_letters(
@@ -200,7 +199,8 @@ impl Forget for SqliteStore {
         person: &DataSubject,
     ) -> Result<bool, SinkError> {
         let (request, person) = (request.id.clone(), person.clone());
-        with(&self.writer, move |conn| letters(conn, &request, &person)).await
+        let letters = move |conn: &mut _| letters(conn, &request, &person);
+        with(&self.writer, |conn| overwriting(conn, letters)).await
     }
 
     async fn is_noted(

@@ -8,6 +8,7 @@ mod alerts;
 mod archive;
 mod breakdowns;
 mod chain;
+mod connection;
 mod error;
 mod events;
 mod export;
@@ -37,8 +38,9 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+use tokio::sync::{Mutex, mpsc};
 
+use self::connection::{connect, overwriting, with};
 use crate::{
     config::Config,
     domain::{
@@ -64,12 +66,6 @@ mod embedded {
 
 /// The file's name in the data dir.
 pub const FILE: &str = "floodmark.db";
-
-/// How many pages of 4 KiB the WAL holds before they are copied into the file: 16 MiB, which is a
-/// few batches.
-const CHECKPOINT_PAGES: u32 = 4_096;
-/// The size, in bytes, that the WAL is cut to after a checkpoint that found it larger.
-const WAL_LIMIT_BYTES: u32 = 64 * 1024 * 1024;
 
 /// A store in one SQLite file. Cheap to share; each connection has one user at a time.
 pub struct SqliteStore {
@@ -195,39 +191,6 @@ pub fn doors(dir: &Path) -> Result<(bool, bool), SinkError> {
         return Ok((false, false));
     }
     access::doors(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
-}
-
-/// Opens a connection with the settings that all of them have.
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let conn = Connection::open(path)?;
-    // Our own connections hold the lock briefly. Only another program (a backup, the sqlite3
-    // shell) can hold it for long, and seconds are enough for most of these.
-    conn.busy_timeout(std::time::Duration::from_secs(5))?;
-    // Before the first page is written: a file of before keeps what it has.
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    // What is deleted or moved leaves no copy in the unused parts of pages, as far as that costs no write.
-    conn.pragma_update(None, "secure_delete", "FAST")?;
-    conn.pragma_update(None, "journal_mode", "WAL")?;
-    conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    conn.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
-    Ok(conn)
-}
-
-/// Runs `job` with a connection, on a thread that may block. When the caller goes away, the job
-/// still runs to its end, and only then is the connection free for the next.
-async fn with<T: Send + 'static>(
-    conn: &Arc<Mutex<Connection>>,
-    job: impl FnOnce(&mut Connection) -> Result<T, SinkError> + Send + 'static,
-) -> Result<T, SinkError> {
-    let mut conn: OwnedMutexGuard<Connection> = conn.clone().lock_owned().await;
-    match tokio::task::spawn_blocking(move || job(&mut conn)).await {
-        Ok(result) => result,
-        Err(e) => Err(SinkError {
-            kind: SinkErrorKind::Other,
-            message: format!("SQLite: the blocking task ended early: {e}"),
-        }),
-    }
 }
 
 #[async_trait]
