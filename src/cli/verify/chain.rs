@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use indicatif::HumanCount;
 
-use super::{TRIES, VerifyArgs, business_days, day_asked, opened, words::at};
+use super::{VerifyArgs, business_days, day_asked, opened, read_still, words::at};
 use crate::{
     config::Config,
     domain::time::{BusinessDay, BusinessZone, EARLIEST, LATEST, Millis},
@@ -94,16 +94,8 @@ impl ChainVerifier {
             outside: self.outside.clone(),
             archived: self.stores.archived.clone().map(|it| it as _),
         };
-        let files = || self.stores.archive.archive_files(Some((from, to)));
-        for _ in 0..TRIES {
-            // Rows that move meanwhile would be in both places, or in none.
-            let before = files().await.map_err(|e| e.to_string())?;
-            let read = self.stores.chain.chain_rows(&asked).await.map_err(|e| e.to_string())?;
-            if files().await.map_err(|e| e.to_string())? == before && !read.is_moving {
-                return Ok(read);
-            }
-        }
-        Err("rows move to the archive, or are removed, at the moment: try again".to_owned())
+        let read = || self.stores.chain.chain_rows(&asked);
+        read_still(&self.stores, (from, to), read, |it| it.is_moving).await
     }
 }
 

@@ -14,6 +14,7 @@ use super::{ServeArgs, ask, connect, exit::Exit, with_config};
 use crate::{
     config::Config,
     domain::time::{BusinessDay, BusinessZone, DAY, HOUR, MINUTE, Millis, bucket, now_ms},
+    sink::SinkError,
     store::{
         Stores,
         retention::UtcDay,
@@ -26,7 +27,7 @@ use crate::{
 
 /// How often live counters that differ are read again, together with the store: both go on meanwhile.
 const LOOKS: u32 = 10;
-/// How often a day is read whose rows move to the archive meanwhile.
+/// How often a span is read whose rows move meanwhile.
 const TRIES: u32 = 3;
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -132,6 +133,25 @@ async fn verified(config: &Config, args: &VerifyArgs) -> Result<u64, String> {
     Ok(different)
 }
 
+/// Reads a span (Unix ms) of which no row moves to the archive, or is removed, meanwhile: such rows would be in both
+/// places, or in none. `is_moving` says whether the store has seen that itself.
+async fn read_still<T, F: Future<Output = Result<T, SinkError>>>(
+    stores: &Stores,
+    span: (Millis, Millis),
+    read: impl Fn() -> F,
+    is_moving: impl Fn(&T) -> bool,
+) -> Result<T, String> {
+    let files = || stores.archive.archive_files(Some(span));
+    for _ in 0..TRIES {
+        let before = files().await.map_err(|e| e.to_string())?;
+        let found = read().await.map_err(|e| e.to_string())?;
+        if files().await.map_err(|e| e.to_string())? == before && !is_moving(&found) {
+            return Ok(found);
+        }
+    }
+    Err("rows move to the archive, or are removed, at the moment: try again".to_owned())
+}
+
 impl Verifier<'_> {
     /// The days that are asked for, ascending.
     async fn days(&self, args: &VerifyArgs) -> Result<Vec<BusinessDay>, String> {
@@ -151,16 +171,8 @@ impl Verifier<'_> {
             archived: self.stores.archived.clone().map(|it| it as _),
         };
         let asked = DayAsked { day: asked, with_rows };
-        let files = || self.stores.archive.archive_files(Some((day.start, day.end)));
-        for _ in 0..TRIES {
-            // Rows that move meanwhile would be counted in both places, or in none.
-            let before = files().await.map_err(|e| e.to_string())?;
-            let read = self.stores.days.read_day(&asked).await.map_err(|e| e.to_string())?;
-            if files().await.map_err(|e| e.to_string())? == before {
-                return Ok(read);
-            }
-        }
-        Err("rows of that day move to the archive at the moment: try again".to_owned())
+        let read = || self.stores.days.read_day(&asked);
+        read_still(&self.stores, (day.start, day.end), read, |it| it.is_moving).await
     }
 
     async fn verify(&self, day: BusinessDay) -> Result<u64, String> {

@@ -125,8 +125,8 @@ pub(crate) struct ChainReading {
 }
 
 impl ChainReading {
-    /// Nothing is read yet.
-    pub fn new(asked: &ChainAsked) -> ChainReading {
+    /// Nothing is read yet. `is_moving` says whether rows are being removed meanwhile.
+    pub fn new(asked: &ChainAsked, is_moving: bool) -> ChainReading {
         ChainReading {
             asked: asked.clone(),
             slice: (asked.from, asked.to),
@@ -136,7 +136,7 @@ impl ChainReading {
             held_missing: 0,
             held_strange: 0,
             counted: HashSet::new(),
-            day: ChainDay::default(),
+            day: ChainDay { is_moving, ..ChainDay::default() },
             scratch: Vec::new(),
         }
     }
@@ -258,11 +258,6 @@ impl ChainReading {
                 }
             }
         }
-    }
-
-    /// Says whether rows of the stretch are being removed, and not counted yet.
-    pub fn is_moving(&mut self, is_moving: bool) {
-        self.day.is_moving |= is_moving;
     }
 
     /// Adds what the store has noted of rows that are gone.

@@ -11,7 +11,7 @@ use super::{
     PostgresStore,
     errors::Failure,
     session::{Parameter, Session},
-    swap::{LONG, days_gone},
+    swap::LONG,
 };
 use crate::{
     domain::{
@@ -116,8 +116,8 @@ pub(super) fn turn(row: &[Option<String>]) -> Option<ChainLink> {
     Some(ChainLink { id: BatchId { run: node.parse().ok()?, seq: seq.parse().ok()? }, hash })
 }
 
-/// Forgets rows of the chain, in the transaction that deletes them: their time (Unix ms), type and id. Answers
-/// whether there were any.
+/// Takes these rows off the chain, in the transaction that deletes them: first those whose digest says so, then by
+/// place. Answers whether there were any.
 pub(super) async fn forget(session: &Session, mut gone: GoneRows) -> Result<bool, Failure> {
     let exactly = forget_as(session, &mut gone, true).await?;
     Ok(forget_as(session, &mut gone, false).await? || exactly)
@@ -164,14 +164,6 @@ async fn forget_as(session: &Session, gone: &mut GoneRows, exact: bool) -> Resul
 }
 
 impl PostgresStore {
-    /// A session with a transaction that reads one state of the store for as long as it takes.
-    async fn steady(&self) -> Result<Session, Failure> {
-        let session = self.reader().await?;
-        session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        session.run("SET LOCAL statement_timeout = 0").await?;
-        Ok(session)
-    }
-
     async fn try_chain_links(&self, span: Option<(Millis, Millis)>) -> Result<ChainLinks, Failure> {
         let session = self.steady().await?;
         let mut reading = LinkReading::new(now_ms());
@@ -220,19 +212,8 @@ impl PostgresStore {
     }
 
     async fn try_chain_rows(&self, asked: &ChainAsked) -> Result<ChainDay, Failure> {
-        let session = self.reader().await?;
-        session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        // The lock comes before the snapshot, which the first query takes: a day that is exchanged or detached
-        // between the two would have its rows in neither of its tables.
-        session
-            .run("SET LOCAL statement_timeout = 0; LOCK TABLE events IN ACCESS SHARE MODE")
-            .await?;
-        let mut reading = ChainReading::new(asked);
-        let gone = days_gone(&session).await?;
-        reading.is_moving(
-            gone.iter()
-                .any(|day| day * DAY < asked.to && (day + 1).saturating_mul(DAY) > asked.from),
-        );
+        let (session, is_moving) = self.steady_rows((asked.from, asked.to)).await?;
+        let mut reading = ChainReading::new(asked, is_moving);
         let span = [(asked.from, Type::INT8), (asked.to, Type::INT8)];
         let span: Vec<Parameter<'_>> = span.iter().map(|(at, of)| (at as _, of.clone())).collect();
         let sql = "SELECT coalesce(sum(octet_length(digests)) / 16, 0)::bigint FROM chain

@@ -51,6 +51,7 @@ mod schemas;
 mod session;
 mod sketches;
 mod span_totals;
+mod steady;
 mod swap;
 mod tls;
 mod verify;

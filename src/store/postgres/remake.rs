@@ -60,10 +60,7 @@ impl PostgresStore {
 
     /// Adds up the events of the day, in one view of the store.
     async fn made_anew(&self, asked: &RemakeAsked) -> Result<Option<(Heads, DayMade)>, Failure> {
-        let session = self.reader().await?;
-        session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        // A day of many events is one long statement.
-        session.run("SET LOCAL statement_timeout = 0").await?;
+        let session = self.steady().await?;
         if is_removed(&session, asked).await? {
             return Err(removed().into());
         }

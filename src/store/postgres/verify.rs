@@ -19,11 +19,8 @@ use crate::{
 
 impl PostgresStore {
     async fn try_read_day(&self, asked: &DayAsked) -> Result<StoredDay, Failure> {
-        let session = self.reader().await?;
-        session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        // A day of many events is one long statement.
-        session.run("SET LOCAL statement_timeout = 0").await?;
-        let mut reading = DayReading::new(asked);
+        let (session, is_moving) = self.steady_rows((asked.day.from, asked.day.to)).await?;
+        let mut reading = DayReading::new(asked, is_moving);
         known(&session, &mut reading).await?;
         sums(&session, asked, &mut reading).await?;
         let mut counting = reading.counting();

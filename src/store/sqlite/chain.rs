@@ -126,7 +126,8 @@ pub(super) fn insert(tx: &Connection, batch: &ChainedBatch) -> Result<(), SinkEr
     Ok(())
 }
 
-/// Forgets rows of the chain, in the transaction that deletes them: their time (Unix ms), type and id.
+/// Takes these rows off the chain, in the transaction that deletes them: first those whose digest says so, then by
+/// place.
 pub(super) fn forget(tx: &Transaction<'_>, mut gone: GoneRows) -> Result<(), SinkError> {
     for exact in [true, false] {
         forget_as(tx, &mut gone, exact)?;
@@ -206,7 +207,8 @@ fn links(conn: &mut Connection, span: Option<(Millis, Millis)>) -> Result<ChainL
 
 fn rows(conn: &mut Connection, asked: &ChainAsked) -> Result<ChainDay, SinkError> {
     let tx = conn.transaction()?;
-    let mut reading = ChainReading::new(asked);
+    // Rows and what is noted of their removal change in one transaction here.
+    let mut reading = ChainReading::new(asked, false);
     let sql = "SELECT coalesce(sum(octet_length(digests)) / 16, 0) FROM chain
                WHERE last_time >= ? AND first_time < ?";
     let count: i64 = tx.query_row(sql, [asked.from, asked.to], |row| row.get(0))?;

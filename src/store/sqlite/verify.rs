@@ -25,7 +25,8 @@ use crate::{
 
 fn read_day(conn: &mut Connection, asked: &DayAsked) -> Result<StoredDay, SinkError> {
     let tx = conn.transaction()?;
-    let mut reading = DayReading::new(asked);
+    // Rows and what is noted of their removal change in one transaction here.
+    let mut reading = DayReading::new(asked, false);
     known(&tx, &mut reading)?;
     sums(&tx, asked, &mut reading)?;
     let mut counting = reading.counting();

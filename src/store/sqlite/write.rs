@@ -33,12 +33,12 @@ impl BatchStore for SqliteStore {
         let entry = Entry::unread(batch);
         let rows = batch.rows.clone();
         let letters = batch.dead_letters.clone();
-        let (from, chained) = (batch.node, self.chain);
+        let (from, with_chain) = (batch.node, self.chain);
         with(&self.writer, move |conn| {
             // Rows are read once, for what they say and for their INSERT.
             let (read, malformed) = read_rows(&rows);
             let entry = entry.with_rows(read.iter().copied());
-            let chain = chained.then(|| {
+            let chain = with_chain.then(|| {
                 let mut chain = chain_writer();
                 read.iter().for_each(|row| chain.add(row));
                 chain

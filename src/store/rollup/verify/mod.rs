@@ -65,6 +65,8 @@ pub struct StoredDay {
     pub poisoned: u64,
     /// Rows of the ledger that can't be read.
     pub unreadable: Vec<String>,
+    /// Whether rows of the day are being removed, and are not counted as removed yet.
+    pub is_moving: bool,
 }
 
 /// Reads days.
@@ -123,9 +125,10 @@ pub(crate) struct DayReading {
 }
 
 impl DayReading {
-    /// Nothing is read yet.
-    pub fn new(asked: &DayAsked) -> DayReading {
+    /// Nothing is read yet. `is_moving` says whether rows are being removed meanwhile.
+    pub fn new(asked: &DayAsked, is_moving: bool) -> DayReading {
         let sums = StoredDay {
+            is_moving,
             ledger_from: Millis::MIN,
             rollups_from: Millis::MIN,
             ..StoredDay::default()
