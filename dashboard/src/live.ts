@@ -5,6 +5,7 @@
 import { ask } from './questions/ask';
 import { Asker } from './questions/asker';
 import type { Question } from './questions/question';
+import { FOLLOW_EVERY_MS } from './router/travel';
 import { Connection, type Link } from './stream/connection';
 import { browserWorld } from './stream/browser';
 import { ServerClock } from './stream/clock';
@@ -35,16 +36,18 @@ export interface View {
   play(speed: number): void;
   state: LiveState | null;
   /**
-   * The moment the numbers speak of, server time: of the past, that moment. While the link is live that is now, or so long ago as the
-   * server is behind with counting; otherwise it stands still at the last frame. A chart that went further
-   * would draw zeros nobody has measured.
+   * The moment the numbers speak of, server time. Where the page shows the past, it is that moment. While the link is
+   * live it is now, less what the server is behind with counting; otherwise it stands still at the last frame. A chart
+   * that went further would draw zeros nobody has measured.
    */
   asOf: number;
   /** How old the numbers are. */
   ageMs: number;
   /** Local time, for the countdown to `link.retryAt`. */
   localNow: number;
-  /** The time zone in which moments are shown: that of the address, else the shop's. Days are always the shop's. */
+  /** The shop's time zone, by which days begin. */
+  business: string;
+  /** The time zone in which moments are shown: that of the address, else the shop's. */
   zone: string;
   /** What the day of the numbers is called: "today", or "that day" where it is another one. */
   dayWord: string;
@@ -63,8 +66,11 @@ export interface View {
 /** The currency of amounts. It is a guess until the first snapshot. */
 export const currencyOf = ({ state }: View): string => state?.currency ?? 'USD';
 
-/** After the last of several moments in a row, how long it takes until what no frame says is asked. */
-const ASK_AFTER_MS = 300;
+/**
+ * After the last of several moments in a row, how long it takes until what no frame says is asked. It is longer than
+ * the pause between two steps of a drag, or each step would ask.
+ */
+const ASK_AFTER_MS = 2 * FOLLOW_EVERY_MS;
 
 export class Live {
   #link: Link = { kind: 'connecting' };
@@ -126,20 +132,30 @@ export class Live {
   }
 
   /** Shows a moment of the past; null shows now. */
-  show(asked: number | null): void {
-    // What has not come yet is shown once it is now: no server can play it.
-    const moment = asked !== null && asked > this.#clock.now() ? null : asked;
+  show(moment: number | null): void {
     this.#wanted = moment;
     const past = this.#past;
-    if (moment === null) {
+    if (moment === null || (past && this.#isToCome(moment))) {
       if (past) this.#leavePast();
     } else if (!past) {
-      if (this.#link.kind === 'live') this.#enterPast(moment);
+      this.#enterWanted();
     } else if (Math.floor(moment / 1000) !== Math.floor(past.moment / 1000)) {
       past.seek(moment);
       this.#askSoon();
     }
     this.changed();
+  }
+
+  /** No server can play what has not come yet: the page shows now instead. */
+  #isToCome(moment: number): boolean {
+    return moment > this.#clock.now();
+  }
+
+  /** Shows what the address asks for, once the server is there: only then its time is known. */
+  #enterWanted(): void {
+    const moment = this.#wanted;
+    if (moment === null || this.#past || this.#link.kind !== 'live' || this.#isToCome(moment)) return;
+    this.#enterPast(moment);
   }
 
   #enterPast(moment: number): void {
@@ -187,8 +203,11 @@ export class Live {
 
   view(): View {
     const now = this.#clock.now();
+    const business = (this.#past?.state ?? this.#state)?.timezone ?? 'UTC';
     const common = {
       link: this.#link,
+      business,
+      zone: this.zone ?? business,
       now,
       localNow: Date.now(),
       play: this.#play,
@@ -203,10 +222,9 @@ export class Live {
       const { state, moment, speed, isThere, trouble } = past;
       // Until the first frame of the past there is no number: those of now would stand under another moment.
       const asOf = state?.timestamp ?? moment;
-      const zone = this.zone ?? (state ?? this.#state)?.timezone ?? 'UTC';
       const dayWord = !state || state.day === this.#state?.day ? 'today' : 'that day';
       const shown = { moment, speed, isThere, trouble };
-      return { ...common, state, past: shown, asOf, ageMs: now - asOf, zone, dayWord };
+      return { ...common, state, past: shown, asOf, ageMs: now - asOf, dayWord };
     }
     const newest = this.#state?.timestamp ?? now;
     const behind = behindMs(this.#state);
@@ -217,7 +235,6 @@ export class Live {
       // The clock's estimate may be a little behind the newest frame; never show less than we know.
       asOf: (this.#link.kind === 'live' ? Math.max(now, newest) : newest) - behind,
       ageMs: Math.max(0, now - newest) + behind,
-      zone: this.zone ?? this.#state?.timezone ?? 'UTC',
       dayWord: 'today',
     };
   }
@@ -238,7 +255,7 @@ export class Live {
 
   #onLink(link: Link): void {
     this.#link = link;
-    if (link.kind === 'live' && this.#wanted !== null && !this.#past) this.#enterPast(this.#wanted);
+    this.#enterWanted();
     this.#askOrRest();
     if (link.kind === 'unauthorized') {
       // A token that was refused is forgotten, or every later visit would begin with it.

@@ -7,7 +7,14 @@ function formatOf(zone: string): Intl.DateTimeFormat {
   const known = formats.get(zone);
   if (known) return known;
   const digits = { year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit' } as const;
-  const format = new Intl.DateTimeFormat('en-CA', { ...digits, hourCycle: 'h23', timeZone: zone });
+  const make = (timeZone: string) => new Intl.DateTimeFormat('en-CA', { ...digits, hourCycle: 'h23', timeZone });
+  let format: Intl.DateTimeFormat;
+  try {
+    format = make(zone);
+  } catch {
+    // A zone that this browser has not heard of, as in format.ts.
+    format = make('UTC');
+  }
   formats.set(zone, format);
   return format;
 }

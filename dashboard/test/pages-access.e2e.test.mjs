@@ -11,6 +11,7 @@ import {
   connectionIs,
   launchBrowser,
   makeDataDir,
+  newPage,
   post,
   removeDataDir,
   serverPath,
@@ -49,9 +50,7 @@ after(async () => {
 });
 
 async function open(address) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-  const page = await context.newPage();
-  page.setDefaultTimeout(WAIT_MS);
+  const { context, page } = await newPage(browser);
   const answers = [];
   page.on('response', async (answer) => {
     if (answer.url().includes('/api/')) answers.push(await answer.text().catch(() => ''));

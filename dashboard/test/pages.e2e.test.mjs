@@ -2,11 +2,19 @@
 // by keyboard and by the browser's back and forward, shows what was posted, and says where it shows nothing.
 
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { WAIT_MS, connectionIs, launchBrowser, makeDataDir, post, removeDataDir, startServer } from './support.mjs';
+import {
+  connectionIs,
+  faultsEverywhere,
+  launchBrowser,
+  makeDataDir,
+  newPage,
+  post,
+  removeDataDir,
+  startServer,
+} from './support.mjs';
 
 const CONFIG = `[[alert]]
 name = 'many_errors'
@@ -23,10 +31,8 @@ explain = ['error/gateway']
 let browser;
 let dataDir;
 let server;
-let axe;
 
 before(async () => {
-  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   browser = await launchBrowser();
   dataDir = await makeDataDir();
   const config = join(dataDir, 'rules.toml');
@@ -40,37 +46,13 @@ after(async () => {
   if (dataDir) await removeDataDir(dataDir);
 });
 
-async function open(path, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(WAIT_MS);
-  const errors = [];
-  page.on('pageerror', (error) => errors.push(String(error)));
-  const answer = await page.goto(server.url + path);
-  return { context, page, errors, status: answer.status() };
+async function open(path, options) {
+  const opened = await newPage(browser, options);
+  const answer = await opened.page.goto(server.url + path);
+  return { ...opened, status: answer.status() };
 }
 
-/** What axe finds wrong, in light and dark, on a desk and on a phone; and whether anything is too wide. */
-async function looksRight(page, name) {
-  const found = [];
-  for (const [width, colorScheme] of [
-    [1280, 'light'],
-    [390, 'dark'],
-  ]) {
-    await page.setViewportSize({ width, height: 844 });
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run(document));
-    for (const { id, nodes } of violations) found.push(`${width} ${colorScheme}: ${id}: ${nodes[0].html}`);
-    const [wide, screen] = await page.evaluate(() => [
-      document.documentElement.scrollWidth,
-      document.documentElement.clientWidth,
-    ]);
-    if (wide > screen) found.push(`${wide} px wide on a screen of ${screen}`);
-  }
-  await page.setViewportSize({ width: 1280, height: 800 });
-  assert.deepEqual(found, [], name);
-}
+const looksRight = async (page, name) => assert.deepEqual(await faultsEverywhere(page), [], name);
 
 const heading = (page, name) => page.getByRole('heading', { level: 1, name, exact: true });
 const query = (page) => new URL(page.url()).searchParams;

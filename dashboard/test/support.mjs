@@ -2,7 +2,8 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -131,3 +132,42 @@ export const connectionIs = (page, ...states) =>
   page
     .locator(states.map((state) => `[data-testid="connection"][data-state="${state}"]`).join(', '))
     .waitFor({ state: 'attached', timeout: WAIT_MS });
+
+/** A page in a window of its own, and the errors of its scripts. */
+export async function newPage(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(WAIT_MS);
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  return { context, page, errors };
+}
+
+/** What axe finds wrong with the page as it is, and whether it is too wide. */
+export async function faults(page) {
+  const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  // The page's policy forbids scripts that are put into it; what the browser's debugger evaluates is none.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document));
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+  const [wide, screen] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    document.documentElement.clientWidth,
+  ]);
+  return wide > screen ? [...found, `${wide} px wide on a screen of ${screen}`] : found;
+}
+
+/** The same on a desk in light, and on a phone in dark. */
+export async function faultsEverywhere(page) {
+  const found = [];
+  for (const [width, colorScheme] of [
+    [1280, 'light'],
+    [390, 'dark'],
+  ]) {
+    await page.setViewportSize({ width, height: 844 });
+    await page.emulateMedia({ colorScheme });
+    for (const fault of await faults(page)) found.push(`${width} ${colorScheme}: ${fault}`);
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+  return found;
+}

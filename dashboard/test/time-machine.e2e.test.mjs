@@ -2,16 +2,15 @@
 // the moment, whichever way one came there; it plays on, and one key leads back to now.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {
-  WAIT_MS,
   cardIs,
   connectionIs,
+  faultsEverywhere,
   launchBrowser,
   makeDataDir,
+  newPage,
   post,
   removeDataDir,
   startServer,
@@ -22,7 +21,6 @@ const MINUTE_MS = 60_000;
 let browser;
 let dataDir;
 let server;
-let axe;
 /** A full minute, shortly before the tests began. */
 let start;
 
@@ -34,7 +32,6 @@ const sale = (minutesAgo, amount, country) => ({
 });
 
 before(async () => {
-  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   browser = await launchBrowser();
   dataDir = await makeDataDir();
   server = await startServer({ dataDir: join(dataDir, 'data') });
@@ -50,14 +47,10 @@ after(async () => {
   if (dataDir) await removeDataDir(dataDir);
 });
 
-async function open(path, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(WAIT_MS);
-  const errors = [];
-  page.on('pageerror', (error) => errors.push(String(error)));
-  await page.goto(server.url + path);
-  return { context, page, errors };
+async function open(path, options) {
+  const opened = await newPage(browser, options);
+  await opened.page.goto(server.url + path);
+  return opened;
 }
 
 const ago = (minutes) => new Date(start - minutes * MINUTE_MS).toISOString().replace('.000', '');
@@ -81,21 +74,7 @@ test('an address names a moment, and every figure is of it, until Escape', async
   assert.equal(await page.locator('[data-testid="breakdown-purchase-country"] tr[data-value="FR"]').count(), 0);
   await page.waitForFunction(() => document.title.includes('Not live'));
   assert.match(await page.getByTestId('card-revenue').innerText(), /as of .* 2\d min ago/);
-  const found = [];
-  for (const [width, colorScheme] of [
-    [1280, 'light'],
-    [390, 'dark'],
-  ]) {
-    await page.setViewportSize({ width, height: 844 });
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run(document));
-    for (const { id, nodes } of violations) found.push(`${width} ${colorScheme}: ${id}: ${nodes[0].html}`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    if (wide > 0) found.push(`${width}: ${wide} px too wide`);
-  }
-  assert.deepEqual(found, []);
-  await page.setViewportSize({ width: 1280, height: 800 });
+  assert.deepEqual(await faultsEverywhere(page), []);
   await page.reload();
   await momentIs(page, ago(20));
   await cardIs(page, 'revenue', '20');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { breakdowns } from '../src/panels/Breakdowns';
-import { curvePath, dayBefore, keyMoves } from '../src/panels/time_machine/moves';
+import { curvePath, sameTimeDayBefore, keyMoves } from '../src/panels/time_machine/moves';
 import { Asker } from '../src/questions/asker';
 import { otherDayQuestion, revenueThen } from '../src/questions/baseline';
 import { catalogueQuestion, metricValuesQuestion } from '../src/questions/metrics';
@@ -161,9 +161,9 @@ test('keys lead by minutes, with Shift by seconds, and to the ends of the day', 
 });
 
 test('a day before is the same time by the clock, also when the clock was set meanwhile', () => {
-  assert.equal(dayBefore(NOON + 7_000, 'UTC'), NOON + 7_000 - 86_400_000);
+  assert.equal(sameTimeDayBefore(NOON + 7_000, 'UTC'), NOON + 7_000 - 86_400_000);
   const monday = Date.UTC(2026, 2, 29, 10, 0);
-  assert.equal(monday - dayBefore(monday, 'Europe/Berlin'), 23 * 3_600_000);
+  assert.equal(monday - sameTimeDayBefore(monday, 'Europe/Berlin'), 23 * 3_600_000);
 });
 
 test('the curve of the day ends where nothing is counted yet', () => {

@@ -140,7 +140,7 @@ function makeOptions(box: HTMLElement, look: Look, props: () => BarChartProps): 
     ],
     hooks: {
       drawSeries: [(plot, index) => void (index === 2 && drawHighMark(plot, props(), look))],
-      draw: [(plot) => flagsFor([])?.paintFlags(plot, flagsOf(props()), look)],
+      draw: [(plot) => flagsFor(props().marks ?? [])?.paintFlags(plot, flagsOf(props()), look)],
       setCursor: [(plot) => props().onHover(plot.cursor.idx ?? null)],
     },
   };

@@ -1,15 +1,9 @@
 // Most pages have no marks, so what draws them is loaded with the first one.
 
 import type { Json } from '../json';
+import { later } from '../later';
 
-let flags: typeof import('./flags') | null = null;
+const flags = later(() => import('./flags'));
 
-/** What draws marks; null until it is there. The page is drawn again within a second, and asks again. */
-export function flagsFor(marks: readonly Json[]): typeof flags {
-  if (!flags && marks.length > 0)
-    import('./flags').then(
-      (loaded) => (flags = loaded),
-      () => {},
-    );
-  return flags;
-}
+/** What draws marks, null until it is there; the page is drawn again within a second. Without a mark nothing is loaded. */
+export const flagsFor = (marks: readonly Json[]) => (marks.length > 0 ? flags() : null);

@@ -2,8 +2,7 @@
 // of panels (panels/index.ts) and is part of what is loaded first; each of the others is a file of its own, which
 // is loaded when somebody goes there.
 //
-// To add one: its path in router/address.ts and in the server's list (src/http/assets.rs), its loader below, and
-// its link in components/Nav.tsx, if it has one.
+// CONTRIBUTING.md says how to add one.
 
 import type { JSX } from 'preact';
 import type { Visitor } from '../access/visitor';

@@ -6,7 +6,7 @@ import { oneRequest } from '../questions/question';
 import type { Panel, PanelProps } from './panel';
 
 /** What GET /api/analytics/pace says, as it came; empty where there are no targets. */
-export const paceQuestion = oneRequest<readonly unknown[]>({
+const paceQuestion = oneRequest<readonly unknown[]>({
   path: 'pace',
   everyMs: 15_000,
   initially: [],

@@ -150,9 +150,10 @@ export const alertsQuestion: Question<AlertsKnown> = {
     const asked = answer.kind === 'ok' ? parseAlerts(answer.body) : NO_ALERTS;
     return { ...asked, firing: isHeard ? firing : asked.firing, isHeard, isAnswered: true };
   },
-  hear({ firing }, known) {
+  hear({ firing, playback }, known) {
     if (firing === null) return null;
-    // An alert that does not fire any more is in the history now.
-    return { known: { ...known, firing: parseFiring(firing), isHeard: true }, askAfterMs: [0, HISTORY_AFTER_MS] };
+    // An alert that does not fire any more is in the history now; a playback changes nothing of that.
+    const askAfterMs = playback ? [] : [0, HISTORY_AFTER_MS];
+    return { known: { ...known, firing: parseFiring(firing), isHeard: true }, askAfterMs };
   },
 };

@@ -30,6 +30,9 @@ function marksQuestion(from: number, to: number): Question<readonly Json[]> {
   return question;
 }
 
+/** One list for good, so that what is made of it is made once. */
+const NONE: readonly Json[] = [];
+
 /** Whether frames may lack marks of a span from `from` on (Unix milliseconds). */
 export function framesLack({ state, past, asOf }: Pick<View, 'state' | 'past' | 'asOf'>, from: number): boolean {
   const recent = state?.marks ?? [];
@@ -42,11 +45,11 @@ export const useMarksOfHour = (view: View): readonly Json[] => useMarks(view, vi
 
 /** The marks that a chart from `from` to `to` (Unix milliseconds) may show. */
 export function useMarks(view: View, from: number, to: number): readonly Json[] {
-  const recent = view.state?.marks ?? [];
+  const recent = view.state?.marks ?? NONE;
   const [first, last] = [Math.floor(from / HOUR_MS) * HOUR_MS, Math.ceil(to / HOUR_MS) * HOUR_MS];
   const isAsked = framesLack(view, from);
   const question = useMemo(() => (isAsked ? marksQuestion(first, last) : null), [isAsked, first, last]);
-  const older = useAnswer(view, question) ?? [];
+  const older = useAnswer(view, question) ?? NONE;
   return useMemo(() => {
     const known = new Set(recent.map(({ id }) => id));
     return [...recent, ...older.filter(({ id }) => !known.has(id))];

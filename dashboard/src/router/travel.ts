@@ -6,6 +6,9 @@ import { change, current } from './router';
 /** A moment that is so close to now is now: nobody looks for the second before. */
 const NOW_MS = 2_000;
 
+/** Whoever drags is followed so often; a browser lets the address be written only so many times. */
+export const FOLLOW_EVERY_MS = 300;
+
 /** Goes to a moment. The first is a step that the browser's back undoes; those after it are the same look back. */
 export function travel(moment: number, now: number): void {
   if (now - moment < NOW_MS) return toLive();

@@ -41,7 +41,7 @@ function useSeries(view: View, parameters: Parameters | null, everyMs: number) {
 
 export function SeriesPart({ view, visitor, exploring, occasions }: SeriesPartProps) {
   const { of, span, interval, compare } = exploring;
-  const business = view.state?.timezone ?? 'UTC';
+  const { business } = view;
   // Days are the shop's, so they are called by its calendar.
   const zone = interval.ms >= 86_400_000 ? business : view.zone;
   const parameters = seriesParameters(exploring, view.state?.day ?? '');

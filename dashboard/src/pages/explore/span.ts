@@ -43,7 +43,7 @@ export const RANGES: Readonly<Record<string, Range>> = {
   },
 };
 
-export const DEFAULT_RANGE = '24h';
+const DEFAULT_RANGE = '24h';
 
 export function readSpan(query: URLSearchParams): Span {
   const [from, to] = [query.get('from'), query.get('to')];
@@ -81,7 +81,7 @@ export interface Interval {
   ms: number;
 }
 
-export const INTERVALS: readonly Interval[] = [
+const INTERVALS: readonly Interval[] = [
   { name: '1m', words: 'minute', ms: 60_000 },
   { name: '5m', words: '5 minutes', ms: 300_000 },
   { name: '15m', words: '15 minutes', ms: 900_000 },

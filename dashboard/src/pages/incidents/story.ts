@@ -46,7 +46,7 @@ const TYPE_OF: Readonly<Record<string, string>> = {
 
 export const isFall = ({ value, baseline, threshold }: Alert): boolean => value < (baseline ?? threshold);
 
-export function typeOf({ explains, metric }: Alert): string | null {
+function typeOf({ explains, metric }: Alert): string | null {
   const explained = explains.find(({ event }) => event !== '')?.event;
   return explained ?? (Object.hasOwn(TYPE_OF, metric) ? TYPE_OF[metric]! : null);
 }
@@ -55,7 +55,7 @@ export function typeOf({ explains, metric }: Alert): string | null {
 const IS_A_TEST = /^[!<>=~]|[*|,]/;
 
 /** The filter of events by what accounts for the incident most, where that can be said. */
-export function filterOf(alert: Alert, causes: readonly Cause[]): Parameters {
+function filterOf(alert: Alert, causes: readonly Cause[]): Parameters {
   const first = causes[0]?.where ?? null;
   const explained = alert.explains[0];
   const where = first ?? (explained ? { [explained.property]: explained.value } : {});

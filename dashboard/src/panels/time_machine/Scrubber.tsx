@@ -11,19 +11,19 @@ import { refusable } from '../../questions/question';
 import { useAnswer } from '../../questions/use_answer';
 import { hrefAt, momentText } from '../../router/address';
 import { current } from '../../router/router';
-import { toLive, travel } from '../../router/travel';
-import { momentAt } from '../../wall_clock';
+import { FOLLOW_EVERY_MS, toLive, travel } from '../../router/travel';
+import { momentAt, wallClock } from '../../wall_clock';
 import type { PanelProps } from '../panel';
-import { curvePath, DAY_MS, dayBefore, keyMoves, SPEEDS } from './moves';
+import { curvePath, DAY_MS, sameTimeDayBefore, keyMoves, SPEEDS } from './moves';
 
-/** What is dragged is followed so often; the address is not written more often than a browser lets it be. */
-const FOLLOW_EVERY_MS = 300;
 export function Scrubber({ view }: PanelProps) {
-  const { state, past, now, zone } = view;
-  /** Where the hand is, while somebody drags. */
+  const { state, past, now, zone, business } = view;
+  /** Where the hand is, while somebody drags; the same for the timer that follows it. */
   const [held, setHeld] = useState<number | null>(null);
+  const hand = useRef<number | null>(null);
   const follow = useRef<ReturnType<typeof setTimeout> | null>(null);
-  const slider = useRef<HTMLInputElement>(null);
+  // It must not write into the address of another page.
+  useEffect(() => () => clearTimeout(follow.current ?? undefined), []);
 
   useEffect(() => {
     if (!past) return;
@@ -35,7 +35,6 @@ export function Scrubber({ view }: PanelProps) {
     return () => document.removeEventListener('keydown', escape);
   }, [past === null]);
 
-  const business = state?.timezone ?? 'UTC';
   const moment = held ?? past?.moment ?? now;
   // The day of the shop in which the moment is. It is the page's own, which is right once the state is there.
   const start = dayStart(moment, business);
@@ -43,20 +42,17 @@ export function Scrubber({ view }: PanelProps) {
   if (!state && !past) return <section class="time" aria-hidden="true" />;
 
   const drag = (to: number) => {
-    setHeld(to);
+    setHeld((hand.current = to));
     if (follow.current !== null) return;
     follow.current = setTimeout(() => {
       follow.current = null;
-      setHeld((at) => {
-        if (at !== null) travel(at, now);
-        return at;
-      });
+      if (hand.current !== null) travel(hand.current, now);
     }, FOLLOW_EVERY_MS);
   };
   const drop = (to: number) => {
     if (follow.current !== null) clearTimeout(follow.current);
     follow.current = null;
-    setHeld(null);
+    setHeld((hand.current = null));
     travel(to, now);
   };
   const press = (event: KeyboardEvent) => {
@@ -73,10 +69,9 @@ export function Scrubber({ view }: PanelProps) {
   return (
     <section class="time" data-past={past !== null} aria-label="Time machine" data-testid="time-machine">
       <div class="time-track">
-        <Curve {...{ view, start, end }} day={state?.day ?? ''} />
+        <Curve {...{ view, start, end }} />
         <Ticks {...{ view, start, end }} />
         <input
-          ref={slider}
           type="range"
           min={start}
           max={end - 1000}
@@ -97,7 +92,7 @@ export function Scrubber({ view }: PanelProps) {
       ) : (
         <p class="time-hint">
           <span class="time-hint-words">{clockMinute(start, zone)} to now. Drag to see the page as it was</span>
-          <button type="button" class="time-button" onClick={() => travel(dayBefore(now, business), now)}>
+          <button type="button" class="time-button" onClick={() => travel(sameTimeDayBefore(now, business), now)}>
             This time yesterday
           </button>
         </p>
@@ -108,13 +103,7 @@ export function Scrubber({ view }: PanelProps) {
 
 /** The beginning of the shop's day in which a moment is. */
 function dayStart(moment: number, business: string): number {
-  const format = new Intl.DateTimeFormat('en-CA', {
-    year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
-    timeZone: business,
-  });
-  return momentAt(`${format.format(moment)}T00:00`, business) ?? moment;
+  return momentAt(`${wallClock(moment, business).slice(0, 10)}T00:00`, business) ?? moment;
 }
 
 interface StretchProps {
@@ -124,7 +113,7 @@ interface StretchProps {
 }
 
 /** How the day went, as a shadow behind the scrubber: orders, or page views where there are none. */
-function Curve({ view, start, end, day }: StretchProps & { day: string }) {
+function Curve({ view, start, end }: StretchProps) {
   const isMetric = unitIn(view.answerTo(catalogueQuestion));
   const metric = ['purchases', 'page_views', 'events'].find((name) => isMetric(name) !== null) ?? null;
   const question = useMemo(() => {
@@ -137,7 +126,7 @@ function Curve({ view, start, end, day }: StretchProps & { day: string }) {
   const points: PointsByTime | null = answer?.kind === 'known' ? answer.value : null;
   const path = useMemo(() => curvePath(points, start, end), [points, start, end]);
   return (
-    <svg class="time-curve" viewBox="0 0 1000 100" preserveAspectRatio="none" aria-hidden="true" data-day={day}>
+    <svg class="time-curve" viewBox="0 0 1000 100" preserveAspectRatio="none" aria-hidden="true">
       <path d={path} />
     </svg>
   );
@@ -173,8 +162,7 @@ interface ControlsProps {
 }
 
 function Controls({ view, moment, now, onMove }: ControlsProps) {
-  const { past, play, zone, state } = view;
-  const business = state?.timezone ?? 'UTC';
+  const { past, play, zone, business } = view;
   const speed = past?.speed ?? 0;
   return (
     <div class="time-controls">
@@ -201,7 +189,7 @@ function Controls({ view, moment, now, onMove }: ControlsProps) {
           </button>
         ))}
       </div>
-      <button type="button" class="time-button" onClick={() => onMove(dayBefore(moment, business))}>
+      <button type="button" class="time-button" onClick={() => onMove(sameTimeDayBefore(moment, business))}>
         A day back
       </button>
       <button

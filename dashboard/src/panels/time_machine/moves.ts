@@ -34,7 +34,7 @@ export function keyMoves(key: string, isShift: boolean): number | 'start' | 'now
 }
 
 /** The same time by the shop's clock on the day before. */
-export function dayBefore(moment: number, business: string): number {
+export function sameTimeDayBefore(moment: number, business: string): number {
   const clock = wallClock(moment, business);
   const before = new Date(Date.parse(`${clock}:00Z`) - DAY_MS).toISOString().slice(0, 16);
   return (momentAt(before, business) ?? moment - DAY_MS) + (moment % MINUTE_MS);
