@@ -2,7 +2,7 @@
 // by keyboard and by the browser's back and forward, shows what was posted, and says where it shows nothing.
 
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {

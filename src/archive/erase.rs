@@ -9,10 +9,11 @@ use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{answers::ArchivedEvents, mover::tidy, write::FileWriter};
 use crate::{
-    domain::{chain::canonical, row::Row, time::LATEST},
+    domain::{row::Row, time::LATEST},
     sink::{SinkError, SinkErrorKind},
     store::{
         archive::{ArchiveFile, ForgottenRows, UnitPiece},
+        chain::GoneRows,
         forget::{DataSubject, ForgetArchived, ForgetRequest},
         retention::day_named,
     },
@@ -99,14 +100,13 @@ impl ArchivedEvents {
         let writing = tokio::task::spawn_blocking(move || writer.write(taken));
         let (is_theirs, kind) = (erased.clone(), file.kind.clone());
         let copied = self.scan(vec![file.clone()], move |scan| {
-            let (mut gone, mut kept) = (Vec::new(), Vec::new());
+            let (mut gone, mut rows, mut kept) = (GoneRows::default(), 0_u64, Vec::new());
             let mut is_taken = pieces.blocking_send(UnitPiece::Kind(kind)).is_ok();
             let _ = scan.each((i64::MIN, LATEST + 1), &mut |row| {
                 match is_theirs.has(row) {
                     true => {
-                        let mut form = Vec::new();
-                        canonical::write(row, &mut form);
-                        gone.push((row.time, row.id.to_owned(), form));
+                        gone.add(row);
+                        rows += 1;
                     }
                     false => row.encode(&mut kept),
                 }
@@ -119,13 +119,12 @@ impl ArchivedEvents {
             if !kept.is_empty() {
                 is_taken &= pieces.blocking_send(UnitPiece::Rows(kept)).is_ok();
             }
-            Ok((gone, is_taken))
+            Ok((gone, rows, is_taken))
         });
         let copied = copied.await;
         let ended = |e| SinkError::new(SinkErrorKind::Other, format!("archive: {e}"));
         let written = writing.await.map_err(ended)??;
-        let (gone, is_whole) = copied?;
-        let rows = gone.len() as u64;
+        let (gone, rows, is_whole) = copied?;
         let left: u64 = written.files.iter().map(|it| it.rows).sum();
         let new = written.files.first().map(|it| it.path.as_str());
         if !is_whole || left + rows != file.rows || written.files.len() > 1 {

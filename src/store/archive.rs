@@ -21,6 +21,7 @@ use crate::{
     },
     sink::SinkError,
     store::{
+        chain::GoneRows,
         forget::ForgetArchived,
         retention::{REMOVAL_TTL, Retention, UtcDay, holding},
         rollup::remake::ArchivedRows,
@@ -136,9 +137,8 @@ pub struct ForgottenRows {
     pub kind: String,
     /// How many.
     pub rows: u64,
-    /// Their event times (Unix ms), ids and canonical forms ([`crate::domain::chain::canonical`]), by which the chain of
-    /// hashes forgets them.
-    pub gone: Vec<(Millis, String, Vec<u8>)>,
+    /// What the chain of hashes forgets them by.
+    pub(crate) gone: GoneRows,
 }
 
 /// The state of a file, as the list has it.

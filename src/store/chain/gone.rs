@@ -10,7 +10,7 @@ use crate::domain::{
 
 /// Rows that were deleted and are not off the chain yet. Each takes one row off, so that of two rows with the same
 /// time, type and id the one that is another person's stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GoneRows {
     /// Their canonical forms by event time (Unix ms), type and id.
     rows: BTreeMap<(Millis, String, String), Vec<Vec<u8>>>,
@@ -23,15 +23,6 @@ impl GoneRows {
         canonical::write(row, &mut form);
         let place = (row.time, row.kind.to_owned(), row.id.to_owned());
         self.rows.entry(place).or_default().push(form);
-    }
-
-    /// Rows of a type, by their times (Unix ms), ids and canonical forms.
-    pub fn of_kind(kind: &str, rows: Vec<(Millis, String, Vec<u8>)>) -> GoneRows {
-        let mut gone = GoneRows::default();
-        for (time, id, form) in rows {
-            gone.rows.entry((time, kind.to_owned(), id)).or_default().push(form);
-        }
-        gone
     }
 
     /// The first and the last event time of those that are left, Unix ms.

@@ -29,7 +29,6 @@ use crate::{
             ArchiveUnit, FileState, ForgottenRows, MOVE_FILE, REMOVED_OF_DAY, RowSums, UnitPiece,
             UnitSnapshot,
         },
-        chain::GoneRows,
         retention::{RemovalReason, UtcDay, date_of},
     },
 };
@@ -219,8 +218,7 @@ impl PostgresStore {
             // They are counted once: as rows that have gone, and not as rows in the archive.
             note_date(&session, (day, kind, RemovalReason::Archive), -rows, None).await?;
             note_date(&session, (day, kind, RemovalReason::Person), rows, None).await?;
-            let gone = GoneRows::of_kind(kind, gone.clone());
-            if chain::forget(&session, gone).await? {
+            if chain::forget(&session, gone.clone()).await? {
                 add_work(&session, (request, TOUCHED, "chain"), 1).await?;
             }
             session.run("COMMIT").await?;

@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use tokio::sync::mpsc;
 
 use super::{
-    SqliteStore, alerts::numbered, chain, events::whole_row, overwriting, retention::gaps, with,
+    SqliteStore, alerts::numbered, chain, events::whole_row, forget::replace_file, overwriting,
+    retention::gaps, with,
 };
 use crate::{
     domain::time::{DAY, LATEST, Millis, SECOND, now_ms},
@@ -19,8 +20,6 @@ use crate::{
             ArchiveFile, ArchiveStore, ArchiveUnit, CHECK_FILE, FILES, FORGET_FILE, FileState,
             ForgottenRows, MOVE_FILE, NOTE_FILE, REMOVED_OF_DAY, RowSums, UnitPiece, UnitSnapshot,
         },
-        chain::GoneRows,
-        forget::ADD_WORK,
         retention::{NOTE, RemovalReason, UtcDay, date_of},
     },
 };
@@ -198,7 +197,7 @@ fn drop_unit(
     Ok(true)
 }
 
-fn move_file(
+pub(super) fn move_file(
     tx: &Transaction<'_>,
     path: &str,
     from: FileState,
@@ -206,32 +205,6 @@ fn move_file(
 ) -> Result<bool, SinkError> {
     let moved = params![path, from.name(), to.name(), now_ms()];
     Ok(tx.execute(&numbered(MOVE_FILE), moved)? == 1)
-}
-
-/// Puts one file in the place of another that has rows of a person, and takes these off the chain.
-fn replace(
-    conn: &mut Connection,
-    old: &str,
-    new: Option<&str>,
-    forgotten: ForgottenRows,
-) -> Result<bool, SinkError> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut is_done = move_file(&tx, old, FileState::Kept, FileState::Leaving)?;
-    if let Some(new) = new {
-        is_done &= move_file(&tx, new, FileState::Checked, FileState::Kept)?;
-    }
-    if is_done {
-        let ForgottenRows { request, day, kind, rows, gone } = forgotten;
-        let (rows, none, now) = (rows as i64, None::<i64>, now_ms());
-        tx.execute(&numbered(ADD_WORK), params![request, "day", day, rows])?;
-        // They are counted once: as rows that have gone, and not as rows in the archive.
-        for (reason, rows) in [(RemovalReason::Archive, -rows), (RemovalReason::Person, rows)] {
-            tx.execute(&numbered(NOTE), params![day, kind, reason.name(), rows, now, none])?;
-        }
-        chain::forget(&tx, GoneRows::of_kind(&kind, gone))?;
-        tx.commit()?;
-    }
-    Ok(is_done)
 }
 
 /// Makes sure that the rows which are written next get rowids that none had before: a row at the end of all that
@@ -396,7 +369,7 @@ impl ArchiveStore for SqliteStore {
         forgotten: &ForgottenRows,
     ) -> Result<bool, SinkError> {
         let (old, new, forgotten) = (old.to_owned(), new.map(str::to_owned), forgotten.clone());
-        let replace = move |conn: &mut _| replace(conn, &old, new.as_deref(), forgotten);
+        let replace = move |conn: &mut _| replace_file(conn, &old, new.as_deref(), forgotten);
         with(&self.writer, |conn| overwriting(conn, replace)).await
     }
 }

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{SqliteStore, alerts::numbered, chain, overwriting, with};
+use super::{SqliteStore, alerts::numbered, archive::move_file, chain, overwriting, with};
 use crate::{
     domain::time::{DAY, Millis, now_ms},
     sink::SinkError,
     store::{
+        archive::{FileState, ForgottenRows},
         chain::GoneRows,
         forget::{
             ADD_SESSION, ADD_WORK, COUNTS, DataSubject, Forget, ForgetCounts, ForgetPhase,
@@ -148,6 +149,32 @@ fn letters(conn: &mut Connection, request: &str, person: &DataSubject) -> Result
     add(&tx, (request, "letter", ""), last - first)?;
     tx.commit()?;
     Ok(looked < STEP_LETTERS)
+}
+
+/// Puts one file in the place of another that has rows of a person, and takes these off the chain.
+pub(super) fn replace_file(
+    conn: &mut Connection,
+    old: &str,
+    new: Option<&str>,
+    forgotten: ForgottenRows,
+) -> Result<bool, SinkError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut is_done = move_file(&tx, old, FileState::Kept, FileState::Leaving)?;
+    if let Some(new) = new {
+        is_done &= move_file(&tx, new, FileState::Checked, FileState::Kept)?;
+    }
+    if is_done {
+        let ForgottenRows { request, day, kind, rows, gone } = forgotten;
+        let (rows, none, now) = (rows as i64, None::<i64>, now_ms());
+        tx.execute(&numbered(ADD_WORK), params![request, "day", day, rows])?;
+        // They are counted once: as rows that have gone, and not as rows in the archive.
+        for (reason, rows) in [(RemovalReason::Archive, -rows), (RemovalReason::Person, rows)] {
+            tx.execute(&numbered(NOTE), params![day, kind, reason.name(), rows, now, none])?;
+        }
+        chain::forget(&tx, gone)?;
+        tx.commit()?;
+    }
+    Ok(is_done)
 }
 
 #[async_trait]
